@@ -1,0 +1,243 @@
+//! One connection to the server under load.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use mio::net::TcpStream;
+use tungstenite::protocol::frame::coding::{Control, OpCode};
+
+use crate::frame::{self, Kind};
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// The upgrade was sent; the server has not answered.
+    AwaitUpgrade,
+    /// Open as a WebSocket; the multiplayer id is still to come.
+    AwaitId,
+    Usable,
+    Gone,
+}
+
+/// A socket with what is between it and the messages.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    stream: TcpStream,
+    pub(crate) phase: Phase,
+    pub(crate) opened_at: Instant,
+    /// The start of a head or frame whose rest is still to come.
+    partial: Vec<u8>,
+    /// The pieces of a fragmented message.
+    fragments: Vec<u8>,
+    out: Vec<u8>,
+    out_sent: usize,
+    pub(crate) pings: u64,
+    /// When the messages that were not echoed yet were sent, oldest first.
+    pub(crate) in_flight: VecDeque<Instant>,
+    pub(crate) sent: u64,
+    pub(crate) echoed: u64,
+    pub(crate) last_message_at: Option<Instant>,
+}
+
+/// What both ends of the upgrade agree on.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) request: Vec<u8>,
+    pub(crate) accept_key: String,
+    /// Whether the server's first message is a Godot 4 peer id.
+    pub(crate) wants_id: bool,
+}
+
+/// Something that the load has to know about.
+#[derive(Debug)]
+pub(crate) enum Incoming<'a> {
+    Usable,
+    Message(&'a [u8]),
+}
+
+impl Conn {
+    pub(crate) fn new(stream: TcpStream, upgrade: &Upgrade, now: Instant) -> Self {
+        Self {
+            stream,
+            phase: Phase::AwaitUpgrade,
+            opened_at: now,
+            partial: Vec::new(),
+            fragments: Vec::new(),
+            out: upgrade.request.clone(),
+            out_sent: 0,
+            pings: 0,
+            in_flight: VecDeque::new(),
+            sent: 0,
+            echoed: 0,
+            last_message_at: None,
+        }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Where frames to send are appended; [`Conn::flush`] sends them.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    pub(crate) fn send_close(&mut self) {
+        frame::append(&mut self.out, OpCode::Control(Control::Close), &1000u16.to_be_bytes());
+    }
+
+    /// Writes until all is out or the socket is full.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        while self.out_sent < self.out.len() {
+            match self.stream.write(&self.out[self.out_sent..]) {
+                Ok(0) => bail!("the server takes nothing more"),
+                Ok(count) => self.out_sent += count,
+                // Connecting, or full: an event follows.
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.out.clear();
+        self.out_sent = 0;
+        Ok(())
+    }
+
+    /// Reads until the socket is empty, and hands out what came whole. An error ends the connection. `closed`: the
+    /// server will send nothing more.
+    pub(crate) fn read(
+        &mut self,
+        upgrade: &Upgrade,
+        buffer: &mut [u8],
+        closed: bool,
+        mut handle: impl FnMut(&mut Self, Incoming<'_>, Instant),
+    ) -> Result<()> {
+        loop {
+            let count = match self.stream.read(buffer) {
+                Ok(0) => bail!("closed by the server without a close frame"),
+                Ok(count) => count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let now = Instant::now();
+            if self.partial.is_empty() {
+                let used = self.consume(upgrade, &buffer[..count], now, &mut handle)?;
+                self.partial.extend_from_slice(&buffer[used..count]);
+            } else {
+                let mut bytes = std::mem::take(&mut self.partial);
+                bytes.extend_from_slice(&buffer[..count]);
+                let used = self.consume(upgrade, &bytes, now, &mut handle)?;
+                if used < bytes.len() {
+                    bytes.drain(..used);
+                    self.partial = bytes;
+                }
+            }
+            // A short read has emptied the socket: the next one would only say so, unless the end follows, for which
+            // there is no event of its own.
+            if count < buffer.len() && !closed {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns how many bytes were used up.
+    fn consume(
+        &mut self,
+        upgrade: &Upgrade,
+        bytes: &[u8],
+        now: Instant,
+        handle: &mut impl FnMut(&mut Self, Incoming<'_>, Instant),
+    ) -> Result<usize> {
+        let mut used = 0;
+        if self.phase == Phase::AwaitUpgrade {
+            let Some(length) = upgrade.check_answer(bytes)? else { return Ok(0) };
+            used = length;
+            self.phase = Phase::AwaitId;
+            if !upgrade.wants_id {
+                self.phase = Phase::Usable;
+                handle(self, Incoming::Usable, now);
+            }
+        }
+        while let Some(frame) = frame::parse(bytes, used)? {
+            used = frame.payload.end;
+            let payload = &bytes[frame.payload];
+            match frame.kind {
+                Kind::Data if frame.is_final => self.message(payload, now, handle)?,
+                Kind::Data | Kind::Continue => {
+                    self.fragments.extend_from_slice(payload);
+                    if frame.is_final {
+                        let whole = std::mem::take(&mut self.fragments);
+                        self.message(&whole, now, handle)?;
+                    }
+                }
+                Kind::Ping => {
+                    self.pings += 1;
+                    frame::append(&mut self.out, OpCode::Control(Control::Pong), payload);
+                }
+                Kind::Pong => {}
+                Kind::Close => {
+                    let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
+                    bail!("closed by the server with code {code}");
+                }
+            }
+        }
+        Ok(used)
+    }
+
+    fn message(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+        handle: &mut impl FnMut(&mut Self, Incoming<'_>, Instant),
+    ) -> Result<()> {
+        if self.phase == Phase::AwaitId {
+            let id = payload.first_chunk().map_or(0, |id| i32::from_le_bytes(*id));
+            if payload.len() != 4 || id < 2 {
+                bail!("the first message is no peer id: {} bytes", payload.len());
+            }
+            self.phase = Phase::Usable;
+            handle(self, Incoming::Usable, now);
+        } else {
+            handle(self, Incoming::Message(payload), now);
+        }
+        Ok(())
+    }
+}
+
+impl Upgrade {
+    pub(crate) fn new(host: &str, path: &str, wants_id: bool) -> Self {
+        let key = tungstenite::handshake::client::generate_key();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        let accept_key = tungstenite::handshake::derive_accept_key(key.as_bytes());
+        Self { request: request.into_bytes(), accept_key, wants_id }
+    }
+
+    /// The length of the server's head, once it is there and right.
+    fn check_answer(&self, bytes: &[u8]) -> Result<Option<usize>> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
+        let status = response.code.unwrap_or(0);
+        if status != 101 {
+            bail!("answered with HTTP status {status}");
+        }
+        let accepted = response.headers.iter().any(|header| {
+            header.name.eq_ignore_ascii_case("sec-websocket-accept")
+                && header.value == self.accept_key.as_bytes()
+        });
+        if !accepted {
+            bail!("answered with a wrong Sec-WebSocket-Accept");
+        }
+        Ok(Some(length))
+    }
+}

@@ -1,0 +1,245 @@
+//! All connections of a run, on one thread.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use tungstenite::protocol::frame::coding::{Control, OpCode};
+
+use crate::conn::{Conn, Incoming, Phase, Upgrade};
+use crate::frame;
+use crate::load::Load;
+use crate::stats::Histogram;
+
+/// The connections, and how opening them went.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    poll: Poll,
+    events: Events,
+    address: SocketAddr,
+    upgrade: Upgrade,
+    conns: Vec<Conn>,
+    buffer: Vec<u8>,
+    /// Connections that are on their way.
+    opening: usize,
+    pub(crate) usable: usize,
+    /// From the start of the run to a connection's usability, and from its own connect call.
+    pub(crate) since_start: Histogram,
+    pub(crate) since_connect: Histogram,
+    pub(crate) timed_out: usize,
+    /// Why connections ended that did not become usable, and why usable ones were lost.
+    pub(crate) refused: BTreeMap<String, usize>,
+    pub(crate) lost: BTreeMap<String, usize>,
+    started: Instant,
+    closing: bool,
+}
+
+/// One event, copied out of mio's list.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    index: usize,
+    writable: bool,
+    closed: bool,
+}
+
+impl From<&Event> for Ready {
+    fn from(event: &Event) -> Self {
+        Self { index: event.token().0, writable: event.is_writable(), closed: event.is_read_closed() }
+    }
+}
+
+impl Swarm {
+    pub(crate) fn new(address: SocketAddr, upgrade: Upgrade) -> Result<Self> {
+        Ok(Self {
+            poll: Poll::new().context("cannot make a poll")?,
+            events: Events::with_capacity(4096),
+            address,
+            upgrade,
+            conns: Vec::new(),
+            buffer: vec![0; 256 << 10],
+            opening: 0,
+            usable: 0,
+            since_start: Histogram::new(),
+            since_connect: Histogram::new(),
+            timed_out: 0,
+            refused: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            started: Instant::now(),
+            closing: false,
+        })
+    }
+
+    /// Opens `count` connections, at most `parallel` on their way at a time, until all are decided or `limit` is over.
+    pub(crate) fn open(
+        &mut self,
+        count: usize,
+        parallel: usize,
+        limit: Duration,
+        load: &mut impl Load,
+    ) -> Result<()> {
+        self.started = Instant::now();
+        let deadline = self.started + limit;
+        let mut next_word = self.started + Duration::from_secs(2);
+        while self.conns.len() < count || self.opening > 0 {
+            while self.conns.len() < count && self.opening < parallel {
+                self.connect()?;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                break;
+            }
+            if now >= next_word {
+                eprintln!("wsload: {} of {count} usable", self.usable);
+                next_word = now + Duration::from_secs(2);
+            }
+            self.turn(deadline.min(next_word), load)?;
+        }
+        // Those that are still on their way, and those that had to wait for them.
+        self.timed_out = self.opening + (count - self.conns.len());
+        for index in 0..self.conns.len() {
+            if matches!(self.conns[index].phase, Phase::AwaitUpgrade | Phase::AwaitId) {
+                self.drop_conn(index);
+            }
+        }
+        self.opening = 0;
+        Ok(())
+    }
+
+    /// Lets the load go on for `time`.
+    pub(crate) fn run(&mut self, time: Duration, load: &mut impl Load) -> Result<()> {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline && self.usable > 0 {
+            self.turn(deadline, load)?;
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, so that the server has no broken connections to complain about.
+    pub(crate) fn close(&mut self, load: &mut impl Load) -> Result<()> {
+        self.closing = true;
+        for index in 0..self.conns.len() {
+            if self.conns[index].phase == Phase::Usable {
+                self.conns[index].send_close();
+                if self.conns[index].flush().is_err() {
+                    self.drop_conn(index);
+                    self.usable -= 1;
+                }
+            }
+        }
+        self.run(CLOSE_LIMIT, load)
+    }
+
+    pub(crate) fn pings(&self) -> u64 {
+        self.conns.iter().map(|conn| conn.pings).sum()
+    }
+
+    /// Sends what a load put into connections outside of an event.
+    pub(crate) fn flush_all(&mut self, mut fill: impl FnMut(&mut Conn)) {
+        for index in 0..self.conns.len() {
+            if self.conns[index].phase == Phase::Usable {
+                fill(&mut self.conns[index]);
+                if let Err(error) = self.conns[index].flush() {
+                    self.end(index, &error);
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        let stream = TcpStream::connect(self.address).context("cannot make a socket")?;
+        let mut conn = Conn::new(stream, &self.upgrade, Instant::now());
+        let token = Token(self.conns.len());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(conn.stream(), token, interest).context("cannot register a socket")?;
+        self.conns.push(conn);
+        self.opening += 1;
+        Ok(())
+    }
+
+    /// Waits for events, `deadline` at most, and handles them.
+    fn turn(&mut self, deadline: Instant, load: &mut impl Load) -> Result<()> {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+            outcome => outcome.context("cannot poll")?,
+        }
+        let ready: Vec<Ready> = self.events.iter().map(Ready::from).collect();
+        for ready in ready {
+            let index = ready.index;
+            if self.conns[index].phase == Phase::Gone {
+                continue;
+            }
+            if let Err(error) = self.drive(ready, load) {
+                self.end(index, &error);
+            }
+        }
+        Ok(())
+    }
+
+    fn drive(&mut self, Ready { index, writable, closed }: Ready, load: &mut impl Load) -> Result<()> {
+        let Self { conns, upgrade, buffer, since_start, since_connect, started, .. } = self;
+        let conn = &mut conns[index];
+        if writable {
+            if let Some(error) = conn.stream().take_error()? {
+                return Err(error.into());
+            }
+            // Connected by now: the first chance on every system.
+            if conn.phase == Phase::AwaitUpgrade {
+                conn.stream().set_nodelay(true)?;
+            }
+            conn.flush()?;
+        }
+        let mut became_usable = false;
+        let outcome = conn.read(upgrade, buffer, closed, |conn, incoming, now| match incoming {
+            Incoming::Usable => {
+                became_usable = true;
+                since_start.record(now - *started);
+                since_connect.record(now - conn.opened_at);
+                load.on_usable(conn, now);
+            }
+            Incoming::Message(payload) => load.on_message(conn, payload, now),
+        });
+        if became_usable {
+            self.opening -= 1;
+            self.usable += 1;
+        }
+        outcome?;
+        self.conns[index].flush()
+    }
+
+    /// Notes why a connection has ended, and answers a close frame with one.
+    fn end(&mut self, index: usize, error: &anyhow::Error) {
+        let was = self.conns[index].phase;
+        let why = format!("{error:#}");
+        if why.contains("with code") {
+            let conn = &mut self.conns[index];
+            frame::append(conn.out(), OpCode::Control(Control::Close), &1000u16.to_be_bytes());
+            // The server may have hung up already, which is fine.
+            drop(conn.flush());
+        }
+        self.drop_conn(index);
+        if was == Phase::Usable {
+            self.usable -= 1;
+            if !self.closing {
+                *self.lost.entry(why).or_default() += 1;
+            }
+        } else {
+            self.opening -= 1;
+            *self.refused.entry(why).or_default() += 1;
+        }
+    }
+
+    fn drop_conn(&mut self, index: usize) {
+        let conn = &mut self.conns[index];
+        conn.phase = Phase::Gone;
+        // It may be gone from the poll already when its socket failed.
+        drop(self.poll.registry().deregister(conn.stream()));
+        drop(conn.stream().shutdown(std::net::Shutdown::Both));
+    }
+}
+
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,340 @@
+//! What a listening or connecting object is told when it opens.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::error::ConfigError;
+use crate::url::Url;
+
+/// Queue limits of one connected peer, as `set_buffers` sets them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Buffers {
+    /// Bytes received and not yet taken by the game.
+    pub input_bytes: usize,
+    /// Packets received and not yet taken by the game.
+    pub input_packets: usize,
+    /// Bytes that wait for a congested peer.
+    pub output_bytes: usize,
+    /// Packets that wait for a congested peer.
+    pub output_packets: usize,
+}
+
+impl Buffers {
+    /// Largest value that `set_buffers` takes, in KiB or packets.
+    pub const MAX: i64 = 1_048_576;
+
+    /// Rounds each value up to a power of two, as the 3.6 classes do. Sizes in KiB.
+    ///
+    /// # Errors
+    /// [`ConfigError::Buffer`] names the first value outside 1..=1048576.
+    pub fn rounded(
+        input_kb: i64,
+        input_packets: i64,
+        output_kb: i64,
+        output_packets: i64,
+    ) -> Result<Self, ConfigError> {
+        let round = |name: &'static str, value: i64| {
+            if (1..=Self::MAX).contains(&value) {
+                Ok((value as usize).next_power_of_two())
+            } else {
+                Err(ConfigError::Buffer { name, value })
+            }
+        };
+        Ok(Self {
+            input_bytes: round("input_buffer_size_kb", input_kb)? * 1024,
+            input_packets: round("input_max_packets", input_packets)?,
+            output_bytes: round("output_buffer_size_kb", output_kb)? * 1024,
+            output_packets: round("output_max_packets", output_packets)?,
+        })
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { input_bytes: 64 * 1024, input_packets: 1024, output_bytes: 64 * 1024, output_packets: 1024 }
+    }
+}
+
+/// What happens to a peer that does not take its reliable packets fast enough.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OverflowPolicy {
+    /// Close it with 1013 after the grace time; everyone else gets everything.
+    #[default]
+    Disconnect,
+    /// Refuse further packets for it until it has room.
+    Refuse,
+}
+
+/// How multiplayer packets look on the wire.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WireFormat {
+    /// The engine's 4.x class: a 4-byte id message, then bare packets.
+    #[default]
+    Godot4,
+    /// The 3.x classes: a 9-byte header before each packet.
+    Godot3,
+}
+
+impl WireFormat {
+    /// Bytes that this format puts before each packet.
+    pub fn header_len(self) -> usize {
+        match self {
+            Self::Godot4 => 0,
+            Self::Godot3 => 9,
+        }
+    }
+}
+
+/// What a message is to this object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// A packet of a `MultiplayerAPI`.
+    Multiplayer(WireFormat),
+    /// Just a message, text or binary.
+    Raw,
+}
+
+impl Mode {
+    /// Bytes before each packet on the wire.
+    pub fn header_len(self) -> usize {
+        match self {
+            Self::Multiplayer(wire) => wire.header_len(),
+            Self::Raw => 0,
+        }
+    }
+}
+
+/// What both roles share.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// Packets of a `MultiplayerAPI`, or bare messages. Fixed while open.
+    pub mode: Mode,
+    /// Queue limits of each connected peer. Fixed while open.
+    pub buffers: Buffers,
+    /// Largest message accepted from the wire; `None`: the input buffer. Larger ones end with Close 1009.
+    pub max_message_size: Option<usize>,
+    /// What happens to a peer that does not keep up.
+    pub overflow_policy: OverflowPolicy,
+    /// How long a congested peer may stay above its output limits.
+    pub overflow_grace: Duration,
+    /// Bytes that may wait for a congested peer before unreliable packets to it are dropped; 0 = never drop.
+    pub unreliable_backlog: usize,
+    /// One ping each so often; zero = none.
+    pub heartbeat_interval: Duration,
+    /// Nothing received for so long ends the connection; zero = never.
+    pub heartbeat_timeout: Duration,
+    /// A peer that takes no byte for so long while data waits is dropped; zero = never.
+    pub write_timeout: Duration,
+    /// From the TCP connection (client: from the call) until the peer is usable.
+    pub handshake_timeout: Duration,
+    /// How long a close handshake may take.
+    pub close_timeout: Duration,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Raw,
+            buffers: Buffers::default(),
+            max_message_size: None,
+            overflow_policy: OverflowPolicy::default(),
+            overflow_grace: Duration::from_secs(1),
+            unreliable_backlog: 16 * 1024,
+            heartbeat_interval: Duration::from_secs(20),
+            heartbeat_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(3),
+            close_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+impl PeerConfig {
+    /// The largest payload that `put_packet` takes: the output buffer less the wire header.
+    pub fn max_packet_size(&self) -> usize {
+        self.buffers.output_bytes.saturating_sub(self.mode.header_len())
+    }
+
+    /// The largest message accepted from the wire.
+    pub fn max_message(&self) -> usize {
+        self.max_message_size.unwrap_or(self.buffers.input_bytes).max(1)
+    }
+
+    /// What a peer may have waiting while its socket still takes data, so that a burst in one frame costs nobody the game.
+    pub fn burst_bytes(&self) -> usize {
+        self.buffers.output_bytes.saturating_mul(16).max(4 * 1024 * 1024)
+    }
+
+    /// The same in packets.
+    pub fn burst_packets(&self) -> usize {
+        self.buffers.output_packets.saturating_mul(16).max(65_536)
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BindAddress {
+    /// All addresses, IPv6 and IPv4 (`"*"`).
+    Any,
+    /// One address.
+    Ip(IpAddr),
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// What both roles share.
+    pub peer: PeerConfig,
+    /// Where to listen.
+    pub bind: BindAddress,
+    /// Port; 0 = any free one.
+    pub port: u16,
+    /// Subprotocols in the server's favour; empty: none is negotiated.
+    pub protocols: Vec<String>,
+    /// Extra header lines of the 101 answer, `Name: value`.
+    pub extra_headers: Vec<String>,
+    /// Open peers and handshakes together; 0 = no limit.
+    pub max_connections: usize,
+    /// Handshakes under way.
+    pub max_pending: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            peer: PeerConfig::default(),
+            bind: BindAddress::Any,
+            port: 0,
+            protocols: Vec::new(),
+            extra_headers: Vec::new(),
+            max_connections: 0,
+            max_pending: 1024,
+        }
+    }
+}
+
+/// A client.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// What both roles share.
+    pub peer: PeerConfig,
+    /// Where to connect.
+    pub url: Url,
+    /// Subprotocols that the client offers.
+    pub protocols: Vec<String>,
+    /// Extra header lines of the request, `Name: value`.
+    pub headers: Vec<String>,
+}
+
+/// Checks header lines as a script gives them and trims them: `Name: value`, no CR, LF or NUL, a token for a name.
+///
+/// # Errors
+/// [`ConfigError::Header`] with the first line that is not one, or that would replace a header of the handshake itself.
+pub fn check_header_lines<I, S>(lines: I) -> Result<Vec<String>, ConfigError>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<str>,
+{
+    lines
+        .into_iter()
+        .map(|line| {
+            let line = line.as_ref().trim();
+            let bad = |why| ConfigError::Header { line: line.chars().take(80).collect(), why };
+            let (name, value) = line.split_once(':').ok_or_else(|| bad("it has no colon"))?;
+            let name = name.trim_end();
+            if name.is_empty() || !name.bytes().all(is_token_byte) {
+                return Err(bad("its name is not a token"));
+            }
+            if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
+                return Err(bad("it has a control character"));
+            }
+            if RESERVED_HEADERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+                return Err(bad("the handshake writes this header itself"));
+            }
+            Ok(format!("{name}: {}", value.trim()))
+        })
+        .collect()
+}
+
+/// Checks subprotocol names as a script gives them and trims them (RFC 6455 section 4.1: tokens, no duplicates).
+///
+/// # Errors
+/// [`ConfigError::Protocol`] with the first name that is not one.
+pub fn check_protocols<I, S>(names: I) -> Result<Vec<String>, ConfigError>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<str>,
+{
+    let mut checked = Vec::new();
+    for name in names {
+        let name = name.as_ref().trim();
+        if name.is_empty() || !name.bytes().all(is_token_byte) {
+            return Err(ConfigError::Protocol(name.chars().take(80).collect()));
+        }
+        if !checked.iter().any(|known| known == name) {
+            checked.push(name.to_owned());
+        }
+    }
+    Ok(checked)
+}
+
+/// A byte of a token (RFC 9110 section 5.6.2).
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+const RESERVED_HEADERS: [&str; 8] = [
+    "Connection",
+    "Upgrade",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_round_up_to_powers_of_two() {
+        let buffers = Buffers::rounded(3, 1000, 4, 1).expect("valid");
+        assert_eq!(
+            buffers,
+            Buffers { input_bytes: 4096, input_packets: 1024, output_bytes: 4096, output_packets: 1 }
+        );
+        assert_eq!(Buffers::rounded(1_048_576, 1, 1, 1).expect("valid").input_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn buffers_name_the_bad_value() {
+        for (args, bad) in [
+            ((0, 1, 1, 1), "input_buffer_size_kb"),
+            ((1, -5, 1, 1), "input_max_packets"),
+            ((1, 1, 1_048_577, 1), "output_buffer_size_kb"),
+            ((1, 1, 1, 0), "output_max_packets"),
+        ] {
+            let error = Buffers::rounded(args.0, args.1, args.2, args.3).expect_err("out of range");
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn header_lines_are_checked() {
+        assert_eq!(check_header_lines([" X-Game :  a b "]).expect("valid"), ["X-Game: a b"]);
+        for bad in
+            ["no colon", ": empty", "A: b\r\nC: d", "A: b\nC", "Sp ace: x", "connection: close", "A: \0"]
+        {
+            assert!(check_header_lines([bad]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn protocols_are_tokens_without_duplicates() {
+        assert_eq!(check_protocols([" a ", "b", "a"]).expect("valid"), ["a", "b"]);
+        assert!(check_protocols([""]).is_err());
+        assert!(check_protocols(["a,b"]).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! One connection of a hub.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::News;
+use crate::config::{Mode, OverflowPolicy, PeerConfig};
+use crate::error::CloseReason;
+use crate::link::Link;
+use crate::session::{Message, Session};
+
+pub(super) struct Member {
+    pub(super) session: Session,
+    pub(super) address: SocketAddr,
+    /// Once the game knows, or is about to know, of it.
+    pub(super) link: Option<Arc<Link>>,
+    /// A message that did not fit the input buffer; reading goes on when it does.
+    pub(super) held: Option<Message>,
+    /// Client: by when the id must have come.
+    pub(super) id_deadline: Option<Instant>,
+    /// Client: what was agreed on, until there is a link to keep it.
+    pub(super) protocol: String,
+    /// It is in the hub's list of connections that have something to write.
+    pub(super) dirty: bool,
+    /// Its end was told.
+    pub(super) reported: bool,
+    /// It is congested above the output limits.
+    over: Option<Over>,
+    /// `Congested` was told, and `Drained` was not.
+    told_congested: bool,
+}
+
+/// Since when a peer has not kept up, and what waited then.
+struct Over {
+    since: Instant,
+    bytes: usize,
+    packets: usize,
+}
+
+impl Member {
+    pub(super) fn new(session: Session, address: SocketAddr, id_deadline: Option<Instant>) -> Self {
+        Self {
+            session,
+            address,
+            link: None,
+            held: None,
+            id_deadline,
+            protocol: String::new(),
+            dirty: false,
+            reported: false,
+            over: None,
+            told_congested: false,
+        }
+    }
+
+    /// Follows whether the peer takes its data.
+    pub(super) fn note_congestion(
+        &mut self,
+        blocked: bool,
+        config: &PeerConfig,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) {
+        let Some(link) = &self.link else { return };
+        let (bytes, packets) = link.outgoing.load();
+        if blocked && link.is_over_output_limits(0, 0, config) {
+            self.over.get_or_insert(Over { since: now, bytes, packets });
+        } else {
+            self.over = None;
+        }
+        if blocked && !self.told_congested && bytes > config.buffers.output_bytes / 2 {
+            self.told_congested = true;
+            news.push(News::Congested(link.id));
+        } else if self.told_congested && !blocked && packets == 0 {
+            self.told_congested = false;
+            news.push(News::Drained(link.id));
+        }
+    }
+
+    /// When it is decided whether the peer is closed for not keeping up.
+    pub(super) fn overflow_deadline(&self, config: &PeerConfig) -> Option<Instant> {
+        let closes = matches!(config.mode, Mode::Multiplayer(_))
+            && config.overflow_policy == OverflowPolicy::Disconnect;
+        let over = self.over.as_ref().filter(|_| closes && self.session.outcome().is_none())?;
+        over.since.checked_add(config.overflow_grace)
+    }
+
+    /// Decides. A peer whose backlog has shrunk by an eighth of the output buffer is working off a burst and gets as long again.
+    pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
+        let (Some(link), Some(over)) = (&self.link, &mut self.over) else { return false };
+        let (bytes, packets) = link.outgoing.load();
+        let shrunk = bytes + config.buffers.output_bytes / 8 <= over.bytes
+            || packets + (config.buffers.output_packets / 8).max(1) <= over.packets && bytes <= over.bytes;
+        if shrunk {
+            *over = Over { since: now, bytes, packets };
+        }
+        !shrunk
+    }
+
+    /// The one line that a connection's life is worth.
+    pub(super) fn log_lifetime(&self, link: &Link, reason: &CloseReason, now: Instant) {
+        let figures = &link.figures;
+        log::info!(
+            "peer {} ({}) was connected for {:.1} s: {reason}; received {} packets ({} bytes), sent {} ({} bytes)",
+            link.id,
+            self.address,
+            now.saturating_duration_since(link.info.opened).as_secs_f64(),
+            figures.packets_in.get(),
+            figures.bytes_in.get(),
+            figures.packets_out.get(),
+            figures.bytes_out.get(),
+        );
+    }
+}

@@ -1,0 +1,571 @@
+//! All connections of one server or client: who is who, what goes where, and what the game hears of it.
+//!
+//! The hub owns the sessions and no socket. Its driver tells it what is readable, hands it streams to write to and the time,
+//! and passes on the [`News`] that pile up.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod member;
+mod slab;
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::error::{CloseFrame, CloseReason};
+use crate::id::{ConnId, PeerId};
+use crate::link::{Link, PeerInfo, QueueTotal};
+use crate::net::mailbox::{Command, Totals};
+use crate::packet::Packet;
+use crate::session::{Context, Incoming, Message, Pool, Refusal, Request, Session, Turn};
+use crate::url::Url;
+use crate::wire::godot4;
+use member::Member;
+pub(crate) use slab::Slab;
+
+/// What the game's thread hears, in order.
+#[derive(Debug)]
+pub(crate) enum News {
+    Packet(Packet),
+    /// A peer is usable. `own_id` is what a client is called.
+    Connected {
+        link: Arc<Link>,
+        own_id: PeerId,
+    },
+    CloseRequested {
+        id: PeerId,
+        code: u16,
+        reason: String,
+    },
+    Disconnected {
+        id: PeerId,
+        reason: CloseReason,
+    },
+    /// Client: it did not get in.
+    Failed(CloseReason),
+    Congested(PeerId),
+    Drained(PeerId),
+    Overflowed(PeerId),
+    /// The driver thread is gone.
+    DriverFailed(CloseReason),
+}
+
+/// A packet on its way out; cloning it is cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbound {
+    pub(crate) payload: Bytes,
+    pub(crate) text: bool,
+}
+
+impl Outbound {
+    /// What it counts against a budget.
+    pub(crate) fn charge(&self) -> usize {
+        self.payload.len()
+    }
+}
+
+/// What a server's hub decides by.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) protocols: Vec<String>,
+    pub(crate) extra_headers: Vec<String>,
+    pub(crate) max_connections: usize,
+}
+
+/// Whose end this is.
+pub(crate) enum Side {
+    Server(Gate),
+    Client { url: Url },
+}
+
+/// What the driver has to do after it let the hub read or write.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct After {
+    /// The stream may have more to read.
+    pub(crate) more: bool,
+    /// The session is over; forget it and drop the stream.
+    pub(crate) ended: bool,
+    /// The stream takes no more for now.
+    pub(crate) blocked: bool,
+}
+
+/// All connections of one server or client.
+pub(crate) struct Hub {
+    config: PeerConfig,
+    side: Side,
+    members: Slab<Member>,
+    /// Ids of live peers; none is given twice.
+    ids: HashMap<PeerId, ConnId>,
+    pool: Pool,
+    /// For the mailbox.
+    pub(crate) news: Vec<News>,
+    /// Connections that have something to write.
+    pub(crate) dirty: Vec<ConnId>,
+    /// Connections that should be read although their stream reported nothing new.
+    pub(crate) rearm: Vec<ConnId>,
+    pending: usize,
+    queue_total: Arc<QueueTotal>,
+    totals: Arc<Totals>,
+    /// New connections are answered with 503.
+    pub(crate) refusing: bool,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        config: PeerConfig,
+        side: Side,
+        queue_total: Arc<QueueTotal>,
+        totals: Arc<Totals>,
+    ) -> Self {
+        Self {
+            config,
+            side,
+            members: Slab::default(),
+            ids: HashMap::new(),
+            pool: Pool::default(),
+            news: Vec::new(),
+            dirty: Vec::new(),
+            rearm: Vec::new(),
+            pending: 0,
+            queue_total,
+            totals,
+            refusing: false,
+        }
+    }
+
+    /// Takes a connection that was accepted.
+    pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
+        let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
+        self.pending += 1;
+        self.members.insert(Member::new(session, address, None))
+    }
+
+    /// Takes a connection that was dialled; the handshake ends at `deadline`.
+    pub(crate) fn dialled(
+        &mut self,
+        address: SocketAddr,
+        protocols: &[String],
+        headers: &[String],
+        deadline: Instant,
+        now: Instant,
+    ) -> ConnId {
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        let url = match &self.side {
+            Side::Client { url } => url,
+            Side::Server(_) => unreachable!("only a client's driver dials"),
+        };
+        let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
+        self.pending += 1;
+        let conn = self.members.insert(Member::new(session, address, Some(deadline)));
+        self.dirty.push(conn);
+        conn
+    }
+
+    /// Lets a connection read for one turn.
+    pub(crate) fn read<S: Read>(
+        &mut self,
+        conn: ConnId,
+        stream: &mut S,
+        buffer: &mut [u8],
+        trust_short_reads: bool,
+        now: Instant,
+    ) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if let (Some(held), Some(link)) = (&member.held, &member.link)
+            && link.reading_paused.load(Ordering::SeqCst)
+            && !link.has_input_room(held.payload.len(), &self.config)
+        {
+            return After::default();
+        }
+        let mut turn = Turn::new(stream, buffer, trust_short_reads);
+        member.session.begin_turn(&mut turn);
+        while let Some(member) = self.members.get_mut(conn) {
+            let incoming = match member.held.take() {
+                Some(message) => Some(Incoming::Message(message)),
+                None => member
+                    .session
+                    .next(&mut turn, &mut Context { config: &self.config, pool: &mut self.pool, now }),
+            };
+            match incoming {
+                None => break,
+                Some(Incoming::Message(message)) => {
+                    if !self.message(conn, message, now) {
+                        break;
+                    }
+                }
+                Some(Incoming::Request(request)) => self.request(conn, &request, now),
+                Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
+                Some(Incoming::CloseRequested { code, reason }) => {
+                    if let Some(link) = self.members.get(conn).and_then(|member| member.link.as_ref()) {
+                        link.set_closing();
+                        self.news.push(News::CloseRequested { id: link.id, code, reason });
+                    }
+                }
+            }
+        }
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        let paused = member.held.is_some();
+        member.session.end_turn(&mut turn, now);
+        let more = (turn.may_have_more() || member.session.has_stash()) && !paused;
+        if let Some(link) = &member.link {
+            link.figures.bytes_in.add(turn.total());
+            if turn.total() > 0 {
+                link.figures.set_last_receive(now.saturating_duration_since(link.info.opened));
+            }
+            if let Some(rtt) = member.session.rtt() {
+                link.figures.set_rtt(rtt);
+            }
+        }
+        self.totals.bytes_in.add(turn.total());
+        After { more, ..self.after(conn, now) }
+    }
+
+    /// Writes what a connection has queued.
+    pub(crate) fn flush<W: Write>(&mut self, conn: ConnId, stream: &mut W, now: Instant) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        member.dirty = false;
+        let flushed =
+            member.session.flush(stream, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        self.totals.bytes_out.add(flushed.bytes);
+        self.totals.packets_out.add(flushed.packets);
+        if let Some(link) = &member.link {
+            link.figures.bytes_out.add(flushed.bytes);
+            link.figures.packets_out.add(flushed.packets);
+            link.outgoing.release(flushed.packet_bytes, flushed.packets);
+            link.congested.store(flushed.blocked, Ordering::SeqCst);
+            member.note_congestion(flushed.blocked, &self.config, &mut self.news, now);
+        }
+        if member.session.is_broken() {
+            self.rearm.push(conn);
+        }
+        After { blocked: flushed.blocked, ..self.after(conn, now) }
+    }
+
+    /// Says that a connection has something to write and its stream takes nothing yet.
+    pub(crate) fn still_blocked(&mut self, conn: ConnId, now: Instant) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        member.dirty = false;
+        member.note_congestion(true, &self.config, &mut self.news, now);
+        After { blocked: true, ..self.after(conn, now) }
+    }
+
+    /// Says whether our side of a stream should end now; true once.
+    pub(crate) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
+        self.members.get_mut(conn).is_some_and(|member| member.session.take_half_close(now))
+    }
+
+    /// Does what the game asked for. What concerns sockets is the driver's.
+    pub(crate) fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Send { to, message } => self.send(to, &message, now),
+            Command::SendMany { to, message } => {
+                for conn in to.iter() {
+                    self.send(*conn, &message, now);
+                }
+            }
+            Command::Resume(conn) => self.rearm.push(conn),
+            Command::Close { conn, frame } => {
+                self.with_session(conn, now, |session, cx| session.close(frame, cx))
+            }
+            Command::Abandon(conn) => {
+                self.with_session(conn, now, |session, cx| {
+                    session.abandon(&CloseFrame::normal(), CloseReason::Forced, cx)
+                });
+            }
+            Command::Overflow(conn) => self.overflow(conn, now),
+            Command::Configure(config) => {
+                self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..*config }
+            }
+            Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
+        }
+    }
+
+    /// Closes every connection.
+    pub(crate) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
+        let conns: Vec<_> = self.members.ids().collect();
+        for conn in conns {
+            self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
+            // Whatever was held back for the game is not wanted any more, and would keep the answer from being read.
+            if let Some(member) = self.members.get_mut(conn) {
+                member.held = None;
+                member.session.resume(now);
+            }
+            self.rearm.push(conn);
+        }
+    }
+
+    /// When `expire` wants to be called.
+    pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
+        let member = self.members.get(conn)?;
+        [member.session.deadline(&self.config), member.id_deadline, member.overflow_deadline(&self.config)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn expire(&mut self, conn: ConnId, now: Instant) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.overflow_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
+            if member.is_stuck(&self.config, now) {
+                self.overflow(conn, now);
+            }
+        } else if member.id_deadline.is_some_and(|deadline| deadline <= now) {
+            member.session.end(CloseReason::TimedOut(crate::error::Phase::Handshake));
+        } else {
+            member.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
+        }
+        if self.members.get(conn).is_some_and(|member| member.session.wants_write()) {
+            self.dirty.push(conn);
+        }
+        self.after(conn, now)
+    }
+
+    /// Says whether a connection has something to write.
+    pub(crate) fn wants_write(&self, conn: ConnId) -> bool {
+        self.members.get(conn).is_some_and(|member| member.session.wants_write())
+    }
+
+    /// Forgets a connection whose stream is dropped.
+    pub(crate) fn forget(&mut self, conn: ConnId) {
+        self.members.remove(conn);
+    }
+
+    /// Ends a connection whose stream failed.
+    pub(crate) fn fail(&mut self, conn: ConnId, reason: CloseReason, now: Instant) {
+        if let Some(member) = self.members.get_mut(conn) {
+            member.session.end(reason);
+        }
+        self.after(conn, now);
+    }
+
+    /// Connections, the ones that are still saying goodbye included.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Handshakes under way.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    pub(crate) fn config(&self) -> &PeerConfig {
+        &self.config
+    }
+
+    fn request(&mut self, conn: ConnId, request: &Request, now: Instant) {
+        let Side::Server(gate) = &self.side else { return };
+        let verdict = if self.refusing {
+            Err(Refusal::new(503, "the server takes no new players now"))
+        } else if gate.max_connections > 0 && self.ids.len() >= gate.max_connections {
+            Err(Refusal::new(503, "the server is full"))
+        } else {
+            request.choose_protocol(&gate.protocols)
+        };
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        self.dirty.push(conn);
+        let protocol = match verdict {
+            Ok(protocol) => protocol,
+            Err(refusal) => {
+                self.totals.handshakes_refused.add(1);
+                member.session.refuse(&refusal, &mut cx);
+                return;
+            }
+        };
+        member.session.accept(request, protocol.as_deref(), &gate.extra_headers, &mut cx);
+        let id = loop {
+            let id = PeerId::random_client();
+            if !self.ids.contains_key(&id) {
+                break id;
+            }
+        };
+        if self.config.mode == Mode::Multiplayer(WireFormat::Godot4) {
+            let message = Bytes::copy_from_slice(&godot4::encode_id(id));
+            member.session.send(false, &[], &message, None, &mut cx);
+        }
+        let info = PeerInfo {
+            address: member.address,
+            protocol: protocol.unwrap_or_default(),
+            target: request.target.clone(),
+            origin: format!("ws://{}", request.header("host").unwrap_or_default()),
+            headers: request.headers.clone().into_boxed_slice(),
+            opened: now,
+        };
+        self.connected(conn, id, PeerId::SERVER, info);
+    }
+
+    /// Client: the upgrade is done.
+    fn opened(&mut self, conn: ConnId, protocol: String, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        member.protocol = protocol;
+        if self.config.mode == Mode::Raw {
+            self.connected_to_server(conn, PeerId(0), now);
+        }
+    }
+
+    fn connected_to_server(&mut self, conn: ConnId, own_id: PeerId, now: Instant) {
+        let Side::Client { url } = &self.side else { return };
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let info = PeerInfo {
+            address: member.address,
+            protocol: std::mem::take(&mut member.protocol),
+            target: url.target.clone(),
+            origin: format!("{}://{}", if url.secure { "wss" } else { "ws" }, url.host_header()),
+            headers: Box::default(),
+            opened: now,
+        };
+        self.connected(conn, PeerId::SERVER, own_id, info);
+    }
+
+    fn connected(&mut self, conn: ConnId, id: PeerId, own_id: PeerId, info: PeerInfo) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let link = Arc::new(Link::new(conn, id, info, &self.queue_total));
+        member.link = Some(Arc::clone(&link));
+        member.id_deadline = None;
+        self.pending -= 1;
+        self.ids.insert(id, conn);
+        self.news.push(News::Connected { link, own_id });
+    }
+
+    /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
+    fn message(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        let Some(link) = member.link.clone() else {
+            self.id_message(conn, &message, now);
+            return true;
+        };
+        let size = message.payload.len();
+        if !link.has_input_room(size, &self.config) {
+            link.reading_paused.store(true, Ordering::SeqCst);
+            // The game may have taken something before it could see that.
+            if !link.has_input_room(size, &self.config) {
+                member.held = Some(message);
+                member.session.pause(now);
+                return false;
+            }
+            link.reading_paused.store(false, Ordering::SeqCst);
+        }
+        member.session.resume(now);
+        self.totals.packets_in.add(1);
+        link.figures.packets_in.add(1);
+        link.incoming.add(size);
+        self.news.push(News::Packet(Packet {
+            source: link.id,
+            payload: unpinned(message.payload),
+            text: message.text,
+        }));
+        true
+    }
+
+    /// Client: the first message is its id, and nothing else can be.
+    fn id_message(&mut self, conn: ConnId, message: &Message, now: Instant) {
+        match godot4::decode_id(&message.payload) {
+            Some(id) => self.connected_to_server(conn, id, now),
+            None => {
+                if let Some(member) = self.members.get_mut(conn) {
+                    let what =
+                        "the server's first message is not a peer id; is it a multiplayer server?".to_owned();
+                    member.session.violation(
+                        1002,
+                        what,
+                        &mut Context { config: &self.config, pool: &mut self.pool, now },
+                    );
+                    self.dirty.push(conn);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
+        // A peer that is gone released its budget as a whole when its link was closed.
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        if member.session.send(message.text, &[], &message.payload, Some(message.charge() as u32), &mut cx)
+            && !member.dirty
+        {
+            member.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    fn overflow(&mut self, conn: ConnId, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        if member.session.outcome().is_some() {
+            return;
+        }
+        let (packets, bytes) =
+            member.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
+        if let Some(link) = &member.link {
+            log::warn!(
+                "peer {} ({}) does not take its packets: closing it with 1013, {packets} packets ({bytes} bytes) are not delivered; raise \
+                 max_out_buffer_kb / max_out_packets (set_buffers) or overflow_grace if this is a healthy peer",
+                link.id,
+                link.info.address
+            );
+            self.totals.peers_overflowed.add(1);
+            self.news.push(News::Overflowed(link.id));
+        }
+        self.dirty.push(conn);
+        self.after(conn, now);
+    }
+
+    fn with_session(&mut self, conn: ConnId, now: Instant, act: impl FnOnce(&mut Session, &mut Context<'_>)) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        act(&mut member.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        if let Some(link) = &member.link {
+            link.set_closing();
+        }
+        // A message that was held back would keep the remote's answer from being read.
+        if member.held.take().is_some() {
+            member.session.resume(now);
+        }
+        self.dirty.push(conn);
+        self.rearm.push(conn);
+        self.after(conn, now);
+    }
+
+    /// Reports the end of a connection once, as soon as it is known.
+    fn after(&mut self, conn: ConnId, now: Instant) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
+            let reason = reason.clone();
+            member.reported = true;
+            member.id_deadline = None;
+            match member.link.clone() {
+                Some(link) => {
+                    self.ids.remove(&link.id);
+                    link.set_closed(&reason);
+                    link.outgoing.clear();
+                    member.log_lifetime(&link, &reason, now);
+                    self.news.push(News::Disconnected { id: link.id, reason });
+                }
+                None => {
+                    self.pending -= 1;
+                    if matches!(reason, CloseReason::Refused(_) | CloseReason::TimedOut(_))
+                        && matches!(self.side, Side::Server(_))
+                    {
+                        log::debug!("no handshake with {}: {reason}", member.address);
+                    }
+                    if matches!(self.side, Side::Client { .. }) {
+                        self.news.push(News::Failed(reason));
+                    }
+                }
+            }
+        }
+        self.totals.pending.store(self.pending, Ordering::Relaxed);
+        After { ended: member.session.is_ended(), ..After::default() }
+    }
+}
+
+/// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
+fn unpinned(payload: Bytes) -> Bytes {
+    const SMALL: usize = 1024;
+    if payload.len() <= SMALL { Bytes::copy_from_slice(&payload) } else { payload }
+}

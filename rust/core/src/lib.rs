@@ -1,0 +1,76 @@
+//! Buffered WebSocket peers for multiplayer games, without any engine.
+//!
+//! A [`Peer`] is one server or one client. Its sockets live on an I/O thread of its own; the game's thread calls
+//! [`Peer::begin_poll`] and [`Peer::next_event`] once a frame and takes packets when it likes. Nothing here blocks.
+//!
+//! ```no_run
+//! use websocket_multiplayer_core::{Event, Mode, Peer, PeerConfig, Runtime, ServerConfig, WireFormat};
+//!
+//! let runtime = Runtime::new();
+//! let mut server = Peer::new(runtime);
+//! let peer = PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), ..PeerConfig::default() };
+//! server.listen(ServerConfig { peer, port: 9080, ..ServerConfig::default() })?;
+//! loop {
+//!     server.begin_poll();
+//!     while let Some(event) = server.next_event(false) {
+//!         if let Event::PeerConnected { id, .. } = event {
+//!             println!("hello {id}");
+//!         }
+//!     }
+//!     while let Some(packet) = server.pop_packet() {
+//!         println!("{} bytes from {}", packet.payload.len(), packet.source);
+//!     }
+//! }
+//! # #[allow(unreachable_code)]
+//! # Ok::<(), websocket_multiplayer_core::OpenError>(())
+//! ```
+//!
+//! # Limits
+//!
+//! | what | default | beyond it |
+//! |---|---|---|
+//! | request or answer head | 8 KiB, 64 lines | 431, or the client gives up |
+//! | received and not taken, per peer | 64 KiB, 1024 packets | the peer is not read until the game takes some |
+//! | one message from the wire | the input buffer | Close 1009 |
+//! | fragments of one message | twice the largest message and 64 KiB in all | Close 1008 |
+//! | waiting for a peer that takes data | 16 output buffers, at least 4 MiB | as for a congested one |
+//! | waiting for a congested peer | 64 KiB, 1024 packets | [`OverflowPolicy`] |
+//! | pongs waiting | 64 | only the last ping is answered |
+//! | all queues of a process | 512 MiB | congested peers with the most queued are closed |
+//! | handshakes under way | 1024 | clients wait in the backlog of 1024 |
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod config;
+mod error;
+mod event;
+mod hub;
+mod id;
+mod link;
+mod net;
+mod packet;
+mod peer;
+mod session;
+mod statistics;
+mod url;
+mod wire;
+
+#[cfg(test)]
+#[path = "../../../tests/behaviour/mod.rs"]
+mod behaviour;
+
+pub use config::{
+    BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
+    check_header_lines, check_protocols,
+};
+pub use error::{CloseFrame, CloseReason, ConfigError, OpenError, Phase, SendError, Side};
+pub use event::Event;
+pub use id::{ConnId, PeerId, Target};
+pub use link::PeerState;
+pub use net::Runtime;
+pub use packet::{Delivery, Packet};
+pub use peer::{Peer, PeerHandle, Status};
+pub use session::Role;
+pub use statistics::{PeerStatistics, Statistics};
+pub use url::Url;

@@ -1,0 +1,251 @@
+//! What the two threads share about one peer: its queues' budgets, its state and its figures.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::config::PeerConfig;
+use crate::error::CloseReason;
+use crate::id::{ConnId, PeerId};
+
+/// Whether a peer can be talked to; the engine's `WebSocketPeer.State`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PeerState {
+    /// Not open yet.
+    Connecting,
+    /// Open.
+    Open,
+    /// A close handshake is under way.
+    Closing,
+    /// Gone.
+    Closed,
+}
+
+/// Facts about a connection that do not change.
+#[derive(Debug)]
+pub(crate) struct PeerInfo {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: String,
+    /// Request target: path and query.
+    pub(crate) target: String,
+    /// `ws://host` or `wss://host` as the client asked for it.
+    pub(crate) origin: String,
+    /// Server: the request's headers, names in lower case.
+    pub(crate) headers: Box<[(String, String)]>,
+    pub(crate) opened: Instant,
+}
+
+/// One peer, as both threads see it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) conn: ConnId,
+    pub(crate) id: PeerId,
+    pub(crate) info: PeerInfo,
+    pub(crate) outgoing: Budget,
+    pub(crate) incoming: Budget,
+    /// The last write to the socket did not take everything.
+    pub(crate) congested: AtomicBool,
+    /// The driver does not read this peer until the game has taken some of its packets.
+    pub(crate) reading_paused: AtomicBool,
+    pub(crate) figures: Figures,
+    state: AtomicU8,
+    end: OnceLock<CloseReason>,
+}
+
+/// Bytes and packets that wait in a queue; the bytes count for the whole process too.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes: AtomicUsize,
+    packets: AtomicUsize,
+    total: Arc<QueueTotal>,
+}
+
+/// Bytes that wait in all queues of the process.
+#[derive(Debug)]
+pub(crate) struct QueueTotal {
+    bytes: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+/// Counters of one peer, written by the driver only.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) packets_in: Counter,
+    pub(crate) packets_out: Counter,
+    /// Milliseconds after `PeerInfo::opened`.
+    last_receive: AtomicU64,
+    /// Microseconds; `u32::MAX` = unknown.
+    rtt: AtomicU32,
+}
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Link {
+    pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, total: &Arc<QueueTotal>) -> Self {
+        let figures = Figures { rtt: AtomicU32::new(u32::MAX), ..Figures::default() };
+        Self {
+            conn,
+            id,
+            info,
+            outgoing: Budget::new(total),
+            incoming: Budget::new(total),
+            congested: AtomicBool::new(false),
+            reading_paused: AtomicBool::new(false),
+            figures,
+            state: AtomicU8::new(PeerState::Open as u8),
+            end: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> PeerState {
+        match self.state.load(Ordering::Acquire) {
+            0 => PeerState::Connecting,
+            1 => PeerState::Open,
+            2 => PeerState::Closing,
+            _ => PeerState::Closed,
+        }
+    }
+
+    /// Moves on to `Closing`, never back from `Closed`.
+    pub(crate) fn set_closing(&self) {
+        self.state.fetch_max(PeerState::Closing as u8, Ordering::AcqRel);
+    }
+
+    pub(crate) fn set_closed(&self, reason: &CloseReason) {
+        let _ = self.end.set(reason.clone());
+        self.state.store(PeerState::Closed as u8, Ordering::Release);
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn end(&self) -> Option<&CloseReason> {
+        self.end.get()
+    }
+
+    /// Says whether the input limits leave room for a packet; an empty queue always does, or nothing would ever move.
+    pub(crate) fn has_input_room(&self, size: usize, config: &PeerConfig) -> bool {
+        let (bytes, packets) = self.incoming.load();
+        packets == 0 || bytes + size <= config.buffers.input_bytes && packets < config.buffers.input_packets
+    }
+
+    /// Says whether so much was taken that reading pays again.
+    pub(crate) fn is_input_low(&self, config: &PeerConfig) -> bool {
+        let (bytes, packets) = self.incoming.load();
+        bytes <= config.buffers.input_bytes / 2 && packets <= config.buffers.input_packets / 2
+    }
+
+    /// Says whether more waits than `set_buffers` allows a congested peer, or would with `size` more bytes in `more` packets.
+    pub(crate) fn is_over_output_limits(&self, size: usize, more: usize, config: &PeerConfig) -> bool {
+        let (bytes, packets) = self.outgoing.load();
+        bytes + size > config.buffers.output_bytes || packets + more > config.buffers.output_packets
+    }
+}
+
+impl Budget {
+    fn new(total: &Arc<QueueTotal>) -> Self {
+        Self { bytes: AtomicUsize::new(0), packets: AtomicUsize::new(0), total: Arc::clone(total) }
+    }
+
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.bytes.load(Ordering::SeqCst), self.packets.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.packets.fetch_add(1, Ordering::SeqCst);
+        self.total.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn release(&self, bytes: usize, packets: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.packets.fetch_sub(packets, Ordering::SeqCst);
+        self.total.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Releases everything: nothing of it will be sent or read any more. Both threads may call it, each byte goes once.
+    pub(crate) fn clear(&self) {
+        self.packets.store(0, Ordering::SeqCst);
+        self.total.bytes.fetch_sub(self.bytes.swap(0, Ordering::SeqCst), Ordering::Relaxed);
+    }
+
+    /// Takes room for one packet, or none at all.
+    pub(crate) fn reserve(&self, size: usize, max_bytes: usize, max_packets: usize) -> bool {
+        self.add(size);
+        let (bytes, packets) = self.load();
+        let fits = bytes <= max_bytes && packets <= max_packets;
+        if !fits {
+            self.release(size, 1);
+        }
+        fits
+    }
+}
+
+impl QueueTotal {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
+    }
+
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit.load(Ordering::Relaxed)
+    }
+}
+
+impl Figures {
+    pub(crate) fn set_last_receive(&self, at: Duration) {
+        self.last_receive.store(at.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_receive(&self) -> Duration {
+        Duration::from_millis(self.last_receive.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_rtt(&self, rtt: Duration) {
+        self.rtt.store(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        let micros = self.rtt.load(Ordering::Relaxed);
+        (micros != u32::MAX).then(|| Duration::from_micros(u64::from(micros)))
+    }
+}
+
+impl Counter {
+    pub(crate) fn add(&self, n: usize) {
+        // One writer: a plain store is enough, and cheaper than an atomic addition.
+        self.0.store(self.0.load(Ordering::Relaxed) + n as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_takes_all_or_nothing() {
+        let total = Arc::new(QueueTotal::new(1000));
+        let budget = Budget::new(&total);
+        assert!(budget.reserve(60, 100, 2));
+        assert!(!budget.reserve(41, 100, 2));
+        assert!(budget.reserve(40, 100, 2));
+        assert!(!budget.reserve(0, 100, 2));
+        assert_eq!(budget.load(), (100, 2));
+        assert!(total.has_room(900) && !total.has_room(901));
+        budget.release(60, 1);
+        budget.clear();
+        budget.clear();
+        assert_eq!(budget.load(), (0, 0));
+        assert!(total.has_room(1000));
+    }
+}

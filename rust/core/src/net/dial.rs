@@ -1,0 +1,200 @@
+//! Finding and connecting to a server: the name look-up has a thread of its own, addresses are raced (RFC 8305).
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::listener::tune;
+use super::mailbox::{Command, Mailbox};
+use super::runtime::Runtime;
+use crate::error::{CloseReason, Phase};
+use crate::url::Url;
+
+/// How long one address has before the next is tried too (RFC 8305 section 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Connects to the first address that answers.
+pub(crate) struct Dialler {
+    host: String,
+    port: u16,
+    /// `None` while the name is looked up.
+    left: Option<VecDeque<SocketAddr>>,
+    attempts: Vec<Attempt>,
+    next_attempt: Instant,
+    next_token: usize,
+    deadline: Instant,
+    problem: Option<String>,
+}
+
+struct Attempt {
+    token: Token,
+    address: SocketAddr,
+    stream: TcpStream,
+}
+
+/// How dialling goes.
+pub(crate) enum Dialled {
+    Waiting,
+    Connected(TcpStream, SocketAddr),
+    Failed(CloseReason),
+}
+
+impl Dialler {
+    /// Starts; tokens from `first_token` on are its own.
+    pub(crate) fn start(
+        url: &Url,
+        deadline: Instant,
+        first_token: usize,
+        runtime: &Runtime,
+        mailbox: &Arc<Mailbox>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let literal: Option<Vec<IpAddr>> = match url.host.parse() {
+            Ok(address) => Some(vec![address]),
+            // RFC 6761 section 6.3: no look-up is needed, and some systems take seconds for one.
+            Err(_) if url.host.eq_ignore_ascii_case("localhost") => {
+                Some(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()])
+            }
+            Err(_) => None,
+        };
+        let left = literal.map(|ips| ips.into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect());
+        if left.is_none() {
+            let (host, port, mailbox) = (url.host.clone(), url.port, Arc::clone(mailbox));
+            runtime.spawn("websocket-dns", None, move || {
+                let answer = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+                mailbox.command(Command::Resolved(answer));
+            })?;
+        }
+        Ok(Self {
+            host: url.host.clone(),
+            port: url.port,
+            left,
+            attempts: Vec::new(),
+            next_attempt: now,
+            next_token: first_token,
+            deadline,
+            problem: None,
+        })
+    }
+
+    /// Takes the resolver's answer.
+    pub(crate) fn resolved(&mut self, answer: io::Result<Vec<SocketAddr>>) {
+        self.left = Some(match answer {
+            Ok(addresses) => interleave(&addresses),
+            Err(error) => {
+                self.problem = Some(format!("cannot find the host {:?}: {error}", self.host));
+                VecDeque::new()
+            }
+        });
+    }
+
+    /// Looks after attempts, `ready` among them, and starts the next one when it is time.
+    pub(crate) fn advance(&mut self, ready: &[Token], registry: &Registry, now: Instant) -> Dialled {
+        for token in ready {
+            let Some(index) = self.attempts.iter().position(|attempt| attempt.token == *token) else {
+                continue;
+            };
+            match is_connected(&self.attempts[index].stream) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let mut attempt = self.attempts.swap_remove(index);
+                    if let Err(error) = registry.deregister(&mut attempt.stream) {
+                        return Dialled::Failed(CloseReason::Lost(format!(
+                            "cannot use the connection: {error}"
+                        )));
+                    }
+                    tune(&attempt.stream);
+                    return Dialled::Connected(attempt.stream, attempt.address);
+                }
+                Err(error) => {
+                    let attempt = self.attempts.swap_remove(index);
+                    self.failed(attempt.address, &error, now);
+                }
+            }
+        }
+        if now >= self.deadline {
+            let what = if self.left.is_none() { "the host name was not found in time" } else { "no answer" };
+            log::debug!("{} port {}: {what}", self.host, self.port);
+            return Dialled::Failed(CloseReason::TimedOut(Phase::Handshake));
+        }
+        while now >= self.next_attempt {
+            let Some(address) = self.left.as_mut().and_then(VecDeque::pop_front) else { break };
+            match self.attempt(address, registry) {
+                Ok(()) => self.next_attempt = now + ATTEMPT_DELAY,
+                Err(error) => self.failed(address, &error, now),
+            }
+        }
+        if self.attempts.is_empty() && self.left.as_ref().is_some_and(VecDeque::is_empty) {
+            let problem =
+                self.problem.take().unwrap_or_else(|| format!("the host {:?} has no address", self.host));
+            return Dialled::Failed(CloseReason::Lost(problem));
+        }
+        Dialled::Waiting
+    }
+
+    /// When `advance` wants to be called.
+    pub(crate) fn wake_at(&self) -> Instant {
+        let waiting = self.left.as_ref().is_some_and(|left| !left.is_empty());
+        if waiting { self.next_attempt.min(self.deadline) } else { self.deadline }
+    }
+
+    fn attempt(&mut self, address: SocketAddr, registry: &Registry) -> io::Result<()> {
+        let mut stream = TcpStream::connect(address)?;
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.attempts.push(Attempt { token, address, stream });
+        Ok(())
+    }
+
+    fn failed(&mut self, address: SocketAddr, error: &io::Error, now: Instant) {
+        self.problem = Some(match error.kind() {
+            io::ErrorKind::ConnectionRefused => format!("connection refused by {address}"),
+            _ => format!("cannot connect to {address}: {error}"),
+        });
+        // No reason to give the next one a delay.
+        self.next_attempt = now;
+    }
+}
+
+fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// IPv6 and IPv4 in turns, in the resolver's order, so that one broken family costs one delay (RFC 8305 section 4).
+fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
+        addresses.iter().copied().partition(|address: &SocketAddr| address.is_ipv6() == first_is_v6);
+    let mut mixed = VecDeque::with_capacity(addresses.len());
+    while !first.is_empty() || !second.is_empty() {
+        mixed.extend(first.pop_front());
+        mixed.extend(second.pop_front());
+    }
+    mixed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let parse = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let given: Vec<_> = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"].map(parse).into();
+        let mixed: Vec<_> = interleave(&given).into();
+        assert_eq!(mixed, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"].map(parse));
+    }
+}

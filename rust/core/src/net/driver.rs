@@ -1,0 +1,490 @@
+//! The I/O thread: waits for sockets, deadlines and commands, and lets the hub work.
+//!
+//! Readiness is edge-triggered: what a socket reported is remembered until a call says `WouldBlock` (or a short read shows
+//! the same). Every connection gets one bounded turn per round, so that none keeps the others waiting.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::dial::{Dialled, Dialler};
+use super::listener::{Listener, tune};
+use super::mailbox::{Command, Mailbox, Totals};
+use super::runtime::Runtime;
+use crate::config::{ClientConfig, ServerConfig};
+use crate::error::{CloseFrame, CloseReason};
+use crate::hub::{After, Gate, Hub, Side};
+use crate::id::ConnId;
+
+const WAKER: Token = Token(0);
+const LISTENER: Token = Token(1);
+/// Connections have the tokens from here on, by slot.
+const FIRST_CONNECTION: usize = 2;
+/// Dialling has the tokens from here on.
+const FIRST_DIAL: usize = usize::MAX / 2;
+/// Bytes that one connection may deliver in one round.
+const TURN: usize = 64 * 1024;
+/// Connections accepted in one round.
+const ACCEPT_TURN: usize = 256;
+/// How long to wait for a file descriptor or memory to become free.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// A short read empties the socket where the poller reports every later arrival.
+const TRUST_SHORT_READS: bool = cfg!(unix);
+
+pub(crate) struct Driver {
+    poll: Poll,
+    hub: Hub,
+    sockets: Vec<Option<Socket>>,
+    listener: Option<Listener>,
+    accept: Accept,
+    max_pending: usize,
+    dial: Option<Dial>,
+    mailbox: Arc<Mailbox>,
+    timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    reads: VecDeque<ConnId>,
+    buffer: Box<[u8]>,
+    finish_by: Option<Instant>,
+}
+
+struct Socket {
+    conn: ConnId,
+    stream: TcpStream,
+    writable: bool,
+    /// The remote ended its side, so that a short read does not mean that there is nothing more to learn.
+    read_closed: bool,
+    /// It is in `reads`.
+    queued: bool,
+    /// The earliest entry in `timers`.
+    timer: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+enum Accept {
+    /// The listener has nothing.
+    Idle,
+    /// It may have more.
+    Ready,
+    /// The system could not give us a socket.
+    BackOff(Instant),
+}
+
+struct Dial {
+    dialler: Dialler,
+    protocols: Vec<String>,
+    headers: Vec<String>,
+    deadline: Instant,
+}
+
+impl Driver {
+    /// Starts the thread of a server whose socket listens already.
+    pub(crate) fn serve(
+        config: ServerConfig,
+        listener: Listener,
+        runtime: &Runtime,
+    ) -> io::Result<Arc<Mailbox>> {
+        let poll = Poll::new()?;
+        listener.register(poll.registry(), LISTENER)?;
+        let gate = Gate {
+            protocols: config.protocols,
+            extra_headers: config.extra_headers,
+            max_connections: config.max_connections,
+        };
+        let totals = Arc::new(Totals::default());
+        let hub =
+            Hub::new(config.peer, Side::Server(gate), Arc::clone(&runtime.queue_total), Arc::clone(&totals));
+        let mut driver = Self::new(poll, hub, totals)?;
+        driver.listener = Some(listener);
+        driver.max_pending = config.max_pending.max(1);
+        driver.spawn("websocket-server", runtime)
+    }
+
+    /// Starts the thread of a client.
+    pub(crate) fn connect(config: ClientConfig, runtime: &Runtime) -> io::Result<Arc<Mailbox>> {
+        let poll = Poll::new()?;
+        let now = Instant::now();
+        let deadline = now + config.peer.handshake_timeout;
+        let totals = Arc::new(Totals::default());
+        let side = Side::Client { url: config.url.clone() };
+        let hub = Hub::new(config.peer, side, Arc::clone(&runtime.queue_total), Arc::clone(&totals));
+        let mut driver = Self::new(poll, hub, totals)?;
+        let dialler = Dialler::start(&config.url, deadline, FIRST_DIAL, runtime, &driver.mailbox, now)?;
+        driver.dial = Some(Dial { dialler, protocols: config.protocols, headers: config.headers, deadline });
+        driver.spawn("websocket-client", runtime)
+    }
+
+    fn new(poll: Poll, hub: Hub, totals: Arc<Totals>) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?, totals));
+        Ok(Self {
+            poll,
+            hub,
+            sockets: Vec::new(),
+            listener: None,
+            accept: Accept::Idle,
+            max_pending: 1,
+            dial: None,
+            mailbox,
+            timers: BinaryHeap::new(),
+            reads: VecDeque::new(),
+            buffer: vec![0; TURN].into_boxed_slice(),
+            finish_by: None,
+        })
+    }
+
+    fn spawn(mut self, name: &str, runtime: &Runtime) -> io::Result<Arc<Mailbox>> {
+        let mailbox = Arc::clone(&self.mailbox);
+        runtime.spawn(name, Some(Arc::clone(&mailbox)), move || {
+            let mailbox = Arc::clone(&self.mailbox);
+            let what = match panic::catch_unwind(AssertUnwindSafe(|| self.run())) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => format!("the I/O thread failed: {error}"),
+                Err(_) => "the I/O thread failed; this is a defect, please report it".to_owned(),
+            };
+            log::error!("{what}");
+            mailbox.deliver_failure(what);
+        })?;
+        Ok(mailbox)
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut commands = Vec::new();
+        let mut dialled = Vec::new();
+        loop {
+            let timeout = self.timeout();
+            let timeout = if timeout.is_some_and(|timeout| timeout.is_zero()) || self.mailbox.may_sleep() {
+                timeout
+            } else {
+                Some(Duration::ZERO)
+            };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => result?,
+            }
+            self.mailbox.awake();
+            self.mailbox.totals.wakeups.add(1);
+            let now = Instant::now();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    LISTENER => self.accept = Accept::Ready,
+                    token if token.0 >= FIRST_DIAL => dialled.push(token),
+                    token => self.ready(token.0 - FIRST_CONNECTION, event),
+                }
+            }
+            self.mailbox.take_commands(&mut commands);
+            for command in commands.drain(..) {
+                self.command(command, now);
+            }
+            self.advance_dial(&dialled, now)?;
+            dialled.clear();
+            self.accept(now);
+            self.expire(now);
+            self.read_round(now);
+            self.flush_round(now);
+            self.mailbox.deliver(&mut self.hub.news);
+            if self.is_finished(now) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let busy = !self.reads.is_empty()
+            || !self.hub.dirty.is_empty()
+            || !self.hub.rearm.is_empty()
+            || self.may_accept();
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
+        let retry = match self.accept {
+            Accept::BackOff(until) => Some(until),
+            _ => None,
+        };
+        let dial = self.dial.as_ref().map(|dial| dial.dialler.wake_at());
+        let next = [timer, retry, dial, self.finish_by].into_iter().flatten().min()?;
+        let wait = next.saturating_duration_since(Instant::now());
+        // The poller counts in milliseconds; a little late is better than once too often.
+        Some(if wait.is_zero() { wait } else { wait + Duration::from_millis(1) })
+    }
+
+    fn ready(&mut self, slot: usize, event: &Event) {
+        let Some(Some(socket)) = self.sockets.get_mut(slot) else { return };
+        if event.is_writable() && !socket.writable {
+            socket.writable = true;
+            self.hub.dirty.push(socket.conn);
+        }
+        socket.read_closed |= event.is_read_closed() || event.is_error();
+        if (event.is_readable() || event.is_read_closed() || event.is_error()) && !socket.queued {
+            socket.queued = true;
+            self.reads.push_back(socket.conn);
+        }
+    }
+
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Finish { frame } => self.finish(&frame, now),
+            Command::NoDelay { conn, enabled } => {
+                if let Some(Some(socket)) = self
+                    .sockets
+                    .get(conn.slot as usize)
+                    .filter(|socket| socket.as_ref().is_some_and(|socket| socket.conn == conn))
+                {
+                    let _ = socket.stream.set_nodelay(enabled);
+                }
+            }
+            Command::Resolved(answer) => {
+                if let Some(dial) = &mut self.dial {
+                    dial.dialler.resolved(answer);
+                }
+            }
+            command => {
+                let reschedule = matches!(command, Command::Configure(_));
+                self.hub.command(command, now);
+                if reschedule {
+                    let conns: Vec<_> = self.sockets.iter().flatten().map(|socket| socket.conn).collect();
+                    for conn in conns {
+                        self.schedule(conn);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, frame: &CloseFrame, now: Instant) {
+        if let Some(listener) = self.listener.take() {
+            listener.close();
+        }
+        self.accept = Accept::Idle;
+        self.dial = None;
+        self.hub.close_all(frame, now);
+        self.finish_by = Some(now + self.hub.config().close_timeout);
+    }
+
+    fn is_finished(&mut self, now: Instant) -> bool {
+        if let Some(hurry) = self.mailbox.hurry_deadline() {
+            if self.finish_by.is_none() {
+                self.finish(&CloseFrame::going_away(), now);
+            }
+            self.finish_by = self.finish_by.map(|by| by.min(hurry));
+        }
+        // A client that has no connection any more has nothing left to do.
+        let over = self.finish_by.is_some() || (self.listener.is_none() && self.dial.is_none());
+        over && self.hub.len() == 0 || self.finish_by.is_some_and(|by| by <= now)
+    }
+
+    fn advance_dial(&mut self, ready: &[Token], now: Instant) -> io::Result<()> {
+        let Some(dial) = &mut self.dial else { return Ok(()) };
+        match dial.dialler.advance(ready, self.poll.registry(), now) {
+            Dialled::Waiting => {}
+            Dialled::Connected(stream, address) => {
+                let Some(dial) = self.dial.take() else { return Ok(()) };
+                let conn = self.hub.dialled(address, &dial.protocols, &dial.headers, dial.deadline, now);
+                self.adopt(conn, stream)?;
+            }
+            Dialled::Failed(reason) => {
+                self.dial = None;
+                self.hub.news.push(crate::hub::News::Failed(reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn may_accept(&self) -> bool {
+        matches!(self.accept, Accept::Ready) && self.hub.pending() < self.max_pending
+    }
+
+    fn accept(&mut self, now: Instant) {
+        if let Accept::BackOff(until) = self.accept
+            && until <= now
+        {
+            self.accept = Accept::Ready;
+        }
+        for _ in 0..ACCEPT_TURN {
+            if !self.may_accept() {
+                return;
+            }
+            let Some(accepted) = self.listener.as_ref().and_then(Listener::accept) else {
+                self.accept = Accept::Idle;
+                return;
+            };
+            match accepted {
+                Ok((stream, address)) => self.welcome(stream, address, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accept = Accept::Idle,
+                Err(error) => self.accept_failed(&error, now),
+            }
+        }
+    }
+
+    fn welcome(&mut self, stream: TcpStream, address: SocketAddr, now: Instant) {
+        tune(&stream);
+        let conn = self.hub.accepted(canonical(address), now);
+        if let Err(error) = self.adopt(conn, stream) {
+            self.hub.fail(conn, CloseReason::Lost(error.to_string()), now);
+            self.hub.forget(conn);
+            self.accept_failed(&error, now);
+        }
+    }
+
+    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
+        // The remote was gone before it was accepted: not our trouble.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        ) {
+            return;
+        }
+        if self.mailbox.totals.accept_errors.get() == 0 {
+            log::warn!(
+                "cannot accept connections for now: {error}; raise the limit of open files (ulimit -n)"
+            );
+        }
+        self.mailbox.totals.accept_errors.add(1);
+        self.accept = Accept::BackOff(now + ACCEPT_BACKOFF);
+    }
+
+    fn adopt(&mut self, conn: ConnId, mut stream: TcpStream) -> io::Result<()> {
+        let slot = conn.slot as usize;
+        self.poll.registry().register(
+            &mut stream,
+            Token(FIRST_CONNECTION + slot),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        if self.sockets.len() <= slot {
+            self.sockets.resize_with(slot + 1, || None);
+        }
+        // Data may have come before the socket was registered; the first read finds out.
+        self.sockets[slot] =
+            Some(Socket { conn, stream, writable: true, read_closed: false, queued: true, timer: None });
+        self.reads.push_back(conn);
+        self.schedule(conn);
+        Ok(())
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(Reverse((at, slot, generation))) =
+            self.timers.peek().copied().filter(|Reverse((at, ..))| *at <= now)
+        {
+            self.timers.pop();
+            let conn = ConnId { slot, generation };
+            match self.socket(conn) {
+                Some(socket) if socket.timer == Some(at) => socket.timer = None,
+                _ => continue,
+            }
+            if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
+                let after = self.hub.expire(conn, now);
+                self.settle(conn, after, now);
+            } else {
+                self.schedule(conn);
+            }
+        }
+    }
+
+    fn read_round(&mut self, now: Instant) {
+        for conn in std::mem::take(&mut self.hub.rearm) {
+            if let Some(socket) = self.socket(conn)
+                && !socket.queued
+            {
+                socket.queued = true;
+                self.reads.push_back(conn);
+            }
+        }
+        self.hub.refusing = self.mailbox.refuse.load(Ordering::Relaxed);
+        for _ in 0..self.reads.len() {
+            let Some(conn) = self.reads.pop_front() else { break };
+            let Some(socket) = self
+                .sockets
+                .get_mut(conn.slot as usize)
+                .and_then(Option::as_mut)
+                .filter(|socket| socket.conn == conn)
+            else {
+                continue;
+            };
+            socket.queued = false;
+            let trust = TRUST_SHORT_READS && !socket.read_closed;
+            let after = self.hub.read(conn, &mut socket.stream, &mut self.buffer, trust, now);
+            if after.more {
+                socket.queued = true;
+                self.reads.push_back(conn);
+            }
+            if self.hub.wants_write(conn) {
+                self.hub.dirty.push(conn);
+            }
+            self.settle(conn, after, now);
+        }
+    }
+
+    fn flush_round(&mut self, now: Instant) {
+        let mut dirty = std::mem::take(&mut self.hub.dirty);
+        for conn in dirty.drain(..) {
+            let Some(socket) = self
+                .sockets
+                .get_mut(conn.slot as usize)
+                .and_then(Option::as_mut)
+                .filter(|socket| socket.conn == conn)
+            else {
+                continue;
+            };
+            let after = if socket.writable {
+                let after = self.hub.flush(conn, &mut socket.stream, now);
+                socket.writable = !after.blocked;
+                after
+            } else {
+                self.hub.still_blocked(conn, now)
+            };
+            self.settle(conn, after, now);
+        }
+        // What flushing added is for the next round; the list's memory is kept.
+        dirty.append(&mut self.hub.dirty);
+        self.hub.dirty = dirty;
+    }
+
+    /// Drops a connection that is over; else sees to its next deadline.
+    fn settle(&mut self, conn: ConnId, after: After, now: Instant) {
+        if !after.ended {
+            if self.hub.take_half_close(conn, now)
+                && let Some(socket) = self.socket(conn)
+            {
+                // An error means that the stream is gone already, which reading will show.
+                let _ = socket.stream.shutdown(Shutdown::Write);
+                self.hub.rearm.push(conn);
+            }
+            self.schedule(conn);
+            return;
+        }
+        if self.socket(conn).is_some()
+            && let Some(mut socket) = self.sockets[conn.slot as usize].take()
+        {
+            let _ = self.poll.registry().deregister(&mut socket.stream);
+            self.hub.forget(conn);
+        }
+    }
+
+    fn schedule(&mut self, conn: ConnId) {
+        let Some(deadline) = self.hub.deadline(conn) else { return };
+        let Some(socket) = self.socket(conn) else { return };
+        // An entry that comes too early looks again; only an earlier deadline needs one of its own.
+        if socket.timer.is_none_or(|timer| deadline < timer) {
+            socket.timer = Some(deadline);
+            self.timers.push(Reverse((deadline, conn.slot, conn.generation)));
+        }
+    }
+
+    fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
+        self.sockets.get_mut(conn.slot as usize).and_then(Option::as_mut).filter(|socket| socket.conn == conn)
+    }
+}
+
+/// An IPv4 client of a dual-stack socket is called by its IPv4 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

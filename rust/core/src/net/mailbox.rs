@@ -1,0 +1,155 @@
+//! The two lists between the game's thread and the driver's: commands one way, news the other.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use std::{io, mem};
+
+use crate::config::PeerConfig;
+use crate::error::{CloseFrame, CloseReason};
+use crate::hub::{News, Outbound};
+use crate::id::ConnId;
+use crate::link::Counter;
+
+/// What the game's thread asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Send to one peer.
+    Send { to: ConnId, message: Outbound },
+    /// Send the same to many.
+    SendMany { to: Arc<[ConnId]>, message: Outbound },
+    /// The game took packets: read this peer again.
+    Resume(ConnId),
+    /// Start the close handshake.
+    Close { conn: ConnId, frame: CloseFrame },
+    /// Say goodbye without waiting for the answer.
+    Abandon(ConnId),
+    /// The peer did not keep up: close it with 1013.
+    Overflow(ConnId),
+    /// Set `TCP_NODELAY`.
+    NoDelay { conn: ConnId, enabled: bool },
+    /// New timeouts and policies.
+    Configure(Box<PeerConfig>),
+    /// Close all peers and end.
+    Finish { frame: CloseFrame },
+    /// The resolver's answer.
+    Resolved(io::Result<Vec<SocketAddr>>),
+}
+
+/// Shared by one [`Peer`](crate::Peer) and its driver.
+pub(crate) struct Mailbox {
+    commands: Mutex<Vec<Command>>,
+    news: Mutex<Vec<News>>,
+    /// The driver sleeps, or is about to: the next command has to wake it.
+    sleeping: AtomicBool,
+    waker: mio::Waker,
+    /// New connections are answered with 503.
+    pub(crate) refuse: AtomicBool,
+    /// The library is being unloaded: end by then.
+    hurry: Mutex<Option<Instant>>,
+    pub(crate) totals: Arc<Totals>,
+}
+
+/// Counters of a whole driver, written by it only.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) packets_in: Counter,
+    pub(crate) packets_out: Counter,
+    pub(crate) handshakes_refused: Counter,
+    pub(crate) accept_errors: Counter,
+    pub(crate) peers_overflowed: Counter,
+    pub(crate) wakeups: Counter,
+    pub(crate) pending: AtomicUsize,
+}
+
+impl Mailbox {
+    pub(crate) fn new(waker: mio::Waker, totals: Arc<Totals>) -> Self {
+        Self {
+            commands: Mutex::default(),
+            news: Mutex::default(),
+            sleeping: AtomicBool::new(false),
+            waker,
+            refuse: AtomicBool::new(false),
+            hurry: Mutex::default(),
+            totals,
+        }
+    }
+
+    /// Game thread: gives the driver something to do, and wakes it if it sleeps.
+    pub(crate) fn command(&self, command: Command) {
+        lock(&self.commands).push(command);
+        self.wake();
+    }
+
+    /// Game thread: takes all news; `into` must be empty.
+    pub(crate) fn take_news(&self, into: &mut Vec<News>) {
+        mem::swap(&mut *lock(&self.news), into);
+    }
+
+    /// Any thread: ends the driver's sleep.
+    pub(crate) fn wake(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.waker.wake()
+        {
+            log::error!("cannot wake the I/O thread: {error}");
+        }
+    }
+
+    /// Any thread: the driver ends by `deadline` whatever is still open.
+    pub(crate) fn hurry(&self, deadline: Instant) {
+        *lock(&self.hurry) = Some(deadline);
+        self.sleeping.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Driver: by when the library wants to be rid of it.
+    pub(crate) fn hurry_deadline(&self) -> Option<Instant> {
+        *lock(&self.hurry)
+    }
+
+    /// Driver: takes all commands; `into` must be empty.
+    pub(crate) fn take_commands(&self, into: &mut Vec<Command>) {
+        mem::swap(&mut *lock(&self.commands), into);
+    }
+
+    /// Driver: about to sleep. False: there are commands, so do not.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        let empty = lock(&self.commands).is_empty();
+        if !empty {
+            self.awake();
+        }
+        empty
+    }
+
+    /// Driver: not sleeping any more.
+    pub(crate) fn awake(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+
+    /// Driver: delivers a turn's news in one go.
+    pub(crate) fn deliver(&self, batch: &mut Vec<News>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut news = lock(&self.news);
+        if news.is_empty() {
+            mem::swap(&mut *news, batch);
+        } else {
+            news.append(batch);
+        }
+    }
+
+    /// Driver: its last words, when nothing else can be said any more.
+    pub(crate) fn deliver_failure(&self, what: String) {
+        lock(&self.news).push(News::DriverFailed(CloseReason::Lost(what)));
+    }
+}
+
+/// A panic while the lock was held leaves a list that is still whole: `push`, `append` and `swap` are all there is.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,9 @@
+//! Sockets, threads and the clock: everything that the rest of the core does without.
+
+mod dial;
+pub(crate) mod driver;
+pub(crate) mod listener;
+pub(crate) mod mailbox;
+mod runtime;
+
+pub use runtime::Runtime;

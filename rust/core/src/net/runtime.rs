@@ -1,0 +1,90 @@
+//! All I/O threads of the process: started here, and joined before the library goes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use super::mailbox::Mailbox;
+use crate::link::QueueTotal;
+
+/// The I/O threads and queues of a process. Make one, and [`shutdown`](Self::shutdown) it before the library is unloaded.
+pub struct Runtime {
+    threads: Mutex<Vec<Running>>,
+    pub(crate) queue_total: Arc<QueueTotal>,
+}
+
+struct Running {
+    thread: JoinHandle<()>,
+    /// A resolver has none: it cannot be asked to hurry.
+    mailbox: Option<Arc<Mailbox>>,
+}
+
+impl Runtime {
+    /// A runtime without threads, and a bound of 512 MiB for all queues together.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            threads: Mutex::default(),
+            queue_total: Arc::new(QueueTotal::new(512 * 1024 * 1024)),
+        })
+    }
+
+    /// Bounds the bytes that wait in all queues of the process together.
+    pub fn set_total_queue_limit(&self, bytes: usize) {
+        self.queue_total.set_limit(bytes);
+    }
+
+    /// I/O threads that have not ended.
+    pub fn thread_count(&self) -> usize {
+        self.lock().iter().filter(|running| !running.thread.is_finished()).count()
+    }
+
+    /// Ends all I/O threads: what is queued leaves and connections are closed, within `timeout` in total.
+    ///
+    /// A look-up of a host name that the system has not answered by then is left behind with a warning.
+    pub fn shutdown(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let threads = std::mem::take(&mut *self.lock());
+        for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()) {
+            mailbox.hurry(deadline);
+        }
+        for running in threads {
+            // A driver ends by itself; only a look-up has to be waited for with a limit.
+            while running.mailbox.is_none() && !running.thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if running.mailbox.is_some() || running.thread.is_finished() {
+                // A panic inside was reported when it happened.
+                let _ = running.thread.join();
+            } else {
+                log::warn!("a host name look-up did not end before the library was unloaded");
+            }
+        }
+    }
+
+    pub(super) fn spawn(
+        &self,
+        name: &str,
+        mailbox: Option<Arc<Mailbox>>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)?;
+        let mut threads = self.lock();
+        threads.retain(|running| !running.thread.is_finished());
+        threads.push(Running { thread, mailbox });
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Running>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("threads", &self.thread_count()).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of stack; no call of ours is deep.
+const STACK: usize = 512 * 1024;

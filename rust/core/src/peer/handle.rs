@@ -1,0 +1,230 @@
+//! One connected peer, for the roster and for whoever holds a handle to it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::outbox::fits_refusing;
+use crate::config::{Mode, PeerConfig};
+use crate::error::{CloseFrame, CloseReason, SendError};
+use crate::hub::Outbound;
+use crate::id::PeerId;
+use crate::link::{Link, PeerState};
+use crate::net::mailbox::{Command, Mailbox};
+use crate::packet::Packet;
+
+/// What the game's thread keeps of a peer.
+pub(super) struct Member {
+    link: Arc<Link>,
+    mailbox: Arc<Mailbox>,
+    config: Rc<RefCell<PeerConfig>>,
+    /// Readable packets (raw mode).
+    ready: RefCell<VecDeque<Packet>>,
+    /// The game has closed it: what still comes is not wanted.
+    discarding: Cell<bool>,
+    /// The last poll in which packets of it became readable.
+    fresh: Cell<u64>,
+}
+
+impl Member {
+    pub(super) fn new(link: Arc<Link>, mailbox: Arc<Mailbox>, config: Rc<RefCell<PeerConfig>>) -> Self {
+        Self {
+            link,
+            mailbox,
+            config,
+            ready: RefCell::default(),
+            discarding: Cell::new(false),
+            fresh: Cell::new(0),
+        }
+    }
+
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(super) fn is_discarding(&self) -> bool {
+        self.discarding.get()
+    }
+
+    pub(super) fn set_fresh(&self, poll: u64) {
+        self.fresh.set(poll);
+    }
+
+    pub(super) fn is_fresh(&self, poll: u64) -> bool {
+        self.fresh.get() == poll
+    }
+
+    pub(super) fn push(&self, packet: Packet) {
+        self.ready.borrow_mut().push_back(packet);
+    }
+
+    /// Makes room for more: the packet was taken or thrown away.
+    pub(super) fn take_back(&self, packet: &Packet) {
+        self.link.incoming.release(packet.payload.len(), 1);
+        if self.link.reading_paused.load(Ordering::SeqCst)
+            && self.link.is_input_low(&self.config.borrow())
+            && self.link.reading_paused.swap(false, Ordering::SeqCst)
+        {
+            self.mailbox.command(Command::Resume(self.link.conn));
+        }
+    }
+
+    pub(super) fn close(&self, frame: CloseFrame) {
+        self.discard();
+        if self.link.state() == PeerState::Open {
+            self.link.set_closing();
+            self.mailbox.command(Command::Close { conn: self.link.conn, frame });
+        }
+    }
+
+    pub(super) fn abandon(&self) {
+        self.close_locally();
+        self.mailbox.command(Command::Abandon(self.link.conn));
+    }
+
+    /// The whole object is closed, or this peer is forgotten: nothing is heard of it any more.
+    pub(super) fn close_locally(&self) {
+        self.discard();
+        self.link.set_closed(&CloseReason::Forced);
+    }
+
+    fn discard(&self) {
+        self.discarding.set(true);
+        for packet in self.ready.take() {
+            self.take_back(&packet);
+        }
+    }
+}
+
+/// A connected peer. It outlives its connection, and then says that it is not connected.
+#[derive(Clone)]
+pub struct PeerHandle {
+    member: Rc<Member>,
+}
+
+impl PeerHandle {
+    pub(super) fn new(member: Rc<Member>) -> Self {
+        Self { member }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> PeerId {
+        self.link().id
+    }
+
+    /// Whether it can be talked to.
+    pub fn state(&self) -> PeerState {
+        self.link().state()
+    }
+
+    /// Remote IP address.
+    pub fn address(&self) -> String {
+        self.link().info.address.ip().to_string()
+    }
+
+    /// Remote port.
+    pub fn port(&self) -> u16 {
+        self.link().info.address.port()
+    }
+
+    /// The subprotocol agreed on, or nothing.
+    pub fn protocol(&self) -> String {
+        self.link().info.protocol.clone()
+    }
+
+    /// Path and query of the upgrade request.
+    pub fn path(&self) -> String {
+        self.link().info.target.clone()
+    }
+
+    /// The URL that the client asked for.
+    pub fn requested_url(&self) -> String {
+        format!("{}{}", self.link().info.origin, self.link().info.target)
+    }
+
+    /// On a server: the headers of the upgrade request, names in lower case.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        self.link().info.headers.to_vec()
+    }
+
+    /// Bytes that wait to be written.
+    pub fn queued_out_bytes(&self) -> usize {
+        self.link().outgoing.load().0
+    }
+
+    /// The close code once it is closed; -1 without a close frame.
+    pub fn close_code(&self) -> i32 {
+        self.link().end().map_or(-1, CloseReason::code)
+    }
+
+    /// The reason that came with it.
+    pub fn close_reason(&self) -> String {
+        self.link().end().map(|reason| reason.text().to_owned()).unwrap_or_default()
+    }
+
+    /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread packets are discarded.
+    pub fn close(&self, frame: CloseFrame) {
+        self.member.close(frame);
+    }
+
+    /// Sets `TCP_NODELAY`, which is on from the beginning.
+    pub fn set_no_delay(&self, enabled: bool) {
+        self.member.mailbox.command(Command::NoDelay { conn: self.link().conn, enabled });
+    }
+
+    /// Readable messages (raw mode).
+    pub fn packet_count(&self) -> usize {
+        self.member.ready.borrow().len()
+    }
+
+    /// Takes the next message (raw mode).
+    pub fn pop_packet(&self) -> Option<Packet> {
+        let packet = self.member.ready.borrow_mut().pop_front()?;
+        self.member.take_back(&packet);
+        Some(packet)
+    }
+
+    /// Sends a message to this peer, whatever the overflow policy: refused when it has no room.
+    ///
+    /// # Errors
+    /// [`SendError`]: not connected, too large, no room, text that is not UTF-8; in multiplayer mode an empty message.
+    pub fn send(&self, payload: &[u8], text: bool) -> Result<(), SendError> {
+        let link = self.link();
+        if link.state() != PeerState::Open {
+            return Err(SendError::NotConnected);
+        }
+        let config = self.member.config.borrow();
+        if payload.is_empty() && config.mode != Mode::Raw {
+            return Err(SendError::Empty);
+        }
+        if payload.len() > config.max_packet_size() {
+            return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
+        }
+        if text && std::str::from_utf8(payload).is_err() {
+            return Err(SendError::NotUtf8);
+        }
+        if !fits_refusing(link, payload.len(), &config) {
+            return Err(SendError::Full);
+        }
+        let message = Outbound { payload: Bytes::copy_from_slice(payload), text };
+        self.member.mailbox.command(Command::Send { to: link.conn, message });
+        Ok(())
+    }
+
+    fn link(&self) -> &Link {
+        &self.member.link
+    }
+}
+
+impl std::fmt::Debug for PeerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerHandle")
+            .field("id", &self.id())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,510 @@
+//! One server or one client as the game's thread sees it.
+
+mod handle;
+mod outbox;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::error::{CloseFrame, CloseReason, OpenError};
+use crate::event::Event;
+use crate::hub::News;
+use crate::id::PeerId;
+use crate::link::Link;
+use crate::net::Runtime;
+use crate::net::driver::Driver;
+use crate::net::listener::Listener;
+use crate::net::mailbox::{Command, Mailbox};
+use crate::packet::Packet;
+use crate::session::Role;
+use crate::statistics::{PeerStatistics, Statistics};
+use handle::Member;
+pub use handle::PeerHandle;
+use outbox::Outbox;
+
+/// The engine's `MultiplayerPeer.ConnectionStatus`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Status {
+    /// Not open, or lost.
+    #[default]
+    Disconnected,
+    /// A client that is not in yet.
+    Connecting,
+    /// A server that listens, or a client that is in.
+    Connected,
+}
+
+/// One server or one client. Dropping it closes it.
+///
+/// Used from one thread. Everything changes only inside [`begin_poll`](Self::begin_poll) and
+/// [`next_event`](Self::next_event), but for what the game itself asks for.
+pub struct Peer {
+    runtime: Arc<Runtime>,
+    open: Option<Open>,
+    status: Status,
+    unique_id: i32,
+    generation: u64,
+    refuse: bool,
+    /// Readable packets of all peers in arrival order (multiplayer mode).
+    ready: VecDeque<Packet>,
+    /// From the mailbox, not applied yet.
+    news: VecDeque<News>,
+    /// Ends that wait for the next poll, because the peer's last packets became readable in this one.
+    ends: Vec<News>,
+    /// What `next_event` has to say before it takes the next piece of news.
+    told: VecDeque<Event>,
+    last_error: String,
+    close_code: i32,
+    close_reason: String,
+}
+
+struct Open {
+    role: Role,
+    config: Rc<RefCell<PeerConfig>>,
+    mailbox: Arc<Mailbox>,
+    listener: Option<Listener>,
+    roster: HashMap<PeerId, Rc<Member>>,
+    /// Counts polls, so that a member can remember the one in which packets of it became readable.
+    poll: u64,
+    outbox: Outbox,
+}
+
+impl Peer {
+    /// An object that is not open.
+    pub fn new(runtime: Arc<Runtime>) -> Self {
+        Self {
+            runtime,
+            open: None,
+            status: Status::Disconnected,
+            unique_id: 0,
+            generation: 0,
+            refuse: false,
+            ready: VecDeque::new(),
+            news: VecDeque::new(),
+            ends: Vec::new(),
+            told: VecDeque::new(),
+            last_error: String::new(),
+            close_code: -1,
+            close_reason: String::new(),
+        }
+    }
+
+    /// Listens. Peers come as events.
+    ///
+    /// # Errors
+    /// [`OpenError`]: open already, the port is taken or cannot be listened on, no thread.
+    pub fn listen(&mut self, config: ServerConfig) -> Result<(), OpenError> {
+        self.check_closed(config.peer.mode)?;
+        let listener = Listener::bind(config.bind, config.port)?;
+        let peer = config.peer.clone();
+        let mailbox = Driver::serve(config, listener.clone(), &self.runtime).map_err(OpenError::System)?;
+        log::info!("listening on port {}", listener.port());
+        self.opened(Role::Server, peer, mailbox, Some(listener));
+        self.status = Status::Connected;
+        self.unique_id = PeerId::SERVER.0;
+        Ok(())
+    }
+
+    /// Begins to connect and returns at once; how it went comes as an event.
+    ///
+    /// # Errors
+    /// [`OpenError`]: open already, no thread.
+    pub fn connect(&mut self, config: ClientConfig) -> Result<(), OpenError> {
+        self.check_closed(config.peer.mode)?;
+        if config.url.secure {
+            return Err(OpenError::Unavailable("TLS (wss://)"));
+        }
+        let peer = config.peer.clone();
+        let mailbox = Driver::connect(config, &self.runtime).map_err(OpenError::System)?;
+        self.opened(Role::Client, peer, mailbox, None);
+        self.status = Status::Connecting;
+        self.unique_id = 0;
+        Ok(())
+    }
+
+    /// Ends everything and returns at once; no event follows, unread packets are gone. The port is free when it returns.
+    ///
+    /// What was sent leaves, followed by a Close (1001 from a server, 1000 from a client), in the background and within
+    /// `close_timeout`.
+    pub fn close(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        if let Some(listener) = &open.listener {
+            listener.close();
+            log::info!("no longer listening on port {}", listener.port());
+        }
+        let frame = match open.role {
+            Role::Server => CloseFrame::going_away(),
+            Role::Client => CloseFrame::normal(),
+        };
+        for member in open.roster.values() {
+            member.close_locally();
+        }
+        open.mailbox.command(Command::Finish { frame });
+        self.forget_open();
+        self.unique_id = 0;
+        self.status = Status::Disconnected;
+    }
+
+    /// The engine's connection status.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// What is open, if anything. A client stays one until its loss was told.
+    pub fn role(&self) -> Option<Role> {
+        self.open.as_ref().map(|open| open.role)
+    }
+
+    /// The mode of what is open.
+    pub fn mode(&self) -> Option<Mode> {
+        self.open.as_ref().map(|open| open.config.borrow().mode)
+    }
+
+    /// 1 for a server; a client's id, 0 until it is in. Kept after a loss until the next open or close.
+    pub fn unique_id(&self) -> i32 {
+        self.unique_id
+    }
+
+    /// The port of the listening socket, 0 without one.
+    pub fn local_port(&self) -> u16 {
+        self.open.as_ref().and_then(|open| open.listener.as_ref()).map_or(0, Listener::port)
+    }
+
+    /// Changes with every open and close, so that a loop over events can see that a handler did either.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes what the I/O thread delivered; then call [`next_event`](Self::next_event) until it has no more.
+    pub fn begin_poll(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.poll += 1;
+        // Ends of the last poll come first: their packets have been readable for a whole poll.
+        let ends = self.ends.drain(..);
+        if self.news.is_empty() && ends.len() == 0 {
+            // Both sides swap their lists, so that no memory is allocated in the long run.
+            let mut taken = Vec::from(std::mem::take(&mut self.news));
+            open.mailbox.take_news(&mut taken);
+            self.news = taken.into();
+        } else {
+            let mut taken = Vec::new();
+            open.mailbox.take_news(&mut taken);
+            let mut news: VecDeque<_> = ends.collect();
+            news.append(&mut self.news);
+            news.extend(taken);
+            self.news = news;
+        }
+        open.outbox.take_refused(&mut self.told);
+    }
+
+    /// Applies the next piece of news and says what to tell the game. With `packet_events = false` packets become
+    /// readable without an event each.
+    pub fn next_event(&mut self, packet_events: bool) -> Option<Event> {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return Some(event);
+            }
+            let open = self.open.as_mut()?;
+            match self.news.pop_front()? {
+                News::Packet(packet) => {
+                    let id = packet.source;
+                    // Packets of a peer that the game has dropped meanwhile are not wanted.
+                    let Some(member) = open.roster.get(&id) else { continue };
+                    if member.is_discarding() {
+                        member.take_back(&packet);
+                        continue;
+                    }
+                    member.set_fresh(open.poll);
+                    if matches!(open.config.borrow().mode, Mode::Raw) {
+                        member.push(packet);
+                    } else {
+                        self.ready.push_back(packet);
+                    }
+                    if packet_events {
+                        return Some(Event::PacketReceived { id });
+                    }
+                }
+                News::Connected { link, own_id } => return Some(self.connected(link, own_id)),
+                News::CloseRequested { id, code, reason } => {
+                    if open.roster.contains_key(&id) {
+                        return Some(Event::CloseRequested { id, code, reason });
+                    }
+                }
+                News::Disconnected { id, reason } => {
+                    if open.roster.get(&id).is_some_and(|member| member.is_fresh(open.poll)) {
+                        self.ends.push(News::Disconnected { id, reason });
+                    } else if let Some(event) = self.disconnected(id, &reason) {
+                        return Some(event);
+                    }
+                }
+                News::Failed(reason) => return Some(self.failed(&reason)),
+                News::Congested(id) => {
+                    if open.roster.contains_key(&id) {
+                        return Some(Event::PeerCongested { id });
+                    }
+                }
+                News::Drained(id) => {
+                    if open.roster.contains_key(&id) {
+                        return Some(Event::PeerDrained { id });
+                    }
+                }
+                News::Overflowed(id) => {
+                    if open.roster.contains_key(&id) {
+                        return Some(Event::PeerOverflowed { id });
+                    }
+                }
+                News::DriverFailed(reason) => self.driver_failed(&reason),
+            }
+        }
+    }
+
+    /// Readable packets (multiplayer mode).
+    pub fn packet_count(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The packet that `pop_packet` takes next.
+    pub fn peek_packet(&self) -> Option<&Packet> {
+        self.ready.front()
+    }
+
+    /// Takes the next packet and makes room for more.
+    pub fn pop_packet(&mut self) -> Option<Packet> {
+        let packet = self.ready.pop_front()?;
+        if let Some(member) = self.open.as_ref().and_then(|open| open.roster.get(&packet.source)) {
+            member.take_back(&packet);
+        }
+        Some(packet)
+    }
+
+    /// Says whether the peer is connected.
+    pub fn has_peer(&self, id: PeerId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.roster.contains_key(&id))
+    }
+
+    /// The handle of a connected peer.
+    pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
+        Some(PeerHandle::new(Rc::clone(self.open.as_ref()?.roster.get(&id)?)))
+    }
+
+    /// Starts the close handshake; the peer's unread packets are discarded, its end comes as an event. False: unknown id.
+    pub fn disconnect(&mut self, id: PeerId, frame: CloseFrame) -> bool {
+        let Some(member) = self.open.as_ref().and_then(|open| open.roster.get(&id)).cloned() else {
+            return false;
+        };
+        member.close(frame);
+        self.discard_packets(id, &member);
+        true
+    }
+
+    /// Says goodbye and forgets the peer at once: no event follows for it. False: unknown id.
+    pub fn disconnect_now(&mut self, id: PeerId) -> bool {
+        let Some(member) = self.open.as_mut().and_then(|open| open.roster.remove(&id)) else { return false };
+        member.abandon();
+        self.discard_packets(id, &member);
+        if let Some(open) = &mut self.open {
+            open.outbox.forget_roster();
+            if open.role == Role::Client {
+                self.end_client();
+            }
+        }
+        true
+    }
+
+    /// Answers new connections with 503, or not.
+    pub fn set_refuse_new_connections(&mut self, refuse: bool) {
+        self.refuse = refuse;
+        if let Some(open) = &self.open {
+            open.mailbox.refuse.store(refuse, Ordering::Relaxed);
+        }
+    }
+
+    /// Says whether new connections are answered with 503.
+    pub fn refuses_new_connections(&self) -> bool {
+        self.refuse
+    }
+
+    /// Applies new timeouts, policies and the message limit, to open connections too. Mode and buffers stay.
+    pub fn reconfigure(&mut self, config: PeerConfig) {
+        if let Some(open) = &self.open {
+            let mut current = open.config.borrow_mut();
+            *current = PeerConfig { mode: current.mode, buffers: current.buffers, ..config };
+            open.mailbox.command(Command::Configure(Box::new(current.clone())));
+        }
+    }
+
+    /// The largest payload that `send` takes, by the configuration in force.
+    pub fn max_packet_size(&self) -> usize {
+        self.open.as_ref().map_or_else(
+            || PeerConfig::default().max_packet_size(),
+            |open| open.config.borrow().max_packet_size(),
+        )
+    }
+
+    /// Why the last connection failed or ended, in words; nothing if it has not.
+    pub fn last_error(&self) -> String {
+        self.last_error.clone()
+    }
+
+    /// The close code of the last connection that ended, -1 without a close frame.
+    pub fn close_code(&self) -> i32 {
+        self.close_code
+    }
+
+    /// The reason that came with it.
+    pub fn close_reason(&self) -> String {
+        self.close_reason.clone()
+    }
+
+    /// Totals since the object was opened.
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics::default();
+        if let Some(open) = &self.open {
+            statistics.peers = open.roster.len();
+            statistics.add_totals(&open.mailbox.totals);
+            open.outbox.add_figures(&mut statistics);
+        }
+        statistics
+    }
+
+    /// Figures of one peer.
+    pub fn peer_statistics(&self, id: PeerId) -> Option<PeerStatistics> {
+        self.open.as_ref()?.roster.get(&id).map(|member| PeerStatistics::of(member.link()))
+    }
+
+    fn check_closed(&self, mode: Mode) -> Result<(), OpenError> {
+        // What was lost is not open any more, although its last packets may be unread.
+        if self.status != Status::Disconnected {
+            return Err(OpenError::AlreadyOpen);
+        }
+        if mode == Mode::Multiplayer(WireFormat::Godot3) {
+            return Err(OpenError::Unavailable("wire_format = WIRE_FORMAT_GODOT3"));
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self, role: Role, config: PeerConfig, mailbox: Arc<Mailbox>, listener: Option<Listener>) {
+        mailbox.refuse.store(self.refuse, Ordering::Relaxed);
+        self.forget_open();
+        self.last_error.clear();
+        self.close_code = -1;
+        self.close_reason.clear();
+        self.open = Some(Open {
+            role,
+            config: Rc::new(RefCell::new(config)),
+            outbox: Outbox::new(Arc::clone(&self.runtime.queue_total)),
+            mailbox,
+            listener,
+            roster: HashMap::new(),
+            poll: 0,
+        });
+    }
+
+    fn forget_open(&mut self) {
+        self.generation += 1;
+        self.ready = VecDeque::new();
+        self.news = VecDeque::new();
+        self.ends.clear();
+        self.told.clear();
+    }
+
+    fn connected(&mut self, link: Arc<Link>, own_id: PeerId) -> Event {
+        let id = link.id;
+        let protocol = link.info.protocol.clone();
+        if let Some(open) = &mut self.open {
+            let member = Member::new(link, Arc::clone(&open.mailbox), Rc::clone(&open.config));
+            open.roster.insert(id, Rc::new(member));
+            open.outbox.forget_roster();
+            if open.role == Role::Client {
+                self.status = Status::Connected;
+                self.unique_id = own_id.0;
+                self.told.push_back(Event::ConnectionSucceeded);
+            }
+        }
+        Event::PeerConnected { id, protocol }
+    }
+
+    fn disconnected(&mut self, id: PeerId, reason: &CloseReason) -> Option<Event> {
+        let open = self.open.as_mut()?;
+        let known = open.roster.remove(&id).is_some();
+        open.outbox.forget_roster();
+        if open.role == Role::Client {
+            self.note_end(reason);
+            self.end_client();
+            self.told.push_back(Event::ServerDisconnected);
+        }
+        known.then(|| Event::PeerDisconnected { id, clean: reason.is_clean() })
+    }
+
+    fn failed(&mut self, reason: &CloseReason) -> Event {
+        self.note_end(reason);
+        self.end_client();
+        Event::ConnectionFailed
+    }
+
+    fn driver_failed(&mut self, reason: &CloseReason) {
+        self.note_end(reason);
+        let Some(open) = &mut self.open else { return };
+        let connecting = self.status == Status::Connecting;
+        for (id, member) in open.roster.drain() {
+            member.link().set_closed(reason);
+            self.told.push_back(Event::PeerDisconnected { id, clean: false });
+        }
+        match (open.role, connecting) {
+            (Role::Client, true) => self.told.push_back(Event::ConnectionFailed),
+            (Role::Client, false) => self.told.push_back(Event::ServerDisconnected),
+            (Role::Server, _) => {}
+        }
+        if let Some(listener) = &open.listener {
+            listener.close();
+        }
+        self.status = Status::Disconnected;
+    }
+
+    /// A client that lost its server is not open any more, but its last events are still to be told.
+    fn end_client(&mut self) {
+        self.status = Status::Disconnected;
+        if let Some(open) = &mut self.open {
+            open.roster.clear();
+            open.mailbox.command(Command::Finish { frame: CloseFrame::normal() });
+        }
+    }
+
+    fn note_end(&mut self, reason: &CloseReason) {
+        self.last_error = reason.to_string();
+        self.close_code = reason.code();
+        self.close_reason = reason.text().to_owned();
+    }
+
+    fn discard_packets(&mut self, id: PeerId, member: &Member) {
+        self.ready.retain(|packet| {
+            let keep = packet.source != id;
+            if !keep {
+                member.take_back(packet);
+            }
+            keep
+        });
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer")
+            .field("role", &self.role())
+            .field("status", &self.status)
+            .field("id", &self.unique_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! What may leave, and what happens when a peer does not take its packets.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::handle::Member;
+use super::{Open, Peer, Status};
+use crate::config::{Mode, OverflowPolicy, PeerConfig};
+use crate::error::SendError;
+use crate::event::Event;
+use crate::hub::Outbound;
+use crate::id::{ConnId, PeerId, Target};
+use crate::link::{Link, PeerState, QueueTotal};
+use crate::net::mailbox::Command;
+use crate::packet::Delivery;
+use crate::session::Role;
+use crate::statistics::Statistics;
+
+/// The sending half of an open object.
+pub(super) struct Outbox {
+    queue_total: Arc<QueueTotal>,
+    /// The last payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
+    last: Bytes,
+    /// All connections, for broadcasts that nobody is left out of.
+    everyone: Option<Arc<[ConnId]>>,
+    /// Connections that the broadcast at hand goes to; kept for its memory.
+    taken: Vec<ConnId>,
+    /// Peers for which a broadcast found no room, to be told at the next poll.
+    refused: Vec<(PeerId, usize)>,
+    packets_refused: u64,
+    packets_dropped: u64,
+    packets_to_closed: u64,
+}
+
+/// What became of a packet for one peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Room {
+    /// Reserved.
+    Taken,
+    /// The peer is gone; the game hears of it at the next poll.
+    Gone,
+    /// Unreliable, and the peer does not keep up.
+    Dropped,
+    /// There is none now.
+    Full,
+    /// There is none, and the policy is to close the peer.
+    Overflow,
+}
+
+impl Outbox {
+    pub(super) fn new(queue_total: Arc<QueueTotal>) -> Self {
+        Self {
+            queue_total,
+            last: Bytes::new(),
+            everyone: None,
+            taken: Vec::new(),
+            refused: Vec::new(),
+            packets_refused: 0,
+            packets_dropped: 0,
+            packets_to_closed: 0,
+        }
+    }
+
+    /// The roster has changed.
+    pub(super) fn forget_roster(&mut self) {
+        self.everyone = None;
+    }
+
+    pub(super) fn take_refused(&mut self, events: &mut VecDeque<Event>) {
+        events.extend(self.refused.drain(..).map(|(id, size)| Event::PacketRefused { id, size }));
+    }
+
+    pub(super) fn add_figures(&self, statistics: &mut Statistics) {
+        statistics.packets_refused = self.packets_refused;
+        statistics.packets_dropped_unreliable = self.packets_dropped;
+        statistics.packets_to_closed = self.packets_to_closed;
+    }
+
+    /// Copies the payload once, also over several calls.
+    fn shared(&mut self, payload: &[u8]) -> Bytes {
+        if self.last.as_ref() != payload {
+            self.last = Bytes::copy_from_slice(payload);
+        }
+        self.last.clone()
+    }
+
+    /// Finds room for one peer and counts what happens instead.
+    fn reserve(&mut self, member: &Member, size: usize, delivery: Delivery, config: &PeerConfig) -> Room {
+        let room = room(member.link(), size, delivery, config, &self.queue_total);
+        match room {
+            Room::Taken => {}
+            Room::Gone => self.packets_to_closed += 1,
+            Room::Dropped => self.packets_dropped += 1,
+            Room::Full | Room::Overflow => self.packets_refused += 1,
+        }
+        room
+    }
+}
+
+impl Peer {
+    /// Sends a packet (multiplayer mode). A client's packets all go to the server, which passes them on.
+    ///
+    /// # Errors
+    /// [`SendError`]: not connected, unknown peer, empty, too large, no room (for at least one of the peers; the others get it).
+    pub fn send(&mut self, target: Target, payload: &[u8], delivery: Delivery) -> Result<(), SendError> {
+        if self.status != Status::Connected {
+            return Err(SendError::NotConnected);
+        }
+        let Some(open) = &mut self.open else { return Err(SendError::NotConnected) };
+        let config = Rc::clone(&open.config);
+        let config = config.borrow();
+        if config.mode == Mode::Raw {
+            return Err(SendError::NotConnected);
+        }
+        if payload.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if payload.len() > config.max_packet_size() {
+            return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
+        }
+        let target = if open.role == Role::Client { Target::One(PeerId::SERVER) } else { target };
+        match target {
+            Target::One(id) => open.send_one(id, payload, delivery, &config),
+            Target::All => open.send_many(None, payload, delivery, &config),
+            Target::AllExcept(id) => open.send_many(Some(id), payload, delivery, &config),
+        }
+    }
+}
+
+impl Open {
+    fn send_one(
+        &mut self,
+        id: PeerId,
+        payload: &[u8],
+        delivery: Delivery,
+        config: &PeerConfig,
+    ) -> Result<(), SendError> {
+        let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
+        match self.outbox.reserve(member, payload.len(), delivery, config) {
+            Room::Taken => {
+                let message = Outbound { payload: self.outbox.shared(payload), text: false };
+                self.mailbox.command(Command::Send { to: member.link().conn, message });
+                Ok(())
+            }
+            Room::Gone | Room::Dropped => Ok(()),
+            Room::Full => Err(SendError::Full),
+            Room::Overflow => {
+                self.overflow(id, config);
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    /// One command for all, whoever has room.
+    fn send_many(
+        &mut self,
+        except: Option<PeerId>,
+        payload: &[u8],
+        delivery: Delivery,
+        config: &PeerConfig,
+    ) -> Result<(), SendError> {
+        let mut taken = std::mem::take(&mut self.outbox.taken);
+        let mut overflowing = Vec::new();
+        let mut complete = true;
+        let mut full = false;
+        for (id, member) in self.roster.iter().filter(|(id, _)| Some(**id) != except) {
+            match self.outbox.reserve(member, payload.len(), delivery, config) {
+                Room::Taken => {
+                    taken.push(member.link().conn);
+                    continue;
+                }
+                Room::Gone | Room::Dropped => {}
+                Room::Full => {
+                    self.outbox.refused.push((*id, payload.len()));
+                    full = true;
+                }
+                Room::Overflow => overflowing.push(*id),
+            }
+            complete = false;
+        }
+        if !taken.is_empty() {
+            let to = if complete && except.is_none() {
+                Arc::clone(self.outbox.everyone.get_or_insert_with(|| taken.as_slice().into()))
+            } else {
+                taken.as_slice().into()
+            };
+            let message = Outbound { payload: self.outbox.shared(payload), text: false };
+            self.mailbox.command(Command::SendMany { to, message });
+        }
+        taken.clear();
+        self.outbox.taken = taken;
+        full |= !overflowing.is_empty();
+        for id in overflowing {
+            self.overflow(id, config);
+        }
+        if full { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    /// Closes the peer that is most in the way: this one, or the congested peer with the most queued when the whole process
+    /// has too much.
+    fn overflow(&self, id: PeerId, config: &PeerConfig) {
+        let worst = self
+            .roster
+            .iter()
+            .filter(|(_, member)| {
+                member.link().congested.load(Ordering::Relaxed) && member.link().state() == PeerState::Open
+            })
+            .max_by_key(|(_, member)| member.link().outgoing.load().0)
+            .map(|(id, _)| *id);
+        let own = self
+            .roster
+            .get(&id)
+            .is_some_and(|member| member.link().outgoing.load().0 >= config.buffers.output_bytes);
+        let id = if own { id } else { worst.unwrap_or(id) };
+        if let Some(member) = self.roster.get(&id) {
+            member.link().set_closing();
+            self.mailbox.command(Command::Overflow(member.link().conn));
+        }
+    }
+}
+
+fn room(link: &Link, size: usize, delivery: Delivery, config: &PeerConfig, total: &QueueTotal) -> Room {
+    if link.state() != PeerState::Open {
+        return Room::Gone;
+    }
+    let refuse = config.overflow_policy == OverflowPolicy::Refuse;
+    let none = match (delivery, refuse) {
+        (Delivery::Droppable, _) => Room::Dropped,
+        (Delivery::Reliable, true) => Room::Full,
+        (Delivery::Reliable, false) => Room::Overflow,
+    };
+    if link.congested.load(Ordering::Relaxed) {
+        let waiting = link.outgoing.load().0;
+        let stale = config.unreliable_backlog > 0 && waiting > config.unreliable_backlog;
+        if delivery == Delivery::Droppable && (stale || link.is_over_output_limits(size, 1, config)) {
+            return Room::Dropped;
+        }
+        if refuse && link.is_over_output_limits(size, 1, config) {
+            return Room::Full;
+        }
+    }
+    if !total.has_room(size) || !link.outgoing.reserve(size, config.burst_bytes(), config.burst_packets()) {
+        return none;
+    }
+    if link.state() == PeerState::Closed {
+        // It was closed between the first look and the reservation, which nobody would release any more.
+        link.outgoing.clear();
+        return Room::Gone;
+    }
+    Room::Taken
+}
+
+/// Room for a raw-mode message: always refused above the limits of a congested peer, as 3.6 did.
+pub(super) fn fits_refusing(link: &Link, size: usize, config: &PeerConfig) -> bool {
+    let congested = link.congested.load(Ordering::Relaxed);
+    !(congested && link.is_over_output_limits(size, 1, config))
+        && link.outgoing.reserve(size, config.burst_bytes(), config.burst_packets())
+}

@@ -1,0 +1,121 @@
+//! The head of an HTTP message, collected over as many reads as it takes.
+
+use std::io::{self, Read};
+
+use super::turn::Turn;
+
+/// Largest head accepted, in bytes.
+pub(crate) const HEAD_LIMIT: usize = 8 * 1024;
+/// Most header lines accepted.
+pub(crate) const HEADERS_LIMIT: usize = 64;
+
+/// Collects bytes until the empty line.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    bytes: Vec<u8>,
+}
+
+/// How collecting goes.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Progress {
+    /// The head is whole: its length within the bytes collected.
+    Whole(usize),
+    /// More bytes are needed.
+    Partial,
+    /// It is larger than [`HEAD_LIMIT`].
+    TooLarge,
+    /// The remote ended its side; so many bytes had come.
+    Ended(usize),
+}
+
+impl Head {
+    /// Takes what the turn has, up to the end of the head; what follows it stays in the turn.
+    pub(crate) fn collect<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> io::Result<Progress> {
+        loop {
+            let available = match turn.fill() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Partial),
+                Err(error) => return Err(error),
+            };
+            if available.is_empty() {
+                return Ok(Progress::Ended(self.bytes.len()));
+            }
+            let before = self.bytes.len();
+            let taken = available.len().min(HEAD_LIMIT + 1 - before);
+            self.bytes.extend_from_slice(&available[..taken]);
+            // The empty line may have begun in what was there before.
+            let from = before.saturating_sub(3);
+            if let Some(at) = end_of_head(&self.bytes[from..]) {
+                let len = from + at;
+                turn.consume(len - before);
+                self.bytes.truncate(len);
+                return Ok(if len > HEAD_LIMIT { Progress::TooLarge } else { Progress::Whole(len) });
+            }
+            turn.consume(taken);
+            if self.bytes.len() > HEAD_LIMIT {
+                return Ok(Progress::TooLarge);
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Says whether the first bytes cannot be the beginning of an HTTP message: a TLS record, binary data.
+    pub(crate) fn is_not_http(&self) -> bool {
+        self.bytes.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r' && *byte != b'\n')
+    }
+}
+
+/// Index behind the empty line. A bare LF ends a line too, so that the parser can name what is wrong with it.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collect(parts: &[&[u8]]) -> (Progress, Vec<u8>, Vec<u8>) {
+        let mut head = Head::default();
+        let mut stash = Vec::new();
+        let mut progress = Progress::Partial;
+        for part in parts {
+            let mut stream = *part;
+            let mut buffer = [0; 20_000];
+            let mut turn = Turn::new(&mut stream, &mut buffer, true);
+            progress = head.collect(&mut turn).expect("no I/O error");
+            turn.keep_rest(&mut stash);
+        }
+        (progress, head.bytes, stash)
+    }
+
+    #[test]
+    fn finds_the_end_across_any_split_and_leaves_the_rest() {
+        let bytes = b"GET / HTTP/1.1\r\nA: b\r\n\r\nrest";
+        for split in 1..bytes.len() - 4 {
+            let (progress, head, stash) = collect(&[&bytes[..split], &bytes[split..]]);
+            assert_eq!(progress, Progress::Whole(24), "split {split}");
+            assert_eq!((head.as_slice(), stash.as_slice()), (&bytes[..24], &b"rest"[..]));
+        }
+    }
+
+    #[test]
+    fn stops_at_the_limit() {
+        let long = vec![b'a'; HEAD_LIMIT + 10];
+        assert_eq!(collect(&[&long]).0, Progress::TooLarge);
+        assert_eq!(collect(&[&long[..HEAD_LIMIT]]).0, Progress::Partial);
+        let mut fits = vec![b'a'; HEAD_LIMIT - 4];
+        fits.extend_from_slice(b"\r\n\r\n");
+        assert_eq!(collect(&[&fits]).0, Progress::Whole(HEAD_LIMIT));
+        fits.insert(0, b'a');
+        assert_eq!(collect(&[&fits]).0, Progress::TooLarge);
+    }
+
+    #[test]
+    fn tells_the_end_of_the_stream() {
+        assert_eq!(collect(&[b""]).0, Progress::Ended(0));
+        assert_eq!(collect(&[b"GET", b""]).0, Progress::Ended(3));
+    }
+}

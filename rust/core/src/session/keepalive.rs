@@ -1,0 +1,178 @@
+//! Signs of life: pings, their answers, and the clocks that run while nothing comes or goes.
+
+use std::time::{Duration, Instant};
+
+use crate::config::PeerConfig;
+use crate::error::Phase;
+
+/// The clocks of one open connection.
+#[derive(Debug)]
+pub(crate) struct Keepalive {
+    last_receive: Instant,
+    last_ping: Instant,
+    /// The ping that is not answered yet.
+    awaited: Option<(u64, Instant)>,
+    next_payload: u64,
+    rtt: Option<Duration>,
+    /// Since when we do not read, because the game does not take what has come.
+    paused: Option<Instant>,
+    /// Since when the remote has taken no byte although some wait.
+    stalled: Option<Instant>,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Due {
+    Nothing,
+    /// Send a ping with this payload (RFC 6455 section 5.5.2).
+    Ping([u8; 8]),
+    /// Give the connection up.
+    TimedOut(Phase),
+}
+
+impl Keepalive {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            last_receive: now,
+            last_ping: now,
+            awaited: None,
+            next_payload: 0,
+            rtt: None,
+            paused: None,
+            stalled: None,
+        }
+    }
+
+    pub(crate) fn received(&mut self, now: Instant) {
+        self.last_receive = now;
+    }
+
+    /// Takes a pong; one that answers no ping of ours counts as a sign of life only (section 5.5.3).
+    pub(crate) fn pong(&mut self, payload: &[u8], now: Instant) {
+        if let Some((awaited, sent)) = self.awaited
+            && payload == awaited.to_be_bytes()
+        {
+            self.rtt = Some(now.saturating_duration_since(sent));
+            self.awaited = None;
+        }
+    }
+
+    /// Says whether data waits that the stream did not take (`moved`: it took some since the last call).
+    pub(crate) fn wrote(&mut self, moved: bool, waiting: bool, now: Instant) {
+        if !waiting {
+            self.stalled = None;
+        } else if moved || self.stalled.is_none() {
+            self.stalled = Some(now);
+        }
+    }
+
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.paused.get_or_insert(now);
+    }
+
+    /// The time that we did not listen does not count against the remote.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if let Some(since) = self.paused.take() {
+            self.last_receive += now.saturating_duration_since(since);
+        }
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
+        let ping = after(self.last_ping, config.heartbeat_interval);
+        let silence = after(self.last_receive, config.heartbeat_timeout).filter(|_| self.paused.is_none());
+        let stall = self.stalled.and_then(|since| after(since, config.write_timeout));
+        [ping, silence, stall].into_iter().flatten().min()
+    }
+
+    pub(crate) fn due(&mut self, config: &PeerConfig, now: Instant) -> Due {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if self.paused.is_none() && passed(after(self.last_receive, config.heartbeat_timeout)) {
+            return Due::TimedOut(Phase::Heartbeat);
+        }
+        if passed(self.stalled.and_then(|since| after(since, config.write_timeout))) {
+            return Due::TimedOut(Phase::Write);
+        }
+        if passed(after(self.last_ping, config.heartbeat_interval)) {
+            self.last_ping = now;
+            self.next_payload += 1;
+            self.awaited = Some((self.next_payload, now));
+            return Due::Ping(self.next_payload.to_be_bytes());
+        }
+        Due::Nothing
+    }
+}
+
+/// Zero means never.
+fn after(since: Instant, period: Duration) -> Option<Instant> {
+    if period.is_zero() { None } else { since.checked_add(period) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn config() -> PeerConfig {
+        PeerConfig {
+            heartbeat_interval: 20 * SECOND,
+            heartbeat_timeout: 60 * SECOND,
+            write_timeout: 30 * SECOND,
+            ..PeerConfig::default()
+        }
+    }
+
+    #[test]
+    fn pings_every_interval_and_measures_the_answer() {
+        let start = start();
+        let mut keepalive = Keepalive::new(start);
+        assert_eq!(keepalive.deadline(&config()), Some(start + 20 * SECOND));
+        assert_eq!(keepalive.due(&config(), start + 19 * SECOND), Due::Nothing);
+        let Due::Ping(payload) = keepalive.due(&config(), start + 20 * SECOND) else {
+            panic!("a ping is due")
+        };
+        keepalive.pong(b"other", start + 21 * SECOND);
+        assert_eq!(keepalive.rtt(), None);
+        keepalive.pong(&payload, start + 22 * SECOND);
+        assert_eq!(keepalive.rtt(), Some(2 * SECOND));
+        assert_eq!(keepalive.due(&config(), start + 39 * SECOND), Due::Nothing);
+        assert!(matches!(keepalive.due(&config(), start + 40 * SECOND), Due::Ping(_)));
+    }
+
+    #[test]
+    fn silence_ends_it_but_not_while_we_do_not_listen() {
+        let start = start();
+        let mut keepalive = Keepalive::new(start);
+        keepalive.received(start + 10 * SECOND);
+        keepalive.pause(start + 20 * SECOND);
+        assert_ne!(keepalive.due(&config(), start + 500 * SECOND), Due::TimedOut(Phase::Heartbeat));
+        keepalive.resume(start + 520 * SECOND);
+        assert_ne!(keepalive.due(&config(), start + 569 * SECOND), Due::TimedOut(Phase::Heartbeat));
+        assert_eq!(keepalive.due(&config(), start + 570 * SECOND), Due::TimedOut(Phase::Heartbeat));
+    }
+
+    #[test]
+    fn a_stalled_write_ends_it_unless_bytes_move() {
+        let start = start();
+        let config =
+            PeerConfig { heartbeat_interval: Duration::ZERO, heartbeat_timeout: Duration::ZERO, ..config() };
+        let mut keepalive = Keepalive::new(start);
+        assert_eq!(keepalive.deadline(&config), None);
+        keepalive.wrote(false, true, start);
+        keepalive.wrote(true, true, start + 20 * SECOND);
+        assert_eq!(keepalive.due(&config, start + 40 * SECOND), Due::Nothing);
+        keepalive.wrote(false, true, start + 45 * SECOND);
+        assert_eq!(keepalive.due(&config, start + 50 * SECOND), Due::TimedOut(Phase::Write));
+        keepalive.wrote(true, false, start + 50 * SECOND);
+        assert_eq!(keepalive.deadline(&config), None);
+    }
+}

@@ -1,0 +1,580 @@
+//! One connection, either role, over any stream: the HTTP upgrade, messages, keepalive and the closing handshake.
+//!
+//! A session owns no socket and reads no clock. Its caller hands it a [`Turn`] to read from when the stream is readable,
+//! a stream to write to when there is something to [`flush`](Session::flush), and the time.
+//!
+//! ```text
+//!  server: AwaitRequest -> AwaitVerdict -+-> Open --+--> AwaitCloseReply --+
+//!  client: AwaitResponse ----------------+     |    |  we sent Close       |
+//!               |                              |    +----------------------+--> Draining --> Ended
+//!               +---- refused, timed out ------+--- remote closed, violation -->   |  last bytes leave, input is
+//!                                                                                  |  thrown away until the end
+//! ```
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod head;
+mod keepalive;
+mod outgoing;
+mod pipe;
+mod request;
+mod response;
+mod turn;
+mod upgrade;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::protocol::WebSocketContext;
+use tungstenite::protocol::frame::coding::Control;
+use tungstenite::protocol::frame::{CloseFrame as WireCloseFrame, Utf8Bytes};
+use tungstenite::{Error as WireError, Message as WireMessage};
+
+use crate::config::PeerConfig;
+use crate::error::{CloseFrame, CloseReason, Phase, Side};
+use crate::url::Url;
+use head::Head;
+use keepalive::{Due, Keepalive};
+use outgoing::Outgoing;
+pub(crate) use outgoing::{Flushed, Pool};
+use pipe::Pipe;
+pub(crate) use request::{Refusal, Request};
+use response::Offer;
+pub(crate) use turn::Turn;
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// It accepted the connection.
+    Server,
+    /// It dialled.
+    Client,
+}
+
+/// What a session may use while it works.
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a PeerConfig,
+    pub(crate) pool: &'a mut Pool,
+    pub(crate) now: Instant,
+}
+
+/// What came in.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// Server: a valid request that waits for [`Session::accept`] or [`Session::refuse`].
+    Request(Box<Request>),
+    /// Client: the connection is open.
+    Opened { protocol: String },
+    /// A whole message.
+    Message(Message),
+    /// The remote sent the first Close; 1005 when it named no code (RFC 6455 section 7.1.5).
+    CloseRequested { code: u16, reason: String },
+}
+
+/// A whole message.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) payload: Bytes,
+    pub(crate) text: bool,
+}
+
+/// One connection.
+pub(crate) struct Session {
+    role: Role,
+    state: State,
+    out: Outgoing,
+    /// Read from the stream and not used yet.
+    stash: Vec<u8>,
+    /// Bytes given to the message reader since it last completed a message, control frames not counted.
+    since_message: usize,
+    keepalive: Keepalive,
+    /// Of the state; `Open` has those of `keepalive`.
+    deadline: Option<Instant>,
+    /// Why nothing can be written any more; what the remote said before may still be readable, its Close above all.
+    broken: Option<String>,
+}
+
+enum State {
+    AwaitRequest(Head),
+    AwaitVerdict,
+    AwaitResponse { offer: Box<Offer>, head: Head },
+    Open(Box<WebSocketContext>),
+    AwaitCloseReply { reader: Box<WebSocketContext>, sent: CloseFrame },
+    Draining { outcome: CloseReason, half_close: HalfClose },
+    Ended(CloseReason),
+}
+
+/// Whether our side of the stream ends before the remote's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum HalfClose {
+    Never,
+    Wanted,
+    Done,
+}
+
+impl Session {
+    /// A connection that was accepted; `deadline` is the end of its handshake.
+    pub(crate) fn server(now: Instant, deadline: Option<Instant>) -> Self {
+        Self::new(Role::Server, State::AwaitRequest(Head::default()), now, deadline)
+    }
+
+    /// A connection that was dialled: queues the request.
+    pub(crate) fn client(
+        url: &Url,
+        protocols: &[String],
+        headers: &[String],
+        deadline: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Self {
+        let offer = Box::new(Offer::new(url, protocols, headers));
+        let mut out = Outgoing::default();
+        out.push_raw(offer.request(), cx.pool);
+        let mut session =
+            Self::new(Role::Client, State::AwaitResponse { offer, head: Head::default() }, cx.now, deadline);
+        session.out = out;
+        session
+    }
+
+    fn new(role: Role, state: State, now: Instant, deadline: Option<Instant>) -> Self {
+        Self {
+            role,
+            state,
+            out: Outgoing::default(),
+            stash: Vec::new(),
+            since_message: 0,
+            keepalive: Keepalive::new(now),
+            deadline,
+            broken: None,
+        }
+    }
+
+    /// Reads on until something came in; `None` when the turn has no more or the session does not want any.
+    pub(crate) fn next<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Option<Incoming> {
+        loop {
+            let step = match &mut self.state {
+                State::AwaitRequest(_) => self.read_request(turn, cx),
+                State::AwaitResponse { .. } => self.read_response(turn, cx),
+                State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(turn, cx),
+                State::Draining { .. } => self.throw_away(turn),
+                State::AwaitVerdict | State::Ended(_) => Step::Wait,
+            };
+            match step {
+                Step::Again => {}
+                Step::Wait => return None,
+                Step::Incoming(incoming) => return Some(incoming),
+            }
+        }
+    }
+
+    /// Brings back what an earlier turn left; call before the first `next` of a turn.
+    pub(crate) fn begin_turn<S: Read>(&mut self, turn: &mut Turn<'_, S>) {
+        if !self.stash.is_empty() {
+            turn.put_back(&mut self.stash);
+        }
+    }
+
+    /// Keeps what the turn has read and nobody used; call after the last `next` of a turn.
+    pub(crate) fn end_turn<S: Read>(&mut self, turn: &mut Turn<'_, S>, now: Instant) {
+        turn.keep_rest(&mut self.stash);
+        if turn.total() > 0 {
+            self.keepalive.received(now);
+        }
+        if !turn.may_have_more()
+            && let Some(why) = self.broken.take()
+        {
+            self.end(CloseReason::Lost(why));
+        }
+    }
+
+    /// Queues one data message; false when the connection does not take data any more.
+    pub(crate) fn send(
+        &mut self,
+        text: bool,
+        prefix: &[u8],
+        payload: &Bytes,
+        charge: Option<u32>,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let open = matches!(self.state, State::Open(_)) && self.broken.is_none();
+        if open {
+            self.out.push_message(self.role, text, prefix, payload, charge, cx.pool);
+        }
+        open
+    }
+
+    /// Starts the closing handshake behind everything that is queued (RFC 6455 section 7.1.2).
+    pub(crate) fn close(&mut self, frame: CloseFrame, cx: &mut Context<'_>) {
+        match mem::replace(&mut self.state, State::AwaitVerdict) {
+            State::Open(mut reader) => {
+                let mut pipe = Pipe::<io::Empty> {
+                    turn: None,
+                    out: &mut self.out,
+                    pool: cx.pool,
+                    controls_limit: usize::MAX,
+                    given: 0,
+                };
+                let wire = WireCloseFrame {
+                    code: frame.code.into(),
+                    reason: Utf8Bytes::from(frame.reason.as_str()),
+                };
+                // The queue takes everything, so this cannot fail.
+                let _ = reader.close(&mut pipe, Some(wire));
+                self.deadline = cx.now.checked_add(cx.config.close_timeout);
+                self.state = State::AwaitCloseReply { reader, sent: frame };
+            }
+            state @ (State::AwaitRequest(_) | State::AwaitVerdict) => {
+                self.state = state;
+                self.refuse(&Refusal::new(503, "the server is closing"), cx);
+            }
+            State::AwaitResponse { .. } => self.end(CloseReason::Forced),
+            state => self.state = state,
+        }
+    }
+
+    /// Sends a Close behind what is queued and does not wait for the answer.
+    pub(crate) fn abandon(&mut self, frame: &CloseFrame, outcome: CloseReason, cx: &mut Context<'_>) {
+        match self.state {
+            State::Open(_) => {
+                self.push_close(frame.code, &frame.reason, cx);
+                self.drain(outcome, HalfClose::Wanted, cx);
+            }
+            State::AwaitCloseReply { .. } => self.drain(outcome, HalfClose::Wanted, cx),
+            State::Draining { .. } | State::Ended(_) => {}
+            _ => self.end(outcome),
+        }
+    }
+
+    /// Drops what waits but the frame under way, and closes with 1013 (try again later). Returns (packets, bytes) dropped.
+    pub(crate) fn overflow(&mut self, cx: &mut Context<'_>) -> (usize, usize) {
+        let dropped = self.out.drop_unsent();
+        self.abandon(&CloseFrame { code: 1013, reason: "too slow".into() }, CloseReason::Overflow, cx);
+        dropped
+    }
+
+    /// Ends at once: the stream is gone.
+    pub(crate) fn end(&mut self, reason: CloseReason) {
+        if !matches!(self.state, State::Ended(_)) {
+            let reason = match mem::replace(&mut self.state, State::AwaitVerdict) {
+                State::Draining { outcome, .. } => outcome,
+                _ => reason,
+            };
+            self.state = State::Ended(reason);
+            self.deadline = None;
+        }
+    }
+
+    /// Ends because the stream failed.
+    pub(crate) fn fail(&mut self, error: &io::Error) {
+        self.end(CloseReason::Lost(lost(error)));
+    }
+
+    /// Writes what is queued. After an error nothing is written any more, and the session ends when it was read to its end.
+    pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
+        let mut done = Flushed::default();
+        loop {
+            match self.out.flush(stream, cx.pool) {
+                Ok(flushed) => {
+                    done.bytes += flushed.bytes;
+                    done.packets += flushed.packets;
+                    done.packet_bytes += flushed.packet_bytes;
+                    done.blocked = flushed.blocked;
+                }
+                Err(error) => {
+                    self.out = Outgoing::default();
+                    self.broken = Some(lost(&error));
+                    if !matches!(self.state, State::Open(_)) {
+                        self.fail(&error);
+                    }
+                    return done;
+                }
+            }
+            if done.blocked || !self.push_late_replies(cx) {
+                break;
+            }
+        }
+        self.keepalive.wrote(done.bytes > 0, self.out.pending() > 0, cx.now);
+        done
+    }
+
+    /// What the message reader could not answer because too many answers waited.
+    fn push_late_replies(&mut self, cx: &mut Context<'_>) -> bool {
+        let before = self.out.pending();
+        if let State::Open(reader) = &mut self.state {
+            let mut pipe = Pipe::<io::Empty> {
+                turn: None,
+                out: &mut self.out,
+                pool: cx.pool,
+                controls_limit: CONTROLS_LIMIT,
+                given: 0,
+            };
+            // WouldBlock only: tried again after the next flush.
+            let _ = reader.flush(&mut pipe);
+        }
+        self.out.pending() > before
+    }
+
+    /// Says once that our side of the stream should end now: everything has left, and the remote is to see it whole.
+    pub(crate) fn take_half_close(&mut self, now: Instant) -> bool {
+        match &mut self.state {
+            State::Draining { half_close: half_close @ HalfClose::Wanted, .. } if self.out.pending() == 0 => {
+                *half_close = HalfClose::Done;
+                let linger = now + LINGER;
+                self.deadline = Some(self.deadline.map_or(linger, |deadline| deadline.min(linger)));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When [`expire`](Self::expire) wants to be called.
+    pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
+        match self.state {
+            State::Open(_) => self.keepalive.deadline(config),
+            _ => self.deadline,
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn expire(&mut self, cx: &mut Context<'_>) {
+        if let State::Open(_) = self.state {
+            match self.keepalive.due(cx.config, cx.now) {
+                Due::Nothing => {}
+                Due::Ping(payload) => self.out.push_control(self.role, Control::Ping, &payload, cx.pool),
+                Due::TimedOut(phase) => self.end(CloseReason::TimedOut(phase)),
+            }
+            return;
+        }
+        if self.deadline.is_none_or(|deadline| deadline > cx.now) {
+            return;
+        }
+        match &self.state {
+            State::AwaitRequest(head) if !head.bytes().is_empty() => {
+                self.refuse(&Refusal::new(408, "the request took too long"), cx);
+                if let State::Draining { outcome, .. } = &mut self.state {
+                    *outcome = CloseReason::TimedOut(Phase::Handshake);
+                }
+            }
+            State::AwaitCloseReply { .. } => self.end(CloseReason::TimedOut(Phase::Close)),
+            _ => self.end(CloseReason::TimedOut(Phase::Handshake)),
+        }
+    }
+
+    /// Stops the clock that measures the remote's silence.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.keepalive.pause(now);
+    }
+
+    /// Starts it again.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.keepalive.resume(now);
+    }
+
+    /// How it ended, known as soon as nothing more will be delivered or taken.
+    pub(crate) fn outcome(&self) -> Option<&CloseReason> {
+        match &self.state {
+            State::Draining { outcome, .. } | State::Ended(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Says whether the stream can be dropped.
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// Says whether writing has failed, so that only reading can tell how it ends.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Says whether bytes wait to be written.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.out.pending() > 0
+    }
+
+    /// Says whether bytes that were read already wait to be used.
+    pub(crate) fn has_stash(&self) -> bool {
+        !self.stash.is_empty()
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.keepalive.rtt()
+    }
+
+    fn read_message<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
+        let (reader, closing) = match &mut self.state {
+            State::Open(reader) => (reader, false),
+            State::AwaitCloseReply { reader, .. } => (reader, true),
+            _ => return Step::Wait,
+        };
+        let mut pipe = Pipe {
+            turn: Some(turn),
+            out: &mut self.out,
+            pool: cx.pool,
+            controls_limit: CONTROLS_LIMIT,
+            given: 0,
+        };
+        let read = reader.read(&mut pipe);
+        self.since_message += pipe.given;
+        match read {
+            Ok(WireMessage::Binary(payload)) => self.message(payload, false, closing),
+            Ok(WireMessage::Text(payload)) => self.message(payload.into(), true, closing),
+            Ok(WireMessage::Ping(payload)) => self.control(payload.len()),
+            Ok(WireMessage::Pong(payload)) => {
+                self.keepalive.pong(&payload, cx.now);
+                self.control(payload.len())
+            }
+            Ok(WireMessage::Close(frame)) => self.close_received(frame, cx),
+            Ok(WireMessage::Frame(_)) => Step::Again,
+            Err(error) => self.read_failed(error, cx),
+        }
+    }
+
+    fn message(&mut self, payload: Bytes, text: bool, closing: bool) -> Step {
+        self.since_message = 0;
+        // Behind our Close the remote may still be sending; the game has said that it does not care (section 1.4).
+        if closing { Step::Again } else { Step::Incoming(Incoming::Message(Message { payload, text })) }
+    }
+
+    fn control(&mut self, payload: usize) -> Step {
+        let header = if self.role == Role::Server { 6 } else { 2 };
+        self.since_message = self.since_message.saturating_sub(payload + header);
+        Step::Again
+    }
+
+    fn close_received(&mut self, frame: Option<WireCloseFrame>, cx: &mut Context<'_>) -> Step {
+        let (code, reason) = frame
+            .map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+        match mem::replace(&mut self.state, State::AwaitVerdict) {
+            State::Open(mut reader) => {
+                let mut pipe = Pipe::<io::Empty> {
+                    turn: None,
+                    out: &mut self.out,
+                    pool: cx.pool,
+                    controls_limit: usize::MAX,
+                    given: 0,
+                };
+                // Queues the answer; it reports the end of the handshake as an error.
+                let _ = reader.flush(&mut pipe);
+                let outcome = CloseReason::Closed { by: Side::Remote, code, reason: reason.clone() };
+                // The server ends the stream first (section 7.1.1).
+                self.drain(
+                    outcome,
+                    if self.role == Role::Server { HalfClose::Wanted } else { HalfClose::Never },
+                    cx,
+                );
+                Step::Incoming(Incoming::CloseRequested { code, reason })
+            }
+            State::AwaitCloseReply { sent, .. } => {
+                let (code, reason) = if code == 1005 { (sent.code, sent.reason) } else { (code, reason) };
+                let outcome = CloseReason::Closed { by: Side::Local, code, reason };
+                self.drain(
+                    outcome,
+                    if self.role == Role::Server { HalfClose::Wanted } else { HalfClose::Never },
+                    cx,
+                );
+                Step::Again
+            }
+            state => {
+                self.state = state;
+                Step::Wait
+            }
+        }
+    }
+
+    fn read_failed(&mut self, error: WireError, cx: &mut Context<'_>) -> Step {
+        let (code, what) = match error {
+            WireError::Io(error) if error.kind() == ErrorKind::WouldBlock => {
+                let limit = cx.config.max_message().saturating_mul(2) + OVERHEAD_LIMIT;
+                if self.since_message <= limit {
+                    return Step::Wait;
+                }
+                (1008, "a message in too many fragments".to_owned())
+            }
+            WireError::Io(error) => return self.failed(&error),
+            WireError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            | WireError::ConnectionClosed
+            | WireError::AlreadyClosed => {
+                self.end(CloseReason::Lost("the remote ended the connection without a close frame".into()));
+                return Step::Wait;
+            }
+            WireError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+                (1009, format!("a message of {size} bytes; the limit is {max_size}"))
+            }
+            WireError::Utf8(_) => (1007, "a text message that is not UTF-8".to_owned()),
+            other => (1002, other.to_string()),
+        };
+        self.violation(code, what, cx);
+        Step::Again
+    }
+
+    /// Fails the connection (section 7.1.7).
+    pub(crate) fn violation(&mut self, code: u16, what: String, cx: &mut Context<'_>) {
+        if matches!(self.state, State::Open(_)) {
+            self.push_close(code, "", cx);
+        }
+        self.drain(CloseReason::Violation(what), HalfClose::Wanted, cx);
+    }
+
+    fn throw_away<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
+        loop {
+            match turn.fill() {
+                Ok([]) => break,
+                Ok(bytes) => {
+                    let n = bytes.len();
+                    turn.consume(n);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
+                Err(_) => break,
+            }
+        }
+        // What we still have to say may be read by a remote that only ended its own side.
+        if self.out.pending() == 0
+            || matches!(self.state, State::Draining { half_close: HalfClose::Never, .. })
+        {
+            self.end(CloseReason::Forced);
+        }
+        Step::Wait
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Step {
+        self.fail(error);
+        Step::Wait
+    }
+
+    fn drain(&mut self, outcome: CloseReason, half_close: HalfClose, cx: &Context<'_>) {
+        self.state = State::Draining { outcome, half_close };
+        self.stash = Vec::new();
+        self.deadline = cx.now.checked_add(cx.config.close_timeout);
+    }
+
+    fn push_close(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {
+        let mut payload = code.to_be_bytes().to_vec();
+        payload.extend_from_slice(reason.as_bytes());
+        self.out.push_control(self.role, Control::Close, &payload, cx.pool);
+    }
+}
+
+enum Step {
+    Again,
+    Wait,
+    Incoming(Incoming),
+}
+
+fn lost(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionReset => "the remote reset the connection".into(),
+        ErrorKind::BrokenPipe => "the remote is gone".into(),
+        _ => format!("the connection was lost: {error}"),
+    }
+}
+
+/// Control frames that may wait because of what the remote sent.
+const CONTROLS_LIMIT: usize = 64;
+/// Bytes beyond twice the largest message that the fragments of one message may take.
+const OVERHEAD_LIMIT: usize = 64 * 1024;
+/// How long a remote may take to end its side after we ended ours.
+const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,411 @@
+//! What waits to be written: encoded frames, small ones gathered, large ones shared.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Write};
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::Role;
+
+/// Payloads up to this size are copied next to their header: cheaper than a slice of their own in `writev`.
+const GATHER: usize = 1024;
+/// A gathered buffer is closed at this size.
+const GATHERED_MAX: usize = 16 * 1024;
+/// Slices of one `writev`.
+const SLICES: usize = 32;
+/// Longest frame header (14) and wire header (9).
+const HEAD_MAX: usize = 23;
+/// Spare buffers that a driver keeps.
+const POOLED: usize = 64;
+
+/// Spare buffers, shared by all connections of a driver, so that an idle connection holds none.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Vec<Vec<u8>>);
+
+impl Pool {
+    fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        if self.0.len() < POOLED && buffer.capacity() <= 2 * GATHERED_MAX {
+            buffer.clear();
+            self.0.push(buffer);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Segment {
+    Gathered(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Gathered(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What `flush` did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Flushed {
+    /// Bytes that the stream took.
+    pub(crate) bytes: usize,
+    /// Messages that have left whole.
+    pub(crate) packets: usize,
+    /// Their sizes together, as they were queued.
+    pub(crate) packet_bytes: usize,
+    /// The stream takes no more for now.
+    pub(crate) blocked: bool,
+}
+
+/// Encoded bytes in order, with the ends of data messages so that budgets can be released.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    segments: VecDeque<Segment>,
+    /// Bytes of the first segment that are written already.
+    skip: usize,
+    pending: usize,
+    /// Ends of all frames that have not left whole.
+    ends: VecDeque<End>,
+    /// Byte stream position of the next byte to queue.
+    queued_total: u64,
+    /// Byte stream position up to which frames have left whole.
+    left_whole: u64,
+    /// Frames among `ends` that are not data.
+    controls: usize,
+}
+
+/// Where a frame ends in the byte stream.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    at: u64,
+    /// What a data message reserved; `None` for anything else.
+    charge: Option<u32>,
+}
+
+impl Outgoing {
+    /// Bytes that wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Frames that wait and are not data: what the remote provoked.
+    pub(crate) fn controls(&self) -> usize {
+        self.controls
+    }
+
+    /// Queues bytes that are encoded already: heads of the upgrade, and what the message reader answers by itself.
+    pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
+        self.gather(bytes.len(), pool).extend_from_slice(bytes);
+        self.added(bytes.len(), None);
+    }
+
+    /// Queues one data message: `prefix` (the wire header) and `payload` in one frame. `charge` is what the sender
+    /// reserved, `None` if nothing.
+    pub(crate) fn push_message(
+        &mut self,
+        role: Role,
+        text: bool,
+        prefix: &[u8],
+        payload: &Bytes,
+        charge: Option<u32>,
+        pool: &mut Pool,
+    ) {
+        let opcode = OpCode::Data(if text { Data::Text } else { Data::Binary });
+        self.push_frame(role, opcode, prefix, payload, charge, pool);
+    }
+
+    /// Queues a control frame of at most 125 bytes.
+    pub(crate) fn push_control(&mut self, role: Role, opcode: Control, payload: &[u8], pool: &mut Pool) {
+        debug_assert!(payload.len() <= 125);
+        self.push_frame(role, OpCode::Control(opcode), payload, &Bytes::new(), None, pool);
+    }
+
+    /// Drops every frame of which no byte has left and returns the data messages among them as (packets, bytes).
+    pub(crate) fn drop_unsent(&mut self) -> (usize, usize) {
+        let written = self.queued_total - self.pending as u64;
+        let boundary =
+            if self.left_whole == written { Some(written) } else { self.ends.front().map(|end| end.at) };
+        let boundary = boundary.unwrap_or(written);
+        let mut dropped = (0, 0);
+        while let Some(end) = self.ends.pop_back_if(|end| end.at > boundary) {
+            match end.charge {
+                Some(charge) => dropped = (dropped.0 + 1, dropped.1 + charge as usize),
+                None => self.controls -= 1,
+            }
+        }
+        self.truncate((boundary - written) as usize);
+        dropped
+    }
+
+    /// Writes until everything has left or the stream blocks.
+    pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, pool: &mut Pool) -> io::Result<Flushed> {
+        let mut done = Flushed::default();
+        while self.pending > 0 {
+            let written = if self.segments.len() == 1 {
+                stream.write(&self.segments[0].bytes()[self.skip..])
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut used = 0;
+                for (slot, segment) in slices.iter_mut().zip(&self.segments) {
+                    let skip = if used == 0 { self.skip } else { 0 };
+                    *slot = IoSlice::new(&segment.bytes()[skip..]);
+                    used += 1;
+                }
+                stream.write_vectored(&slices[..used])
+            };
+            match written {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    done.bytes += n;
+                    self.advance(n, pool);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    done.blocked = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let written = self.queued_total - self.pending as u64;
+        while let Some(end) = self.ends.pop_front_if(|end| end.at <= written) {
+            self.left_whole = end.at;
+            match end.charge {
+                Some(charge) => {
+                    done.packets += 1;
+                    done.packet_bytes += charge as usize;
+                }
+                None => self.controls -= 1,
+            }
+        }
+        Ok(done)
+    }
+
+    fn push_frame(
+        &mut self,
+        role: Role,
+        opcode: OpCode,
+        prefix: &[u8],
+        payload: &Bytes,
+        charge: Option<u32>,
+        pool: &mut Pool,
+    ) {
+        let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
+        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+        let len = prefix.len() + payload.len();
+        // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
+        let gathered = mask.is_some() || payload.len() <= GATHER;
+        let size_hint = HEAD_MAX + prefix.len() + if gathered { payload.len() } else { 0 };
+        let buffer = self.gather(size_hint, pool);
+        let before = buffer.len();
+        header.format(len as u64, buffer).expect("a Vec takes every byte");
+        let body = buffer.len();
+        buffer.extend_from_slice(prefix);
+        if gathered {
+            buffer.extend_from_slice(payload);
+        }
+        if let Some(mask) = mask {
+            apply_mask(&mut buffer[body..], mask);
+        }
+        let mut added = buffer.len() - before;
+        if !gathered {
+            self.segments.push_back(Segment::Shared(payload.clone()));
+            added += payload.len();
+        }
+        self.added(added, charge);
+    }
+
+    fn added(&mut self, n: usize, charge: Option<u32>) {
+        self.pending += n;
+        self.queued_total += n as u64;
+        self.controls += usize::from(charge.is_none());
+        self.ends.push_back(End { at: self.queued_total, charge });
+    }
+
+    /// The buffer at the end, or a new one when there is none with room.
+    fn gather(&mut self, room: usize, pool: &mut Pool) -> &mut Vec<u8> {
+        let fits = matches!(self.segments.back(), Some(Segment::Gathered(buffer)) if buffer.len() + room <= GATHERED_MAX);
+        if !fits {
+            self.segments.push_back(Segment::Gathered(pool.take()));
+        }
+        match self.segments.back_mut() {
+            Some(Segment::Gathered(buffer)) => buffer,
+            _ => unreachable!("a gathered segment was just ensured"),
+        }
+    }
+
+    fn advance(&mut self, mut n: usize, pool: &mut Pool) {
+        self.pending -= n;
+        n += self.skip;
+        while let Some(front) = self.segments.front() {
+            let len = front.bytes().len();
+            if n < len {
+                break;
+            }
+            n -= len;
+            if let Some(Segment::Gathered(buffer)) = self.segments.pop_front() {
+                pool.give(buffer);
+            }
+        }
+        self.skip = n;
+        if self.segments.is_empty() {
+            // An idle connection keeps no memory for its queue.
+            self.segments = VecDeque::new();
+            if self.ends.capacity() > 64 {
+                self.ends.shrink_to(16);
+            }
+        }
+    }
+
+    fn truncate(&mut self, keep: usize) {
+        let drop = self.pending - keep;
+        self.pending = keep;
+        self.queued_total -= drop as u64;
+        let mut room = keep + self.skip;
+        let mut kept = VecDeque::new();
+        while let Some(segment) = self.segments.pop_front() {
+            if room == 0 {
+                break;
+            }
+            let len = segment.bytes().len().min(room);
+            room -= len;
+            kept.push_back(match segment {
+                Segment::Gathered(mut buffer) => {
+                    buffer.truncate(len);
+                    Segment::Gathered(buffer)
+                }
+                Segment::Shared(bytes) => Segment::Shared(bytes.slice(..len)),
+            });
+        }
+        self.segments = kept;
+        if self.segments.is_empty() {
+            self.skip = 0;
+        }
+    }
+}
+
+/// XORs with the mask, eight bytes at a time (RFC 6455 section 5.3).
+fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut chunks = bytes.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        let word = u64::from_ne_bytes(chunk.try_into().expect("chunks of eight")) ^ wide;
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    for (byte, key) in chunks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes `room` bytes, then blocks.
+    struct Narrow {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let n = bytes.len().min(self.room);
+            if n == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.room -= n;
+            self.taken.extend_from_slice(&bytes[..n]);
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn push(out: &mut Outgoing, pool: &mut Pool, size: usize, byte: u8) {
+        out.push_message(Role::Server, false, &[], &Bytes::from(vec![byte; size]), Some(size as u32), pool);
+    }
+
+    #[test]
+    fn bytes_leave_in_order_whatever_the_stream_takes() {
+        let (mut whole, mut pool) = (Narrow { taken: Vec::new(), room: usize::MAX }, Pool::default());
+        let sizes = [3, 2000, 0, 126, 70_000, 5, 1024, 1025];
+        let mut out = Outgoing::default();
+        for (i, size) in sizes.into_iter().enumerate() {
+            push(&mut out, &mut pool, size, i as u8);
+        }
+        let done = out.flush(&mut whole, &mut pool).expect("written");
+        assert_eq!((done.packets, done.packet_bytes), (sizes.len(), sizes.iter().sum()));
+        for step in [1, 7, 1000, 4096] {
+            let mut out = Outgoing::default();
+            for (i, size) in sizes.into_iter().enumerate() {
+                push(&mut out, &mut pool, size, i as u8);
+            }
+            let mut narrow = Narrow { taken: Vec::new(), room: 0 };
+            let mut packets = 0;
+            while out.pending() > 0 {
+                narrow.room = step;
+                packets += out.flush(&mut narrow, &mut pool).expect("written").packets;
+            }
+            assert_eq!(narrow.taken, whole.taken, "step {step}");
+            assert_eq!(packets, sizes.len());
+        }
+    }
+
+    #[test]
+    fn dropping_keeps_the_frame_under_way_whole() {
+        for room in 0..60 {
+            let mut pool = Pool::default();
+            let mut out = Outgoing::default();
+            for byte in 1..=4 {
+                push(&mut out, &mut pool, 10, byte);
+            }
+            let mut narrow = Narrow { taken: Vec::new(), room };
+            let sent = out.flush(&mut narrow, &mut pool).expect("written").packets;
+            let (dropped, bytes) = out.drop_unsent();
+            assert_eq!(bytes, dropped * 10);
+            out.push_control(Role::Server, Control::Close, &1013_u16.to_be_bytes(), &mut pool);
+            narrow.room = usize::MAX;
+            let rest = out.flush(&mut narrow, &mut pool).expect("written").packets;
+            assert_eq!(sent + rest + dropped, 4, "room {room}");
+            assert_eq!(narrow.taken.len(), (sent + rest) * 12 + 4, "room {room}");
+            assert_eq!(narrow.taken[narrow.taken.len() - 4..], [0x88, 2, 0x03, 0xf5]);
+        }
+    }
+
+    #[test]
+    fn dropping_keeps_a_shared_payload_whose_header_has_left() {
+        let mut pool = Pool::default();
+        let mut out = Outgoing::default();
+        push(&mut out, &mut pool, 2000, 1);
+        push(&mut out, &mut pool, 2000, 2);
+        let mut narrow = Narrow { taken: Vec::new(), room: 4 };
+        out.flush(&mut narrow, &mut pool).expect("written");
+        assert_eq!(out.drop_unsent(), (1, 2000));
+        assert_eq!(out.pending(), 2000);
+    }
+
+    #[test]
+    fn a_client_masks_what_a_server_unmasks() {
+        let mut pool = Pool::default();
+        let mut out = Outgoing::default();
+        let payload: Vec<u8> = (0..=255).collect();
+        out.push_message(Role::Client, false, &[9, 9], &Bytes::from(payload.clone()), Some(258), &mut pool);
+        let mut stream = Narrow { taken: Vec::new(), room: usize::MAX };
+        out.flush(&mut stream, &mut pool).expect("written");
+        let (head, body) = stream.taken.split_at_mut(8);
+        assert_eq!(head[..4], [0x82, 0x80 | 126, 1, 2]);
+        apply_mask(body, head[4..8].try_into().expect("four bytes"));
+        assert_eq!((&body[..2], &body[2..]), (&[9, 9][..], payload.as_slice()));
+    }
+}

@@ -1,0 +1,343 @@
+//! The client's half of the upgrade as a server reads it (RFC 6455 section 4.2).
+
+use httparse::Status as Parsed;
+use tungstenite::handshake::derive_accept_key;
+
+use super::head::HEADERS_LIMIT;
+
+/// An upgrade request that is valid as such.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Path and query.
+    pub(crate) target: String,
+    /// Names in lower case, values trimmed, in order.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Subprotocols the client offers, in its order.
+    pub(crate) protocols: Vec<String>,
+    /// `Sec-WebSocket-Accept` for its key.
+    accept: String,
+}
+
+/// An HTTP answer that ends the connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+    /// Further header lines.
+    pub(crate) headers: Vec<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), headers: Vec::new() }
+    }
+
+    fn with(mut self, header: &str) -> Self {
+        self.headers.push(header.to_owned());
+        self
+    }
+
+    /// The whole answer.
+    pub(crate) fn encode(&self) -> String {
+        let mut answer = format!(
+            "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n",
+            self.status,
+            reason_phrase(self.status)
+        );
+        for line in &self.headers {
+            answer.push_str(line);
+            answer.push_str("\r\n");
+        }
+        answer.push_str(&format!("Content-Length: {}\r\n\r\n{}\n", self.text.len() + 1, self.text));
+        answer
+    }
+}
+
+impl Request {
+    /// Parses a whole head.
+    pub(crate) fn parse(head: &[u8]) -> Result<Self, Refusal> {
+        if head.starts_with(b"PRI * HTTP/2.0\r\n") {
+            return Err(Refusal::new(505, "HTTP/2 is not spoken here"));
+        }
+        if let Some(refusal) = refuse_request_line(head) {
+            return Err(refusal);
+        }
+        let mut lines = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
+        let mut parsed = httparse::Request::new(&mut lines);
+        match parsed.parse(head) {
+            Ok(Parsed::Complete(_)) => {}
+            Ok(Parsed::Partial) => return Err(Refusal::new(400, "the request head is incomplete")),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(Refusal::new(431, format!("more than {HEADERS_LIMIT} header lines")));
+            }
+            Err(error) => return Err(Refusal::new(400, format!("malformed request: {error}"))),
+        }
+        if parsed.version != Some(1) {
+            return Err(Refusal::new(505, "only HTTP/1.1 is spoken here"));
+        }
+        if parsed.method != Some("GET") {
+            return Err(Refusal::new(405, "only GET is answered here").with("Allow: GET"));
+        }
+        let target = parsed.path.unwrap_or_default();
+        let headers = parsed
+            .headers
+            .iter()
+            .map(|header| {
+                (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).trim().to_owned())
+            })
+            .collect();
+        Self::check(origin_form(target)?, headers)
+    }
+
+    /// The first header of this name, in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+
+    /// Chooses the first offered subprotocol that the server supports. A server that names some wants one of them, as the
+    /// engine's own does.
+    pub(crate) fn choose_protocol(&self, supported: &[String]) -> Result<Option<String>, Refusal> {
+        if supported.is_empty() {
+            return Ok(None);
+        }
+        let chosen = self.protocols.iter().find(|offered| supported.contains(offered));
+        chosen.cloned().map(Some).ok_or_else(|| {
+            Refusal::new(400, format!("no common subprotocol; supported: {}", supported.join(", ")))
+        })
+    }
+
+    /// The 101 answer.
+    pub(crate) fn accept(&self, protocol: Option<&str>, extra: &[String]) -> String {
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+            self.accept
+        );
+        if let Some(protocol) = protocol {
+            answer.push_str(&format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
+        }
+        for line in extra {
+            answer.push_str(line);
+            answer.push_str("\r\n");
+        }
+        answer.push_str("\r\n");
+        answer
+    }
+
+    fn check(target: String, headers: Vec<(String, String)>) -> Result<Self, Refusal> {
+        let upgrade_required =
+            |text: &str| Refusal::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13");
+        let find = |name| find(&headers, name);
+        let many = |name| headers.iter().filter(|(known, _)| known == name).count();
+        if many("host") != 1 {
+            return Err(Refusal::new(400, "exactly one Host header is required"));
+        }
+        if many("content-length") + many("transfer-encoding") > 0 {
+            return Err(Refusal::new(400, "an upgrade request has no body"));
+        }
+        if !has_token(&headers, "upgrade", "websocket") || !has_token(&headers, "connection", "upgrade") {
+            return Err(upgrade_required("this is a WebSocket server; it answers upgrade requests"));
+        }
+        match (find("sec-websocket-version"), many("sec-websocket-version")) {
+            (Some("13"), 1) => {}
+            (None, _) => return Err(Refusal::new(400, "Sec-WebSocket-Version is missing")),
+            _ => return Err(upgrade_required("only WebSocket version 13 is spoken here")),
+        }
+        let key = match (find("sec-websocket-key"), many("sec-websocket-key")) {
+            (Some(key), 1) if is_key(key) => key,
+            (None, _) => return Err(Refusal::new(400, "Sec-WebSocket-Key is missing")),
+            (_, 2..) => return Err(Refusal::new(400, "Sec-WebSocket-Key is given twice")),
+            _ => return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
+        };
+        let accept = derive_accept_key(key.as_bytes());
+        let protocols: Vec<_> = tokens(&headers, "sec-websocket-protocol").map(str::to_owned).collect();
+        if protocols.iter().any(|name| name.is_empty() || !name.bytes().all(crate::config::is_token_byte)) {
+            return Err(Refusal::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
+        }
+        Ok(Self { target, headers, protocols, accept })
+    }
+}
+
+/// What the parser would report only as a generic error: the method and version decide the status (RFC 9110 section 15).
+fn refuse_request_line(head: &[u8]) -> Option<Refusal> {
+    let line = head.split(|byte| *byte == b'\r').next()?;
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (method, _target, version) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some()
+        || !method.iter().all(|byte| crate::config::is_token_byte(*byte))
+        || method.is_empty()
+    {
+        return Some(Refusal::new(400, "malformed request line"));
+    }
+    let digits = version.strip_prefix(b"HTTP/")?;
+    let is_version =
+        digits.len() == 3 && digits[0].is_ascii_digit() && digits[1] == b'.' && digits[2].is_ascii_digit();
+    (is_version && digits != b"1.1").then(|| Refusal::new(505, "only HTTP/1.1 is spoken here"))
+}
+
+/// The path of an absolute-form target; `*` and anything else is refused (RFC 9112 section 3.2).
+fn origin_form(target: &str) -> Result<String, Refusal> {
+    if target.starts_with('/') {
+        return Ok(target.to_owned());
+    }
+    let absolute = ["http://", "https://", "ws://", "wss://"].iter().find_map(|scheme| {
+        let prefix = target.get(..scheme.len())?;
+        prefix.eq_ignore_ascii_case(scheme).then(|| &target[scheme.len()..])
+    });
+    match absolute {
+        Some(rest) => {
+            let path = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+            Ok(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
+        }
+        None => Err(Refusal::new(400, "the request target is not a path")),
+    }
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// The elements of a list header over all its lines; browsers send `Connection: keep-alive, Upgrade`.
+pub(super) fn tokens<'a>(headers: &'a [(String, String)], name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .iter()
+        .filter(move |(known, _)| known == name)
+        .flat_map(|(_, value)| value.split(','))
+        .map(str::trim)
+}
+
+pub(super) fn has_token(headers: &[(String, String)], name: &str, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+fn is_key(key: &str) -> bool {
+    data_encoding::BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn request(line: &str, headers: &[&str]) -> Result<Request, Refusal> {
+        Request::parse(format!("{line}\r\n{}\r\n\r\n", headers.join("\r\n")).as_bytes())
+    }
+
+    fn with(change: impl Fn(&mut Vec<&'static str>)) -> Result<Request, Refusal> {
+        let mut headers =
+            vec!["Host: h:1", "Upgrade: websocket", "Connection: Upgrade", KEY, "Sec-WebSocket-Version: 13"];
+        change(&mut headers);
+        request("GET /chat?x=1 HTTP/1.1", &headers)
+    }
+
+    fn status(result: Result<Request, Refusal>) -> u16 {
+        result.expect_err("refused").status
+    }
+
+    #[test]
+    fn accepts_the_example_of_the_rfc() {
+        let request = with(|_| {}).expect("valid");
+        assert_eq!(request.target, "/chat?x=1");
+        assert!(request.accept(None, &[]).contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+    }
+
+    #[test]
+    fn tolerates_what_browsers_and_proxies_send() {
+        assert!(with(|headers| headers[2] = "Connection: keep-alive, Upgrade").is_ok());
+        assert!(with(|headers| headers[1] = "upgrade: WebSocket").is_ok());
+        assert!(with(|headers| headers.push("X-Empty:")).is_ok());
+        let absolute = request(
+            "GET http://h/a?b HTTP/1.1",
+            &["Host: h", "Upgrade: websocket", "Connection: upgrade", KEY, "Sec-WebSocket-Version: 13"],
+        );
+        assert_eq!(absolute.expect("valid").target, "/a?b");
+    }
+
+    #[test]
+    fn each_fault_has_its_status() {
+        let valid =
+            ["Host: h", "Upgrade: websocket", "Connection: Upgrade", KEY, "Sec-WebSocket-Version: 13"];
+        for (line, expected) in [
+            ("POST / HTTP/1.1", 405),
+            ("OPTIONS * HTTP/1.1", 405),
+            ("GET / HTTP/1.0", 505),
+            ("GET / HTTP/2.0", 505),
+            ("GET / HTTP/9", 400),
+            ("GET  / HTTP/1.1", 400),
+            ("GET /", 400),
+            ("GET * HTTP/1.1", 400),
+            ("GET ftp://h/ HTTP/1.1", 400),
+            ("G\0T / HTTP/1.1", 400),
+        ] {
+            assert_eq!(status(request(line, &valid)), expected, "{line:?}");
+        }
+        assert_eq!(status(Request::parse(b"PRI * HTTP/2.0\r\n\r\n")), 505);
+    }
+
+    #[test]
+    fn each_header_fault_has_its_status() {
+        assert_eq!(status(with(|headers| _ = headers.remove(0))), 400);
+        assert_eq!(status(with(|headers| headers.push("Host: other"))), 400);
+        assert_eq!(status(with(|headers| _ = headers.remove(1))), 426);
+        assert_eq!(status(with(|headers| headers[1] = "Upgrade: h2c")), 426);
+        assert_eq!(status(with(|headers| _ = headers.remove(2))), 426);
+        assert_eq!(status(with(|headers| headers[2] = "Connection: keep-alive")), 426);
+        assert_eq!(status(with(|headers| _ = headers.remove(3))), 400);
+        assert_eq!(status(with(|headers| headers[3] = "Sec-WebSocket-Key: c2hvcnQ=")), 400);
+        assert_eq!(status(with(|headers| headers.push(KEY))), 400);
+        assert_eq!(status(with(|headers| _ = headers.remove(4))), 400);
+        assert_eq!(status(with(|headers| headers[4] = "Sec-WebSocket-Version: 8")), 426);
+        assert_eq!(status(with(|headers| headers.push("Content-Length: 3"))), 400);
+        assert_eq!(status(with(|headers| headers.push(" folded: line"))), 400);
+        assert_eq!(status(with(|headers| headers.push("no colon"))), 400);
+        assert_eq!(status(with(|headers| headers.push("A: \0"))), 400);
+        assert_eq!(status(with(|headers| headers.push("Sec-WebSocket-Protocol: a,,b"))), 400);
+        assert_eq!(status(with(|headers| headers.extend(["A: b"; 60]))), 431);
+    }
+
+    #[test]
+    fn refusals_are_complete_answers() {
+        let answer = with(|headers| headers[4] = "Sec-WebSocket-Version: 8").expect_err("refused").encode();
+        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
+        assert!(answer.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+    }
+
+    #[test]
+    fn the_first_offered_protocol_that_is_supported_wins() {
+        let request =
+            with(|headers| headers.extend(["Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: c"]))
+                .expect("valid");
+        let supported = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(request.choose_protocol(&supported(&["c", "b"])), Ok(Some("b".to_owned())));
+        assert_eq!(request.choose_protocol(&[]), Ok(None));
+        assert_eq!(request.choose_protocol(&supported(&["x"])).expect_err("none in common").status, 400);
+        assert_eq!(
+            with(|_| {})
+                .expect("valid")
+                .choose_protocol(&supported(&["x"]))
+                .expect_err("none offered")
+                .status,
+            400
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! The HTTP upgrade of a session, either side (RFC 6455 section 4).
+
+use std::io::Read;
+
+use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
+
+use super::head::Progress;
+use super::keepalive::Keepalive;
+use super::{Context, HalfClose, Incoming, Refusal, Request, Role, Session, State, Step, Turn};
+use crate::error::CloseReason;
+
+impl Session {
+    /// Server: answers the request with 101.
+    pub(crate) fn accept(
+        &mut self,
+        request: &Request,
+        protocol: Option<&str>,
+        headers: &[String],
+        cx: &mut Context<'_>,
+    ) {
+        if matches!(self.state, State::AwaitVerdict) {
+            self.out.push_raw(request.accept(protocol, headers).as_bytes(), cx.pool);
+            self.open(cx);
+        }
+    }
+
+    /// Server: answers the request with an error and ends.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, cx: &mut Context<'_>) {
+        if matches!(self.state, State::AwaitRequest(_) | State::AwaitVerdict) {
+            self.out.push_raw(refusal.encode().as_bytes(), cx.pool);
+            let outcome = CloseReason::Refused(format!("refused with {}: {}", refusal.status, refusal.text));
+            self.drain(outcome, HalfClose::Wanted, cx);
+        }
+    }
+
+    pub(super) fn read_request<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
+        let State::AwaitRequest(head) = &mut self.state else { return Step::Wait };
+        let progress = match head.collect(turn) {
+            Ok(progress) => progress,
+            Err(error) => return self.failed(&error),
+        };
+        let refusal = match progress {
+            Progress::Partial if head.is_not_http() => {
+                Refusal::new(400, "this is not HTTP; TLS is not spoken on this port")
+            }
+            Progress::Partial => return Step::Wait,
+            Progress::TooLarge => Refusal::new(431, "the request head is larger than 8 KiB"),
+            Progress::Ended(0) => {
+                self.end(CloseReason::Lost("closed before a request came".into()));
+                return Step::Wait;
+            }
+            Progress::Ended(_) => Refusal::new(400, "the request head is incomplete"),
+            Progress::Whole(len) => match Request::parse(&head.bytes()[..len]) {
+                Ok(request) => {
+                    self.state = State::AwaitVerdict;
+                    return Step::Incoming(Incoming::Request(Box::new(request)));
+                }
+                Err(refusal) => refusal,
+            },
+        };
+        self.refuse(&refusal, cx);
+        Step::Again
+    }
+
+    pub(super) fn read_response<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &Context<'_>) -> Step {
+        let State::AwaitResponse { offer, head } = &mut self.state else { return Step::Wait };
+        let progress = match head.collect(turn) {
+            Ok(progress) => progress,
+            Err(error) => return self.failed(&error),
+        };
+        let why = match progress {
+            Progress::Partial if head.is_not_http() => {
+                "the server does not speak HTTP; it may want TLS (wss://)".to_owned()
+            }
+            Progress::Partial => return Step::Wait,
+            Progress::TooLarge => "the server's answer is larger than 8 KiB".to_owned(),
+            Progress::Ended(_) => "the server closed the connection during the handshake".to_owned(),
+            Progress::Whole(len) => match offer.check(&head.bytes()[..len]) {
+                Ok(protocol) => {
+                    self.open(cx);
+                    return Step::Incoming(Incoming::Opened { protocol });
+                }
+                Err(why) => why,
+            },
+        };
+        self.end(CloseReason::Refused(why));
+        Step::Wait
+    }
+
+    fn open(&mut self, cx: &Context<'_>) {
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(REPLY_BUFFER)
+            .max_message_size(Some(cx.config.max_message()))
+            .max_frame_size(Some(cx.config.max_message()));
+        let role = match self.role {
+            Role::Server => WireRole::Server,
+            Role::Client => WireRole::Client,
+        };
+        self.state = State::Open(Box::new(WebSocketContext::new(role, Some(limits))));
+        self.keepalive = Keepalive::new(cx.now);
+        self.deadline = None;
+    }
+}
+
+/// Read buffer of an idle connection, in bytes.
+const READ_BUFFER: usize = 4 * 1024;
+/// Answers of the message reader that wait inside it: a Close and a pong are at most 2 × 139 bytes.
+const REPLY_BUFFER: usize = 1024;

@@ -1,0 +1,61 @@
+//! The wire of the engine's 4.x class: the server's first message is the client's id, everything later is a bare packet
+//! (modules/websocket/websocket_multiplayer_peer.cpp). Relay and peer lists are `SceneMultiplayer`'s.
+
+use crate::id::PeerId;
+
+/// The message that tells a client its id: 32 bits, little-endian.
+pub(crate) fn encode_id(id: PeerId) -> [u8; 4] {
+    id.0.to_le_bytes()
+}
+
+/// Reads it. Only 2..=2147483647 can be a client's.
+pub(crate) fn decode_id(message: &[u8]) -> Option<PeerId> {
+    let id = PeerId(i32::from_le_bytes(message.try_into().ok()?));
+    id.is_client().then_some(id)
+}
+
+/// Says whether a packet is recognisably the state of a `MultiplayerSynchronizer` (command 6 without the delta flag), bare or
+/// inside a relay wrapper: what the server passes on stays droppable (modules/multiplayer/scene_multiplayer.h).
+pub(crate) fn is_state_sync(packet: &[u8]) -> bool {
+    const COMMAND_MASK: u8 = 7;
+    const COMMAND_SYNC: u8 = 6;
+    const COMMAND_SYS: u8 = 7;
+    const SYS_RELAY: u8 = 3;
+    const DELTA_FLAG: u8 = 1 << 4;
+    /// Command, sub-command, peer id.
+    const RELAY_HEADER: usize = 6;
+    let is_sync = |first: u8| first & COMMAND_MASK == COMMAND_SYNC && first & DELTA_FLAG == 0;
+    match packet {
+        [first, SYS_RELAY, ..] if first & COMMAND_MASK == COMMAND_SYS => {
+            packet.get(RELAY_HEADER).copied().is_some_and(is_sync)
+        }
+        [first, ..] => is_sync(*first),
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_little_endian_and_belong_to_clients() {
+        assert_eq!(encode_id(PeerId(0x41_cf_c2_b3)), [0xb3, 0xc2, 0xcf, 0x41]);
+        assert_eq!(decode_id(&[0xb3, 0xc2, 0xcf, 0x41]), Some(PeerId(0x41_cf_c2_b3)));
+        for bad in [&[1, 0, 0, 0][..], &[0, 0, 0, 0], &[0xff; 4], &[2, 0, 0], &[2, 0, 0, 0, 0], &[]] {
+            assert_eq!(decode_id(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn state_is_recognised_bare_and_relayed() {
+        assert!(is_state_sync(&[6, 1, 2]));
+        assert!(is_state_sync(&[7, 3, 9, 0, 0, 0, 6, 1]));
+        assert!(!is_state_sync(&[6 | 1 << 4, 1]));
+        assert!(!is_state_sync(&[7, 3, 9, 0, 0, 0, 6 | 1 << 4]));
+        assert!(!is_state_sync(&[7, 3, 9, 0, 0, 0]));
+        assert!(!is_state_sync(&[7, 1, 6, 0, 0, 0]));
+        assert!(!is_state_sync(&[0]));
+        assert!(!is_state_sync(&[]));
+    }
+}

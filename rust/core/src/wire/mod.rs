@@ -1,0 +1,5 @@
+//! How multiplayer packets look inside WebSocket messages.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub(crate) mod godot4;

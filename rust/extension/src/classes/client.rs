@@ -1,0 +1,128 @@
+//! `WebSocketClient`.
+
+use godot::builtin::{GString, PackedStringArray};
+use godot::classes::X509Certificate;
+use godot::global::Error;
+use godot::obj::Gd;
+use godot::register::godot_api;
+use godot::register::property::PhantomVar;
+use websocket_multiplayer_core::CloseFrame;
+
+use crate::common::multiplayer_class;
+use crate::convert;
+use crate::tuning::Seconds;
+
+multiplayer_class! {
+    /// A WebSocket client: a buffered multiplayer peer whose socket is served by a thread of its own.
+    ///
+    /// In multiplayer mode the object becomes the `multiplayer_peer` of a `MultiplayerAPI`:
+    /// ```gdscript
+    /// var client := WebSocketClient.new()
+    ///
+    /// func _ready() -> void:
+    ///     if client.connect_to_url("ws://127.0.0.1:9080", PackedStringArray(), true) == OK:
+    ///         multiplayer.multiplayer_peer = client
+    /// ```
+    /// In raw mode each message is one packet of `get_peer(1)`, and `poll()` must be called regularly.
+    #[class(init, tool, base = MultiplayerPeerExtension)]
+    class WebSocketClient: Client {
+        /// Whether the certificate of a `wss://` server is checked.
+        #[var(get = is_verify_ssl_enabled, set = set_verify_ssl_enabled)]
+        verify_ssl: PhantomVar<bool>,
+
+        /// When set, the only certificate, or authority, that a `wss://` server may have; else those that the platform trusts. Fixed while open.
+        #[var(get = get_trusted_ssl_certificate, set = set_trusted_ssl_certificate)]
+        trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
+
+        #[init(val = true)]
+        verify: bool,
+        trusted: Option<Gd<X509Certificate>>,
+    }
+    accessors {
+        /// Raw mode: connected; `protocol` is the subprotocol agreed on, or empty.
+        #[signal]
+        fn connection_established(protocol: GString);
+
+        /// Raw mode: the connection ended. `was_clean_close`: after a close handshake.
+        #[signal]
+        fn connection_closed(was_clean_close: bool);
+
+        /// Raw mode: the connection could not be made. `get_last_error()` says why.
+        #[signal]
+        fn connection_error();
+
+        /// Raw mode: `get_peer(1)` has one more packet.
+        #[signal]
+        fn data_received();
+
+        /// The server asks to close, with its code (1005: none) and reason. Both modes.
+        #[signal]
+        fn server_close_request(code: i64, reason: GString);
+
+        #[func]
+        fn is_verify_ssl_enabled(&self) -> bool {
+            self.verify
+        }
+
+        #[func]
+        fn set_verify_ssl_enabled(&mut self, enabled: bool) {
+            if self.host.may_change("verify_ssl") {
+                self.verify = enabled;
+            }
+        }
+
+        #[func]
+        fn get_trusted_ssl_certificate(&self) -> Option<Gd<X509Certificate>> {
+            self.trusted.clone()
+        }
+
+        #[func]
+        fn set_trusted_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
+            if self.host.may_change("trusted_ssl_certificate") {
+                self.trusted = certificate;
+            }
+        }
+    }
+}
+
+#[godot_api(secondary)]
+impl WebSocketClient {
+    /// Starts to connect to a `ws://` URL and returns at once. `protocols` are the subprotocols to ask for, `gd_mp_api` chooses
+    /// multiplayer mode, `custom_headers` are `Name: value` lines for the request.
+    ///
+    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol or header that cannot be
+    /// used, and `ERR_UNAVAILABLE` for `wss://`, which this version does not support yet.
+    #[func]
+    fn connect_to_url(
+        &mut self,
+        url: GString,
+        #[opt(default = &PackedStringArray::new())] protocols: PackedStringArray,
+        #[opt(default = false)] gd_mp_api: bool,
+        #[opt(default = &PackedStringArray::new())] custom_headers: PackedStringArray,
+    ) -> Error {
+        let (protocols, headers) = (convert::strings(&protocols), convert::strings(&custom_headers));
+        self.host.connect("connect_to_url", &url.to_string(), protocols, headers, gd_mp_api, None)
+    }
+
+    /// Closes the connection; the signal that it is closed follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at
+    /// most 123 bytes of UTF-8. While still connecting it gives up, without a signal. Does nothing when nothing is open.
+    #[func]
+    fn disconnect_from_host(&mut self, #[opt(default = 1000)] code: i64, #[opt(default = "")] reason: GString) {
+        match CloseFrame::new(code, &reason.to_string()) {
+            Ok(frame) => self.host.leave(frame),
+            Err(error) => self.host.kind.error("disconnect_from_host", error),
+        }
+    }
+
+    /// The IP address of the server. Not connected: prints an error and gives `""`.
+    #[func]
+    fn get_connected_host(&self) -> GString {
+        self.host.known("get_connected_host", 1).map_or_else(GString::new, |peer| GString::from(&peer.address()))
+    }
+
+    /// The TCP port of the server. Not connected: prints an error and gives 0.
+    #[func]
+    fn get_connected_port(&self) -> i64 {
+        self.host.known("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
+    }
+}

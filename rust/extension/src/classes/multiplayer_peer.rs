@@ -1,0 +1,193 @@
+//! `BufferedWebSocketMultiplayerPeer`: the members of the engine's own 4.x class.
+
+use godot::builtin::{GString, PackedStringArray};
+use godot::classes::TlsOptions;
+use godot::global::Error;
+use godot::meta::owned_into_arg;
+use godot::obj::Gd;
+use godot::register::godot_api;
+use godot::register::property::PhantomVar;
+use websocket_multiplayer_core::{Buffers, OpenError, ServerConfig, check_header_lines, check_protocols};
+
+use crate::common::multiplayer_class;
+use crate::convert;
+use crate::raw::OptionalTlsOptions;
+use crate::tuning::Seconds;
+
+multiplayer_class! {
+    /// The engine's `WebSocketMultiplayerPeer`, buffered and served by a thread of its own.
+    ///
+    /// It has the same members and speaks the same protocol: in a project that uses the engine's class, change the name.
+    /// ```gdscript
+    /// var peer := BufferedWebSocketMultiplayerPeer.new()
+    ///
+    /// func _ready() -> void:
+    ///     if peer.create_client("ws://127.0.0.1:9080") == OK:
+    ///         multiplayer.multiplayer_peer = peer
+    /// ```
+    #[cfg_attr(feature = "engine-names", class(init, tool, base = MultiplayerPeerExtension, rename = WebSocketMultiplayerPeer))]
+    #[cfg_attr(not(feature = "engine-names"), class(init, tool, base = MultiplayerPeerExtension, rename = BufferedWebSocketMultiplayerPeer))]
+    class WebSocketMultiplayerPeer: Either {
+        /// The subprotocols that a server speaks, or that a client asks for. Fixed while open.
+        #[var(get = get_supported_protocols, set = set_supported_protocols)]
+        supported_protocols: PhantomVar<PackedStringArray>,
+
+        /// `Name: value` lines that are sent with the handshake. Fixed while open.
+        #[var(get = get_handshake_headers, set = set_handshake_headers)]
+        handshake_headers: PhantomVar<PackedStringArray>,
+
+        /// The input buffer of each peer in bytes, kept exactly as given, 1 to 1073741824. Fixed while open.
+        #[var(get = get_inbound_buffer_size, set = set_inbound_buffer_size)]
+        inbound_buffer_size: PhantomVar<i64>,
+
+        /// The output buffer of each peer in bytes, and with it the largest packet; kept exactly as given, 1 to 1073741824. Fixed while open.
+        #[var(get = get_outbound_buffer_size, set = set_outbound_buffer_size)]
+        outbound_buffer_size: PhantomVar<i64>,
+
+        /// How many packets may wait for each peer, and from it; 1 to 1048576. Fixed while open.
+        #[var(get = get_max_queued_packets, set = set_max_queued_packets)]
+        max_queued_packets: PhantomVar<i64>,
+
+        protocols: PackedStringArray,
+        headers: PackedStringArray,
+    }
+    accessors {
+        #[func]
+        fn get_supported_protocols(&self) -> PackedStringArray {
+            self.protocols.clone()
+        }
+
+        #[func]
+        fn set_supported_protocols(&mut self, protocols: PackedStringArray) {
+            if let Err(error) = check_protocols(convert::strings(&protocols)) {
+                self.host.kind.property_error("supported_protocols", error);
+            } else if self.host.may_change("supported_protocols") {
+                self.protocols = protocols;
+            }
+        }
+
+        #[func]
+        fn get_handshake_headers(&self) -> PackedStringArray {
+            self.headers.clone()
+        }
+
+        #[func]
+        fn set_handshake_headers(&mut self, headers: PackedStringArray) {
+            if let Err(error) = check_header_lines(convert::strings(&headers)) {
+                self.host.kind.property_error("handshake_headers", error);
+            } else if self.host.may_change("handshake_headers") {
+                self.headers = headers;
+            }
+        }
+
+        #[func]
+        fn get_inbound_buffer_size(&self) -> i64 {
+            self.host.config.buffers.input_bytes as i64
+        }
+
+        #[func]
+        fn set_inbound_buffer_size(&mut self, buffer_size: i64) {
+            if self.host.in_range("inbound_buffer_size", buffer_size, 1, MAX_BYTES) && self.host.may_change("inbound_buffer_size") {
+                self.host.config.buffers.input_bytes = buffer_size as usize;
+            }
+        }
+
+        #[func]
+        fn get_outbound_buffer_size(&self) -> i64 {
+            self.host.config.buffers.output_bytes as i64
+        }
+
+        #[func]
+        fn set_outbound_buffer_size(&mut self, buffer_size: i64) {
+            if self.host.in_range("outbound_buffer_size", buffer_size, 1, MAX_BYTES) && self.host.may_change("outbound_buffer_size") {
+                self.host.config.buffers.output_bytes = buffer_size as usize;
+            }
+        }
+
+        #[func]
+        fn get_max_queued_packets(&self) -> i64 {
+            self.host.config.buffers.output_packets as i64
+        }
+
+        #[func]
+        fn set_max_queued_packets(&mut self, max_queued_packets: i64) {
+            if self.host.in_range("max_queued_packets", max_queued_packets, 1, Buffers::MAX) && self.host.may_change("max_queued_packets") {
+                let buffers = &mut self.host.config.buffers;
+                (buffers.input_packets, buffers.output_packets) = (max_queued_packets as usize, max_queued_packets as usize);
+            }
+        }
+    }
+}
+
+#[godot_api(secondary)]
+impl WebSocketMultiplayerPeer {
+    /// Starts to connect to a `ws://` URL and returns at once.
+    ///
+    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be used or the TLS options
+    /// of a server, and `ERR_UNAVAILABLE` for `wss://` and TLS options, which this version does not support yet.
+    #[func]
+    fn create_client(&mut self, url: GString, #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_client_options: OptionalTlsOptions) -> Error {
+        let (protocols, headers) = (convert::strings(&self.protocols), convert::strings(&self.headers));
+        if tls_client_options.0.as_ref().is_some_and(|options| options.is_server()) {
+            self.host.kind.error("create_client", "tls_client_options are options of a server; make them with TLSOptions.client()");
+            return Error::ERR_INVALID_PARAMETER;
+        }
+        let unavailable = tls_client_options.0.map(|_| "TLS (tls_client_options)");
+        self.host.connect("create_client", &url.to_string(), protocols, headers, true, unavailable)
+    }
+
+    /// Starts to listen on a port (0: any free one) of an address (`"*"`: all).
+    ///
+    /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for a port outside 0 to
+    /// 65535, a bad address or the TLS options of a client, `ERR_CANT_CREATE` when the address cannot be listened on, and
+    /// `ERR_UNAVAILABLE` for TLS options, which this version does not support yet.
+    #[func]
+    fn create_server(
+        &mut self,
+        port: i64,
+        #[opt(default = "*")] bind_address: GString,
+        #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_server_options: OptionalTlsOptions,
+    ) -> Error {
+        self.try_create_server(port, &bind_address.to_string(), tls_server_options.0.as_ref()).unwrap_or_else(|error| error)
+    }
+
+    /// The IP address of a connected peer. An unknown id prints an error and gives `""`.
+    #[func]
+    fn get_peer_address(&self, id: i64) -> GString {
+        self.host.known("get_peer_address", id).map_or_else(GString::new, |peer| GString::from(&peer.address()))
+    }
+
+    /// The TCP port of a connected peer. An unknown id prints an error and gives 0.
+    #[func]
+    fn get_peer_port(&self, id: i64) -> i64 {
+        self.host.known("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
+    }
+}
+
+impl WebSocketMultiplayerPeer {
+    fn try_create_server(&mut self, port: i64, address: &str, tls: Option<&Gd<TlsOptions>>) -> Result<Error, Error> {
+        let host = &self.host;
+        host.check_closed("create_server")?;
+        let port = host.check_port("create_server", port)?;
+        let Some(bind) = convert::bind_address(address) else {
+            host.kind.error("create_server", format_args!("bind_address {address:?} is neither an IP address nor \"*\""));
+            return Err(Error::ERR_INVALID_PARAMETER);
+        };
+        if tls.is_some_and(|options| !options.is_server()) {
+            host.kind.error("create_server", "tls_server_options are options of a client; make them with TLSOptions.server()");
+            return Err(Error::ERR_INVALID_PARAMETER);
+        }
+        let refuse = |error| host.refuse("create_server", &OpenError::Config(error));
+        let config = ServerConfig {
+            peer: host.config_for(true),
+            bind,
+            port,
+            protocols: check_protocols(convert::strings(&self.protocols)).map_err(refuse)?,
+            extra_headers: check_header_lines(convert::strings(&self.headers)).map_err(refuse)?,
+            ..ServerConfig::default()
+        };
+        Ok(self.host.open_server("create_server", config, tls.map(|_| "TLS (tls_server_options)")))
+    }
+}
+
+const MAX_BYTES: i64 = 1 << 30;

@@ -1,0 +1,437 @@
+//! `WebSocketServer`.
+
+use godot::builtin::{Callable, GString, PackedStringArray};
+use godot::classes::{CryptoKey, X509Certificate};
+use godot::global::Error;
+use godot::obj::Gd;
+use godot::register::godot_api;
+use godot::register::property::PhantomVar;
+use websocket_multiplayer_core::{BindAddress, CloseFrame, OpenError, ServerConfig, check_header_lines, check_protocols};
+
+use crate::common::multiplayer_class;
+use crate::convert;
+use crate::settings;
+use crate::tuning::Seconds;
+
+multiplayer_class! {
+    /// A WebSocket server: a buffered multiplayer peer whose sockets are served by a thread of their own.
+    ///
+    /// In multiplayer mode the object becomes the `multiplayer_peer` of a `MultiplayerAPI`:
+    /// ```gdscript
+    /// var server := WebSocketServer.new()
+    ///
+    /// func _ready() -> void:
+    ///     if server.listen(9080, PackedStringArray(), true) == OK:
+    ///         multiplayer.multiplayer_peer = server
+    /// ```
+    /// In raw mode each message is one packet of `get_peer(id)`, and `poll()` must be called regularly:
+    /// ```gdscript
+    /// func _ready() -> void:
+    ///     server.data_received.connect(func(id): print(server.get_peer(id).get_packet().get_string_from_utf8()))
+    ///     server.listen(9080)
+    ///
+    /// func _process(_delta: float) -> void:
+    ///     server.poll()
+    /// ```
+    #[class(init, tool, base = MultiplayerPeerExtension)]
+    class WebSocketServer: Server {
+        /// The address to listen on; `"*"`, the default, means all of them. Fixed while listening.
+        #[var(get = get_bind_ip, set = set_bind_ip)]
+        bind_ip: PhantomVar<GString>,
+
+        /// The private key for TLS, which is used when `ssl_certificate` is set, too. Fixed while listening.
+        #[var(get = get_private_key, set = set_private_key)]
+        private_key: PhantomVar<Option<Gd<CryptoKey>>>,
+
+        /// The certificate for TLS, which is used when `private_key` is set, too. Fixed while listening.
+        #[var(get = get_ssl_certificate, set = set_ssl_certificate)]
+        ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
+
+        /// Further certificates to send after `ssl_certificate`, up to the one that clients trust. Fixed while listening.
+        #[var(get = get_ca_chain, set = set_ca_chain)]
+        ca_chain: PhantomVar<Option<Gd<X509Certificate>>>,
+
+        /// How many clients, handshakes included, may be connected; 0 = no limit. Further ones are answered 503. The default is the
+        /// project setting `network/limits/websocket_server/max_connections`. Fixed while listening.
+        #[var(get = get_max_connections, set = set_max_connections)]
+        max_connections: PhantomVar<i64>,
+
+        /// How many clients of one address may be connected; 0 = no limit. Further ones are answered 429. IPv6 addresses count per /64.
+        #[var(get = get_max_connections_per_address, set = set_max_connections_per_address)]
+        max_connections_per_address: PhantomVar<i64>,
+
+        /// How many handshakes may be under way; further clients wait. 1 or more. The default is the project setting
+        /// `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
+        #[var(get = get_max_pending_connections, set = set_max_pending_connections)]
+        max_pending_connections: PhantomVar<i64>,
+
+        /// KiB that are read from each peer in one second; a faster one is slowed down, and nothing is lost. 0 = no limit.
+        #[var(get = get_max_inbound_kb_per_second, set = set_max_inbound_kb_per_second)]
+        max_inbound_kb_per_second: PhantomVar<i64>,
+
+        /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all subdomains. Empty = any.
+        /// Clients that send no `Origin`, as games do, are always allowed.
+        #[var(get = get_allowed_origins, set = set_allowed_origins)]
+        allowed_origins: PhantomVar<PackedStringArray>,
+
+        /// Addresses or networks (`10.0.0.0/8`) of proxies that are believed when they say in `proxy_header` whom they speak for.
+        #[var(get = get_trusted_proxies, set = set_trusted_proxies)]
+        trusted_proxies: PhantomVar<PackedStringArray>,
+
+        /// The header in which a trusted proxy names the client's address.
+        #[var(get = get_proxy_header, set = set_proxy_header)]
+        proxy_header: PhantomVar<GString>,
+
+        /// Called from `poll()` with a dictionary about each client that wants in; what it returns admits or refuses the client.
+        #[var(get = get_request_handler, set = set_request_handler)]
+        request_handler: PhantomVar<Callable>,
+
+        /// A path, such as `/health`, whose plain GET is answered with the server's state. Empty = none.
+        #[var(get = get_health_path, set = set_health_path)]
+        health_path: PhantomVar<GString>,
+
+        #[init(val = Options::new())]
+        options: Options,
+    }
+    accessors {
+        /// Raw mode: a client is connected; `protocol` is the subprotocol agreed on, or empty.
+        #[signal]
+        fn client_connected(id: i64, protocol: GString);
+
+        /// Raw mode: a client is gone. `was_clean_close`: after a close handshake.
+        #[signal]
+        fn client_disconnected(id: i64, was_clean_close: bool);
+
+        /// A client asks to close, with its code (1005: none) and reason. Both modes.
+        #[signal]
+        fn client_close_request(id: i64, code: i64, reason: GString);
+
+        /// Raw mode: `get_peer(id)` has one more packet.
+        #[signal]
+        fn data_received(id: i64);
+
+        #[func]
+        fn get_bind_ip(&self) -> GString {
+            self.options.bind_ip.clone()
+        }
+
+        #[func]
+        fn set_bind_ip(&mut self, address: GString) {
+            if convert::bind_address(&address.to_string()).is_none() {
+                self.host.kind.property_error("bind_ip", format_args!("\"{address}\" is neither an IP address nor \"*\""));
+            } else if self.host.may_change("bind_ip") {
+                self.options.bind_ip = address;
+            }
+        }
+
+        #[func]
+        fn get_private_key(&self) -> Option<Gd<CryptoKey>> {
+            self.options.private_key.clone()
+        }
+
+        #[func]
+        fn set_private_key(&mut self, key: Option<Gd<CryptoKey>>) {
+            if self.host.may_change("private_key") {
+                self.options.private_key = key;
+            }
+        }
+
+        #[func]
+        fn get_ssl_certificate(&self) -> Option<Gd<X509Certificate>> {
+            self.options.ssl_certificate.clone()
+        }
+
+        #[func]
+        fn set_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
+            if self.host.may_change("ssl_certificate") {
+                self.options.ssl_certificate = certificate;
+            }
+        }
+
+        #[func]
+        fn get_ca_chain(&self) -> Option<Gd<X509Certificate>> {
+            self.options.ca_chain.clone()
+        }
+
+        #[func]
+        fn set_ca_chain(&mut self, chain: Option<Gd<X509Certificate>>) {
+            if self.host.may_change("ca_chain") {
+                self.options.ca_chain = chain;
+            }
+        }
+
+        #[func]
+        fn get_max_connections(&self) -> i64 {
+            self.options.max_connections
+        }
+
+        #[func]
+        fn set_max_connections(&mut self, count: i64) {
+            if self.host.in_range("max_connections", count, 0, MAX_COUNT) && self.host.may_change("max_connections") {
+                self.options.max_connections = count;
+            }
+        }
+
+        #[func]
+        fn get_max_connections_per_address(&self) -> i64 {
+            self.options.max_connections_per_address
+        }
+
+        #[func]
+        fn set_max_connections_per_address(&mut self, count: i64) {
+            let name = "max_connections_per_address";
+            if self.host.in_range(name, count, 0, MAX_COUNT) && self.host.may_change(name) {
+                self.options.max_connections_per_address = count;
+            }
+        }
+
+        #[func]
+        fn get_max_pending_connections(&self) -> i64 {
+            self.options.max_pending_connections
+        }
+
+        #[func]
+        fn set_max_pending_connections(&mut self, count: i64) {
+            if self.host.in_range("max_pending_connections", count, 1, MAX_COUNT) && self.host.may_change("max_pending_connections") {
+                self.options.max_pending_connections = count;
+            }
+        }
+
+        #[func]
+        fn get_max_inbound_kb_per_second(&self) -> i64 {
+            self.options.max_inbound_kb_per_second
+        }
+
+        #[func]
+        fn set_max_inbound_kb_per_second(&mut self, rate_kb: i64) {
+            let name = "max_inbound_kb_per_second";
+            if self.host.in_range(name, rate_kb, 0, MAX_COUNT) && self.host.may_change(name) {
+                self.options.max_inbound_kb_per_second = rate_kb;
+            }
+        }
+
+        #[func]
+        fn get_allowed_origins(&self) -> PackedStringArray {
+            self.options.allowed_origins.clone()
+        }
+
+        #[func]
+        fn set_allowed_origins(&mut self, origins: PackedStringArray) {
+            if self.host.may_change("allowed_origins") {
+                self.options.allowed_origins = origins;
+            }
+        }
+
+        #[func]
+        fn get_trusted_proxies(&self) -> PackedStringArray {
+            self.options.trusted_proxies.clone()
+        }
+
+        #[func]
+        fn set_trusted_proxies(&mut self, networks: PackedStringArray) {
+            if self.host.may_change("trusted_proxies") {
+                self.options.trusted_proxies = networks;
+            }
+        }
+
+        #[func]
+        fn get_proxy_header(&self) -> GString {
+            self.options.proxy_header.clone()
+        }
+
+        #[func]
+        fn set_proxy_header(&mut self, name: GString) {
+            if self.host.may_change("proxy_header") {
+                self.options.proxy_header = name;
+            }
+        }
+
+        #[func]
+        fn get_request_handler(&self) -> Callable {
+            self.options.request_handler.clone()
+        }
+
+        #[func]
+        fn set_request_handler(&mut self, handler: Callable) {
+            if self.host.may_change("request_handler") {
+                self.options.request_handler = handler;
+            }
+        }
+
+        #[func]
+        fn get_health_path(&self) -> GString {
+            self.options.health_path.clone()
+        }
+
+        #[func]
+        fn set_health_path(&mut self, path: GString) {
+            if self.host.may_change("health_path") {
+                self.options.health_path = path;
+            }
+        }
+    }
+}
+
+#[godot_api(secondary)]
+impl WebSocketServer {
+    /// Starts to listen. Port 0 takes any free one, see `get_local_port()`. `protocols` are the subprotocols that the server speaks;
+    /// with any given, a client must ask for one of them. `gd_mp_api` chooses multiplayer mode.
+    ///
+    /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for a port outside 0 to
+    /// 65535 or a bad subprotocol, `ERR_CANT_CREATE` when the address cannot be listened on, and `ERR_UNAVAILABLE` for a property
+    /// that this version does not support yet.
+    #[func]
+    fn listen(
+        &mut self,
+        port: i64,
+        #[opt(default = &PackedStringArray::new())] protocols: PackedStringArray,
+        #[opt(default = false)] gd_mp_api: bool,
+    ) -> Error {
+        self.try_listen(port, &protocols, gd_mp_api).unwrap_or_else(|error| error)
+    }
+
+    /// Stops listening and closes all connections (code 1001) without any further signal. The same as `close()`.
+    #[func]
+    fn stop(&mut self) {
+        self.host.close();
+    }
+
+    /// Whether the server listens.
+    #[func]
+    fn is_listening(&self) -> bool {
+        self.host.is_open()
+    }
+
+    /// The port it listens on, also when `listen()` was given 0. 0 when it does not listen.
+    #[func]
+    fn get_local_port(&self) -> i64 {
+        i64::from(self.host.core.local_port())
+    }
+
+    /// Whether a client with this id is connected.
+    #[func]
+    fn has_peer(&self, id: i64) -> bool {
+        self.host.has_peer(id)
+    }
+
+    /// The IP address of a client. An unknown id prints an error and gives `""`.
+    #[func]
+    fn get_peer_address(&self, id: i64) -> GString {
+        self.host.known("get_peer_address", id).map_or_else(GString::new, |peer| GString::from(&peer.address()))
+    }
+
+    /// The TCP port of a client. An unknown id prints an error and gives 0.
+    #[func]
+    fn get_peer_port(&self, id: i64) -> i64 {
+        self.host.known("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
+    }
+
+    /// Closes the connection to a client: packets sent before still leave, its unread ones are discarded, and the signal that it is
+    /// gone follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at most 123 bytes of UTF-8.
+    ///
+    /// As in the engine's `MultiplayerPeer`, a bool in place of the code is understood: `true` drops the client at once, and no signal follows.
+    // The engine's own disconnect_peer(peer, force) stays reachable through variables typed as MultiplayerPeer.
+    #[func(rename = disconnect_peer)]
+    fn disconnect_client(
+        &mut self,
+        id: i64,
+        #[opt(default = 1000)] code: i64,
+        #[opt(default = "")] reason: GString,
+    ) {
+        match code {
+            // A bool arrives as 0 or 1, and neither is a close code.
+            0 => self.host.disconnect(id, CloseFrame::normal()),
+            1 => self.host.disconnect_now(id),
+            code => match CloseFrame::new(code, &reason.to_string()) {
+                Ok(frame) => self.host.disconnect(id, frame),
+                Err(error) => self.host.kind.error("disconnect_peer", error),
+            },
+        }
+    }
+
+    /// Sets `Name: value` lines for the answer to each client. Fixed while listening. A line without a colon, with a line break, or
+    /// with a name that the handshake itself uses, is refused, and none is set.
+    #[func]
+    fn set_extra_headers(&mut self, #[opt(default = &PackedStringArray::new())] headers: PackedStringArray) {
+        match check_header_lines(convert::strings(&headers)) {
+            Err(error) => self.host.kind.error("set_extra_headers", error),
+            Ok(lines) if self.host.may_change("set_extra_headers()") => self.options.extra_headers = lines,
+            Ok(_) => {}
+        }
+    }
+}
+
+impl WebSocketServer {
+    fn try_listen(&mut self, port: i64, protocols: &PackedStringArray, gd_mp_api: bool) -> Result<Error, Error> {
+        let host = &self.host;
+        host.check_closed("listen")?;
+        let port = host.check_port("listen", port)?;
+        let protocols = check_protocols(convert::strings(protocols)).map_err(|error| host.refuse("listen", &OpenError::Config(error)))?;
+        let config = ServerConfig {
+            peer: host.config_for(gd_mp_api),
+            bind: convert::bind_address(&self.options.bind_ip.to_string()).unwrap_or(BindAddress::Any),
+            port,
+            protocols,
+            extra_headers: self.options.extra_headers.clone(),
+            max_connections: self.options.max_connections as usize,
+            max_pending: self.options.max_pending_connections as usize,
+        };
+        Ok(self.host.open_server("listen", config, self.options.unavailable()))
+    }
+}
+
+/// What only a server has.
+struct Options {
+    bind_ip: GString,
+    private_key: Option<Gd<CryptoKey>>,
+    ssl_certificate: Option<Gd<X509Certificate>>,
+    ca_chain: Option<Gd<X509Certificate>>,
+    max_connections: i64,
+    max_connections_per_address: i64,
+    max_pending_connections: i64,
+    max_inbound_kb_per_second: i64,
+    allowed_origins: PackedStringArray,
+    trusted_proxies: PackedStringArray,
+    proxy_header: GString,
+    request_handler: Callable,
+    health_path: GString,
+    extra_headers: Vec<String>,
+}
+
+impl Options {
+    fn new() -> Self {
+        Self {
+            bind_ip: GString::from("*"),
+            private_key: None,
+            ssl_certificate: None,
+            ca_chain: None,
+            max_connections: settings::MAX_CONNECTIONS.read(),
+            max_connections_per_address: 0,
+            max_pending_connections: settings::MAX_PENDING.read(),
+            max_inbound_kb_per_second: 0,
+            allowed_origins: PackedStringArray::new(),
+            trusted_proxies: PackedStringArray::new(),
+            proxy_header: GString::from("x-forwarded-for"),
+            request_handler: Callable::invalid(),
+            health_path: GString::new(),
+            extra_headers: Vec::new(),
+        }
+    }
+
+    /// The first thing asked for that this version cannot do: better an error than a server without the protection that was asked for.
+    fn unavailable(&self) -> Option<&'static str> {
+        [
+            (self.private_key.is_some() && self.ssl_certificate.is_some(), "TLS (private_key and ssl_certificate)"),
+            (self.max_connections_per_address != 0, "max_connections_per_address"),
+            (self.max_inbound_kb_per_second != 0, "max_inbound_kb_per_second"),
+            (!self.allowed_origins.is_empty(), "allowed_origins"),
+            (!self.trusted_proxies.is_empty(), "trusted_proxies"),
+            (!self.request_handler.is_null(), "request_handler"),
+            (!self.health_path.is_empty(), "health_path"),
+        ]
+        .into_iter()
+        .find_map(|(asked, name)| asked.then_some(name))
+    }
+}
+
+const MAX_COUNT: i64 = i32::MAX as i64;

@@ -1,0 +1,293 @@
+//! The members that `WebSocketServer`, `WebSocketClient` and `BufferedWebSocketMultiplayerPeer` share.
+//!
+//! gdext wants properties in the struct, and signals and property accessors in the primary `#[godot_api]` block: one macro writes
+//! both, with room for what a class has on its own. Everything else is in a secondary block of the second macro.
+
+/// Expands to a class with the common properties and signals, and its own.
+macro_rules! multiplayer_class {
+    (
+        $(#[$($attr:tt)*])*
+        class $class:ident: $kind:ident {
+            $($fields:tt)*
+        }
+        accessors {
+            $($accessors:tt)*
+        }
+    ) => {
+        #[derive(godot::register::GodotClass)]
+        $(#[$($attr)*])*
+        pub(crate) struct $class {
+            base: godot::obj::Base<godot::classes::MultiplayerPeerExtension>,
+
+            #[init(val = $crate::host::PeerHost::new($crate::report::Kind::$kind))]
+            host: $crate::host::PeerHost,
+
+            /// How multiplayer packets look on the wire: `WIRE_FORMAT_GODOT4` (the default) talks to 4.x engines, their built-in
+            /// `WebSocketMultiplayerPeer` included, `WIRE_FORMAT_GODOT3` to the 3.x classes. Fixed while open. Without meaning in raw mode.
+            #[var(get = get_wire_format, set = set_wire_format)]
+            wire_format: PhantomVar<i64>,
+
+            /// Seconds without received data after which a ping is sent. 0 = never. Must be less than `heartbeat_timeout`, unless that is 0.
+            #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
+            heartbeat_interval: PhantomVar<f64>,
+
+            /// Seconds without any received data after which a peer counts as lost and is dropped (`was_clean_close` is false). 0 = never.
+            #[var(get = get_heartbeat_timeout, set = set_heartbeat_timeout)]
+            heartbeat_timeout: PhantomVar<f64>,
+
+            /// Seconds that a peer may take no byte while data waits for it; after them it is dropped. 0 = never.
+            #[var(get = get_write_timeout, set = set_write_timeout)]
+            write_timeout: PhantomVar<f64>,
+
+            /// Seconds from the TCP connection (on a client: from the call) until the peer must be usable. More than 0.
+            #[var(get = get_handshake_timeout, set = set_handshake_timeout)]
+            handshake_timeout: PhantomVar<f64>,
+
+            /// Seconds that the other side has to answer a close request before the connection is cut. More than 0.
+            #[var(get = get_close_timeout, set = set_close_timeout)]
+            close_timeout: PhantomVar<f64>,
+
+            /// Largest message accepted from the other side, in KiB, 1 to 1048576. The input buffer's size unless set. A larger one ends
+            /// the connection with code 1009.
+            #[var(get = get_max_message_size_kb, set = set_max_message_size_kb)]
+            max_message_size_kb: PhantomVar<i64>,
+
+            /// What happens in multiplayer mode to a peer that does not take its reliable packets fast enough: `OVERFLOW_DISCONNECT`
+            /// (the default) closes it with code 1013 after `overflow_grace`, `OVERFLOW_REFUSE` makes `put_packet()` return
+            /// `ERR_OUT_OF_MEMORY` until there is room.
+            #[var(get = get_overflow_policy, set = set_overflow_policy)]
+            overflow_policy: PhantomVar<i64>,
+
+            /// Seconds that a congested peer may stay above its output limits under `OVERFLOW_DISCONNECT`.
+            #[var(get = get_overflow_grace, set = set_overflow_grace)]
+            overflow_grace: PhantomVar<f64>,
+
+            /// KiB that may wait for a congested peer before unreliable packets for it are dropped. 0 = never drop.
+            #[var(get = get_unreliable_backlog_kb, set = set_unreliable_backlog_kb)]
+            unreliable_backlog_kb: PhantomVar<i64>,
+
+            $($fields)*
+        }
+
+        #[godot::register::godot_api]
+        impl $class {
+            /// A packet can be read. Multiplayer mode only; emitted from `poll()` once per packet, in the order of arrival.
+            #[signal]
+            fn peer_packet(peer_source: i64);
+
+            /// Under `OVERFLOW_REFUSE` a packet of `size` bytes for several peers had no room towards peer `id`; the others got it.
+            #[signal]
+            fn packet_refused(id: i64, size: i64);
+
+            /// The connection to a peer takes no more data for now, and more than half of the output buffer is waiting.
+            #[signal]
+            fn peer_congested(id: i64);
+
+            /// Everything that waited for a congested peer has left.
+            #[signal]
+            fn peer_drained(id: i64);
+
+            /// A peer is being closed because it did not take its packets fast enough (`OVERFLOW_DISCONNECT`).
+            #[signal]
+            fn peer_overflowed(id: i64);
+
+            /// Client, multiplayer mode: connected, and the id has been assigned.
+            #[signal]
+            fn connection_succeeded();
+
+            /// Client, multiplayer mode: the connection could not be made. `get_last_error()` says why.
+            #[signal]
+            fn connection_failed();
+
+            /// Client, multiplayer mode: the connection that had been made is lost or was closed. `get_last_error()` says why.
+            #[signal]
+            fn server_disconnected();
+
+            #[func]
+            fn get_wire_format(&self) -> i64 {
+                self.host.wire_format_number()
+            }
+
+            #[func]
+            fn set_wire_format(&mut self, format: i64) {
+                self.host.set_wire_format(format);
+            }
+
+            #[func]
+            fn get_heartbeat_interval(&self) -> f64 {
+                self.host.seconds(Seconds::HeartbeatInterval)
+            }
+
+            #[func]
+            fn set_heartbeat_interval(&mut self, seconds: f64) {
+                self.host.set_seconds(Seconds::HeartbeatInterval, seconds);
+            }
+
+            #[func]
+            fn get_heartbeat_timeout(&self) -> f64 {
+                self.host.seconds(Seconds::HeartbeatTimeout)
+            }
+
+            #[func]
+            fn set_heartbeat_timeout(&mut self, seconds: f64) {
+                self.host.set_seconds(Seconds::HeartbeatTimeout, seconds);
+            }
+
+            #[func]
+            fn get_write_timeout(&self) -> f64 {
+                self.host.seconds(Seconds::WriteTimeout)
+            }
+
+            #[func]
+            fn set_write_timeout(&mut self, seconds: f64) {
+                self.host.set_seconds(Seconds::WriteTimeout, seconds);
+            }
+
+            #[func]
+            fn get_handshake_timeout(&self) -> f64 {
+                self.host.seconds(Seconds::HandshakeTimeout)
+            }
+
+            #[func]
+            fn set_handshake_timeout(&mut self, seconds: f64) {
+                self.host.set_seconds(Seconds::HandshakeTimeout, seconds);
+            }
+
+            #[func]
+            fn get_close_timeout(&self) -> f64 {
+                self.host.seconds(Seconds::CloseTimeout)
+            }
+
+            #[func]
+            fn set_close_timeout(&mut self, seconds: f64) {
+                self.host.set_seconds(Seconds::CloseTimeout, seconds);
+            }
+
+            #[func]
+            fn get_max_message_size_kb(&self) -> i64 {
+                self.host.max_message_size_kb()
+            }
+
+            #[func]
+            fn set_max_message_size_kb(&mut self, size_kb: i64) {
+                self.host.set_max_message_size_kb(size_kb);
+            }
+
+            #[func]
+            fn get_overflow_policy(&self) -> i64 {
+                self.host.overflow_policy_number()
+            }
+
+            #[func]
+            fn set_overflow_policy(&mut self, policy: i64) {
+                self.host.set_overflow_policy(policy);
+            }
+
+            #[func]
+            fn get_overflow_grace(&self) -> f64 {
+                self.host.seconds(Seconds::OverflowGrace)
+            }
+
+            #[func]
+            fn set_overflow_grace(&mut self, seconds: f64) {
+                self.host.set_seconds(Seconds::OverflowGrace, seconds);
+            }
+
+            #[func]
+            fn get_unreliable_backlog_kb(&self) -> i64 {
+                self.host.unreliable_backlog_kb()
+            }
+
+            #[func]
+            fn set_unreliable_backlog_kb(&mut self, size_kb: i64) {
+                self.host.set_unreliable_backlog_kb(size_kb);
+            }
+
+            $($accessors)*
+        }
+
+        $crate::common::common_methods!($class);
+        $crate::virtuals::multiplayer_virtuals!($class);
+    };
+}
+pub(crate) use multiplayer_class;
+
+/// Expands to the common methods and constants.
+macro_rules! common_methods {
+    ($class:ident) => {
+        #[godot::register::godot_api(secondary)]
+        impl $class {
+            /// The wire format of 4.x engines: bare packets, peer ids in the first message.
+            #[constant]
+            const WIRE_FORMAT_GODOT4: i64 = $crate::tuning::WIRE_FORMAT_GODOT4;
+
+            /// The wire format of the 3.x classes: a header of 9 bytes before each packet.
+            #[constant]
+            const WIRE_FORMAT_GODOT3: i64 = $crate::tuning::WIRE_FORMAT_GODOT3;
+
+            /// A peer that does not take its reliable packets fast enough is closed with code 1013.
+            #[constant]
+            const OVERFLOW_DISCONNECT: i64 = $crate::tuning::OVERFLOW_DISCONNECT;
+
+            /// `put_packet()` returns `ERR_OUT_OF_MEMORY` while a peer has no room.
+            #[constant]
+            const OVERFLOW_REFUSE: i64 = $crate::tuning::OVERFLOW_REFUSE;
+
+            /// The handle of a connected peer, always the same object while it is connected. An unknown id prints an error and gives
+            /// null. On a client only id 1, the server, exists.
+            #[func]
+            fn get_peer(&self, peer_id: i64) -> Option<godot::obj::Gd<$crate::classes::WebSocketPeer>> {
+                self.host.peer("get_peer", peer_id)
+            }
+
+            /// Sets the queue limits of each connected peer: buffers in KiB, and packets. Each value, 1 to 1048576, is rounded up to a
+            /// power of two. A packet larger than the output buffer is refused. Returns `ERR_INVALID_PARAMETER` for a value out of
+            /// range, and `FAILED` while open; nothing is changed then.
+            #[func]
+            fn set_buffers(
+                &mut self,
+                input_buffer_size_kb: i64,
+                input_max_packets: i64,
+                output_buffer_size_kb: i64,
+                output_max_packets: i64,
+            ) -> godot::global::Error {
+                self.host.set_buffers(input_buffer_size_kb, input_max_packets, output_buffer_size_kb, output_max_packets)
+            }
+
+            /// Totals since the object was made: `peers`, `pending` (handshakes under way), `bytes_in`, `bytes_out`, `packets_in`,
+            /// `packets_out`, `packets_refused`, `packets_dropped_unreliable`, `packets_to_closed`, `peers_overflowed`,
+            /// `handshakes_refused`, `accept_errors`, `poll_usec` (microseconds spent in `poll()`, signal handlers included), `io_wakeups`.
+            #[func]
+            fn get_statistics(&self) -> godot::builtin::VarDictionary {
+                $crate::convert::statistics(&self.host.statistics())
+            }
+
+            /// About one peer: `rtt_msec` (-1: unknown), `bytes_in`, `bytes_out`, `packets_in`, `packets_out`, `queued_in_bytes`,
+            /// `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`, `connected_msec`, `last_receive_msec`, `address`, `port`,
+            /// `protocol`, `path`. An unknown id prints an error and gives an empty dictionary.
+            #[func]
+            fn get_peer_statistics(&self, id: i64) -> godot::builtin::VarDictionary {
+                self.host.peer_statistics(id)
+            }
+
+            /// Why the last connection failed or ended, in words. Empty while nothing went wrong.
+            #[func]
+            fn get_last_error(&self) -> godot::builtin::GString {
+                godot::builtin::GString::from(&self.host.core.last_error())
+            }
+
+            /// The code of the close frame that ended the last connection, or -1 when there was none.
+            #[func]
+            fn get_close_code(&self) -> i64 {
+                i64::from(self.host.core.close_code())
+            }
+
+            /// The reason in the close frame that ended the last connection.
+            #[func]
+            fn get_close_reason(&self) -> godot::builtin::GString {
+                godot::builtin::GString::from(&self.host.core.close_reason())
+            }
+        }
+    };
+}
+pub(crate) use common_methods;

@@ -1,0 +1,45 @@
+//! Loading and unloading of the library.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use godot::init::{ExtensionLibrary, InitStage, gdextension};
+use websocket_multiplayer_core::Runtime;
+
+use crate::{logging, settings};
+
+struct WebSocketMultiplayer;
+
+// SAFETY: implementing the trait asserts that gdext's rules for extensions are kept; raw.rs is all the unsafe code there is.
+#[gdextension(entry_symbol = websocket_multiplayer_init)]
+unsafe impl ExtensionLibrary for WebSocketMultiplayer {
+    fn on_stage_init(stage: InitStage) {
+        // Scene is the first stage at which every supported engine has ProjectSettings, and still before any autoload.
+        if stage == InitStage::Scene {
+            settings::register();
+            logging::install();
+        }
+    }
+
+    fn on_stage_deinit(stage: InitStage) {
+        // The last hook: all objects are gone, and printing still works.
+        if stage == InitStage::Core {
+            let runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(runtime) = runtime {
+                runtime.shutdown(SHUTDOWN);
+            }
+            logging::silence();
+        }
+    }
+}
+
+/// The registry of I/O threads, which every object of the library joins.
+pub(crate) fn runtime() -> Arc<Runtime> {
+    Arc::clone(RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Runtime::new))
+}
+
+/// Scripts make objects with no place to hand them a context: hence a global, emptied when the library unloads.
+static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
+
+/// What the unloading of the library may take at most.
+const SHUTDOWN: Duration = Duration::from_secs(3);

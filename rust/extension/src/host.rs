@@ -1,0 +1,393 @@
+//! What the three multiplayer classes share, by composition: the core peer, the settings that a script edits, the state of
+//! the engine's packet interface, and the handles of connected peers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use godot::builtin::VarDictionary;
+use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
+use godot::global::Error;
+use godot::obj::Gd;
+use websocket_multiplayer_core::{
+    Buffers, ClientConfig, CloseFrame, Delivery, Event, Mode, OpenError, Packet, Peer, PeerConfig, PeerHandle, PeerId, Role, SendError,
+    ServerConfig, Statistics, Status, Target, Url, WireFormat, check_header_lines, check_protocols,
+};
+
+use crate::classes::{Connection, WebSocketPeer};
+use crate::convert;
+use crate::report::Kind;
+use crate::settings;
+use crate::signals::SignalNames;
+
+/// One server or client, behind whichever class.
+pub(crate) struct PeerHost {
+    pub(crate) kind: Kind,
+    pub(crate) core: Peer,
+    /// As edited by the script; `mode` is the one of the last opening.
+    pub(crate) config: PeerConfig,
+    pub(crate) wire_format: WireFormat,
+    pub(crate) names: Rc<SignalNames>,
+    /// Outlives a borrow of the host, so that a poll that ends in any way can clear it.
+    pub(crate) polling: Rc<Cell<bool>>,
+    pub(crate) poll_time: Duration,
+    transfer_mode: TransferMode,
+    transfer_channel: i32,
+    target: i32,
+    /// The engine reads the last packet until it asks for the next one: nothing else may replace it.
+    current: Option<Packet>,
+    /// One object per connection, kept while it lasts: a script sets its write mode through one `get_peer()` and sends through another.
+    handles: RefCell<HashMap<i32, Gd<WebSocketPeer>>>,
+}
+
+impl PeerHost {
+    /// A closed host with the project's limits.
+    pub(crate) fn new(kind: Kind) -> Self {
+        let buffers = match kind {
+            Kind::Server => settings::SERVER.buffers(),
+            Kind::Client => settings::CLIENT.buffers(),
+            // The limits of the engine's own 4.x class, which has no project settings.
+            Kind::Either | Kind::Handle => {
+                Buffers { input_bytes: 65_535, input_packets: 4096, output_bytes: 65_535, output_packets: 4096 }
+            }
+        };
+        let runtime = crate::entry::runtime();
+        runtime.set_total_queue_limit((settings::TOTAL_QUEUE_MB.read() as usize).saturating_mul(1024 * 1024));
+        crate::logging::set_level(settings::LOG_LEVEL.read());
+        Self {
+            kind,
+            core: Peer::new(runtime),
+            config: PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), buffers, ..PeerConfig::default() },
+            wire_format: WireFormat::Godot4,
+            names: Rc::new(SignalNames::new()),
+            polling: Rc::default(),
+            poll_time: Duration::ZERO,
+            transfer_mode: TransferMode::RELIABLE,
+            transfer_channel: 0,
+            target: 0,
+            current: None,
+            handles: RefCell::default(),
+        }
+    }
+
+    // --- opening and closing ---
+
+    /// Whether something listens, connects or is connected.
+    pub(crate) fn is_open(&self) -> bool {
+        self.core.role().is_some()
+    }
+
+    /// Listens, or prints why not. `unavailable` names what was asked for and does not exist yet.
+    pub(crate) fn open_server(&mut self, method: &str, config: ServerConfig, unavailable: Option<&str>) -> Error {
+        let mode = config.peer.mode;
+        self.open(method, mode, unavailable, |core| core.listen(config))
+    }
+
+    /// Starts to connect to a URL, or prints why not.
+    pub(crate) fn connect(
+        &mut self,
+        method: &str,
+        url: &str,
+        protocols: Vec<String>,
+        headers: Vec<String>,
+        multiplayer: bool,
+        unavailable: Option<&str>,
+    ) -> Error {
+        let config = self.check_closed(method).and_then(|()| {
+            let checked = Url::parse(url).and_then(|url| Ok((url, check_protocols(protocols)?, check_header_lines(headers)?)));
+            let (url, protocols, headers) = checked.map_err(|error| self.refuse(method, &OpenError::Config(error)))?;
+            Ok(ClientConfig { peer: self.config_for(multiplayer), url, protocols, headers })
+        });
+        match config {
+            Ok(config) => {
+                let unavailable = unavailable.or(config.url.secure.then_some("TLS (wss://)"));
+                self.open(method, config.peer.mode, unavailable, |core| core.connect(config))
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// The port as the system takes it, or a line and an error.
+    pub(crate) fn check_port(&self, method: &str, port: i64) -> Result<u16, Error> {
+        u16::try_from(port).map_err(|_| {
+            self.kind.error(method, format_args!("port {port} cannot be used; it must be from 0 (any free port) to 65535"));
+            Error::ERR_INVALID_PARAMETER
+        })
+    }
+
+    /// `ERR_ALREADY_IN_USE` and a line when something is open.
+    pub(crate) fn check_closed(&self, method: &str) -> Result<(), Error> {
+        if self.is_open() { Err(self.refuse(method, &OpenError::AlreadyOpen)) } else { Ok(()) }
+    }
+
+    /// Prints why an object does not open.
+    pub(crate) fn refuse(&self, method: &str, error: &OpenError) -> Error {
+        self.kind.error(method, error);
+        convert::open_error(error)
+    }
+
+    /// Closes the connection of a client; what is still being connected is given up.
+    pub(crate) fn leave(&mut self, frame: CloseFrame) {
+        if self.core.status() != Status::Connected || !self.core.disconnect(PeerId::SERVER, frame) {
+            self.close();
+        }
+    }
+
+    /// What both roles tell the core, for the mode asked for.
+    pub(crate) fn config_for(&self, multiplayer: bool) -> PeerConfig {
+        let mode = if multiplayer { Mode::Multiplayer(self.wire_format) } else { Mode::Raw };
+        PeerConfig { mode, ..self.config.clone() }
+    }
+
+    /// Ends everything at once and emits nothing.
+    pub(crate) fn close(&mut self) {
+        self.core.close();
+        self.handles.get_mut().clear();
+    }
+
+    fn open(
+        &mut self,
+        method: &str,
+        mode: Mode,
+        unavailable: Option<&str>,
+        start: impl FnOnce(&mut Peer) -> Result<(), OpenError>,
+    ) -> Error {
+        let unavailable = unavailable.or((mode == Mode::Multiplayer(WireFormat::Godot3)).then_some("wire_format = WIRE_FORMAT_GODOT3"));
+        if let Some(what) = unavailable {
+            self.kind.error(method, format_args!("{what} is not available in this version; leave it at its default"));
+            return Error::ERR_UNAVAILABLE;
+        }
+        match start(&mut self.core) {
+            Ok(()) => {
+                self.config.mode = mode;
+                self.handles.get_mut().clear();
+                Error::OK
+            }
+            Err(error) => self.refuse(method, &error),
+        }
+    }
+
+    // --- polling ---
+
+    /// The next thing to tell the game; what it means for the handles is done already.
+    pub(crate) fn next_event(&mut self, packet_events: bool) -> Option<Event> {
+        let event = self.core.next_event(packet_events)?;
+        match &event {
+            Event::PeerDisconnected { id, .. } => drop(self.handles.get_mut().remove(&id.0)),
+            Event::ConnectionFailed | Event::ServerDisconnected => self.handles.get_mut().clear(),
+            _ => {}
+        }
+        Some(event)
+    }
+
+    // --- packets ---
+
+    pub(crate) fn packet_count(&self) -> i32 {
+        i32::try_from(self.core.packet_count()).unwrap_or(i32::MAX)
+    }
+
+    pub(crate) fn max_packet_size(&self) -> i32 {
+        let size = if self.is_open() { self.core.max_packet_size() } else { self.config_for(true).max_packet_size() };
+        i32::try_from(size).unwrap_or(i32::MAX)
+    }
+
+    /// The sender of the next packet.
+    pub(crate) fn packet_peer(&self) -> i32 {
+        match self.core.peek_packet() {
+            Some(packet) => packet.source.0,
+            None => {
+                match self.multiplayer() {
+                    Ok(()) => self.kind.error("get_packet_peer", "there is no packet; ask get_available_packet_count() first"),
+                    Err(why) => self.kind.error("get_packet_peer", why),
+                }
+                PeerId::SERVER.0
+            }
+        }
+    }
+
+    pub(crate) fn packet_mode(&self) -> TransferMode {
+        match self.core.peek_packet() {
+            Some(packet) if packet.is_state_sync() => TransferMode::UNRELIABLE,
+            _ => TransferMode::RELIABLE,
+        }
+    }
+
+    /// Takes the next packet; it stays in place until the next call.
+    pub(crate) fn take_packet(&mut self) -> Result<&Packet, Error> {
+        if let Some(packet) = self.core.pop_packet() {
+            return Ok(self.current.insert(packet));
+        }
+        match self.multiplayer() {
+            Ok(()) => {
+                self.kind.error("get_packet", "there is no packet; ask get_available_packet_count() first");
+                Err(Error::ERR_UNAVAILABLE)
+            }
+            Err(why) => {
+                self.kind.error("get_packet", why);
+                Err(Error::ERR_UNCONFIGURED)
+            }
+        }
+    }
+
+    /// Sends to the current target with the current mode.
+    pub(crate) fn put_packet(&mut self, payload: &[u8]) -> Error {
+        let delivery = if self.transfer_mode == TransferMode::RELIABLE { Delivery::Reliable } else { Delivery::Droppable };
+        if self.core.mode() == Some(Mode::Raw) {
+            self.kind.error("put_packet", RAW_MODE);
+            return Error::ERR_UNCONFIGURED;
+        }
+        let Err(error) = self.core.send(Target::from_engine(self.target), payload, delivery) else { return Error::OK };
+        match error {
+            // A normal outcome under OVERFLOW_REFUSE: the caller reads it and tries later.
+            SendError::Full => {}
+            SendError::TooLarge { .. } => self.kind.error("put_packet", format_args!("{error}; raise {}", self.output_setting())),
+            SendError::NotConnected => match self.multiplayer() {
+                Ok(()) => self.kind.error("put_packet", "not connected yet; wait for peer_connected"),
+                Err(why) => self.kind.error("put_packet", why),
+            },
+            SendError::UnknownPeer(id) => {
+                self.kind.error("put_packet", format_args!("there is no peer {id}; call set_target_peer() with a connected one, 0 or -id"));
+            }
+            error => self.kind.error("put_packet", error),
+        }
+        convert::send_error(error)
+    }
+
+    pub(crate) fn set_target(&mut self, id: i32) {
+        self.target = id;
+    }
+
+    pub(crate) fn transfer_mode(&self) -> TransferMode {
+        self.transfer_mode
+    }
+
+    pub(crate) fn set_transfer_mode(&mut self, mode: TransferMode) {
+        self.transfer_mode = mode;
+    }
+
+    pub(crate) fn transfer_channel(&self) -> i32 {
+        self.transfer_channel
+    }
+
+    pub(crate) fn set_transfer_channel(&mut self, channel: i32) {
+        self.transfer_channel = channel;
+    }
+
+    /// Why the packets of this object cannot be used, if so.
+    fn multiplayer(&self) -> Result<(), String> {
+        match self.core.mode() {
+            Some(Mode::Multiplayer(_)) => Ok(()),
+            Some(Mode::Raw) => Err(RAW_MODE.to_owned()),
+            None => Err(format!("not open; call {} first", self.kind.opener())),
+        }
+    }
+
+    /// What makes larger packets fit.
+    pub(crate) fn output_setting(&self) -> &'static str {
+        match self.kind {
+            Kind::Server => "network/limits/websocket_server/max_out_buffer_kb or call set_buffers() before listen()",
+            Kind::Client => "network/limits/websocket_client/max_out_buffer_kb or call set_buffers() before connect_to_url()",
+            Kind::Either | Kind::Handle => "outbound_buffer_size before create_server() or create_client()",
+        }
+    }
+
+    // --- state ---
+
+    pub(crate) fn status(&self) -> ConnectionStatus {
+        match self.core.status() {
+            Status::Disconnected => ConnectionStatus::DISCONNECTED,
+            Status::Connecting => ConnectionStatus::CONNECTING,
+            Status::Connected => ConnectionStatus::CONNECTED,
+        }
+    }
+
+    pub(crate) fn is_server(&self) -> bool {
+        match self.kind {
+            Kind::Server => true,
+            Kind::Client | Kind::Handle => false,
+            Kind::Either => self.core.role() == Some(Role::Server),
+        }
+    }
+
+    pub(crate) fn unique_id(&self) -> i32 {
+        if self.kind == Kind::Server { PeerId::SERVER.0 } else { self.core.unique_id() }
+    }
+
+    /// The engine's counters, with what only the host measures.
+    pub(crate) fn statistics(&self) -> Statistics {
+        Statistics { poll_usec: u64::try_from(self.poll_time.as_micros()).unwrap_or(u64::MAX), ..self.core.statistics() }
+    }
+
+    /// About one peer; empty, with a line, when there is none.
+    pub(crate) fn peer_statistics(&self, id: i64) -> VarDictionary {
+        match i32::try_from(id).ok().and_then(|id| self.core.peer_statistics(PeerId(id))) {
+            Some(statistics) => convert::peer_statistics(&statistics),
+            None => {
+                self.no_peer("get_peer_statistics", id);
+                VarDictionary::new()
+            }
+        }
+    }
+
+    // --- peers ---
+
+    pub(crate) fn has_peer(&self, id: i64) -> bool {
+        i32::try_from(id).is_ok_and(|id| self.core.has_peer(PeerId(id)))
+    }
+
+    /// A connected peer, or a line that says there is none.
+    pub(crate) fn known(&self, method: &str, id: i64) -> Option<PeerHandle> {
+        let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
+        if peer.is_none() {
+            self.no_peer(method, id);
+        }
+        peer
+    }
+
+    /// Prints that there is no such peer.
+    pub(crate) fn no_peer(&self, method: &str, id: i64) {
+        if self.is_open() {
+            let hint = if self.core.role() == Some(Role::Client) { "; a client's only peer is 1, the server" } else { "" };
+            self.kind.error(method, format_args!("peer {id} is not connected{hint}"));
+        } else {
+            self.kind.error(method, format_args!("peer {id} is not connected, for nothing is open; call {} first", self.kind.opener()));
+        }
+    }
+
+    /// The handle object of a connected peer; the same one for as long as it is connected.
+    pub(crate) fn peer(&self, method: &str, id: i64) -> Option<Gd<WebSocketPeer>> {
+        let handle = self.known(method, id)?;
+        let mut handles = self.handles.borrow_mut();
+        let object = handles.entry(handle.id().0).or_insert_with(|| {
+            WebSocketPeer::of(Connection {
+                handle,
+                multiplayer: self.core.mode() != Some(Mode::Raw),
+                heartbeat: self.config.heartbeat_interval.as_secs_f64(),
+                max_packet_size: self.max_packet_size(),
+                output_setting: self.output_setting(),
+            })
+        });
+        Some(object.clone())
+    }
+
+    /// Starts the close handshake with a peer.
+    pub(crate) fn disconnect(&mut self, id: i64, frame: CloseFrame) {
+        let known = i32::try_from(id).is_ok_and(|id| self.core.disconnect(PeerId(id), frame));
+        if !known {
+            self.no_peer("disconnect_peer", id);
+        }
+    }
+
+    /// Drops a peer; no event follows.
+    pub(crate) fn disconnect_now(&mut self, id: i64) {
+        let known = i32::try_from(id).ok().filter(|&id| self.core.disconnect_now(PeerId(id)));
+        match known {
+            Some(id) => drop(self.handles.get_mut().remove(&id)),
+            None => self.no_peer("disconnect_peer", id),
+        }
+    }
+}
+
+const RAW_MODE: &str =
+    "this object is not in multiplayer mode: its packets are at get_peer(id).get_packet() and get_peer(id).put_packet(); pass gd_mp_api = true for a MultiplayerAPI";

@@ -1,0 +1,18 @@
+//! The GDExtension: the classes of the addon as thin shells over `websocket_multiplayer_core`.
+//!
+//! Only this crate knows the engine. [`host`] holds what the three multiplayer classes share, [`common`] and [`virtuals`]
+//! generate the glue that cannot be inherited between Rust classes, and [`signals`] turns events into signals.
+
+mod classes;
+mod common;
+mod convert;
+#[allow(unsafe_code, reason = "the trait of an extension's entry point is unsafe")]
+mod entry;
+mod host;
+mod logging;
+mod raw;
+mod report;
+mod settings;
+mod signals;
+mod tuning;
+mod virtuals;

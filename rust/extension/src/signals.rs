@@ -1,0 +1,149 @@
+//! The poll loop: takes one event after the other and emits the signals for it, with nothing borrowed while a handler runs.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use godot::builtin::{GString, StringName, Variant};
+use godot::classes::Object;
+use godot::meta::ToGodot;
+use godot::obj::bounds::DeclUser;
+use godot::obj::{Bounds, Gd, GodotClass, Inherits, WithBaseField};
+use websocket_multiplayer_core::{Event, Mode};
+
+use crate::host::PeerHost;
+use crate::report::Kind;
+
+/// A class with a host inside.
+pub(crate) trait HostClass: GodotClass + Bounds<Declarer = DeclUser> + Inherits<Object> + WithBaseField {
+    fn host_mut(&mut self) -> &mut PeerHost;
+}
+
+/// Applies what the I/O thread delivered and tells the game.
+///
+/// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards), or drop the last
+/// reference but the one held here.
+pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
+    let (kind, mode, generation, names, _polling) = {
+        let mut class = this.bind_mut();
+        let host = class.host_mut();
+        let Some(mode) = host.core.mode() else { return };
+        let Some(polling) = Polling::begin(&host.polling) else { return };
+        host.core.begin_poll();
+        (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling)
+    };
+    let started = Instant::now();
+    let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
+    // Asked when the first packet comes, for the whole poll: most games never connect to a signal per packet.
+    let mut heard = None;
+    loop {
+        let event = {
+            let mut class = this.bind_mut();
+            let host = class.host_mut();
+            if host.core.generation() != generation { None } else { host.next_event(heard.unwrap_or(true)) }
+        };
+        let Some(event) = event else { break };
+        let object: &mut Object = this.upcast_mut();
+        if let Event::PacketReceived { id } = event {
+            if *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty()) {
+                if mode == Mode::Raw && kind == Kind::Client { emit(object, packets, &[]) } else { emit(object, packets, &[id.0.to_variant()]) }
+            }
+        } else {
+            announce(object, kind, mode, &names, event);
+        }
+    }
+    this.bind_mut().host_mut().poll_time += started.elapsed();
+}
+
+fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {
+    let raw = mode == Mode::Raw;
+    match event {
+        Event::PeerConnected { id, protocol } => match (raw, kind) {
+            (false, _) => emit(object, &names.peer_connected, &[id.0.to_variant()]),
+            (true, Kind::Client) => emit(object, &names.connection_established, &[text(&protocol)]),
+            (true, _) => emit(object, &names.client_connected, &[id.0.to_variant(), text(&protocol)]),
+        },
+        Event::PeerDisconnected { id, clean } => match (raw, kind) {
+            (false, _) => emit(object, &names.peer_disconnected, &[id.0.to_variant()]),
+            (true, Kind::Client) => emit(object, &names.connection_closed, &[clean.to_variant()]),
+            (true, _) => emit(object, &names.client_disconnected, &[id.0.to_variant(), clean.to_variant()]),
+        },
+        Event::CloseRequested { id, code, reason } => match kind {
+            Kind::Server => emit(object, &names.client_close_request, &[id.0.to_variant(), i64::from(code).to_variant(), text(&reason)]),
+            Kind::Client => emit(object, &names.server_close_request, &[i64::from(code).to_variant(), text(&reason)]),
+            // The engine's 4.x class has no such signal.
+            Kind::Either | Kind::Handle => {}
+        },
+        Event::ConnectionFailed if raw => emit(object, &names.connection_error, &[]),
+        Event::ConnectionFailed => emit(object, &names.connection_failed, &[]),
+        // In raw mode connection_established and connection_closed have said it.
+        Event::ConnectionSucceeded if !raw => emit(object, &names.connection_succeeded, &[]),
+        Event::ServerDisconnected if !raw => emit(object, &names.server_disconnected, &[]),
+        Event::PeerCongested { id } => emit(object, &names.peer_congested, &[id.0.to_variant()]),
+        Event::PeerDrained { id } => emit(object, &names.peer_drained, &[id.0.to_variant()]),
+        Event::PeerOverflowed { id } => emit(object, &names.peer_overflowed, &[id.0.to_variant()]),
+        Event::PacketRefused { id, size } => emit(object, &names.packet_refused, &[id.0.to_variant(), (size as i64).to_variant()]),
+        _ => {}
+    }
+}
+
+fn emit(object: &mut Object, signal: &StringName, args: &[Variant]) {
+    // Only a script that blocks the object's signals makes this fail, and then on purpose.
+    let _ = object.emit_signal(signal, args);
+}
+
+fn text(text: &str) -> Variant {
+    GString::from(text).to_variant()
+}
+
+/// Set while a poll runs, whatever ends it.
+struct Polling(Rc<Cell<bool>>);
+
+impl Polling {
+    /// `None`: a poll of the same object runs already, further up the stack.
+    fn begin(flag: &Rc<Cell<bool>>) -> Option<Self> {
+        (!flag.replace(true)).then(|| Self(Rc::clone(flag)))
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+macro_rules! signal_names {
+    ($($name:ident)*) => {
+        /// The names of all signals, interned once per object instead of once per emission.
+        pub(crate) struct SignalNames {
+            $($name: StringName,)*
+        }
+
+        impl SignalNames {
+            pub(crate) fn new() -> Self {
+                Self { $($name: StringName::from(stringify!($name)),)* }
+            }
+        }
+    };
+}
+
+signal_names! {
+    client_close_request
+    client_connected
+    client_disconnected
+    connection_closed
+    connection_error
+    connection_established
+    connection_failed
+    connection_succeeded
+    data_received
+    packet_refused
+    peer_congested
+    peer_connected
+    peer_disconnected
+    peer_drained
+    peer_overflowed
+    peer_packet
+    server_close_request
+    server_disconnected
+}

@@ -1,0 +1,198 @@
+//! Builds the library, and puts the addon folder where a project expects it.
+
+use std::env;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::repo::{ADDON, Repo};
+use crate::ui;
+
+/// How to build.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BuildOptions {
+    /// The dev profile, under the debug name only: quick to build, slow to run.
+    pub(crate) debug: bool,
+    /// A second build with the class documentation in it for the debug name, as releases have it.
+    pub(crate) docs: bool,
+}
+
+/// Builds the library and copies it into `addons/websocket_multiplayer/bin`.
+pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
+    let started = Instant::now();
+    ui::step(&format!("Building the addon ({})", if options.debug { "dev profile" } else { "release" }));
+    let library = compile(repo, &[if options.debug { "--profile=dev" } else { "--release" }])?;
+    if !options.debug {
+        install(repo, &library, "")?;
+    }
+    // Editor and debug builds of the engine look for this one.
+    install(repo, &library, ".debug")?;
+    if options.docs {
+        let library = compile(repo, &["--release", "--features=docs"])?;
+        install(repo, &library, ".debug")?;
+    }
+    ui::detail(&format!("built in {}", ui::seconds(started.elapsed())));
+    Ok(())
+}
+
+/// Puts the addon into the projects of this repository, instead of what was there.
+pub(crate) fn stage(repo: &Repo) -> Result<()> {
+    for project in [repo.demo_project(), repo.test_project()] {
+        if project.join("project.godot").is_file() {
+            stage_into(&repo.addon(), &project)?;
+            let shown = project.strip_prefix(&repo.root).unwrap_or(&project);
+            ui::detail(&format!("staged into {}", shown.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Puts the addon into one project.
+pub(crate) fn stage_into(addon: &Path, project: &Path) -> Result<()> {
+    let place = project.join("addons").join(ADDON);
+    if let Err(error) = fs::remove_dir_all(&place)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("cannot remove {}", place.display()));
+    }
+    copy_folder(addon, &place)?;
+    // Without this list a script that starts before the first import does not know the classes.
+    let list = project.join(".godot/extension_list.cfg");
+    fs::create_dir_all(project.join(".godot"))?;
+    fs::write(&list, format!("res://addons/{ADDON}/{ADDON}.gdextension\n"))
+        .with_context(|| format!("cannot write {}", list.display()))
+}
+
+fn compile(repo: &Repo, arguments: &[&str]) -> Result<PathBuf> {
+    let fixed = ["build", "--package=websocket-multiplayer", "--message-format=json-render-diagnostics"];
+    let mut library = None;
+    let status = repo.run_cargo(&[&fixed, arguments].concat(), &[], |line| {
+        if !line.starts_with('{') {
+            return true;
+        }
+        library = library.take().or_else(|| dynamic_library(line));
+        false
+    })?;
+    if !status.success() {
+        bail!("the addon does not build");
+    }
+    library.context("cargo built no dynamic library from rust/extension")
+}
+
+/// The dynamic library of the extension, if this message of cargo is about it.
+fn dynamic_library(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let ours = message["reason"] == "compiler-artifact" && message["target"]["name"] == ADDON;
+    let dynamic = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
+    let files = message["filenames"].as_array().filter(|_| ours && dynamic)?;
+    let paths = files.iter().filter_map(|file| file.as_str()).map(PathBuf::from);
+    paths.into_iter().find(|path| path.extension().is_some_and(|e| e == env::consts::DLL_EXTENSION))
+}
+
+/// Copies the library to its place in the addon, under the name that the manifest uses.
+fn install(repo: &Repo, library: &Path, suffix: &str) -> Result<()> {
+    let bin = repo.addon().join("bin");
+    let arch = match env::consts::ARCH {
+        "x86_64" => "x86_64",
+        "aarch64" => "arm64",
+        "x86" => "x86_32",
+        other => bail!("the addon has no folder for {other}"),
+    };
+    let place = match env::consts::OS {
+        "linux" => bin.join("linux").join(arch).join(format!("lib{ADDON}{suffix}.so")),
+        "windows" => bin.join("windows").join(arch).join(format!("{ADDON}{suffix}.dll")),
+        "macos" => {
+            let name = format!("lib{ADDON}{suffix}");
+            let framework = bin.join("macos").join(format!("{name}.framework"));
+            fs::create_dir_all(framework.join("Resources"))?;
+            fs::write(framework.join("Resources/Info.plist"), property_list(&name))?;
+            framework.join(name)
+        }
+        other => bail!("the addon has no folder for {other}"),
+    };
+    copy_whole(library, &place)?;
+    let size = fs::metadata(&place)?.len();
+    let shown = place.strip_prefix(&repo.root).unwrap_or(&place);
+    ui::detail(&format!("{} ({:.1} MB)", shown.display(), size as f64 / 1e6));
+    Ok(())
+}
+
+/// Never leaves half a file, and never writes into one that a running engine has mapped.
+fn copy_whole(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().context("a file is in a folder")?;
+    fs::create_dir_all(folder)?;
+    let part = to.with_extension("part");
+    fs::copy(from, &part).with_context(|| format!("cannot copy {} to {}", from.display(), part.display()))?;
+    fs::rename(&part, to).with_context(|| format!("cannot replace {}", to.display()))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &place)?;
+        } else {
+            copy_whole(&entry.path(), &place)?;
+        }
+    }
+    Ok(())
+}
+
+fn property_list(name: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let entries = [
+        ("CFBundleExecutable", name),
+        ("CFBundleIdentifier", "org.websocketmultiplayer.addon"),
+        ("CFBundleName", name),
+        ("CFBundlePackageType", "FMWK"),
+        ("CFBundleShortVersionString", version),
+        ("CFBundleVersion", version),
+    ];
+    let lines: String =
+        entries.map(|(key, value)| format!("  <key>{key}</key><string>{value}</string>\n")).concat();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">\n<dict>\n{lines}</dict>\n</plist>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staging_replaces_what_was_there() {
+        let root = env::temp_dir().join(format!("xtask-stage-{}", std::process::id()));
+        let (addon, project) = (root.join("addon"), root.join("project"));
+        fs::create_dir_all(addon.join("bin")).expect("a writable temporary folder");
+        fs::write(addon.join("bin/library"), "new").expect("a writable temporary folder");
+        let place = project.join("addons").join(ADDON);
+        fs::create_dir_all(&place).expect("a writable temporary folder");
+        fs::write(place.join("old.gdextension"), "old").expect("a writable temporary folder");
+
+        stage_into(&addon, &project).expect("both folders exist");
+
+        assert!(!place.join("old.gdextension").exists(), "a second manifest would register everything twice");
+        assert_eq!(fs::read_to_string(place.join("bin/library")).expect("was copied"), "new");
+        let list = fs::read_to_string(project.join(".godot/extension_list.cfg")).expect("was written");
+        assert_eq!(list, "res://addons/websocket_multiplayer/websocket_multiplayer.gdextension\n");
+        fs::remove_dir_all(&root).expect("ours");
+    }
+
+    #[test]
+    fn the_library_is_found_in_cargos_messages() {
+        let message = |name: &str, kind: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["{kind}"]}},"filenames":["a/b.{}"]}}"#,
+                env::consts::DLL_EXTENSION
+            )
+        };
+        assert!(dynamic_library(&message(ADDON, "cdylib")).is_some());
+        assert!(dynamic_library(&message("websocket_multiplayer_core", "lib")).is_none());
+        assert!(dynamic_library(&message(ADDON, "rlib")).is_none());
+    }
+}

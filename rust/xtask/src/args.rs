@@ -1,0 +1,110 @@
+//! The command line.
+
+use anyhow::{Result, bail};
+use lexopt::prelude::*;
+
+use crate::CannotRun;
+use crate::addon::BuildOptions;
+use crate::demo::DemoOptions;
+use crate::suites::{DEMO_SECONDS, TestOptions};
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Engines,
+    Build(BuildOptions),
+    Stage,
+    Test(TestOptions),
+    Demo(DemoOptions),
+    Doctor,
+    Help,
+}
+
+/// Reads the arguments; a mistake is a [`CannotRun`] with the usage in it.
+pub(crate) fn parse(parser: lexopt::Parser) -> Result<Action> {
+    match parse_words(parser) {
+        Ok(action) => Ok(action),
+        Err(error) => bail!(CannotRun(format!("{error}\n\n{USAGE}"))),
+    }
+}
+
+fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
+    let mut action = match parser.next()? {
+        Some(Value(word)) => match word.string()?.as_str() {
+            "engines" => Action::Engines,
+            "build" => Action::Build(BuildOptions::default()),
+            "stage" => Action::Stage,
+            "test" => Action::Test(TestOptions::default()),
+            "demo" => Action::Demo(DemoOptions { window: false, seconds: DEMO_SECONDS }),
+            "doctor" => Action::Doctor,
+            "help" => Action::Help,
+            other => return Err(format!("there is no command {other:?}").into()),
+        },
+        Some(Short('h') | Long("help")) | None => Action::Help,
+        Some(other) => return Err(other.unexpected()),
+    };
+    while let Some(argument) = parser.next()? {
+        match (&mut action, argument) {
+            (_, Short('h') | Long("help")) => return Ok(Action::Help),
+            (Action::Build(options), Long("debug")) => options.debug = true,
+            (Action::Build(options), Long("docs")) => options.docs = true,
+            (Action::Test(options), Long("long")) => options.long = true,
+            (Action::Test(options), Value(name)) => options.names.push(name.string()?),
+            (Action::Demo(options), Long("window")) => options.window = true,
+            (Action::Demo(options), Long("seconds")) => options.seconds = parser.value()?.parse()?,
+            (_, other) => return Err(other.unexpected()),
+        }
+    }
+    match action {
+        Action::Build(BuildOptions { debug: true, docs: true }) => {
+            Err("--debug and --docs exclude each other".into())
+        }
+        Action::Demo(DemoOptions { seconds: 0, .. }) => Err("--seconds must be at least 1".into()),
+        action => Ok(action),
+    }
+}
+
+/// What `cargo xtask help` prints.
+pub(crate) const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo [--seconds N]      build the addon, get an engine, play a scripted game in three processes, show what got through
+  demo --window           the same game in windows, for a person
+  test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks engine cases by part of their name
+                          suites: fmt, clippy, docs, licences, rust, engine, demo
+  build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
+  build --debug           the same with the dev profile, for the editor only
+  stage                   put the addon, as it is, into redot_project and tests/engine
+  engines                 find the engines for tests, or fetch them (Debian)
+  doctor                  what this machine has, and what it lacks
+
+Engines: GODOT4_BIN and GODOT3_BIN name them; else the PATH (redot, godot4, godot; godot3-server, godot3); else a folder
+in the cache that is made from Debian packages.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Action> {
+        parse(lexopt::Parser::from_args(words))
+    }
+
+    #[test]
+    fn commands_and_options() {
+        assert!(matches!(read(&[]), Ok(Action::Help)));
+        assert!(matches!(read(&["demo", "--window"]), Ok(Action::Demo(DemoOptions { window: true, .. }))));
+        assert!(matches!(read(&["demo", "--seconds=20"]), Ok(Action::Demo(DemoOptions { seconds: 20, .. }))));
+        let Ok(Action::Test(options)) = read(&["test", "relay", "--long", "fmt"]) else {
+            panic!("test is a command")
+        };
+        assert_eq!((options.names, options.long), (vec!["relay".to_owned(), "fmt".to_owned()], true));
+    }
+
+    #[test]
+    fn mistakes_show_the_usage() {
+        for words in [&["dem"][..], &["demo", "--long"], &["stage", "x"], &["build", "--debug", "--docs"]] {
+            let message = read(words).expect_err("a mistake").to_string();
+            assert!(message.contains("cargo xtask COMMAND"), "{message}");
+        }
+    }
+}

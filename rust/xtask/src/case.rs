@@ -1,0 +1,183 @@
+//! The head of an engine test case: what to start, for how long, and which errors are on purpose.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use regex::Regex;
+
+use crate::engines::Generation;
+
+/// One file in `tests/engine/cases`, or one of the variants that it lists.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// `file`, or `file@variant`.
+    pub(crate) name: String,
+    /// The name of the file, without its ending.
+    pub(crate) script: String,
+    /// What its processes get on the command line beyond the usual.
+    pub(crate) arguments: Vec<String>,
+    pub(crate) processes: Vec<Role>,
+    pub(crate) timeout: Duration,
+    pub(crate) expected: Vec<Regex>,
+    /// Runs only when long tests are asked for.
+    pub(crate) long: bool,
+    /// Runs alone: it measures, or needs the whole machine.
+    pub(crate) serial: bool,
+}
+
+/// One process of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Role {
+    pub(crate) role: String,
+    pub(crate) name: String,
+    pub(crate) engine: Generation,
+}
+
+impl Case {
+    /// Reads the heads of all cases, sorted by name.
+    pub(crate) fn all(folder: &Path) -> Result<Vec<Self>> {
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "gd"));
+        files.sort();
+        let mut cases = Vec::new();
+        for file in &files {
+            cases.extend(Self::read(file)?);
+        }
+        Ok(cases)
+    }
+
+    pub(crate) fn needs_3(&self) -> bool {
+        self.processes.iter().any(|process| process.engine == Generation::Three)
+    }
+
+    fn read(file: &Path) -> Result<Vec<Self>> {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Self::parse(&name, &text).with_context(|| format!("in the head of {}", file.display()))
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Vec<Self>> {
+        let mut case = Self {
+            name: name.to_owned(),
+            script: name.to_owned(),
+            arguments: Vec::new(),
+            processes: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+            expected: Vec::new(),
+            long: false,
+            serial: false,
+        };
+        let mut on_engine_3 = Vec::new();
+        let mut variants = Vec::new();
+        let head = text.lines().map(str::trim).take_while(|line| line.starts_with('#') || line.is_empty());
+        for line in head {
+            let line = line.trim_start_matches('#').trim();
+            let (key, value) = line.split_once(':').map_or((line, ""), |(key, value)| (key, value.trim()));
+            match key.trim() {
+                "processes" => case.processes = value.split_whitespace().map(Role::parse).collect(),
+                "timeout" => {
+                    let seconds =
+                        value.parse().with_context(|| format!("timeout: {value:?} are not seconds"))?;
+                    case.timeout = Duration::from_secs(seconds);
+                }
+                "expect" => case.expected.push(Regex::new(value).context("expect")?),
+                "engine3" => on_engine_3 = value.split_whitespace().map(Role::parse).collect(),
+                "args" => case.arguments.extend(value.split_whitespace().map(str::to_owned)),
+                "variant" => variants.push(value.to_owned()),
+                "long" => case.long = true,
+                "serial" => case.serial = true,
+                // Any other comment is for people.
+                _ => {}
+            }
+        }
+        if case.processes.is_empty() {
+            bail!("there is no `# processes:` line before the first line of code");
+        }
+        for wanted in on_engine_3 {
+            let process = case.processes.iter_mut().find(|process| **process == wanted);
+            process.with_context(|| format!("engine3: no process {:?}", wanted.name))?.engine =
+                Generation::Three;
+        }
+        if variants.is_empty() {
+            return Ok(vec![case]);
+        }
+        variants.iter().map(|variant| case.variant(variant)).collect()
+    }
+
+    /// The case as one variant has it, given as `NAME key=value ...`.
+    fn variant(&self, text: &str) -> Result<Self> {
+        let mut words = text.split_whitespace();
+        let name = words.next().filter(|name| !name.contains('='));
+        let name = name.with_context(|| format!("variant: {text:?} does not begin with a name"))?;
+        let mut case = self.clone();
+        case.name = format!("{}@{name}", self.script);
+        case.arguments.extend(words.map(str::to_owned));
+        Ok(case)
+    }
+}
+
+impl Role {
+    /// `role` or `role:name`.
+    fn parse(word: &str) -> Self {
+        let (role, name) = word.split_once(':').unwrap_or((word, word));
+        Self { role: role.to_owned(), name: name.to_owned(), engine: Generation::Four }
+    }
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_head_is_read() {
+        let text = "# Relay between clients: for people.\n#\n# processes: server client:a client:b\n# timeout: 90\n\
+             # expect: ^ERROR: port \\d+\n# expect: other\n# engine3: client:b\n# serial\n# long\n\
+             extends \"res://lib/case.gd\"\n# timeout: 5\n";
+        let case = &Case::parse("relay", text).expect("a good head")[0];
+        let names: Vec<_> = case.processes.iter().map(|p| format!("{}/{}", p.role, p.name)).collect();
+        assert_eq!(names, ["server/server", "client/a", "client/b"]);
+        assert_eq!(case.timeout, Duration::from_secs(90), "what follows the code is not the head");
+        assert_eq!(case.expected.len(), 2);
+        assert!(case.serial && case.long && case.needs_3());
+        assert_eq!(case.processes[2].engine, Generation::Three);
+        assert_eq!(case.processes[1].engine, Generation::Four);
+    }
+
+    #[test]
+    fn each_variant_is_a_case() {
+        let text = "# processes: server client:a\n# args: size=3\n\
+             # variant: ours server=ours clients=ours,ours4\n# variant: plain\n# timeout: 7\n";
+        let cases = Case::parse("rpc", text).expect("a good head");
+        let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names, ["rpc@ours", "rpc@plain"]);
+        assert_eq!(cases[0].arguments, ["size=3", "server=ours", "clients=ours,ours4"]);
+        assert_eq!(cases[1].arguments, ["size=3"]);
+        for case in &cases {
+            assert_eq!((case.script.as_str(), case.processes.len()), ("rpc", 2));
+            assert_eq!(case.timeout, Duration::from_secs(7), "what follows a variant holds for all");
+        }
+    }
+
+    #[test]
+    fn defaults_and_mistakes() {
+        let cases = Case::parse("x", "# processes: main\n").expect("a good head");
+        let [case] = &cases[..] else { panic!("one case: {cases:?}") };
+        assert_eq!((case.name.as_str(), case.script.as_str(), case.arguments.len()), ("x", "x", 0));
+        assert_eq!((case.timeout, case.long, case.serial), (DEFAULT_TIMEOUT, false, false));
+        for bad in [
+            "extends SceneTree\n# processes: main\n",
+            "# processes: main\n# timeout: soon\n",
+            "# processes: main\n# expect: (\n",
+            "# processes: main\n# variant:\n",
+            "# processes: main\n# engine3: client\n",
+            "# processes: main\n# variant: server=ours\n",
+        ] {
+            assert!(Case::parse("x", bad).is_err(), "{bad}");
+        }
+    }
+}

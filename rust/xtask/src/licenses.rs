@@ -1,0 +1,165 @@
+//! Writes the licences of the crates that end up in the shipped library.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::repo::Repo;
+
+/// The file that goes along with the addon.
+pub(crate) fn file(repo: &Repo) -> PathBuf {
+    repo.addon().join("THIRD_PARTY_LICENSES.txt")
+}
+
+/// The text of that file: the same for the same lock file, on every machine.
+pub(crate) fn generate(repo: &Repo) -> Result<String> {
+    let shipped = shipped_crates(repo)?;
+    let metadata = repo.metadata(&["--locked"])?;
+    let mut crates = Vec::new();
+    for package in metadata["packages"].as_array().context("metadata lists packages")? {
+        let text = |field: &str| package[field].as_str().unwrap_or_default().to_owned();
+        let name = format!("{} {}", text("name"), text("version"));
+        // Crates of this workspace are covered by the licence of the addon.
+        if package["source"].is_null() || !shipped.contains(&name) {
+            continue;
+        }
+        let manifest = PathBuf::from(text("manifest_path"));
+        let texts = licence_texts(manifest.parent().context("a manifest is in a folder")?)?;
+        let authors = package["authors"].as_array().into_iter().flatten();
+        let authors: Vec<_> = authors.filter_map(|author| author.as_str()).collect();
+        let licence = text("license");
+        // Without a text of its own, its one licence and its source must at least be named.
+        let named = !licence.is_empty() && !licence.contains(' ') && !text("repository").is_empty();
+        if texts.is_empty() && !named {
+            bail!("{name} has no licence text, and {licence:?} does not name one");
+        }
+        crates.push(Crate { name, licence, page: text("repository"), authors: authors.join(", "), texts });
+    }
+    crates.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(render(&crates))
+}
+
+struct Crate {
+    name: String,
+    /// An SPDX expression.
+    licence: String,
+    page: String,
+    authors: String,
+    texts: Vec<String>,
+}
+
+/// "name version" of all that is linked into the library on any supported system. Build scripts and macros stay out.
+fn shipped_crates(repo: &Repo) -> Result<BTreeSet<String>> {
+    let mut shipped = BTreeSet::new();
+    for target in TARGETS {
+        let arguments =
+            ["tree", "--locked", "--package=websocket-multiplayer", "--edges=normal,no-proc-macro"];
+        let target = format!("--target={target}");
+        let tree =
+            repo.cargo_output(&[&arguments[..], &["--prefix=none", "--format={p}", &target]].concat())?;
+        for line in tree.lines() {
+            let mut words = line.split_whitespace();
+            if let (Some(name), Some(version)) = (words.next(), words.next()) {
+                shipped.insert(format!("{name} {}", version.trim_start_matches('v')));
+            }
+        }
+    }
+    Ok(shipped)
+}
+
+fn licence_texts(folder: &Path) -> Result<Vec<String>> {
+    let is_licence = |path: &PathBuf| {
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().to_ascii_uppercase()).unwrap_or_default();
+        let known = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
+        path.is_file() && known.iter().any(|start| name.starts_with(start))
+    };
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_licence).collect();
+    files.sort();
+    let mut texts: Vec<String> = Vec::new();
+    for file in files {
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = normalise(&String::from_utf8_lossy(&bytes));
+        if !text.is_empty() && !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    Ok(texts)
+}
+
+/// One line ending, no blank edges: so that equal licences are found equal.
+fn normalise(text: &str) -> String {
+    let lines: Vec<_> = text.trim_start_matches('\u{feff}').lines().map(str::trim_end).collect();
+    lines.join("\n").trim_matches('\n').to_owned()
+}
+
+/// Crates first, then each different text once, with the numbers of the crates it came with.
+fn render(crates: &[Crate]) -> String {
+    let mut text = String::from(
+        "The library of this addon contains the following third-party crates, under their own licences.\n\
+         Where a crate offers a choice of licences, all of its texts are given below.\n\n",
+    );
+    let mut by_text: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in crates {
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "* {}: {}", one.name, one.licence);
+        if !one.page.is_empty() {
+            _ = writeln!(text, "    {}", one.page);
+        }
+        if one.texts.is_empty() {
+            let authors = if one.authors.is_empty() { "its authors" } else { &one.authors };
+            let licence = &one.licence;
+            _ = writeln!(
+                text,
+                "    Copyright {authors}. The text of {licence} is at https://spdx.org/licenses/{licence}.html,\n    \
+                 the source code of this crate at the address above."
+            );
+        }
+        for licence in &one.texts {
+            by_text.entry(licence).or_default().push(&one.name);
+        }
+    }
+    let mut groups: Vec<_> = by_text.into_iter().collect();
+    groups.sort_by(|a, b| a.1.cmp(&b.1).then(a.0.cmp(b.0)));
+    for (licence, names) in groups {
+        _ = write!(text, "\n{}\n{}\n{}\n\n{licence}\n", "=".repeat(100), names.join(", "), "=".repeat(100));
+    }
+    text
+}
+
+/// The systems that the manifest of the addon names.
+const TARGETS: [&str; 8] = [
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-pc-windows-msvc",
+    "aarch64-pc-windows-msvc",
+    "x86_64-apple-darwin",
+    "aarch64-apple-darwin",
+    "aarch64-linux-android",
+    "aarch64-apple-ios",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_text_is_given_once_with_all_its_crates() {
+        let one = |name: &str, texts: &[&str]| Crate {
+            name: name.to_owned(),
+            licence: "MIT".to_owned(),
+            page: String::new(),
+            authors: "Ada".to_owned(),
+            texts: texts.iter().map(|text| normalise(text)).collect(),
+        };
+        let text =
+            render(&[one("a 1", &["same\r\ntext \n"]), one("b 2", &["same\ntext", "own"]), one("c 3", &[])]);
+        assert_eq!(text.matches("same\ntext").count(), 1);
+        assert!(text.contains("a 1, b 2\n"));
+        assert!(text.contains("Copyright Ada."));
+    }
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask`: everything around the code, the same at home and in CI.
+
+use std::fmt;
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+mod addon;
+mod apt;
+mod args;
+mod case;
+mod demo;
+mod demo_report;
+mod doctor;
+mod engine_fetch;
+mod engine_run;
+mod engine_suite;
+mod engines;
+mod licenses;
+mod process;
+mod repo;
+mod rust_suite;
+mod suites;
+mod ui;
+mod verdict;
+
+use args::Action;
+use engines::Generation;
+use repo::Repo;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if error.is::<CannotRun>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let action = args::parse(lexopt::Parser::from_env())?;
+    process::kill_children_on_interrupt()?;
+    let repo = Repo::locate()?;
+    match action {
+        Action::Help => println!("{}", args::USAGE),
+        Action::Engines => {
+            for generation in Generation::ALL {
+                let engine = engines::provide(generation)?;
+                ui::step(&format!("{generation}: {} ({})", engine.version, engine.source));
+                ui::detail(&engine.command_line());
+            }
+        }
+        Action::Build(options) => {
+            addon::build(&repo, options)?;
+            let file = licenses::file(&repo);
+            fs::write(&file, licenses::generate(&repo)?)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            addon::stage(&repo)?;
+        }
+        Action::Stage => addon::stage(&repo)?,
+        Action::Test(options) => return suites::run(&repo, &options),
+        Action::Demo(options) => demo::run(&repo, options)?,
+        Action::Doctor => return doctor::run(&repo),
+    }
+    Ok(true)
+}
+
+/// Something that this machine lacks: exit code 2 instead of 1, and a skip where a suite asked.
+#[derive(Debug)]
+pub(crate) struct CannotRun(pub(crate) String);
+
+impl fmt::Display for CannotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CannotRun {}

@@ -1,0 +1,253 @@
+//! `cargo xtask test`: every suite in turn, a line for each, and a table at the end.
+
+use std::env;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::case::Case;
+use crate::engine_suite;
+use crate::repo::Repo;
+use crate::rust_suite;
+use crate::{CannotRun, addon, demo, licenses, ui};
+
+/// What to test.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestOptions {
+    /// Suites, or parts of the names of engine cases. Empty: everything.
+    pub(crate) names: Vec<String>,
+    /// The long tests as well.
+    pub(crate) long: bool,
+}
+
+/// How many tests of a suite went which way.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+    /// What a person should know besides.
+    pub(crate) note: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Suite {
+    Fmt,
+    Clippy,
+    Docs,
+    Licences,
+    Rust,
+    Engine,
+    Demo,
+}
+
+/// Runs the suites. `Ok(false)` when something failed, or was skipped where that is not allowed.
+pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
+    let ci = env::var("CI").is_ok_and(|value| value == "true");
+    let cases = Case::all(&repo.test_project().join("cases"));
+    let (suites, filters) = select(&options.names, cases.as_deref().unwrap_or_default())?;
+    let started = Instant::now();
+    let mut build = Build::default();
+    let mut rows = Vec::new();
+    let mut total = Tally::default();
+    for suite in suites {
+        ui::step(&format!("Suite {}", suite.name()));
+        let suite_started = Instant::now();
+        let outcome = match suite {
+            Suite::Fmt => rust_suite::fmt(repo),
+            Suite::Clippy => rust_suite::clippy(repo),
+            Suite::Docs => rust_suite::docs(repo),
+            Suite::Licences => licences(repo),
+            Suite::Rust => rust_suite::tests(repo, options.long),
+            Suite::Engine => build.ready(repo).and_then(|()| {
+                let cases = Case::all(&repo.test_project().join("cases"))?;
+                engine_suite::run(repo, cases, &filters, options.long)
+            }),
+            Suite::Demo => build.ready(repo).and_then(|()| {
+                demo::play(repo, demo::DemoOptions { window: false, seconds: DEMO_SECONDS })?;
+                Ok(Tally::passed())
+            }),
+        };
+        let tally = outcome.unwrap_or_else(|error| Tally::from_error(&error));
+        let took = ui::seconds(suite_started.elapsed());
+        println!("{}", summary(suite.name(), &tally, &took));
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+        total.skipped += tally.skipped;
+        let counts = [tally.passed, tally.failed, tally.skipped].map(|count| count.to_string());
+        let mut row = vec![suite.name().to_owned()];
+        row.extend(counts);
+        row.extend([took, tally.note]);
+        rows.push(row);
+    }
+    ui::step(&format!("All suites, {}", ui::seconds(started.elapsed())));
+    print!("{}", ui::table(&["suite", "passed", "failed", "skipped", "time", "note"], &rows));
+    let forbidden_skip = ci && total.skipped > 0;
+    if forbidden_skip {
+        println!("CI=true: what was skipped counts as a failure of the run.");
+    }
+    // Alone on the last line: scripts read it.
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    Ok(total.failed == 0 && !forbidden_skip)
+}
+
+impl Tally {
+    pub(crate) fn passed() -> Self {
+        Self { passed: 1, ..Self::default() }
+    }
+
+    pub(crate) fn failed(note: &str) -> Self {
+        Self { failed: 1, note: note.to_owned(), ..Self::default() }
+    }
+
+    /// One test that passes or fails as a whole.
+    pub(crate) fn whole(passed: bool, note: &str) -> Self {
+        if passed { Self::passed() } else { Self::failed(note) }
+    }
+
+    /// What the machine lacks is skipped; anything else has failed.
+    fn from_error(error: &anyhow::Error) -> Self {
+        println!("{error:#}");
+        let text = format!("{error:#}");
+        let first = text.lines().next().unwrap_or_default().to_owned();
+        if error.downcast_ref::<CannotRun>().is_some() {
+            Self { skipped: 1, note: first, ..Self::default() }
+        } else {
+            Self { failed: 1, note: first, ..Self::default() }
+        }
+    }
+}
+
+impl Suite {
+    const ALL: [Self; 7] =
+        [Self::Fmt, Self::Clippy, Self::Docs, Self::Licences, Self::Rust, Self::Engine, Self::Demo];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Docs => "docs",
+            Self::Licences => "licences",
+            Self::Rust => "rust",
+            Self::Engine => "engine",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+/// The suites that the names ask for, and what is left as filters for engine cases.
+fn select(names: &[String], cases: &[Case]) -> Result<(Vec<Suite>, Vec<String>)> {
+    if names.is_empty() {
+        return Ok((Suite::ALL.to_vec(), Vec::new()));
+    }
+    let is_suite = |name: &&String| Suite::ALL.iter().any(|suite| suite.name() == **name);
+    let (suites, filters): (Vec<&String>, Vec<&String>) = names.iter().partition(is_suite);
+    for filter in &filters {
+        if !cases.iter().any(|case| case.name.contains(filter.as_str())) {
+            let known = Suite::ALL.map(Suite::name).join(", ");
+            bail!(CannotRun(format!(
+                "{filter:?} is neither a suite ({known}) nor part of an engine case's name"
+            )));
+        }
+    }
+    // A suite that is named as a whole is not narrowed down by a filter.
+    let whole_engine = suites.iter().any(|name| *name == Suite::Engine.name());
+    let wanted = |suite: &Suite| {
+        suites.iter().any(|name| *name == suite.name()) || (*suite == Suite::Engine && !filters.is_empty())
+    };
+    let selected = Suite::ALL.into_iter().filter(wanted).collect();
+    let filters = if whole_engine { Vec::new() } else { filters.into_iter().cloned().collect() };
+    Ok((selected, filters))
+}
+
+/// The release build that the engine suites share: made once, and its failure told once.
+#[derive(Default)]
+struct Build {
+    outcome: Option<bool>,
+}
+
+impl Build {
+    fn ready(&mut self, repo: &Repo) -> Result<()> {
+        match self.outcome {
+            Some(true) => Ok(()),
+            Some(false) => bail!("the addon did not build, see above"),
+            None => {
+                let outcome = addon::build(repo, addon::BuildOptions::default());
+                self.outcome = Some(outcome.is_ok());
+                outcome
+            }
+        }
+    }
+}
+
+/// The licence list of the addon must be the one of the present lock file.
+fn licences(repo: &Repo) -> Result<Tally> {
+    let wanted = licenses::generate(repo)?;
+    let present = fs::read_to_string(licenses::file(repo)).unwrap_or_default();
+    let current = present.replace("\r\n", "\n") == wanted;
+    Ok(Tally::whole(current, "THIRD_PARTY_LICENSES.txt is out of date: run `cargo xtask build`"))
+}
+
+fn summary(name: &str, tally: &Tally, took: &str) -> String {
+    let verdict = if tally.failed > 0 {
+        "FAILED"
+    } else if tally.skipped > 0 {
+        "ok, with skips"
+    } else {
+        "ok"
+    };
+    let note = if tally.note.is_empty() { String::new() } else { format!(": {}", tally.note) };
+    let Tally { passed, failed, skipped, .. } = tally;
+    format!("<== {name}: {verdict}, {passed} passed, {failed} failed, {skipped} skipped, {took}{note}")
+}
+
+/// How long the players of the demo move.
+pub(crate) const DEMO_SECONDS: u32 = 8;
+
+/// Of a suite that runs engines: how long until a stuck machine is given up.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(name: &str) -> Case {
+        Case {
+            name: name.to_owned(),
+            script: name.to_owned(),
+            arguments: Vec::new(),
+            processes: Vec::new(),
+            timeout: Duration::ZERO,
+            expected: Vec::new(),
+            long: false,
+            serial: false,
+        }
+    }
+
+    fn selected(names: &[&str]) -> (Vec<Suite>, Vec<String>) {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        select(&names, &[case("relay_broadcast"), case("burst")]).expect("all names are known")
+    }
+
+    #[test]
+    fn names_pick_suites_and_cases() {
+        assert_eq!(selected(&[]), (Suite::ALL.to_vec(), vec![]));
+        assert_eq!(selected(&["fmt", "docs"]), (vec![Suite::Fmt, Suite::Docs], vec![]));
+        assert_eq!(selected(&["relay"]), (vec![Suite::Engine], vec!["relay".to_owned()]));
+        assert_eq!(
+            selected(&["demo", "burst"]),
+            (vec![Suite::Engine, Suite::Demo], vec!["burst".to_owned()])
+        );
+        assert_eq!(selected(&["engine", "burst"]), (vec![Suite::Engine], vec![]));
+        assert!(select(&["nothing".to_owned()], &[]).is_err());
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_skipped_and_the_rest_fails() {
+        let skipped = Tally::from_error(&CannotRun("no engine".to_owned()).into());
+        assert_eq!((skipped.failed, skipped.skipped, skipped.note.as_str()), (0, 1, "no engine"));
+        let failed = Tally::from_error(&anyhow::anyhow!("broken\nin detail"));
+        assert_eq!((failed.failed, failed.skipped, failed.note.as_str()), (1, 0, "broken"));
+    }
+}

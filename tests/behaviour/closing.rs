@@ -1,0 +1,120 @@
+//! Ends, and what both sides know of them.
+
+use bytes::Bytes;
+
+use super::world::{ByHand, SECOND, World, frame, multiplayer, raw};
+use crate::error::{CloseFrame, CloseReason, Phase, Side};
+use crate::hub::{News, Outbound};
+use crate::net::mailbox::Command;
+
+fn bye() -> CloseFrame {
+    CloseFrame::new(4000, "bye").expect("a valid frame")
+}
+
+#[test]
+fn either_side_can_close_and_both_know_why() {
+    for server_closes in [true, false] {
+        let mut world = World::connected(raw());
+        let (node, conn) = if server_closes {
+            (&mut world.server, world.server_conn)
+        } else {
+            (&mut world.client, world.client_conn)
+        };
+        node.hub.command(Command::Close { conn, frame: bye() }, world.now);
+        world.run();
+        let closed = |by| CloseReason::Closed { by, code: 4000, reason: "bye".into() };
+        let (here, there) =
+            if server_closes { (Side::Local, Side::Remote) } else { (Side::Remote, Side::Local) };
+        assert_eq!(world.server.end(), Some(&closed(here)));
+        assert_eq!(world.client.end(), Some(&closed(there)));
+        assert_eq!((world.server.len(), world.client.len()), (0, 0), "no connection is left");
+    }
+}
+
+#[test]
+fn both_sides_may_close_at_once() {
+    let mut world = World::connected(raw());
+    world.server.hub.command(Command::Close { conn: world.server_conn, frame: bye() }, world.now);
+    world.client.hub.command(Command::Close { conn: world.client_conn, frame: bye() }, world.now);
+    world.run();
+    assert!(
+        world.server.end().is_some_and(CloseReason::is_clean)
+            && world.client.end().is_some_and(CloseReason::is_clean)
+    );
+    assert_eq!((world.server.len(), world.client.len()), (0, 0));
+}
+
+#[test]
+fn what_was_sent_before_a_close_arrives_before_it() {
+    let mut world = World::connected(multiplayer());
+    world.ends.1.set_capacity(100);
+    for i in 0..50_u8 {
+        world.server.link().outgoing.add(1000);
+        let message = Outbound { payload: Bytes::from(vec![i; 1000]), text: false };
+        world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
+    }
+    world.server.hub.command(Command::Close { conn: world.server_conn, frame: bye() }, world.now);
+    world.run();
+    let before_end = world.client.news.iter().take_while(|news| !matches!(news, News::CloseRequested { .. }));
+    assert_eq!(before_end.filter(|news| matches!(news, News::Packet(_))).count(), 50);
+    assert!(matches!(world.client.news.last(), Some(News::Disconnected { .. })));
+}
+
+#[test]
+fn a_remote_that_ignores_the_close_is_cut() {
+    let mut by_hand = ByHand::open(raw());
+    by_hand.server.hub.command(Command::Close { conn: by_hand.conn, frame: bye() }, by_hand.now);
+    assert_eq!(by_hand.run(), b"\x88\x05\x0f\xa0bye");
+    by_hand.say(&frame(0x82, b"still talking"));
+    by_hand.pass(SECOND * 29 / 10);
+    assert_eq!(by_hand.server.end(), None);
+    by_hand.pass(SECOND / 5);
+    assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Close)));
+    assert!(
+        !by_hand.server.has(|news| matches!(news, News::Packet(_))),
+        "nothing is delivered behind our close"
+    );
+    assert_eq!(by_hand.server.len(), 0);
+}
+
+#[test]
+fn a_close_is_answered_with_its_code() {
+    let mut by_hand = ByHand::open(raw());
+    assert_eq!(by_hand.say(&frame(0x88, b"\x0f\xa0why")), b"\x88\x05\x0f\xa0why");
+    assert!(
+        by_hand
+            .server
+            .has(|news| matches!(news, News::CloseRequested { code: 4000, reason, .. } if reason == "why"))
+    );
+    let mut by_hand = ByHand::open(raw());
+    assert_eq!(by_hand.say(&frame(0x88, b"")), b"\x88\x00");
+    assert!(by_hand.server.has(|news| matches!(news, News::CloseRequested { code: 1005, .. })));
+}
+
+#[test]
+fn data_in_front_of_a_close_or_of_the_end_is_delivered() {
+    for last in [frame(0x88, b"\x03\xe8"), Vec::new()] {
+        let mut by_hand = ByHand::open(raw());
+        by_hand.end.inject(&frame(0x82, b"last words"));
+        by_hand.end.inject(&last);
+        by_hand.end.cut();
+        by_hand.run();
+        assert_eq!(by_hand.server.end().map(CloseReason::is_clean), Some(!last.is_empty()));
+        assert_eq!(by_hand.server.packets(), [b"last words"]);
+    }
+}
+
+#[test]
+fn what_a_remote_said_before_it_went_is_read_although_writing_fails() {
+    let mut by_hand = ByHand::open(raw());
+    by_hand.end.inject(&frame(0x82, b"last words"));
+    by_hand.end.cut();
+    // The failing write comes before the read.
+    let message = Outbound { payload: Bytes::from_static(b"are you there?"), text: false };
+    by_hand.server.link().outgoing.add(14);
+    by_hand.server.hub.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
+    by_hand.run();
+    assert_eq!(by_hand.server.packets(), [b"last words"]);
+    assert!(by_hand.server.end().is_some());
+    assert_eq!(by_hand.server.link().outgoing.load(), (0, 0));
+}

@@ -1,0 +1,102 @@
+//! Peers that do not take their packets.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::world::{SECOND, World, multiplayer};
+use crate::config::{Buffers, OverflowPolicy, PeerConfig};
+use crate::error::{CloseReason, Phase};
+use crate::hub::{News, Outbound};
+use crate::net::mailbox::Command;
+
+fn config() -> PeerConfig {
+    let buffers = Buffers { output_bytes: 8192, output_packets: 64, ..Buffers::default() };
+    PeerConfig { buffers, ..multiplayer() }
+}
+
+fn send(world: &mut World, count: usize, size: usize) {
+    for _ in 0..count {
+        world.server.link().outgoing.add(size);
+        let message = Outbound { payload: Bytes::from(vec![7; size]), text: false };
+        world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
+    }
+    world.server.run(world.now);
+}
+
+/// Lets time pass while the client does nothing but take `per_second` bytes off the wire.
+fn starve(world: &mut World, seconds: u32, per_second: usize) -> usize {
+    let mut taken = 0;
+    for _ in 0..seconds * 20 {
+        world.now += SECOND / 20;
+        let mut end = world.ends.1.clone();
+        let mut buffer = vec![0; per_second / 20];
+        taken += std::io::Read::read(&mut end, &mut buffer).unwrap_or(0);
+        world.server.run(world.now);
+    }
+    taken
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
+    let mut world = World::connected(config());
+    world.ends.1.set_capacity(1000);
+    send(&mut world, 20, 1000);
+    assert!(world.server.link().congested.load(Ordering::SeqCst));
+    assert!(world.server.has(|news| matches!(news, News::Congested(_))));
+    starve(&mut world, 1, 0);
+    starve(&mut world, 1, 0);
+    assert_eq!(world.server.end(), Some(&CloseReason::Overflow));
+    assert_eq!(world.server.news.iter().filter(|news| matches!(news, News::Overflowed(_))).count(), 1);
+    starve(&mut world, 5, 0);
+    assert_eq!(world.server.len(), 0, "it does not linger for ever");
+    assert_eq!(world.server.link().outgoing.load(), (0, 0));
+}
+
+#[test]
+fn it_learns_the_code_when_it_reads_after_all() {
+    let mut world = World::connected(config());
+    world.ends.1.set_capacity(1000);
+    send(&mut world, 20, 1000);
+    starve(&mut world, 2, 0);
+    world.run();
+    assert_eq!(world.client.end().map(CloseReason::code), Some(1013));
+    let whole = world.client.packets();
+    assert!(whole.len() < 20 && whole.iter().all(|packet| *packet == [7; 1000]), "whole packets or none");
+}
+
+#[test]
+fn a_peer_that_works_off_a_burst_is_left_alone() {
+    let mut world = World::connected(config());
+    world.ends.1.set_capacity(1000);
+    send(&mut world, 100, 1000);
+    starve(&mut world, 30, 2000);
+    assert_eq!(world.server.end(), None, "2 KB/s of 100 KB is slow, and steady");
+    starve(&mut world, 30, 2000);
+    assert!(world.server.has(|news| matches!(news, News::Drained(_))));
+}
+
+#[test]
+fn the_refusing_policy_closes_nobody() {
+    let mut world = World::connected(PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() });
+    world.ends.1.set_capacity(1000);
+    send(&mut world, 20, 1000);
+    starve(&mut world, 20, 0);
+    assert_eq!(world.server.end(), None);
+}
+
+#[test]
+fn a_peer_that_takes_no_byte_at_all_is_dropped_in_the_end() {
+    let config = PeerConfig {
+        overflow_policy: OverflowPolicy::Refuse,
+        heartbeat_timeout: std::time::Duration::ZERO,
+        ..config()
+    };
+    let mut world = World::connected(config);
+    world.ends.1.set_capacity(1000);
+    send(&mut world, 3, 1000);
+    starve(&mut world, 29, 0);
+    assert_eq!(world.server.end(), None);
+    starve(&mut world, 2, 0);
+    assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)));
+}

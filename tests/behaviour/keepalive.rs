@@ -1,0 +1,54 @@
+//! Signs of life over minutes.
+
+use std::time::Duration;
+
+use super::world::{ByHand, SECOND, World, frame, raw};
+use crate::config::{Buffers, PeerConfig};
+use crate::error::{CloseReason, Phase};
+
+#[test]
+fn two_idle_peers_stay_connected_for_an_hour() {
+    let mut world = World::connected(raw());
+    world.pass(Duration::from_secs(3600));
+    assert_eq!((world.server.end(), world.client.end()), (None, None));
+    assert!(world.server.link().figures.rtt().is_some());
+}
+
+#[test]
+fn a_dead_peer_is_pinged_and_dropped_after_a_minute() {
+    let mut by_hand = ByHand::open(raw());
+    assert!(by_hand.pass(Duration::from_millis(19_900)).is_empty());
+    assert_eq!(by_hand.pass(SECOND / 5)[..2], [0x89, 8]);
+    by_hand.pass(Duration::from_millis(39_800));
+    assert_eq!(by_hand.server.end(), None);
+    by_hand.pass(SECOND);
+    assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Heartbeat)));
+    assert_eq!(by_hand.server.len(), 0);
+}
+
+#[test]
+fn a_peer_that_we_do_not_read_is_not_dropped() {
+    let buffers = Buffers { input_packets: 1, ..Buffers::default() };
+    let mut by_hand = ByHand::open(PeerConfig { buffers, ..raw() });
+    by_hand.end.inject(&frame(0x82, b"1"));
+    by_hand.say(&frame(0x82, b"2"));
+    by_hand.pass(300 * SECOND);
+    assert_eq!(by_hand.server.end(), None);
+    assert_eq!(by_hand.server.packets(), [b"1"]);
+    by_hand.run();
+    assert_eq!(by_hand.server.packets(), [b"2"]);
+    // Now that we listen again, silence counts from here.
+    by_hand.pass(55 * SECOND);
+    assert_eq!(by_hand.server.end(), None);
+    by_hand.pass(10 * SECOND);
+    assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Heartbeat)));
+}
+
+#[test]
+fn zero_turns_it_off() {
+    let config =
+        PeerConfig { heartbeat_interval: Duration::ZERO, heartbeat_timeout: Duration::ZERO, ..raw() };
+    let mut by_hand = ByHand::open(config);
+    assert!(by_hand.pass(1000 * SECOND).is_empty());
+    assert_eq!(by_hand.server.end(), None);
+}

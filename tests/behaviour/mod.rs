@@ -1,0 +1,10 @@
+//! How connections behave, in memory and in virtual time: no socket, no thread, no waiting.
+
+mod world;
+
+mod closing;
+mod congestion;
+mod handshake;
+mod hostile;
+mod keepalive;
+mod transfer;

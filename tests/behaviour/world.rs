@@ -1,0 +1,389 @@
+//! A server's hub and connections to it over pipes in memory, with a clock that only the test moves.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::hub::{After, Gate, Hub, News, Side};
+use crate::id::ConnId;
+use crate::link::{Link, QueueTotal};
+use crate::net::mailbox::Totals;
+use crate::url::Url;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// One direction of a connection.
+#[derive(Debug)]
+struct Pipe {
+    bytes: VecDeque<u8>,
+    /// What fits before writing blocks.
+    capacity: usize,
+    /// The most that one call moves.
+    step: usize,
+    ended: bool,
+    /// The reader is gone: writing fails.
+    broken: bool,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    input: Rc<RefCell<Pipe>>,
+    output: Rc<RefCell<Pipe>>,
+}
+
+impl End {
+    /// Two ends, each of which takes `capacity` bytes from the other before it blocks, `step` bytes per call at most.
+    pub(super) fn pair(capacity: usize, step: usize) -> (Self, Self) {
+        let pipe = || {
+            Rc::new(RefCell::new(Pipe {
+                bytes: VecDeque::new(),
+                capacity,
+                step,
+                ended: false,
+                broken: false,
+            }))
+        };
+        let (there, back) = (pipe(), pipe());
+        (Self { input: Rc::clone(&back), output: Rc::clone(&there) }, Self { input: there, output: back })
+    }
+
+    /// Ends our side; the other side reads what is there and then the end.
+    pub(super) fn half_close(&self) {
+        self.output.borrow_mut().ended = true;
+    }
+
+    /// Drops the connection.
+    pub(super) fn cut(&self) {
+        self.half_close();
+        self.input.borrow_mut().broken = true;
+    }
+
+    pub(super) fn readable(&self) -> usize {
+        self.input.borrow().bytes.len()
+    }
+
+    /// Everything that has come.
+    pub(super) fn take_all(&self) -> Vec<u8> {
+        self.input.borrow_mut().bytes.drain(..).collect()
+    }
+
+    /// Bytes in, whatever the capacity.
+    pub(super) fn inject(&self, bytes: &[u8]) {
+        self.output.borrow_mut().bytes.extend(bytes);
+    }
+
+    pub(super) fn set_capacity(&self, capacity: usize) {
+        self.input.borrow_mut().capacity = capacity;
+    }
+
+    fn has_news(&self) -> bool {
+        let input = self.input.borrow();
+        !input.bytes.is_empty() || input.ended
+    }
+
+    fn takes(&self) -> bool {
+        let output = self.output.borrow();
+        output.broken || output.bytes.len() < output.capacity
+    }
+}
+
+impl Read for End {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut pipe = self.input.borrow_mut();
+        let n = out.len().min(pipe.bytes.len()).min(pipe.step);
+        if n == 0 {
+            return if pipe.ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        for (slot, byte) in out.iter_mut().zip(pipe.bytes.drain(..n)) {
+            *slot = byte;
+        }
+        Ok(n)
+    }
+}
+
+impl Write for End {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut pipe = self.output.borrow_mut();
+        if pipe.broken {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let n = bytes.len().min(pipe.capacity.saturating_sub(pipe.bytes.len())).min(pipe.step);
+        if n == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        pipe.bytes.extend(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A hub with its connections, driven as the driver does it.
+pub(super) struct Node {
+    pub(super) hub: Hub,
+    pub(super) news: Vec<News>,
+    ends: Vec<(ConnId, End)>,
+    buffer: Vec<u8>,
+}
+
+impl Node {
+    pub(super) fn server(config: PeerConfig) -> Self {
+        Self::new(
+            config,
+            Side::Server(Gate { protocols: Vec::new(), extra_headers: Vec::new(), max_connections: 0 }),
+        )
+    }
+
+    pub(super) fn client(config: PeerConfig) -> Self {
+        Self::new(config, Side::Client { url: Url::parse("ws://game.example/lobby").expect("a valid URL") })
+    }
+
+    fn new(config: PeerConfig, side: Side) -> Self {
+        let hub = Hub::new(config, side, Arc::new(QueueTotal::new(usize::MAX)), Arc::new(Totals::default()));
+        Self { hub, news: Vec::new(), ends: Vec::new(), buffer: vec![0; 64 * 1024] }
+    }
+
+    pub(super) fn accept(&mut self, end: End, now: Instant) -> ConnId {
+        let conn = self.hub.accepted("192.0.2.1:1234".parse().expect("an address"), now);
+        self.ends.push((conn, end));
+        conn
+    }
+
+    pub(super) fn dial(&mut self, end: End, now: Instant) -> ConnId {
+        let deadline = now + self.hub.config().handshake_timeout;
+        let conn = self.hub.dialled("192.0.2.2:80".parse().expect("an address"), &[], &[], deadline, now);
+        self.ends.push((conn, end));
+        conn
+    }
+
+    /// Connections that are not forgotten.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Reads and writes until nothing moves; says whether anything did.
+    pub(super) fn run(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        for round in 0.. {
+            assert!(round < 1_000_000, "the connection never comes to rest");
+            let mut busy = false;
+            for (conn, mut end) in self.ends.clone() {
+                if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
+                    let after = self.hub.expire(conn, now);
+                    busy |= self.settle(conn, &end, after, now);
+                }
+                let unread = (end.readable(), end.has_news());
+                let after = self.hub.read(conn, &mut end, &mut self.buffer, false, now);
+                busy |= (end.readable(), end.has_news()) != unread || after.more;
+                busy |= self.settle(conn, &end, after, now);
+                if self.hub.wants_write(conn) {
+                    let takes = end.takes();
+                    let after = if takes {
+                        self.hub.flush(conn, &mut end, now)
+                    } else {
+                        self.hub.still_blocked(conn, now)
+                    };
+                    busy |= takes | self.settle(conn, &end, after, now);
+                }
+            }
+            self.hub.dirty.clear();
+            busy |= !std::mem::take(&mut self.hub.rearm).is_empty();
+            self.news.append(&mut self.hub.news);
+            moved |= busy;
+            if !busy {
+                return moved;
+            }
+        }
+        moved
+    }
+
+    pub(super) fn link(&self) -> Arc<Link> {
+        let mut links = self.news.iter().filter_map(|news| match news {
+            News::Connected { link, .. } => Some(Arc::clone(link)),
+            _ => None,
+        });
+        links.next_back().expect("somebody is connected")
+    }
+
+    /// Packets that were delivered; the game takes them at once.
+    pub(super) fn packets(&mut self) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        let link = self.link();
+        self.news.retain(|news| match news {
+            News::Packet(packet) => {
+                link.incoming.release(packet.payload.len(), 1);
+                taken.push(packet.payload.to_vec());
+                false
+            }
+            _ => true,
+        });
+        taken
+    }
+
+    pub(super) fn end(&self) -> Option<&crate::error::CloseReason> {
+        self.news.iter().find_map(|news| match news {
+            News::Disconnected { reason, .. } | News::Failed(reason) => Some(reason),
+            _ => None,
+        })
+    }
+
+    pub(super) fn has(&self, wanted: impl Fn(&News) -> bool) -> bool {
+        self.news.iter().any(wanted)
+    }
+
+    fn settle(&mut self, conn: ConnId, end: &End, after: After, now: Instant) -> bool {
+        if after.ended {
+            end.cut();
+            self.hub.forget(conn);
+            self.ends.retain(|(known, _)| *known != conn);
+            return true;
+        }
+        let half_close = self.hub.take_half_close(conn, now);
+        if half_close {
+            end.half_close();
+        }
+        half_close
+    }
+}
+
+/// A server and one client.
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) server: Node,
+    pub(super) client: Node,
+    pub(super) server_conn: ConnId,
+    pub(super) client_conn: ConnId,
+    /// The server's and the client's end.
+    pub(super) ends: (End, End),
+}
+
+impl World {
+    pub(super) fn new(config: PeerConfig, capacity: usize, step: usize) -> Self {
+        let now = start();
+        let (server_end, client_end) = End::pair(capacity, step);
+        let (mut server, mut client) = (Node::server(config.clone()), Node::client(config));
+        let server_conn = server.accept(server_end.clone(), now);
+        let client_conn = client.dial(client_end.clone(), now);
+        Self { now, server, client, server_conn, client_conn, ends: (server_end, client_end) }
+    }
+
+    /// With the handshake done.
+    pub(super) fn connected(config: PeerConfig) -> Self {
+        let mut world = Self::new(config, 64 * 1024, usize::MAX);
+        world.run();
+        assert!(world.client.has(|news| matches!(news, News::Connected { .. })));
+        assert!(world.server.has(|news| matches!(news, News::Connected { .. })));
+        world
+    }
+
+    /// Lets both sides work until nothing moves.
+    pub(super) fn run(&mut self) {
+        while self.server.run(self.now) | self.client.run(self.now) {}
+    }
+
+    /// Moves the clock on in steps of 50 ms.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = end.min(self.now + Duration::from_millis(50));
+            self.run();
+        }
+    }
+}
+
+/// A server and a connection that the test speaks by hand.
+pub(super) struct ByHand {
+    pub(super) now: Instant,
+    pub(super) server: Node,
+    pub(super) conn: ConnId,
+    pub(super) end: End,
+}
+
+impl ByHand {
+    pub(super) fn new(config: PeerConfig) -> Self {
+        let now = start();
+        let (server_end, end) = End::pair(64 * 1024, usize::MAX);
+        let mut server = Node::server(config);
+        let conn = server.accept(server_end, now);
+        Self { now, server, conn, end }
+    }
+
+    /// With the handshake done and its answer read.
+    pub(super) fn open(config: PeerConfig) -> Self {
+        let mut by_hand = Self::new(config);
+        let answer = by_hand.say(REQUEST);
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        by_hand
+    }
+
+    /// Sends bytes and returns the answer.
+    pub(super) fn say(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.end.inject(bytes);
+        self.run()
+    }
+
+    pub(super) fn run(&mut self) -> Vec<u8> {
+        let mut answer = Vec::new();
+        loop {
+            let moved = self.server.run(self.now);
+            let part = self.end.take_all();
+            if !moved && part.is_empty() {
+                return answer;
+            }
+            answer.extend(part);
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) -> Vec<u8> {
+        let end = self.now + time;
+        let mut answer = Vec::new();
+        while self.now < end {
+            self.now = end.min(self.now + Duration::from_millis(50));
+            answer.extend(self.run());
+        }
+        answer
+    }
+}
+
+/// A client's frame with a mask of zeros, so that its payload can be read in the test.
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..126 => bytes.push(0x80 | len as u8),
+        len @ 126..65_536 => {
+            bytes.push(0x80 | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(0x80 | 127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    bytes.extend([0; 4]);
+    bytes.extend(payload);
+    bytes
+}
+
+pub(super) fn raw() -> PeerConfig {
+    PeerConfig { mode: Mode::Raw, ..PeerConfig::default() }
+}
+
+pub(super) fn multiplayer() -> PeerConfig {
+    PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), ..PeerConfig::default() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+pub(super) const REQUEST: &[u8] =
+    b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";

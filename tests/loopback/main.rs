@@ -1,0 +1,8 @@
+//! Real sockets on 127.0.0.1: what only a kernel and a second thread can show.
+
+mod support;
+
+mod buffers;
+mod delivery;
+mod foreign;
+mod lifecycle;
