@@ -18,7 +18,7 @@ fn config() -> PeerConfig {
 fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
         world.server.link().outgoing.add(size);
-        let message = Outbound { payload: Bytes::from(vec![7; size]), text: false };
+        let message = Outbound { payload: Bytes::from(vec![7; size]), text: false, route: None };
         world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
     }
     world.server.run(world.now);

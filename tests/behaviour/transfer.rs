@@ -24,7 +24,7 @@ fn messages_of_all_sizes_arrive_whatever_the_stream_does() {
             for (from_server, conn) in [(true, world.server_conn), (false, world.client_conn)] {
                 let node = if from_server { &mut world.server } else { &mut world.client };
                 node.link().outgoing.add(size);
-                let message = Outbound { payload: Bytes::from(bytes(size)), text: false };
+                let message = Outbound { payload: Bytes::from(bytes(size)), text: false, route: None };
                 node.hub.command(Command::Send { to: conn, message }, world.now);
             }
         }

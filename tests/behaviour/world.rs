@@ -380,7 +380,7 @@ pub(super) fn multiplayer() -> PeerConfig {
 }
 
 #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
-fn start() -> Instant {
+pub(super) fn start() -> Instant {
     Instant::now()
 }
 

@@ -5,4 +5,5 @@ mod support;
 mod buffers;
 mod delivery;
 mod foreign;
+mod godot3;
 mod lifecycle;

@@ -1,7 +1,8 @@
 //! The members that `WebSocketServer`, `WebSocketClient` and `BufferedWebSocketMultiplayerPeer` share.
 //!
-//! gdext wants properties in the struct, and signals and property accessors in the primary `#[godot_api]` block: one macro writes
-//! both, with room for what a class has on its own. Everything else is in a secondary block of the second macro.
+//! gdext wants properties in the struct, and signals and property accessors in the primary `#[godot_api]`
+//! block: one macro writes both, with room for what a class has on its own. Everything else is in a secondary
+//! block of the second macro.
 
 /// Expands to a class with the common properties and signals, and its own.
 macro_rules! multiplayer_class {
@@ -22,39 +23,45 @@ macro_rules! multiplayer_class {
             #[init(val = $crate::host::PeerHost::new($crate::report::Kind::$kind))]
             host: $crate::host::PeerHost,
 
-            /// How multiplayer packets look on the wire: `WIRE_FORMAT_GODOT4` (the default) talks to 4.x engines, their built-in
-            /// `WebSocketMultiplayerPeer` included, `WIRE_FORMAT_GODOT3` to the 3.x classes. Fixed while open. Without meaning in raw mode.
+            /// How multiplayer packets look on the wire: `WIRE_FORMAT_GODOT4` (the default) talks to 4.x
+            /// engines, their built-in `WebSocketMultiplayerPeer` included, `WIRE_FORMAT_GODOT3` to the 3.x
+            /// classes. Fixed while open. Without meaning in raw mode.
             #[var(get = get_wire_format, set = set_wire_format)]
             wire_format: PhantomVar<i64>,
 
-            /// Seconds without received data after which a ping is sent. 0 = never. Must be less than `heartbeat_timeout`, unless that is 0.
+            /// Seconds without received data after which a ping is sent. 0 = never. Must be less than
+            /// `heartbeat_timeout`, unless that is 0.
             #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
             heartbeat_interval: PhantomVar<f64>,
 
-            /// Seconds without any received data after which a peer counts as lost and is dropped (`was_clean_close` is false). 0 = never.
+            /// Seconds without any received data after which a peer counts as lost and is dropped
+            /// (`was_clean_close` is false). 0 = never.
             #[var(get = get_heartbeat_timeout, set = set_heartbeat_timeout)]
             heartbeat_timeout: PhantomVar<f64>,
 
-            /// Seconds that a peer may take no byte while data waits for it; after them it is dropped. 0 = never.
+            /// Seconds that a peer may take no byte while data waits for it; after them it is dropped. 0 =
+            /// never.
             #[var(get = get_write_timeout, set = set_write_timeout)]
             write_timeout: PhantomVar<f64>,
 
-            /// Seconds from the TCP connection (on a client: from the call) until the peer must be usable. More than 0.
+            /// Seconds from the TCP connection (on a client: from the call) until the peer must be usable.
+            /// More than 0.
             #[var(get = get_handshake_timeout, set = set_handshake_timeout)]
             handshake_timeout: PhantomVar<f64>,
 
-            /// Seconds that the other side has to answer a close request before the connection is cut. More than 0.
+            /// Seconds that the other side has to answer a close request before the connection is cut. More
+            /// than 0.
             #[var(get = get_close_timeout, set = set_close_timeout)]
             close_timeout: PhantomVar<f64>,
 
-            /// Largest message accepted from the other side, in KiB, 1 to 1048576. The input buffer's size unless set. A larger one ends
-            /// the connection with code 1009.
+            /// Largest message accepted from the other side, in KiB, 1 to 1048576. The input buffer's size
+            /// unless set. A larger one ends the connection with code 1009.
             #[var(get = get_max_message_size_kb, set = set_max_message_size_kb)]
             max_message_size_kb: PhantomVar<i64>,
 
-            /// What happens in multiplayer mode to a peer that does not take its reliable packets fast enough: `OVERFLOW_DISCONNECT`
-            /// (the default) closes it with code 1013 after `overflow_grace`, `OVERFLOW_REFUSE` makes `put_packet()` return
-            /// `ERR_OUT_OF_MEMORY` until there is room.
+            /// What happens in multiplayer mode to a peer that does not take its reliable packets fast
+            /// enough: `OVERFLOW_DISCONNECT` (the default) closes it with code 1013 after `overflow_grace`,
+            /// `OVERFLOW_REFUSE` makes `put_packet()` return `ERR_OUT_OF_MEMORY` until there is room.
             #[var(get = get_overflow_policy, set = set_overflow_policy)]
             overflow_policy: PhantomVar<i64>,
 
@@ -62,7 +69,8 @@ macro_rules! multiplayer_class {
             #[var(get = get_overflow_grace, set = set_overflow_grace)]
             overflow_grace: PhantomVar<f64>,
 
-            /// KiB that may wait for a congested peer before unreliable packets for it are dropped. 0 = never drop.
+            /// KiB that may wait for a congested peer before unreliable packets for it are dropped. 0 = never
+            /// drop.
             #[var(get = get_unreliable_backlog_kb, set = set_unreliable_backlog_kb)]
             unreliable_backlog_kb: PhantomVar<i64>,
 
@@ -71,15 +79,18 @@ macro_rules! multiplayer_class {
 
         #[godot::register::godot_api]
         impl $class {
-            /// A packet can be read. Multiplayer mode only; emitted from `poll()` once per packet, in the order of arrival.
+            /// A packet can be read. Multiplayer mode only; emitted from `poll()` once per packet, in the
+            /// order of arrival.
             #[signal]
             fn peer_packet(peer_source: i64);
 
-            /// Under `OVERFLOW_REFUSE` a packet of `size` bytes for several peers had no room towards peer `id`; the others got it.
+            /// Under `OVERFLOW_REFUSE` a packet of `size` bytes for several peers had no room towards peer
+            /// `id`; the others got it.
             #[signal]
             fn packet_refused(id: i64, size: i64);
 
-            /// The connection to a peer takes no more data for now, and more than half of the output buffer is waiting.
+            /// The connection to a peer takes no more data for now, and more than half of the output buffer
+            /// is waiting.
             #[signal]
             fn peer_congested(id: i64);
 
@@ -87,7 +98,8 @@ macro_rules! multiplayer_class {
             #[signal]
             fn peer_drained(id: i64);
 
-            /// A peer is being closed because it did not take its packets fast enough (`OVERFLOW_DISCONNECT`).
+            /// A peer is being closed because it did not take its packets fast enough
+            /// (`OVERFLOW_DISCONNECT`).
             #[signal]
             fn peer_overflowed(id: i64);
 
@@ -99,7 +111,8 @@ macro_rules! multiplayer_class {
             #[signal]
             fn connection_failed();
 
-            /// Client, multiplayer mode: the connection that had been made is lost or was closed. `get_last_error()` says why.
+            /// Client, multiplayer mode: the connection that had been made is lost or was closed.
+            /// `get_last_error()` says why.
             #[signal]
             fn server_disconnected();
 
@@ -233,16 +246,17 @@ macro_rules! common_methods {
             #[constant]
             const OVERFLOW_REFUSE: i64 = $crate::tuning::OVERFLOW_REFUSE;
 
-            /// The handle of a connected peer, always the same object while it is connected. An unknown id prints an error and gives
-            /// null. On a client only id 1, the server, exists.
+            /// The handle of a connected peer, always the same object while it is connected. An unknown id
+            /// prints an error and gives null. On a client only id 1, the server, exists.
             #[func]
             fn get_peer(&self, peer_id: i64) -> Option<godot::obj::Gd<$crate::classes::WebSocketPeer>> {
                 self.host.peer("get_peer", peer_id)
             }
 
-            /// Sets the queue limits of each connected peer: buffers in KiB, and packets. Each value, 1 to 1048576, is rounded up to a
-            /// power of two. A packet larger than the output buffer is refused. Returns `ERR_INVALID_PARAMETER` for a value out of
-            /// range, and `FAILED` while open; nothing is changed then.
+            /// Sets the queue limits of each connected peer: buffers in KiB, and packets. Each value, 1 to
+            /// 1048576, is rounded up to a power of two. A packet larger than the output buffer is refused.
+            /// Returns `ERR_INVALID_PARAMETER` for a value out of range, and `FAILED` while open; nothing is
+            /// changed then.
             #[func]
             fn set_buffers(
                 &mut self,
@@ -251,20 +265,27 @@ macro_rules! common_methods {
                 output_buffer_size_kb: i64,
                 output_max_packets: i64,
             ) -> godot::global::Error {
-                self.host.set_buffers(input_buffer_size_kb, input_max_packets, output_buffer_size_kb, output_max_packets)
+                self.host.set_buffers(
+                    input_buffer_size_kb,
+                    input_max_packets,
+                    output_buffer_size_kb,
+                    output_max_packets,
+                )
             }
 
-            /// Totals since the object was made: `peers`, `pending` (handshakes under way), `bytes_in`, `bytes_out`, `packets_in`,
-            /// `packets_out`, `packets_refused`, `packets_dropped_unreliable`, `packets_to_closed`, `peers_overflowed`,
-            /// `handshakes_refused`, `accept_errors`, `poll_usec` (microseconds spent in `poll()`, signal handlers included), `io_wakeups`.
+            /// Totals since the object was opened: `peers`, `pending` (handshakes under way), `bytes_in`,
+            /// `bytes_out`, `packets_in`, `packets_out`, `packets_refused`, `packets_dropped_unreliable`,
+            /// `packets_to_closed`, `peers_overflowed`, `handshakes_refused`, `accept_errors`, `poll_usec`
+            /// (microseconds spent in `poll()`, signal handlers included), `io_wakeups`.
             #[func]
             fn get_statistics(&self) -> godot::builtin::VarDictionary {
                 $crate::convert::statistics(&self.host.statistics())
             }
 
-            /// About one peer: `rtt_msec` (-1: unknown), `bytes_in`, `bytes_out`, `packets_in`, `packets_out`, `queued_in_bytes`,
-            /// `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`, `connected_msec`, `last_receive_msec`, `address`, `port`,
-            /// `protocol`, `path`. An unknown id prints an error and gives an empty dictionary.
+            /// About one peer: `rtt_msec` (-1: unknown), `bytes_in`, `bytes_out`, `packets_in`,
+            /// `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`,
+            /// `queued_out_packets`, `connected_msec`, `last_receive_msec`, `address`, `port`, `protocol`,
+            /// `path`. An unknown id prints an error and gives an empty dictionary.
             #[func]
             fn get_peer_statistics(&self, id: i64) -> godot::builtin::VarDictionary {
                 self.host.peer_statistics(id)

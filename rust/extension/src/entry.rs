@@ -10,11 +10,13 @@ use crate::{logging, settings};
 
 struct WebSocketMultiplayer;
 
-// SAFETY: implementing the trait asserts that gdext's rules for extensions are kept; raw.rs is all the unsafe code there is.
+// SAFETY: implementing the trait asserts that gdext's rules for extensions are kept; raw.rs is all the unsafe
+// code there is.
 #[gdextension(entry_symbol = websocket_multiplayer_init)]
 unsafe impl ExtensionLibrary for WebSocketMultiplayer {
     fn on_stage_init(stage: InitStage) {
-        // Scene is the first stage at which every supported engine has ProjectSettings, and still before any autoload.
+        // Scene is the first stage at which every supported engine has ProjectSettings, and still before any
+        // autoload.
         if stage == InitStage::Scene {
             settings::register();
             logging::install();
@@ -38,7 +40,8 @@ pub(crate) fn runtime() -> Arc<Runtime> {
     Arc::clone(RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Runtime::new))
 }
 
-/// Scripts make objects with no place to hand them a context: hence a global, emptied when the library unloads.
+/// Scripts make objects with no place to hand them a context: hence a global, emptied when the library
+/// unloads.
 static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 
 /// What the unloading of the library may take at most.

@@ -1,5 +1,5 @@
-//! What the three multiplayer classes share, by composition: the core peer, the settings that a script edits, the state of
-//! the engine's packet interface, and the handles of connected peers.
+//! What the three multiplayer classes share, by composition: the core peer, the settings that a script edits,
+//! the state of the engine's packet interface, and the handles of connected peers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,8 +11,9 @@ use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
 use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{
-    Buffers, ClientConfig, CloseFrame, Delivery, Event, Mode, OpenError, Packet, Peer, PeerConfig, PeerHandle, PeerId, Role, SendError,
-    ServerConfig, Statistics, Status, Target, Url, WireFormat, check_header_lines, check_protocols,
+    Buffers, ClientConfig, CloseFrame, Delivery, Event, Mode, OpenError, Packet, Peer, PeerConfig,
+    PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target, Url, WireFormat,
+    check_header_lines, check_protocols,
 };
 
 use crate::classes::{Connection, WebSocketPeer};
@@ -37,7 +38,8 @@ pub(crate) struct PeerHost {
     target: i32,
     /// The engine reads the last packet until it asks for the next one: nothing else may replace it.
     current: Option<Packet>,
-    /// One object per connection, kept while it lasts: a script sets its write mode through one `get_peer()` and sends through another.
+    /// One object per connection, kept while it lasts: a script sets its write mode through one `get_peer()`
+    /// and sends through another.
     handles: RefCell<HashMap<i32, Gd<WebSocketPeer>>>,
 }
 
@@ -48,9 +50,12 @@ impl PeerHost {
             Kind::Server => settings::SERVER.buffers(),
             Kind::Client => settings::CLIENT.buffers(),
             // The limits of the engine's own 4.x class, which has no project settings.
-            Kind::Either | Kind::Handle => {
-                Buffers { input_bytes: 65_535, input_packets: 4096, output_bytes: 65_535, output_packets: 4096 }
-            }
+            Kind::Either | Kind::Handle => Buffers {
+                input_bytes: 65_535,
+                input_packets: 4096,
+                output_bytes: 65_535,
+                output_packets: 4096,
+            },
         };
         let runtime = crate::entry::runtime();
         runtime.set_total_queue_limit((settings::TOTAL_QUEUE_MB.read() as usize).saturating_mul(1024 * 1024));
@@ -58,7 +63,11 @@ impl PeerHost {
         Self {
             kind,
             core: Peer::new(runtime),
-            config: PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), buffers, ..PeerConfig::default() },
+            config: PeerConfig {
+                mode: Mode::Multiplayer(WireFormat::Godot4),
+                buffers,
+                ..PeerConfig::default()
+            },
             wire_format: WireFormat::Godot4,
             names: Rc::new(SignalNames::new()),
             polling: Rc::default(),
@@ -73,13 +82,19 @@ impl PeerHost {
 
     // --- opening and closing ---
 
-    /// Whether something listens, connects or is connected.
+    /// Whether something listens, connects or is connected. What was lost is not open, although its last
+    /// packets may be unread.
     pub(crate) fn is_open(&self) -> bool {
-        self.core.role().is_some()
+        self.core.status() != Status::Disconnected
     }
 
     /// Listens, or prints why not. `unavailable` names what was asked for and does not exist yet.
-    pub(crate) fn open_server(&mut self, method: &str, config: ServerConfig, unavailable: Option<&str>) -> Error {
+    pub(crate) fn open_server(
+        &mut self,
+        method: &str,
+        config: ServerConfig,
+        unavailable: Option<&str>,
+    ) -> Error {
         let mode = config.peer.mode;
         self.open(method, mode, unavailable, |core| core.listen(config))
     }
@@ -95,13 +110,15 @@ impl PeerHost {
         unavailable: Option<&str>,
     ) -> Error {
         let config = self.check_closed(method).and_then(|()| {
-            let checked = Url::parse(url).and_then(|url| Ok((url, check_protocols(protocols)?, check_header_lines(headers)?)));
-            let (url, protocols, headers) = checked.map_err(|error| self.refuse(method, &OpenError::Config(error)))?;
+            let checked = Url::parse(url)
+                .and_then(|url| Ok((url, check_protocols(protocols)?, check_header_lines(headers)?)));
+            let (url, protocols, headers) =
+                checked.map_err(|error| self.refuse(method, &OpenError::Config(error)))?;
             Ok(ClientConfig { peer: self.config_for(multiplayer), url, protocols, headers })
         });
         match config {
             Ok(config) => {
-                let unavailable = unavailable.or(config.url.secure.then_some("TLS (wss://)"));
+                let unavailable = unavailable.or_else(|| config.url.secure.then_some("TLS (wss://)"));
                 self.open(method, config.peer.mode, unavailable, |core| core.connect(config))
             }
             Err(error) => error,
@@ -111,7 +128,10 @@ impl PeerHost {
     /// The port as the system takes it, or a line and an error.
     pub(crate) fn check_port(&self, method: &str, port: i64) -> Result<u16, Error> {
         u16::try_from(port).map_err(|_| {
-            self.kind.error(method, format_args!("port {port} cannot be used; it must be from 0 (any free port) to 65535"));
+            self.kind.error(
+                method,
+                format_args!("port {port} cannot be used; it must be from 0 (any free port) to 65535"),
+            );
             Error::ERR_INVALID_PARAMETER
         })
     }
@@ -153,14 +173,20 @@ impl PeerHost {
         unavailable: Option<&str>,
         start: impl FnOnce(&mut Peer) -> Result<(), OpenError>,
     ) -> Error {
-        let unavailable = unavailable.or((mode == Mode::Multiplayer(WireFormat::Godot3)).then_some("wire_format = WIRE_FORMAT_GODOT3"));
+        let unavailable = unavailable.or_else(|| {
+            (mode == Mode::Multiplayer(WireFormat::Godot3)).then_some("wire_format = WIRE_FORMAT_GODOT3")
+        });
         if let Some(what) = unavailable {
-            self.kind.error(method, format_args!("{what} is not available in this version; leave it at its default"));
+            self.kind.error(
+                method,
+                format_args!("{what} is not available in this version; leave it at its default"),
+            );
             return Error::ERR_UNAVAILABLE;
         }
         match start(&mut self.core) {
             Ok(()) => {
                 self.config.mode = mode;
+                self.poll_time = Duration::ZERO;
                 self.handles.get_mut().clear();
                 Error::OK
             }
@@ -188,7 +214,11 @@ impl PeerHost {
     }
 
     pub(crate) fn max_packet_size(&self) -> i32 {
-        let size = if self.is_open() { self.core.max_packet_size() } else { self.config_for(true).max_packet_size() };
+        let size = if self.is_open() {
+            self.core.max_packet_size()
+        } else {
+            self.config_for(true).max_packet_size()
+        };
         i32::try_from(size).unwrap_or(i32::MAX)
     }
 
@@ -198,7 +228,10 @@ impl PeerHost {
             Some(packet) => packet.source.0,
             None => {
                 match self.multiplayer() {
-                    Ok(()) => self.kind.error("get_packet_peer", "there is no packet; ask get_available_packet_count() first"),
+                    Ok(()) => self.kind.error(
+                        "get_packet_peer",
+                        "there is no packet; ask get_available_packet_count() first",
+                    ),
                     Err(why) => self.kind.error("get_packet_peer", why),
                 }
                 PeerId::SERVER.0
@@ -232,22 +265,35 @@ impl PeerHost {
 
     /// Sends to the current target with the current mode.
     pub(crate) fn put_packet(&mut self, payload: &[u8]) -> Error {
-        let delivery = if self.transfer_mode == TransferMode::RELIABLE { Delivery::Reliable } else { Delivery::Droppable };
+        let delivery = if self.transfer_mode == TransferMode::RELIABLE {
+            Delivery::Reliable
+        } else {
+            Delivery::Droppable
+        };
         if self.core.mode() == Some(Mode::Raw) {
             self.kind.error("put_packet", RAW_MODE);
             return Error::ERR_UNCONFIGURED;
         }
-        let Err(error) = self.core.send(Target::from_engine(self.target), payload, delivery) else { return Error::OK };
+        let Err(error) = self.core.send(Target::from_engine(self.target), payload, delivery) else {
+            return Error::OK;
+        };
         match error {
             // A normal outcome under OVERFLOW_REFUSE: the caller reads it and tries later.
             SendError::Full => {}
-            SendError::TooLarge { .. } => self.kind.error("put_packet", format_args!("{error}; raise {}", self.output_setting())),
+            SendError::TooLarge { .. } => {
+                self.kind.error("put_packet", format_args!("{error}; raise {}", self.output_setting()))
+            }
             SendError::NotConnected => match self.multiplayer() {
                 Ok(()) => self.kind.error("put_packet", "not connected yet; wait for peer_connected"),
                 Err(why) => self.kind.error("put_packet", why),
             },
             SendError::UnknownPeer(id) => {
-                self.kind.error("put_packet", format_args!("there is no peer {id}; call set_target_peer() with a connected one, 0 or -id"));
+                self.kind.error(
+                    "put_packet",
+                    format_args!(
+                        "there is no peer {id}; call set_target_peer() with a connected one, 0 or -id"
+                    ),
+                );
             }
             error => self.kind.error("put_packet", error),
         }
@@ -286,8 +332,12 @@ impl PeerHost {
     /// What makes larger packets fit.
     pub(crate) fn output_setting(&self) -> &'static str {
         match self.kind {
-            Kind::Server => "network/limits/websocket_server/max_out_buffer_kb or call set_buffers() before listen()",
-            Kind::Client => "network/limits/websocket_client/max_out_buffer_kb or call set_buffers() before connect_to_url()",
+            Kind::Server => {
+                "network/limits/websocket_server/max_out_buffer_kb or call set_buffers() before listen()"
+            }
+            Kind::Client => {
+                "network/limits/websocket_client/max_out_buffer_kb or call set_buffers() before connect_to_url()"
+            }
             Kind::Either | Kind::Handle => "outbound_buffer_size before create_server() or create_client()",
         }
     }
@@ -316,7 +366,10 @@ impl PeerHost {
 
     /// The engine's counters, with what only the host measures.
     pub(crate) fn statistics(&self) -> Statistics {
-        Statistics { poll_usec: u64::try_from(self.poll_time.as_micros()).unwrap_or(u64::MAX), ..self.core.statistics() }
+        Statistics {
+            poll_usec: u64::try_from(self.poll_time.as_micros()).unwrap_or(u64::MAX),
+            ..self.core.statistics()
+        }
     }
 
     /// About one peer; empty, with a line, when there is none.
@@ -348,10 +401,20 @@ impl PeerHost {
     /// Prints that there is no such peer.
     pub(crate) fn no_peer(&self, method: &str, id: i64) {
         if self.is_open() {
-            let hint = if self.core.role() == Some(Role::Client) { "; a client's only peer is 1, the server" } else { "" };
+            let hint = if self.core.role() == Some(Role::Client) {
+                "; a client's only peer is 1, the server"
+            } else {
+                ""
+            };
             self.kind.error(method, format_args!("peer {id} is not connected{hint}"));
         } else {
-            self.kind.error(method, format_args!("peer {id} is not connected, for nothing is open; call {} first", self.kind.opener()));
+            self.kind.error(
+                method,
+                format_args!(
+                    "peer {id} is not connected, for nothing is open; call {} first",
+                    self.kind.opener()
+                ),
+            );
         }
     }
 
@@ -389,5 +452,5 @@ impl PeerHost {
     }
 }
 
-const RAW_MODE: &str =
-    "this object is not in multiplayer mode: its packets are at get_peer(id).get_packet() and get_peer(id).put_packet(); pass gd_mp_api = true for a MultiplayerAPI";
+const RAW_MODE: &str = "this object is not in multiplayer mode: its packets are at get_peer(id).get_packet() and \
+    get_peer(id).put_packet(); pass gd_mp_api = true for a MultiplayerAPI";

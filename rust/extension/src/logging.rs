@@ -1,4 +1,5 @@
-//! Log records of the core and this crate, on the engine's console. The I/O threads log too: printing is safe from them.
+//! Log records of the core and this crate, on the engine's console. The I/O threads log too: printing is safe
+//! from them.
 
 use godot::global::{PrintLevel, PrintRecord, PrintSource, print_custom};
 use log::{Level, LevelFilter, Log, Metadata, Record};

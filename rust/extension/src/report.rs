@@ -43,23 +43,24 @@ impl Kind {
     /// Prints one error line that names class and method.
     #[track_caller]
     pub(crate) fn error(self, method: &str, why: impl Display) {
-        print(PrintLevel::Error, &format!("{}.{method}(): {why}.", self.class()));
+        print(PrintLevel::Error, method, &format!("{}.{method}(): {why}.", self.class()));
     }
 
     /// The same for a property.
     #[track_caller]
     pub(crate) fn property_error(self, property: &str, why: impl Display) {
-        print(PrintLevel::Error, &format!("{}.{property}: {why}.", self.class()));
+        print(PrintLevel::Error, property, &format!("{}.{property}: {why}.", self.class()));
     }
 }
 
 /// Prints one warning.
 #[track_caller]
 pub(crate) fn warning(text: &str) {
-    print(PrintLevel::Warn, text);
+    print(PrintLevel::Warn, "", text);
 }
 
 #[track_caller]
-fn print(level: PrintLevel, message: &str) {
-    print_custom(PrintRecord { level, message, rationale: None, source: Some(PrintSource::caller()), editor_notify: false });
+fn print(level: PrintLevel, function: &str, message: &str) {
+    let source = PrintSource { function, ..PrintSource::caller() };
+    print_custom(PrintRecord { level, message, rationale: None, source: Some(source), editor_notify: false });
 }

@@ -13,26 +13,84 @@ use crate::report::warning;
 
 /// Where the limits of `WebSocketServer` are.
 pub(crate) static SERVER: Limits = Limits {
-    in_kb: Setting::range("network/limits/websocket_server/max_in_buffer_kb", 64, 1, Buffers::MAX, "2,4096,1,or_greater"),
-    in_packets: Setting::range("network/limits/websocket_server/max_in_packets", 1024, 1, Buffers::MAX, "2,16384,1,or_greater"),
-    out_kb: Setting::range("network/limits/websocket_server/max_out_buffer_kb", 64, 1, Buffers::MAX, "2,4096,1,or_greater"),
-    out_packets: Setting::range("network/limits/websocket_server/max_out_packets", 1024, 1, Buffers::MAX, "2,16384,1,or_greater"),
+    in_kb: Setting::range(
+        "network/limits/websocket_server/max_in_buffer_kb",
+        64,
+        1,
+        Buffers::MAX,
+        "2,4096,1,or_greater",
+    ),
+    in_packets: Setting::range(
+        "network/limits/websocket_server/max_in_packets",
+        1024,
+        1,
+        Buffers::MAX,
+        "2,16384,1,or_greater",
+    ),
+    out_kb: Setting::range(
+        "network/limits/websocket_server/max_out_buffer_kb",
+        64,
+        1,
+        Buffers::MAX,
+        "2,4096,1,or_greater",
+    ),
+    out_packets: Setting::range(
+        "network/limits/websocket_server/max_out_packets",
+        1024,
+        1,
+        Buffers::MAX,
+        "2,16384,1,or_greater",
+    ),
 };
 
 /// Where the limits of `WebSocketClient` are.
 pub(crate) static CLIENT: Limits = Limits {
-    in_kb: Setting::range("network/limits/websocket_client/max_in_buffer_kb", 64, 1, Buffers::MAX, "2,4096,1,or_greater"),
-    in_packets: Setting::range("network/limits/websocket_client/max_in_packets", 1024, 1, Buffers::MAX, "2,16384,1,or_greater"),
-    out_kb: Setting::range("network/limits/websocket_client/max_out_buffer_kb", 64, 1, Buffers::MAX, "2,4096,1,or_greater"),
-    out_packets: Setting::range("network/limits/websocket_client/max_out_packets", 1024, 1, Buffers::MAX, "2,16384,1,or_greater"),
+    in_kb: Setting::range(
+        "network/limits/websocket_client/max_in_buffer_kb",
+        64,
+        1,
+        Buffers::MAX,
+        "2,4096,1,or_greater",
+    ),
+    in_packets: Setting::range(
+        "network/limits/websocket_client/max_in_packets",
+        1024,
+        1,
+        Buffers::MAX,
+        "2,16384,1,or_greater",
+    ),
+    out_kb: Setting::range(
+        "network/limits/websocket_client/max_out_buffer_kb",
+        64,
+        1,
+        Buffers::MAX,
+        "2,4096,1,or_greater",
+    ),
+    out_packets: Setting::range(
+        "network/limits/websocket_client/max_out_packets",
+        1024,
+        1,
+        Buffers::MAX,
+        "2,16384,1,or_greater",
+    ),
 };
 
 /// Connections and handshakes together that a server admits; 0 = no limit.
-pub(crate) static MAX_CONNECTIONS: Setting =
-    Setting::range("network/limits/websocket_server/max_connections", 0, 0, i32::MAX as i64, "0,65536,1,or_greater");
+pub(crate) static MAX_CONNECTIONS: Setting = Setting::range(
+    "network/limits/websocket_server/max_connections",
+    0,
+    0,
+    i32::MAX as i64,
+    "0,65536,1,or_greater",
+);
 /// Handshakes under way.
-pub(crate) static MAX_PENDING: Setting =
-    Setting::range("network/limits/websocket_server/max_pending_connections", 1024, 1, i32::MAX as i64, "1,65536,1,or_greater");
+pub(crate) static MAX_PENDING: Setting = Setting::range(
+    "network/limits/websocket_server/max_pending_connections",
+    1024,
+    1,
+    i32::MAX as i64,
+    "1,65536,1,or_greater",
+);
 /// All queues of the process together.
 pub(crate) static TOTAL_QUEUE_MB: Setting =
     Setting::range("network/limits/websocket_total_queue_mb", 512, 1, 1 << 20, "16,16384,1,or_greater");
@@ -47,11 +105,15 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
     warned: AtomicBool::new(false),
 };
 
-/// Tells the engine of all settings. At every start, also in exported games: a value that equals its default is not saved in
-/// `project.godot`, and would read as null.
+/// Tells the engine of all settings. At every start, also in exported games: a value that equals its default
+/// is not saved in `project.godot`, and would read as null.
 pub(crate) fn register() {
-    let limits = [&SERVER, &CLIENT].into_iter().flat_map(|limits| [&limits.in_kb, &limits.in_packets, &limits.out_kb, &limits.out_packets]);
-    for (index, setting) in limits.chain([&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL]).enumerate() {
+    let limits = [&SERVER, &CLIENT]
+        .into_iter()
+        .flat_map(|limits| [&limits.in_kb, &limits.in_packets, &limits.out_kb, &limits.out_packets]);
+    for (index, setting) in
+        limits.chain([&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL]).enumerate()
+    {
         setting.register(FIRST_ORDER + index as i32);
     }
 }
@@ -67,8 +129,13 @@ pub(crate) struct Limits {
 impl Limits {
     /// The queue limits of a new object.
     pub(crate) fn buffers(&self) -> Buffers {
-        Buffers::rounded(self.in_kb.read(), self.in_packets.read(), self.out_kb.read(), self.out_packets.read())
-            .expect("each value was checked against the range of Buffers")
+        Buffers::rounded(
+            self.in_kb.read(),
+            self.in_packets.read(),
+            self.out_kb.read(),
+            self.out_packets.read(),
+        )
+        .expect("each value was checked against the range of Buffers")
     }
 }
 
@@ -85,10 +152,19 @@ pub(crate) struct Setting {
 
 impl Setting {
     const fn range(name: &'static str, default: i64, min: i64, max: i64, hint_string: &'static str) -> Self {
-        Self { name, default, min, max, hint: PropertyHint::RANGE, hint_string, warned: AtomicBool::new(false) }
+        Self {
+            name,
+            default,
+            min,
+            max,
+            hint: PropertyHint::RANGE,
+            hint_string,
+            warned: AtomicBool::new(false),
+        }
     }
 
-    /// The project's value. One that cannot be used counts as the default and is warned about once, until it was right again.
+    /// The project's value. One that cannot be used counts as the default and is warned about once, until it
+    /// was right again.
     pub(crate) fn read(&self) -> i64 {
         let value = ProjectSettings::singleton().get_setting_with_override(self.name);
         if let Some(value) = whole(&value).filter(|value| (self.min..=self.max).contains(value)) {
@@ -127,10 +203,15 @@ impl Setting {
 fn whole(value: &Variant) -> Option<i64> {
     match value.get_type() {
         VariantType::INT => value.try_to().ok(),
-        VariantType::FLOAT => value.try_to::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() < 1e15).map(|value| value as i64),
+        VariantType::FLOAT => value
+            .try_to::<f64>()
+            .ok()
+            .filter(|value| value.fract() == 0.0 && value.abs() < 1e15)
+            .map(|value| value as i64),
         _ => None,
     }
 }
 
-/// After the engine's own settings; below 65536, or the editor would take ours for the user's and offer to delete them.
+/// After the engine's own settings; below 65536, or the editor would take ours for the user's and offer to
+/// delete them.
 const FIRST_ORDER: i32 = 3000;

@@ -1,28 +1,31 @@
-//! The poll loop: takes one event after the other and emits the signals for it, with nothing borrowed while a handler runs.
+//! The poll loop: takes one event after the other and emits the signals for it, with nothing borrowed while a
+//! handler runs.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
 use godot::builtin::{GString, StringName, Variant};
-use godot::classes::Object;
+use godot::classes::{Object, RefCounted};
 use godot::meta::ToGodot;
 use godot::obj::bounds::DeclUser;
-use godot::obj::{Bounds, Gd, GodotClass, Inherits, WithBaseField};
+use godot::obj::{Bounds, Gd, GodotClass, Inherits};
 use websocket_multiplayer_core::{Event, Mode};
 
 use crate::host::PeerHost;
 use crate::report::Kind;
 
 /// A class with a host inside.
-pub(crate) trait HostClass: GodotClass + Bounds<Declarer = DeclUser> + Inherits<Object> + WithBaseField {
+pub(crate) trait HostClass:
+    GodotClass + Bounds<Declarer = DeclUser> + Inherits<Object> + Inherits<RefCounted>
+{
     fn host_mut(&mut self) -> &mut PeerHost;
 }
 
 /// Applies what the I/O thread delivered and tells the game.
 ///
-/// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards), or drop the last
-/// reference but the one held here.
+/// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards),
+/// or drop the last reference but the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
     let (kind, mode, generation, names, _polling) = {
         let mut class = this.bind_mut();
@@ -46,10 +49,18 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         let object: &mut Object = this.upcast_mut();
         if let Event::PacketReceived { id } = event {
             if *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty()) {
-                if mode == Mode::Raw && kind == Kind::Client { emit(object, packets, &[]) } else { emit(object, packets, &[id.0.to_variant()]) }
+                if mode == Mode::Raw && kind == Kind::Client {
+                    emit(object, packets, &[])
+                } else {
+                    emit(object, packets, &[id.0.to_variant()])
+                }
             }
         } else {
             announce(object, kind, mode, &names, event);
+        }
+        // The handler dropped the last reference: a freed object says nothing more.
+        if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {
+            break;
         }
     }
     this.bind_mut().host_mut().poll_time += started.elapsed();
@@ -69,8 +80,14 @@ fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, ev
             (true, _) => emit(object, &names.client_disconnected, &[id.0.to_variant(), clean.to_variant()]),
         },
         Event::CloseRequested { id, code, reason } => match kind {
-            Kind::Server => emit(object, &names.client_close_request, &[id.0.to_variant(), i64::from(code).to_variant(), text(&reason)]),
-            Kind::Client => emit(object, &names.server_close_request, &[i64::from(code).to_variant(), text(&reason)]),
+            Kind::Server => emit(
+                object,
+                &names.client_close_request,
+                &[id.0.to_variant(), i64::from(code).to_variant(), text(&reason)],
+            ),
+            Kind::Client => {
+                emit(object, &names.server_close_request, &[i64::from(code).to_variant(), text(&reason)])
+            }
             // The engine's 4.x class has no such signal.
             Kind::Either | Kind::Handle => {}
         },
@@ -82,7 +99,9 @@ fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, ev
         Event::PeerCongested { id } => emit(object, &names.peer_congested, &[id.0.to_variant()]),
         Event::PeerDrained { id } => emit(object, &names.peer_drained, &[id.0.to_variant()]),
         Event::PeerOverflowed { id } => emit(object, &names.peer_overflowed, &[id.0.to_variant()]),
-        Event::PacketRefused { id, size } => emit(object, &names.packet_refused, &[id.0.to_variant(), (size as i64).to_variant()]),
+        Event::PacketRefused { id, size } => {
+            emit(object, &names.packet_refused, &[id.0.to_variant(), (size as i64).to_variant()])
+        }
         _ => {}
     }
 }

@@ -1,4 +1,5 @@
-//! The properties that all three multiplayer classes have: checked here, and applied to what is open where that is possible.
+//! The properties that all three multiplayer classes have: checked here, and applied to what is open where
+//! that is possible.
 
 use std::time::Duration;
 
@@ -52,7 +53,10 @@ impl PeerHost {
         let least = if which.may_be_zero() { 0.0 } else { f64::MIN_POSITIVE };
         if !(least..=MAX_SECONDS).contains(&value) {
             let range = if which.may_be_zero() { "0 or more" } else { "more than 0" };
-            return self.kind.property_error(which.name(), format_args!("{value} seconds cannot be used; it must be {range}, and finite"));
+            return self.kind.property_error(
+                which.name(),
+                format_args!("{value} seconds cannot be used; it must be {range}, and finite"),
+            );
         }
         let (interval, timeout) = match which {
             Seconds::HeartbeatInterval => (value, self.seconds(Seconds::HeartbeatTimeout)),
@@ -62,11 +66,18 @@ impl PeerHost {
         if interval > 0.0 && timeout > 0.0 && timeout <= interval {
             return self.kind.property_error(
                 which.name(),
-                format_args!("heartbeat_timeout ({timeout} s) must be greater than heartbeat_interval ({interval} s); change the other one first"),
+                format_args!(
+                    "heartbeat_timeout ({timeout} s) must be greater than heartbeat_interval ({interval} s); \
+                     change the other one first"
+                ),
             );
         }
         // Below a nanosecond a duration would be zero, which means something else.
-        let value = Duration::from_secs_f64(value).max(if value > 0.0 { Duration::from_nanos(1) } else { Duration::ZERO });
+        let value = Duration::from_secs_f64(value).max(if value > 0.0 {
+            Duration::from_nanos(1)
+        } else {
+            Duration::ZERO
+        });
         *match which {
             Seconds::HeartbeatInterval => &mut self.config.heartbeat_interval,
             Seconds::HeartbeatTimeout => &mut self.config.heartbeat_timeout,
@@ -90,7 +101,8 @@ impl PeerHost {
             WIRE_FORMAT_GODOT4 => WireFormat::Godot4,
             WIRE_FORMAT_GODOT3 => WireFormat::Godot3,
             _ => {
-                let why = format_args!("{value} is unknown; use WIRE_FORMAT_GODOT4 (0) or WIRE_FORMAT_GODOT3 (1)");
+                let why =
+                    format_args!("{value} is unknown; use WIRE_FORMAT_GODOT4 (0) or WIRE_FORMAT_GODOT3 (1)");
                 return self.kind.property_error("wire_format", why);
             }
         };
@@ -111,7 +123,8 @@ impl PeerHost {
             OVERFLOW_DISCONNECT => OverflowPolicy::Disconnect,
             OVERFLOW_REFUSE => OverflowPolicy::Refuse,
             _ => {
-                let why = format_args!("{value} is unknown; use OVERFLOW_DISCONNECT (0) or OVERFLOW_REFUSE (1)");
+                let why =
+                    format_args!("{value} is unknown; use OVERFLOW_DISCONNECT (0) or OVERFLOW_REFUSE (1)");
                 return self.kind.property_error("overflow_policy", why);
             }
         };
@@ -140,9 +153,16 @@ impl PeerHost {
         }
     }
 
-    pub(crate) fn set_buffers(&mut self, input_kb: i64, input_packets: i64, output_kb: i64, output_packets: i64) -> Error {
+    pub(crate) fn set_buffers(
+        &mut self,
+        input_kb: i64,
+        input_packets: i64,
+        output_kb: i64,
+        output_packets: i64,
+    ) -> Error {
         if self.is_open() {
-            let why = format_args!("buffers can only be set before {}; call close() first", self.kind.opener());
+            let why =
+                format_args!("buffers can only be set before {}; call close() first", self.kind.opener());
             self.kind.error("set_buffers", why);
             return Error::FAILED;
         }
@@ -162,7 +182,10 @@ impl PeerHost {
     pub(crate) fn in_range(&self, property: &str, value: i64, min: i64, max: i64) -> bool {
         let fits = (min..=max).contains(&value);
         if !fits {
-            self.kind.property_error(property, format_args!("{value} cannot be used; it must be from {min} to {max}"));
+            self.kind.property_error(
+                property,
+                format_args!("{value} cannot be used; it must be from {min} to {max}"),
+            );
         }
         fits
     }
@@ -171,7 +194,13 @@ impl PeerHost {
     pub(crate) fn may_change(&self, property: &str) -> bool {
         let open = self.is_open();
         if open {
-            self.kind.property_error(property, format_args!("it cannot change while open; call close() first, or set it before {}", self.kind.opener()));
+            self.kind.property_error(
+                property,
+                format_args!(
+                    "it cannot change while open; call close() first, or set it before {}",
+                    self.kind.opener()
+                ),
+            );
         }
         !open
     }

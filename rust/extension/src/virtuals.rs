@@ -1,7 +1,9 @@
-//! What the engine calls on a multiplayer peer, generated for each class: gdext has no inheritance between Rust classes, and a
-//! macro inside a `#[godot_api]` impl is not seen, so the macro expands to the whole impl.
+//! What the engine calls on a multiplayer peer, generated for each class: gdext has no inheritance between
+//! Rust classes, and a macro inside a `#[godot_api]` impl is not seen, so the macro expands to the whole
+//! impl.
 //!
-//! A virtual that unwinds leaves the engine's return value uninitialised. Each one therefore runs under [`guarded`].
+//! A virtual that unwinds leaves the engine's return value uninitialised. Each one therefore runs under
+//! [`guarded`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,8 +18,8 @@ macro_rules! multiplayer_virtuals {
         #[allow(unsafe_code, reason = "two virtuals of the engine take raw pointers")]
         #[godot::register::godot_api]
         impl godot::classes::IMultiplayerPeerExtension for $class {
-            // Both functions are needed: this one is called, because it comes first, and holds no borrow while signals are emitted;
-            // the trait demands the other.
+            // Both functions are needed: this one is called, because it comes first, and holds no borrow
+            // while signals are emitted; the trait demands the other.
             #[func(gd_self)]
             fn poll(this: godot::obj::Gd<Self>) {
                 $crate::virtuals::guarded((), || $crate::signals::poll(this));
@@ -34,7 +36,8 @@ macro_rules! multiplayer_virtuals {
                     if p_force {
                         self.host.disconnect_now(i64::from(p_peer));
                     } else {
-                        self.host.disconnect(i64::from(p_peer), websocket_multiplayer_core::CloseFrame::normal());
+                        self.host
+                            .disconnect(i64::from(p_peer), websocket_multiplayer_core::CloseFrame::normal());
                     }
                 });
             }
@@ -47,14 +50,22 @@ macro_rules! multiplayer_virtuals {
                 $crate::virtuals::guarded(0, || self.host.max_packet_size())
             }
 
-            unsafe fn get_packet_rawptr(&mut self, r_buffer: $crate::raw::BufferOut, r_buffer_size: $crate::raw::SizeOut) -> godot::global::Error {
+            unsafe fn get_packet_rawptr(
+                &mut self,
+                r_buffer: $crate::raw::BufferOut,
+                r_buffer_size: $crate::raw::SizeOut,
+            ) -> godot::global::Error {
                 $crate::virtuals::guarded(godot::global::Error::FAILED, || {
                     // SAFETY: the engine's own pointers; the host keeps the packet until the next get_packet.
                     unsafe { $crate::raw::hand_out(r_buffer, r_buffer_size, self.host.take_packet()) }
                 })
             }
 
-            unsafe fn put_packet_rawptr(&mut self, p_buffer: $crate::raw::BufferIn, p_buffer_size: i32) -> godot::global::Error {
+            unsafe fn put_packet_rawptr(
+                &mut self,
+                p_buffer: $crate::raw::BufferIn,
+                p_buffer_size: i32,
+            ) -> godot::global::Error {
                 $crate::virtuals::guarded(godot::global::Error::FAILED, || {
                     // SAFETY: the engine's own buffer, used in this call only.
                     let payload = unsafe { $crate::raw::handed_in(p_buffer, p_buffer_size) };
@@ -67,7 +78,9 @@ macro_rules! multiplayer_virtuals {
             }
 
             fn get_packet_mode(&self) -> godot::classes::multiplayer_peer::TransferMode {
-                $crate::virtuals::guarded(godot::classes::multiplayer_peer::TransferMode::RELIABLE, || self.host.packet_mode())
+                $crate::virtuals::guarded(godot::classes::multiplayer_peer::TransferMode::RELIABLE, || {
+                    self.host.packet_mode()
+                })
             }
 
             fn get_packet_peer(&self) -> i32 {
@@ -103,7 +116,10 @@ macro_rules! multiplayer_virtuals {
             }
 
             fn get_connection_status(&self) -> godot::classes::multiplayer_peer::ConnectionStatus {
-                $crate::virtuals::guarded(godot::classes::multiplayer_peer::ConnectionStatus::DISCONNECTED, || self.host.status())
+                $crate::virtuals::guarded(
+                    godot::classes::multiplayer_peer::ConnectionStatus::DISCONNECTED,
+                    || self.host.status(),
+                )
             }
 
             fn set_refuse_new_connections(&mut self, p_enable: bool) {

@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod member;
+mod relay;
 mod slab;
 
 use std::collections::HashMap;
@@ -19,13 +20,13 @@ use bytes::Bytes;
 
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason};
-use crate::id::{ConnId, PeerId};
+use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo, QueueTotal};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
 use crate::session::{Context, Incoming, Message, Pool, Refusal, Request, Session, Turn};
 use crate::url::Url;
-use crate::wire::godot4;
+use crate::wire::{godot3, godot4};
 use member::Member;
 pub(crate) use slab::Slab;
 
@@ -49,6 +50,9 @@ pub(crate) enum News {
     },
     /// Client: it did not get in.
     Failed(CloseReason),
+    /// Client of the Godot 3 wire: another client came or went.
+    Joined(PeerId),
+    Left(PeerId),
     Congested(PeerId),
     Drained(PeerId),
     Overflowed(PeerId),
@@ -61,12 +65,14 @@ pub(crate) enum News {
 pub(crate) struct Outbound {
     pub(crate) payload: Bytes,
     pub(crate) text: bool,
+    /// Godot 3 wire: sender and target of the header.
+    pub(crate) route: Option<(PeerId, Target)>,
 }
 
 impl Outbound {
     /// What it counts against a budget.
     pub(crate) fn charge(&self) -> usize {
-        self.payload.len()
+        self.payload.len() + if self.route.is_some() { godot3::HEADER } else { 0 }
     }
 }
 
@@ -237,7 +243,9 @@ impl Hub {
         if let Some(link) = &member.link {
             link.figures.bytes_out.add(flushed.bytes);
             link.figures.packets_out.add(flushed.packets);
-            link.outgoing.release(flushed.packet_bytes, flushed.packets);
+            if !member.reported {
+                link.outgoing.release(flushed.packet_bytes, flushed.packets);
+            }
             link.congested.store(flushed.blocked, Ordering::SeqCst);
             member.note_congestion(flushed.blocked, &self.config, &mut self.news, now);
         }
@@ -379,6 +387,7 @@ impl Hub {
                 return;
             }
         };
+        let address = member.address;
         member.session.accept(request, protocol.as_deref(), &gate.extra_headers, &mut cx);
         let id = loop {
             let id = PeerId::random_client();
@@ -386,12 +395,16 @@ impl Hub {
                 break id;
             }
         };
-        if self.config.mode == Mode::Multiplayer(WireFormat::Godot4) {
-            let message = Bytes::copy_from_slice(&godot4::encode_id(id));
-            member.session.send(false, &[], &message, None, &mut cx);
+        match self.config.mode {
+            Mode::Multiplayer(WireFormat::Godot4) => {
+                let message = Bytes::copy_from_slice(&godot4::encode_id(id));
+                member.session.send(false, &[], &message, None, &mut cx);
+            }
+            Mode::Multiplayer(WireFormat::Godot3) => self.introduce(conn, id, now),
+            Mode::Raw => {}
         }
         let info = PeerInfo {
-            address: member.address,
+            address,
             protocol: protocol.unwrap_or_default(),
             target: request.target.clone(),
             origin: format!("ws://{}", request.header("host").unwrap_or_default()),
@@ -436,50 +449,66 @@ impl Hub {
 
     /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
     fn message(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
+        let Some(member) = self.members.get(conn) else { return false };
         let Some(link) = member.link.clone() else {
             self.id_message(conn, &message, now);
             return true;
         };
-        let size = message.payload.len();
+        if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
+            return self.routed_message(conn, &link, message, now);
+        }
+        let packet = Packet { source: link.id, payload: message.payload.clone(), text: message.text };
+        self.deliver(conn, &link, packet, now) || self.hold(conn, message, now)
+    }
+
+    /// Gives a packet to the game; false: there is no room.
+    fn deliver(&mut self, conn: ConnId, link: &Link, packet: Packet, now: Instant) -> bool {
+        let size = packet.payload.len();
         if !link.has_input_room(size, &self.config) {
             link.reading_paused.store(true, Ordering::SeqCst);
             // The game may have taken something before it could see that.
             if !link.has_input_room(size, &self.config) {
-                member.held = Some(message);
-                member.session.pause(now);
                 return false;
             }
             link.reading_paused.store(false, Ordering::SeqCst);
         }
-        member.session.resume(now);
+        if let Some(member) = self.members.get_mut(conn) {
+            member.session.resume(now);
+        }
         self.totals.packets_in.add(1);
         link.figures.packets_in.add(1);
         link.incoming.add(size);
-        self.news.push(News::Packet(Packet {
-            source: link.id,
-            payload: unpinned(message.payload),
-            text: message.text,
-        }));
+        self.news.push(News::Packet(Packet { payload: unpinned(packet.payload), ..packet }));
         true
+    }
+
+    /// Keeps a message until the game has made room; says that reading stops.
+    fn hold(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
+        if let Some(member) = self.members.get_mut(conn) {
+            member.held = Some(message);
+            member.session.pause(now);
+        }
+        false
     }
 
     /// Client: the first message is its id, and nothing else can be.
     fn id_message(&mut self, conn: ConnId, message: &Message, now: Instant) {
-        match godot4::decode_id(&message.payload) {
-            Some(id) => self.connected_to_server(conn, id, now),
-            None => {
-                if let Some(member) = self.members.get_mut(conn) {
-                    let what =
-                        "the server's first message is not a peer id; is it a multiplayer server?".to_owned();
-                    member.session.violation(
-                        1002,
-                        what,
-                        &mut Context { config: &self.config, pool: &mut self.pool, now },
-                    );
-                    self.dirty.push(conn);
-                }
-            }
+        let id = match self.config.mode {
+            Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&message.payload) {
+                Some(godot3::Message::System(godot3::System::YourId, id)) => Some(id).filter(|id| id.is_client()),
+                _ => None,
+            },
+            _ => godot4::decode_id(&message.payload),
+        };
+        if let Some(id) = id {
+            self.connected_to_server(conn, id, now);
+            return;
+        }
+        if let Some(member) = self.members.get_mut(conn) {
+            let what = "the server's first message is not a peer id; is it a multiplayer server of this wire_format?";
+            let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+            member.session.violation(1002, what.to_owned(), &mut cx);
+            self.dirty.push(conn);
         }
     }
 
@@ -487,9 +516,10 @@ impl Hub {
         // A peer that is gone released its budget as a whole when its link was closed.
         let Some(member) = self.members.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if member.session.send(message.text, &[], &message.payload, Some(message.charge() as u32), &mut cx)
-            && !member.dirty
-        {
+        let header = message.route.map(|(from, to)| godot3::packet_header(from, to));
+        let prefix = header.as_ref().map_or(&[][..], |header| header);
+        let charge = Some(message.charge() as u32);
+        if member.session.send(message.text, prefix, &message.payload, charge, &mut cx) && !member.dirty {
             member.dirty = true;
             self.dirty.push(conn);
         }
@@ -533,6 +563,7 @@ impl Hub {
 
     /// Reports the end of a connection once, as soon as it is known.
     fn after(&mut self, conn: ConnId, now: Instant) -> After {
+        let mut left = None;
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
             let reason = reason.clone();
@@ -541,6 +572,7 @@ impl Hub {
             match member.link.clone() {
                 Some(link) => {
                     self.ids.remove(&link.id);
+                    left = Some(link.id);
                     link.set_closed(&reason);
                     link.outgoing.clear();
                     member.log_lifetime(&link, &reason, now);
@@ -560,7 +592,11 @@ impl Hub {
             }
         }
         self.totals.pending.store(self.pending, Ordering::Relaxed);
-        After { ended: member.session.is_ended(), ..After::default() }
+        let ended = member.session.is_ended();
+        if let Some(id) = left {
+            self.announce_left(id, now);
+        }
+        After { ended, ..After::default() }
     }
 }
 

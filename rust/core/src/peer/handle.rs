@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::outbox::fits_refusing;
-use crate::config::{Mode, PeerConfig};
+use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, SendError};
 use crate::hub::Outbound;
-use crate::id::PeerId;
+use crate::id::{PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::net::mailbox::{Command, Mailbox};
 use crate::packet::Packet;
@@ -22,6 +22,8 @@ pub(super) struct Member {
     link: Arc<Link>,
     mailbox: Arc<Mailbox>,
     config: Rc<RefCell<PeerConfig>>,
+    /// What we are called.
+    own_id: PeerId,
     /// Readable packets (raw mode).
     ready: RefCell<VecDeque<Packet>>,
     /// The game has closed it: what still comes is not wanted.
@@ -31,11 +33,12 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(link: Arc<Link>, mailbox: Arc<Mailbox>, config: Rc<RefCell<PeerConfig>>) -> Self {
+    pub(super) fn new(link: Arc<Link>, mailbox: Arc<Mailbox>, config: Rc<RefCell<PeerConfig>>, own_id: PeerId) -> Self {
         Self {
             link,
             mailbox,
             config,
+            own_id,
             ready: RefCell::default(),
             discarding: Cell::new(false),
             fresh: Cell::new(0),
@@ -207,10 +210,12 @@ impl PeerHandle {
         if text && std::str::from_utf8(payload).is_err() {
             return Err(SendError::NotUtf8);
         }
-        if !fits_refusing(link, payload.len(), &config) {
+        // A server's packet to this one peer, or a client's to the server.
+        let route = (config.mode == Mode::Multiplayer(WireFormat::Godot3)).then(|| (self.member.own_id, Target::One(link.id)));
+        if !fits_refusing(link, payload.len() + config.mode.header_len(), &config) {
             return Err(SendError::Full);
         }
-        let message = Outbound { payload: Bytes::copy_from_slice(payload), text };
+        let message = Outbound { payload: Bytes::copy_from_slice(payload), text, route };
         self.member.mailbox.command(Command::Send { to: link.conn, message });
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason, OpenError};
 use crate::event::Event;
 use crate::hub::News;
@@ -68,6 +68,8 @@ struct Open {
     mailbox: Arc<Mailbox>,
     listener: Option<Listener>,
     roster: HashMap<PeerId, Rc<Member>>,
+    /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
+    others: HashMap<PeerId, u64>,
     /// Counts polls, so that a member can remember the one in which packets of it became readable.
     poll: u64,
     outbox: Outbox,
@@ -98,7 +100,7 @@ impl Peer {
     /// # Errors
     /// [`OpenError`]: open already, the port is taken or cannot be listened on, no thread.
     pub fn listen(&mut self, config: ServerConfig) -> Result<(), OpenError> {
-        self.check_closed(config.peer.mode)?;
+        self.check_closed()?;
         let listener = Listener::bind(config.bind, config.port)?;
         let peer = config.peer.clone();
         let mailbox = Driver::serve(config, listener.clone(), &self.runtime).map_err(OpenError::System)?;
@@ -114,7 +116,7 @@ impl Peer {
     /// # Errors
     /// [`OpenError`]: open already, no thread.
     pub fn connect(&mut self, config: ClientConfig) -> Result<(), OpenError> {
-        self.check_closed(config.peer.mode)?;
+        self.check_closed()?;
         if config.url.secure {
             return Err(OpenError::Unavailable("TLS (wss://)"));
         }
@@ -215,12 +217,12 @@ impl Peer {
                 News::Packet(packet) => {
                     let id = packet.source;
                     // Packets of a peer that the game has dropped meanwhile are not wanted.
-                    let Some(member) = open.roster.get(&id) else { continue };
-                    if member.is_discarding() {
+                    let known = open.note_fresh(id);
+                    let Some(member) = open.carrier(id) else { continue };
+                    if member.is_discarding() || !known {
                         member.take_back(&packet);
                         continue;
                     }
-                    member.set_fresh(open.poll);
                     if matches!(open.config.borrow().mode, Mode::Raw) {
                         member.push(packet);
                     } else {
@@ -244,6 +246,18 @@ impl Peer {
                     }
                 }
                 News::Failed(reason) => return Some(self.failed(&reason)),
+                News::Joined(id) => {
+                    if open.others.insert(id, 0).is_none() {
+                        return Some(Event::PeerConnected { id, protocol: String::new() });
+                    }
+                }
+                News::Left(id) => {
+                    if open.others.get(&id).is_some_and(|fresh| *fresh == open.poll) {
+                        self.ends.push(News::Left(id));
+                    } else if open.others.remove(&id).is_some() {
+                        return Some(Event::PeerDisconnected { id, clean: true });
+                    }
+                }
                 News::Congested(id) => {
                     if open.roster.contains_key(&id) {
                         return Some(Event::PeerCongested { id });
@@ -277,7 +291,7 @@ impl Peer {
     /// Takes the next packet and makes room for more.
     pub fn pop_packet(&mut self) -> Option<Packet> {
         let packet = self.ready.pop_front()?;
-        if let Some(member) = self.open.as_ref().and_then(|open| open.roster.get(&packet.source)) {
+        if let Some(member) = self.open.as_ref().and_then(|open| open.carrier(packet.source)) {
             member.take_back(&packet);
         }
         Some(packet)
@@ -285,7 +299,7 @@ impl Peer {
 
     /// Says whether the peer is connected.
     pub fn has_peer(&self, id: PeerId) -> bool {
-        self.open.as_ref().is_some_and(|open| open.roster.contains_key(&id))
+        self.open.as_ref().is_some_and(|open| open.roster.contains_key(&id) || open.others.contains_key(&id))
     }
 
     /// The handle of a connected peer.
@@ -378,15 +392,9 @@ impl Peer {
         self.open.as_ref()?.roster.get(&id).map(|member| PeerStatistics::of(member.link()))
     }
 
-    fn check_closed(&self, mode: Mode) -> Result<(), OpenError> {
+    fn check_closed(&self) -> Result<(), OpenError> {
         // What was lost is not open any more, although its last packets may be unread.
-        if self.status != Status::Disconnected {
-            return Err(OpenError::AlreadyOpen);
-        }
-        if mode == Mode::Multiplayer(WireFormat::Godot3) {
-            return Err(OpenError::Unavailable("wire_format = WIRE_FORMAT_GODOT3"));
-        }
-        Ok(())
+        if self.status == Status::Disconnected { Ok(()) } else { Err(OpenError::AlreadyOpen) }
     }
 
     fn opened(&mut self, role: Role, config: PeerConfig, mailbox: Arc<Mailbox>, listener: Option<Listener>) {
@@ -402,6 +410,7 @@ impl Peer {
             mailbox,
             listener,
             roster: HashMap::new(),
+            others: HashMap::new(),
             poll: 0,
         });
     }
@@ -418,7 +427,7 @@ impl Peer {
         let id = link.id;
         let protocol = link.info.protocol.clone();
         if let Some(open) = &mut self.open {
-            let member = Member::new(link, Arc::clone(&open.mailbox), Rc::clone(&open.config));
+            let member = Member::new(link, Arc::clone(&open.mailbox), Rc::clone(&open.config), own_id);
             open.roster.insert(id, Rc::new(member));
             open.outbox.forget_roster();
             if open.role == Role::Client {
@@ -435,9 +444,16 @@ impl Peer {
         let known = open.roster.remove(&id).is_some();
         open.outbox.forget_roster();
         if open.role == Role::Client {
+            // Whoever was known through the server is gone with it.
+            let others = open.others.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
+            self.told.extend(others);
             self.note_end(reason);
             self.end_client();
+            if known {
+                self.told.push_back(Event::PeerDisconnected { id, clean: reason.is_clean() });
+            }
             self.told.push_back(Event::ServerDisconnected);
+            return self.told.pop_front();
         }
         known.then(|| Event::PeerDisconnected { id, clean: reason.is_clean() })
     }
@@ -490,6 +506,22 @@ impl Peer {
             }
             keep
         });
+    }
+}
+
+impl Open {
+    /// Whose connection a packet of this sender came through.
+    fn carrier(&self, source: PeerId) -> Option<&Rc<Member>> {
+        self.roster.get(if self.role == Role::Client { &PeerId::SERVER } else { &source })
+    }
+
+    /// Notes that packets of a peer became readable; false: there is no such peer.
+    fn note_fresh(&mut self, source: PeerId) -> bool {
+        if let Some(member) = self.roster.get(&source) {
+            member.set_fresh(self.poll);
+            return true;
+        }
+        self.others.get_mut(&source).map(|fresh| *fresh = self.poll).is_some()
     }
 }
 

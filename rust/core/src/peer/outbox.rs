@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::handle::Member;
 use super::{Open, Peer, Status};
-use crate::config::{Mode, OverflowPolicy, PeerConfig};
+use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::hub::Outbound;
@@ -25,6 +25,8 @@ pub(super) struct Outbox {
     queue_total: Arc<QueueTotal>,
     /// The last payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
     last: Bytes,
+    /// Godot 3 wire: sender and target of the packet at hand.
+    route: Option<(PeerId, Target)>,
     /// All connections, for broadcasts that nobody is left out of.
     everyone: Option<Arc<[ConnId]>>,
     /// Connections that the broadcast at hand goes to; kept for its memory.
@@ -56,6 +58,7 @@ impl Outbox {
         Self {
             queue_total,
             last: Bytes::new(),
+            route: None,
             everyone: None,
             taken: Vec::new(),
             refused: Vec::new(),
@@ -81,11 +84,11 @@ impl Outbox {
     }
 
     /// Copies the payload once, also over several calls.
-    fn shared(&mut self, payload: &[u8]) -> Bytes {
+    fn message(&mut self, payload: &[u8]) -> Outbound {
         if self.last.as_ref() != payload {
             self.last = Bytes::copy_from_slice(payload);
         }
-        self.last.clone()
+        Outbound { payload: self.last.clone(), text: false, route: self.route }
     }
 
     /// Finds room for one peer and counts what happens instead.
@@ -122,6 +125,16 @@ impl Peer {
         if payload.len() > config.max_packet_size() {
             return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
         }
+        if config.mode == Mode::Multiplayer(WireFormat::Godot3) {
+            let from = PeerId(self.unique_id);
+            open.outbox.route = Some((from, target));
+            if let (Role::Client, Target::One(id)) = (open.role, target)
+                && id != PeerId::SERVER
+                && !open.others.contains_key(&id)
+            {
+                return Err(SendError::UnknownPeer(id.0));
+            }
+        }
         let target = if open.role == Role::Client { Target::One(PeerId::SERVER) } else { target };
         match target {
             Target::One(id) => open.send_one(id, payload, delivery, &config),
@@ -140,9 +153,9 @@ impl Open {
         config: &PeerConfig,
     ) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
-        match self.outbox.reserve(member, payload.len(), delivery, config) {
+        match self.outbox.reserve(member, payload.len() + config.mode.header_len(), delivery, config) {
             Room::Taken => {
-                let message = Outbound { payload: self.outbox.shared(payload), text: false };
+                let message = self.outbox.message(payload);
                 self.mailbox.command(Command::Send { to: member.link().conn, message });
                 Ok(())
             }
@@ -168,7 +181,7 @@ impl Open {
         let mut complete = true;
         let mut full = false;
         for (id, member) in self.roster.iter().filter(|(id, _)| Some(**id) != except) {
-            match self.outbox.reserve(member, payload.len(), delivery, config) {
+            match self.outbox.reserve(member, payload.len() + config.mode.header_len(), delivery, config) {
                 Room::Taken => {
                     taken.push(member.link().conn);
                     continue;
@@ -188,7 +201,7 @@ impl Open {
             } else {
                 taken.as_slice().into()
             };
-            let message = Outbound { payload: self.outbox.shared(payload), text: false };
+            let message = self.outbox.message(payload);
             self.mailbox.command(Command::SendMany { to, message });
         }
         taken.clear();

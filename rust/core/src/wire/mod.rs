@@ -2,4 +2,5 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod godot3;
 pub(crate) mod godot4;

@@ -30,7 +30,8 @@ multiplayer_class! {
         #[var(get = is_verify_ssl_enabled, set = set_verify_ssl_enabled)]
         verify_ssl: PhantomVar<bool>,
 
-        /// When set, the only certificate, or authority, that a `wss://` server may have; else those that the platform trusts. Fixed while open.
+        /// When set, the only certificate, or authority, that a `wss://` server may have; else those that the
+        /// platform trusts. Fixed while open.
         #[var(get = get_trusted_ssl_certificate, set = set_trusted_ssl_certificate)]
         trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
@@ -87,11 +88,12 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketClient {
-    /// Starts to connect to a `ws://` URL and returns at once. `protocols` are the subprotocols to ask for, `gd_mp_api` chooses
-    /// multiplayer mode, `custom_headers` are `Name: value` lines for the request.
+    /// Starts to connect to a `ws://` URL and returns at once. `protocols` are the subprotocols to ask for,
+    /// `gd_mp_api` chooses multiplayer mode, `custom_headers` are `Name: value` lines for the request.
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol or header that cannot be
-    /// used, and `ERR_UNAVAILABLE` for `wss://`, which this version does not support yet.
+    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol
+    /// or header that cannot be used, and `ERR_UNAVAILABLE` for `wss://`, which this version does not support
+    /// yet.
     #[func]
     fn connect_to_url(
         &mut self,
@@ -104,10 +106,15 @@ impl WebSocketClient {
         self.host.connect("connect_to_url", &url.to_string(), protocols, headers, gd_mp_api, None)
     }
 
-    /// Closes the connection; the signal that it is closed follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at
-    /// most 123 bytes of UTF-8. While still connecting it gives up, without a signal. Does nothing when nothing is open.
+    /// Closes the connection; the signal that it is closed follows. `code` is 1000 to 4999 except 1004 to
+    /// 1006 and 1015; `reason` at most 123 bytes of UTF-8. While still connecting it gives up, without a
+    /// signal. Does nothing when nothing is open.
     #[func]
-    fn disconnect_from_host(&mut self, #[opt(default = 1000)] code: i64, #[opt(default = "")] reason: GString) {
+    fn disconnect_from_host(
+        &mut self,
+        #[opt(default = 1000)] code: i64,
+        #[opt(default = "")] reason: GString,
+    ) {
         match CloseFrame::new(code, &reason.to_string()) {
             Ok(frame) => self.host.leave(frame),
             Err(error) => self.host.kind.error("disconnect_from_host", error),
@@ -117,7 +124,9 @@ impl WebSocketClient {
     /// The IP address of the server. Not connected: prints an error and gives `""`.
     #[func]
     fn get_connected_host(&self) -> GString {
-        self.host.known("get_connected_host", 1).map_or_else(GString::new, |peer| GString::from(&peer.address()))
+        self.host
+            .known("get_connected_host", 1)
+            .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of the server. Not connected: prints an error and gives 0.

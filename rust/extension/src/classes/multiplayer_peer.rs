@@ -17,7 +17,8 @@ use crate::tuning::Seconds;
 multiplayer_class! {
     /// The engine's `WebSocketMultiplayerPeer`, buffered and served by a thread of its own.
     ///
-    /// It has the same members and speaks the same protocol: in a project that uses the engine's class, change the name.
+    /// It has the same members and speaks the same protocol: in a project that uses the engine's class,
+    /// change the name.
     /// ```gdscript
     /// var peer := BufferedWebSocketMultiplayerPeer.new()
     ///
@@ -40,7 +41,8 @@ multiplayer_class! {
         #[var(get = get_inbound_buffer_size, set = set_inbound_buffer_size)]
         inbound_buffer_size: PhantomVar<i64>,
 
-        /// The output buffer of each peer in bytes, and with it the largest packet; kept exactly as given, 1 to 1073741824. Fixed while open.
+        /// The output buffer of each peer in bytes, and with it the largest packet; kept exactly as given, 1
+        /// to 1073741824. Fixed while open.
         #[var(get = get_outbound_buffer_size, set = set_outbound_buffer_size)]
         outbound_buffer_size: PhantomVar<i64>,
 
@@ -87,7 +89,8 @@ multiplayer_class! {
 
         #[func]
         fn set_inbound_buffer_size(&mut self, buffer_size: i64) {
-            if self.host.in_range("inbound_buffer_size", buffer_size, 1, MAX_BYTES) && self.host.may_change("inbound_buffer_size") {
+            let name = "inbound_buffer_size";
+            if self.host.in_range(name, buffer_size, 1, MAX_BYTES) && self.host.may_change(name) {
                 self.host.config.buffers.input_bytes = buffer_size as usize;
             }
         }
@@ -99,7 +102,8 @@ multiplayer_class! {
 
         #[func]
         fn set_outbound_buffer_size(&mut self, buffer_size: i64) {
-            if self.host.in_range("outbound_buffer_size", buffer_size, 1, MAX_BYTES) && self.host.may_change("outbound_buffer_size") {
+            let name = "outbound_buffer_size";
+            if self.host.in_range(name, buffer_size, 1, MAX_BYTES) && self.host.may_change(name) {
                 self.host.config.buffers.output_bytes = buffer_size as usize;
             }
         }
@@ -111,9 +115,11 @@ multiplayer_class! {
 
         #[func]
         fn set_max_queued_packets(&mut self, max_queued_packets: i64) {
-            if self.host.in_range("max_queued_packets", max_queued_packets, 1, Buffers::MAX) && self.host.may_change("max_queued_packets") {
+            let name = "max_queued_packets";
+            if self.host.in_range(name, max_queued_packets, 1, Buffers::MAX) && self.host.may_change(name) {
                 let buffers = &mut self.host.config.buffers;
-                (buffers.input_packets, buffers.output_packets) = (max_queued_packets as usize, max_queued_packets as usize);
+                buffers.input_packets = max_queued_packets as usize;
+                buffers.output_packets = max_queued_packets as usize;
             }
         }
     }
@@ -123,13 +129,21 @@ multiplayer_class! {
 impl WebSocketMultiplayerPeer {
     /// Starts to connect to a `ws://` URL and returns at once.
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be used or the TLS options
-    /// of a server, and `ERR_UNAVAILABLE` for `wss://` and TLS options, which this version does not support yet.
+    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be
+    /// used or the TLS options of a server, and `ERR_UNAVAILABLE` for `wss://` and TLS options, which this
+    /// version does not support yet.
     #[func]
-    fn create_client(&mut self, url: GString, #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_client_options: OptionalTlsOptions) -> Error {
+    fn create_client(
+        &mut self,
+        url: GString,
+        #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_client_options: OptionalTlsOptions,
+    ) -> Error {
         let (protocols, headers) = (convert::strings(&self.protocols), convert::strings(&self.headers));
         if tls_client_options.0.as_ref().is_some_and(|options| options.is_server()) {
-            self.host.kind.error("create_client", "tls_client_options are options of a server; make them with TLSOptions.client()");
+            self.host.kind.error(
+                "create_client",
+                "tls_client_options are options of a server; make them with TLSOptions.client()",
+            );
             return Error::ERR_INVALID_PARAMETER;
         }
         let unavailable = tls_client_options.0.map(|_| "TLS (tls_client_options)");
@@ -138,9 +152,10 @@ impl WebSocketMultiplayerPeer {
 
     /// Starts to listen on a port (0: any free one) of an address (`"*"`: all).
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for a port outside 0 to
-    /// 65535, a bad address or the TLS options of a client, `ERR_CANT_CREATE` when the address cannot be listened on, and
-    /// `ERR_UNAVAILABLE` for TLS options, which this version does not support yet.
+    /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for
+    /// a port outside 0 to 65535, a bad address or the TLS options of a client, `ERR_CANT_CREATE` when the
+    /// address cannot be listened on, and `ERR_UNAVAILABLE` for TLS options, which this version does not
+    /// support yet.
     #[func]
     fn create_server(
         &mut self,
@@ -148,13 +163,16 @@ impl WebSocketMultiplayerPeer {
         #[opt(default = "*")] bind_address: GString,
         #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_server_options: OptionalTlsOptions,
     ) -> Error {
-        self.try_create_server(port, &bind_address.to_string(), tls_server_options.0.as_ref()).unwrap_or_else(|error| error)
+        self.try_create_server(port, &bind_address.to_string(), tls_server_options.0.as_ref())
+            .unwrap_or_else(|error| error)
     }
 
     /// The IP address of a connected peer. An unknown id prints an error and gives `""`.
     #[func]
     fn get_peer_address(&self, id: i64) -> GString {
-        self.host.known("get_peer_address", id).map_or_else(GString::new, |peer| GString::from(&peer.address()))
+        self.host
+            .known("get_peer_address", id)
+            .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of a connected peer. An unknown id prints an error and gives 0.
@@ -165,16 +183,27 @@ impl WebSocketMultiplayerPeer {
 }
 
 impl WebSocketMultiplayerPeer {
-    fn try_create_server(&mut self, port: i64, address: &str, tls: Option<&Gd<TlsOptions>>) -> Result<Error, Error> {
+    fn try_create_server(
+        &mut self,
+        port: i64,
+        address: &str,
+        tls: Option<&Gd<TlsOptions>>,
+    ) -> Result<Error, Error> {
         let host = &self.host;
         host.check_closed("create_server")?;
         let port = host.check_port("create_server", port)?;
         let Some(bind) = convert::bind_address(address) else {
-            host.kind.error("create_server", format_args!("bind_address {address:?} is neither an IP address nor \"*\""));
+            host.kind.error(
+                "create_server",
+                format_args!("bind_address {address:?} is neither an IP address nor \"*\""),
+            );
             return Err(Error::ERR_INVALID_PARAMETER);
         };
         if tls.is_some_and(|options| !options.is_server()) {
-            host.kind.error("create_server", "tls_server_options are options of a client; make them with TLSOptions.server()");
+            host.kind.error(
+                "create_server",
+                "tls_server_options are options of a client; make them with TLSOptions.server()",
+            );
             return Err(Error::ERR_INVALID_PARAMETER);
         }
         let refuse = |error| host.refuse("create_server", &OpenError::Config(error));

@@ -1,5 +1,10 @@
 //! `BufferedWebSocketPeer`: the handle of one connection.
 
+#![expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "a method that takes `&self` is const to scripts, and sending is not"
+)]
+
 use godot::builtin::{GString, PackedByteArray, VarDictionary, Variant};
 use godot::classes::{IPacketPeerExtension, PacketPeerExtension};
 use godot::global::Error;
@@ -14,18 +19,20 @@ use crate::raw;
 use crate::report::Kind;
 use crate::virtuals::guarded;
 
-/// One connection of a `WebSocketServer`, `WebSocketClient` or `BufferedWebSocketMultiplayerPeer`, from their `get_peer()`.
+/// One connection of a `WebSocketServer`, `WebSocketClient` or `BufferedWebSocketMultiplayerPeer`, from their
+/// `get_peer()`.
 ///
-/// In raw mode it is a `PacketPeer`: one message is one packet. In multiplayer mode the packets belong to the multiplayer peer, and the
-/// handle tells about the connection. It stays valid after the connection ended, and then says that it is not connected.
+/// In raw mode it is a `PacketPeer`: one message is one packet. In multiplayer mode the packets belong to the
+/// multiplayer peer, and the handle tells about the connection. It stays valid after the connection ended,
+/// and then says that it is not connected.
 #[derive(GodotClass)]
 #[cfg_attr(feature = "engine-names", class(init, tool, base = PacketPeerExtension, rename = WebSocketPeer))]
 #[cfg_attr(not(feature = "engine-names"), class(init, tool, base = PacketPeerExtension, rename = BufferedWebSocketPeer))]
 pub(crate) struct WebSocketPeer {
     base: Base<PacketPeerExtension>,
 
-    /// Seconds without received data after which a ping is sent, as the object that this handle came from has it. It can be
-    /// changed there only.
+    /// Seconds without received data after which a ping is sent, as the object that this handle came from has
+    /// it. It can be changed there only.
     #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
     heartbeat_interval: PhantomVar<f64>,
 
@@ -93,7 +100,9 @@ impl WebSocketPeer {
                 // What both the 3.6 and the 4.x class answer.
                 return Error::FAILED;
             }
-            SendError::TooLarge { .. } => KIND.error(method, format_args!("{error}; raise {}", connection.output_setting)),
+            SendError::TooLarge { .. } => {
+                KIND.error(method, format_args!("{error}; raise {}", connection.output_setting))
+            }
             error => KIND.error(method, error),
         }
         convert::send_error(error)
@@ -115,7 +124,9 @@ impl WebSocketPeer {
 impl IPacketPeerExtension for WebSocketPeer {
     fn get_available_packet_count(&self) -> i32 {
         guarded(0, || match &self.connection {
-            Some(connection) if !connection.multiplayer => i32::try_from(connection.handle.packet_count()).unwrap_or(i32::MAX),
+            Some(connection) if !connection.multiplayer => {
+                i32::try_from(connection.handle.packet_count()).unwrap_or(i32::MAX)
+            }
             _ => 0,
         })
     }
@@ -166,8 +177,8 @@ impl WebSocketPeer {
     #[constant]
     const STATE_CLOSED: i64 = PeerState::Closed as i64;
 
-    /// Closes the connection: messages sent before still leave. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at most
-    /// 123 bytes of UTF-8. Does nothing when it is closed already.
+    /// Closes the connection: messages sent before still leave. `code` is 1000 to 4999 except 1004 to 1006
+    /// and 1015; `reason` at most 123 bytes of UTF-8. Does nothing when it is closed already.
     #[func]
     fn close(&mut self, #[opt(default = 1000)] code: i64, #[opt(default = "")] reason: GString) {
         match (CloseFrame::new(code, &reason.to_string()), self.handle()) {
@@ -201,7 +212,8 @@ impl WebSocketPeer {
         if self.write_text { Self::WRITE_MODE_TEXT } else { Self::WRITE_MODE_BINARY }
     }
 
-    /// Sets how `put_packet()` and `put_var()` send. In text mode bytes that are not UTF-8 are refused with `ERR_INVALID_DATA`.
+    /// Sets how `put_packet()` and `put_var()` send. In text mode bytes that are not UTF-8 are refused with
+    /// `ERR_INVALID_DATA`.
     #[func]
     fn set_write_mode(&mut self, mode: i64) {
         if let Ok(text) = is_text("set_write_mode", mode) {
@@ -241,7 +253,8 @@ impl WebSocketPeer {
         self.text_of(PeerHandle::requested_url)
     }
 
-    /// On a server, the headers of the client's request with lower-case names. Values of a repeated header are joined by `", "`.
+    /// On a server, the headers of the client's request with lower-case names. Values of a repeated header
+    /// are joined by `", "`.
     #[func]
     fn get_request_headers(&self) -> VarDictionary {
         let mut joined: Vec<(String, String)> = Vec::new();
@@ -314,7 +327,9 @@ impl WebSocketPeer {
     #[func]
     fn set_heartbeat_interval(&mut self, seconds: f64) {
         if seconds != self.get_heartbeat_interval() {
-            let why = format_args!("{seconds} cannot be set for one connection in this version; set it on the object that listens or connects");
+            let why = format_args!(
+                "{seconds} cannot be set for one connection in this version; set it on the object that listens or connects"
+            );
             KIND.property_error("heartbeat_interval", why);
         }
     }
@@ -331,7 +346,12 @@ fn is_text(method: &str, mode: i64) -> Result<bool, Error> {
         WebSocketPeer::WRITE_MODE_TEXT => Ok(true),
         WebSocketPeer::WRITE_MODE_BINARY => Ok(false),
         _ => {
-            KIND.error(method, format_args!("write mode {mode} is unknown; use WRITE_MODE_TEXT (0) or WRITE_MODE_BINARY (1)"));
+            KIND.error(
+                method,
+                format_args!(
+                    "write mode {mode} is unknown; use WRITE_MODE_TEXT (0) or WRITE_MODE_BINARY (1)"
+                ),
+            );
             Err(Error::ERR_INVALID_PARAMETER)
         }
     }

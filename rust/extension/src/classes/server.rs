@@ -6,7 +6,9 @@ use godot::global::Error;
 use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
-use websocket_multiplayer_core::{BindAddress, CloseFrame, OpenError, ServerConfig, check_header_lines, check_protocols};
+use websocket_multiplayer_core::{
+    BindAddress, CloseFrame, OpenError, ServerConfig, check_header_lines, check_protocols,
+};
 
 use crate::common::multiplayer_class;
 use crate::convert;
@@ -47,34 +49,39 @@ multiplayer_class! {
         #[var(get = get_ssl_certificate, set = set_ssl_certificate)]
         ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
-        /// Further certificates to send after `ssl_certificate`, up to the one that clients trust. Fixed while listening.
+        /// Further certificates to send after `ssl_certificate`, up to the one that clients trust. Fixed
+        /// while listening.
         #[var(get = get_ca_chain, set = set_ca_chain)]
         ca_chain: PhantomVar<Option<Gd<X509Certificate>>>,
 
-        /// How many clients, handshakes included, may be connected; 0 = no limit. Further ones are answered 503. The default is the
-        /// project setting `network/limits/websocket_server/max_connections`. Fixed while listening.
+        /// How many clients, handshakes included, may be connected; 0 = no limit. Further ones are answered
+        /// 503. The default is the project setting `network/limits/websocket_server/max_connections`. Fixed
+        /// while listening.
         #[var(get = get_max_connections, set = set_max_connections)]
         max_connections: PhantomVar<i64>,
 
-        /// How many clients of one address may be connected; 0 = no limit. Further ones are answered 429. IPv6 addresses count per /64.
+        /// How many clients of one address may be connected; 0 = no limit. Further ones are answered 429.
+        /// IPv6 addresses count per /64.
         #[var(get = get_max_connections_per_address, set = set_max_connections_per_address)]
         max_connections_per_address: PhantomVar<i64>,
 
-        /// How many handshakes may be under way; further clients wait. 1 or more. The default is the project setting
-        /// `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
+        /// How many handshakes may be under way; further clients wait. 1 or more. The default is the project
+        /// setting `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
         #[var(get = get_max_pending_connections, set = set_max_pending_connections)]
         max_pending_connections: PhantomVar<i64>,
 
-        /// KiB that are read from each peer in one second; a faster one is slowed down, and nothing is lost. 0 = no limit.
+        /// KiB that are read from each peer in one second; a faster one is slowed down, and nothing is lost.
+        /// 0 = no limit.
         #[var(get = get_max_inbound_kb_per_second, set = set_max_inbound_kb_per_second)]
         max_inbound_kb_per_second: PhantomVar<i64>,
 
-        /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all subdomains. Empty = any.
-        /// Clients that send no `Origin`, as games do, are always allowed.
+        /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all
+        /// subdomains. Empty = any. Clients that send no `Origin`, as games do, are always allowed.
         #[var(get = get_allowed_origins, set = set_allowed_origins)]
         allowed_origins: PhantomVar<PackedStringArray>,
 
-        /// Addresses or networks (`10.0.0.0/8`) of proxies that are believed when they say in `proxy_header` whom they speak for.
+        /// Addresses or networks (`10.0.0.0/8`) of proxies that are believed when they say in `proxy_header`
+        /// whom they speak for.
         #[var(get = get_trusted_proxies, set = set_trusted_proxies)]
         trusted_proxies: PhantomVar<PackedStringArray>,
 
@@ -82,7 +89,8 @@ multiplayer_class! {
         #[var(get = get_proxy_header, set = set_proxy_header)]
         proxy_header: PhantomVar<GString>,
 
-        /// Called from `poll()` with a dictionary about each client that wants in; what it returns admits or refuses the client.
+        /// Called from `poll()` with a dictionary about each client that wants in; what it returns admits or
+        /// refuses the client.
         #[var(get = get_request_handler, set = set_request_handler)]
         request_handler: PhantomVar<Callable>,
 
@@ -274,12 +282,13 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketServer {
-    /// Starts to listen. Port 0 takes any free one, see `get_local_port()`. `protocols` are the subprotocols that the server speaks;
-    /// with any given, a client must ask for one of them. `gd_mp_api` chooses multiplayer mode.
+    /// Starts to listen. Port 0 takes any free one, see `get_local_port()`. `protocols` are the subprotocols
+    /// that the server speaks; with any given, a client must ask for one of them. `gd_mp_api` chooses
+    /// multiplayer mode.
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for a port outside 0 to
-    /// 65535 or a bad subprotocol, `ERR_CANT_CREATE` when the address cannot be listened on, and `ERR_UNAVAILABLE` for a property
-    /// that this version does not support yet.
+    /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for
+    /// a port outside 0 to 65535 or a bad subprotocol, `ERR_CANT_CREATE` when the address cannot be listened
+    /// on, and `ERR_UNAVAILABLE` for a property that this version does not support yet.
     #[func]
     fn listen(
         &mut self,
@@ -290,7 +299,8 @@ impl WebSocketServer {
         self.try_listen(port, &protocols, gd_mp_api).unwrap_or_else(|error| error)
     }
 
-    /// Stops listening and closes all connections (code 1001) without any further signal. The same as `close()`.
+    /// Stops listening and closes all connections (code 1001) without any further signal. The same as
+    /// `close()`.
     #[func]
     fn stop(&mut self) {
         self.host.close();
@@ -317,7 +327,9 @@ impl WebSocketServer {
     /// The IP address of a client. An unknown id prints an error and gives `""`.
     #[func]
     fn get_peer_address(&self, id: i64) -> GString {
-        self.host.known("get_peer_address", id).map_or_else(GString::new, |peer| GString::from(&peer.address()))
+        self.host
+            .known("get_peer_address", id)
+            .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of a client. An unknown id prints an error and gives 0.
@@ -326,11 +338,14 @@ impl WebSocketServer {
         self.host.known("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
     }
 
-    /// Closes the connection to a client: packets sent before still leave, its unread ones are discarded, and the signal that it is
-    /// gone follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at most 123 bytes of UTF-8.
+    /// Closes the connection to a client: packets sent before still leave, its unread ones are discarded, and
+    /// the signal that it is gone follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at
+    /// most 123 bytes of UTF-8.
     ///
-    /// As in the engine's `MultiplayerPeer`, a bool in place of the code is understood: `true` drops the client at once, and no signal follows.
-    // The engine's own disconnect_peer(peer, force) stays reachable through variables typed as MultiplayerPeer.
+    /// As in the engine's `MultiplayerPeer`, a bool in place of the code is understood: `true` drops the
+    /// client at once, and no signal follows.
+    // The engine's own disconnect_peer(peer, force) stays reachable through variables typed as
+    // MultiplayerPeer.
     #[func(rename = disconnect_peer)]
     fn disconnect_client(
         &mut self,
@@ -349,8 +364,8 @@ impl WebSocketServer {
         }
     }
 
-    /// Sets `Name: value` lines for the answer to each client. Fixed while listening. A line without a colon, with a line break, or
-    /// with a name that the handshake itself uses, is refused, and none is set.
+    /// Sets `Name: value` lines for the answer to each client. Fixed while listening. A line without a colon,
+    /// with a line break, or with a name that the handshake itself uses, is refused, and none is set.
     #[func]
     fn set_extra_headers(&mut self, #[opt(default = &PackedStringArray::new())] headers: PackedStringArray) {
         match check_header_lines(convert::strings(&headers)) {
@@ -362,11 +377,17 @@ impl WebSocketServer {
 }
 
 impl WebSocketServer {
-    fn try_listen(&mut self, port: i64, protocols: &PackedStringArray, gd_mp_api: bool) -> Result<Error, Error> {
+    fn try_listen(
+        &mut self,
+        port: i64,
+        protocols: &PackedStringArray,
+        gd_mp_api: bool,
+    ) -> Result<Error, Error> {
         let host = &self.host;
         host.check_closed("listen")?;
         let port = host.check_port("listen", port)?;
-        let protocols = check_protocols(convert::strings(protocols)).map_err(|error| host.refuse("listen", &OpenError::Config(error)))?;
+        let protocols = check_protocols(convert::strings(protocols))
+            .map_err(|error| host.refuse("listen", &OpenError::Config(error)))?;
         let config = ServerConfig {
             peer: host.config_for(gd_mp_api),
             bind: convert::bind_address(&self.options.bind_ip.to_string()).unwrap_or(BindAddress::Any),
@@ -418,10 +439,14 @@ impl Options {
         }
     }
 
-    /// The first thing asked for that this version cannot do: better an error than a server without the protection that was asked for.
+    /// The first thing asked for that this version cannot do: better an error than a server without the
+    /// protection that was asked for.
     fn unavailable(&self) -> Option<&'static str> {
         [
-            (self.private_key.is_some() && self.ssl_certificate.is_some(), "TLS (private_key and ssl_certificate)"),
+            (
+                self.private_key.is_some() && self.ssl_certificate.is_some(),
+                "TLS (private_key and ssl_certificate)",
+            ),
             (self.max_connections_per_address != 0, "max_connections_per_address"),
             (self.max_inbound_kb_per_second != 0, "max_inbound_kb_per_second"),
             (!self.allowed_origins.is_empty(), "allowed_origins"),

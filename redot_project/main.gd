@@ -1,0 +1,168 @@
+extends Node
+## Puts the parts together: lobby or command line on one side, session and arena on the other.
+
+const Session := preload("res://net/session.gd")
+const Arena := preload("res://game/arena.gd")
+const Player := preload("res://game/player.gd")
+const Referee := preload("res://game/referee.gd")
+const FollowCamera := preload("res://game/follow_camera.gd")
+const Palette := preload("res://game/palette.gd")
+const Hud := preload("res://ui/hud.gd")
+const Lobby := preload("res://ui/lobby.gd")
+const ScriptedSession := preload("res://scripted/scripted_session.gd")
+const CommandLine := preload("res://scripted/command_line.gd")
+
+var _options: CommandLine
+
+@onready var _session: Session = $Session
+@onready var _arena: Arena = $Arena
+@onready var _camera: FollowCamera = $Arena/Camera
+@onready var _referee: Referee = $Referee
+@onready var _hud: Hud = $Overlay/Hud
+@onready var _lobby: Lobby = $Overlay/Lobby
+@onready var _scripted: ScriptedSession = $Scripted
+
+
+func _ready() -> void:
+	_session.opened.connect(_on_opened)
+	_session.closed.connect(_on_closed)
+	_session.joined.connect(_on_joined)
+	_session.left.connect(_on_left)
+	_session.chatted.connect(_on_chatted)
+	_referee.set_up(_session, _arena)
+	_hud.set_up(_session, _arena, _referee)
+	_hud.chat.said.connect(_session.say)
+	_lobby.host_wanted.connect(_on_host_wanted)
+	_lobby.join_wanted.connect(_on_join_wanted)
+	_lobby.cancelled.connect(_session.leave)
+	_scripted.set_up(_session, _arena, _referee)
+	_scripted.over.connect(_on_script_over)
+	$Arena/Players.child_entered_tree.connect(_on_disc_entered)
+	_camera.bounds = Arena.BOUNDS
+	_show_lobby(true)
+	_options = CommandLine.parse(OS.get_cmdline_user_args())
+	_start.call_deferred()
+
+
+func _unhandled_input(event: InputEvent) -> void:
+	if not _session.is_online() or _options.is_scripted():
+		return
+	if event.is_action_pressed(&"leave"):
+		_session.leave()
+	elif event.is_action_pressed(&"dash"):
+		var player := _arena.player_of(_session.my_id())
+		if player:
+			player.dash()
+
+
+func _start() -> void:
+	if _options.problem:
+		print("DEMO FAILED: %s\n%s" % [_options.problem, CommandLine.USAGE])
+		get_tree().quit(1)
+	elif _options.role.is_empty():
+		return
+	elif _options.is_scripted():
+		_scripted.run(_options)
+	elif _options.role == "client":
+		_on_join_wanted(_options.url, _options.player_name)
+	else:
+		_serve_by_hand()
+
+
+func _serve_by_hand() -> void:
+	var plays := _options.window
+	var player_name := _options.player_name if _options.player_name else "Host"
+	var problem := _session.host(_options.port, player_name if plays else "server", plays)
+	if problem:
+		print("DEMO FAILED: %s" % problem)
+		get_tree().quit(1)
+	else:
+		print("READY %d" % _options.port)
+
+
+func _on_host_wanted(port: int, player_name: String) -> void:
+	var problem := _session.host(port, player_name, true)
+	if problem:
+		_lobby.show_error(problem)
+
+
+func _on_join_wanted(url: String, player_name: String) -> void:
+	var problem := _session.join(url, player_name)
+	if problem:
+		_lobby.show_error(problem)
+	else:
+		_lobby.show_connecting(url)
+
+
+func _on_opened() -> void:
+	if _session.is_hosting():
+		_referee.start()
+	_hud.chat.clear()
+	_hud.chat.add_note("Collect gems. Dash into the others to steal theirs.")
+	_show_lobby(false)
+
+
+func _on_closed(reason: String) -> void:
+	_arena.clear()
+	_camera.target = null
+	_show_lobby(true)
+	if reason:
+		_lobby.show_error(reason)
+	else:
+		_lobby.reset()
+
+
+func _on_joined(id: int, player_name: String) -> void:
+	if _has_disc(id) and id != _session.my_id():
+		_hud.chat.add_note("%s is here" % player_name)
+		_log("%s joined as peer %d" % [player_name, id])
+
+
+func _on_left(id: int, player_name: String) -> void:
+	_hud.chat.add_note("%s has left" % player_name)
+	_log("%s left, was peer %d" % [player_name, id])
+
+
+func _on_chatted(id: int, text: String) -> void:
+	var player := _arena.player_of(id)
+	var colour := player.colour if player else Palette.TEXT_DIM
+	_hud.chat.add_line(_session.name_of(id), colour, text)
+
+
+func _on_disc_entered(node: Node) -> void:
+	var player := node as Player
+	if player == null or player.player_id != _session.my_id():
+		return
+	_camera.target = player
+	_camera.position = player.net_position
+	if not _options.is_scripted():
+		player.steering = _keys
+
+
+func _on_script_over(exit_code: int) -> void:
+	_session.leave()
+	# A few frames for the close frame to leave and for freed nodes to go.
+	for frame in 5:
+		await get_tree().process_frame
+	get_tree().quit(exit_code)
+
+
+func _keys() -> Vector2:
+	if _hud.chat.is_typing():
+		return Vector2.ZERO
+	return Input.get_vector(&"move_left", &"move_right", &"move_up", &"move_down")
+
+
+func _show_lobby(shown: bool) -> void:
+	_lobby.visible = shown
+	_hud.visible = not shown
+	_hud.show_keys(not _options or not _options.is_scripted())
+
+
+func _has_disc(id: int) -> bool:
+	return id != 1 or _arena.player_of(1) != null
+
+
+func _log(text: String) -> void:
+	if _session.is_hosting() and not _session.host_plays and not _options.is_scripted():
+		print(text)

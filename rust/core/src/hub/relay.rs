@@ -1,0 +1,122 @@
+//! The Godot 3 wire: the server tells its clients of each other and passes their packets on, without the game's thread.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Hub, News, Side};
+use crate::config::{Mode, WireFormat};
+use crate::id::{ConnId, PeerId, Target};
+use crate::link::{Link, PeerState};
+use crate::packet::Packet;
+use crate::session::{Context, Message};
+use crate::wire::godot3::{self, System, system_message};
+
+impl Hub {
+    /// Server: tells a new client its id and of everyone, and everyone of it. The order is that of 3.6.
+    pub(super) fn introduce(&mut self, conn: ConnId, id: PeerId, now: Instant) {
+        self.tell(conn, System::YourId, id, now);
+        self.tell(conn, System::Joined, PeerId::SERVER, now);
+        let others: Vec<_> = self.ids.iter().map(|(id, conn)| (*id, *conn)).collect();
+        for (other, other_conn) in others {
+            self.tell(conn, System::Joined, other, now);
+            self.tell(other_conn, System::Joined, id, now);
+        }
+    }
+
+    /// Server: tells the others that one has left.
+    pub(super) fn announce_left(&mut self, id: PeerId, now: Instant) {
+        if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) && matches!(self.side, Side::Server(_)) {
+            let others: Vec<_> = self.ids.values().copied().collect();
+            for conn in others {
+                self.tell(conn, System::Left, id, now);
+            }
+        }
+    }
+
+    /// A message with a header, behind the id; false: it waits for room.
+    pub(super) fn routed_message(&mut self, conn: ConnId, link: &Arc<Link>, message: Message, now: Instant) -> bool {
+        let serves = matches!(self.side, Side::Server(_));
+        match godot3::decode(&message.payload) {
+            Some(godot3::Message::Packet { from, to, payload }) if serves => {
+                if from != link.id {
+                    // As 3.6: the packet is ignored, the connection is kept.
+                    log::debug!("peer {} sent a packet in the name of {from}: ignored", link.id);
+                    return true;
+                }
+                let local = match to {
+                    Target::All => true,
+                    Target::One(id) => id == PeerId::SERVER,
+                    Target::AllExcept(id) => id != PeerId::SERVER,
+                };
+                let packet = Packet { source: from, payload, text: message.text };
+                if local && !packet.payload.is_empty() && !self.deliver(conn, link, packet, now) {
+                    return self.hold(conn, message, now);
+                }
+                self.relay(from, to, &message.payload, now);
+            }
+            Some(godot3::Message::Packet { from, payload, .. }) => {
+                let packet = Packet { source: from, payload, text: message.text };
+                if !packet.payload.is_empty() && !self.deliver(conn, link, packet, now) {
+                    return self.hold(conn, message, now);
+                }
+            }
+            Some(godot3::Message::System(kind, id)) if !serves => match kind {
+                System::Joined if id.is_client() => self.news.push(News::Joined(id)),
+                System::Left if id.is_client() => self.news.push(News::Left(id)),
+                // The server itself is known by its first message; a second id means nothing.
+                _ => {}
+            },
+            _ => log::debug!("peer {} sent a message that is none of the Godot 3 wire: ignored", link.id),
+        }
+        true
+    }
+
+    /// Passes the message on as it is.
+    fn relay(&mut self, from: PeerId, to: Target, message: &Bytes, now: Instant) {
+        match to {
+            Target::One(id) => {
+                // One that has just left is no mistake of the sender's.
+                if let Some(conn) = self.ids.get(&id).copied().filter(|_| id != from) {
+                    self.pass_on(conn, message, now);
+                }
+            }
+            Target::All | Target::AllExcept(_) => {
+                let conns: Vec<_> = self
+                    .ids
+                    .iter()
+                    .filter(|(id, _)| **id != from && Target::AllExcept(**id) != to)
+                    .map(|(_, conn)| *conn)
+                    .collect();
+                for conn in conns {
+                    self.pass_on(conn, message, now);
+                }
+            }
+        }
+    }
+
+    /// Nobody waits for an answer here, so a peer without room cannot be refused: it is closed.
+    fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(link) = member.link.as_ref().filter(|link| link.state() == PeerState::Open) else { return };
+        let room = self.queue_total.has_room(message.len())
+            && link.outgoing.reserve(message.len(), self.config.burst_bytes(), self.config.burst_packets());
+        if !room {
+            self.overflow(conn, now);
+            return;
+        }
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        if member.session.send(false, &[], message, Some(message.len() as u32), &mut cx) && !member.dirty {
+            member.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        member.session.send(false, &[], &system_message(kind, id), None, &mut cx);
+        self.dirty.push(conn);
+    }
+}

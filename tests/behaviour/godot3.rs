@@ -1,0 +1,155 @@
+//! The wire of the 3.x classes: who is told of whom, and who gets what.
+
+use super::world::{End, Node, REQUEST, frame, multiplayer};
+use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::hub::News;
+use crate::id::{PeerId, Target};
+use crate::packet::Packet;
+use crate::wire::godot3::packet_header;
+
+fn config() -> PeerConfig {
+    PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot3), ..multiplayer() }
+}
+
+/// A server with clients that the test speaks for.
+struct Party {
+    now: std::time::Instant,
+    server: Node,
+    clients: Vec<(PeerId, End)>,
+}
+
+impl Party {
+    fn new(n: usize) -> Self {
+        let now = super::world::start();
+        let mut party = Self { now, server: Node::server(config()), clients: Vec::new() };
+        for _ in 0..n {
+            let (server_end, end) = End::pair(1 << 20, usize::MAX);
+            party.server.accept(server_end, now);
+            end.inject(REQUEST);
+            party.server.run(now);
+            let answer = end.take_all();
+            let at = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
+            // Ends behind the first message: 0x82, length 13, the id.
+            let id = i32::from_le_bytes(answer[at + 11..at + 15].try_into().expect("an id"));
+            let mut expected = vec![message(3, id), message(1, 1)];
+            expected.extend(party.clients.iter().map(|(other, _)| message(1, other.0)));
+            let mut told = messages(&answer[at..]);
+            told[2..].sort();
+            expected[2..].sort();
+            assert_eq!(told, expected);
+            for (_, other) in &party.clients {
+                assert_eq!(messages(&other.take_all()), [message(1, id)]);
+            }
+            party.clients.push((PeerId(id), end));
+        }
+        party
+    }
+
+    fn send(&mut self, from: usize, claimed: PeerId, to: Target) -> Vec<u8> {
+        let mut bytes = packet_header(claimed, to).to_vec();
+        bytes.extend(b"hello");
+        self.clients[from].1.inject(&frame(0x82, &bytes));
+        self.server.run(self.now);
+        bytes
+    }
+
+    /// Who got the message, the server as 0.
+    fn receivers(&mut self, message: &[u8]) -> Vec<usize> {
+        let local = |news: &News| matches!(news, News::Packet(Packet { payload, .. }) if *payload == message[9..]);
+        let mut receivers: Vec<_> = self.server.has(local).then_some(0).into_iter().collect();
+        self.server.news.retain(|news| !matches!(news, News::Packet(_)));
+        for (at, (_, end)) in self.clients.iter().enumerate() {
+            if messages(&end.take_all()).iter().any(|got| got == message) {
+                receivers.push(at + 1);
+            }
+        }
+        receivers
+    }
+}
+
+fn message(kind: u8, id: i32) -> Vec<u8> {
+    let mut bytes = vec![kind, 1, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend(id.to_le_bytes());
+    bytes
+}
+
+/// The payloads of a server's short frames.
+fn messages(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    while let [first, len, rest @ ..] = bytes {
+        let (body, after) = rest.split_at(usize::from(*len));
+        if *first == 0x82 {
+            found.push(body.to_vec());
+        }
+        bytes = after;
+    }
+    found
+}
+
+#[test]
+fn packets_go_where_their_header_says() {
+    let mut party = Party::new(3);
+    let (first, second) = (party.clients[0].0, party.clients[1].0);
+    for (to, expected) in [
+        (Target::One(PeerId::SERVER), vec![0]),
+        (Target::One(second), vec![2]),
+        (Target::All, vec![0, 2, 3]),
+        (Target::AllExcept(second), vec![0, 3]),
+        (Target::AllExcept(PeerId::SERVER), vec![2, 3]),
+        (Target::One(first), vec![]),
+        (Target::One(PeerId(2)), vec![]),
+    ] {
+        let sent = party.send(0, first, to);
+        assert_eq!(party.receivers(&sent), expected, "{to:?}");
+    }
+}
+
+#[test]
+fn nobody_speaks_in_the_name_of_another() {
+    let mut party = Party::new(3);
+    let second = party.clients[1].0;
+    for claimed in [second, PeerId::SERVER, PeerId(0), PeerId(-1)] {
+        let sent = party.send(0, claimed, Target::All);
+        assert_eq!(party.receivers(&sent), Vec::<usize>::new(), "{claimed:?}");
+    }
+    assert_eq!(party.server.len(), 3, "the connection is kept, as 3.6 does");
+}
+
+#[test]
+fn system_messages_and_scraps_from_clients_are_ignored() {
+    let mut party = Party::new(2);
+    for bytes in [message(2, party.clients[1].0.0), message(3, 5), vec![0; 8], vec![], vec![9; 20]] {
+        party.clients[0].1.inject(&frame(0x82, &bytes));
+        party.server.run(party.now);
+    }
+    assert!(!party.server.has(|news| !matches!(news, News::Connected { .. })));
+    assert!(party.clients[1].1.take_all().is_empty());
+}
+
+#[test]
+fn the_others_are_told_who_left() {
+    let mut party = Party::new(3);
+    party.clients[0].1.inject(&frame(0x88, b"\x03\xe8"));
+    party.server.run(party.now);
+    let left = message(2, party.clients[0].0.0);
+    for (_, end) in &party.clients[1..] {
+        assert_eq!(messages(&end.take_all()), [left.clone()]);
+    }
+}
+
+#[test]
+fn one_that_does_not_take_its_relayed_packets_is_closed_and_the_others_go_on() {
+    let mut party = Party::new(3);
+    party.clients[1].1.set_capacity(0);
+    let first = party.clients[0].0;
+    let mut bytes = packet_header(first, Target::AllExcept(PeerId::SERVER)).to_vec();
+    bytes.resize(60_000, 7);
+    let mut got = 0;
+    for _ in 0..100 {
+        party.clients[0].1.inject(&frame(0x82, &bytes));
+        party.server.run(party.now);
+        got += party.clients[2].1.take_all().windows(9).filter(|window| *window == &bytes[..9]).count();
+    }
+    assert_eq!(got, 100);
+    assert!(party.server.has(|news| matches!(news, News::Overflowed(id) if *id == party.clients[1].0)));
+}

@@ -1,0 +1,142 @@
+extends SceneTree
+## The server of `cargo xtask bench`: the same script for every class under test.
+##
+## Arguments: `kind` (as in lib/peers.gd), `port`, `work` (idle, echo, broadcast), `peers` (as soon as
+## so many are connected the measurement begins; 0: never), `fps` (0: as fast as it goes), `seconds`,
+## `size` (bytes of a broadcast). It prints `READY {..}`, later `RESULT {..}`, and runs until it is killed.
+
+const Peers := preload("res://lib/peers.gd")
+## Between the last peer and the measurement.
+const SETTLE_USEC := 1_000_000
+## A tight loop ends its frame after this time.
+const FRAME_USEC := 50_000
+
+enum Phase { FILLING, SETTLING, MEASURING, DONE }
+
+var _peer: MultiplayerPeer
+var _arguments := {}
+var _work := ""
+var _fps := 0
+var _wanted := 0
+var _packet := PackedByteArray()
+
+var _phase := Phase.FILLING
+var _connected := 0
+var _phase_ends := 0
+var _began := 0
+var _frames := 0
+var _warm_up := 30
+var _messages := 0
+var _busy_usec := 0
+## Microseconds of each frame's work.
+var _samples := PackedInt32Array()
+
+
+func _initialize() -> void:
+	for argument in OS.get_cmdline_user_args():
+		var key := argument.get_slice("=", 0)
+		_arguments[key] = argument.substr(key.length() + 1)
+	_work = _arguments.get("work", "idle")
+	_fps = int(_arguments.get("fps", "60"))
+	_wanted = int(_arguments.get("peers", "0"))
+	_packet.resize(int(_arguments.get("size", "256")))
+	_packet.fill(0x5a)
+	# A headless engine otherwise sleeps 6.9 ms in each frame.
+	OS.low_processor_usage_mode_sleep_usec = 1
+	# Filling up is not what is measured, and the engine's class takes a client per frame.
+	Engine.max_fps = 0 if _wanted > 0 else _fps
+	_peer = Peers.make_server(_arguments.get("kind", ""), int(_arguments.get("port", "0")))
+	if _peer == null:
+		quit(1)
+		return
+	_peer.peer_connected.connect(func(_id: int) -> void: _connected += 1)
+	_peer.peer_disconnected.connect(func(_id: int) -> void: _connected -= 1)
+
+
+func _process(_delta: float) -> bool:
+	if _peer == null:
+		return false
+	var began := Time.get_ticks_usec()
+	var handled := 0
+	match _work:
+		"echo":
+			handled = _echo(began)
+		"broadcast":
+			_broadcast()
+		_:
+			_peer.poll()
+	var ended := Time.get_ticks_usec()
+	if _phase == Phase.MEASURING:
+		_frames += 1
+		_messages += handled
+		if _work != "echo":
+			_samples.append(ended - began)
+		elif handled > 0:
+			_busy_usec += ended - began
+	_advance(ended)
+	return false
+
+
+## Sends back what has come; without a frame rate until nothing comes any more.
+func _echo(began: int) -> int:
+	var handled := 0
+	while true:
+		_peer.poll()
+		var count := _peer.get_available_packet_count()
+		for index in count:
+			_peer.set_target_peer(_peer.get_packet_peer())
+			_peer.put_packet(_peer.get_packet())
+		handled += count
+		if count == 0 or _fps > 0 or Time.get_ticks_usec() - began > FRAME_USEC:
+			break
+	return handled
+
+
+func _broadcast() -> void:
+	_peer.poll()
+	if _phase == Phase.SETTLING or _phase == Phase.MEASURING:
+		_peer.set_target_peer(0)
+		_peer.put_packet(_packet)
+
+
+func _advance(now: int) -> void:
+	if _warm_up > 0:
+		_warm_up -= 1
+		if _warm_up == 0:
+			var about := {
+				"pid": OS.get_process_id(),
+				"editor": OS.has_feature("editor"),
+				"debug": OS.is_debug_build(),
+			}
+			print("READY " + JSON.stringify(about))
+	elif _phase == Phase.FILLING and _wanted > 0 and _connected >= _wanted:
+		_phase = Phase.SETTLING
+		_phase_ends = now + SETTLE_USEC
+		Engine.max_fps = _fps
+	elif _phase == Phase.SETTLING and now >= _phase_ends:
+		_phase = Phase.MEASURING
+		_began = now
+		_phase_ends = now + int(float(_arguments.get("seconds", "5")) * 1e6)
+	elif _phase == Phase.MEASURING and now >= _phase_ends:
+		_phase = Phase.DONE
+		_report(now)
+
+
+func _report(now: int) -> void:
+	var seconds := (now - _began) / 1e6
+	var result := {
+		"connected": _connected,
+		"frames": _frames,
+		"fps": _frames / seconds,
+		"messages_per_second": _messages / seconds,
+	}
+	if _messages > 0:
+		result["usec_per_message"] = float(_busy_usec) / _messages
+	if not _samples.is_empty():
+		var sum := 0
+		for sample in _samples:
+			sum += sample
+		_samples.sort()
+		result["mean_usec"] = float(sum) / _samples.size()
+		result["p99_usec"] = _samples[int((_samples.size() - 1) * 0.99)]
+	print("RESULT " + JSON.stringify(result))

@@ -1,0 +1,117 @@
+# A client that finds nobody, somebody who hangs up, somebody who is silent, or no WebSocket server.
+# processes: main
+# timeout: 40
+# variant: ours client=ours
+# variant: ours4 client=ours4
+extends "res://lib/case.gd"
+
+const Peers := preload("res://lib/peers.gd")
+const HANDSHAKE_TIMEOUT := 1.0
+
+var events: Array[String] = []
+var _listener := TCPServer.new()
+var _accepted: Array[StreamPeerTCP] = []
+var _answer := ""
+
+
+func run() -> void:
+	var api := get_multiplayer()
+	api.connected_to_server.connect(func() -> void: events.append("connected_to_server"))
+	api.connection_failed.connect(func() -> void: events.append("connection_failed"))
+	api.server_disconnected.connect(func() -> void: events.append("server_disconnected"))
+	api.peer_connected.connect(func(id: int) -> void: events.append("peer_connected %d" % id))
+	api.peer_disconnected.connect(func(id: int) -> void: events.append("peer_disconnected %d" % id))
+
+	await _attempt("nobody listens", 0.0, HANDSHAKE_TIMEOUT + 1.0)
+	check_eq(_listener.listen(port, "127.0.0.1"), OK, "the test's own listener")
+	_answer = "hang up"
+	await _attempt("hangs up", 0.0, HANDSHAKE_TIMEOUT + 1.0)
+	_answer = "silence"
+	await _attempt("silence", HANDSHAKE_TIMEOUT * 0.7, HANDSHAKE_TIMEOUT + 2.0)
+	_answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+	await _attempt("a web server", 0.0, HANDSHAKE_TIMEOUT + 2.0)
+	_answer = "garbage\r\n\r\n"
+	await _attempt("no HTTP at all", 0.0, HANDSHAKE_TIMEOUT + 2.0)
+	_listener.stop()
+
+	await _a_second_try_with_the_same_object_works()
+
+
+## The client must fail no sooner than `at_least` and no later than `at_most` seconds.
+func _attempt(what: String, at_least: float, at_most: float) -> void:
+	events.clear()
+	_accepted.clear()
+	var peer := _client()
+	if peer == null:
+		return
+	check_eq(peer.get_connection_status(), MultiplayerPeer.CONNECTION_CONNECTING, what + ": begins")
+	get_multiplayer().multiplayer_peer = peer
+	var begun := Time.get_ticks_msec()
+	var failed := func() -> bool:
+		_serve()
+		return events.has("connection_failed")
+	await until(failed, at_most, what)
+	var took := (Time.get_ticks_msec() - begun) / 1000.0
+	check(took >= at_least, "%s: given up after %.2f s" % [what, took])
+	await frames(20)
+	check_eq(events, ["connection_failed"] as Array[String], what + ": signals")
+	check_eq(
+		peer.get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, what + ": status"
+	)
+	if Peers.is_ours(peer):
+		var reason: String = peer.call(&"get_last_error")
+		print("%s: %s" % [what, reason])
+		check(not reason.is_empty(), what + ": get_last_error() says nothing")
+		if what == "nobody listens":
+			check(reason.contains("refused"), what + ": " + reason)
+		elif what == "a web server":
+			check(reason.contains("404"), what + ": " + reason)
+	get_multiplayer().multiplayer_peer = null
+
+
+func _client() -> MultiplayerPeer:
+	var peer := Peers.make_client(
+		args.get("client", "ours"),
+		"ws://127.0.0.1:%d" % port,
+		{"handshake_timeout": HANDSHAKE_TIMEOUT}
+	)
+	check(peer != null, "no client")
+	return peer
+
+
+func _serve() -> void:
+	if not _listener.is_listening() or not _listener.is_connection_available():
+		return
+	var connection := _listener.take_connection()
+	if _answer == "hang up":
+		connection.disconnect_from_host()
+		return
+	if _answer != "silence":
+		connection.put_data(_answer.to_utf8_buffer())
+	_accepted.append(connection)
+
+
+func _a_second_try_with_the_same_object_works() -> void:
+	events.clear()
+	var kind: String = args.get("client", "ours")
+	var peer := _client()
+	if peer == null:
+		return
+	get_multiplayer().multiplayer_peer = peer
+	await until(func() -> bool: return events.has("connection_failed"), 5.0, "first try")
+	var server := Peers.make_server(kind, port)
+	if not check(server != null, "no server"):
+		return
+	var error: Error
+	if kind == "ours":
+		error = peer.call(&"connect_to_url", "ws://127.0.0.1:%d" % port, PackedStringArray(), true)
+	else:
+		error = peer.call(&"create_client", "ws://127.0.0.1:%d" % port)
+	check_eq(error, OK, "second try with the same object")
+	get_multiplayer().multiplayer_peer = null
+	get_multiplayer().multiplayer_peer = peer
+	var joined := func() -> bool:
+		server.poll()
+		return events.has("connected_to_server")
+	await until(joined, 5.0, "second try")
+	server.close()

@@ -1,0 +1,119 @@
+extends SceneTree
+## Base of every case: arguments, checks with a deadline, and an end that the runner understands.
+##
+## A case overrides `run()`. When that returns without a failure the process prints `CASE OK`; the
+## first failed check prints `CASE FAILED: why` and ends the process with code 1.
+
+## From the command line: `role=`, `name=`, `port=`, `peers=`.
+var role := ""
+var name := ""
+var port := 0
+## Number of the other processes of this case.
+var peers := 0
+## All arguments, those of the case's variant included.
+var args := {}
+## A case that measures frames sets this to false in `_init`.
+var runs_unthrottled := true
+
+var _ended := false
+
+
+func _initialize() -> void:
+	for argument in OS.get_cmdline_user_args():
+		var key := argument.get_slice("=", 0)
+		args[key] = argument.substr(key.length() + 1)
+	role = args.get("role", "main")
+	name = args.get("name", role)
+	port = int(args.get("port", "0"))
+	peers = int(args.get("peers", "0"))
+	if runs_unthrottled:
+		# A headless engine otherwise sleeps 6.9 ms in each frame.
+		OS.low_processor_usage_mode_sleep_usec = 1
+	_main()
+
+
+## The case itself.
+func run() -> void:
+	fail("this case has no run()")
+
+
+## True when `condition` holds; otherwise the case has failed.
+func check(condition: bool, message: String) -> bool:
+	if not condition:
+		fail(message)
+	return condition
+
+
+func check_eq(actual: Variant, expected: Variant, message: String) -> bool:
+	# Comparing values of different types is an error in GDScript, not a difference.
+	var same: bool = typeof(actual) == typeof(expected) and actual == expected
+	if not same:
+		fail("%s: got %s, expected %s" % [message, _shown(actual), _shown(expected)])
+	return same
+
+
+func frames(count: int) -> void:
+	for frame in count:
+		await process_frame
+
+
+func seconds(time: float) -> void:
+	var end := Time.get_ticks_usec() + int(time * 1e6)
+	while Time.get_ticks_usec() < end:
+		await process_frame
+
+
+## Waits until `condition` returns true. Does not come back when the time is over: the case failed.
+func until(condition: Callable, within: float, message: String) -> void:
+	var end := Time.get_ticks_usec() + int(within * 1e6)
+	while not condition.call():
+		if Time.get_ticks_usec() > end:
+			fail("%s: not within %.1f s" % [message, within])
+		await process_frame
+		if _ended:
+			# Whatever would come next builds on what did not happen.
+			while true:
+				await process_frame
+
+
+## Tells the runner that the other processes may start.
+func ready_line() -> void:
+	print("READY %d" % port)
+
+
+func fail(message: String) -> void:
+	if _ended:
+		return
+	_ended = true
+	print("CASE FAILED: %s: %s" % [name, message])
+	quit(1)
+
+
+## Ends the process with success. Not needed at the end of `run()`.
+func done() -> void:
+	if _ended:
+		return
+	_ended = true
+	get_multiplayer().multiplayer_peer = null
+	for child in root.get_children():
+		child.queue_free()
+	# Freed nodes and dropped peers go at the end of a frame.
+	await frames(3)
+	print("CASE OK")
+	quit(0)
+
+
+func has_ended() -> bool:
+	return _ended
+
+
+func _main() -> void:
+	# The root is not in the tree yet during `_initialize`.
+	await process_frame
+	await run()
+	await done()
+
+
+func _shown(value: Variant) -> String:
+	var text := var_to_str(value)
+	return text if text.length() <= 200 else text.left(200) + "..."

@@ -1,0 +1,68 @@
+extends RefCounted
+## Makes peers of each kind, so that one case body serves them all.
+##
+## "ours" are the 3.6-style classes, "ours4" is the class that replaces the engine's own, "engine"
+## is the engine's own. Ours are made by name: a script that mentions them does not parse without
+## the addon.
+
+const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
+const ENGINE := &"WebSocketMultiplayerPeer"
+
+
+## Null when it does not listen; the reason is printed. `properties` are set before.
+static func make_server(kind: String, port: int, properties := {}) -> MultiplayerPeer:
+	var peer: Variant = _instance(kind, &"WebSocketServer")
+	if peer == null:
+		return null
+	for property: String in properties:
+		peer.set(property, properties[property])
+	var error: Error
+	if kind == "ours":
+		error = peer.listen(port, PackedStringArray(), true)
+	else:
+		error = peer.create_server(port)
+	return _made(peer, error, "%s server on port %d" % [kind, port])
+
+
+## Null when it does not even try; the reason is printed. `properties` are set before.
+static func make_client(kind: String, url: String, properties := {}) -> MultiplayerPeer:
+	var peer: Variant = _instance(kind, &"WebSocketClient")
+	if peer == null:
+		return null
+	for property: String in properties:
+		peer.set(property, properties[property])
+	var error: Error
+	if kind == "ours":
+		error = peer.connect_to_url(url, PackedStringArray(), true)
+	else:
+		error = peer.create_client(url)
+	return _made(peer, error, "%s client of %s" % [kind, url])
+
+
+static func is_ours(peer: MultiplayerPeer) -> bool:
+	return peer.get_class() != ENGINE
+
+
+static func _instance(kind: String, of_ours: StringName) -> Variant:
+	var type := of_ours
+	match kind:
+		"ours":
+			pass
+		"ours4":
+			type = OURS_4
+		"engine":
+			type = ENGINE
+		_:
+			print("there is no kind of peer called %s" % kind)
+			return null
+	if not ClassDB.class_exists(type):
+		print("this engine has no class %s: is the addon staged?" % type)
+		return null
+	return ClassDB.instantiate(type)
+
+
+static func _made(peer: MultiplayerPeer, error: Error, what: String) -> MultiplayerPeer:
+	if error == OK:
+		return peer
+	print("%s: %s" % [what, error_string(error)])
+	return null

@@ -1,0 +1,33 @@
+extends RefCounted
+## What the system knows about a process. Only Linux tells; elsewhere everything is unknown.
+
+
+static func is_available() -> bool:
+	return FileAccess.file_exists("/proc/self/status")
+
+
+## Resident memory of this process in MiB, native code included; -1 when unknown.
+static func resident_mib() -> float:
+	var text := _status("self", "VmRSS")
+	return -1.0 if text.is_empty() else text.to_int() / 1024.0
+
+
+static func threads() -> int:
+	var text := _status("self", "Threads")
+	return -1 if text.is_empty() else text.to_int()
+
+
+## False once it has ended, whether or not its parent has noticed.
+static func is_running(id: int) -> bool:
+	var state := _status(str(id), "State")
+	return not state.is_empty() and not state.begins_with("Z") and not state.begins_with("X")
+
+
+static func _status(process: String, key: String) -> String:
+	var file := FileAccess.open("/proc/%s/status" % process, FileAccess.READ)
+	# Files there have no length to read to.
+	while file != null and not file.eof_reached():
+		var line := file.get_line()
+		if line.begins_with(key + ":"):
+			return line.trim_prefix(key + ":").strip_edges()
+	return ""

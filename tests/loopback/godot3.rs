@@ -1,0 +1,53 @@
+//! The 3.x wire between our own two ends.
+
+use websocket_multiplayer_core::{Delivery, Event, Mode, PeerConfig, PeerId, Runtime, SendError, Target, WireFormat};
+
+use crate::support::{Told, eventually, multiplayer, party};
+
+fn config() -> PeerConfig {
+    PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot3), ..multiplayer() }
+}
+
+#[test]
+fn clients_know_each_other_and_talk_without_the_servers_game() {
+    let runtime = Runtime::new();
+    let (mut server, clients) = party(&runtime, 3, &config());
+    let mut clients: Vec<_> = clients.into_iter().collect();
+    eventually("everybody knows everybody", || {
+        clients.iter_mut().for_each(|(_, client)| client.poll());
+        clients.iter().all(|(_, client)| client.connected_ids().len() == 3)
+    });
+    let ids: Vec<_> = clients.iter().map(|(id, _)| *id).collect();
+    let max = clients[0].1.peer.max_packet_size();
+    assert_eq!(max, 65_536 - 9);
+    // The server's game does not poll: relaying is the I/O thread's work.
+    let sender = &mut clients[0].1.peer;
+    sender.send(Target::One(ids[1]), &vec![1; max], Delivery::Reliable).expect("room");
+    sender.send(Target::AllExcept(PeerId(1)), b"all but the server", Delivery::Reliable).expect("room");
+    assert_eq!(sender.send(Target::One(PeerId(3)), b"x", Delivery::Reliable), Err(SendError::UnknownPeer(3)));
+    assert!(matches!(sender.send(Target::All, &vec![1; max + 1], Delivery::Reliable), Err(SendError::TooLarge { .. })));
+    let mut got = [Vec::new(), Vec::new()];
+    eventually("the packets", || {
+        for (client, got) in clients[1..].iter_mut().zip(&mut got) {
+            client.1.poll();
+            got.extend(client.1.packets());
+        }
+        got[0].len() == 2 && got[1].len() == 1
+    });
+    assert_eq!(got[0], [(ids[0], vec![1; max]), (ids[0], b"all but the server".to_vec())]);
+    assert_eq!(got[1], [(ids[0], b"all but the server".to_vec())]);
+    server.poll();
+    assert!(server.packets().is_empty());
+    // One leaves; the others hear of it.
+    clients.remove(0).1.peer.close();
+    eventually("the others know", || {
+        clients.iter_mut().for_each(|(_, client)| client.poll());
+        clients.iter().all(|(_, client)| client.connected_ids().len() == 2)
+    });
+    // The server goes: everybody is gone.
+    drop(server);
+    eventually("all are alone", || {
+        clients.iter_mut().for_each(|(_, client): &mut (_, Told)| client.poll());
+        clients.iter().all(|(_, client)| client.connected_ids().is_empty() && client.events.last() == Some(&Event::ServerDisconnected))
+    });
+}
