@@ -55,7 +55,8 @@ impl Party {
 
     /// Who got the message, the server as 0.
     fn receivers(&mut self, message: &[u8]) -> Vec<usize> {
-        let local = |news: &News| matches!(news, News::Packet(Packet { payload, .. }) if *payload == message[9..]);
+        let local =
+            |news: &News| matches!(news, News::Packet(Packet { payload, .. }) if *payload == message[9..]);
         let mut receivers: Vec<_> = self.server.has(local).then_some(0).into_iter().collect();
         self.server.news.retain(|news| !matches!(news, News::Packet(_)));
         for (at, (_, end)) in self.clients.iter().enumerate() {
@@ -133,7 +134,7 @@ fn the_others_are_told_who_left() {
     party.server.run(party.now);
     let left = message(2, party.clients[0].0.0);
     for (_, end) in &party.clients[1..] {
-        assert_eq!(messages(&end.take_all()), [left.clone()]);
+        assert_eq!(messages(&end.take_all()), std::slice::from_ref(&left));
     }
 }
 

@@ -1,6 +1,8 @@
 //! The 3.x wire between our own two ends.
 
-use websocket_multiplayer_core::{Delivery, Event, Mode, PeerConfig, PeerId, Runtime, SendError, Target, WireFormat};
+use websocket_multiplayer_core::{
+    Delivery, Event, Mode, PeerConfig, PeerId, Runtime, SendError, Target, WireFormat,
+};
 
 use crate::support::{Told, eventually, multiplayer, party};
 
@@ -25,7 +27,10 @@ fn clients_know_each_other_and_talk_without_the_servers_game() {
     sender.send(Target::One(ids[1]), &vec![1; max], Delivery::Reliable).expect("room");
     sender.send(Target::AllExcept(PeerId(1)), b"all but the server", Delivery::Reliable).expect("room");
     assert_eq!(sender.send(Target::One(PeerId(3)), b"x", Delivery::Reliable), Err(SendError::UnknownPeer(3)));
-    assert!(matches!(sender.send(Target::All, &vec![1; max + 1], Delivery::Reliable), Err(SendError::TooLarge { .. })));
+    assert!(matches!(
+        sender.send(Target::All, &vec![1; max + 1], Delivery::Reliable),
+        Err(SendError::TooLarge { .. })
+    ));
     let mut got = [Vec::new(), Vec::new()];
     eventually("the packets", || {
         for (client, got) in clients[1..].iter_mut().zip(&mut got) {
@@ -48,6 +53,8 @@ fn clients_know_each_other_and_talk_without_the_servers_game() {
     drop(server);
     eventually("all are alone", || {
         clients.iter_mut().for_each(|(_, client): &mut (_, Told)| client.poll());
-        clients.iter().all(|(_, client)| client.connected_ids().is_empty() && client.events.last() == Some(&Event::ServerDisconnected))
+        clients.iter().all(|(_, client)| {
+            client.connected_ids().is_empty() && client.events.last() == Some(&Event::ServerDisconnected)
+        })
     });
 }

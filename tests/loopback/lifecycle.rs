@@ -175,3 +175,39 @@ fn refusing_new_connections_answers_at_once() {
         welcome.peer.status() == Status::Connected
     });
 }
+
+#[test]
+fn a_new_handshake_timeout_counts_for_the_handshake_under_way() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let runtime = Runtime::new();
+    let mut client = client(&runtime, silent.local_addr().expect("bound").port(), multiplayer());
+    let start = Instant::now();
+    client.peer.reconfigure(PeerConfig { handshake_timeout: Duration::from_millis(100), ..multiplayer() });
+    eventually("it gives up", || {
+        client.poll();
+        client.peer.status() == Status::Disconnected
+    });
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn absurd_times_do_no_harm() {
+    let runtime = Runtime::new();
+    let forever = PeerConfig {
+        overflow_grace: Duration::MAX,
+        heartbeat_interval: Duration::MAX,
+        heartbeat_timeout: Duration::MAX,
+        write_timeout: Duration::MAX,
+        handshake_timeout: Duration::MAX,
+        close_timeout: Duration::MAX,
+        ..multiplayer()
+    };
+    let (mut server, mut clients) = party(&runtime, 1, &forever);
+    server.peer.reconfigure(forever);
+    server.peer.close();
+    let client = clients.values_mut().next().expect("one client");
+    eventually("the client hears of it", || {
+        client.poll();
+        client.peer.status() == Status::Disconnected
+    });
+}

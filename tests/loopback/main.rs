@@ -7,3 +7,4 @@ mod delivery;
 mod foreign;
 mod godot3;
 mod lifecycle;
+mod tls;

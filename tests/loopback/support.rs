@@ -74,7 +74,7 @@ pub(crate) fn server_with(runtime: &Arc<Runtime>, config: ServerConfig) -> Told 
 
 pub(crate) fn client_config(port: u16, peer: PeerConfig) -> ClientConfig {
     let url = Url::parse(&format!("ws://127.0.0.1:{port}/game?x=1")).expect("a valid URL");
-    ClientConfig { peer, url, protocols: Vec::new(), headers: Vec::new() }
+    ClientConfig { peer, url, protocols: Vec::new(), headers: Vec::new(), tls: None }
 }
 
 pub(crate) fn client(runtime: &Arc<Runtime>, port: u16, peer: PeerConfig) -> Told {

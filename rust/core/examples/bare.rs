@@ -59,11 +59,8 @@ fn welcome(listener: &TcpListener, sender: &Sender<WebSocket<TcpStream>>, waker:
             && copy.set_nodelay(true).is_ok()
             && copy.set_nonblocking(true).is_ok();
         // The client waits for its id before it sends, so nothing is in the first reader's buffer.
-        let socket = WebSocket::from_raw_socket(
-            TcpStream::from_std(copy),
-            tungstenite::protocol::Role::Server,
-            None,
-        );
+        let socket =
+            WebSocket::from_raw_socket(TcpStream::from_std(copy), tungstenite::protocol::Role::Server, None);
         if !ready || sender.send(socket).is_err() || waker.wake().is_err() {
             return;
         }

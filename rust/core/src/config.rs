@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::ConfigError;
+use crate::tls::{TlsClient, TlsServer};
 use crate::url::Url;
 
 /// Queue limits of one connected peer, as `set_buffers` sets them.
@@ -150,6 +151,22 @@ impl Default for PeerConfig {
 }
 
 impl PeerConfig {
+    /// Bounds all times to three years, so that adding one to the clock cannot overflow it.
+    pub(crate) fn bounded(mut self) -> Self {
+        const LONGEST: Duration = Duration::from_secs(100_000_000);
+        for time in [
+            &mut self.overflow_grace,
+            &mut self.heartbeat_interval,
+            &mut self.heartbeat_timeout,
+            &mut self.write_timeout,
+            &mut self.handshake_timeout,
+            &mut self.close_timeout,
+        ] {
+            *time = LONGEST.min(*time);
+        }
+        self
+    }
+
     /// The largest payload that `put_packet` takes: the output buffer less the wire header.
     pub fn max_packet_size(&self) -> usize {
         self.buffers.output_bytes.saturating_sub(self.mode.header_len())
@@ -197,6 +214,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Handshakes under way.
     pub max_pending: usize,
+    /// Key and certificate: with them, only TLS is spoken.
+    pub tls: Option<TlsServer>,
 }
 
 impl Default for ServerConfig {
@@ -209,6 +228,7 @@ impl Default for ServerConfig {
             extra_headers: Vec::new(),
             max_connections: 0,
             max_pending: 1024,
+            tls: None,
         }
     }
 }
@@ -224,6 +244,8 @@ pub struct ClientConfig {
     pub protocols: Vec<String>,
     /// Extra header lines of the request, `Name: value`.
     pub headers: Vec<String>,
+    /// Whom to trust; needed for a `wss://` URL, unused for `ws://`.
+    pub tls: Option<TlsClient>,
 }
 
 /// Checks header lines as a script gives them and trims them: `Name: value`, no CR, LF or NUL, a token for a name.

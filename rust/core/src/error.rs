@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::tls::TlsError;
+
 /// A setting that cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -72,9 +74,9 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-    /// What was asked for is not part of this build.
-    #[error("{0} is not available in this version")]
-    Unavailable(&'static str),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No thread, no descriptor, or no memory.
     #[error("cannot start the I/O thread: {0}")]
     System(io::Error),

@@ -53,6 +53,7 @@ mod packet;
 mod peer;
 mod session;
 mod statistics;
+mod tls;
 mod url;
 mod wire;
 
@@ -73,4 +74,5 @@ pub use packet::{Delivery, Packet};
 pub use peer::{Peer, PeerHandle, Status};
 pub use session::Role;
 pub use statistics::{PeerStatistics, Statistics};
+pub use tls::{TlsClient, TlsError, TlsServer, Trust};
 pub use url::Url;

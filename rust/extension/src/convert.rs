@@ -11,7 +11,7 @@ pub(crate) fn open_error(error: &OpenError) -> Error {
     match error {
         OpenError::AlreadyOpen | OpenError::AddressInUse { .. } => Error::ERR_ALREADY_IN_USE,
         OpenError::Config(_) => Error::ERR_INVALID_PARAMETER,
-        OpenError::Unavailable(_) => Error::ERR_UNAVAILABLE,
+        OpenError::Tls(_) => Error::ERR_INVALID_DATA,
         _ => Error::ERR_CANT_CREATE,
     }
 }

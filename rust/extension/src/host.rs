@@ -12,8 +12,8 @@ use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{
     Buffers, ClientConfig, CloseFrame, Delivery, Event, Mode, OpenError, Packet, Peer, PeerConfig,
-    PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target, Url, WireFormat,
-    check_header_lines, check_protocols,
+    PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target, TlsClient, TlsError, Url,
+    WireFormat, check_header_lines, check_protocols,
 };
 
 use crate::classes::{Connection, WebSocketPeer};
@@ -95,11 +95,18 @@ impl PeerHost {
         config: ServerConfig,
         unavailable: Option<&str>,
     ) -> Error {
+        if let Some(what) = unavailable {
+            self.kind.error(
+                method,
+                format_args!("{what} is not available in this version; leave it at its default"),
+            );
+            return Error::ERR_UNAVAILABLE;
+        }
         let mode = config.peer.mode;
-        self.open(method, mode, unavailable, |core| core.listen(config))
+        self.open(method, mode, |core| core.listen(config))
     }
 
-    /// Starts to connect to a URL, or prints why not.
+    /// Starts to connect to a URL, or prints why not. `trust` is asked for a `wss://` URL only.
     pub(crate) fn connect(
         &mut self,
         method: &str,
@@ -107,20 +114,19 @@ impl PeerHost {
         protocols: Vec<String>,
         headers: Vec<String>,
         multiplayer: bool,
-        unavailable: Option<&str>,
+        trust: impl FnOnce() -> Result<TlsClient, TlsError>,
     ) -> Error {
         let config = self.check_closed(method).and_then(|()| {
             let checked = Url::parse(url)
                 .and_then(|url| Ok((url, check_protocols(protocols)?, check_header_lines(headers)?)));
             let (url, protocols, headers) =
                 checked.map_err(|error| self.refuse(method, &OpenError::Config(error)))?;
-            Ok(ClientConfig { peer: self.config_for(multiplayer), url, protocols, headers })
+            let tls = url.secure.then(trust).transpose();
+            let tls = tls.map_err(|error| self.refuse(method, &OpenError::Tls(error)))?;
+            Ok(ClientConfig { peer: self.config_for(multiplayer), url, protocols, headers, tls })
         });
         match config {
-            Ok(config) => {
-                let unavailable = unavailable.or_else(|| config.url.secure.then_some("TLS (wss://)"));
-                self.open(method, config.peer.mode, unavailable, |core| core.connect(config))
-            }
+            Ok(config) => self.open(method, config.peer.mode, |core| core.connect(config)),
             Err(error) => error,
         }
     }
@@ -170,19 +176,8 @@ impl PeerHost {
         &mut self,
         method: &str,
         mode: Mode,
-        unavailable: Option<&str>,
         start: impl FnOnce(&mut Peer) -> Result<(), OpenError>,
     ) -> Error {
-        let unavailable = unavailable.or_else(|| {
-            (mode == Mode::Multiplayer(WireFormat::Godot3)).then_some("wire_format = WIRE_FORMAT_GODOT3")
-        });
-        if let Some(what) = unavailable {
-            self.kind.error(
-                method,
-                format_args!("{what} is not available in this version; leave it at its default"),
-            );
-            return Error::ERR_UNAVAILABLE;
-        }
         match start(&mut self.core) {
             Ok(()) => {
                 self.config.mode = mode;

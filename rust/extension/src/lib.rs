@@ -15,5 +15,6 @@ mod raw;
 mod report;
 mod settings;
 mod signals;
+mod tls;
 mod tuning;
 mod virtuals;

@@ -27,33 +27,32 @@ pub(crate) trait HostClass:
 /// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards),
 /// or drop the last reference but the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (kind, mode, generation, names, _polling) = {
+    let started = Instant::now();
+    let (kind, mode, generation, names, _polling, first) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
         host.core.begin_poll();
-        (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling)
+        let Some(first) = host.next_event(true) else {
+            // Most polls end here.
+            host.poll_time += started.elapsed();
+            return;
+        };
+        (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling, first)
     };
-    let started = Instant::now();
     let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
     // Asked when the first packet comes, for the whole poll: most games never connect to a signal per packet.
     let mut heard = None;
-    loop {
-        let event = {
-            let mut class = this.bind_mut();
-            let host = class.host_mut();
-            if host.core.generation() != generation { None } else { host.next_event(heard.unwrap_or(true)) }
-        };
-        let Some(event) = event else { break };
+    let mut next = Some(first);
+    while let Some(event) = next {
         let object: &mut Object = this.upcast_mut();
         if let Event::PacketReceived { id } = event {
-            if *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty()) {
-                if mode == Mode::Raw && kind == Kind::Client {
-                    emit(object, packets, &[])
-                } else {
-                    emit(object, packets, &[id.0.to_variant()])
-                }
+            let heard = *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty());
+            if heard && mode == Mode::Raw && kind == Kind::Client {
+                emit(object, packets, &[]);
+            } else if heard {
+                emit(object, packets, &[id.0.to_variant()]);
             }
         } else {
             announce(object, kind, mode, &names, event);
@@ -62,6 +61,10 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {
             break;
         }
+        let mut class = this.bind_mut();
+        let host = class.host_mut();
+        next =
+            if host.core.generation() == generation { host.next_event(heard.unwrap_or(true)) } else { None };
     }
     this.bind_mut().host_mut().poll_time += started.elapsed();
 }

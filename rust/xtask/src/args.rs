@@ -5,6 +5,7 @@ use lexopt::prelude::*;
 
 use crate::CannotRun;
 use crate::addon::BuildOptions;
+use crate::bench::BenchOptions;
 use crate::demo::DemoOptions;
 use crate::suites::{DEMO_SECONDS, TestOptions};
 
@@ -16,6 +17,7 @@ pub(crate) enum Action {
     Stage,
     Test(TestOptions),
     Demo(DemoOptions),
+    Bench(BenchOptions),
     Doctor,
     Help,
 }
@@ -36,6 +38,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             "stage" => Action::Stage,
             "test" => Action::Test(TestOptions::default()),
             "demo" => Action::Demo(DemoOptions { window: false, seconds: DEMO_SECONDS }),
+            "bench" => Action::Bench(BenchOptions::default()),
             "doctor" => Action::Doctor,
             "help" => Action::Help,
             other => return Err(format!("there is no command {other:?}").into()),
@@ -52,6 +55,11 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             (Action::Test(options), Value(name)) => options.names.push(name.string()?),
             (Action::Demo(options), Long("window")) => options.window = true,
             (Action::Demo(options), Long("seconds")) => options.seconds = parser.value()?.parse()?,
+            (Action::Bench(options), Long("markdown")) => options.markdown = Some(parser.value()?.into()),
+            (Action::Bench(options), Long("rows")) => {
+                options.rows.extend(parser.value()?.string()?.split(',').map(|row| row.trim().to_owned()));
+            }
+            (Action::Bench(options), Long("repeat")) => options.repeat = parser.value()?.parse()?,
             (_, other) => return Err(other.unexpected()),
         }
     }
@@ -60,6 +68,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             Err("--debug and --docs exclude each other".into())
         }
         Action::Demo(DemoOptions { seconds: 0, .. }) => Err("--seconds must be at least 1".into()),
+        Action::Bench(BenchOptions { repeat: 0, .. }) => Err("--repeat must be at least 1".into()),
         action => Ok(action),
     }
 }
@@ -72,6 +81,9 @@ cargo xtask COMMAND
   demo --window           the same game in windows, for a person
   test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks engine cases by part of their name
                           suites: fmt, clippy, docs, licences, rust, engine, demo
+  bench [--rows NAME,..]  measure the addon's server against the engine's own class: idle, memory, connect, echo, echo60,
+        [--repeat N]      broadcast; medians of 3 runs unless said; replaces the section of FILE between
+        [--markdown FILE] <!-- bench:begin --> and <!-- bench:end -->
   build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
   build --debug           the same with the dev profile, for the editor only
   stage                   put the addon, as it is, into redot_project and tests/engine
@@ -94,6 +106,10 @@ mod tests {
         assert!(matches!(read(&[]), Ok(Action::Help)));
         assert!(matches!(read(&["demo", "--window"]), Ok(Action::Demo(DemoOptions { window: true, .. }))));
         assert!(matches!(read(&["demo", "--seconds=20"]), Ok(Action::Demo(DemoOptions { seconds: 20, .. }))));
+        let Ok(Action::Bench(options)) = read(&["bench", "--rows=idle,echo", "--repeat", "5"]) else {
+            panic!("bench is a command")
+        };
+        assert_eq!((options.rows, options.repeat), (vec!["idle".to_owned(), "echo".to_owned()], 5));
         let Ok(Action::Test(options)) = read(&["test", "relay", "--long", "fmt"]) else {
             panic!("test is a command")
         };
@@ -102,7 +118,13 @@ mod tests {
 
     #[test]
     fn mistakes_show_the_usage() {
-        for words in [&["dem"][..], &["demo", "--long"], &["stage", "x"], &["build", "--debug", "--docs"]] {
+        for words in [
+            &["dem"][..],
+            &["demo", "--long"],
+            &["stage", "x"],
+            &["build", "--debug", "--docs"],
+            &["bench", "--repeat=0"],
+        ] {
             let message = read(words).expect_err("a mistake").to_string();
             assert!(message.contains("cargo xtask COMMAND"), "{message}");
         }

@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 mod addon;
 mod apt;
 mod args;
+mod bench;
+mod bench_report;
+mod bench_trial;
 mod case;
 mod demo;
 mod demo_report;
@@ -63,6 +66,7 @@ fn run() -> Result<bool> {
         Action::Stage => addon::stage(&repo)?,
         Action::Test(options) => return suites::run(&repo, &options),
         Action::Demo(options) => demo::run(&repo, options)?,
+        Action::Bench(options) => return bench::run(&repo, &options),
         Action::Doctor => return doctor::run(&repo),
     }
     Ok(true)

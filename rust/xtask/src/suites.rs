@@ -192,6 +192,8 @@ fn licences(repo: &Repo) -> Result<Tally> {
 fn summary(name: &str, tally: &Tally, took: &str) -> String {
     let verdict = if tally.failed > 0 {
         "FAILED"
+    } else if tally.passed == 0 {
+        "SKIPPED"
     } else if tally.skipped > 0 {
         "ok, with skips"
     } else {
@@ -205,7 +207,7 @@ fn summary(name: &str, tally: &Tally, took: &str) -> String {
 /// How long the players of the demo move.
 pub(crate) const DEMO_SECONDS: u32 = 8;
 
-/// Of a suite that runs engines: how long until a stuck machine is given up.
+/// How often a suite that waits looks whether it is time to say so.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

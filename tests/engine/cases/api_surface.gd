@@ -229,7 +229,9 @@ func _multiplayer_class(
 	check_eq(object.get_available_packet_count(), 0, type + ": packets")
 	check_eq(object.get_packet_channel(), 0, type + ": channel of the next packet")
 	check_eq(
-		object.get_packet_mode(), MultiplayerPeer.TRANSFER_MODE_RELIABLE, type + ": mode of the next packet"
+		object.get_packet_mode(),
+		MultiplayerPeer.TRANSFER_MODE_RELIABLE,
+		type + ": mode of the next packet"
 	)
 	check_eq(object.is_server_relay_supported(), true, type + ": relay")
 	check_eq(object.get_unique_id(), 1 if type == "WebSocketServer" else 0, type + ": id")
@@ -260,7 +262,11 @@ func _property_can_be_set(object: Object, property: String, default: Variant) ->
 		TYPE_STRING:
 			other = "127.0.0.1"
 		TYPE_PACKED_STRING_ARRAY:
-			other = PackedStringArray(["a"]) if property != "handshake_headers" else PackedStringArray(["a: b"])
+			other = (
+				PackedStringArray(["a"])
+				if property != "handshake_headers"
+				else PackedStringArray(["a: b"])
+			)
 		TYPE_CALLABLE:
 			other = run
 		TYPE_NIL:
@@ -268,11 +274,19 @@ func _property_can_be_set(object: Object, property: String, default: Variant) ->
 	object.set(property, other)
 	check_eq(object.get(property), other, "%s.%s after it was set" % [object.get_class(), property])
 	object.set(property, default)
-	check_eq(object.get(property), default, "%s.%s after it was set back" % [object.get_class(), property])
+	check_eq(
+		object.get(property),
+		default,
+		"%s.%s after it was set back" % [object.get_class(), property]
+	)
 
 
 func _class(
-	type: String, base: String, methods: Array[String], signals: Array[String], constants: Dictionary
+	type: String,
+	base: String,
+	methods: Array[String],
+	signals: Array[String],
+	constants: Dictionary
 ) -> bool:
 	if not check(ClassDB.class_exists(type), "there is no class " + type):
 		return false
@@ -291,9 +305,15 @@ func _class(
 	check_eq(shown, signals, type + ": signals")
 	for constant: String in constants:
 		check_eq(
-			ClassDB.class_get_integer_constant(type, constant), constants[constant], type + "." + constant
+			ClassDB.class_get_integer_constant(type, constant),
+			constants[constant],
+			type + "." + constant
 		)
-	check_eq(ClassDB.class_get_integer_constant_list(type, true).size(), constants.size(), type + ": constants")
+	check_eq(
+		ClassDB.class_get_integer_constant_list(type, true).size(),
+		constants.size(),
+		type + ": constants"
+	)
 	return true
 
 
@@ -308,7 +328,9 @@ func _has_what_the_engines_class_has(ours: String, engines: String) -> void:
 	var object: Object = ClassDB.instantiate(ours)
 	var reference: Object = ClassDB.instantiate(engines)
 	for property in ClassDB.class_get_property_list(engines, true):
-		check_eq(object.get(property.name), reference.get(property.name), "%s.%s" % [ours, property.name])
+		check_eq(
+			object.get(property.name), reference.get(property.name), "%s.%s" % [ours, property.name]
+		)
 
 
 func _signature(method: Dictionary) -> String:

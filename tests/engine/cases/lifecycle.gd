@@ -1,15 +1,17 @@
-# Opening and closing a thousand times leaves no thread, descriptor or object behind, and close() never waits.
+# Opening and closing a thousand times leaves no thread, descriptor or object behind, and close()
+# never waits.
 # processes: main
 # timeout: 120
 extends "res://lib/case.gd"
 
 const TIMES := 1000
 const PAIRS := 100
-## A closed server may keep a connection until the other side has answered, for `close_timeout` at most.
+## A closed server may keep a connection until the other side has answered, for `close_timeout`
+## at most.
 const PATIENCE := 5.0
 ## Far below any timeout of the addon, far above what a busy machine needs.
 const AT_ONCE := 0.25
-## Each function that waits is an object of the engine. Fewer than what any of the parts below opens.
+## Each function that waits is an object of the engine. Fewer than any of the parts below opens.
 const COROUTINES := 8
 
 var server: WebSocketServer
@@ -24,7 +26,10 @@ func run() -> void:
 	await seconds(0.5)
 	_before = _held()
 	if OS.get_name() == "Linux":
-		check(_before.threads > 0 and _before.files > 0, "cannot count threads and files: %s" % [_before])
+		check(
+			_before.threads > 0 and _before.files > 0,
+			"cannot count threads and files: %s" % [_before]
+		)
 	await _servers()
 	await _clients()
 	await _pairs()
@@ -42,7 +47,9 @@ func _open_and_close() -> void:
 func _servers() -> void:
 	var one := WebSocketServer.new()
 	for time in TIMES:
-		if not check_eq(one.listen(0, PackedStringArray(), time % 2 == 0), OK, "listen() number %d" % time):
+		if not check_eq(
+			one.listen(0, PackedStringArray(), time % 2 == 0), OK, "listen() number %d" % time
+		):
 			return
 		if time % 3 == 0:
 			one.poll()
@@ -58,7 +65,11 @@ func _clients() -> void:
 	for time in TIMES:
 		# Nobody listens there.
 		var url := "ws://127.0.0.1:%d" % port
-		if not check_eq(one.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url() number %d" % time):
+		if not check_eq(
+			one.connect_to_url(url, PackedStringArray(), true),
+			OK,
+			"connect_to_url() number %d" % time
+		):
 			return
 		if time % 3 == 0:
 			one.poll()
@@ -94,7 +105,9 @@ func _silent_connections_do_not_delay_close() -> void:
 	var silent: Array[StreamPeerTCP] = []
 	for index in 10:
 		var tcp := StreamPeerTCP.new()
-		check_eq(tcp.connect_to_host("127.0.0.1", server.get_local_port()), OK, "a silent connection")
+		check_eq(
+			tcp.connect_to_host("127.0.0.1", server.get_local_port()), OK, "a silent connection"
+		)
 		silent.append(tcp)
 	var joined := StreamPeerTCP.new()
 	joined.connect_to_host("127.0.0.1", server.get_local_port())
@@ -135,7 +148,9 @@ func _the_port_is_free_at_once() -> void:
 	for time in 50:
 		server.close()
 		check_eq(server.get_local_port(), 0, "port of a closed server")
-		if not check_eq(server.listen(at, PackedStringArray(), true), OK, "listen() again, number %d" % time):
+		if not check_eq(
+			server.listen(at, PackedStringArray(), true), OK, "listen() again, number %d" % time
+		):
 			return
 	check_eq(server.get_local_port(), at, "port")
 	# Another object, while the first connection still lingers.
@@ -143,7 +158,11 @@ func _the_port_is_free_at_once() -> void:
 	var other := WebSocketServer.new()
 	check_eq(other.listen(at, PackedStringArray(), true), OK, "listen() of another object")
 	client.close()
-	check_eq(client.connect_to_url("ws://127.0.0.1:%d" % at, PackedStringArray(), true), OK, "connect_to_url() again")
+	check_eq(
+		client.connect_to_url("ws://127.0.0.1:%d" % at, PackedStringArray(), true),
+		OK,
+		"connect_to_url() again"
+	)
 	server = other
 	await until(_is_paired, 3.0, "a client of the other object")
 	server.close()
@@ -195,7 +214,7 @@ func _nothing_is_left(what: String) -> void:
 		var held := _held()
 		return (
 			held.threads <= _before.threads
-			and held.files <= _before.files 
+			and held.files <= _before.files
 			and held.objects <= _before.objects + COROUTINES
 		)
 	var end := Time.get_ticks_msec() + int(PATIENCE * 1000)
@@ -218,5 +237,7 @@ func _held() -> Dictionary:
 	if folder != null:
 		files = folder.get_files().size() + folder.get_directories().size()
 	return {
-		threads = threads, files = files, objects = int(Performance.get_monitor(Performance.OBJECT_COUNT))
+		threads = threads,
+		files = files,
+		objects = int(Performance.get_monitor(Performance.OBJECT_COUNT))
 	}

@@ -1,4 +1,5 @@
-# A signal handler may close, listen again, poll, send, disconnect, replace the peer or drop the last reference to it.
+# A signal handler may close, listen again, poll, send, disconnect, replace the peer or drop the
+# last reference to it.
 # processes: main
 extends "res://lib/case.gd"
 
@@ -57,7 +58,9 @@ func _listen_again_in_peer_connected() -> void:
 	await _all_clients_end("listen() in a handler")
 	events.clear()
 	await _join(1)
-	await until(_polled(func() -> bool: return events.size() == 1), 3.0, "a client of the new server")
+	await until(
+		_polled(func() -> bool: return events.size() == 1), 3.0, "a client of the new server"
+	)
 	check_eq(events[0], "peer_connected %d" % clients[0].get_unique_id(), "who came")
 
 
@@ -105,8 +108,12 @@ func _nested_poll() -> void:
 	check_eq(events.size(), CROWD, "signals of the outer poll: %s" % [events])
 	# The flag of the poll is clear again.
 	clients[0].close()
-	await until(_polled(func() -> bool: return events.size() > CROWD), 3.0, "a poll after a nested one")
-	check(events[CROWD].begins_with("peer_disconnected"), "what the next poll said: " + events[CROWD])
+	await until(
+		_polled(func() -> bool: return events.size() > CROWD), 3.0, "a poll after a nested one"
+	)
+	check(
+		events[CROWD].begins_with("peer_disconnected"), "what the next poll said: " + events[CROWD]
+	)
 
 
 func _send_and_disconnect_in_peer_connected() -> void:
@@ -146,7 +153,7 @@ func _disconnect_others_in_peer_packet() -> void:
 		var keep := events[0].get_slice(" ", 1).to_int()
 		for client in clients:
 			if client.get_unique_id() != keep:
-				server.disconnect_peer(client.get_unique_id(), 1)
+				server.disconnect_peer(client.get_unique_id(), true)
 	server.poll()
 	check_eq(events.size(), 1, "signals: %s" % [events])
 	check_eq(server.get_available_packet_count(), 1, "packets left")
@@ -199,12 +206,25 @@ func _connect_again_in_server_disconnected() -> void:
 	events.clear()
 	acts_on = "server_disconnected"
 	action = func() -> void:
-		check_eq(clients[0].get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, "status in the handler")
-		check_eq(clients[0].connect_to_url(_url, PackedStringArray(), true), OK, "connect_to_url() in the handler")
+		check_eq(
+			clients[0].get_connection_status(),
+			MultiplayerPeer.CONNECTION_DISCONNECTED,
+			"status in the handler"
+		)
+		check_eq(
+			clients[0].connect_to_url(_url, PackedStringArray(), true),
+			OK,
+			"connect_to_url() in the handler"
+		)
 	server.disconnect_peer(first)
-	await until(_polled(func() -> bool: return events.has("connection_succeeded")), 3.0, "second connection")
+	await until(
+		_polled(func() -> bool: return events.has("connection_succeeded")), 3.0, "second connection"
+	)
 	check(client.get_unique_id() != first, "the id of the second connection is the first's")
-	check(events.find("server_disconnected") < events.find("connection_succeeded"), "order: %s" % [events])
+	check(
+		events.find("server_disconnected") < events.find("connection_succeeded"),
+		"order: %s" % [events]
+	)
 
 
 func _connect_again_in_connection_failed() -> void:
@@ -215,12 +235,22 @@ func _connect_again_in_connection_failed() -> void:
 	events.clear()
 	acts_on = "connection_failed"
 	action = func() -> void:
-		check_eq(clients[0].connect_to_url(_url, PackedStringArray(), true), OK, "connect_to_url() in the handler")
+		check_eq(
+			clients[0].connect_to_url(_url, PackedStringArray(), true),
+			OK,
+			"connect_to_url() in the handler"
+		)
 	clients[0].close()
 	clients[0] = client
 	# Nobody listens on the case's own port.
-	check_eq(client.connect_to_url("ws://127.0.0.1:%d" % port, PackedStringArray(), true), OK, "first try")
-	await until(_polled(func() -> bool: return events.has("connection_succeeded")), 5.0, "second try")
+	check_eq(
+		client.connect_to_url("ws://127.0.0.1:%d" % port, PackedStringArray(), true),
+		OK,
+		"first try"
+	)
+	await until(
+		_polled(func() -> bool: return events.has("connection_succeeded")), 5.0, "second try"
+	)
 	check(events.has("connection_failed"), "the first try did not fail: %s" % [events])
 
 
@@ -239,7 +269,11 @@ func _replace_the_peer_in_a_handler() -> void:
 	check(watch.get_ref() == null, "the replaced server is still there")
 	check(api.multiplayer_peer == other, "the other server is not in place")
 	api.poll()
-	check_eq(other.get_connection_status(), MultiplayerPeer.CONNECTION_CONNECTED, "status of the other server")
+	check_eq(
+		other.get_connection_status(),
+		MultiplayerPeer.CONNECTION_CONNECTED,
+		"status of the other server"
+	)
 	api.multiplayer_peer = null
 	await _all_clients_end("replaced peer")
 
@@ -257,7 +291,9 @@ func _raw_mode() -> void:
 		check_eq(client.get_peer(1).put_packet("hello".to_utf8_buffer()), OK, "a text message")
 		check_eq(client.get_peer(1).put_packet(PackedByteArray()), OK, "an empty message")
 	events.clear()
-	await until(_polled(func() -> bool: return events.size() >= 3 * CROWD), 5.0, "messages and ends")
+	await until(
+		_polled(func() -> bool: return events.size() >= 3 * CROWD), 5.0, "messages and ends"
+	)
 	var expected: Array[String] = []
 	for client in clients:
 		expected.append_array(["hello true", "empty true", "gone true"])
@@ -319,10 +355,13 @@ func _join(count: int, multiplayer_mode := true) -> void:
 	clients.clear()
 	for index in count:
 		var client := WebSocketClient.new()
-		check_eq(client.connect_to_url(_url, PackedStringArray(), multiplayer_mode), OK, "connect_to_url()")
+		check_eq(
+			client.connect_to_url(_url, PackedStringArray(), multiplayer_mode),
+			OK,
+			"connect_to_url()"
+		)
 		clients.append(client)
-	var joined := func() -> bool:
-		return clients.all(_has_joined)
+	var joined := func() -> bool: return clients.all(_has_joined)
 	await until(joined, 5.0, "%d clients join" % count)
 
 
@@ -332,8 +371,7 @@ func _has_joined(client: WebSocketClient) -> bool:
 
 
 func _all_clients_end(what: String) -> void:
-	var ended := func() -> bool:
-		return clients.all(_has_ended)
+	var ended := func() -> bool: return clients.all(_has_ended)
 	await until(ended, 5.0, what + ": clients hear of it")
 
 

@@ -1,4 +1,5 @@
-# What a script does wrong gets the documented answer, changes nothing, and prints one line that says what to change.
+# What a script does wrong gets the documented answer, changes nothing, and prints one line that
+# says what to change.
 # processes: main
 # expect: ^ERROR: WebSocketServer\.\w+(\(\))?: .+\.$
 # expect: ^ERROR: WebSocketClient\.\w+(\(\))?: .+\.$
@@ -72,7 +73,11 @@ func _server_properties() -> void:
 	for bad: int in [-1, 0, 1 << 31]:
 		_refused(server, "max_pending_connections", bad)
 	for bad: String in ["no colon", ": no name", "a b: c", "A: b\r\nC: d", "Upgrade: other"]:
-		_wrong(server.set_extra_headers.bind(PackedStringArray([bad])), null, "set_extra_headers.*header line")
+		_wrong(
+			server.set_extra_headers.bind(PackedStringArray([bad])),
+			null,
+			"set_extra_headers.*header line"
+		)
 	for address: String in ["*", "127.0.0.1", "::1", "[::1]"]:
 		_right(server.set_bind_ip.bind(address), null)
 
@@ -80,8 +85,16 @@ func _server_properties() -> void:
 func _server_that_cannot_listen() -> void:
 	var server := WebSocketServer.new()
 	for bad: int in [-1, 65536, 70000, 1 << 32, -(1 << 40)]:
-		_wrong(server.listen.bind(bad), ERR_INVALID_PARAMETER, "listen\\(\\): port %d .*0 .*65535" % bad)
-	_wrong(server.listen.bind(0, PackedStringArray(["a b"])), ERR_INVALID_PARAMETER, 'subprotocol "a b"')
+		_wrong(
+			server.listen.bind(bad),
+			ERR_INVALID_PARAMETER,
+			"listen\\(\\): port %d .*0 .*65535" % bad
+		)
+	_wrong(
+		server.listen.bind(0, PackedStringArray(["a b"])),
+		ERR_INVALID_PARAMETER,
+		'subprotocol "a b"'
+	)
 	server.bind_ip = NOBODYS_ADDRESS
 	_wrong(server.listen.bind(0), ERR_CANT_CREATE, "cannot listen on 203.0.113.1")
 	server.bind_ip = "127.0.0.1"
@@ -108,13 +121,17 @@ func _server_that_listens() -> void:
 	_refused(server, "ssl_certificate", X509Certificate.new(), "cannot change while open")
 	_refused(server, "ca_chain", X509Certificate.new(), "cannot change while open")
 	_refused(server, "wire_format", WebSocketServer.WIRE_FORMAT_GODOT3, "cannot change while open")
-	_wrong(server.set_extra_headers.bind(PackedStringArray(["A: b"])), null, "cannot change while open")
+	_wrong(
+		server.set_extra_headers.bind(PackedStringArray(["A: b"])), null, "cannot change while open"
+	)
 	_wrong(server.get_peer.bind(1), null, "peer 1 is not connected\\.")
 	_wrong(server.get_packet_peer, 1, "there is no packet")
 	_wrong(server.get_packet, PackedByteArray(), "get_packet\\(\\).*there is no packet")
 	check_eq(server.get_packet_error(), ERR_UNAVAILABLE, "get_packet() from an empty queue")
 	server.set_target_peer(77)
-	_wrong(server.put_packet.bind(PackedByteArray([1])), ERR_INVALID_PARAMETER, "there is no peer 77")
+	_wrong(
+		server.put_packet.bind(PackedByteArray([1])), ERR_INVALID_PARAMETER, "there is no peer 77"
+	)
 	_wrong(server.put_var.bind("x"), ERR_INVALID_PARAMETER, "there is no peer 77")
 	server.set_target_peer(0)
 	_right(server.put_packet.bind(PackedByteArray([1])), OK)
@@ -135,7 +152,11 @@ func _server_that_listens() -> void:
 func _server_in_raw_mode() -> void:
 	var server := WebSocketServer.new()
 	_right(server.listen.bind(0), OK)
-	_wrong(server.put_packet.bind(PackedByteArray([1])), ERR_UNCONFIGURED, "put_packet.*get_peer\\(id\\)")
+	_wrong(
+		server.put_packet.bind(PackedByteArray([1])),
+		ERR_UNCONFIGURED,
+		"put_packet.*get_peer\\(id\\)"
+	)
 	_wrong(server.get_packet, PackedByteArray(), "get_packet\\(\\).*get_peer\\(id\\)")
 	check_eq(server.get_packet_error(), ERR_UNCONFIGURED, "get_packet() in raw mode")
 	_wrong(server.get_packet_peer, 1, "get_packet_peer.*get_peer\\(id\\)")
@@ -195,7 +216,11 @@ func _client() -> void:
 		"ws://host/ x",
 		"ws://host\r\nX: y/",
 	]:
-		_wrong(client.connect_to_url.bind(bad), ERR_INVALID_PARAMETER, "connect_to_url\\(\\): cannot connect to")
+		_wrong(
+			client.connect_to_url.bind(bad),
+			ERR_INVALID_PARAMETER,
+			"connect_to_url\\(\\): cannot connect to"
+		)
 	var url := "ws://127.0.0.1:%d" % port
 	for bad: String in ["no colon", "Host: other\r\nX: y", "Sec-WebSocket-Key: mine"]:
 		_wrong(
@@ -203,12 +228,26 @@ func _client() -> void:
 			ERR_INVALID_PARAMETER,
 			"connect_to_url\\(\\): header line"
 		)
-	_wrong(client.connect_to_url.bind(url, PackedStringArray([""])), ERR_INVALID_PARAMETER, "subprotocol")
-	_wrong(client.connect_to_url.bind("wss://localhost"), ERR_UNAVAILABLE, "TLS \\(wss://\\) is not available")
+	_wrong(
+		client.connect_to_url.bind(url, PackedStringArray([""])),
+		ERR_INVALID_PARAMETER,
+		"subprotocol"
+	)
+	_wrong(
+		client.connect_to_url.bind("wss://localhost"),
+		ERR_UNAVAILABLE,
+		"TLS \\(wss://\\) is not available"
+	)
 	client.wire_format = WebSocketClient.WIRE_FORMAT_GODOT3
-	_wrong(client.connect_to_url.bind(url, PackedStringArray(), true), ERR_UNAVAILABLE, "wire_format")
+	_wrong(
+		client.connect_to_url.bind(url, PackedStringArray(), true), ERR_UNAVAILABLE, "wire_format"
+	)
 	check_eq(client.is_server_relay_supported(), false, "relay of the engine over the 3.x wire")
-	check_eq(client.get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, "status after all this")
+	check_eq(
+		client.get_connection_status(),
+		MultiplayerPeer.CONNECTION_DISCONNECTED,
+		"status after all this"
+	)
 
 
 func _client_that_connects() -> void:
@@ -221,13 +260,19 @@ func _client_that_connects() -> void:
 	_wrong(client.set_buffers.bind(1, 1, 1, 1), FAILED, "set_buffers.*before connect_to_url")
 	_refused(client, "verify_ssl", false, "cannot change while open")
 	_refused(client, "trusted_ssl_certificate", X509Certificate.new(), "cannot change while open")
-	_wrong(client.put_packet.bind(PackedByteArray([1])), ERR_UNCONFIGURED, "put_packet.*not connected yet")
+	_wrong(
+		client.put_packet.bind(PackedByteArray([1])),
+		ERR_UNCONFIGURED,
+		"put_packet.*not connected yet"
+	)
 	_wrong(client.get_peer.bind(2), null, "peer 2 .*only peer is 1")
 	client.close()
 	_packets_of_a_closed_object(client, "call connect_to_url\\(\\) first")
 	_right(client.connect_to_url.bind(url, PackedStringArray(), true), OK)
 	_right(client.disconnect_from_host, null)
-	check_eq(client.get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, "after giving up")
+	check_eq(
+		client.get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, "after giving up"
+	)
 	_right(client.connect_to_url.bind(url, PackedStringArray(), true), OK)
 	client.close()
 
@@ -237,17 +282,33 @@ func _multiplayer_peer() -> void:
 	_packets_of_a_closed_object(peer, "call create_server\\(\\) or create_client\\(\\) first")
 	_wrong(peer.get_peer_address.bind(1), "", "get_peer_address.*peer 1")
 	_wrong(peer.get_peer_port.bind(1), 0, "get_peer_port.*peer 1")
-	_wrong(peer.create_client.bind("http://host"), ERR_INVALID_PARAMETER, "create_client\\(\\): cannot connect to")
+	_wrong(
+		peer.create_client.bind("http://host"),
+		ERR_INVALID_PARAMETER,
+		"create_client\\(\\): cannot connect to"
+	)
 	_wrong(peer.create_client.bind("wss://host"), ERR_UNAVAILABLE, "TLS")
-	_wrong(peer.create_client.bind("ws://host", TLSOptions.client()), ERR_UNAVAILABLE, "tls_client_options")
+	_wrong(
+		peer.create_client.bind("ws://host", TLSOptions.client()),
+		ERR_UNAVAILABLE,
+		"tls_client_options"
+	)
 	var of_server := TLSOptions.server(CryptoKey.new(), X509Certificate.new())
-	_wrong(peer.create_client.bind("wss://host", of_server), ERR_INVALID_PARAMETER, "TLSOptions.client")
+	_wrong(
+		peer.create_client.bind("wss://host", of_server), ERR_INVALID_PARAMETER, "TLSOptions.client"
+	)
 	_wrong(peer.create_server.bind(0, "*", of_server), ERR_UNAVAILABLE, "tls_server_options")
-	_wrong(peer.create_server.bind(0, "*", TLSOptions.client()), ERR_INVALID_PARAMETER, "TLSOptions.server")
+	_wrong(
+		peer.create_server.bind(0, "*", TLSOptions.client()),
+		ERR_INVALID_PARAMETER,
+		"TLSOptions.server"
+	)
 	_wrong(peer.create_server.bind(-1), ERR_INVALID_PARAMETER, "port -1")
 	_wrong(peer.create_server.bind(65536), ERR_INVALID_PARAMETER, "port 65536")
 	_wrong(peer.create_server.bind(0, "nowhere"), ERR_INVALID_PARAMETER, 'bind_address "nowhere"')
-	_wrong(peer.create_server.bind(0, NOBODYS_ADDRESS), ERR_CANT_CREATE, "cannot listen on 203.0.113.1")
+	_wrong(
+		peer.create_server.bind(0, NOBODYS_ADDRESS), ERR_CANT_CREATE, "cannot listen on 203.0.113.1"
+	)
 	for property in ["inbound_buffer_size", "outbound_buffer_size", "max_queued_packets"]:
 		for bad: int in [-1, 0, 1 << 31]:
 			_refused(peer, property, bad)
@@ -260,7 +321,9 @@ func _multiplayer_peer() -> void:
 		_refused(peer, property, 1, "cannot change while open")
 	var large := PackedByteArray()
 	large.resize(65536)
-	_wrong(peer.put_packet.bind(large), ERR_OUT_OF_MEMORY, "65536 bytes .*65535.*outbound_buffer_size")
+	_wrong(
+		peer.put_packet.bind(large), ERR_OUT_OF_MEMORY, "65536 bytes .*65535.*outbound_buffer_size"
+	)
 	_wrong(peer.disconnect_peer.bind(9), null, "disconnect_peer.*peer 9")
 	_wrong(peer.disconnect_peer.bind(9, true), null, "disconnect_peer.*peer 9")
 	peer.close()
@@ -310,7 +373,11 @@ func _common_properties(peer: MultiplayerPeer) -> void:
 		for position: int in 4:
 			var sizes: Array[int] = [8, 8, 8, 8]
 			sizes[position] = bad
-			_wrong(peer.call.bindv(["set_buffers"] + sizes), ERR_INVALID_PARAMETER, "set_buffers.* %d; " % bad)
+			_wrong(
+				peer.call.bindv(["set_buffers"] + sizes),
+				ERR_INVALID_PARAMETER,
+				"set_buffers.* %d; " % bad
+			)
 	check_eq(peer.get("max_message_size_kb"), 128, "after refused set_buffers()")
 
 

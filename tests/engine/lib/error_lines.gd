@@ -1,6 +1,6 @@
 extends RefCounted
-## Collects what this process prints, errors and warnings apart from messages, in engines that let a
-## script do so (4.5 and later). In older ones `is_available()` is false, and the runner alone looks.
+## Collects what this process prints, errors and warnings apart from messages, in engines that let
+## a script do so (4.5 and later). In older ones `is_available()` is false: the runner alone looks.
 
 const SOURCE := """
 extends Logger

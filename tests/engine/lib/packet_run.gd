@@ -12,19 +12,16 @@ var bytes := 0
 ## What was wrong with the first packet that was not the right one.
 var fault := ""
 
+## The same bytes in all processes; what is sent are pieces of them.
+static var _pool := _make_pool()
+
 var _generator := RandomNumberGenerator.new()
-var _pool: PackedByteArray
 
 
 func _init(seed_number: int, smallest_size: int, largest_size: int) -> void:
 	_generator.seed = seed_number
 	smallest = smallest_size
 	largest = largest_size
-	var words := PackedInt32Array()
-	words.resize(POOL_SIZE / 4)
-	for index in words.size():
-		words[index] = _generator.randi()
-	_pool = words.to_byte_array()
 
 
 func next() -> PackedByteArray:
@@ -45,3 +42,13 @@ func take(packet: PackedByteArray) -> bool:
 			number, packet.size(), hash(packet), expected.size(), hash(expected)
 		]
 	return false
+
+
+static func _make_pool() -> PackedByteArray:
+	var generator := RandomNumberGenerator.new()
+	generator.seed = POOL_SIZE
+	var words := PackedInt32Array()
+	words.resize(POOL_SIZE / 4)
+	for index in words.size():
+		words[index] = generator.randi()
+	return words.to_byte_array()

@@ -9,14 +9,19 @@ use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::error::CloseReason;
 use crate::link::Link;
 use crate::session::{Message, Session};
+use crate::tls::TlsSession;
 
 pub(super) struct Member {
     pub(super) session: Session,
+    /// Between the session and its stream.
+    pub(super) tls: Option<TlsSession>,
     pub(super) address: SocketAddr,
     /// Once the game knows, or is about to know, of it.
     pub(super) link: Option<Arc<Link>>,
     /// A message that did not fit the input buffer; reading goes on when it does.
     pub(super) held: Option<Message>,
+    /// Since when the handshake is under way.
+    started: Instant,
     /// Client: by when the id must have come.
     pub(super) id_deadline: Option<Instant>,
     /// Client: what was agreed on, until there is a link to keep it.
@@ -39,19 +44,35 @@ struct Over {
 }
 
 impl Member {
-    pub(super) fn new(session: Session, address: SocketAddr, id_deadline: Option<Instant>) -> Self {
+    pub(super) fn new(session: Session, address: SocketAddr, started: Instant) -> Self {
         Self {
             session,
+            tls: None,
             address,
             link: None,
             held: None,
-            id_deadline,
+            id_deadline: None,
+            started,
             protocol: String::new(),
             dirty: false,
             reported: false,
             over: None,
             told_congested: false,
         }
+    }
+
+    /// Applies a new `handshake_timeout` to a handshake that is under way.
+    pub(super) fn move_handshake_deadline(&mut self, config: &PeerConfig) {
+        let Some(deadline) = self.started.checked_add(config.handshake_timeout) else { return };
+        self.session.move_handshake_deadline(deadline);
+        if self.id_deadline.is_some() {
+            self.id_deadline = Some(deadline);
+        }
+    }
+
+    /// Says whether bytes wait to be written.
+    pub(super) fn wants_write(&self) -> bool {
+        self.session.wants_write() || self.tls.as_ref().is_some_and(TlsSession::wants_write)
     }
 
     /// Follows whether the peer takes its data.

@@ -24,7 +24,8 @@ use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo, QueueTotal};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
-use crate::session::{Context, Incoming, Message, Pool, Refusal, Request, Session, Turn};
+use crate::session::{Context, Flushed, Incoming, Message, Pool, Refusal, Request, Session, Turn};
+use crate::tls::{TlsClient, TlsServer, TlsSession};
 use crate::url::Url;
 use crate::wire::{godot3, godot4};
 use member::Member;
@@ -82,12 +83,13 @@ pub(crate) struct Gate {
     pub(crate) protocols: Vec<String>,
     pub(crate) extra_headers: Vec<String>,
     pub(crate) max_connections: usize,
+    pub(crate) tls: Option<TlsServer>,
 }
 
 /// Whose end this is.
 pub(crate) enum Side {
     Server(Gate),
-    Client { url: Url },
+    Client { url: Url, tls: Option<TlsClient> },
 }
 
 /// What the driver has to do after it let the hub read or write.
@@ -149,32 +151,76 @@ impl Hub {
     pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
         let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
         self.pending += 1;
-        self.members.insert(Member::new(session, address, None))
+        let tls = match &self.side {
+            Side::Server(Gate { tls: Some(tls), .. }) => Some(tls.session()),
+            _ => None,
+        };
+        self.admit(Member::new(session, address, now), tls, now)
     }
 
-    /// Takes a connection that was dialled; the handshake ends at `deadline`.
+    /// Takes a connection that was dialled; the handshake has been under way since `started`.
     pub(crate) fn dialled(
         &mut self,
         address: SocketAddr,
         protocols: &[String],
         headers: &[String],
-        deadline: Instant,
+        started: Instant,
         now: Instant,
     ) -> ConnId {
+        let deadline = started + self.config.handshake_timeout;
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let url = match &self.side {
-            Side::Client { url } => url,
+        let (url, tls) = match &self.side {
+            Side::Client { url, tls } => (url, tls.as_ref().map(|tls| tls.session(&url.host))),
             Side::Server(_) => unreachable!("only a client's driver dials"),
         };
         let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
         self.pending += 1;
-        let conn = self.members.insert(Member::new(session, address, Some(deadline)));
+        let mut member = Member::new(session, address, started);
+        member.id_deadline = Some(deadline);
+        let conn = self.admit(member, tls, now);
         self.dirty.push(conn);
+        conn
+    }
+
+    fn admit(&mut self, mut member: Member, tls: Option<Result<TlsSession, String>>, now: Instant) -> ConnId {
+        let failed = match tls {
+            None => None,
+            Some(Ok(tls)) => {
+                member.tls = Some(tls);
+                None
+            }
+            Some(Err(why)) => Some(why),
+        };
+        let conn = self.members.insert(member);
+        if let Some(why) = failed {
+            self.fail(conn, CloseReason::Refused(why), now);
+            self.dirty.push(conn);
+        }
         conn
     }
 
     /// Lets a connection read for one turn.
     pub(crate) fn read<S: Read>(
+        &mut self,
+        conn: ConnId,
+        stream: &mut S,
+        buffer: &mut [u8],
+        trust_short_reads: bool,
+        now: Instant,
+    ) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        let Some(mut tls) = member.tls.take() else {
+            return self.read_plain(conn, stream, buffer, trust_short_reads, now);
+        };
+        // A record may hold more than one read shows.
+        let after = self.read_plain(conn, &mut tls.stream(stream), buffer, false, now);
+        if let Some(member) = self.members.get_mut(conn) {
+            member.tls = Some(tls);
+        }
+        after
+    }
+
+    fn read_plain<S: Read>(
         &mut self,
         conn: ConnId,
         stream: &mut S,
@@ -236,8 +282,11 @@ impl Hub {
     pub(crate) fn flush<W: Write>(&mut self, conn: ConnId, stream: &mut W, now: Instant) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         member.dirty = false;
-        let flushed =
-            member.session.flush(stream, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        let flushed = match &mut member.tls {
+            None => member.session.flush(stream, &mut cx),
+            Some(tls) => flush_tls(&mut member.session, tls, stream, &mut cx),
+        };
         self.totals.bytes_out.add(flushed.bytes);
         self.totals.packets_out.add(flushed.packets);
         if let Some(link) = &member.link {
@@ -265,7 +314,27 @@ impl Hub {
 
     /// Says whether our side of a stream should end now; true once.
     pub(crate) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
-        self.members.get_mut(conn).is_some_and(|member| member.session.take_half_close(now))
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        if let Some(tls) = &mut member.tls
+            && member.session.wants_half_close()
+        {
+            if tls.say_goodbye() {
+                self.dirty.push(conn);
+            }
+            if tls.wants_write() {
+                return false;
+            }
+        }
+        member.session.take_half_close(now)
+    }
+
+    /// Says what TLS has to say last, as far as the stream takes it at once.
+    pub(crate) fn say_last<W: Write>(&mut self, conn: ConnId, stream: &mut W) {
+        if let Some(tls) = self.members.get_mut(conn).and_then(|member| member.tls.as_mut()) {
+            tls.say_goodbye();
+            // The stream is dropped either way.
+            let _ = tls.stream(stream).push();
+        }
     }
 
     /// Does what the game asked for. What concerns sockets is the driver's.
@@ -288,7 +357,13 @@ impl Hub {
             }
             Command::Overflow(conn) => self.overflow(conn, now),
             Command::Configure(config) => {
-                self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..*config }
+                self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..*config };
+                let conns: Vec<_> = self.members.ids().collect();
+                for conn in conns {
+                    if let Some(member) = self.members.get_mut(conn) {
+                        member.move_handshake_deadline(&self.config);
+                    }
+                }
             }
             Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
         }
@@ -329,7 +404,7 @@ impl Hub {
         } else {
             member.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
         }
-        if self.members.get(conn).is_some_and(|member| member.session.wants_write()) {
+        if self.wants_write(conn) {
             self.dirty.push(conn);
         }
         self.after(conn, now)
@@ -337,7 +412,7 @@ impl Hub {
 
     /// Says whether a connection has something to write.
     pub(crate) fn wants_write(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(|member| member.session.wants_write())
+        self.members.get(conn).is_some_and(Member::wants_write)
     }
 
     /// Forgets a connection whose stream is dropped.
@@ -388,6 +463,7 @@ impl Hub {
             }
         };
         let address = member.address;
+        let scheme = if gate.tls.is_some() { "wss" } else { "ws" };
         member.session.accept(request, protocol.as_deref(), &gate.extra_headers, &mut cx);
         let id = loop {
             let id = PeerId::random_client();
@@ -407,7 +483,7 @@ impl Hub {
             address,
             protocol: protocol.unwrap_or_default(),
             target: request.target.clone(),
-            origin: format!("ws://{}", request.header("host").unwrap_or_default()),
+            origin: format!("{scheme}://{}", request.header("host").unwrap_or_default()),
             headers: request.headers.clone().into_boxed_slice(),
             opened: now,
         };
@@ -424,7 +500,7 @@ impl Hub {
     }
 
     fn connected_to_server(&mut self, conn: ConnId, own_id: PeerId, now: Instant) {
-        let Side::Client { url } = &self.side else { return };
+        let Side::Client { url, .. } = &self.side else { return };
         let Some(member) = self.members.get_mut(conn) else { return };
         let info = PeerInfo {
             address: member.address,
@@ -495,7 +571,9 @@ impl Hub {
     fn id_message(&mut self, conn: ConnId, message: &Message, now: Instant) {
         let id = match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&message.payload) {
-                Some(godot3::Message::System(godot3::System::YourId, id)) => Some(id).filter(|id| id.is_client()),
+                Some(godot3::Message::System(godot3::System::YourId, id)) => {
+                    Some(id).filter(|id| id.is_client())
+                }
                 _ => None,
             },
             _ => godot4::decode_id(&message.payload),
@@ -598,6 +676,30 @@ impl Hub {
         }
         After { ended, ..After::default() }
     }
+}
+
+/// Through TLS the stream may still take nothing although the session has nothing left, and the other way round.
+fn flush_tls<W: Write>(
+    session: &mut Session,
+    tls: &mut TlsSession,
+    stream: &mut W,
+    cx: &mut Context<'_>,
+) -> Flushed {
+    let mut stream = tls.stream(stream);
+    let blocked = match stream.push() {
+        Ok(blocked) => blocked,
+        Err(error) => {
+            session.write_failed(&error);
+            return Flushed::default();
+        }
+    };
+    if blocked || stream.is_handshaking() {
+        return Flushed { blocked, ..Flushed::default() };
+    }
+    let flushed = session.flush(&mut stream, cx);
+    // An error shows itself to the next write.
+    let blocked = flushed.blocked || stream.push().unwrap_or(false);
+    Flushed { blocked, ..flushed }
 }
 
 /// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.

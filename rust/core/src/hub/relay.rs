@@ -36,7 +36,13 @@ impl Hub {
     }
 
     /// A message with a header, behind the id; false: it waits for room.
-    pub(super) fn routed_message(&mut self, conn: ConnId, link: &Arc<Link>, message: Message, now: Instant) -> bool {
+    pub(super) fn routed_message(
+        &mut self,
+        conn: ConnId,
+        link: &Arc<Link>,
+        message: Message,
+        now: Instant,
+    ) -> bool {
         let serves = matches!(self.side, Side::Server(_));
         match godot3::decode(&message.payload) {
             Some(godot3::Message::Packet { from, to, payload }) if serves => {

@@ -137,6 +137,10 @@ impl Dialler {
         Dialled::Waiting
     }
 
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// When `advance` wants to be called.
     pub(crate) fn wake_at(&self) -> Instant {
         let waiting = self.left.as_ref().is_some_and(|left| !left.is_empty());

@@ -81,7 +81,7 @@ struct Dial {
     dialler: Dialler,
     protocols: Vec<String>,
     headers: Vec<String>,
-    deadline: Instant,
+    started: Instant,
 }
 
 impl Driver {
@@ -97,6 +97,7 @@ impl Driver {
             protocols: config.protocols,
             extra_headers: config.extra_headers,
             max_connections: config.max_connections,
+            tls: config.tls,
         };
         let totals = Arc::new(Totals::default());
         let hub =
@@ -113,11 +114,12 @@ impl Driver {
         let now = Instant::now();
         let deadline = now + config.peer.handshake_timeout;
         let totals = Arc::new(Totals::default());
-        let side = Side::Client { url: config.url.clone() };
+        let side = Side::Client { url: config.url.clone(), tls: config.tls };
         let hub = Hub::new(config.peer, side, Arc::clone(&runtime.queue_total), Arc::clone(&totals));
         let mut driver = Self::new(poll, hub, totals)?;
         let dialler = Dialler::start(&config.url, deadline, FIRST_DIAL, runtime, &driver.mailbox, now)?;
-        driver.dial = Some(Dial { dialler, protocols: config.protocols, headers: config.headers, deadline });
+        driver.dial =
+            Some(Dial { dialler, protocols: config.protocols, headers: config.headers, started: now });
         driver.spawn("websocket-client", runtime)
     }
 
@@ -141,7 +143,7 @@ impl Driver {
 
     fn spawn(mut self, name: &str, runtime: &Runtime) -> io::Result<Arc<Mailbox>> {
         let mailbox = Arc::clone(&self.mailbox);
-        runtime.spawn(name, Some(Arc::clone(&mailbox)), move || {
+        runtime.spawn(name, Some(Arc::downgrade(&mailbox)), move || {
             let mailbox = Arc::clone(&self.mailbox);
             let what = match panic::catch_unwind(AssertUnwindSafe(|| self.run())) {
                 Ok(Ok(())) => return,
@@ -251,6 +253,9 @@ impl Driver {
                 let reschedule = matches!(command, Command::Configure(_));
                 self.hub.command(command, now);
                 if reschedule {
+                    if let Some(dial) = &mut self.dial {
+                        dial.dialler.set_deadline(dial.started + self.hub.config().handshake_timeout);
+                    }
                     let conns: Vec<_> = self.sockets.iter().flatten().map(|socket| socket.conn).collect();
                     for conn in conns {
                         self.schedule(conn);
@@ -288,7 +293,7 @@ impl Driver {
             Dialled::Waiting => {}
             Dialled::Connected(stream, address) => {
                 let Some(dial) = self.dial.take() else { return Ok(()) };
-                let conn = self.hub.dialled(address, &dial.protocols, &dial.headers, dial.deadline, now);
+                let conn = self.hub.dialled(address, &dial.protocols, &dial.headers, dial.started, now);
                 self.adopt(conn, stream)?;
             }
             Dialled::Failed(reason) => {
@@ -464,6 +469,7 @@ impl Driver {
         if self.socket(conn).is_some()
             && let Some(mut socket) = self.sockets[conn.slot as usize].take()
         {
+            self.hub.say_last(conn, &mut socket.stream);
             let _ = self.poll.registry().deregister(&mut socket.stream);
             self.hub.forget(conn);
         }

@@ -1,6 +1,6 @@
 //! All I/O threads of the process: started here, and joined before the library goes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -16,8 +16,8 @@ pub struct Runtime {
 
 struct Running {
     thread: JoinHandle<()>,
-    /// A resolver has none: it cannot be asked to hurry.
-    mailbox: Option<Arc<Mailbox>>,
+    /// A resolver has none: it cannot be asked to hurry. A driver that has ended takes its own with it.
+    mailbox: Option<Weak<Mailbox>>,
 }
 
 impl Runtime {
@@ -45,7 +45,7 @@ impl Runtime {
     pub fn shutdown(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let threads = std::mem::take(&mut *self.lock());
-        for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()) {
+        for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()?.upgrade()) {
             mailbox.hurry(deadline);
         }
         for running in threads {
@@ -65,7 +65,7 @@ impl Runtime {
     pub(super) fn spawn(
         &self,
         name: &str,
-        mailbox: Option<Arc<Mailbox>>,
+        mailbox: Option<Weak<Mailbox>>,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)?;

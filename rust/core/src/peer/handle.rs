@@ -33,7 +33,12 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(link: Arc<Link>, mailbox: Arc<Mailbox>, config: Rc<RefCell<PeerConfig>>, own_id: PeerId) -> Self {
+    pub(super) fn new(
+        link: Arc<Link>,
+        mailbox: Arc<Mailbox>,
+        config: Rc<RefCell<PeerConfig>>,
+        own_id: PeerId,
+    ) -> Self {
         Self {
             link,
             mailbox,
@@ -211,7 +216,8 @@ impl PeerHandle {
             return Err(SendError::NotUtf8);
         }
         // A server's packet to this one peer, or a client's to the server.
-        let route = (config.mode == Mode::Multiplayer(WireFormat::Godot3)).then(|| (self.member.own_id, Target::One(link.id)));
+        let route = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
+            .then(|| (self.member.own_id, Target::One(link.id)));
         if !fits_refusing(link, payload.len() + config.mode.header_len(), &config) {
             return Err(SendError::Full);
         }

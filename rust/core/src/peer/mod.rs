@@ -22,6 +22,7 @@ use crate::net::mailbox::{Command, Mailbox};
 use crate::packet::Packet;
 use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
+use crate::tls::{TlsClient, Trust};
 use handle::Member;
 pub use handle::PeerHandle;
 use outbox::Outbox;
@@ -102,7 +103,8 @@ impl Peer {
     pub fn listen(&mut self, config: ServerConfig) -> Result<(), OpenError> {
         self.check_closed()?;
         let listener = Listener::bind(config.bind, config.port)?;
-        let peer = config.peer.clone();
+        let peer = config.peer.clone().bounded();
+        let config = ServerConfig { peer: peer.clone(), ..config };
         let mailbox = Driver::serve(config, listener.clone(), &self.runtime).map_err(OpenError::System)?;
         log::info!("listening on port {}", listener.port());
         self.opened(Role::Server, peer, mailbox, Some(listener));
@@ -117,10 +119,13 @@ impl Peer {
     /// [`OpenError`]: open already, no thread.
     pub fn connect(&mut self, config: ClientConfig) -> Result<(), OpenError> {
         self.check_closed()?;
-        if config.url.secure {
-            return Err(OpenError::Unavailable("TLS (wss://)"));
-        }
-        let peer = config.peer.clone();
+        let tls = match (config.url.secure, config.tls) {
+            (false, _) => None,
+            (true, Some(tls)) => Some(tls),
+            (true, None) => Some(TlsClient::new(Trust::Platform, None)?),
+        };
+        let peer = config.peer.bounded();
+        let config = ClientConfig { tls, peer: peer.clone(), ..config };
         let mailbox = Driver::connect(config, &self.runtime).map_err(OpenError::System)?;
         self.opened(Role::Client, peer, mailbox, None);
         self.status = Status::Connecting;
@@ -348,7 +353,7 @@ impl Peer {
     pub fn reconfigure(&mut self, config: PeerConfig) {
         if let Some(open) = &self.open {
             let mut current = open.config.borrow_mut();
-            *current = PeerConfig { mode: current.mode, buffers: current.buffers, ..config };
+            *current = PeerConfig { mode: current.mode, buffers: current.buffers, ..config.bounded() };
             open.mailbox.command(Command::Configure(Box::new(current.clone())));
         }
     }

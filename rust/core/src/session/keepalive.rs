@@ -9,7 +9,8 @@ use crate::error::Phase;
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     last_receive: Instant,
-    last_ping: Instant,
+    last_ping: Option<Instant>,
+    opened: Instant,
     /// The ping that is not answered yet.
     awaited: Option<(u64, Instant)>,
     next_payload: u64,
@@ -34,7 +35,8 @@ impl Keepalive {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             last_receive: now,
-            last_ping: now,
+            last_ping: None,
+            opened: now,
             awaited: None,
             next_payload: 0,
             rtt: None,
@@ -82,10 +84,18 @@ impl Keepalive {
     }
 
     pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
-        let ping = after(self.last_ping, config.heartbeat_interval);
+        let ping = self.next_ping(config);
         let silence = after(self.last_receive, config.heartbeat_timeout).filter(|_| self.paused.is_none());
         let stall = self.stalled.and_then(|since| after(since, config.write_timeout));
         [ping, silence, stall].into_iter().flatten().min()
+    }
+
+    /// One each interval, whatever else comes, or a busy connection would never be measured; the first one early.
+    fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
+        match self.last_ping {
+            None => after(self.opened, config.heartbeat_interval.min(FIRST_PING)),
+            Some(last) => after(last, config.heartbeat_interval),
+        }
     }
 
     pub(crate) fn due(&mut self, config: &PeerConfig, now: Instant) -> Due {
@@ -96,8 +106,8 @@ impl Keepalive {
         if passed(self.stalled.and_then(|since| after(since, config.write_timeout))) {
             return Due::TimedOut(Phase::Write);
         }
-        if passed(after(self.last_ping, config.heartbeat_interval)) {
-            self.last_ping = now;
+        if passed(self.next_ping(config)) {
+            self.last_ping = Some(now);
             self.next_payload += 1;
             self.awaited = Some((self.next_payload, now));
             return Due::Ping(self.next_payload.to_be_bytes());
@@ -105,6 +115,9 @@ impl Keepalive {
         Due::Nothing
     }
 }
+
+/// When the first ping leaves at the latest, so that the round trip is known soon.
+const FIRST_PING: Duration = Duration::from_secs(1);
 
 /// Zero means never.
 fn after(since: Instant, period: Duration) -> Option<Instant> {
@@ -132,20 +145,19 @@ mod tests {
     }
 
     #[test]
-    fn pings_every_interval_and_measures_the_answer() {
+    fn pings_early_then_every_interval_and_measures_the_answer() {
         let start = start();
         let mut keepalive = Keepalive::new(start);
-        assert_eq!(keepalive.deadline(&config()), Some(start + 20 * SECOND));
-        assert_eq!(keepalive.due(&config(), start + 19 * SECOND), Due::Nothing);
-        let Due::Ping(payload) = keepalive.due(&config(), start + 20 * SECOND) else {
-            panic!("a ping is due")
-        };
-        keepalive.pong(b"other", start + 21 * SECOND);
+        assert_eq!(keepalive.deadline(&config()), Some(start + SECOND));
+        assert_eq!(keepalive.due(&config(), start + SECOND / 2), Due::Nothing);
+        let Due::Ping(payload) = keepalive.due(&config(), start + SECOND) else { panic!("a ping is due") };
+        keepalive.pong(b"other", start + 2 * SECOND);
         assert_eq!(keepalive.rtt(), None);
-        keepalive.pong(&payload, start + 22 * SECOND);
+        keepalive.pong(&payload, start + 3 * SECOND);
         assert_eq!(keepalive.rtt(), Some(2 * SECOND));
-        assert_eq!(keepalive.due(&config(), start + 39 * SECOND), Due::Nothing);
-        assert!(matches!(keepalive.due(&config(), start + 40 * SECOND), Due::Ping(_)));
+        assert_eq!(keepalive.due(&config(), start + 20 * SECOND), Due::Nothing);
+        assert!(matches!(keepalive.due(&config(), start + 21 * SECOND), Due::Ping(_)));
+        assert_eq!(keepalive.due(&config(), start + 40 * SECOND), Due::Nothing);
     }
 
     #[test]

@@ -283,11 +283,7 @@ impl Session {
                     done.blocked = flushed.blocked;
                 }
                 Err(error) => {
-                    self.out = Outgoing::default();
-                    self.broken = Some(lost(&error));
-                    if !matches!(self.state, State::Open(_)) {
-                        self.fail(&error);
-                    }
+                    self.write_failed(&error);
                     return done;
                 }
             }
@@ -297,6 +293,15 @@ impl Session {
         }
         self.keepalive.wrote(done.bytes > 0, self.out.pending() > 0, cx.now);
         done
+    }
+
+    /// Takes it that nothing can be written any more.
+    pub(crate) fn write_failed(&mut self, error: &io::Error) {
+        self.out = Outgoing::default();
+        self.broken = Some(lost(error));
+        if !matches!(self.state, State::Open(_)) {
+            self.fail(error);
+        }
     }
 
     /// What the message reader could not answer because too many answers waited.
@@ -314,6 +319,11 @@ impl Session {
             let _ = reader.flush(&mut pipe);
         }
         self.out.pending() > before
+    }
+
+    /// Says whether everything has left and our side of the stream should end.
+    pub(crate) fn wants_half_close(&self) -> bool {
+        matches!(self.state, State::Draining { half_close: HalfClose::Wanted, .. }) && self.out.pending() == 0
     }
 
     /// Says once that our side of the stream should end now: everything has left, and the remote is to see it whole.
@@ -359,6 +369,13 @@ impl Session {
             }
             State::AwaitCloseReply { .. } => self.end(CloseReason::TimedOut(Phase::Close)),
             _ => self.end(CloseReason::TimedOut(Phase::Handshake)),
+        }
+    }
+
+    /// Gives a handshake that is under way more or less time.
+    pub(crate) fn move_handshake_deadline(&mut self, deadline: Instant) {
+        if matches!(self.state, State::AwaitRequest(_) | State::AwaitResponse { .. }) {
+            self.deadline = Some(deadline);
         }
     }
 
@@ -568,6 +585,8 @@ fn lost(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionReset => "the remote reset the connection".into(),
         ErrorKind::BrokenPipe => "the remote is gone".into(),
+        // In words already: TLS.
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof => error.to_string(),
         _ => format!("the connection was lost: {error}"),
     }
 }

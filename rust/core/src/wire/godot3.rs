@@ -79,11 +79,15 @@ mod tests {
 
     #[test]
     fn packets_round_trip() {
-        for to in [Target::All, Target::One(PeerId(1)), Target::One(PeerId(77)), Target::AllExcept(PeerId(5))] {
+        for to in [Target::All, Target::One(PeerId(1)), Target::One(PeerId(77)), Target::AllExcept(PeerId(5))]
+        {
             let mut message = packet_header(PeerId(1234), to).to_vec();
             message.extend(b"body");
             let decoded = decode(&message.into()).expect("valid");
-            assert_eq!(decoded, Message::Packet { from: PeerId(1234), to, payload: Bytes::from_static(b"body") });
+            assert_eq!(
+                decoded,
+                Message::Packet { from: PeerId(1234), to, payload: Bytes::from_static(b"body") }
+            );
         }
     }
 
@@ -98,9 +102,12 @@ mod tests {
 
     #[test]
     fn what_is_too_short_or_unknown_is_refused() {
-        for bad in [&[][..], &[0; 8], &[4; 13], &[1; 12], &[3; 14], &[3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        for bad in [&[][..], &[0; 8], &[4; 13], &[1; 12], &[3; 14], &[3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+        {
             assert_eq!(decode(&Bytes::copy_from_slice(bad)), None, "{bad:?}");
         }
-        assert!(matches!(decode(&Bytes::from_static(&[0; 9])), Some(Message::Packet { payload, .. }) if payload.is_empty()));
+        assert!(
+            matches!(decode(&Bytes::from_static(&[0; 9])), Some(Message::Packet { payload, .. }) if payload.is_empty())
+        );
     }
 }

@@ -10,6 +10,7 @@ use websocket_multiplayer_core::CloseFrame;
 
 use crate::common::multiplayer_class;
 use crate::convert;
+use crate::tls;
 use crate::tuning::Seconds;
 
 multiplayer_class! {
@@ -88,12 +89,12 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketClient {
-    /// Starts to connect to a `ws://` URL and returns at once. `protocols` are the subprotocols to ask for,
+    /// Starts to connect to a `ws://` or `wss://` URL and returns at once. `protocols` are the subprotocols to ask for,
     /// `gd_mp_api` chooses multiplayer mode, `custom_headers` are `Name: value` lines for the request.
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol
-    /// or header that cannot be used, and `ERR_UNAVAILABLE` for `wss://`, which this version does not support
-    /// yet.
+    /// or header that cannot be used, and `ERR_INVALID_DATA` for a `trusted_ssl_certificate` that cannot be
+    /// used.
     #[func]
     fn connect_to_url(
         &mut self,
@@ -103,7 +104,9 @@ impl WebSocketClient {
         #[opt(default = &PackedStringArray::new())] custom_headers: PackedStringArray,
     ) -> Error {
         let (protocols, headers) = (convert::strings(&protocols), convert::strings(&custom_headers));
-        self.host.connect("connect_to_url", &url.to_string(), protocols, headers, gd_mp_api, None)
+        let (verify, trusted) = (self.verify, self.trusted.clone());
+        let trust = || tls::client(verify, trusted.as_ref());
+        self.host.connect("connect_to_url", &url.to_string(), protocols, headers, gd_mp_api, trust)
     }
 
     /// Closes the connection; the signal that it is closed follows. `code` is 1000 to 4999 except 1004 to

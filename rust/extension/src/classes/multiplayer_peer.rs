@@ -12,6 +12,7 @@ use websocket_multiplayer_core::{Buffers, OpenError, ServerConfig, check_header_
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::raw::OptionalTlsOptions;
+use crate::tls;
 use crate::tuning::Seconds;
 
 multiplayer_class! {
@@ -127,11 +128,11 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketMultiplayerPeer {
-    /// Starts to connect to a `ws://` URL and returns at once.
+    /// Starts to connect to a `ws://` or `wss://` URL and returns at once. Without options, the platform's
+    /// trusted certificates decide about a `wss://` server.
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be
-    /// used or the TLS options of a server, and `ERR_UNAVAILABLE` for `wss://` and TLS options, which this
-    /// version does not support yet.
+    /// used or the TLS options of a server, and `ERR_INVALID_DATA` for a certificate that cannot be used.
     #[func]
     fn create_client(
         &mut self,
@@ -146,16 +147,16 @@ impl WebSocketMultiplayerPeer {
             );
             return Error::ERR_INVALID_PARAMETER;
         }
-        let unavailable = tls_client_options.0.map(|_| "TLS (tls_client_options)");
-        self.host.connect("create_client", &url.to_string(), protocols, headers, true, unavailable)
+        let options = tls_client_options.0;
+        let trust = || options.as_ref().map_or_else(|| tls::client(true, None), tls::client_options);
+        self.host.connect("create_client", &url.to_string(), protocols, headers, true, trust)
     }
 
     /// Starts to listen on a port (0: any free one) of an address (`"*"`: all).
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for
-    /// a port outside 0 to 65535, a bad address or the TLS options of a client, `ERR_CANT_CREATE` when the
-    /// address cannot be listened on, and `ERR_UNAVAILABLE` for TLS options, which this version does not
-    /// support yet.
+    /// a port outside 0 to 65535, a bad address or the TLS options of a client, `ERR_INVALID_DATA` for a key
+    /// or certificate that cannot be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
     #[func]
     fn create_server(
         &mut self,
@@ -213,9 +214,13 @@ impl WebSocketMultiplayerPeer {
             port,
             protocols: check_protocols(convert::strings(&self.protocols)).map_err(refuse)?,
             extra_headers: check_header_lines(convert::strings(&self.headers)).map_err(refuse)?,
+            tls: tls
+                .map(tls::server_options)
+                .transpose()
+                .map_err(|error| host.refuse("create_server", &OpenError::Tls(error)))?,
             ..ServerConfig::default()
         };
-        Ok(self.host.open_server("create_server", config, tls.map(|_| "TLS (tls_server_options)")))
+        Ok(self.host.open_server("create_server", config, None))
     }
 }
 

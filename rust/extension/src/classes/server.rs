@@ -7,12 +7,14 @@ use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
 use websocket_multiplayer_core::{
-    BindAddress, CloseFrame, OpenError, ServerConfig, check_header_lines, check_protocols,
+    BindAddress, CloseFrame, OpenError, ServerConfig, TlsError, TlsServer, check_header_lines,
+    check_protocols,
 };
 
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::settings;
+use crate::tls;
 use crate::tuning::Seconds;
 
 multiplayer_class! {
@@ -287,8 +289,9 @@ impl WebSocketServer {
     /// multiplayer mode.
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for
-    /// a port outside 0 to 65535 or a bad subprotocol, `ERR_CANT_CREATE` when the address cannot be listened
-    /// on, and `ERR_UNAVAILABLE` for a property that this version does not support yet.
+    /// a port outside 0 to 65535 or a bad subprotocol, `ERR_INVALID_DATA` for a key or certificate that cannot
+    /// be used, `ERR_CANT_CREATE` when the address cannot be listened on, and `ERR_UNAVAILABLE` for a property
+    /// that this version does not support yet.
     #[func]
     fn listen(
         &mut self,
@@ -364,6 +367,31 @@ impl WebSocketServer {
         }
     }
 
+    /// Replaces `private_key` and `ssl_certificate`, also while the server listens: new connections get the new
+    /// certificate, those that are open stay. `ca_chain` is sent with it as before.
+    ///
+    /// Returns `ERR_INVALID_DATA` for a key or certificate that cannot be used, and `ERR_UNCONFIGURED` for a
+    /// server that listens without TLS; nothing changes then.
+    #[func]
+    fn set_certificate(&mut self, key: Gd<CryptoKey>, certificate: Gd<X509Certificate>) -> Error {
+        let chain = self.options.ca_chain.as_ref();
+        let checked = match (self.host.is_open(), &self.options.identity) {
+            (true, None) => {
+                let why = "the server listens without TLS; set a certificate before listen()";
+                self.host.kind.error("set_certificate", why);
+                return Error::ERR_UNCONFIGURED;
+            }
+            (true, Some(identity)) => tls::replace(identity, &key, &certificate, chain),
+            (false, _) => tls::server(&key, &certificate, chain).map(drop),
+        };
+        if let Err(error) = checked {
+            return self.host.refuse("set_certificate", &OpenError::Tls(error));
+        }
+        self.options.private_key = Some(key);
+        self.options.ssl_certificate = Some(certificate);
+        Error::OK
+    }
+
     /// Sets `Name: value` lines for the answer to each client. Fixed while listening. A line without a colon,
     /// with a line break, or with a name that the handshake itself uses, is refused, and none is set.
     #[func]
@@ -396,7 +424,9 @@ impl WebSocketServer {
             extra_headers: self.options.extra_headers.clone(),
             max_connections: self.options.max_connections as usize,
             max_pending: self.options.max_pending_connections as usize,
+            tls: self.options.tls().map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
         };
+        self.options.identity.clone_from(&config.tls);
         Ok(self.host.open_server("listen", config, self.options.unavailable()))
     }
 }
@@ -417,6 +447,8 @@ struct Options {
     request_handler: Callable,
     health_path: GString,
     extra_headers: Vec<String>,
+    /// What the server listens with.
+    identity: Option<TlsServer>,
 }
 
 impl Options {
@@ -436,6 +468,15 @@ impl Options {
             request_handler: Callable::invalid(),
             health_path: GString::new(),
             extra_headers: Vec::new(),
+            identity: None,
+        }
+    }
+
+    /// TLS is on when key and certificate are set.
+    fn tls(&self) -> Result<Option<TlsServer>, TlsError> {
+        match (&self.private_key, &self.ssl_certificate) {
+            (Some(key), Some(certificate)) => tls::server(key, certificate, self.ca_chain.as_ref()).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -443,10 +484,6 @@ impl Options {
     /// protection that was asked for.
     fn unavailable(&self) -> Option<&'static str> {
         [
-            (
-                self.private_key.is_some() && self.ssl_certificate.is_some(),
-                "TLS (private_key and ssl_certificate)",
-            ),
             (self.max_connections_per_address != 0, "max_connections_per_address"),
             (self.max_inbound_kb_per_second != 0, "max_inbound_kb_per_second"),
             (!self.allowed_origins.is_empty(), "allowed_origins"),

@@ -1,0 +1,223 @@
+//! TLS: what scripts give as PEM becomes a configuration, and failures become words.
+
+mod stream;
+mod verify;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+pub(crate) use stream::TlsSession;
+
+/// Why TLS cannot be set up.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct TlsError(String);
+
+/// A server's key and certificate; they can be replaced while it listens.
+#[derive(Clone)]
+pub struct TlsServer {
+    config: Arc<rustls::ServerConfig>,
+    identity: Arc<Identity>,
+}
+
+/// How a client decides whether it talks to the right server.
+#[derive(Clone)]
+pub struct TlsClient {
+    config: Arc<rustls::ClientConfig>,
+    name: Option<ServerName<'static>>,
+}
+
+/// Whom a client trusts.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// The platform's roots.
+    Platform,
+    /// Only these certificates (PEM): as roots, or as the very certificate of the server.
+    Only(&'a str),
+    /// Anybody. The connection is encrypted, and nobody knows with whom.
+    Anybody,
+}
+
+#[derive(Debug)]
+struct Identity(Mutex<Arc<CertifiedKey>>);
+
+impl TlsServer {
+    /// Takes a private key and a certificate with its chain, all as PEM. `chain` is sent behind what `certificate` holds.
+    ///
+    /// # Errors
+    /// [`TlsError`]: no key or certificate in it, a kind of key that cannot be used, a key that does not belong to the
+    /// certificate.
+    pub fn new(key: &str, certificate: &str, chain: &str) -> Result<Self, TlsError> {
+        let identity = Arc::new(Identity(Mutex::new(certified_key(key, certificate, chain)?)));
+        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.ticketer = ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
+        Ok(Self { config: Arc::new(config), identity })
+    }
+
+    /// Replaces key and certificate for new connections.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); the old ones stay in use.
+    pub fn replace(&self, key: &str, certificate: &str, chain: &str) -> Result<(), TlsError> {
+        let new = certified_key(key, certificate, chain)?;
+        *self.identity.0.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    pub(crate) fn session(&self) -> Result<TlsSession, String> {
+        let session =
+            rustls::ServerConnection::new(Arc::clone(&self.config)).map_err(|error| explain(&error))?;
+        Ok(TlsSession::new(session.into()))
+    }
+}
+
+impl TlsClient {
+    /// `name_override` is used instead of the URL's host to find the right certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`]: no certificate in `trust`, a name that is none, no platform roots.
+    pub fn new(trust: Trust<'_>, name_override: Option<&str>) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = match trust {
+            Trust::Platform => verify::platform(&provider)?,
+            Trust::Only(pem) => verify::only(certificates(pem, "the trusted certificate")?, &provider)?,
+            Trust::Anybody => verify::anybody(&provider),
+        };
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        let name = name_override.filter(|name| !name.is_empty()).map(server_name).transpose()?;
+        Ok(Self { config: Arc::new(config), name })
+    }
+
+    pub(crate) fn session(&self, host: &str) -> Result<TlsSession, String> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => server_name(host).map_err(|error| error.to_string())?,
+        };
+        let session =
+            rustls::ClientConnection::new(Arc::clone(&self.config), name).map_err(|error| explain(&error))?;
+        Ok(TlsSession::new(session.into()))
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl fmt::Debug for TlsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the key.
+        f.debug_struct("TlsServer").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Says in words why TLS failed.
+pub(crate) fn explain(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+    match error {
+        Error::InvalidCertificate(problem) => match problem {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the certificate has expired".into()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the certificate is not valid yet; is this machine's clock right?".into()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the certificate is for another host name".into()
+            }
+            CertificateError::UnknownIssuer => {
+                "the certificate comes from an unknown issuer; trust it by name if it is yours".into()
+            }
+            CertificateError::BadSignature => "the certificate's signature is wrong".into(),
+            CertificateError::Revoked => "the certificate was revoked".into(),
+            // What webpki says of a self-signed certificate of the engine's kind that nobody named as trusted.
+            CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
+                "the certificate is self-signed and not the one that is trusted (unknown issuer)".into()
+            }
+            CertificateError::Other(other) => format!("the certificate is not accepted: {}", other.0),
+            other => format!("the certificate is not accepted: {other}"),
+        },
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "the remote does not speak TLS".into(),
+        Error::AlertReceived(alert) => match alert {
+            AlertDescription::UnknownCA => {
+                "the remote does not trust our certificate (unknown issuer)".into()
+            }
+            AlertDescription::CertificateExpired => "the remote says that our certificate has expired".into(),
+            AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+                "the remote does not accept our certificate".into()
+            }
+            AlertDescription::ProtocolVersion => "the remote speaks no TLS 1.2 or 1.3".into(),
+            other => format!("the remote ended TLS: {other:?}"),
+        },
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<Arc<CertifiedKey>, TlsError> {
+    let mut certificates = certificates(certificate, "the certificate")?;
+    if !chain.trim().is_empty() {
+        certificates.extend(self::certificates(chain, "ca_chain")?);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|error| TlsError(format!("there is no private key in it: {error}")))?;
+    let der = key.secret_der();
+    if der.windows(SECP521R1.len()).any(|window| window == SECP521R1) {
+        return Err(TlsError("the private key is on the curve P-521; use RSA, P-256 or P-384".into()));
+    }
+    let key = ring::sign::any_supported_type(&key).map_err(|error| {
+        TlsError(format!("this kind of private key cannot be used (RSA, P-256 and P-384 can): {error}"))
+    })?;
+    let certified = CertifiedKey::new(certificates, key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(Arc::new(certified))
+        }
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsError("the private key does not belong to the certificate".into()))
+        }
+        Err(error) => Err(TlsError(explain(&error))),
+    }
+}
+
+fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(TlsError(format!("{what} holds no PEM certificate"))),
+        Err(error) => Err(TlsError(format!("{what} cannot be read: {error}"))),
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| TlsError(format!("{name:?} is no host name that a certificate can have")))
+}
+
+/// HTTP/1.1: the upgrade is not defined for later versions here.
+const ALPN: &[u8] = b"http/1.1";
+/// The object identifier of the curve P-521, as DER.
+const SECP521R1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];

@@ -1,0 +1,74 @@
+//! The engine's keys, certificates and TLS options, as the core wants them: PEM.
+
+use godot::builtin::GString;
+use godot::classes::{CryptoKey, FileAccess, ProjectSettings, TlsOptions, X509Certificate};
+use godot::obj::{Gd, Singleton};
+use websocket_multiplayer_core::{TlsClient, TlsError, TlsServer, Trust};
+
+/// A server's identity from the 3.x properties.
+pub(crate) fn server(
+    key: &Gd<CryptoKey>,
+    certificate: &Gd<X509Certificate>,
+    chain: Option<&Gd<X509Certificate>>,
+) -> Result<TlsServer, TlsError> {
+    TlsServer::new(&key_pem(key), &pem(certificate), &chain.map(pem).unwrap_or_default())
+}
+
+/// Replaces it for new connections.
+pub(crate) fn replace(
+    server: &TlsServer,
+    key: &Gd<CryptoKey>,
+    certificate: &Gd<X509Certificate>,
+    chain: Option<&Gd<X509Certificate>>,
+) -> Result<(), TlsError> {
+    server.replace(&key_pem(key), &pem(certificate), &chain.map(pem).unwrap_or_default())
+}
+
+/// A server's identity from `TLSOptions.server()`.
+pub(crate) fn server_options(options: &Gd<TlsOptions>) -> Result<TlsServer, TlsError> {
+    let key = options.get_private_key().map(|key| key_pem(&key)).unwrap_or_default();
+    let certificate = options.get_own_certificate().map(|certificate| pem(&certificate)).unwrap_or_default();
+    TlsServer::new(&key, &certificate, "")
+}
+
+/// Whom a client trusts, from the 3.x properties.
+pub(crate) fn client(verify: bool, trusted: Option<&Gd<X509Certificate>>) -> Result<TlsClient, TlsError> {
+    trusting(verify, trusted, "")
+}
+
+/// Whom a client trusts, from `TLSOptions.client()` or `TLSOptions.client_unsafe()`.
+pub(crate) fn client_options(options: &Gd<TlsOptions>) -> Result<TlsClient, TlsError> {
+    let name = options.get_common_name_override().to_string();
+    trusting(!options.is_unsafe_client(), options.get_trusted_ca_chain().as_ref(), &name)
+}
+
+fn trusting(verify: bool, trusted: Option<&Gd<X509Certificate>>, name: &str) -> Result<TlsClient, TlsError> {
+    let name = (!name.is_empty()).then_some(name);
+    match (verify, trusted, bundle_override()) {
+        // The engine checks a given chain also where it does not check names; nobody names a root to have it ignored.
+        (_, Some(trusted), _) if verify => TlsClient::new(Trust::Only(&pem(trusted)), name),
+        (true, None, Some(bundle)) => TlsClient::new(Trust::Only(&bundle), name),
+        (true, _, _) => TlsClient::new(Trust::Platform, name),
+        (false, ..) => TlsClient::new(Trust::Anybody, name),
+    }
+}
+
+/// The project's own list of roots, which the engine puts before the platform's.
+fn bundle_override() -> Option<String> {
+    let path = ProjectSettings::singleton().get_setting(BUNDLE_OVERRIDE).try_to::<GString>().ok()?;
+    if path.is_empty() {
+        return None;
+    }
+    let text = FileAccess::get_file_as_string(&path).to_string();
+    (!text.is_empty()).then_some(text)
+}
+
+fn key_pem(key: &Gd<CryptoKey>) -> String {
+    key.clone().save_to_string().to_string()
+}
+
+fn pem(certificate: &Gd<X509Certificate>) -> String {
+    certificate.clone().save_to_string().to_string()
+}
+
+const BUNDLE_OVERRIDE: &str = "network/tls/certificate_bundle_override";

@@ -1,0 +1,227 @@
+//! Encrypted connections, and every way in which they are refused.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
+use websocket_multiplayer_core::{
+    ClientConfig, Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsClient, TlsServer, Trust, Url,
+};
+
+use crate::support::{DEADLINE, Told, client, client_config, eventually, multiplayer, server, server_with};
+
+/// A certificate as the engine's `Crypto.generate_self_signed_certificate` makes it: a CA, with a common name only.
+fn engine_like(name: &str, until: i32) -> (String, String) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = date_time_ymd(2014, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    signed(params)
+}
+
+/// A certificate as certification authorities make them.
+fn ordinary(name: &str) -> (String, String) {
+    signed(CertificateParams::new(vec![name.to_owned()]).expect("a name"))
+}
+
+fn signed(params: CertificateParams) -> (String, String) {
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    (key.serialize_pem(), certificate.pem())
+}
+
+fn tls_server(runtime: &Arc<Runtime>, (key, certificate): &(String, String)) -> Told {
+    let tls = TlsServer::new(key, certificate, "").expect("a usable certificate");
+    server_with(runtime, ServerConfig { peer: multiplayer(), tls: Some(tls), ..ServerConfig::default() })
+}
+
+fn tls_client(runtime: &Arc<Runtime>, port: u16, host: &str, trust: Trust<'_>, name: Option<&str>) -> Told {
+    let mut client =
+        Told { peer: websocket_multiplayer_core::Peer::new(Arc::clone(runtime)), events: Vec::new() };
+    let url = Url::parse(&format!("wss://{host}:{port}/")).expect("a valid URL");
+    let tls = Some(TlsClient::new(trust, name).expect("usable"));
+    client.peer.connect(ClientConfig { url, tls, ..client_config(port, multiplayer()) }).expect("it starts");
+    client
+}
+
+/// Polls until the client is in or has failed, and says why it failed.
+fn outcome(server: &mut Told, client: &mut Told) -> Result<(), String> {
+    eventually("the client is in or not", || {
+        server.poll();
+        client.poll();
+        client.peer.status() != Status::Connecting
+    });
+    if client.peer.status() == Status::Connected { Ok(()) } else { Err(client.peer.last_error()) }
+}
+
+#[test]
+fn packets_pass_through_tls_both_ways() {
+    let runtime = Runtime::new();
+    let identity = engine_like("localhost", 2034);
+    let mut server = tls_server(&runtime, &identity);
+    let mut client =
+        tls_client(&runtime, server.peer.local_port(), "localhost", Trust::Only(&identity.1), None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    let id = PeerId(client.peer.unique_id());
+    let sizes = [1, 100, 16_384, 16_385, 65_536, 3];
+    for size in sizes {
+        client.peer.send(Target::One(PeerId(1)), &vec![size as u8; size], Delivery::Reliable).expect("room");
+        eventually("the server is in", || {
+            server.poll();
+            server.peer.has_peer(id)
+        });
+        server.peer.send(Target::All, &vec![size as u8; size], Delivery::Reliable).expect("room");
+    }
+    let (mut up, mut down) = (Vec::new(), Vec::new());
+    eventually("all packets", || {
+        server.poll();
+        client.poll();
+        up.extend(server.packets());
+        down.extend(client.packets());
+        up.len() == sizes.len() && down.len() == sizes.len()
+    });
+    for (at, size) in sizes.into_iter().enumerate() {
+        assert!(
+            up[at] == (id, vec![size as u8; size]) && down[at] == (PeerId(1), vec![size as u8; size]),
+            "{size}"
+        );
+    }
+    assert!(server.peer.peer(id).expect("connected").requested_url().starts_with("wss://localhost:"));
+    // A clean end.
+    client.peer.close();
+    eventually("the server hears of it", || {
+        server.poll();
+        server.connected_ids().is_empty()
+    });
+    assert!(
+        server.events.iter().any(|event| format!("{event:?}").contains("clean: true")),
+        "{:?}",
+        server.events
+    );
+}
+
+#[test]
+fn who_is_not_trusted_is_refused_in_words() {
+    let runtime = Runtime::new();
+    let right = engine_like("game.example", 2034);
+    let other = engine_like("game.example", 2034);
+    let expired = engine_like("game.example", 2020);
+    let plain_name = ordinary("game.example");
+    let name = Some("game.example");
+    for (identity, trust, name, expected) in [
+        (&right, Trust::Only(&right.1), name, ""),
+        (&right, Trust::Only(&right.1), None, "another host name"),
+        (&right, Trust::Only(&other.1), name, "unknown issuer"),
+        (&right, Trust::Only(&plain_name.1), name, "unknown issuer"),
+        (&right, Trust::Platform, name, "unknown issuer"),
+        (&right, Trust::Anybody, None, ""),
+        (&expired, Trust::Only(&expired.1), name, "expired"),
+        (&expired, Trust::Anybody, name, ""),
+        (&plain_name, Trust::Only(&plain_name.1), name, ""),
+        (&plain_name, Trust::Only(&plain_name.1), Some("evil.example"), "another host name"),
+    ] {
+        let mut server = tls_server(&runtime, identity);
+        let mut client = tls_client(&runtime, server.peer.local_port(), "127.0.0.1", trust, name);
+        match outcome(&mut server, &mut client) {
+            Ok(()) => assert_eq!(expected, "", "{trust:?} {name:?} was let in"),
+            Err(why) => assert!(
+                !expected.is_empty() && why.contains(expected),
+                "{name:?}: {why}, expected {expected:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_chain_leads_to_a_trusted_root() {
+    let root_key = KeyPair::generate().expect("a key");
+    let mut root = CertificateParams::default();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    root.distinguished_name.push(DnType::CommonName, "A root");
+    let root_certificate = root.self_signed(&root_key).expect("a certificate").pem();
+    let issuer = rcgen::Issuer::new(root, root_key);
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()])
+        .expect("a name")
+        .signed_by(&key, &issuer)
+        .expect("signed");
+    let runtime = Runtime::new();
+    let mut server = tls_server(&runtime, &(key.serialize_pem(), leaf.pem()));
+    let port = server.peer.local_port();
+    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&root_certificate), None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+}
+
+#[test]
+fn a_certificate_can_be_replaced_while_listening() {
+    let runtime = Runtime::new();
+    let (old, new) = (engine_like("localhost", 2034), engine_like("localhost", 2034));
+    let tls = TlsServer::new(&old.0, &old.1, "").expect("usable");
+    let config = ServerConfig { peer: multiplayer(), tls: Some(tls.clone()), ..ServerConfig::default() };
+    let mut server = server_with(&runtime, config);
+    let port = server.peer.local_port();
+    let mut first = tls_client(&runtime, port, "localhost", Trust::Only(&old.1), None);
+    assert_eq!(outcome(&mut server, &mut first), Ok(()));
+    assert!(tls.replace(&old.0, &new.1, "").is_err(), "a key that does not belong to it");
+    tls.replace(&new.0, &new.1, "").expect("usable");
+    let mut second = tls_client(&runtime, port, "localhost", Trust::Only(&new.1), None);
+    assert_eq!(outcome(&mut server, &mut second), Ok(()));
+    first.poll();
+    assert_eq!(first.peer.status(), Status::Connected, "who is in stays in");
+}
+
+#[test]
+fn plain_and_encrypted_do_not_mix() {
+    let runtime = Runtime::new();
+    let identity = engine_like("localhost", 2034);
+    let mut encrypted = tls_server(&runtime, &identity);
+    let mut plain_client = client(&runtime, encrypted.peer.local_port(), multiplayer());
+    let why = outcome(&mut encrypted, &mut plain_client).expect_err("it cannot get in");
+    assert!(why.contains("TLS"), "{why}");
+    let mut plain = server(&runtime, multiplayer());
+    let mut tls_client = tls_client(&runtime, plain.peer.local_port(), "localhost", Trust::Anybody, None);
+    let why = outcome(&mut plain, &mut tls_client).expect_err("it cannot get in");
+    assert!(why.contains("does not speak TLS"), "{why}");
+    assert!(encrypted.events.is_empty() && plain.events.is_empty());
+}
+
+#[test]
+fn bad_keys_are_named() {
+    let (key, certificate) = ordinary("localhost");
+    let (other_key, _) = ordinary("localhost");
+    let why = |key: &str, certificate: &str| {
+        TlsServer::new(key, certificate, "").expect_err("unusable").to_string()
+    };
+    assert!(why(&other_key, &certificate).contains("does not belong"));
+    assert!(why("", &certificate).contains("no private key"));
+    assert!(why(&key, "").contains("no PEM certificate"));
+    // The curve's identifier inside a PKCS#8 structure, as a key on P-521 has it.
+    let p521 = "-----BEGIN PRIVATE KEY-----\nMBMCAQAwDgYHKoZIzj0CAQYFK4EEACM=\n-----END PRIVATE KEY-----\n";
+    assert!(why(p521, &certificate).contains("P-521"), "{}", why(p521, &certificate));
+}
+
+#[test]
+fn slow_handshakes_do_not_hold_up_the_others() {
+    let runtime = Runtime::new();
+    let identity = engine_like("localhost", 2034);
+    let mut server = tls_server(&runtime, &identity);
+    let port = server.peer.local_port();
+    let mut slow: Vec<_> =
+        (0..200).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected")).collect();
+    for stream in &mut slow {
+        stream.write_all(b"\x16\x03\x01").expect("the first bytes of a handshake");
+    }
+    let start = Instant::now();
+    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&identity.1), None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    // The slow ones are cut at the deadline.
+    let mut last = slow.pop().expect("two hundred");
+    last.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    let mut rest = Vec::new();
+    let _ = last.read_to_end(&mut rest);
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
