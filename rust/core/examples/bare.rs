@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -26,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut events = Events::with_capacity(1024);
     let mut next = WAKER.0 + 1;
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            outcome => outcome?,
+        }
         for event in &events {
             let token = event.token();
             if token == WAKER {
@@ -69,7 +73,7 @@ fn welcome(listener: &TcpListener, sender: &Sender<WebSocket<TcpStream>>, waker:
 
 /// False: the connection is over.
 fn echo(socket: &mut WebSocket<TcpStream>) -> bool {
-    let blocks = |error: &tungstenite::Error| matches!(error, tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    let blocks = |error: &tungstenite::Error| matches!(error, tungstenite::Error::Io(error) if error.kind() == ErrorKind::WouldBlock);
     loop {
         match socket.read() {
             Ok(message @ Message::Binary(_)) => match socket.write(message) {

@@ -273,6 +273,20 @@ macro_rules! common_methods {
                 )
             }
 
+            /// Sends a packet to the target of `set_target_peer()` with the current transfer mode.
+            ///
+            /// Returns `ERR_UNCONFIGURED` when not connected, `ERR_INVALID_PARAMETER` for an unknown target
+            /// or an empty packet, and `ERR_OUT_OF_MEMORY` for one that is larger than the output buffer or,
+            /// with `OVERFLOW_REFUSE`, finds no room now.
+            // The engine's own answers OK to an empty packet without asking anybody.
+            #[func(rename = put_packet)]
+            fn put_packet_of_script(
+                &mut self,
+                buffer: godot::builtin::PackedByteArray,
+            ) -> godot::global::Error {
+                self.host.put_packet(buffer.as_slice())
+            }
+
             /// Totals since the object was opened: `peers`, `pending` (handshakes under way), `bytes_in`,
             /// `bytes_out`, `packets_in`, `packets_out`, `packets_refused`, `packets_dropped_unreliable`,
             /// `packets_to_closed`, `peers_overflowed`, `handshakes_refused`, `accept_errors`, `poll_usec`

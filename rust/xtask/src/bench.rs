@@ -45,6 +45,7 @@ pub(crate) struct Scenario {
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measure {
+    /// One of its scenario's.
     pub(crate) row: &'static str,
     pub(crate) title: &'static str,
     pub(crate) unit: &'static str,
@@ -113,12 +114,16 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
             }
         }
     }
+    let wanted =
+        |measure: &&Measure| options.rows.is_empty() || options.rows.iter().any(|row| row == measure.row);
+    let measures: Vec<&Measure> =
+        scenarios.iter().flat_map(|scenario| scenario.measures).filter(wanted).collect();
     let host = Host::describe(repo, &engine, sheet.build);
     ui::step(&format!("Measured in {}", ui::seconds(started.elapsed())));
-    print!("{}", sheet.text(&host, &scenarios, options.repeat));
+    print!("{}", sheet.text(&host, &measures, options.repeat));
     if let Some(file) = &options.markdown {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let section = sheet.markdown(&host, &scenarios, options.repeat);
+        let section = sheet.markdown(&host, &measures, options.repeat);
         fs::write(file, bench_report::replace_section(&text, &section)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
         ui::detail(&format!("written into {}", file.display()));
@@ -140,7 +145,7 @@ fn select(rows: &[String]) -> Result<Vec<&'static Scenario>> {
 }
 
 /// Builds the load client in release and says where it is.
-fn build_client(repo: &Repo) -> Result<PathBuf> {
+pub(crate) fn build_client(repo: &Repo) -> Result<PathBuf> {
     ui::step("Building the load client (release)");
     let package = "websocket-multiplayer-bench";
     let arguments = ["build", "--release", "--package", package, "--message-format=json-render-diagnostics"];
@@ -148,7 +153,7 @@ fn build_client(repo: &Repo) -> Result<PathBuf> {
     let status = repo.run_cargo(&arguments, &[], |line| {
         let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { return true };
         if message["target"]["name"] == "wsload" {
-            program = message["executable"].as_str().map(PathBuf::from).or(program.take());
+            program = message["executable"].as_str().map(PathBuf::from).or_else(|| program.take());
         }
         false
     })?;

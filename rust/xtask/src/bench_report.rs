@@ -53,9 +53,9 @@ impl Sheet {
         }
     }
 
-    pub(crate) fn text(&self, host: &Host, scenarios: &[&Scenario], repeat: usize) -> String {
+    pub(crate) fn text(&self, host: &Host, measures: &[&Measure], repeat: usize) -> String {
         let mut text = format!("  {}\n  {}\n  {}\n\n", host.engine, host.machine, host.commit);
-        text.push_str(&ui::table(&HEAD, &self.rows(scenarios)));
+        text.push_str(&ui::table(&HEAD, &self.rows(measures)));
         text.push('\n');
         for note in notes(repeat) {
             _ = writeln!(text, "  {note}");
@@ -67,12 +67,12 @@ impl Sheet {
     }
 
     /// The section between the markers.
-    pub(crate) fn markdown(&self, host: &Host, scenarios: &[&Scenario], repeat: usize) -> String {
+    pub(crate) fn markdown(&self, host: &Host, measures: &[&Measure], repeat: usize) -> String {
         let mut text = String::new();
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         text.push_str(&line(&HEAD.map(str::to_owned)));
         text.push_str("|---|--:|--:|--:|\n");
-        for row in self.rows(scenarios) {
+        for row in self.rows(measures) {
             text.push_str(&line(&row));
         }
         _ = write!(text, "\n{}; {}; {}.\n\n", host.engine, host.machine, host.commit);
@@ -85,9 +85,8 @@ impl Sheet {
         text
     }
 
-    fn rows(&self, scenarios: &[&Scenario]) -> Vec<Vec<String>> {
-        let measures = scenarios.iter().flat_map(|scenario| scenario.measures);
-        measures.map(|measure| self.row(measure)).collect()
+    fn rows(&self, measures: &[&Measure]) -> Vec<Vec<String>> {
+        measures.iter().map(|measure| self.row(measure)).collect()
     }
 
     fn row(&self, measure: &Measure) -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::engines::{self, Generation};
 use crate::repo::Repo;
 use crate::suites::{SIGN_OF_LIFE, Tally};
 use crate::ui::Heartbeat;
-use crate::{CannotRun, addon, ui};
+use crate::{CannotRun, addon, bench, ui};
 
 /// Runs the cases whose name contains one of `filters` (none: all of them).
 pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: bool) -> Result<Tally> {
@@ -32,7 +32,10 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     if cases.is_empty() {
         bail!("there are no engine cases to run");
     }
-    let engine_4 = engines::provide(Generation::Four)?;
+    let mut engine_4 = engines::provide(Generation::Four)?;
+    if cases.iter().any(|case| needs_load_client(repo, case)) {
+        engine_4.environment.push((LOAD_CLIENT, bench::build_client(repo)?));
+    }
     let mut engine_3 = None;
     if cases.iter().any(Case::needs_3) {
         match engines::provide(Generation::Three) {
@@ -62,6 +65,12 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     run_all(&bench, parallel, WORKERS, &mut tally);
     run_all(&bench, serial, 1, &mut tally);
     Ok(tally)
+}
+
+/// A case that asks for this variable gets the path of the load client in it.
+fn needs_load_client(repo: &Repo, case: &Case) -> bool {
+    let script = repo.test_project().join("cases").join(format!("{}.gd", case.script));
+    fs::read_to_string(script).is_ok_and(|text| text.contains(LOAD_CLIENT))
 }
 
 enum Event {
@@ -129,6 +138,8 @@ fn show(bench: &Bench, name: &str, outcome: Result<Outcome>) -> bool {
         }
     }
 }
+
+const LOAD_CLIENT: &str = "WSLOAD";
 
 /// Each case has some engine processes, and time limits that a crowded machine would break.
 const WORKERS: usize = 2;

@@ -9,6 +9,7 @@ const COMMON_METHODS: Array[String] = [
 		"set_buffers(input_buffer_size_kb: int, input_max_packets: int,"
 		+ " output_buffer_size_kb: int, output_max_packets: int) -> int Error"
 	),
+	"put_packet(buffer: PackedByteArray) -> int Error",
 	"get_statistics() -> Dictionary",
 	"get_peer_statistics(id: int) -> Dictionary",
 	"get_last_error() -> String",
@@ -80,6 +81,7 @@ func _server() -> void:
 		"get_peer_address(id: int) -> String",
 		"get_peer_port(id: int) -> int",
 		'disconnect_peer(id: int, code: int = 1000, reason: String = "")',
+		"set_certificate(key: CryptoKey, certificate: X509Certificate) -> int Error",
 		"set_extra_headers(headers: PackedStringArray = [])",
 	]
 	var signals: Array[String] = [

@@ -23,12 +23,15 @@ const NO_GRACE := 50.0
 const CLOSE_TIMEOUT := 3.0
 const OUT_BYTES := 64 * 1024
 const CAP_BYTES := 4 * 1024 * 1024
-## How old a tick may be when a peer that keeps up reads it.
+## How old a tick may be when a peer that keeps up reads it, and how long after the one before.
 const MOST_AGE := 0.4
+const MOST_GAP := 0.5
 ## Ticks that go on after the slow peer is gone.
 const TICKS_AFTERWARDS := 120
 
 var _largest_age := 0.0
+var _largest_gap := 0.0
+var _last_tick_at := 0.0
 var _ticks := 0
 ## How many ticks the server says there were.
 var _wanted := -1
@@ -149,10 +152,13 @@ func _good_client() -> void:
 	var end := await _connect(name)
 	end.on_packet = _on_packet
 	await until(func() -> bool: return _wanted >= 0, 50.0, "the number of ticks")
-	print("%d ticks, the oldest %.0f ms old" % [_ticks, _largest_age * 1000])
+	print("%d ticks, the oldest %.0f ms old, the largest gap %.0f ms" % [
+		_ticks, _largest_age * 1000, _largest_gap * 1000
+	])
 	check_eq(_ticks, _wanted, "ticks")
 	check_eq(_faults, [] as Array[String], "faults")
 	check(_largest_age < MOST_AGE, "a tick was %.3f s old" % _largest_age)
+	check(_largest_gap < MOST_GAP, "%.3f s without a tick" % _largest_gap)
 	check_eq(end.count("peer_disconnected"), 0, "connections lost")
 	end.peer.close()
 
@@ -164,7 +170,11 @@ func _on_packet(_sender: int, packet: PackedByteArray) -> void:
 	if packet.decode_u32(0) != _ticks and _faults.size() < 5:
 		_faults.append("tick %d instead of %d" % [packet.decode_u32(0), _ticks])
 	_ticks += 1
-	_largest_age = maxf(_largest_age, Time.get_unix_time_from_system() - packet.decode_double(4))
+	var now := Time.get_unix_time_from_system()
+	_largest_age = maxf(_largest_age, now - packet.decode_double(4))
+	if _last_tick_at > 0.0:
+		_largest_gap = maxf(_largest_gap, now - _last_tick_at)
+	_last_tick_at = now
 
 
 func _tick(end: BarePeer) -> Error:

@@ -206,7 +206,8 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<Arc<Certif
 fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match found {
-        Ok(found) if !found.is_empty() => Ok(found),
+        // An engine's certificate object that was never loaded gives an empty one.
+        Ok(found) if !found.is_empty() && found.iter().all(|one| !one.is_empty()) => Ok(found),
         Ok(_) => Err(TlsError(format!("{what} holds no PEM certificate"))),
         Err(error) => Err(TlsError(format!("{what} cannot be read: {error}"))),
     }

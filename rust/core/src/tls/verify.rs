@@ -7,7 +7,6 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use rustls_platform_verifier::Verifier;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::{Decode, Tag, Tagged};
@@ -17,10 +16,22 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::TlsError;
 
 /// The platform's roots.
+#[cfg(not(target_os = "android"))]
 pub(super) fn platform(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let verifier = Verifier::new(Arc::clone(provider))
+    let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider))
         .map_err(|error| TlsError(format!("the platform's trusted certificates cannot be used: {error}")))?;
     Ok(Arc::new(verifier))
+}
+
+/// The roots that browsers trust: the platform's are out of reach.
+#[cfg(target_os = "android")]
+pub(super) fn platform(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let verifier = builder
+        .build()
+        .map_err(|error| TlsError(format!("the built-in trusted certificates cannot be used: {error}")))?;
+    Ok(verifier)
 }
 
 /// These certificates and nothing else.
