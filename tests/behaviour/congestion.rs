@@ -25,16 +25,25 @@ fn send(world: &mut World, count: usize, size: usize) {
 }
 
 /// Lets time pass while the client does nothing but take `per_second` bytes off the wire.
-fn starve(world: &mut World, seconds: u32, per_second: usize) -> usize {
-    let mut taken = 0;
+fn starve(world: &mut World, seconds: u32, per_second: usize) {
     for _ in 0..seconds * 20 {
-        world.now += SECOND / 20;
-        let mut end = world.ends.1.clone();
-        let mut buffer = vec![0; per_second / 20];
-        taken += std::io::Read::read(&mut end, &mut buffer).unwrap_or(0);
+        starve_for(world, SECOND / 20, per_second / 20);
+    }
+}
+
+fn starve_for(world: &mut World, time: std::time::Duration, bytes: usize) {
+    world.now += time;
+    // An error means that nothing is there.
+    let mut taken = 0;
+    while taken < bytes {
+        let mut buffer = vec![0; bytes - taken];
+        match std::io::Read::read(&mut world.ends.1, &mut buffer) {
+            Ok(n @ 1..) => taken += n,
+            _ => break,
+        }
         world.server.run(world.now);
     }
-    taken
+    world.server.run(world.now);
 }
 
 #[test]
@@ -74,6 +83,20 @@ fn a_peer_that_works_off_a_burst_is_left_alone() {
     assert_eq!(world.server.end(), None, "2 KB/s of 100 KB is slow, and steady");
     starve(&mut world, 30, 2000);
     assert!(world.server.has(|news| matches!(news, News::Drained(_))));
+}
+
+#[test]
+fn a_peer_that_takes_much_is_left_alone_although_more_keeps_coming() {
+    let mut world = World::connected(config());
+    world.ends.1.set_capacity(1000);
+    send(&mut world, 20, 1000);
+    for _ in 0..200 {
+        // What it takes in a twentieth of a second is replaced: 20 KB wait all the time, 40 KB/s leave.
+        starve_for(&mut world, SECOND / 20, 2000);
+        let (waiting, _) = world.server.link().outgoing.load();
+        send(&mut world, 20 - (waiting / 1000).min(20), 1000);
+    }
+    assert_eq!(world.server.end(), None);
 }
 
 #[test]

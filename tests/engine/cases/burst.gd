@@ -1,6 +1,7 @@
 # What is sent in one frame to a peer that keeps up arrives whole, in both directions; and so does a long run of random packets.
 # processes: server client:a
 # timeout: 180
+# serial
 # variant: ours server=ours client=ours run=100000 back=20000
 # variant: ours4 server=ours4 client=ours4 run=10000 back=10000
 # variant: engine_client server=ours client=engine run=10000 back=10000

@@ -36,11 +36,12 @@ pub(super) struct Member {
     told_congested: bool,
 }
 
-/// Since when a peer has not kept up, and what waited then.
+/// Since when a peer has not kept up, what waited then, and what it had taken.
 struct Over {
     since: Instant,
     bytes: usize,
     packets: usize,
+    taken: u64,
 }
 
 impl Member {
@@ -86,7 +87,8 @@ impl Member {
         let Some(link) = &self.link else { return };
         let (bytes, packets) = link.outgoing.load();
         if blocked && link.is_over_output_limits(0, 0, config) {
-            self.over.get_or_insert(Over { since: now, bytes, packets });
+            let taken = link.figures.bytes_out.get();
+            self.over.get_or_insert(Over { since: now, bytes, packets, taken });
         } else {
             self.over = None;
         }
@@ -107,16 +109,20 @@ impl Member {
         over.since.checked_add(config.overflow_grace)
     }
 
-    /// Decides. A peer whose backlog has shrunk by an eighth of the output buffer is working off a burst and gets as long again.
+    /// Decides. A peer gets as long again when all that waited has left, however much came after it, or when it works off a
+    /// burst: its backlog has shrunk by an eighth of the output buffer.
     pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
         let (Some(link), Some(over)) = (&self.link, &mut self.over) else { return false };
         let (bytes, packets) = link.outgoing.load();
+        let taken = link.figures.bytes_out.get();
+        let kept_up = taken - over.taken >= over.bytes as u64;
         let shrunk = bytes + config.buffers.output_bytes / 8 <= over.bytes
             || packets + (config.buffers.output_packets / 8).max(1) <= over.packets && bytes <= over.bytes;
-        if shrunk {
-            *over = Over { since: now, bytes, packets };
+        if kept_up || shrunk {
+            *over = Over { since: now, bytes, packets, taken };
+            return false;
         }
-        !shrunk
+        true
     }
 
     /// The one line that a connection's life is worth.
