@@ -1,7 +1,7 @@
 //! The GDExtension: the classes of the addon as thin shells over `websocket_multiplayer_core`.
 //!
-//! Only this crate knows the engine. [`host`] holds what the three multiplayer classes share, [`common`] and
-//! [`virtuals`] generate the glue that cannot be inherited between Rust classes, and [`signals`] turns events
+//! Only this crate knows the engine. `host` holds what the three multiplayer classes share, `common` and
+//! `virtuals` generate the glue that cannot be inherited between Rust classes, and `signals` turns events
 //! into signals.
 
 mod classes;
