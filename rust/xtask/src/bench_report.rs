@@ -16,8 +16,8 @@ use crate::ui;
 /// All figures of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Sheet {
-    /// By class and title.
-    figures: BTreeMap<(String, &'static str), Vec<f64>>,
+    /// By class, row and title: the later lines of a row have short titles.
+    figures: BTreeMap<(String, &'static str, &'static str), Vec<f64>>,
     /// "editor build" or the like, once a server has said so.
     pub(crate) build: Option<&'static str>,
     pub(crate) faults: Vec<String>,
@@ -48,7 +48,7 @@ impl Sheet {
             (false, false) => "release template",
         });
         for measure in scenario.measures {
-            let figures = self.figures.entry((kind.to_owned(), measure.title)).or_default();
+            let figures = self.figures.entry((kind.to_owned(), measure.row, measure.title)).or_default();
             figures.extend(trial.read(measure));
         }
     }
@@ -91,7 +91,8 @@ impl Sheet {
 
     fn row(&self, measure: &Measure) -> Vec<String> {
         let spread = |kind: &str| {
-            self.figures.get(&(kind.to_owned(), measure.title)).and_then(|figures| Spread::of(figures))
+            let figures = self.figures.get(&(kind.to_owned(), measure.row, measure.title))?;
+            Spread::of(figures)
         };
         let cell = |spread: Option<Spread>| {
             spread.map_or_else(|| "–".to_owned(), |spread| spread.shown(measure.unit))
@@ -135,7 +136,7 @@ impl Host {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         Self {
             engine: format!("Engine {} ({})", engine.version, build.unwrap_or("unknown build")),
-            machine: format!("{model}, {cores} cores, {}", std::env::consts::OS),
+            machine: format!("{model}, {cores} cores, {}{}", std::env::consts::OS, load()),
             commit: commit(repo),
         }
     }
@@ -179,6 +180,16 @@ fn ratio(ours: Spread, theirs: Spread, better: Better) -> Option<f64> {
     (good > 0.0).then(|| bad / good)
 }
 
+fn load() -> String {
+    load_average().map_or_else(String::new, |load| format!(", load average at the end {load}"))
+}
+
+/// How many processes wanted to run in the last minute, where the system tells.
+pub(crate) fn load_average() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split(' ').next()?.parse().ok()
+}
+
 fn commit(repo: &Repo) -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").current_dir(&repo.root).args(arguments).output().ok()?;
@@ -208,6 +219,9 @@ fn notes(repeat: usize) -> Vec<String> {
         "Peers join 32 at a time and without a frame limit before idle and broadcast are measured, because the engine's \
          class takes one client per frame; only in the 1,000-at-once rows all of them come together, at 60 fps. Those that \
          did not get in are missing from the times below."
+            .to_owned(),
+        "A `poll()` per frame finds the processor's caches cold; \"once more\" is a second one right after it, which shows what \
+         the call itself costs."
             .to_owned(),
         "Main thread: microseconds of the script's own work per frame (`poll()`; for a broadcast `put_packet()`, too). \
          Memory: growth of the server's resident set after 1,000 peers, divided by them; the kernel's socket buffers are \
