@@ -225,7 +225,7 @@ impl Node {
         let link = self.link();
         self.news.retain(|news| match news {
             News::Packet(packet) => {
-                link.incoming.release(packet.payload.len(), 1);
+                link.receiving.budget.release(packet.payload.len(), 1);
                 taken.push(packet.payload.to_vec());
                 false
             }

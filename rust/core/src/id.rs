@@ -1,6 +1,8 @@
 //! Identifiers: who a packet is from and for.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A multiplayer peer id, 1..=2147483647; the server is always 1.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -28,6 +30,32 @@ impl fmt::Display for PeerId {
         self.0.fmt(f)
     }
 }
+
+/// A map by peer id.
+pub(crate) type PeerMap<T> = HashMap<PeerId, T, BuildHasherDefault<PeerIdHasher>>;
+
+/// Spreads ids by one multiplication: a server draws them itself, so that nobody can choose some that collide.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PeerIdHasher(u64);
+
+impl Hasher for PeerIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0.rotate_left(8) ^ u64::from(*byte)).wrapping_mul(SPREAD);
+        }
+    }
+
+    fn write_i32(&mut self, id: i32) {
+        self.0 = u64::from(id.cast_unsigned()).wrapping_mul(SPREAD);
+    }
+}
+
+/// 2^64 divided by the golden ratio, odd.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Whom a packet is for, decoded once from the engine's convention.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -37,27 +37,38 @@ pub(crate) struct PeerInfo {
 }
 
 /// One peer, as both threads see it.
+///
+/// What sending looks at is in one line of the cache, what receiving looks at in the next one.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Link {
+    pub(crate) outgoing: Budget,
     pub(crate) conn: ConnId,
     pub(crate) id: PeerId,
-    pub(crate) info: PeerInfo,
-    pub(crate) outgoing: Budget,
-    pub(crate) incoming: Budget,
     /// The last write to the socket did not take everything.
     pub(crate) congested: AtomicBool,
-    /// The driver does not read this peer until the game has taken some of its packets.
-    pub(crate) reading_paused: AtomicBool,
-    pub(crate) figures: Figures,
     state: AtomicU8,
+    pub(crate) receiving: Receiving,
+    pub(crate) figures: Figures,
+    pub(crate) info: PeerInfo,
     end: OnceLock<CloseReason>,
 }
 
-/// Bytes and packets that wait in a queue; the bytes count for the whole process too.
+/// The part of a link that changes with every packet that comes in.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Receiving {
+    pub(crate) budget: Budget,
+    /// The driver does not read this peer until the game has taken some of its packets.
+    pub(crate) paused: AtomicBool,
+}
+
+/// Bytes and packets that wait in a queue; the bytes count for the whole process too, in units of [`COARSE`].
 #[derive(Debug)]
 pub(crate) struct Budget {
-    bytes: AtomicUsize,
-    packets: AtomicUsize,
+    /// Packets above, bytes below [`BYTES_BITS`]: both threads change it once per packet, and each change that the other
+    /// thread has to see costs more than the packet's copy.
+    waiting: AtomicU64,
     total: Arc<QueueTotal>,
 }
 
@@ -70,6 +81,7 @@ pub(crate) struct QueueTotal {
 
 /// Counters of one peer, written by the driver only.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Figures {
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
@@ -89,15 +101,14 @@ impl Link {
     pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, total: &Arc<QueueTotal>) -> Self {
         let figures = Figures { rtt: AtomicU32::new(u32::MAX), ..Figures::default() };
         Self {
+            outgoing: Budget::new(total),
             conn,
             id,
-            info,
-            outgoing: Budget::new(total),
-            incoming: Budget::new(total),
             congested: AtomicBool::new(false),
-            reading_paused: AtomicBool::new(false),
-            figures,
             state: AtomicU8::new(PeerState::Open as u8),
+            receiving: Receiving { budget: Budget::new(total), paused: AtomicBool::new(false) },
+            figures,
+            info,
             end: OnceLock::new(),
         }
     }
@@ -128,13 +139,13 @@ impl Link {
 
     /// Says whether the input limits leave room for a packet; an empty queue always does, or nothing would ever move.
     pub(crate) fn has_input_room(&self, size: usize, config: &PeerConfig) -> bool {
-        let (bytes, packets) = self.incoming.load();
+        let (bytes, packets) = self.receiving.budget.load();
         packets == 0 || bytes + size <= config.buffers.input_bytes && packets < config.buffers.input_packets
     }
 
     /// Says whether so much was taken that reading pays again.
     pub(crate) fn is_input_low(&self, config: &PeerConfig) -> bool {
-        let (bytes, packets) = self.incoming.load();
+        let (bytes, packets) = self.receiving.budget.load();
         bytes <= config.buffers.input_bytes / 2 && packets <= config.buffers.input_packets / 2
     }
 
@@ -147,46 +158,86 @@ impl Link {
 
 impl Budget {
     fn new(total: &Arc<QueueTotal>) -> Self {
-        Self { bytes: AtomicUsize::new(0), packets: AtomicUsize::new(0), total: Arc::clone(total) }
+        Self { waiting: AtomicU64::new(0), total: Arc::clone(total) }
     }
 
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.bytes.load(Ordering::SeqCst), self.packets.load(Ordering::SeqCst))
+        unpack(self.waiting.load(Ordering::SeqCst))
     }
 
     pub(crate) fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::SeqCst);
-        self.packets.fetch_add(1, Ordering::SeqCst);
-        self.total.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.grow(bytes);
     }
 
+    /// Gives room back. What `clear` has released meanwhile is not released again.
     pub(crate) fn release(&self, bytes: usize, packets: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        self.packets.fetch_sub(packets, Ordering::SeqCst);
-        self.total.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let less = |waiting| {
+            let (had_bytes, had_packets) = unpack(waiting);
+            pack(had_bytes.saturating_sub(bytes), had_packets.saturating_sub(packets))
+        };
+        let change =
+            self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| Some(less(waiting)));
+        let before = change.unwrap_or_else(|unchanged| unchanged);
+        self.total.change(unpack(before).0, unpack(less(before)).0);
     }
 
     /// Releases everything: nothing of it will be sent or read any more. Both threads may call it, each byte goes once.
     pub(crate) fn clear(&self) {
-        self.packets.store(0, Ordering::SeqCst);
-        self.total.bytes.fetch_sub(self.bytes.swap(0, Ordering::SeqCst), Ordering::Relaxed);
+        let before = self.waiting.swap(0, Ordering::SeqCst);
+        self.total.change(unpack(before).0, 0);
     }
 
     /// Takes room for one packet, or none at all.
     pub(crate) fn reserve(&self, size: usize, max_bytes: usize, max_packets: usize) -> bool {
-        self.add(size);
-        let (bytes, packets) = self.load();
+        let (bytes, packets) = self.grow(size);
         let fits = bytes <= max_bytes && packets <= max_packets;
         if !fits {
             self.release(size, 1);
         }
         fits
     }
+
+    fn grow(&self, bytes: usize) -> (usize, usize) {
+        let more = pack(bytes, 1);
+        let before = self.waiting.fetch_add(more, Ordering::SeqCst);
+        let after = unpack(before + more);
+        self.total.change(unpack(before).0, after.0);
+        after
+    }
 }
+
+impl Drop for Budget {
+    /// What nobody took any more, because the whole object was closed.
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn pack(bytes: usize, packets: usize) -> u64 {
+    (packets as u64) << BYTES_BITS | bytes as u64
+}
+
+fn unpack(waiting: u64) -> (usize, usize) {
+    ((waiting & ((1 << BYTES_BITS) - 1)) as usize, (waiting >> BYTES_BITS) as usize)
+}
+
+/// A terabyte and 16 million packets: far above what `set_buffers` allows.
+const BYTES_BITS: u32 = 40;
+/// A queue counts for the process in steps of so many bytes, so that small packets leave the common counter alone.
+const COARSE: usize = 4096;
 
 impl QueueTotal {
     pub(crate) fn new(limit: usize) -> Self {
         Self { bytes: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
+    }
+
+    /// A queue that held `before` bytes holds `after`.
+    fn change(&self, before: usize, after: usize) {
+        let (before, after) = (before / COARSE * COARSE, after / COARSE * COARSE);
+        if before != after {
+            // Wraps around for less.
+            self.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn set_limit(&self, bytes: usize) {
@@ -241,11 +292,28 @@ mod tests {
         assert!(budget.reserve(40, 100, 2));
         assert!(!budget.reserve(0, 100, 2));
         assert_eq!(budget.load(), (100, 2));
-        assert!(total.has_room(900) && !total.has_room(901));
         budget.release(60, 1);
+        assert_eq!(budget.load(), (40, 1));
         budget.clear();
         budget.clear();
         assert_eq!(budget.load(), (0, 0));
-        assert!(total.has_room(1000));
+        // The other thread cleared it between a reservation and its end.
+        budget.release(40, 1);
+        assert_eq!(budget.load(), (0, 0));
+    }
+
+    #[test]
+    fn the_process_counts_in_steps_and_forgets_what_was_dropped() {
+        let total = Arc::new(QueueTotal::new(10 * COARSE));
+        let (one, two) = (Budget::new(&total), Budget::new(&total));
+        one.add(COARSE - 1);
+        assert!(total.has_room(10 * COARSE));
+        one.add(1);
+        two.add(3 * COARSE + 5);
+        assert!(total.has_room(6 * COARSE) && !total.has_room(6 * COARSE + 1));
+        one.release(1, 1);
+        assert!(total.has_room(7 * COARSE));
+        drop(two);
+        assert!(total.has_room(10 * COARSE));
     }
 }

@@ -92,7 +92,7 @@ impl PeerStatistics {
     pub(crate) fn of(link: &Link) -> Self {
         let figures = &link.figures;
         let connected = Instant::now().saturating_duration_since(link.info.opened);
-        let (queued_in_bytes, queued_in_packets) = link.incoming.load();
+        let (queued_in_bytes, queued_in_packets) = link.receiving.budget.load();
         let (queued_out_bytes, queued_out_packets) = link.outgoing.load();
         Self {
             rtt_msec: figures.rtt().map_or(-1.0, |rtt| rtt.as_secs_f64() * 1000.0),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason};
@@ -111,6 +111,8 @@ pub(crate) struct Hub {
     /// Ids of live peers; none is given twice.
     ids: HashMap<PeerId, ConnId>,
     pool: Pool,
+    /// Where small payloads are copied to.
+    small: BytesMut,
     /// For the mailbox.
     pub(crate) news: Vec<News>,
     /// Connections that have something to write.
@@ -137,6 +139,7 @@ impl Hub {
             members: Slab::default(),
             ids: HashMap::new(),
             pool: Pool::default(),
+            small: BytesMut::new(),
             news: Vec::new(),
             dirty: Vec::new(),
             rearm: Vec::new(),
@@ -230,7 +233,7 @@ impl Hub {
     ) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         if let (Some(held), Some(link)) = (&member.held, &member.link)
-            && link.reading_paused.load(Ordering::SeqCst)
+            && link.receiving.paused.load(Ordering::SeqCst)
             && !link.has_input_room(held.payload.len(), &self.config)
         {
             return After::default();
@@ -525,36 +528,38 @@ impl Hub {
 
     /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
     fn message(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
-        let Some(member) = self.members.get(conn) else { return false };
-        let Some(link) = member.link.clone() else {
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        // Both threads use the count of references to a link: this is once per packet, so it is left alone.
+        let Some(link) = &member.link else {
             self.id_message(conn, &message, now);
             return true;
         };
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
+            let link = Arc::clone(link);
             return self.routed_message(conn, &link, message, now);
         }
-        let packet = Packet { source: link.id, payload: message.payload.clone(), text: message.text };
-        self.deliver(conn, &link, packet, now) || self.hold(conn, message, now)
+        if !may_deliver(link, message.payload.len(), &self.config) {
+            return self.hold(conn, message, now);
+        }
+        member.session.resume(now);
+        let payload = unpinned(message.payload, &mut self.small, self.config.mode);
+        let packet = Packet { source: link.id, payload, text: message.text };
+        count_in(link, &self.totals, packet.payload.len());
+        self.news.push(News::Packet(packet));
+        true
     }
 
     /// Gives a packet to the game; false: there is no room.
     fn deliver(&mut self, conn: ConnId, link: &Link, packet: Packet, now: Instant) -> bool {
-        let size = packet.payload.len();
-        if !link.has_input_room(size, &self.config) {
-            link.reading_paused.store(true, Ordering::SeqCst);
-            // The game may have taken something before it could see that.
-            if !link.has_input_room(size, &self.config) {
-                return false;
-            }
-            link.reading_paused.store(false, Ordering::SeqCst);
+        if !may_deliver(link, packet.payload.len(), &self.config) {
+            return false;
         }
         if let Some(member) = self.members.get_mut(conn) {
             member.session.resume(now);
         }
-        self.totals.packets_in.add(1);
-        link.figures.packets_in.add(1);
-        link.incoming.add(size);
-        self.news.push(News::Packet(Packet { payload: unpinned(packet.payload), ..packet }));
+        count_in(link, &self.totals, packet.payload.len());
+        let payload = unpinned(packet.payload, &mut self.small, self.config.mode);
+        self.news.push(News::Packet(Packet { payload, ..packet }));
         true
     }
 
@@ -702,8 +707,47 @@ fn flush_tls<W: Write>(
     Flushed { blocked, ..flushed }
 }
 
-/// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
-fn unpinned(payload: Bytes) -> Bytes {
-    const SMALL: usize = 1024;
-    if payload.len() <= SMALL { Bytes::copy_from_slice(&payload) } else { payload }
+/// Says whether the game has room for a packet of a peer; if not, reading pauses.
+fn may_deliver(link: &Link, size: usize, config: &PeerConfig) -> bool {
+    if link.has_input_room(size, config) {
+        return true;
+    }
+    link.receiving.paused.store(true, Ordering::SeqCst);
+    // The game may have taken something before it could see that.
+    let room = link.has_input_room(size, config);
+    if room {
+        link.receiving.paused.store(false, Ordering::SeqCst);
+    }
+    room
 }
+
+fn count_in(link: &Link, totals: &Totals, size: usize) {
+    totals.packets_in.add(1);
+    link.figures.packets_in.add(1);
+    link.receiving.budget.add(size);
+}
+
+/// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
+fn unpinned(payload: Bytes, small: &mut BytesMut, mode: Mode) -> Bytes {
+    match (payload.len(), mode) {
+        (..=SMALL, Mode::Multiplayer(_)) => copied(&payload, small),
+        // Each raw peer has a queue of its own: one that is not read must keep no other's memory alive.
+        (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(&payload),
+        _ => payload,
+    }
+}
+
+/// A copy that costs no allocation of its own: copies share pieces of memory that are let go of soon, in the order in which
+/// they were made.
+pub(crate) fn copied(payload: &[u8], small: &mut BytesMut) -> Bytes {
+    if small.capacity() < payload.len() {
+        *small = BytesMut::with_capacity(PIECE);
+    }
+    small.extend_from_slice(payload);
+    small.split().freeze()
+}
+
+/// Payloads up to this size are copied.
+pub(crate) const SMALL: usize = 1024;
+/// One allocation for so many bytes of small payloads.
+const PIECE: usize = 16 * 1024;

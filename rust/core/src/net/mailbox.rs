@@ -91,7 +91,9 @@ impl Mailbox {
 
     /// Any thread: ends the driver's sleep.
     pub(crate) fn wake(&self) {
-        if self.sleeping.swap(false, Ordering::SeqCst)
+        // The list's lock orders this look against the driver's last look at the list: no need to write in vain.
+        if self.sleeping.load(Ordering::Relaxed)
+            && self.sleeping.swap(false, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
             log::error!("cannot wake the I/O thread: {error}");

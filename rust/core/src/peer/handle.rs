@@ -72,10 +72,10 @@ impl Member {
 
     /// Makes room for more: the packet was taken or thrown away.
     pub(super) fn take_back(&self, packet: &Packet) {
-        self.link.incoming.release(packet.payload.len(), 1);
-        if self.link.reading_paused.load(Ordering::SeqCst)
+        self.link.receiving.budget.release(packet.payload.len(), 1);
+        if self.link.receiving.paused.load(Ordering::SeqCst)
             && self.link.is_input_low(&self.config.borrow())
-            && self.link.reading_paused.swap(false, Ordering::SeqCst)
+            && self.link.receiving.paused.swap(false, Ordering::SeqCst)
         {
             self.mailbox.command(Command::Resume(self.link.conn));
         }

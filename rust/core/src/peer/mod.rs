@@ -13,7 +13,7 @@ use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason, OpenError};
 use crate::event::Event;
 use crate::hub::News;
-use crate::id::PeerId;
+use crate::id::{PeerId, PeerMap};
 use crate::link::Link;
 use crate::net::Runtime;
 use crate::net::driver::Driver;
@@ -68,8 +68,9 @@ struct Open {
     config: Rc<RefCell<PeerConfig>>,
     mailbox: Arc<Mailbox>,
     listener: Option<Listener>,
-    roster: HashMap<PeerId, Rc<Member>>,
+    roster: PeerMap<Rc<Member>>,
     /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
+    // Their ids come from the server, so they are kept where ids that collide do no harm.
     others: HashMap<PeerId, u64>,
     /// Counts polls, so that a member can remember the one in which packets of it became readable.
     poll: u64,
@@ -414,7 +415,7 @@ impl Peer {
             outbox: Outbox::new(Arc::clone(&self.runtime.queue_total)),
             mailbox,
             listener,
-            roster: HashMap::new(),
+            roster: PeerMap::default(),
             others: HashMap::new(),
             poll: 0,
         });

@@ -5,14 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use super::handle::Member;
 use super::{Open, Peer, Status};
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
-use crate::hub::Outbound;
+use crate::hub::{Outbound, SMALL, copied};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState, QueueTotal};
 use crate::net::mailbox::Command;
@@ -25,10 +24,14 @@ pub(super) struct Outbox {
     queue_total: Arc<QueueTotal>,
     /// The last payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
     last: Bytes,
+    /// Where small payloads are copied to, which is cheaper than to share them.
+    small: BytesMut,
     /// Godot 3 wire: sender and target of the packet at hand.
     route: Option<(PeerId, Target)>,
     /// All connections, for broadcasts that nobody is left out of.
     everyone: Option<Arc<[ConnId]>>,
+    /// All peers in a row, for broadcasts: the roster itself is scattered over memory. Empty: to be made again.
+    audience: Vec<(PeerId, Arc<Link>)>,
     /// Connections that the broadcast at hand goes to; kept for its memory.
     taken: Vec<ConnId>,
     /// Peers for which a broadcast found no room, to be told at the next poll.
@@ -58,8 +61,10 @@ impl Outbox {
         Self {
             queue_total,
             last: Bytes::new(),
+            small: BytesMut::new(),
             route: None,
             everyone: None,
+            audience: Vec::new(),
             taken: Vec::new(),
             refused: Vec::new(),
             packets_refused: 0,
@@ -71,6 +76,7 @@ impl Outbox {
     /// The roster has changed.
     pub(super) fn forget_roster(&mut self) {
         self.everyone = None;
+        self.audience.clear();
     }
 
     pub(super) fn take_refused(&mut self, events: &mut VecDeque<Event>) {
@@ -85,15 +91,20 @@ impl Outbox {
 
     /// Copies the payload once, also over several calls.
     fn message(&mut self, payload: &[u8]) -> Outbound {
-        if self.last.as_ref() != payload {
-            self.last = Bytes::copy_from_slice(payload);
-        }
-        Outbound { payload: self.last.clone(), text: false, route: self.route }
+        let payload = if payload.len() <= SMALL {
+            copied(payload, &mut self.small)
+        } else {
+            if self.last.as_ref() != payload {
+                self.last = Bytes::copy_from_slice(payload);
+            }
+            self.last.clone()
+        };
+        Outbound { payload, text: false, route: self.route }
     }
 
     /// Finds room for one peer and counts what happens instead.
-    fn reserve(&mut self, member: &Member, size: usize, delivery: Delivery, config: &PeerConfig) -> Room {
-        let room = room(member.link(), size, delivery, config, &self.queue_total);
+    fn reserve(&mut self, link: &Link, size: usize, delivery: Delivery, config: &PeerConfig) -> Room {
+        let room = room(link, size, delivery, config, &self.queue_total);
         match room {
             Room::Taken => {}
             Room::Gone => self.packets_to_closed += 1,
@@ -153,7 +164,7 @@ impl Open {
         config: &PeerConfig,
     ) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
-        match self.outbox.reserve(member, payload.len() + config.mode.header_len(), delivery, config) {
+        match self.outbox.reserve(member.link(), payload.len() + config.mode.header_len(), delivery, config) {
             Room::Taken => {
                 let message = self.outbox.message(payload);
                 self.mailbox.command(Command::Send { to: member.link().conn, message });
@@ -177,13 +188,17 @@ impl Open {
         config: &PeerConfig,
     ) -> Result<(), SendError> {
         let mut taken = std::mem::take(&mut self.outbox.taken);
+        let mut audience = std::mem::take(&mut self.outbox.audience);
+        if audience.is_empty() {
+            audience.extend(self.roster.iter().map(|(id, member)| (*id, Arc::clone(member.link()))));
+        }
         let mut overflowing = Vec::new();
         let mut complete = true;
         let mut full = false;
-        for (id, member) in self.roster.iter().filter(|(id, _)| Some(**id) != except) {
-            match self.outbox.reserve(member, payload.len() + config.mode.header_len(), delivery, config) {
+        for (id, link) in audience.iter().filter(|(id, _)| Some(*id) != except) {
+            match self.outbox.reserve(link, payload.len() + config.mode.header_len(), delivery, config) {
                 Room::Taken => {
-                    taken.push(member.link().conn);
+                    taken.push(link.conn);
                     continue;
                 }
                 Room::Gone | Room::Dropped => {}
@@ -206,6 +221,7 @@ impl Open {
         }
         taken.clear();
         self.outbox.taken = taken;
+        self.outbox.audience = audience;
         full |= !overflowing.is_empty();
         for id in overflowing {
             self.overflow(id, config);
