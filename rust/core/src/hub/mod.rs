@@ -24,7 +24,7 @@ use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo, QueueTotal};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
-use crate::session::{Context, Flushed, Incoming, Message, Pool, Refusal, Request, Session, Turn};
+use crate::session::{Context, Flushed, Incoming, Message, Pool, Refusal, Request, SILENT, Session, Turn};
 use crate::tls::{TlsClient, TlsServer, TlsSession};
 use crate::url::Url;
 use crate::wire::{godot3, godot4};
@@ -460,7 +460,6 @@ impl Hub {
         let protocol = match verdict {
             Ok(protocol) => protocol,
             Err(refusal) => {
-                self.totals.handshakes_refused.add(1);
                 member.session.refuse(&refusal, &mut cx);
                 return;
             }
@@ -663,9 +662,9 @@ impl Hub {
                 }
                 None => {
                     self.pending -= 1;
-                    if matches!(reason, CloseReason::Refused(_) | CloseReason::TimedOut(_))
-                        && matches!(self.side, Side::Server(_))
-                    {
+                    let silent = matches!(&reason, CloseReason::Lost(why) if why == SILENT);
+                    if matches!(self.side, Side::Server(_)) && !silent {
+                        self.totals.handshakes_refused.add(1);
                         log::debug!("no handshake with {}: {reason}", member.address);
                     }
                     if matches!(self.side, Side::Client { .. }) {

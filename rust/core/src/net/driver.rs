@@ -20,6 +20,7 @@ use super::dial::{Dialled, Dialler};
 use super::listener::{Listener, tune};
 use super::mailbox::{Command, Mailbox, Totals};
 use super::runtime::Runtime;
+use super::transport::Transport;
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{After, Gate, Hub, Side};
@@ -416,7 +417,7 @@ impl Driver {
             };
             socket.queued = false;
             let trust = TRUST_SHORT_READS && !socket.read_closed;
-            let after = self.hub.read(conn, &mut socket.stream, &mut self.buffer, trust, now);
+            let after = self.hub.read(conn, &mut Transport(&mut socket.stream), &mut self.buffer, trust, now);
             if after.more {
                 socket.queued = true;
                 self.reads.push_back(conn);
@@ -440,7 +441,7 @@ impl Driver {
                 continue;
             };
             let after = if socket.writable {
-                let after = self.hub.flush(conn, &mut socket.stream, now);
+                let after = self.hub.flush(conn, &mut Transport(&mut socket.stream), now);
                 socket.writable = !after.blocked;
                 after
             } else {
@@ -469,7 +470,7 @@ impl Driver {
         if self.socket(conn).is_some()
             && let Some(mut socket) = self.sockets[conn.slot as usize].take()
         {
-            self.hub.say_last(conn, &mut socket.stream);
+            self.hub.say_last(conn, &mut Transport(&mut socket.stream));
             let _ = self.poll.registry().deregister(&mut socket.stream);
             self.hub.forget(conn);
         }

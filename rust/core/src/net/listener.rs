@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+use socket2::SockRef;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::BindAddress;
 use crate::error::OpenError;
@@ -100,6 +102,6 @@ pub(crate) fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_LOW_WATER);
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = SockRef::from(stream);
+    #[cfg(target_vendor = "apple")]
+    let _ = SockRef::from(stream).set_nosigpipe(true);
 }

@@ -5,5 +5,6 @@ pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 mod runtime;
+mod transport;
 
 pub use runtime::Runtime;

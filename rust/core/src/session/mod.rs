@@ -44,6 +44,7 @@ use pipe::Pipe;
 pub(crate) use request::{Refusal, Request};
 use response::Offer;
 pub(crate) use turn::Turn;
+pub(crate) use upgrade::SILENT;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -463,8 +464,10 @@ impl Session {
     }
 
     fn close_received(&mut self, frame: Option<WireCloseFrame>, cx: &mut Context<'_>) -> Step {
-        let (code, reason) = frame
-            .map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+        let (code, reason) = frame.map_or((1005, String::new()), |frame| {
+            // 3.6 sends its reasons with the NUL of a C string.
+            (frame.code.into(), frame.reason.as_str().trim_end_matches('\0').to_owned())
+        });
         match mem::replace(&mut self.state, State::AwaitVerdict) {
             State::Open(mut reader) => {
                 let mut pipe = Pipe::<io::Empty> {

@@ -46,7 +46,7 @@ impl Session {
             Progress::Partial => return Step::Wait,
             Progress::TooLarge => Refusal::new(431, "the request head is larger than 8 KiB"),
             Progress::Ended(0) => {
-                self.end(CloseReason::Lost("closed before a request came".into()));
+                self.end(CloseReason::Lost(SILENT.into()));
                 return Step::Wait;
             }
             Progress::Ended(_) => Refusal::new(400, "the request head is incomplete"),
@@ -108,3 +108,5 @@ impl Session {
 const READ_BUFFER: usize = 4 * 1024;
 /// Answers of the message reader that wait inside it: a Close and a pong are at most 2 × 139 bytes.
 const REPLY_BUFFER: usize = 1024;
+/// How a connection ends that never said anything: a probe, or a browser's spare connection.
+pub(crate) const SILENT: &str = "closed before a request came";
