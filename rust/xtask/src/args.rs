@@ -79,8 +79,8 @@ cargo xtask COMMAND
 
   demo [--seconds N]      build the addon, get an engine, play a scripted game in three processes, show what got through
   demo --window           the same game in windows, for a person
-  test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks engine cases by part of their name
-                          suites: fmt, clippy, docs, licences, rust, engine, demo
+  test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks cases by part of their name
+                          suites: fmt, clippy, docs, licences, rust, engine, browser, foreign, demo
   bench [--rows NAME,..]  measure the addon's server against the engine's own class: idle, memory, connect, echo, echo60,
         [--repeat N]      broadcast; medians of 3 runs unless said; replaces the section of FILE between
         [--markdown FILE] <!-- bench:begin --> and <!-- bench:end -->

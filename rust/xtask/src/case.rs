@@ -7,8 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use regex::Regex;
 
-use crate::engines::Generation;
-
 /// One file in `tests/engine/cases`, or one of the variants that it lists.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -21,6 +19,8 @@ pub(crate) struct Case {
     pub(crate) processes: Vec<Role>,
     pub(crate) timeout: Duration,
     pub(crate) expected: Vec<Regex>,
+    /// Error lines that may come.
+    pub(crate) allowed: Vec<Regex>,
     /// Runs only when long tests are asked for.
     pub(crate) long: bool,
     /// Runs alone: it measures, or needs the whole machine.
@@ -32,7 +32,20 @@ pub(crate) struct Case {
 pub(crate) struct Role {
     pub(crate) role: String,
     pub(crate) name: String,
-    pub(crate) engine: Generation,
+    pub(crate) program: Program,
+}
+
+/// What runs a process of a case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Program {
+    Engine4,
+    Engine3,
+    Node,
+    Python,
+    /// A script for Node that drives the browser.
+    Chromium,
+    /// A script for Python that uses the library.
+    Curl,
 }
 
 impl Case {
@@ -49,8 +62,8 @@ impl Case {
         Ok(cases)
     }
 
-    pub(crate) fn needs_3(&self) -> bool {
-        self.processes.iter().any(|process| process.engine == Generation::Three)
+    pub(crate) fn needs(&self, program: Program) -> bool {
+        self.processes.iter().any(|process| process.program == program)
     }
 
     fn read(file: &Path) -> Result<Vec<Self>> {
@@ -67,11 +80,13 @@ impl Case {
             processes: Vec::new(),
             timeout: DEFAULT_TIMEOUT,
             expected: Vec::new(),
+            allowed: Vec::new(),
             long: false,
             serial: false,
         };
-        let mut on_engine_3 = Vec::new();
+        let mut placed = Vec::new();
         let mut variants = Vec::new();
+        let mut of_variants = Vec::new();
         let head = text.lines().map(str::trim).take_while(|line| line.starts_with('#') || line.is_empty());
         for line in head {
             let line = line.trim_start_matches('#').trim();
@@ -84,7 +99,11 @@ impl Case {
                     case.timeout = Duration::from_secs(seconds);
                 }
                 "expect" => case.expected.push(Regex::new(value).context("expect")?),
-                "engine3" => on_engine_3 = value.split_whitespace().map(Role::parse).collect(),
+                "allow" => case.allowed.push(Regex::new(value).context("allow")?),
+                key if key.starts_with("expect@") || key.starts_with("allow@") => {
+                    of_variants.push((key, Regex::new(value).with_context(|| key.to_owned())?));
+                }
+                key if Program::named(key).is_some() => placed.push((key, value)),
                 "args" => case.arguments.extend(value.split_whitespace().map(str::to_owned)),
                 "variant" => variants.push(value.to_owned()),
                 "long" => case.long = true,
@@ -96,15 +115,21 @@ impl Case {
         if case.processes.is_empty() {
             bail!("there is no `# processes:` line before the first line of code");
         }
-        for wanted in on_engine_3 {
-            let process = case.processes.iter_mut().find(|process| **process == wanted);
-            process.with_context(|| format!("engine3: no process {:?}", wanted.name))?.engine =
-                Generation::Three;
+        for (program, names) in placed {
+            case.place(program, names.split_whitespace())?;
         }
-        if variants.is_empty() {
-            return Ok(vec![case]);
+        let mut cases = vec![case];
+        if !variants.is_empty() {
+            cases = variants.iter().map(|variant| cases[0].variant(variant)).collect::<Result<_>>()?;
         }
-        variants.iter().map(|variant| case.variant(variant)).collect()
+        for (key, regex) in of_variants {
+            let (kind, variant) = key.split_once('@').unwrap_or((key, ""));
+            let name = format!("{name}@{variant}");
+            let case = cases.iter_mut().find(|case| case.name == name);
+            let case = case.with_context(|| format!("{key}: no such variant"))?;
+            (if kind == "allow" { &mut case.allowed } else { &mut case.expected }).push(regex);
+        }
+        Ok(cases)
     }
 
     /// The case as one variant has it, given as `NAME key=value ...`.
@@ -114,8 +139,24 @@ impl Case {
         let name = name.with_context(|| format!("variant: {text:?} does not begin with a name"))?;
         let mut case = self.clone();
         case.name = format!("{}@{name}", self.script);
-        case.arguments.extend(words.map(str::to_owned));
+        for word in words {
+            match word.split_once('=') {
+                Some((key, names)) if Program::named(key).is_some() => case.place(key, names.split(','))?,
+                _ => case.arguments.push(word.to_owned()),
+            }
+        }
         Ok(case)
+    }
+
+    /// Has a program run these processes, given as in `processes`.
+    fn place<'a>(&mut self, key: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
+        let program = Program::named(key).with_context(|| format!("there is no program {key:?}"))?;
+        for wanted in names.map(Role::parse) {
+            let is_wanted = |one: &&mut Role| one.role == wanted.role && one.name == wanted.name;
+            let process = self.processes.iter_mut().find(is_wanted);
+            process.with_context(|| format!("{key}: no process {:?}", wanted.name))?.program = program;
+        }
+        Ok(())
     }
 }
 
@@ -123,7 +164,21 @@ impl Role {
     /// `role` or `role:name`.
     fn parse(word: &str) -> Self {
         let (role, name) = word.split_once(':').unwrap_or((word, word));
-        Self { role: role.to_owned(), name: name.to_owned(), engine: Generation::Four }
+        Self { role: role.to_owned(), name: name.to_owned(), program: Program::Engine4 }
+    }
+}
+
+impl Program {
+    /// The program that a key of the head names.
+    fn named(key: &str) -> Option<Self> {
+        match key {
+            "engine3" => Some(Self::Engine3),
+            "node" => Some(Self::Node),
+            "python" => Some(Self::Python),
+            "chromium" => Some(Self::Chromium),
+            "curl" => Some(Self::Curl),
+            _ => None,
+        }
     }
 }
 
@@ -143,20 +198,25 @@ mod tests {
         assert_eq!(names, ["server/server", "client/a", "client/b"]);
         assert_eq!(case.timeout, Duration::from_secs(90), "what follows the code is not the head");
         assert_eq!(case.expected.len(), 2);
-        assert!(case.serial && case.long && case.needs_3());
-        assert_eq!(case.processes[2].engine, Generation::Three);
-        assert_eq!(case.processes[1].engine, Generation::Four);
+        assert!(case.serial && case.long && case.needs(Program::Engine3) && !case.needs(Program::Node));
+        assert_eq!(case.processes[2].program, Program::Engine3);
+        assert_eq!(case.processes[1].program, Program::Engine4);
     }
 
     #[test]
     fn each_variant_is_a_case() {
         let text = "# processes: server client:a\n# args: size=3\n\
-             # variant: ours server=ours clients=ours,ours4\n# variant: plain\n# timeout: 7\n";
+             # variant: ours server=ours clients=ours,ours4\n# variant: plain engine3=server,client:a\n# timeout: 7\n\
+             # expect@plain: ^ERROR: x\n# allow@ours: ^ERROR: y\n# allow: ^ERROR: z\n";
         let cases = Case::parse("rpc", text).expect("a good head");
         let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names, ["rpc@ours", "rpc@plain"]);
         assert_eq!(cases[0].arguments, ["size=3", "server=ours", "clients=ours,ours4"]);
         assert_eq!(cases[1].arguments, ["size=3"]);
+        assert!(!cases[0].needs(Program::Engine3));
+        assert_eq!((cases[0].expected.len(), cases[1].expected.len()), (0, 1));
+        assert_eq!((cases[0].allowed.len(), cases[1].allowed.len()), (2, 1));
+        assert!(cases[1].processes.iter().all(|process| process.program == Program::Engine3));
         for case in &cases {
             assert_eq!((case.script.as_str(), case.processes.len()), ("rpc", 2));
             assert_eq!(case.timeout, Duration::from_secs(7), "what follows a variant holds for all");
@@ -175,6 +235,8 @@ mod tests {
             "# processes: main\n# expect: (\n",
             "# processes: main\n# variant:\n",
             "# processes: main\n# engine3: client\n",
+            "# processes: main\n# variant: x node=client\n",
+            "# processes: main\n# expect@x: y\n",
             "# processes: main\n# variant: server=ours\n",
         ] {
             assert!(Case::parse("x", bad).is_err(), "{bad}");

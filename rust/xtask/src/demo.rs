@@ -74,7 +74,7 @@ impl Stage<'_> {
         group.spawn("server", self.command(&server, None))?;
         let limit = Duration::from_secs(u64::from(*seconds)) + OVERHEAD;
         let mut heartbeat = Heartbeat::new("playing");
-        let mut verdict = Verdict::new(&[]);
+        let mut verdict = Verdict::new(&[], &[]);
         let mut reports: Vec<Report> = Vec::new();
         while !group.all_done() {
             if group.started().elapsed() > limit {

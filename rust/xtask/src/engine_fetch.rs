@@ -45,7 +45,7 @@ pub(crate) fn fetch() -> Result<()> {
         // What an interrupted run left behind.
         remove(&part)?;
         fs::create_dir_all(&archives)?;
-        match bootstrap(&tool, &cache, &part, &archives, mirror) {
+        match bootstrap(&tool, &cache, &part, &archives, &ENGINES, mirror) {
             Ok(()) => {
                 for generation in Generation::ALL {
                     let engine = from_root(generation, &part)?;
@@ -60,7 +60,24 @@ pub(crate) fn fetch() -> Result<()> {
     Err(failure)
 }
 
-fn cache() -> Result<PathBuf> {
+/// Unpacks Debian packages of a suite into an empty folder, with what they depend on.
+pub(crate) fn unpack(folder: &Path, suite: &str, packages: &str) -> Result<()> {
+    let (mirrors, tool, cache) = (mirrors()?, mmdebstrap()?, cache()?);
+    let archives = folder.with_extension("archives");
+    let mut failure = anyhow!("no mirror to try");
+    for mirror in &mirrors {
+        remove(folder)?;
+        fs::create_dir_all(&archives)?;
+        match bootstrap(&tool, &cache, folder, &archives, &Contents { suite, packages }, mirror) {
+            Ok(()) => return remove(&archives),
+            Err(error) => failure = error.context(format!("cannot fetch {packages} from {mirror}")),
+        }
+    }
+    Err(failure)
+}
+
+/// The folder for what is fetched once.
+pub(crate) fn cache() -> Result<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
@@ -127,7 +144,20 @@ pub(crate) fn is_root() -> bool {
     false
 }
 
-fn bootstrap(tool: &Path, cache: &Path, part: &Path, archives: &Path, mirror: &str) -> Result<()> {
+/// What a folder is made of.
+struct Contents<'a> {
+    suite: &'a str,
+    packages: &'a str,
+}
+
+fn bootstrap(
+    tool: &Path,
+    cache: &Path,
+    part: &Path,
+    archives: &Path,
+    contents: &Contents<'_>,
+    mirror: &str,
+) -> Result<()> {
     // In a file, because a proxy address may hold a password and command lines are public.
     let settings = cache.join("apt.conf");
     write_private(
@@ -146,8 +176,8 @@ fn bootstrap(tool: &Path, cache: &Path, part: &Path, archives: &Path, mirror: &s
         .args(["--variant=extract", "--skip=download/empty"])
         .arg(format!("--aptopt={}", settings.display()))
         .arg(format!("--setup-hook={link}"))
-        .arg("--include=godot,godot3-server,ca-certificates")
-        .args(["forky".as_ref(), part.as_os_str(), mirror.as_ref()]);
+        .arg(format!("--include={}", contents.packages))
+        .args([contents.suite.as_ref(), part.as_os_str(), mirror.as_ref()]);
     ui::detail(&format!("unpacking Debian packages of {mirror}"));
     let mut last_report = Instant::now();
     let mut last_bytes = 0;
@@ -167,7 +197,7 @@ fn bootstrap(tool: &Path, cache: &Path, part: &Path, archives: &Path, mirror: &s
 }
 
 /// Runs a helper to its end, relaying what it says. `tick(true)` is called while it says nothing.
-fn run(command: Command, label: &str, mut tick: impl FnMut(bool)) -> Result<()> {
+pub(crate) fn run(command: Command, label: &str, mut tick: impl FnMut(bool)) -> Result<()> {
     let mut group = Group::new();
     let index = group.spawn(label, command)?;
     while !group.all_done() {
@@ -227,5 +257,6 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
+const ENGINES: Contents<'_> = Contents { suite: "forky", packages: "godot,godot3-server,ca-certificates" };
 const FETCH_LIMIT: Duration = Duration::from_mins(20);
 const REPORT_EVERY: Duration = Duration::from_secs(3);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::case::{Case, Role};
-use crate::engines::{Engine, Generation};
+use crate::case::{Case, Program, Role};
+use crate::engines::Engine;
+use crate::foreign::Foreign;
 use crate::process::{Group, describe};
 use crate::repo::Repo;
 use crate::ui;
@@ -24,6 +25,12 @@ pub(crate) struct Bench {
     pub(crate) engine_3: Option<Engine>,
     pub(crate) project_4: PathBuf,
     pub(crate) project_3: PathBuf,
+    /// What the scripts of other programs run with.
+    pub(crate) foreign: Foreign,
+    /// The folder of those scripts.
+    pub(crate) interop: PathBuf,
+    /// A folder of its own for each case.
+    pub(crate) scratch: PathBuf,
     /// Where the full output of each case goes.
     pub(crate) logs: PathBuf,
     /// A home for what engines write about themselves.
@@ -41,10 +48,18 @@ pub(crate) struct Outcome {
 }
 
 impl Bench {
-    pub(crate) fn new(repo: &Repo, engine_4: Engine, engine_3: Option<Engine>) -> Result<Self> {
+    pub(crate) fn new(
+        repo: &Repo,
+        engine_4: Engine,
+        engine_3: Option<Engine>,
+        foreign: Foreign,
+    ) -> Result<Self> {
         let bench = Self {
             engine_4,
             engine_3,
+            foreign,
+            interop: repo.interop(),
+            scratch: repo.scratch.join("cases"),
             project_4: repo.test_project(),
             project_3: repo.test_project_3(),
             logs: repo.scratch.join("logs"),
@@ -57,9 +72,15 @@ impl Bench {
     /// Runs a case to its end, at most for its timeout.
     pub(crate) fn run(&self, case: &Case) -> Result<Outcome> {
         let port = free_port().context("no free port")?;
+        let scratch = self.scratch.join(&case.name);
+        // What an earlier run left there would hide that this one wrote nothing.
+        if scratch.exists() {
+            fs::remove_dir_all(&scratch).with_context(|| format!("cannot empty {}", scratch.display()))?;
+        }
+        fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
         let mut group = Group::new();
         let mut log = String::new();
-        let mut verdict = Verdict::new(&case.expected);
+        let mut verdict = Verdict::new(&case.expected, &case.allowed);
         let mut said_ok = vec![false; case.processes.len()];
         let mut judged = vec![false; case.processes.len()];
         let mut first_fault: Option<Instant> = None;
@@ -133,22 +154,25 @@ impl Bench {
     }
 
     fn command(&self, case: &Case, process: &Role, port: u16) -> Result<Command> {
-        let mut command = match process.engine {
-            Generation::Four => {
+        let script = format!("{}_{}", case.script, process.role);
+        let mut command = match process.program {
+            Program::Engine4 => {
                 let mut command = engine_command(&self.engine_4, &self.project_4, &self.home);
                 command.arg("--headless").arg("-s").arg(format!("res://cases/{}.gd", case.script)).arg("--");
                 command
             }
-            Generation::Three => {
+            Program::Engine3 => {
                 let engine = self.engine_3.as_ref().context("the case needs a 3.6 engine")?;
                 let mut command = engine_command(engine, &self.project_3, &self.home);
                 // 3.6 has no separator: a script sees all arguments.
-                command.arg("-s").arg(format!("res://cases/{}_client.gd", case.script));
+                command.arg("-s").arg(format!("res://cases/{script}.gd"));
                 command
             }
+            other => self.foreign.command(other, &self.interop, &script)?,
         };
         command.arg(format!("role={}", process.role)).arg(format!("name={}", process.name));
         command.arg(format!("port={port}")).arg(format!("peers={}", case.processes.len() - 1));
+        command.arg(format!("scratch={}", self.scratch.join(&case.name).display()));
         command.args(&case.arguments);
         Ok(command)
     }
@@ -196,7 +220,7 @@ fn run_alone(label: &str, command: Command) -> Result<Outcome> {
     let mut group = Group::new();
     let index = group.spawn(label, command)?;
     let mut heartbeat = ui::Heartbeat::new(label);
-    let mut verdict = Verdict::new(&[]);
+    let mut verdict = Verdict::new(&[], &[]);
     while !group.all_done() && group.started().elapsed() < IMPORT_LIMIT {
         if let Some((_, line)) = group.next_line(Duration::from_millis(200)) {
             verdict.read(label, &line.text);
@@ -276,14 +300,23 @@ mod tests {
         };
         let folder = std::env::temp_dir().join(format!("xtask-cases-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a writable temporary folder");
-        let (project_3, project_4) = (folder.clone(), folder.clone());
-        Bench { engine_4: engine, engine_3: None, project_4, project_3, logs: folder.clone(), home: folder }
+        Bench {
+            engine_4: engine,
+            engine_3: None,
+            project_4: folder.clone(),
+            project_3: folder.clone(),
+            foreign: Foreign::default(),
+            interop: folder.clone(),
+            scratch: folder.join("scratch"),
+            logs: folder.clone(),
+            home: folder,
+        }
     }
 
     fn run(script: &str, processes: &[&str], expected: &[&str], seconds: u64) -> Outcome {
         static NUMBER: AtomicU16 = AtomicU16::new(0);
         let role =
-            |name: &&str| Role { role: (*name).into(), name: (*name).into(), engine: Generation::Four };
+            |name: &&str| Role { role: (*name).into(), name: (*name).into(), program: Program::Engine4 };
         let case = Case {
             name: format!("unit{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
             script: "unit".to_owned(),
@@ -291,6 +324,7 @@ mod tests {
             processes: processes.iter().map(role).collect(),
             timeout: Duration::from_secs(seconds),
             expected: expected.iter().map(|text| regex::Regex::new(text).expect("valid")).collect(),
+            allowed: Vec::new(),
             long: false,
             serial: false,
         };

@@ -9,9 +9,10 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-use crate::case::Case;
+use crate::case::{Case, Program};
 use crate::engine_run::{Bench, Outcome, import};
 use crate::engines::{self, Generation};
+use crate::foreign::Foreign;
 use crate::repo::Repo;
 use crate::suites::{SIGN_OF_LIFE, Tally};
 use crate::ui::Heartbeat;
@@ -27,7 +28,7 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     // Whoever names a long case wants it.
     cases.retain(|case| long || !case.long || filters.contains(&case.name));
     if cases.len() < all {
-        _ = write!(tally.note, "{} only with --long", all - cases.len());
+        _ = write!(tally.note, "{} only with --long. ", all - cases.len());
     }
     if cases.is_empty() {
         bail!("there are no engine cases to run");
@@ -37,21 +38,34 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
         engine_4.environment.push((LOAD_CLIENT, bench::build_client(repo)?));
     }
     let mut engine_3 = None;
-    if cases.iter().any(Case::needs_3) {
-        match engines::provide(Generation::Three) {
-            Ok(engine) => engine_3 = Some(engine),
+    let mut foreign = Foreign::default();
+    let others = [Program::Engine3].into_iter().chain(Foreign::PROGRAMS);
+    for program in others {
+        if !cases.iter().any(|case| case.needs(program)) {
+            continue;
+        }
+        let outcome = match program {
+            Program::Engine3 => engines::provide(Generation::Three).map(|engine| engine_3 = Some(engine)),
+            _ => foreign.provide(program),
+        };
+        match outcome {
+            Ok(()) => {}
             Err(error) if error.is::<CannotRun>() => {
                 let before = cases.len();
-                cases.retain(|case| !case.needs_3());
-                tally.skipped += before - cases.len();
-                _ = write!(tally.note, "{} skipped: {error}", tally.skipped);
-                ui::detail(&format!("skipping {} cases that need a 3.6 engine: {error}", tally.skipped));
+                cases.retain(|case| !case.needs(program));
+                let skipped = before - cases.len();
+                tally.skipped += skipped;
+                _ = write!(tally.note, "{skipped} skipped: {error}. ");
+                ui::detail(&format!("skipping {skipped} cases that need {program:?}: {error}"));
             }
             Err(error) => return Err(error),
         }
     }
+    if cases.is_empty() {
+        return Ok(tally);
+    }
     addon::stage(repo)?;
-    let bench = Bench::new(repo, engine_4, engine_3)?;
+    let bench = Bench::new(repo, engine_4, engine_3, foreign)?;
     ui::detail(&format!("{} cases on {}", cases.len(), bench.engine_4.version));
     let imported = import(&bench.engine_4, &bench.project_4, &bench.home)?;
     if !imported.faults.is_empty() {

@@ -136,11 +136,7 @@ pub(crate) fn in_folder(generation: Generation) -> Result<Engine> {
 
 /// As [`in_folder`], for a folder that is not in its place yet.
 pub(crate) fn from_root(generation: Generation, root: &Path) -> Result<Engine> {
-    let (triplet, loader) = match env::consts::ARCH {
-        "x86_64" => ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
-        "aarch64" => ("aarch64-linux-gnu", "ld-linux-aarch64.so.1"),
-        other => bail!("no loader is known for {other}"),
-    };
+    let (triplet, loader) = loader()?;
     let libraries = root.join("usr/lib").join(triplet);
     let binary = match generation {
         Generation::Three => "godot3-server",
@@ -156,6 +152,15 @@ pub(crate) fn from_root(generation: Generation, root: &Path) -> Result<Engine> {
     ];
     let source = format!("folder {}", root.display());
     probe(generation, libraries.join(loader), prefix, environment, source)
+}
+
+/// The folder of libraries in a tree of Debian packages, and the loader in it that starts the programs of the tree.
+pub(crate) fn loader() -> Result<(&'static str, &'static str)> {
+    match env::consts::ARCH {
+        "x86_64" => Ok(("x86_64-linux-gnu", "ld-linux-x86-64.so.2")),
+        "aarch64" => Ok(("aarch64-linux-gnu", "ld-linux-aarch64.so.1")),
+        other => bail!("no loader is known for {other}"),
+    }
 }
 
 /// The first file of that name in the folders of the PATH.

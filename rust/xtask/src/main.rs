@@ -20,6 +20,7 @@ mod engine_fetch;
 mod engine_run;
 mod engine_suite;
 mod engines;
+mod foreign;
 mod licenses;
 mod process;
 mod repo;

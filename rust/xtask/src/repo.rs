@@ -50,6 +50,11 @@ impl Repo {
         self.root.join("tests/engine3")
     }
 
+    /// The scripts of other programs that a test talks to.
+    pub(crate) fn interop(&self) -> PathBuf {
+        self.root.join("tests/interop")
+    }
+
     /// A cargo command as a person would type it: without what the outer cargo set for us.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

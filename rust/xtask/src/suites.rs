@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::case::Case;
+use crate::case::{Case, Program};
 use crate::engine_suite;
+use crate::foreign::Foreign;
 use crate::repo::Repo;
 use crate::rust_suite;
 use crate::{CannotRun, addon, demo, licenses, ui};
@@ -39,6 +40,8 @@ enum Suite {
     Licences,
     Rust,
     Engine,
+    Browser,
+    Foreign,
     Demo,
 }
 
@@ -60,9 +63,12 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
             Suite::Docs => rust_suite::docs(repo),
             Suite::Licences => licences(repo),
             Suite::Rust => rust_suite::tests(repo, options.long),
-            Suite::Engine => build.ready(repo).and_then(|()| {
-                let cases = Case::all(&repo.test_project().join("cases"))?;
-                engine_suite::run(repo, cases, &filters, options.long)
+            Suite::Engine | Suite::Browser | Suite::Foreign => build.ready(repo).and_then(|()| {
+                let mut cases = Case::all(&repo.test_project().join("cases"))?;
+                cases.retain(|case| Suite::of(case) == suite);
+                // A suite that is named as a whole is not narrowed down by a filter.
+                let whole = options.names.iter().any(|name| *name == suite.name());
+                engine_suite::run(repo, cases, if whole { &[] } else { &filters }, options.long)
             }),
             Suite::Demo => build.ready(repo).and_then(|()| {
                 demo::play(repo, demo::DemoOptions { window: false, seconds: DEMO_SECONDS })?;
@@ -120,8 +126,28 @@ impl Tally {
 }
 
 impl Suite {
-    const ALL: [Self; 7] =
-        [Self::Fmt, Self::Clippy, Self::Docs, Self::Licences, Self::Rust, Self::Engine, Self::Demo];
+    const ALL: [Self; 9] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Docs,
+        Self::Licences,
+        Self::Rust,
+        Self::Engine,
+        Self::Browser,
+        Self::Foreign,
+        Self::Demo,
+    ];
+
+    /// The suite that a case is in, by what its processes run on.
+    fn of(case: &Case) -> Self {
+        if case.needs(Program::Chromium) {
+            Self::Browser
+        } else if Foreign::PROGRAMS.iter().any(|&program| case.needs(program)) {
+            Self::Foreign
+        } else {
+            Self::Engine
+        }
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -131,6 +157,8 @@ impl Suite {
             Self::Licences => "licences",
             Self::Rust => "rust",
             Self::Engine => "engine",
+            Self::Browser => "browser",
+            Self::Foreign => "foreign",
             Self::Demo => "demo",
         }
     }
@@ -151,14 +179,14 @@ fn select(names: &[String], cases: &[Case]) -> Result<(Vec<Suite>, Vec<String>)>
             )));
         }
     }
-    // A suite that is named as a whole is not narrowed down by a filter.
-    let whole_engine = suites.iter().any(|name| *name == Suite::Engine.name());
     let wanted = |suite: &Suite| {
-        suites.iter().any(|name| *name == suite.name()) || (*suite == Suite::Engine && !filters.is_empty())
+        let has_match = |filter: &&String| {
+            cases.iter().any(|case| Suite::of(case) == *suite && case.name.contains(filter.as_str()))
+        };
+        suites.iter().any(|name| *name == suite.name()) || filters.iter().any(has_match)
     };
     let selected = Suite::ALL.into_iter().filter(wanted).collect();
-    let filters = if whole_engine { Vec::new() } else { filters.into_iter().cloned().collect() };
-    Ok((selected, filters))
+    Ok((selected, filters.into_iter().cloned().collect()))
 }
 
 /// The release build that the engine suites share: made once, and its failure told once.
@@ -213,15 +241,19 @@ pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::Role;
 
-    fn case(name: &str) -> Case {
+    fn case(name: &str, program: Program) -> Case {
+        let name = name.to_owned();
+        let process = Role { role: "main".to_owned(), name: "main".to_owned(), program };
         Case {
-            name: name.to_owned(),
-            script: name.to_owned(),
+            script: name.clone(),
+            name,
             arguments: Vec::new(),
-            processes: Vec::new(),
+            processes: vec![process],
             timeout: Duration::ZERO,
             expected: Vec::new(),
+            allowed: Vec::new(),
             long: false,
             serial: false,
         }
@@ -229,7 +261,13 @@ mod tests {
 
     fn selected(names: &[&str]) -> (Vec<Suite>, Vec<String>) {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        select(&names, &[case("relay_broadcast"), case("burst")]).expect("all names are known")
+        let cases = [
+            case("relay_broadcast", Program::Engine4),
+            case("burst", Program::Engine3),
+            case("echo", Program::Curl),
+            case("page", Program::Chromium),
+        ];
+        select(&names, &cases).expect("all names are known")
     }
 
     #[test]
@@ -241,7 +279,9 @@ mod tests {
             selected(&["demo", "burst"]),
             (vec![Suite::Engine, Suite::Demo], vec!["burst".to_owned()])
         );
-        assert_eq!(selected(&["engine", "burst"]), (vec![Suite::Engine], vec![]));
+        assert_eq!(selected(&["echo"]), (vec![Suite::Foreign], vec!["echo".to_owned()]));
+        assert_eq!(selected(&["page", "foreign"]).0, [Suite::Browser, Suite::Foreign]);
+        assert_eq!(selected(&["engine", "burst"]).0, [Suite::Engine]);
         assert!(select(&["nothing".to_owned()], &[]).is_err());
     }
 

@@ -5,16 +5,18 @@ use regex::Regex;
 /// Reads the lines of all processes of one run.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    /// Error and warning lines that the run provokes on purpose, and whether they came.
+    /// Error and warning lines that the run provokes on purpose, and whether they came or need not come.
     expected: Vec<(Regex, bool)>,
     faults: Vec<String>,
     faults_left_out: usize,
 }
 
 impl Verdict {
-    pub(crate) fn new(expected: &[Regex]) -> Self {
-        let expected = expected.iter().map(|regex| (regex.clone(), false)).collect();
-        Self { expected, faults: Vec::new(), faults_left_out: 0 }
+    /// The lines that are allowed need not come.
+    pub(crate) fn new(expected: &[Regex], allowed: &[Regex]) -> Self {
+        let expected = expected.iter().map(|regex| (regex.clone(), false));
+        let allowed = allowed.iter().map(|regex| (regex.clone(), true));
+        Self { expected: expected.chain(allowed).collect(), faults: Vec::new(), faults_left_out: 0 }
     }
 
     /// Judges one line of the process `name`.
@@ -95,7 +97,7 @@ mod tests {
 
     fn judge(expected: &[&str], lines: &[&str]) -> Vec<String> {
         let regexes: Vec<_> = expected.iter().map(|text| Regex::new(text).expect("valid")).collect();
-        let mut verdict = Verdict::new(&regexes);
+        let mut verdict = Verdict::new(&regexes, &[]);
         for line in lines {
             verdict.read("main", line);
         }
@@ -118,6 +120,16 @@ mod tests {
         assert_eq!(judge(&["port \\d+ taken"], &["ERROR: port 80 taken", "ERROR: port 81 taken"]), [""; 0]);
         assert_eq!(judge(&["grace"], &["WARNING: grace time over"]), [""; 0]);
         assert_eq!(judge(&["port"], &["port: not an error line"]), ["expected line never came: port"]);
+    }
+
+    #[test]
+    fn an_allowed_line_need_not_come() {
+        let allowed = [Regex::new("port \\d+ taken").expect("valid")];
+        assert_eq!(Verdict::new(&[], &allowed).close(), [""; 0]);
+        let mut verdict = Verdict::new(&[], &allowed);
+        verdict.read("main", "ERROR: port 80 taken");
+        verdict.read("main", "ERROR: port 80 is gone");
+        assert_eq!(verdict.close(), ["main: ERROR: port 80 is gone"]);
     }
 
     #[test]

@@ -1,0 +1,198 @@
+//! Programs of other makers that talk to the addon: found on this machine, or fetched into the cache.
+//!
+//! Layout in the cache: `foreign/NAME-VERSION` (finished; a new version here means a new folder), `foreign/NAME.part`
+//! (being made), `foreign/lock`.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::case::Program;
+use crate::engines::{self, on_path};
+use crate::{CannotRun, engine_fetch, ui};
+
+/// What the scripts in `tests/interop` run with, as far as it was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign {
+    tools: Vec<(Program, Tool)>,
+}
+
+/// How a script of one kind is started.
+#[derive(Debug)]
+struct Tool {
+    interpreter: PathBuf,
+    /// What comes before the script.
+    prefix: Vec<OsString>,
+    ending: &'static str,
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl Foreign {
+    /// Every program that is not an engine.
+    pub(crate) const PROGRAMS: [Program; 4] =
+        [Program::Node, Program::Python, Program::Chromium, Program::Curl];
+
+    /// Finds or fetches a program. Fails with [`CannotRun`] when this machine cannot have it.
+    pub(crate) fn provide(&mut self, program: Program) -> Result<()> {
+        let tool = match program {
+            Program::Node => script("node", "cjs", ("NODE_PATH", node_package("ws", WS)?))?,
+            Program::Python => {
+                script(PYTHON, "py", ("PYTHONPATH", python_package("websockets", WEBSOCKETS)?))?
+            }
+            Program::Chromium => {
+                let browser = chromium()?;
+                let package = node_package("playwright-core", PLAYWRIGHT)?;
+                let mut tool = script("node", "cjs", ("NODE_PATH", package))?;
+                tool.environment.push(("CHROMIUM", browser.into()));
+                tool
+            }
+            Program::Curl => curl()?,
+            Program::Engine4 | Program::Engine3 => bail!("an engine is not a foreign program"),
+        };
+        self.tools.push((program, tool));
+        Ok(())
+    }
+
+    /// A command that still lacks the script's own arguments.
+    pub(crate) fn command(&self, program: Program, folder: &Path, script: &str) -> Result<Command> {
+        let tool = self.tools.iter().find(|(one, _)| *one == program);
+        let (_, tool) = tool.with_context(|| format!("the case needs {program:?}"))?;
+        let mut command = Command::new(&tool.interpreter);
+        command.envs(tool.environment.iter().map(|(name, value)| (*name, value.as_os_str())));
+        // Compiled files would lie beside the scripts.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+        command.args(&tool.prefix).arg(folder.join(format!("{script}.{}", tool.ending)));
+        Ok(command)
+    }
+}
+
+fn script(interpreter: &str, ending: &'static str, variable: (&'static str, PathBuf)) -> Result<Tool> {
+    let (name, folder) = variable;
+    let environment = vec![(name, folder.into())];
+    Ok(Tool { interpreter: find(interpreter)?, prefix: Vec::new(), ending, environment })
+}
+
+fn find(program: &str) -> Result<PathBuf> {
+    on_path(program).with_context(|| CannotRun(format!("there is no `{program}` on the PATH")))
+}
+
+/// A folder with the package and what it needs, for NODE_PATH.
+fn node_package(name: &str, version: &str) -> Result<PathBuf> {
+    let folder = make(name, version, |part| {
+        let mut command = Command::new(find("npm")?);
+        command.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+        command.arg(part).arg(format!("{name}@{version}"));
+        engine_fetch::run(command, "npm", |_| {})
+    })?;
+    Ok(folder.join("node_modules"))
+}
+
+/// A folder with the package, for PYTHONPATH.
+fn python_package(name: &str, version: &str) -> Result<PathBuf> {
+    make(name, version, |part| {
+        let python = find(PYTHON)?;
+        let mut pip = Command::new(&python);
+        let has_pip =
+            pip.args(["-m", "pip", "--version"]).output().is_ok_and(|output| output.status.success());
+        if !has_pip {
+            install("python3-pip", "pip for Python")?;
+        }
+        let mut command = Command::new(&python);
+        command.args(["-m", "pip", "install", "--quiet", "--no-input", "--target"]);
+        command.arg(part).arg(format!("{name}=={version}"));
+        engine_fetch::run(command, "pip", |_| {})
+    })
+}
+
+fn chromium() -> Result<PathBuf> {
+    if let Some(named) = env::var_os(CHROMIUM_VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(named.into());
+    }
+    if let Some(browser) = CHROMIUM_NAMES.iter().find_map(|name| on_path(name)) {
+        return Ok(browser);
+    }
+    install("chromium", "a Chromium (CHROMIUM_BIN names one)")?;
+    on_path("chromium").context("apt-get installed chromium, but it is not on the PATH")
+}
+
+/// A Python that can load a libcurl with WebSocket; the library of Debian 12 has none, and newer ones need a newer C
+/// library than the host may have.
+fn curl() -> Result<Tool> {
+    let root = make("libcurl", CURL_SUITE, |part| engine_fetch::unpack(part, CURL_SUITE, CURL_PACKAGES))?;
+    let (triplet, loader) = engines::loader()?;
+    let libraries = root.join("usr/lib").join(triplet);
+    Ok(Tool {
+        interpreter: libraries.join(loader),
+        prefix: vec!["--library-path".into(), libraries.into(), root.join("usr/bin/python3").into()],
+        ending: "curl.py",
+        environment: vec![("PYTHONHOME", root.join("usr").into())],
+    })
+}
+
+/// Makes a folder of the cache, unless it is there.
+fn make(name: &str, version: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let folder = engine_fetch::cache()?.join("foreign");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Another run may be at it.
+    let lock = File::create(folder.join("lock")).context("cannot make the lock file")?;
+    lock.lock().context("cannot lock the cache")?;
+    let place = folder.join(format!("{name}-{version}"));
+    if place.exists() {
+        return Ok(place);
+    }
+    ui::detail(&format!("fetching {name} {version} (once)"));
+    let part = folder.join(format!("{name}.part"));
+    if part.exists() {
+        fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
+    }
+    fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
+    if let Err(error) = fill(&part) {
+        // Without a network these tests cannot be, which is not the addon's fault.
+        bail!(CannotRun(format!("cannot fetch {name} {version}: {error:#}")));
+    }
+    fs::rename(&part, &place).with_context(|| format!("cannot make {}", place.display()))?;
+    Ok(place)
+}
+
+/// Installs a Debian package where we may.
+fn install(package: &str, what: &str) -> Result<()> {
+    if !engine_fetch::is_root() || on_path("apt-get").is_none() {
+        bail!(CannotRun(format!("there is no {what}: run `sudo apt-get install {package}`")));
+    }
+    engine_fetch::install(package)
+}
+
+const PYTHON: &str = "python3";
+const WS: &str = "8.23.0";
+const PLAYWRIGHT: &str = "1.65.1";
+const WEBSOCKETS: &str = "15.0.1";
+const CURL_SUITE: &str = "trixie";
+const CURL_PACKAGES: &str = "libcurl4t64,python3";
+const CHROMIUM_VARIABLE: &str = "CHROMIUM_BIN";
+const CHROMIUM_NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_started_with_what_it_needs() {
+        let tool = Tool {
+            interpreter: "node".into(),
+            prefix: vec!["-x".into()],
+            ending: "cjs",
+            environment: vec![("NODE_PATH", "x".into())],
+        };
+        let foreign = Foreign { tools: vec![(Program::Node, tool)] };
+        let command =
+            foreign.command(Program::Node, Path::new("interop"), "echo_client").expect("it is there");
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["-x".as_ref(), Path::new("interop").join("echo_client.cjs").as_os_str()]);
+        assert!(command.get_envs().any(|(name, value)| name == "NODE_PATH" && value == Some("x".as_ref())));
+        assert!(foreign.command(Program::Curl, Path::new("interop"), "echo_client").is_err());
+    }
+}

@@ -1,0 +1,22 @@
+extends "res://lib/case.gd"
+
+const Correspondence = preload("res://lib/correspondence.gd")
+
+var mail
+
+
+func run():
+	var server = WebSocketServer.new()
+	check_eq(server.listen(port, PoolStringArray(), true), OK, "listen")
+	mail = Correspondence.new(self, server)
+	ready_line()
+	yield(mail.introduce(), "completed")
+	yield(mail.write_to_everybody(), "completed")
+
+	# a goes, b is sent away, at last the server ends.
+	var a_left = ["peer_disconnected %d" % mail.ids["a"]]
+	yield(until(mail, "has", a_left, 10.0, "a leaves"), "completed")
+	server.disconnect_peer(mail.ids["b"])
+	var b_left = ["peer_disconnected %d" % mail.ids["b"]]
+	yield(until(mail, "has", b_left, 10.0, "b leaves"), "completed")
+	server.stop()
