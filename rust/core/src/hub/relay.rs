@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Hub, News, Side};
+use super::{Hub, News, Outbound, Side};
 use crate::config::{Mode, WireFormat};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
@@ -104,7 +104,7 @@ impl Hub {
 
     /// Nobody waits for an answer here, so a peer without room cannot be refused: it is closed.
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(member) = self.members.get(conn) else { return };
         let Some(link) = member.link.as_ref().filter(|link| link.state() == PeerState::Open) else { return };
         let room = self.queue_total.has_room(message.len())
             && link.outgoing.reserve(message.len(), self.config.burst_bytes(), self.config.burst_packets());
@@ -112,11 +112,7 @@ impl Hub {
             self.overflow(conn, now);
             return;
         }
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if member.session.send(false, &[], message, Some(message.len() as u32), &mut cx) && !member.dirty {
-            member.dirty = true;
-            self.dirty.push(conn);
-        }
+        self.send(conn, &Outbound { payload: message.clone(), text: false, route: None }, now);
     }
 
     fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {

@@ -210,13 +210,7 @@ impl Session {
     pub(crate) fn close(&mut self, frame: CloseFrame, cx: &mut Context<'_>) {
         match mem::replace(&mut self.state, State::AwaitVerdict) {
             State::Open(mut reader) => {
-                let mut pipe = Pipe::<io::Empty> {
-                    turn: None,
-                    out: &mut self.out,
-                    pool: cx.pool,
-                    controls_limit: usize::MAX,
-                    given: 0,
-                };
+                let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
                 let wire = WireCloseFrame {
                     code: frame.code.into(),
                     reason: Utf8Bytes::from(frame.reason.as_str()),
@@ -309,13 +303,7 @@ impl Session {
     fn push_late_replies(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.out.pending();
         if let State::Open(reader) = &mut self.state {
-            let mut pipe = Pipe::<io::Empty> {
-                turn: None,
-                out: &mut self.out,
-                pool: cx.pool,
-                controls_limit: CONTROLS_LIMIT,
-                given: 0,
-            };
+            let mut pipe = Pipe::answering(&mut self.out, cx.pool, CONTROLS_LIMIT);
             // WouldBlock only: tried again after the next flush.
             let _ = reader.flush(&mut pipe);
         }
@@ -470,13 +458,7 @@ impl Session {
         });
         match mem::replace(&mut self.state, State::AwaitVerdict) {
             State::Open(mut reader) => {
-                let mut pipe = Pipe::<io::Empty> {
-                    turn: None,
-                    out: &mut self.out,
-                    pool: cx.pool,
-                    controls_limit: usize::MAX,
-                    given: 0,
-                };
+                let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
                 // Queues the answer; it reports the end of the handshake as an error.
                 let _ = reader.flush(&mut pipe);
                 let outcome = CloseReason::Closed { by: Side::Remote, code, reason: reason.clone() };

@@ -14,6 +14,13 @@ pub(super) struct Pipe<'a, 't, S> {
     pub(super) given: usize,
 }
 
+impl<'a> Pipe<'a, '_, io::Empty> {
+    /// One that only answers.
+    pub(super) fn answering(out: &'a mut Outgoing, pool: &'a mut Pool, controls_limit: usize) -> Self {
+        Self { turn: None, out, pool, controls_limit, given: 0 }
+    }
+}
+
 impl<S: Read> Read for Pipe<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let turn = self.turn.as_mut().ok_or(ErrorKind::WouldBlock)?;

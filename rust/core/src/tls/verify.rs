@@ -51,25 +51,33 @@ pub(super) fn only(
                 .map_err(|error| TlsError(format!("the trusted certificate cannot be used: {error}")))?,
         )
     };
-    Ok(Arc::new(Only { trusted, by_root, provider: Arc::clone(provider) }))
+    Ok(Arc::new(Named { trust: Accepted::Only { trusted, by_root }, provider: Arc::clone(provider) }))
 }
 
 /// Anybody: only that the remote has the key of the certificate that it shows is checked.
 pub(super) fn anybody(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Anybody(Arc::clone(provider)))
+    Arc::new(Named { trust: Accepted::Anybody, provider: Arc::clone(provider) })
 }
 
-/// The engine's own self-signed certificates are CAs without alternative names, which webpki takes neither as a leaf nor
-/// by name. One that the script itself names is as good as it gets: the handshake proves its key, its dates and its name
-/// are checked here.
+/// Decides as the script has named it; that the remote has the key of the certificate that it shows is always checked.
 #[derive(Debug)]
-struct Only {
-    trusted: Vec<CertificateDer<'static>>,
-    by_root: Option<Arc<WebPkiServerVerifier>>,
+struct Named {
+    trust: Accepted,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Only {
+#[derive(Debug)]
+enum Accepted {
+    /// The engine's own self-signed certificates are CAs without alternative names, which webpki takes neither as a leaf nor
+    /// by name. One that the script itself names is as good as it gets: its dates and its name are checked here.
+    Only {
+        trusted: Vec<CertificateDer<'static>>,
+        by_root: Option<Arc<WebPkiServerVerifier>>,
+    },
+    Anybody,
+}
+
+impl ServerCertVerifier for Named {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -78,10 +86,13 @@ impl ServerCertVerifier for Only {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.trusted.iter().any(|trusted| trusted.as_ref() == leaf.as_ref()) {
+        let Accepted::Only { trusted, by_root } = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if trusted.iter().any(|trusted| trusted.as_ref() == leaf.as_ref()) {
             return check_by_hand(leaf, name, now).map(|()| ServerCertVerified::assertion());
         }
-        match &self.by_root {
+        match by_root {
             Some(by_root) => by_root.verify_server_cert(leaf, intermediates, name, ocsp, now),
             None => Err(CertificateError::UnknownIssuer.into()),
         }
@@ -107,44 +118,6 @@ impl ServerCertVerifier for Only {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
