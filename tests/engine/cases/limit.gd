@@ -12,6 +12,7 @@ const ErrorLines := preload("res://lib/error_lines.gd")
 const Pattern := preload("res://lib/pattern.gd")
 const Peers := preload("res://lib/peers.gd")
 const LAST := 12
+const FAREWELL: PackedByteArray = [1]
 
 var end: BarePeer
 var other := 1
@@ -50,21 +51,28 @@ func run() -> void:
 	check_eq(end.send(other, Pattern.bytes(LAST, 7)), OK, "a last word")
 	var got_all := func() -> bool: return end.packets.get(other, []).size() >= 7
 	await until(got_all, 10.0, "all packets")
-	await frames(20)
 	var expected: Array[PackedByteArray] = []
 	for turn in 3:
 		expected.append(Pattern.bytes(limit, turn))
 		expected.append(Pattern.bytes(limit - 1, turn))
 	expected.append(Pattern.bytes(LAST, 7))
-	check_eq(end.packets[other].size(), expected.size(), "packets from the other side")
 	for index in expected.size():
 		var difference := Pattern.difference(end.packets[other][index], expected[index])
 		check(difference.is_empty(), "packet %d: %s" % [index, difference])
 	check_eq(end.count("peer_disconnected"), 0, "connections lost")
 	check_eq(end.count("packet_refused"), 0, "broadcasts that a peer had no room for")
 	check_eq(end.peer.get_statistics().packets_refused, 0, "refusals counted as a lack of room")
+	# The server stays until the client has looked as well, and the client until the server has gone.
 	if role == "server":
-		await until(func() -> bool: return end.has("peer_disconnected"), 10.0, "the client leaves")
+		var farewell := func() -> bool: return end.packets[other].size() > expected.size()
+		await until(farewell, 10.0, "the client's farewell")
+		expected.append(FAREWELL)
+	else:
+		check_eq(end.send(other, FAREWELL), OK, "a farewell")
+		await until(end.is_closed, 10.0, "the server goes")
+	await frames(5)
+	check_eq(end.packets[other].size(), expected.size(), "packets from the other side")
+	check_eq(end.packets[other].back(), expected.back(), "the last of them")
 	end.peer.close()
 	lines.stop()
 
