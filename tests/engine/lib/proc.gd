@@ -25,8 +25,9 @@ static func is_running(id: int) -> bool:
 
 static func _status(process: String, key: String) -> String:
 	var file := FileAccess.open("/proc/%s/status" % process, FileAccess.READ)
-	# Files there have no length to read to.
-	while file != null and not file.eof_reached():
+	# Files there have no length to read to, and reading on after the process has ended is an error
+	# that never becomes the end of the file.
+	while file != null and not file.eof_reached() and file.get_error() == OK:
 		var line := file.get_line()
 		if line.begins_with(key + ":"):
 			return line.trim_prefix(key + ":").strip_edges()
