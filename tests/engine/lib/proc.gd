@@ -1,6 +1,8 @@
 extends RefCounted
 ## What the system knows about a process. Only Linux tells; elsewhere everything is unknown.
 
+const MOST_BYTES := 16384
+
 
 static func is_available() -> bool:
 	return FileAccess.file_exists("/proc/self/status")
@@ -25,10 +27,10 @@ static func is_running(id: int) -> bool:
 
 static func _status(process: String, key: String) -> String:
 	var file := FileAccess.open("/proc/%s/status" % process, FileAccess.READ)
-	# Files there have no length to read to, and reading on after the process has ended is an error
-	# that never becomes the end of the file.
-	while file != null and not file.eof_reached() and file.get_error() == OK:
-		var line := file.get_line()
+	# In one go: files there have no length to read to, and reading by lines never ends when the
+	# process does between two of them, because the error is not the end of the file.
+	var text := "" if file == null else file.get_buffer(MOST_BYTES).get_string_from_utf8()
+	for line in text.split("\n"):
 		if line.begins_with(key + ":"):
 			return line.trim_prefix(key + ":").strip_edges()
 	return ""
