@@ -1,6 +1,8 @@
 extends Node
 ## Puts the parts together: lobby or command line on one side, session and arena on the other.
 
+const CHAT_ROOM := "res://chat/chat_room.tscn"
+const PeerFactory := preload("res://net/peer_factory.gd")
 const Session := preload("res://net/session.gd")
 const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
@@ -10,9 +12,11 @@ const Palette := preload("res://game/palette.gd")
 const Hud := preload("res://ui/hud.gd")
 const Lobby := preload("res://ui/lobby.gd")
 const ScriptedSession := preload("res://scripted/scripted_session.gd")
+const Picture := preload("res://scripted/picture.gd")
 const CommandLine := preload("res://scripted/command_line.gd")
 
 var _options: CommandLine
+var _bots := 0
 
 @onready var _session: Session = $Session
 @onready var _arena: Arena = $Arena
@@ -35,12 +39,16 @@ func _ready() -> void:
 	_lobby.host_wanted.connect(_on_host_wanted)
 	_lobby.join_wanted.connect(_on_join_wanted)
 	_lobby.cancelled.connect(_session.leave)
+	# A scene of its own, loaded by name: without the addon its scripts do not parse.
+	_lobby.chat_wanted.connect(get_tree().change_scene_to_file.bind(CHAT_ROOM))
 	_scripted.set_up(_session, _arena, _referee)
 	_scripted.over.connect(_on_script_over)
 	$Arena/Players.child_entered_tree.connect(_on_disc_entered)
 	_camera.bounds = Arena.BOUNDS
-	_show_lobby(true)
 	_options = CommandLine.parse(OS.get_cmdline_user_args())
+	PeerFactory.use_engine_class = _options.use_engine_class
+	_lobby.show_class(PeerFactory.describe(), PeerFactory.has_addon())
+	_show_lobby(true)
 	_start.call_deferred()
 
 
@@ -56,15 +64,19 @@ func _unhandled_input(event: InputEvent) -> void:
 
 
 func _start() -> void:
+	if _options.picture:
+		Picture.take(get_tree(), _options.picture, _options.after)
 	if _options.problem:
 		print("DEMO FAILED: %s\n%s" % [_options.problem, CommandLine.USAGE])
 		get_tree().quit(1)
 	elif _options.role.is_empty():
 		return
+	elif _options.role == "chat":
+		get_tree().change_scene_to_file(CHAT_ROOM)
 	elif _options.is_scripted():
 		_scripted.run(_options)
 	elif _options.role == "client":
-		_on_join_wanted(_options.url, _options.player_name)
+		_on_join_wanted(_options.url, _options.player_name, _options.trust)
 	else:
 		_serve_by_hand()
 
@@ -72,7 +84,9 @@ func _start() -> void:
 func _serve_by_hand() -> void:
 	var plays := _options.window
 	var player_name := _options.player_name if _options.player_name else "Host"
-	var problem := _session.host(_options.port, player_name if plays else "server", plays)
+	_bots = _options.bots
+	var shown_name := player_name if plays else "server"
+	var problem := _session.host(_options.port, shown_name, plays, _options.tls)
 	if problem:
 		print("DEMO FAILED: %s" % problem)
 		get_tree().quit(1)
@@ -80,14 +94,15 @@ func _serve_by_hand() -> void:
 		print("READY %d" % _options.port)
 
 
-func _on_host_wanted(port: int, player_name: String) -> void:
-	var problem := _session.host(port, player_name, true)
+func _on_host_wanted(port: int, player_name: String, bots: int, certified_name: String) -> void:
+	_bots = bots
+	var problem := _session.host(port, player_name, true, certified_name)
 	if problem:
 		_lobby.show_error(problem)
 
 
-func _on_join_wanted(url: String, player_name: String) -> void:
-	var problem := _session.join(url, player_name)
+func _on_join_wanted(url: String, player_name: String, trust: PeerFactory.Trust) -> void:
+	var problem := _session.join(url, player_name, trust)
 	if problem:
 		_lobby.show_error(problem)
 	else:
@@ -96,9 +111,9 @@ func _on_join_wanted(url: String, player_name: String) -> void:
 
 func _on_opened() -> void:
 	if _session.is_hosting():
-		_referee.start()
+		_referee.start(_bots)
 	_hud.chat.clear()
-	_hud.chat.add_note("Collect gems. Dash into the others to steal theirs.")
+	_hud.chat.add_note("Collect gems. Dash into richer players.")
 	_show_lobby(false)
 
 

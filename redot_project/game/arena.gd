@@ -27,10 +27,24 @@ func _ready() -> void:
 	_gem_spawner.spawn_function = _make_gem
 
 
-func add_player(id: int, player_name: String, colour_index: int, at: Vector2) -> void:
-	_player_spawner.spawn(
-		{"id": id, "name": player_name, "colour": Palette.player(colour_index), "at": at}
-	)
+func _process(_delta: float) -> void:
+	var best := 0
+	for player in players():
+		best = maxi(best, player.score)
+	for player in players():
+		player.is_leader = best > 0 and player.score == best
+
+
+## The peer `id` moves its disc by itself; a bot has a negative id, and the server moves it.
+func add_player(id: int, player_name: String, colour_index: int, at: Vector2) -> Player:
+	var data := {
+		"id": id,
+		"owner": maxi(1, id),
+		"name": player_name,
+		"colour": Palette.player(colour_index),
+		"at": at,
+	}
+	return _player_spawner.spawn(data) as Player
 
 
 func remove_player(id: int) -> void:

@@ -24,7 +24,7 @@ func _draw() -> void:
 	draw_rect(bounds, Palette.BACKGROUND)
 	for place: Vector2 in LIGHTS:
 		var at := bounds.position + bounds.size * place
-		Palette.draw_glow(self, at, 620.0, Color(LIGHTS[place], 0.13))
+		Palette.draw_glow(self, at, 760.0, Color(LIGHTS[place], 0.24))
 	var columns := int(bounds.size.x / CELL)
 	for column in range(1, columns):
 		var x := bounds.position.x + column * CELL

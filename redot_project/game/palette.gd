@@ -1,10 +1,10 @@
 extends RefCounted
 ## Colours of the game, and the one soft round texture that all the glows are made of.
 
-const BACKGROUND := Color("0d111b")
-const GRID := Color("182032")
-const GRID_STRONG := Color("202b44")
-const WALL := Color("3d4f78")
+const BACKGROUND := Color("0f1422")
+const GRID := Color("1b2540")
+const GRID_STRONG := Color("273556")
+const WALL := Color("5670ad")
 const TEXT := Color("e8edf7")
 const TEXT_DIM := Color("8b97b1")
 const GOOD := Color("5ee6a8")

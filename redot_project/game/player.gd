@@ -3,7 +3,7 @@ extends Node2D
 ##
 ## The owner moves it and its `Motion` synchronizer tells everybody; the `Standing` synchronizer
 ## belongs to the server and carries the score. Which is which is settled in `set_up`, before the
-## node enters the tree, on every machine alike.
+## node enters the tree, on every machine alike. A bot's disc is owned by the server.
 
 const Palette := preload("res://game/palette.gd")
 const Trail := preload("res://game/trail.gd")
@@ -16,6 +16,15 @@ const DASH_TIME := 0.16
 const DASH_COOLDOWN := 1.1
 const SNAP_DISTANCE := 260.0
 const NAME_SIZE := 17
+const CROWN: Array[Vector2] = [
+	Vector2(-11, 5),
+	Vector2(-12, -7),
+	Vector2(-5.5, -2),
+	Vector2(0, -10),
+	Vector2(5.5, -2),
+	Vector2(12, -7),
+	Vector2(11, 5),
+]
 
 ## Replicated by the owner.
 var net_position := Vector2.ZERO
@@ -27,13 +36,19 @@ var score := 0:
 			_pop = 1.0
 		score = value
 
+## A peer's id; negative for a bot.
 var player_id := 0
+## The peer whose machine moves it.
+var owner_id := 0
 var display_name := ""
 var colour := Color.WHITE
 var bounds := Rect2(0, 0, 1800, 1100)
 ## Returns the wanted direction; asked once per physics tick on the owner's machine.
 var steering := Callable()
 var is_mine := false
+var is_moved_here := false
+## It leads: a crown shows it.
+var is_leader := false
 ## A held disc stays where it is, whatever hits it.
 var held := false
 
@@ -53,19 +68,21 @@ func set_up(data: Dictionary) -> void:
 	colour = data["colour"]
 	net_position = data["at"]
 	position = net_position
-	name = str(player_id)
-	$Motion.set_multiplayer_authority(player_id)
+	owner_id = data["owner"]
+	name = str(player_id) if player_id > 0 else "Bot%d" % -player_id
+	$Motion.set_multiplayer_authority(owner_id)
 
 
 func _ready() -> void:
 	is_mine = player_id == multiplayer.get_unique_id()
+	is_moved_here = owner_id == multiplayer.get_unique_id()
 	position = net_position
 	trail.colour = colour
 	z_index = 2 if is_mine else 1
 
 
 func _physics_process(delta: float) -> void:
-	if is_mine:
+	if is_moved_here:
 		_move(delta)
 	elif position.distance_to(net_position) > SNAP_DISTANCE:
 		position = net_position
@@ -92,7 +109,7 @@ func dash_charge() -> float:
 
 
 func dash() -> void:
-	if not is_mine or held or not can_dash():
+	if not is_moved_here or held or not can_dash():
 		return
 	_dash_wait = DASH_COOLDOWN
 	_dash_left = DASH_TIME
@@ -172,7 +189,18 @@ func _draw() -> void:
 	draw_circle(
 		Vector2(-0.28, -0.32) * size, size * 0.42, Color(1, 1, 1, 0.28 * alpha), true, -1.0, true
 	)
+	if is_leader:
+		_draw_crown(Vector2(0, -size - 34.0))
 	_draw_name(size)
+
+
+func _draw_crown(at: Vector2) -> void:
+	var crown := PackedVector2Array()
+	for point: Vector2 in CROWN:
+		crown.append(at + point)
+	draw_colored_polygon(crown, Palette.GOLD)
+	crown.append(crown[0])
+	draw_polyline(crown, Palette.GOLD.lightened(0.5), 1.2, true)
 
 
 func _draw_name(size: float) -> void:

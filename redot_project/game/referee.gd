@@ -1,13 +1,14 @@
 extends Node
 ## The rules, on the server: puts gems out, says who took one, settles dashes, runs the clock.
 ##
-## Clients only read `seconds_left` and `banner`, which the `Clock` synchronizer brings them.
+## Clients only read what the `Clock` synchronizer brings them.
 
 const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
 const Gem := preload("res://game/gem.gd")
 const Palette := preload("res://game/palette.gd")
 const Session := preload("res://net/session.gd")
+const ComputerPlayer := preload("res://game/computer_player.gd")
 
 const ROUND_SECONDS := 120
 const PAUSE_SECONDS := 8
@@ -21,16 +22,18 @@ const KNOCK_SPEED := 760.0
 
 ## Replicated.
 var seconds_left := ROUND_SECONDS
+var pause_left := 0
 var banner := ""
 
 var _session: Session
 var _arena: Arena
 var _second := 0.0
 var _gem_wait := 0.0
-var _pause_left := 0
 var _next_colour := 0
 ## Player id -> engine time in msec until which nobody can rob them.
 var _shield := {}
+## Held here, because a disc only keeps the function that steers it.
+var _computers: Array[ComputerPlayer] = []
 
 
 func set_up(session: Session, arena: Arena) -> void:
@@ -40,13 +43,21 @@ func set_up(session: Session, arena: Arena) -> void:
 	session.left.connect(_on_left)
 
 
-func start() -> void:
+func start(bots: int) -> void:
 	seconds_left = ROUND_SECONDS
 	banner = ""
 	_second = 0.0
-	_pause_left = 0
+	pause_left = 0
 	_next_colour = 0
 	_shield.clear()
+	_computers.clear()
+	for number in bots:
+		var its_name := ComputerPlayer.NAMES[number % ComputerPlayer.NAMES.size()]
+		# From the other end of the colours, which people get first.
+		var disc := _arena.add_player(-1 - number, its_name, -1 - number, _free_spot(220.0))
+		var computer := ComputerPlayer.new(disc, _arena)
+		disc.steering = computer.steer
+		_computers.append(computer)
 
 
 func _physics_process(delta: float) -> void:
@@ -54,7 +65,7 @@ func _physics_process(delta: float) -> void:
 		return
 	_tick_clock(delta)
 	_put_gems_out(delta)
-	if _pause_left == 0:
+	if pause_left == 0:
 		_collect()
 		_settle_dashes()
 
@@ -80,15 +91,18 @@ func _tick_clock(delta: float) -> void:
 	if _second < 1.0:
 		return
 	_second -= 1.0
-	if _pause_left > 0:
-		_pause_left -= 1
-		if _pause_left == 0:
+	if pause_left > 0:
+		pause_left -= 1
+		if pause_left == 0:
 			_new_round()
+		elif pause_left > 2:
+			_celebrate()
 		return
 	seconds_left -= 1
 	if seconds_left <= 0:
-		_pause_left = PAUSE_SECONDS
+		pause_left = PAUSE_SECONDS
 		banner = _verdict()
+		_celebrate()
 
 
 func _new_round() -> void:
@@ -96,6 +110,12 @@ func _new_round() -> void:
 		player.score = 0
 	seconds_left = ROUND_SECONDS
 	banner = ""
+
+
+func _celebrate() -> void:
+	for player in _arena.players():
+		if player.is_leader:
+			_arena.effects.burst.rpc(player.net_position, player.colour, "")
 
 
 func _verdict() -> String:
@@ -146,7 +166,7 @@ func _settle_dashes() -> void:
 func _rob(thief: Player, victim: Player) -> void:
 	_shield[victim.player_id] = Time.get_ticks_msec() + int(SHIELD_SECONDS * 1000.0)
 	var away := thief.net_position.direction_to(victim.net_position)
-	victim.knock.rpc_id(victim.player_id, away * KNOCK_SPEED)
+	victim.knock.rpc_id(victim.owner_id, away * KNOCK_SPEED)
 	victim.blink.rpc()
 	var loot := mini(victim.score, 2)
 	victim.score -= loot

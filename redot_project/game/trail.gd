@@ -1,7 +1,7 @@
 extends Node2D
 ## The fading ribbon behind a disc. Lives in world space, so that it stays where the disc was.
 
-const LIFE := 0.6
+const LIFE := 0.8
 const WIDTH := 17.0
 ## A longer jump than this is a respawn or a late packet, not a movement.
 const BREAK_DISTANCE := 300.0
@@ -28,7 +28,7 @@ func push(at: Vector2, delta: float) -> void:
 		_bright.clear()
 	_points.append(at)
 	_born.append(_now)
-	_bright.append(0.8 if boosted else 0.42)
+	_bright.append(0.9 if boosted else 0.55)
 	var old := 0
 	while old < _born.size() and _now - _born[old] > LIFE:
 		old += 1

@@ -4,13 +4,13 @@ extends RefCounted
 const DEFAULT_PORT := 9080
 
 
-## "host", "host:port", "[::1]:port", "ws://..." and "wss://..." are understood.
-## Returns an empty string for anything else.
-static func to_url(text: String) -> String:
+## "host", "host:port", "[::1]:port", "ws://..." and "wss://..." are understood; `encrypted` says
+## what is meant where the address does not. Returns an empty string for anything else.
+static func to_url(text: String, encrypted := false) -> String:
 	var address := text.strip_edges()
 	if address.is_empty() or address.contains(" "):
 		return ""
-	var scheme := "ws://"
+	var scheme := "wss://" if encrypted else "ws://"
 	if address.contains("://"):
 		var split := address.find("://") + 3
 		scheme = address.left(split).to_lower()
@@ -21,6 +21,18 @@ static func to_url(text: String) -> String:
 	if not _has_port(address):
 		address += ":%d" % DEFAULT_PORT
 	return scheme + address
+
+
+static func is_encrypted(url: String) -> bool:
+	return url.begins_with("wss://")
+
+
+## The name or address of the machine in a URL, which a certificate has to carry.
+static func host_of(url: String) -> String:
+	var authority := url.get_slice("://", 1).get_slice("/", 0).get_slice("?", 0)
+	if authority.begins_with("["):
+		return authority.get_slice("]", 0).trim_prefix("[")
+	return authority.get_slice(":", 0)
 
 
 static func parse_port(text: String) -> int:

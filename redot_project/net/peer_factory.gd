@@ -6,6 +6,15 @@ extends RefCounted
 ## so both kinds of build can play together. The addon's classes are made by name, because a script
 ## that mentions a missing class does not even parse.
 
+## Whom a client trusts when the connection is encrypted.
+enum Trust { HOST, AUTHORITIES, ANYBODY }
+
+const Address := preload("res://net/address.gd")
+const Identity := preload("res://net/identity.gd")
+
+## Set by the command line's `class=engine`, to see the engine's own class at work beside the addon.
+static var use_engine_class := false
+
 
 ## What came out: either a peer or, in words, why there is none.
 class Outcome:
@@ -15,7 +24,7 @@ class Outcome:
 
 
 static func has_addon() -> bool:
-	return ClassDB.class_exists(&"WebSocketServer") and ClassDB.class_exists(&"WebSocketClient")
+	return not use_engine_class and ClassDB.class_exists(&"WebSocketServer")
 
 
 static func describe() -> String:
@@ -24,27 +33,50 @@ static func describe() -> String:
 	return "WebSocketMultiplayerPeer (built into the engine)"
 
 
-static func host(port: int) -> Outcome:
+## `certified_name` is the name or address that players will type; with one, the server encrypts.
+static func host(port: int, certified_name := "") -> Outcome:
+	var identity: Identity = null
+	if certified_name:
+		identity = Identity.of_host(certified_name)
+		if identity == null:
+			return _failure("Cannot keep a certificate in %s" % Identity.FOLDER)
 	var peer: Variant
 	var error: Error
 	if has_addon():
 		peer = ClassDB.instantiate(&"WebSocketServer")
+		if identity:
+			peer.private_key = identity.key
+			peer.ssl_certificate = identity.certificate
 		error = peer.listen(port, PackedStringArray(), true)
 	else:
 		peer = ClassDB.instantiate(&"WebSocketMultiplayerPeer")
-		error = peer.create_server(port)
+		var tls := TLSOptions.server(identity.key, identity.certificate) if identity else null
+		error = peer.create_server(port, "*", tls)
 	return _outcome(peer, error, "Cannot listen on port %d" % port)
 
 
-static func join(url: String) -> Outcome:
+static func join(url: String, trust := Trust.HOST) -> Outcome:
+	var pinned: X509Certificate = null
+	if Address.is_encrypted(url) and trust == Trust.HOST:
+		var place := Identity.place(Address.host_of(url))
+		pinned = Identity.certificate_of(Address.host_of(url))
+		if pinned == null:
+			var folder := ProjectSettings.globalize_path(place)
+			return _failure("The host's certificate is not here yet: copy it to %s" % folder)
 	var peer: Variant
 	var error: Error
 	if has_addon():
 		peer = ClassDB.instantiate(&"WebSocketClient")
+		peer.verify_ssl = trust != Trust.ANYBODY
+		peer.trusted_ssl_certificate = pinned
 		error = peer.connect_to_url(url, PackedStringArray(), true)
 	else:
 		peer = ClassDB.instantiate(&"WebSocketMultiplayerPeer")
-		error = peer.create_client(url)
+		var tls: TLSOptions = null
+		if Address.is_encrypted(url):
+			var anybody := trust == Trust.ANYBODY
+			tls = TLSOptions.client_unsafe() if anybody else TLSOptions.client(pinned)
+		error = peer.create_client(url, tls)
 	return _outcome(peer, error, "Cannot connect to %s" % url)
 
 
@@ -63,13 +95,18 @@ static func round_trip_msec(peer: MultiplayerPeer, peer_id: int) -> int:
 	return -1
 
 
-static func _outcome(peer: MultiplayerPeer, error: Error, what: String) -> Outcome:
+static func _failure(words: String) -> Outcome:
 	var outcome := Outcome.new()
-	if error == OK:
-		outcome.peer = peer
-		return outcome
-	var reason := last_error(peer)
-	outcome.error = "%s: %s" % [what, reason if reason else _in_words(error)]
+	outcome.error = words
+	return outcome
+
+
+static func _outcome(peer: MultiplayerPeer, error: Error, what: String) -> Outcome:
+	if error != OK:
+		var reason := last_error(peer)
+		return _failure("%s: %s" % [what, reason if reason else _in_words(error)])
+	var outcome := Outcome.new()
+	outcome.peer = peer
 	return outcome
 
 

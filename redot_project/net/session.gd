@@ -15,6 +15,7 @@ signal chatted(id: int, text: String)
 
 enum State { OFFLINE, CONNECTING, HOSTING, JOINED }
 
+const Address := preload("res://net/address.gd")
 const PeerFactory := preload("res://net/peer_factory.gd")
 const CONNECT_TIMEOUT := 10.0
 const ASK_EVERY := 1.0
@@ -27,6 +28,7 @@ var my_name := ""
 var names := {}
 var url := ""
 var port := 0
+var is_encrypted := false
 ## True on a server that has a disc of its own in the arena.
 var host_plays := false
 
@@ -59,15 +61,16 @@ func _exit_tree() -> void:
 	leave()
 
 
-## Returns an empty string, or why it did not work.
-func host(listen_port: int, player_name: String, plays: bool) -> String:
+## Returns an empty string, or why it did not work. With a `certified_name` it is encrypted.
+func host(listen_port: int, player_name: String, plays: bool, certified_name := "") -> String:
 	leave()
-	var outcome := PeerFactory.host(listen_port)
+	var outcome := PeerFactory.host(listen_port, certified_name)
 	if outcome.peer == null:
 		return outcome.error
 	multiplayer.multiplayer_peer = outcome.peer
 	state = State.HOSTING
 	port = listen_port
+	is_encrypted = not certified_name.is_empty()
 	host_plays = plays
 	my_name = _tidy_name(player_name)
 	names = {1: my_name}
@@ -77,14 +80,15 @@ func host(listen_port: int, player_name: String, plays: bool) -> String:
 
 
 ## Returns an empty string when the attempt is under way, or why it cannot be made.
-func join(server_url: String, player_name: String) -> String:
+func join(server_url: String, player_name: String, trust := PeerFactory.Trust.HOST) -> String:
 	leave()
-	var outcome := PeerFactory.join(server_url)
+	var outcome := PeerFactory.join(server_url, trust)
 	if outcome.peer == null:
 		return outcome.error
 	multiplayer.multiplayer_peer = outcome.peer
 	state = State.CONNECTING
 	url = server_url
+	is_encrypted = Address.is_encrypted(url)
 	my_name = _tidy_name(player_name)
 	_connecting_for = 0.0
 	_round_trip = -1

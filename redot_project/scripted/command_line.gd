@@ -3,14 +3,27 @@ extends RefCounted
 
 const USAGE := """Arguments after --:
   server port=N expect=K seconds=S [window]          scripted session for K clients, then a report
-  server port=N [window] [name=NAME]                 a host in a window, or a dedicated server
+  server port=N [window] [name=NAME] [bots=B]        a host in a window, or a dedicated server
   client name=NAME url=ws://host:port seconds=S [window]   scripted player, then a report
   client name=NAME url=ws://host:port window         play by hand
+  chat port=N [window]                               a room of the text chat, for browsers as well
+  chat url=ws://host:port window                     enter such a room
+and for each of them:
+  tls=HOST             a server's certificate for that name; clients use wss://HOST:port instead
+  trust=host|authorities|anybody                     whose certificate a client takes
+  class=engine         the engine's own class, although the addon is there
+  picture=FILE after=S                               save what the window shows, and quit
 Without arguments the lobby opens."""
 
 const Address := preload("res://net/address.gd")
+const PeerFactory := preload("res://net/peer_factory.gd")
+const TRUST := {
+	"host": PeerFactory.Trust.HOST,
+	"authorities": PeerFactory.Trust.AUTHORITIES,
+	"anybody": PeerFactory.Trust.ANYBODY,
+}
 
-## "", "server" or "client".
+## "", "server", "client" or "chat".
 var role := ""
 var player_name := ""
 var url := ""
@@ -18,6 +31,14 @@ var port := Address.DEFAULT_PORT
 var expect := 0
 var seconds := 0.0
 var window := false
+var bots := 0
+## The name in a server's certificate; empty: not encrypted.
+var tls := ""
+var trust := PeerFactory.Trust.HOST
+var use_engine_class := false
+## A file, and seconds until it is taken.
+var picture := ""
+var after := 3.0
 ## What is wrong with the arguments, in words.
 var problem := ""
 
@@ -31,14 +52,14 @@ static func parse(arguments: PackedStringArray) -> RefCounted:
 
 
 func is_scripted() -> bool:
-	return not role.is_empty() and seconds > 0.0
+	return role in ["server", "client"] and seconds > 0.0
 
 
 func _take(argument: String) -> void:
 	var key := argument.get_slice("=", 0)
 	var value := argument.substr(key.length() + 1)
 	match key:
-		"server", "client":
+		"server", "client", "chat":
 			role = key
 		"window":
 			window = true
@@ -61,6 +82,32 @@ func _take(argument: String) -> void:
 			if seconds < 1.0:
 				problem = "seconds=%s is not a time of at least one second" % value
 		_:
+			_take_more(argument, key, value)
+
+
+func _take_more(argument: String, key: String, value: String) -> void:
+	match key:
+		"bots":
+			bots = value.to_int()
+			if bots < 0 or bots > 8:
+				problem = "bots=%s is not a number from 0 to 8" % value
+		"tls":
+			tls = value
+			if tls.is_empty():
+				problem = "tls= wants the name that players will type, as in tls=localhost"
+		"trust":
+			trust = TRUST.get(value, PeerFactory.Trust.HOST)
+			if not TRUST.has(value):
+				problem = "trust=%s is none of %s" % [value, ", ".join(TRUST.keys())]
+		"class":
+			use_engine_class = value == "engine"
+			if value not in ["engine", "addon"]:
+				problem = "class=%s is neither engine nor addon" % value
+		"picture":
+			picture = value
+		"after":
+			after = value.to_float()
+		_:
 			problem = "unknown argument %s" % argument
 
 
@@ -73,3 +120,5 @@ func _check() -> void:
 		problem = "a client without a window needs seconds=S"
 	elif role == "server" and (expect > 0) != (seconds > 0.0):
 		problem = "a scripted server needs both expect=K and seconds=S"
+	elif role == "chat" and url and not window:
+		problem = "to enter a chat room needs a window"

@@ -77,7 +77,7 @@ func _physics_process(_delta: float) -> void:
 
 
 func _run_server() -> void:
-	var problem := _session.host(_options.port, SERVER_NAME, false)
+	var problem := _session.host(_options.port, SERVER_NAME, false, _options.tls)
 	if problem:
 		_fail(problem)
 		return
@@ -128,7 +128,7 @@ func _run_server() -> void:
 
 
 func _run_client() -> void:
-	var problem := _session.join(_options.url, _options.player_name)
+	var problem := _session.join(_options.url, _options.player_name, _options.trust)
 	if problem:
 		_fail(problem)
 		return

@@ -19,6 +19,7 @@ var _status_wait := 0.0
 @onready var _dot: Label = %Dot
 @onready var _clock: Label = %Clock
 @onready var _banner: Label = %Banner
+@onready var _next: Label = %Next
 @onready var _keys: Label = %Keys
 
 
@@ -40,6 +41,8 @@ func _process(delta: float) -> void:
 	var hurry := left <= 10 and _referee.banner.is_empty()
 	_clock.add_theme_color_override(&"font_color", Palette.WARN if hurry else Palette.TEXT)
 	_banner.text = _referee.banner
+	_next.visible = not _referee.banner.is_empty()
+	_next.text = "next round in %d" % _referee.pause_left
 	_status_wait -= delta
 	if _status_wait <= 0.0:
 		_status_wait = STATUS_EVERY
@@ -49,6 +52,8 @@ func _process(delta: float) -> void:
 func _update_status() -> void:
 	var others := _session.names.size() - 1
 	var company := "alone" if others == 0 else ("1 peer" if others == 1 else "%d peers" % others)
+	if _session.is_encrypted:
+		company += "  ·  encrypted"
 	if _session.is_hosting():
 		_status.text = "Hosting on port %d  ·  %s" % [_session.port, company]
 		_dot.add_theme_color_override(&"font_color", Palette.GOOD)

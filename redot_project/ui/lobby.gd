@@ -1,35 +1,55 @@
 extends Control
 ## First screen: who you are, where to go, and in words what went wrong last time.
 
-signal host_wanted(port: int, player_name: String)
-signal join_wanted(url: String, player_name: String)
+signal host_wanted(port: int, player_name: String, bots: int, certified_name: String)
+signal join_wanted(url: String, player_name: String, trust: PeerFactory.Trust)
 signal cancelled
+signal chat_wanted
 
 const Address := preload("res://net/address.gd")
+const Identity := preload("res://net/identity.gd")
 const PeerFactory := preload("res://net/peer_factory.gd")
 const Palette := preload("res://game/palette.gd")
 const NAMES: Array[String] = ["Ada", "Linus", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia"]
+const BOTS: Array[int] = [0, 1, 3, 5]
+## In the order of PeerFactory.Trust.
+const TRUST_HELP: Array[String] = [
+	"Hosting makes a certificate for that name. Players on other machines copy it to their folder.",
+	"For a public server, whose certificate an authority like Let's Encrypt has signed.",
+	"Encrypted, but somebody in between could pose as the host. For tests only.",
+]
 
 var busy := false
 
 @onready var _name: LineEdit = %Name
 @onready var _address: LineEdit = %Address
 @onready var _port: LineEdit = %Port
+@onready var _bots: OptionButton = %Bots
 @onready var _host: Button = %Host
 @onready var _join: Button = %Join
+@onready var _encrypted: OptionButton = %Encrypted
+@onready var _tls: Control = %Tls
+@onready var _trust: OptionButton = %Trust
+@onready var _certified: LineEdit = %Certified
+@onready var _trust_help: Label = %TrustHelp
 @onready var _message: Label = %Message
 @onready var _classes: Label = %Classes
+@onready var _chat: Button = %Chat
 
 
 func _ready() -> void:
 	_name.text = NAMES.pick_random()
-	_address.text = "127.0.0.1:%d" % Address.DEFAULT_PORT
+	_address.text = "localhost:%d" % Address.DEFAULT_PORT
 	_port.text = str(Address.DEFAULT_PORT)
-	_classes.text = PeerFactory.describe()
 	_join.pressed.connect(_on_join_pressed)
 	_host.pressed.connect(_on_host_pressed)
+	_chat.pressed.connect(chat_wanted.emit)
 	_address.text_submitted.connect(func(_text: String) -> void: _on_join_pressed())
 	_port.text_submitted.connect(func(_text: String) -> void: _on_host_pressed())
+	_encrypted.item_selected.connect(_set_encrypted)
+	_trust.item_selected.connect(func(at: int) -> void: _trust_help.text = TRUST_HELP[at])
+	_trust_help.text = TRUST_HELP[0]
+	%Folder.pressed.connect(_open_folder)
 	if OS.has_feature("web"):
 		_host.disabled = true
 		_port.editable = false
@@ -37,6 +57,12 @@ func _ready() -> void:
 	_show("", Palette.TEXT_DIM)
 	_name.grab_focus()
 	_name.select_all()
+
+
+func show_class(words: String, has_addon: bool) -> void:
+	_classes.text = words
+	_chat.disabled = not has_addon
+	_chat.tooltip_text = "" if has_addon else "This needs the addon's classes"
 
 
 func show_error(text: String) -> void:
@@ -58,11 +84,13 @@ func _on_join_pressed() -> void:
 	if busy:
 		cancelled.emit()
 		return
-	var url := Address.to_url(_address.text)
+	var url := Address.to_url(_address.text, _encrypted.selected > 0)
 	if url.is_empty():
 		show_error("That is no address. Try 127.0.0.1:9080 or wss://example.org/game")
 		return
-	join_wanted.emit(url, _name.text)
+	# Whoever types wss:// is shown what there is to decide about it.
+	_set_encrypted(int(Address.is_encrypted(url)))
+	join_wanted.emit(url, _name.text, _trust.selected)
 
 
 func _on_host_pressed() -> void:
@@ -70,14 +98,28 @@ func _on_host_pressed() -> void:
 	if port < 0:
 		show_error("The port is a number from 1 to 65535")
 		return
-	host_wanted.emit(port, _name.text)
+	var certified := _certified.text.strip_edges() if _encrypted.selected > 0 else ""
+	if _encrypted.selected > 0 and certified.is_empty():
+		show_error("An encrypted host needs the name or address that players will type")
+		return
+	host_wanted.emit(port, _name.text, BOTS[_bots.selected], certified)
+
+
+func _open_folder() -> void:
+	DirAccess.make_dir_recursive_absolute(Identity.FOLDER)
+	OS.shell_open(ProjectSettings.globalize_path(Identity.FOLDER))
+
+
+func _set_encrypted(chosen: int) -> void:
+	_encrypted.selected = chosen
+	_tls.visible = chosen > 0
 
 
 func _set_busy(now: bool) -> void:
 	busy = now
 	_join.text = "Cancel" if busy else "Join"
 	_host.disabled = busy or OS.has_feature("web")
-	for field: LineEdit in [_name, _address, _port]:
+	for field: LineEdit in [_name, _address, _port, _certified]:
 		field.editable = not busy
 
 

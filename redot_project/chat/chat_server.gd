@@ -1,0 +1,112 @@
+extends Node
+## A chat room, as one wrote it in 3.x: WebSocketServer in raw mode, text messages, four signals.
+##
+## Messages are JSON objects, so that a browser can take part (web/chat.html). A client sends
+## `{"type": "hello", "name": N}` once and then `{"type": "say", "text": T}`; it gets `welcome`,
+## `said`, `joined` and `left`, each with the `seat` of whom it is about, which picks the colour.
+
+signal noted(text: String)
+
+const PROTOCOL := "gem-rush-chat"
+const MAX_NAME := 14
+const MAX_TEXT := 300
+## RFC 6455: the client did what this server does not allow.
+const CLOSE_POLICY := 1008
+
+var _server := WebSocketServer.new()
+## Id of everybody who has said hello -> {"name", "seat"}.
+var _people := {}
+
+
+func _ready() -> void:
+	_server.client_connected.connect(_on_client_connected)
+	_server.client_close_request.connect(_on_client_close_request)
+	_server.client_disconnected.connect(_on_client_disconnected)
+	_server.data_received.connect(_on_data_received)
+
+
+func _process(_delta: float) -> void:
+	if _server.is_listening():
+		_server.poll()
+
+
+func _exit_tree() -> void:
+	stop()
+
+
+## Returns an empty string, or why nobody can come.
+func start(port: int) -> String:
+	var error := _server.listen(port, PackedStringArray([PROTOCOL]))
+	if error == OK:
+		return ""
+	var reason := _server.get_last_error()
+	return "Cannot listen on port %d: %s" % [port, reason if reason else error_string(error)]
+
+
+func stop() -> void:
+	_server.stop()
+	_people.clear()
+
+
+func _on_client_connected(id: int, _protocol: String) -> void:
+	noted.emit("%s has connected as peer %d" % [_server.get_peer_address(id), id])
+
+
+func _on_client_close_request(id: int, code: int, reason: String) -> void:
+	noted.emit("peer %d says goodbye: %d %s" % [id, code, reason])
+
+
+func _on_client_disconnected(id: int, was_clean: bool) -> void:
+	noted.emit("peer %d is gone%s" % [id, "" if was_clean else ", without a goodbye"])
+	if _people.has(id):
+		var person: Dictionary = _people[id]
+		_people.erase(id)
+		_send_to_all({"type": "left", "name": person.name, "seat": person.seat})
+
+
+func _on_data_received(id: int) -> void:
+	var peer := _server.get_peer(id)
+	var packet := peer.get_packet()
+	var message: Variant = null
+	if peer.was_string_packet():
+		message = JSON.parse_string(packet.get_string_from_utf8())
+	# What strangers send may be anything, so nothing is taken for granted.
+	if message is Dictionary and message.get("type") == "hello" and not _people.has(id):
+		_welcome(id, str(message.get("name", "")))
+	elif message is Dictionary and message.get("type") == "say" and _people.has(id):
+		_pass_on(id, str(message.get("text", "")))
+	else:
+		_server.disconnect_peer(id, CLOSE_POLICY, "that is no chat message")
+
+
+func _welcome(id: int, wanted: String) -> void:
+	var taken := _people.values().map(func(person: Dictionary) -> int: return person.seat)
+	var seat := 0
+	while taken.has(seat):
+		seat += 1
+	var tidy := wanted.strip_edges().strip_escapes().left(MAX_NAME)
+	var person := {"name": tidy if tidy else "Guest %d" % (seat + 1), "seat": seat}
+	_people[id] = person
+	_send(id, {"type": "welcome", "people": _people.values()}.merged(person))
+	for other: int in _people:
+		if other != id:
+			_send(other, {"type": "joined"}.merged(person))
+
+
+func _pass_on(id: int, text: String) -> void:
+	var line := text.strip_escapes().strip_edges().left(MAX_TEXT)
+	if line:
+		_send_to_all({"type": "said", "text": line}.merged(_people[id]))
+
+
+func _send_to_all(message: Dictionary) -> void:
+	for id: int in _people:
+		_send(id, message)
+
+
+func _send(id: int, message: Dictionary) -> void:
+	var peer := _server.get_peer(id)
+	peer.set_write_mode(BufferedWebSocketPeer.WRITE_MODE_TEXT)
+	# Whoever reads too slowly is refused the packet here, and nobody else waits for them.
+	if peer.put_packet(JSON.stringify(message).to_utf8_buffer()) != OK:
+		noted.emit("peer %d does not keep up" % id)
