@@ -8,6 +8,7 @@ const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
 const Referee := preload("res://game/referee.gd")
 const FollowCamera := preload("res://game/follow_camera.gd")
+const ComputerPlayer := preload("res://game/computer_player.gd")
 const Palette := preload("res://game/palette.gd")
 const Hud := preload("res://ui/hud.gd")
 const Lobby := preload("res://ui/lobby.gd")
@@ -17,6 +18,8 @@ const CommandLine := preload("res://scripted/command_line.gd")
 
 var _options: CommandLine
 var _bots := 0
+## Plays for us where the command line says `auto`.
+var _stand_in: ComputerPlayer
 
 @onready var _session: Session = $Session
 @onready var _arena: Arena = $Arena
@@ -47,6 +50,7 @@ func _ready() -> void:
 	_camera.bounds = Arena.BOUNDS
 	_options = CommandLine.parse(OS.get_cmdline_user_args())
 	PeerFactory.use_engine_class = _options.use_engine_class
+	_lobby.fill_in(_options.player_name, _options.tls)
 	_lobby.show_class(PeerFactory.describe(), PeerFactory.has_addon())
 	_show_lobby(true)
 	_start.call_deferred()
@@ -130,6 +134,8 @@ func _on_closed(reason: String) -> void:
 func _on_joined(id: int, player_name: String) -> void:
 	if _has_disc(id) and id != _session.my_id():
 		_hud.chat.add_note("%s is here" % player_name)
+		if _options.say:
+			_session.say(_options.say)
 		_log("%s joined as peer %d" % [player_name, id])
 
 
@@ -150,7 +156,10 @@ func _on_disc_entered(node: Node) -> void:
 		return
 	_camera.target = player
 	_camera.position = player.net_position
-	if not _options.is_scripted():
+	if _options.auto:
+		_stand_in = ComputerPlayer.new(player, _arena)
+		player.steering = _stand_in.steer
+	elif not _options.is_scripted():
 		player.steering = _keys
 
 

@@ -69,10 +69,7 @@ func _on_connection_closed(was_clean: bool) -> void:
 
 
 func _on_data_received() -> void:
-	var text := _client.get_peer(1).get_packet().get_string_from_utf8()
-	var message: Variant = JSON.parse_string(text)
-	if not message is Dictionary:
-		return
+	var message := ChatServer.read(_client.get_peer(1).get_packet())
 	if message.get("type") == "welcome":
 		my_name = message.get("name", my_name)
 		entered.emit(message.get("people", []))

@@ -11,6 +11,8 @@ const LOBBY := "res://main.tscn"
 const PAGE := "res://web/chat.html"
 const DEFAULT_PORT := 9081
 
+## Said to everybody who comes in.
+var _greeting := ""
 ## seat -> name, of everybody in the room.
 var _people := {}
 
@@ -30,6 +32,7 @@ var _people := {}
 
 func _ready() -> void:
 	var options := CommandLine.parse(OS.get_cmdline_user_args()) as CommandLine
+	_greeting = options.say
 	_name.text = options.player_name if options.player_name else "Ada"
 	_address.text = options.url if options.url else "127.0.0.1:%d" % DEFAULT_PORT
 	_port.text = str(options.port if options.role == "chat" else DEFAULT_PORT)
@@ -61,10 +64,17 @@ func _obey(options: CommandLine) -> void:
 		print("DEMO FAILED: %s" % problem)
 		get_tree().quit(1)
 		return
-	print("READY %d" % options.port)
 	if options.window:
 		_address.text = "127.0.0.1:%d" % options.port
+		_client.entered.connect(_announce.bind(options.port).unbind(1), CONNECT_ONE_SHOT)
 		_enter()
+	else:
+		_announce(options.port)
+
+
+## For whoever started us, and waits to come in.
+func _announce(port: int) -> void:
+	print("READY %d" % port)
 
 
 func _open() -> void:
@@ -120,9 +130,12 @@ func _on_heard(message: Dictionary) -> void:
 			_new_line()
 			_add(person, Palette.player(seat).lightened(0.2))
 			_add("  " + str(message.get("text", "")), Palette.TEXT)
+			_on_noted("%s: %s" % [person, message.get("text", "")])
 		"joined":
 			_people[seat] = person
 			_note("%s has come in" % person)
+			if _greeting:
+				_client.say(_greeting)
 		"left":
 			_people.erase(seat)
 			_note("%s has left" % person)

@@ -48,6 +48,14 @@ func stop() -> void:
 	_people.clear()
 
 
+## What strangers send may be anything: what is no JSON object is read as an empty one.
+static func read(packet: PackedByteArray) -> Dictionary:
+	var json := JSON.new()
+	if json.parse(packet.get_string_from_utf8()) == OK and json.data is Dictionary:
+		return json.data
+	return {}
+
+
 func _on_client_connected(id: int, _protocol: String) -> void:
 	noted.emit("%s has connected as peer %d" % [_server.get_peer_address(id), id])
 
@@ -67,13 +75,10 @@ func _on_client_disconnected(id: int, was_clean: bool) -> void:
 func _on_data_received(id: int) -> void:
 	var peer := _server.get_peer(id)
 	var packet := peer.get_packet()
-	var message: Variant = null
-	if peer.was_string_packet():
-		message = JSON.parse_string(packet.get_string_from_utf8())
-	# What strangers send may be anything, so nothing is taken for granted.
-	if message is Dictionary and message.get("type") == "hello" and not _people.has(id):
+	var message := read(packet) if peer.was_string_packet() else {}
+	if message.get("type") == "hello" and not _people.has(id):
 		_welcome(id, str(message.get("name", "")))
-	elif message is Dictionary and message.get("type") == "say" and _people.has(id):
+	elif message.get("type") == "say" and _people.has(id):
 		_pass_on(id, str(message.get("text", "")))
 	else:
 		_server.disconnect_peer(id, CLOSE_POLICY, "that is no chat message")

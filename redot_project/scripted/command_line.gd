@@ -11,6 +11,8 @@ const USAGE := """Arguments after --:
 and for each of them:
   tls=HOST             a server's certificate for that name; clients use wss://HOST:port instead
   trust=host|authorities|anybody                     whose certificate a client takes
+  auto                 the own disc plays by itself
+  say=TEXT             said to everybody who comes in
   class=engine         the engine's own class, although the addon is there
   picture=FILE after=S                               save what the window shows, and quit
 Without arguments the lobby opens."""
@@ -32,6 +34,10 @@ var expect := 0
 var seconds := 0.0
 var window := false
 var bots := 0
+## Whether the computer steers our disc.
+var auto := false
+## Said to everybody who comes in.
+var say := ""
 ## The name in a server's certificate; empty: not encrypted.
 var tls := ""
 var trust := PeerFactory.Trust.HOST
@@ -91,6 +97,10 @@ func _take_more(argument: String, key: String, value: String) -> void:
 			bots = value.to_int()
 			if bots < 0 or bots > 8:
 				problem = "bots=%s is not a number from 0 to 8" % value
+		"auto":
+			auto = true
+		"say":
+			say = value
 		"tls":
 			tls = value
 			if tls.is_empty():

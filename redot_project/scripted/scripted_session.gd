@@ -7,6 +7,7 @@ extends Node
 
 signal over(exit_code: int)
 
+const PeerFactory := preload("res://net/peer_factory.gd")
 const Session := preload("res://net/session.gd")
 const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
@@ -303,6 +304,7 @@ func _report(my_name: String, id: int, positions: Dictionary) -> void:
 	var report := {
 		"name": my_name,
 		"role": _options.role,
+		"addon": PeerFactory.has_addon(),
 		"id": id,
 		"sent": _ledger.sent,
 		"received": _ledger.received,

@@ -59,6 +59,15 @@ func _ready() -> void:
 	_name.select_all()
 
 
+## From the command line; what is empty stays as it was.
+func fill_in(player_name: String, certified_name: String) -> void:
+	if player_name:
+		_name.text = player_name
+	if certified_name:
+		_certified.text = certified_name
+		_set_encrypted(1)
+
+
 func show_class(words: String, has_addon: bool) -> void:
 	_classes.text = words
 	_chat.disabled = not has_addon

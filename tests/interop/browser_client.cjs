@@ -5,7 +5,7 @@ const crypto = require('crypto');
 const fs = require('fs');
 const http = require('http');
 const path = require('path');
-const { chromium } = require('playwright-core');
+const { launch } = require('./chromium.cjs');
 const { args, check, checkEqual, port, run } = require('./case.cjs');
 
 const URL = `${args.tls ? 'wss' : 'ws'}://localhost:${port}/chat`;
@@ -40,21 +40,6 @@ const CLOSED_BY_SERVER = { kind: 'close', code: 4002, reason: 'geh, schöner Gas
 const REFUSED = { kind: 'close', code: 1006, reason: '', wasClean: false };
 const SERVER_ENDED = { kind: 'close', code: 1001, reason: '', wasClean: true };
 const OPENED = { kind: 'open', protocol: 'chat', extensions: '' };
-
-async function launch(flags) {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    headless: true,
-    args: [
-      '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', ...flags,
-    ],
-    // Where everything runs as root there is no sandbox to be had.
-    chromiumSandbox: process.getuid() !== 0,
-    timeout: 30000,
-  });
-  return browser;
-}
 
 async function enter(browser, address) {
   const page = await browser.newPage();

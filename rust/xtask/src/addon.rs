@@ -129,7 +129,8 @@ fn copy_whole(from: &Path, to: &Path) -> Result<()> {
     fs::rename(&part, to).with_context(|| format!("cannot replace {}", to.display()))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;

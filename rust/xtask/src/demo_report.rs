@@ -12,6 +12,8 @@ use crate::ui;
 pub(crate) struct Report {
     pub(crate) name: String,
     pub(crate) role: String,
+    /// Whether it played with the addon's classes.
+    pub(crate) addon: bool,
     /// kind -> how many went to each receiver.
     sent: BTreeMap<String, u64>,
     /// kind -> sender -> count.
@@ -40,6 +42,7 @@ impl Report {
         let mut report = Self {
             name: text("name")?,
             role: text("role")?,
+            addon: value["addon"].as_bool().context("addon")?,
             sent: counts(&value["sent"])?,
             received: BTreeMap::new(),
             seen_peers: strings(&value["seen_peers"]).context("seen_peers")?,
@@ -197,7 +200,7 @@ mod tests {
     fn report(name: &str, role: &str, sent: &str, received: &str, x: f64) -> Report {
         let peers = r#"["server","ada","bob"]"#;
         let json = format!(
-            r#"{{"name":"{name}","role":"{role}","sent":{sent},"received":{received},"seen_peers":{peers},
+            r#"{{"name":"{name}","role":"{role}","addon":true,"sent":{sent},"received":{received},"seen_peers":{peers},
                 "positions":{{"ada":[{x},2],"bob":[3.0,4]}},"ok":true,"problems":[]}}"#
         );
         Report::parse(&json).expect("a whole report")

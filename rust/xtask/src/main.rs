@@ -14,6 +14,7 @@ mod bench_report;
 mod bench_trial;
 mod case;
 mod demo;
+mod demo_chat;
 mod demo_report;
 mod doctor;
 mod engine_fetch;

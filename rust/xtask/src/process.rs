@@ -114,6 +114,15 @@ impl Group {
         }
     }
 
+    /// Ends one member, children included; its last lines are still handed out.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if member.status.is_none() {
+            kill_tree(member.child.id());
+            drop(member.child.kill());
+        }
+    }
+
     pub(crate) fn started(&self) -> Instant {
         self.started
     }

@@ -70,10 +70,7 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
                 let whole = options.names.iter().any(|name| *name == suite.name());
                 engine_suite::run(repo, cases, if whole { &[] } else { &filters }, options.long)
             }),
-            Suite::Demo => build.ready(repo).and_then(|()| {
-                demo::play(repo, demo::DemoOptions { window: false, seconds: DEMO_SECONDS })?;
-                Ok(Tally::passed())
-            }),
+            Suite::Demo => build.ready(repo).and_then(|()| demo::suite(repo, DEMO_SECONDS)),
         };
         let tally = outcome.unwrap_or_else(|error| Tally::from_error(&error));
         let took = ui::seconds(suite_started.elapsed());
@@ -110,6 +107,17 @@ impl Tally {
     /// One test that passes or fails as a whole.
     pub(crate) fn whole(passed: bool, note: &str) -> Self {
         if passed { Self::passed() } else { Self::failed(note) }
+    }
+
+    /// Counts one more test by how it went.
+    pub(crate) fn add(&mut self, outcome: Result<()>) {
+        let one = outcome.map_or_else(|error| Self::from_error(&error), |()| Self::passed());
+        self.passed += one.passed;
+        self.failed += one.failed;
+        self.skipped += one.skipped;
+        if !one.note.is_empty() {
+            self.note = format!("{} {}", self.note, one.note).trim().to_owned();
+        }
     }
 
     /// What the machine lacks is skipped; anything else has failed.
