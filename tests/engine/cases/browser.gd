@@ -2,7 +2,7 @@
 # the subprotocol, and how each side sees the ends. Encrypted, the browser refuses the certificate
 # that it was not told to trust.
 # processes: server client
-# timeout: 90
+# timeout: 180
 # chromium: client
 # variant: plain
 # variant: encrypted tls=yes
