@@ -52,6 +52,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             (Action::Build(options), Long("debug")) => options.debug = true,
             (Action::Build(options), Long("docs")) => options.docs = true,
             (Action::Test(options), Long("long")) => options.long = true,
+            (Action::Test(options), Long("update")) => options.update = true,
             (Action::Test(options), Value(name)) => options.names.push(name.string()?),
             (Action::Demo(options), Long("window")) => options.window = true,
             (Action::Demo(options), Long("seconds")) => options.seconds = parser.value()?.parse()?,
@@ -67,6 +68,9 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
         Action::Build(BuildOptions { debug: true, docs: true }) => {
             Err("--debug and --docs exclude each other".into())
         }
+        Action::Test(TestOptions { update: true, names, .. }) if names != ["instructions"] => {
+            Err("--update belongs to `test instructions`".into())
+        }
         Action::Demo(DemoOptions { seconds: 0, .. }) => Err("--seconds must be at least 1".into()),
         Action::Bench(BenchOptions { repeat: 0, .. }) => Err("--repeat must be at least 1".into()),
         action => Ok(action),
@@ -80,7 +84,9 @@ cargo xtask COMMAND
   demo [--seconds N]      build the addon, get an engine, play a scripted game in three processes, show what got through
   demo --window           the same game in windows, for a person
   test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks cases by part of their name
-                          suites: fmt, clippy, docs, licences, rust, engine, browser, foreign, demo
+                          suites: fmt, clippy, docs, licences, rust, instructions, engine, browser, foreign, demo
+  test instructions --update
+                          count the instructions that a packet takes, and write them into tests/instructions.toml
   bench [--rows NAME,..]  measure the addon's server against the engine's own class: idle, memory, connect, echo, echo60,
         [--repeat N]      broadcast; medians of 3 runs unless said; replaces the section of FILE between
         [--markdown FILE] <!-- bench:begin --> and <!-- bench:end -->
@@ -110,6 +116,10 @@ mod tests {
             panic!("bench is a command")
         };
         assert_eq!((options.rows, options.repeat), (vec!["idle".to_owned(), "echo".to_owned()], 5));
+        assert!(matches!(
+            read(&["test", "instructions", "--update"]),
+            Ok(Action::Test(TestOptions { update: true, .. }))
+        ));
         let Ok(Action::Test(options)) = read(&["test", "relay", "--long", "fmt"]) else {
             panic!("test is a command")
         };
@@ -123,6 +133,8 @@ mod tests {
             &["demo", "--long"],
             &["stage", "x"],
             &["build", "--debug", "--docs"],
+            &["test", "--update"],
+            &["test", "rust", "--update"],
             &["bench", "--repeat=0"],
         ] {
             let message = read(words).expect_err("a mistake").to_string();

@@ -153,20 +153,7 @@ fn select(rows: &[String]) -> Result<Vec<&'static Scenario>> {
 /// Builds the load client in release and says where it is.
 pub(crate) fn build_client(repo: &Repo) -> Result<PathBuf> {
     ui::step("Building the load client (release)");
-    let package = "websocket-multiplayer-bench";
-    let arguments = ["build", "--release", "--package", package, "--message-format=json-render-diagnostics"];
-    let mut program = None;
-    let status = repo.run_cargo(&arguments, &[], |line| {
-        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { return true };
-        if message["target"]["name"] == "wsload" {
-            program = message["executable"].as_str().map(PathBuf::from).or_else(|| program.take());
-        }
-        false
-    })?;
-    if !status.success() {
-        bail!("the load client does not build");
-    }
-    program.context("cargo built no wsload")
+    repo.build_program(&["--release", "--package=websocket-multiplayer-bench"], "wsload")
 }
 
 const fn server(row: &'static str, title: &'static str, unit: &'static str, key: &'static str) -> Measure {

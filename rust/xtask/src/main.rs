@@ -22,6 +22,7 @@ mod engine_run;
 mod engine_suite;
 mod engines;
 mod foreign;
+mod instructions;
 mod licenses;
 mod process;
 mod repo;

@@ -99,6 +99,23 @@ impl Repo {
         group.status(index).context("it has ended")
     }
 
+    /// Builds a package and says where its program of that name is.
+    pub(crate) fn build_program(&self, arguments: &[&str], name: &str) -> Result<PathBuf> {
+        let mut program = None;
+        let fixed = ["build", "--message-format=json-render-diagnostics"];
+        let status = self.run_cargo(&[&fixed, arguments].concat(), &[], |line| {
+            let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { return true };
+            if message["target"]["name"] == name {
+                program = message["executable"].as_str().map(PathBuf::from).or_else(|| program.take());
+            }
+            false
+        })?;
+        if !status.success() {
+            bail!("{name} does not build");
+        }
+        program.with_context(|| format!("cargo built no {name}"))
+    }
+
     /// `cargo metadata` with more arguments.
     pub(crate) fn metadata(&self, arguments: &[&str]) -> Result<serde_json::Value> {
         let text = self.cargo_output(&[&["metadata", "--format-version=1"], arguments].concat())?;

@@ -11,7 +11,7 @@ use crate::engine_suite;
 use crate::foreign::Foreign;
 use crate::repo::Repo;
 use crate::rust_suite;
-use crate::{CannotRun, addon, demo, licenses, ui};
+use crate::{CannotRun, addon, demo, instructions, licenses, ui};
 
 /// What to test.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct TestOptions {
     pub(crate) names: Vec<String>,
     /// The long tests as well.
     pub(crate) long: bool,
+    /// Take what is counted as the new figures.
+    pub(crate) update: bool,
 }
 
 /// How many tests of a suite went which way.
@@ -39,6 +41,7 @@ enum Suite {
     Docs,
     Licences,
     Rust,
+    Instructions,
     Engine,
     Browser,
     Foreign,
@@ -63,6 +66,7 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
             Suite::Docs => rust_suite::docs(repo),
             Suite::Licences => licences(repo),
             Suite::Rust => rust_suite::tests(repo, options.long),
+            Suite::Instructions => instructions::run(repo, options.update),
             Suite::Engine | Suite::Browser | Suite::Foreign => build.ready(repo).and_then(|()| {
                 let mut cases = Case::all(&repo.test_project().join("cases"))?;
                 cases.retain(|case| Suite::of(case) == suite);
@@ -134,12 +138,13 @@ impl Tally {
 }
 
 impl Suite {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Fmt,
         Self::Clippy,
         Self::Docs,
         Self::Licences,
         Self::Rust,
+        Self::Instructions,
         Self::Engine,
         Self::Browser,
         Self::Foreign,
@@ -164,6 +169,7 @@ impl Suite {
             Self::Docs => "docs",
             Self::Licences => "licences",
             Self::Rust => "rust",
+            Self::Instructions => "instructions",
             Self::Engine => "engine",
             Self::Browser => "browser",
             Self::Foreign => "foreign",

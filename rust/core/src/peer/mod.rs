@@ -2,6 +2,8 @@
 
 mod handle;
 mod outbox;
+#[cfg(feature = "bench")]
+pub(crate) mod rig;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

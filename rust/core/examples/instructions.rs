@@ -1,0 +1,146 @@
+//! Moves packets through a server in memory, to be counted by callgrind: `instructions SCENARIO PACKETS`.
+//!
+//! `cargo xtask test instructions` runs it twice and takes the difference, so that the start of the program counts for
+//! nothing. The same arguments always take the same way.
+
+use std::env;
+use std::error::Error;
+
+use websocket_multiplayer_core::bench::{Rig, client_frame, encode_godot3};
+use websocket_multiplayer_core::{Delivery, Peer, PeerId, Target, WireFormat};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let scenario = arguments.next().unwrap_or_default();
+    let packets: usize = arguments.next().ok_or("how many packets?")?.parse()?;
+    let moved = match scenario.as_str() {
+        "in-64" => receive(packets, 64),
+        "in-1024" => receive(packets, 1024),
+        "out-64" => send(packets, 64)?,
+        "out-1024" => send(packets, 1024)?,
+        "echo-64" => echo(packets)?,
+        "broadcast-256" => broadcast(packets)?,
+        "relay-64" => relay(packets),
+        other => return Err(format!("there is no scenario {other:?}").into()),
+    };
+    assert_eq!(moved, packets, "a packet was lost");
+    println!("{moved}");
+    Ok(())
+}
+
+/// From a client's bytes to the game, a burst of them at a time.
+fn receive(packets: usize, size: usize) -> usize {
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    rig.connect();
+    let frame = client_frame(&vec![7; size]);
+    let mut taken = 0;
+    for burst in bursts(packets) {
+        for _ in 0..burst {
+            rig.say(0, &frame);
+        }
+        rig.drive();
+        taken += take(rig.server(), |_, _| {});
+    }
+    taken
+}
+
+/// From the game to a client's bytes.
+fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let id = rig.connect();
+    // Each differs from the one before, as a game's packets do.
+    let mut payload = vec![7_u8; size];
+    let frame = frame_size(size);
+    let mut bytes = 0;
+    for burst in bursts(packets) {
+        for _ in 0..burst {
+            payload[0] = payload[0].wrapping_add(1);
+            rig.server().send(Target::One(id), &payload, Delivery::Reliable)?;
+        }
+        rig.drive();
+        bytes += rig.clear_output();
+    }
+    Ok(bytes / frame)
+}
+
+/// Both ways.
+fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    rig.connect();
+    let frame = client_frame(&[7; 64]);
+    let (mut bytes, mut refused) = (0, None);
+    for burst in bursts(packets) {
+        for _ in 0..burst {
+            rig.say(0, &frame);
+        }
+        rig.drive();
+        let mut answers = Vec::with_capacity(burst);
+        take(rig.server(), |id, payload| answers.push((id, payload.clone())));
+        for (id, payload) in answers {
+            refused = rig.server().send(Target::One(id), &payload, Delivery::Reliable).err().or(refused);
+        }
+        rig.drive();
+        bytes += rig.clear_output();
+    }
+    refused.map_or(Ok(bytes / frame_size(64)), |error| Err(error.into()))
+}
+
+/// To fifty clients at once; a packet is one that one of them gets.
+fn broadcast(packets: usize) -> Result<usize, Box<dyn Error>> {
+    const CLIENTS: usize = 50;
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    for _ in 0..CLIENTS {
+        rig.connect();
+    }
+    let mut payload = [7_u8; 256];
+    let mut bytes = 0;
+    for _ in 0..packets / CLIENTS {
+        payload[0] = payload[0].wrapping_add(1);
+        rig.server().send(Target::All, &payload, Delivery::Reliable)?;
+        rig.drive();
+        bytes += rig.clear_output();
+    }
+    Ok(bytes / frame_size(256))
+}
+
+/// From one client to another on the wire of 3.x: the game does not see it.
+fn relay(packets: usize) -> usize {
+    let mut rig = Rig::new(WireFormat::Godot3, None);
+    let [from, to] = [rig.connect(), rig.connect()];
+    let mut message = encode_godot3(from.0, to.0).to_vec();
+    message.extend([7; 64]);
+    let frame = client_frame(&message);
+    let mut bytes = 0;
+    for burst in bursts(packets) {
+        for _ in 0..burst {
+            rig.say(0, &frame);
+        }
+        rig.drive();
+        bytes += rig.clear_output();
+    }
+    assert_eq!(take(rig.server(), |_, _| {}), 0, "the game was shown what is for another");
+    bytes / frame_size(message.len())
+}
+
+fn take(server: &mut Peer, mut each: impl FnMut(PeerId, &bytes::Bytes)) -> usize {
+    server.begin_poll();
+    while server.next_event(false).is_some() {}
+    let mut taken = 0;
+    while let Some(packet) = server.pop_packet() {
+        each(packet.source, &packet.payload);
+        taken += 1;
+    }
+    taken
+}
+
+/// Sixteen packets come and go together, as with clients that keep that many in flight.
+fn bursts(packets: usize) -> impl Iterator<Item = usize> {
+    (0..packets).step_by(BURST).map(move |done| BURST.min(packets - done))
+}
+
+/// What a packet of a server takes on the wire.
+fn frame_size(payload: usize) -> usize {
+    payload + if payload < 126 { 2 } else { 4 }
+}
+
+const BURST: usize = 16;

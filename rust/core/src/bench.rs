@@ -1,0 +1,114 @@
+//! What `benches/` and `examples/instructions.rs` measure. No public interface: it changes with what is inside.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::hub::{News, Outbound};
+use crate::id::{ConnId, PeerId, Target};
+use crate::link::{Link, PeerInfo, QueueTotal};
+use crate::net::mailbox::{Command, Mailbox, Totals};
+use crate::packet::Packet;
+use crate::wire::{godot3, godot4};
+
+pub use crate::peer::rig::{Rig, client_frame};
+
+/// Encodes the header of a packet on the wire of 3.x.
+pub fn encode_godot3(from: i32, to: i32) -> [u8; 9] {
+    godot3::packet_header(PeerId(from), Target::from_engine(to))
+}
+
+/// Decodes a message on the wire of 3.x; how many bytes the packet in it has.
+pub fn decode_godot3(message: &Bytes) -> Option<usize> {
+    match godot3::decode(message)? {
+        godot3::Message::Packet { payload, .. } => Some(payload.len()),
+        godot3::Message::System(..) => None,
+    }
+}
+
+/// Looks whether a packet may be dropped.
+pub fn is_state_sync(packet: &[u8]) -> bool {
+    godot4::is_state_sync(packet)
+}
+
+/// The budget of one peer's output queue.
+pub struct Queue(Link);
+
+impl Queue {
+    /// An empty one.
+    pub fn new() -> Self {
+        let info = PeerInfo {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            protocol: String::new(),
+            target: String::new(),
+            origin: String::new(),
+            headers: Box::default(),
+            opened: Instant::now(),
+        };
+        Self(Link::new(CONN, PeerId(2), info, &Arc::new(QueueTotal::new(usize::MAX))))
+    }
+
+    /// Takes room for one packet.
+    pub fn reserve(&self, size: usize) -> bool {
+        self.0.outgoing.reserve(size, 1 << 20, 1 << 10)
+    }
+
+    /// Gives it back.
+    pub fn release(&self, size: usize) {
+        self.0.outgoing.release(size, 1);
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The lists between the two threads, with nobody asleep.
+pub struct Post {
+    mailbox: Mailbox,
+    _poll: mio::Poll,
+    commands: Vec<Command>,
+    batch: Vec<News>,
+    news: Vec<News>,
+}
+
+impl Post {
+    /// Empty ones.
+    pub fn new() -> Self {
+        let poll = mio::Poll::new().expect("the system has a poller");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
+        let mailbox = Mailbox::new(waker, Arc::new(Totals::default()));
+        Self { mailbox, _poll: poll, commands: Vec::new(), batch: Vec::new(), news: Vec::new() }
+    }
+
+    /// Hands over `count` packets to be sent, and takes them on the other side.
+    pub fn send(&mut self, payload: &Bytes, count: usize) -> usize {
+        for _ in 0..count {
+            let message = Outbound { payload: payload.clone(), text: false, route: None };
+            self.mailbox.command(Command::Send { to: CONN, message });
+        }
+        self.mailbox.take_commands(&mut self.commands);
+        self.commands.drain(..).count()
+    }
+
+    /// Delivers `count` packets that came in, and takes them on the other side.
+    pub fn receive(&mut self, payload: &Bytes, count: usize) -> usize {
+        let packet = || Packet { source: PeerId(2), payload: payload.clone(), text: false };
+        self.batch.extend((0..count).map(|_| News::Packet(packet())));
+        self.mailbox.deliver(&mut self.batch);
+        self.mailbox.take_news(&mut self.news);
+        self.news.drain(..).count()
+    }
+}
+
+impl Default for Post {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const CONN: ConnId = ConnId { slot: 0, generation: 0 };

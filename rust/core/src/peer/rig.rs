@@ -1,0 +1,252 @@
+//! A server in memory: the whole way of a packet between a connection's bytes and the game, without sockets, threads and
+//! a clock, so that the same work always takes the same instructions.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use super::{Peer, Status};
+use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::event::Event;
+use crate::hub::{Gate, Hub, Side};
+use crate::id::{ConnId, PeerId};
+use crate::net::Runtime;
+use crate::net::mailbox::{Command, Mailbox, Totals};
+use crate::session::Role;
+use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
+
+/// A listening server whose connections and driver are played by its caller.
+pub struct Rig {
+    server: Peer,
+    hub: Hub,
+    mailbox: Arc<Mailbox>,
+    /// The mailbox can only wake a driver that has one.
+    _poll: mio::Poll,
+    lines: Vec<Line>,
+    commands: Vec<Command>,
+    buffer: Vec<u8>,
+    now: Instant,
+    secure: bool,
+}
+
+/// One connection.
+struct Line {
+    conn: ConnId,
+    id: PeerId,
+    wire: Wire,
+    client: Option<TlsSession>,
+    /// The client has sent its request.
+    asked: bool,
+}
+
+/// The server's end of a connection; it takes whatever is written.
+#[derive(Default)]
+struct Wire {
+    input: Vec<u8>,
+    used: usize,
+    output: Vec<u8>,
+}
+
+/// The client's end.
+struct Remote<'a> {
+    wire: &'a mut Wire,
+}
+
+impl Rig {
+    /// A server without peers; with `tls` its connections are encrypted.
+    pub fn new(format: WireFormat, tls: Option<TlsServer>) -> Self {
+        let runtime = Runtime::new();
+        let poll = mio::Poll::new().expect("the system has a poller");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
+        let totals = Arc::new(Totals::default());
+        let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals)));
+        let config = PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() };
+        let secure = tls.is_some();
+        let gate = Gate { protocols: Vec::new(), extra_headers: Vec::new(), max_connections: 0, tls };
+        let queue_total = Arc::clone(&runtime.queue_total);
+        let hub = Hub::new(config.clone(), Side::Server(gate), queue_total, totals);
+        let mut server = Peer::new(runtime);
+        server.opened(Role::Server, config, Arc::clone(&mailbox), None);
+        server.status = Status::Connected;
+        server.unique_id = PeerId::SERVER.0;
+        Self {
+            server,
+            hub,
+            mailbox,
+            _poll: poll,
+            lines: Vec::new(),
+            commands: Vec::new(),
+            buffer: vec![0; 64 * 1024],
+            now: Instant::now(),
+            secure,
+        }
+    }
+
+    /// Lets a client in, handshakes included.
+    pub fn connect(&mut self) -> PeerId {
+        let conn = self.hub.accepted(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), self.now);
+        let client = self.secure.then(|| {
+            let client = TlsClient::new(Trust::Anybody, Some("localhost")).expect("needs no certificates");
+            client.session("localhost").expect("a valid name")
+        });
+        let index = self.lines.len();
+        self.lines.push(Line { conn, id: PeerId(0), wire: Wire::default(), client, asked: false });
+        for _ in 0..ROUNDS {
+            self.ask(index);
+            self.drive();
+            self.server.begin_poll();
+            while let Some(event) = self.server.next_event(false) {
+                if let Event::PeerConnected { id, .. } = event {
+                    self.lines[index].id = id;
+                }
+            }
+        }
+        self.hear(index);
+        self.clear_output();
+        assert!(self.lines[index].id.is_client(), "the handshake came to no end");
+        self.lines[index].id
+    }
+
+    /// Puts bytes on the way from a client, in the order of [`connect`](Self::connect), to the server.
+    pub fn say(&mut self, client: usize, bytes: &[u8]) {
+        let Line { wire, client, .. } = &mut self.lines[client];
+        match client {
+            None => wire.input.extend_from_slice(bytes),
+            Some(tls) => {
+                tls.stream(&mut Remote { wire }).write_all(bytes).expect("the memory takes everything");
+            }
+        }
+    }
+
+    /// Lets a client read what the server has sent, and returns it.
+    pub fn hear(&mut self, client: usize) -> Vec<u8> {
+        let Line { wire, client, .. } = &mut self.lines[client];
+        let Some(tls) = client else { return std::mem::take(&mut wire.output) };
+        let mut remote = Remote { wire };
+        let mut stream = tls.stream(&mut remote);
+        let mut heard = Vec::new();
+        let mut part = [0; 4096];
+        while let Ok(n @ 1..) = stream.read(&mut part) {
+            heard.extend_from_slice(&part[..n]);
+        }
+        heard
+    }
+
+    /// The client's part of the handshakes, as far as the server has come.
+    fn ask(&mut self, index: usize) {
+        self.hear(index);
+        let line = &mut self.lines[index];
+        if let Some(tls) = &mut line.client {
+            let mut remote = Remote { wire: &mut line.wire };
+            let mut stream = tls.stream(&mut remote);
+            stream.push().expect("the memory takes everything");
+            if stream.is_handshaking() {
+                return;
+            }
+        }
+        if !line.asked {
+            line.asked = true;
+            self.say(index, REQUEST);
+        }
+    }
+
+    /// What the driver does in one round: commands, reads, writes, and the mailbox.
+    pub fn drive(&mut self) {
+        self.mailbox.take_commands(&mut self.commands);
+        for command in self.commands.drain(..) {
+            self.hub.command(command, self.now);
+        }
+        self.hub.rearm.clear();
+        for Line { conn, wire, .. } in &mut self.lines {
+            while wire.used < wire.input.len() {
+                self.hub.read(*conn, wire, &mut self.buffer, true, self.now);
+            }
+            wire.input.clear();
+            wire.used = 0;
+            if self.hub.wants_write(*conn) {
+                self.hub.flush(*conn, wire, self.now);
+            }
+        }
+        self.hub.dirty.clear();
+        self.mailbox.deliver(&mut self.hub.news);
+    }
+
+    /// The game's side.
+    pub fn server(&mut self) -> &mut Peer {
+        &mut self.server
+    }
+
+    /// Forgets what the server has sent to clients that do not read; says how many bytes that were.
+    pub fn clear_output(&mut self) -> usize {
+        let mut bytes = 0;
+        for line in &mut self.lines {
+            bytes += line.wire.output.len();
+            line.wire.output.clear();
+        }
+        bytes
+    }
+}
+
+/// A client's binary message, masked as the protocol wants it.
+pub fn client_frame(payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x3a, 0x91, 0x5c, 0xe7];
+    let header =
+        FrameHeader { opcode: OpCode::Data(Data::Binary), mask: Some(MASK), ..FrameHeader::default() };
+    let mut frame = Vec::new();
+    header.format(payload.len() as u64, &mut frame).expect("a vector takes every write");
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+impl Read for Wire {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = (&self.input[self.used..]).read(out)?;
+        self.used += n;
+        if n == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(n) }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.output.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Remote<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.wire.output.len().min(out.len());
+        if n == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        out[..n].copy_from_slice(&self.wire.output[..n]);
+        self.wire.output.drain(..n);
+        Ok(n)
+    }
+}
+
+impl Write for Remote<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wire.input.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+/// More than any handshake here has.
+const ROUNDS: usize = 6;

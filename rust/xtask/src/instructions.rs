@@ -1,0 +1,206 @@
+//! The suite that guards speed without a clock: how many instructions a packet takes, counted by callgrind and compared
+//! with committed figures.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::engines::on_path;
+use crate::repo::Repo;
+use crate::suites::Tally;
+use crate::{CannotRun, engine_fetch, ui};
+
+/// Counts every scenario. With `update` the committed figures become what was counted.
+pub(crate) fn run(repo: &Repo, update: bool) -> Result<Tally> {
+    if (env::consts::OS, env::consts::ARCH) != ("linux", "x86_64") {
+        bail!(CannotRun("the committed figures are those of Linux on x86_64".to_owned()));
+    }
+    let file = repo.root.join(FIGURES);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {FIGURES}"))?;
+    let committed: Figures = toml::from_str(&text).with_context(|| format!("{FIGURES} is damaged"))?;
+    let valgrind = valgrind()?;
+    let program = repo.build_program(
+        &["--release", "--package=websocket-multiplayer-core", "--example=instructions"],
+        "instructions",
+    )?;
+    let mut counted = BTreeMap::new();
+    for scenario in committed.instructions.keys() {
+        counted.insert(scenario.clone(), count(&valgrind, &program, &repo.scratch, scenario)?);
+    }
+    if update {
+        fs::write(&file, committed.with(&counted).to_toml())
+            .with_context(|| format!("cannot write {FIGURES}"))?;
+        ui::detail(&format!("written into {FIGURES}"));
+    }
+    let mut tally = Tally::default();
+    let mut rows = Vec::new();
+    let mut hints = 0;
+    for (scenario, &before) in &committed.instructions {
+        let now = counted[scenario];
+        let verdict = Verdict::of(before, now, committed.tolerance_percent);
+        match verdict {
+            Verdict::Worse if !update => tally.failed += 1,
+            Verdict::Better => hints += 1,
+            _ => {}
+        }
+        let change = (now / before - 1.0) * 100.0;
+        let words = if update { "" } else { verdict.words() };
+        rows.push(vec![
+            scenario.clone(),
+            format!("{before:.1}"),
+            format!("{now:.1}"),
+            format!("{change:+.1} %"),
+            words.to_owned(),
+        ]);
+    }
+    tally.passed = rows.len() - tally.failed;
+    print!("{}", ui::table(&["instructions per packet", "committed", "now", "change", ""], &rows));
+    if tally.failed > 0 {
+        ui::detail(&format!(
+            "A packet takes more than {} % more instructions than {FIGURES} says. If that is worth it, \
+             commit what `{UPDATE}` writes, and say why.",
+            committed.tolerance_percent
+        ));
+        tally.note = format!("{} on the way of a packet got slower, see above", tally.failed);
+    } else if hints > 0 && !update {
+        tally.note = format!("faster than committed: `{UPDATE}` keeps it so");
+    }
+    Ok(tally)
+}
+
+/// Instructions per packet.
+#[derive(Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+struct Figures {
+    tolerance_percent: f64,
+    instructions: BTreeMap<String, f64>,
+}
+
+impl Figures {
+    fn with(&self, counted: &BTreeMap<String, f64>) -> Self {
+        let rounded = counted.iter().map(|(name, figure)| (name.clone(), (figure * 10.0).round() / 10.0));
+        Self { tolerance_percent: self.tolerance_percent, instructions: rounded.collect() }
+    }
+
+    fn to_toml(&self) -> String {
+        format!("{HEAD}\n{}", toml::to_string(self).expect("names and numbers can be written"))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Same,
+    Worse,
+    Better,
+}
+
+impl Verdict {
+    fn of(committed: f64, now: f64, tolerance_percent: f64) -> Self {
+        let tolerance = tolerance_percent / 100.0;
+        if now > committed * (1.0 + tolerance) {
+            Self::Worse
+        } else if now < committed * (1.0 - tolerance) {
+            Self::Better
+        } else {
+            Self::Same
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Same => "",
+            Self::Worse => "WORSE",
+            Self::Better => "better",
+        }
+    }
+}
+
+/// Instructions per packet: what many packets take more than few, so that the start of the program is left out.
+fn count(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str) -> Result<f64> {
+    let few = total(valgrind, program, scratch, scenario, FEW)?;
+    let many = total(valgrind, program, scratch, scenario, MANY)?;
+    Ok((many as f64 - few as f64) / (MANY - FEW) as f64)
+}
+
+fn total(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str, packets: u64) -> Result<u64> {
+    let file = scratch.join(format!("callgrind.{scenario}"));
+    let mut command = Command::new(valgrind);
+    command.args(["--tool=callgrind", "--quiet"]).arg(format!("--callgrind-out-file={}", file.display()));
+    command.arg(program).arg(scenario).arg(packets.to_string());
+    let output = command.output().context("cannot start valgrind")?;
+    if !output.status.success() {
+        bail!("{scenario} failed under callgrind: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    instructions(&text).with_context(|| format!("callgrind wrote no count for {scenario}"))
+}
+
+/// The total of a profile.
+fn instructions(profile: &str) -> Option<u64> {
+    let line = profile
+        .lines()
+        .find_map(|line| line.strip_prefix("summary: ").or_else(|| line.strip_prefix("totals: ")))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn valgrind() -> Result<PathBuf> {
+    if let Some(program) = on_path("valgrind") {
+        return Ok(program);
+    }
+    if !engine_fetch::is_root() || on_path("apt-get").is_none() {
+        bail!(CannotRun("there is no valgrind: run `sudo apt-get install valgrind`".to_owned()));
+    }
+    engine_fetch::install("valgrind")?;
+    on_path("valgrind").context("apt-get installed valgrind, but it is not on the PATH")
+}
+
+const FIGURES: &str = "tests/instructions.toml";
+const UPDATE: &str = "cargo xtask test instructions --update";
+const HEAD: &str = "\
+# Instructions that one packet takes on its way through a server in memory (rust/core/examples/instructions.rs), counted by
+# callgrind on Linux x86_64 with the compiler of rust-toolchain.toml. `cargo xtask test instructions` fails when one is
+# exceeded by more than the tolerance; `cargo xtask test instructions --update` writes new ones.
+";
+const FEW: u64 = 2_000;
+const MANY: u64 = 12_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_more_than_the_tolerance_is_worse() {
+        assert_eq!(Verdict::of(1000.0, 1050.0, 5.0), Verdict::Same);
+        assert_eq!(Verdict::of(1000.0, 1051.0, 5.0), Verdict::Worse);
+        assert_eq!(Verdict::of(1000.0, 950.0, 5.0), Verdict::Same);
+        assert_eq!(Verdict::of(1000.0, 949.0, 5.0), Verdict::Better);
+    }
+
+    #[test]
+    fn the_total_is_read_from_a_profile() {
+        let profile = "version: 1\nevents: Ir\nfn=(1) main\n12 500\nsummary: 123456\n\ntotals: 123456\n";
+        assert_eq!(instructions(profile), Some(123_456));
+        assert_eq!(instructions("version: 1\n"), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let counted = BTreeMap::from([("in-64".to_owned(), 123.456)]);
+        let figures = Figures { tolerance_percent: 5.0, instructions: counted.clone() }.with(&counted);
+        let text = figures.to_toml();
+        assert!(text.starts_with("# Instructions"), "{text}");
+        assert_eq!(toml::from_str::<Figures>(&text).expect("just written"), figures);
+        assert_eq!(figures.instructions["in-64"], 123.5);
+    }
+
+    #[test]
+    fn the_committed_figures_can_be_read() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FIGURES);
+        let text = fs::read_to_string(file).expect("it is committed");
+        let figures: Figures = toml::from_str(&text).expect("it is whole");
+        assert_eq!(figures.to_toml(), text, "written by hand?");
+    }
+}
