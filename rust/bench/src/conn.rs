@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use mio::net::TcpStream;
-use tungstenite::protocol::frame::coding::{Control, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::frame::{self, Kind};
+use crate::tls::{Stream, Tls};
+use crate::wire::{self, Wire};
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +26,11 @@ pub(crate) enum Phase {
 /// A socket with what is between it and the messages.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    stream: TcpStream,
+    stream: Stream,
+    /// Its place in the swarm.
+    pub(crate) index: usize,
+    /// What the server calls it, once it is usable.
+    pub(crate) id: i32,
     pub(crate) phase: Phase,
     pub(crate) opened_at: Instant,
     /// The start of a head or frame whose rest is still to come.
@@ -38,7 +44,6 @@ pub(crate) struct Conn {
     pub(crate) in_flight: VecDeque<Instant>,
     pub(crate) sent: u64,
     pub(crate) echoed: u64,
-    pub(crate) last_message_at: Option<Instant>,
 }
 
 /// What both ends of the upgrade agree on.
@@ -46,8 +51,7 @@ pub(crate) struct Conn {
 pub(crate) struct Upgrade {
     pub(crate) request: Vec<u8>,
     pub(crate) accept_key: String,
-    /// Whether the server's first message is a Godot 4 peer id.
-    pub(crate) wants_id: bool,
+    pub(crate) wire: Wire,
 }
 
 /// Something that the load has to know about.
@@ -58,9 +62,17 @@ pub(crate) enum Incoming<'a> {
 }
 
 impl Conn {
-    pub(crate) fn new(stream: TcpStream, upgrade: &Upgrade, now: Instant) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        tls: Option<&Tls>,
+        index: usize,
+        upgrade: &Upgrade,
+        now: Instant,
+    ) -> Self {
         Self {
-            stream,
+            stream: Stream::new(stream, tls),
+            index,
+            id: 0,
             phase: Phase::AwaitUpgrade,
             opened_at: now,
             partial: Vec::new(),
@@ -71,12 +83,11 @@ impl Conn {
             in_flight: VecDeque::new(),
             sent: 0,
             echoed: 0,
-            last_message_at: None,
         }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+        self.stream.socket()
     }
 
     /// Where frames to send are appended; [`Conn::flush`] sends them.
@@ -104,7 +115,12 @@ impl Conn {
         }
         self.out.clear();
         self.out_sent = 0;
-        Ok(())
+        match self.stream.flush() {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads until the socket is empty, and hands out what came whole. An error ends the connection. `closed`: the
@@ -141,7 +157,7 @@ impl Conn {
             }
             // A short read has emptied the socket: the next one would only say so, unless the end follows, for which
             // there is no event of its own.
-            if count < buffer.len() && !closed {
+            if count < buffer.len() && !closed && !self.stream.is_secure() {
                 return Ok(());
             }
         }
@@ -160,7 +176,7 @@ impl Conn {
             let Some(length) = upgrade.check_answer(bytes)? else { return Ok(0) };
             used = length;
             self.phase = Phase::AwaitId;
-            if !upgrade.wants_id {
+            if upgrade.wire == Wire::Raw {
                 self.phase = Phase::Usable;
                 handle(self, Incoming::Usable, now);
             }
@@ -169,12 +185,12 @@ impl Conn {
             used = frame.payload.end;
             let payload = &bytes[frame.payload];
             match frame.kind {
-                Kind::Data if frame.is_final => self.message(payload, now, handle)?,
+                Kind::Data if frame.is_final => self.message(upgrade.wire, payload, now, handle)?,
                 Kind::Data | Kind::Continue => {
                     self.fragments.extend_from_slice(payload);
                     if frame.is_final {
                         let whole = std::mem::take(&mut self.fragments);
-                        self.message(&whole, now, handle)?;
+                        self.message(upgrade.wire, &whole, now, handle)?;
                     }
                 }
                 Kind::Ping => {
@@ -193,18 +209,19 @@ impl Conn {
 
     fn message(
         &mut self,
-        payload: &[u8],
+        wire: Wire,
+        message: &[u8],
         now: Instant,
         handle: &mut impl FnMut(&mut Self, Incoming<'_>, Instant),
     ) -> Result<()> {
         if self.phase == Phase::AwaitId {
-            let id = payload.first_chunk().map_or(0, |id| i32::from_le_bytes(*id));
-            if payload.len() != 4 || id < 2 {
-                bail!("the first message is no peer id: {} bytes", payload.len());
-            }
+            self.id = wire.read_id(message)?;
             self.phase = Phase::Usable;
             handle(self, Incoming::Usable, now);
-        } else {
+        } else if let Some(payload) = wire.payload(message)? {
+            if let Some(answer) = wire::path_confirmation(payload) {
+                frame::append(&mut self.out, OpCode::Data(Data::Binary), &answer);
+            }
             handle(self, Incoming::Message(payload), now);
         }
         Ok(())
@@ -212,14 +229,14 @@ impl Conn {
 }
 
 impl Upgrade {
-    pub(crate) fn new(host: &str, path: &str, wants_id: bool) -> Self {
+    pub(crate) fn new(host: &str, path: &str, wire: Wire) -> Self {
         let key = tungstenite::handshake::client::generate_key();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         );
         let accept_key = tungstenite::handshake::derive_accept_key(key.as_bytes());
-        Self { request: request.into_bytes(), accept_key, wants_id }
+        Self { request: request.into_bytes(), accept_key, wire }
     }
 
     /// The length of the server's head, once it is there and right.

@@ -59,41 +59,46 @@ pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Option<Frame>> {
     Ok(Some(Frame { kind, is_final: header.is_final, payload: begin..end }))
 }
 
-/// A binary message that is sent again and again, with a number in it that counts up.
+/// A binary message that is sent again and again, with a number in it that counts up, behind a prefix that may differ from
+/// one sending to the next.
 #[derive(Debug)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
-    /// Where the masked number is; none in a payload that is too short for it.
-    number_at: Option<usize>,
+    size: usize,
+    /// Whether the number has room in the payload.
+    numbered: bool,
 }
 
 impl Template {
     /// The first byte marks raw bytes for a game's `SceneMultiplayer`, so that no other meaning is read into it.
-    pub(crate) fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize, prefix: usize) -> Self {
         let payload: Vec<u8> =
             (0..size).map(|index| if index == 0 { RAW_BYTES } else { index as u8 }).collect();
         let mut bytes = Vec::new();
-        append(&mut bytes, OpCode::Data(Data::Binary), &payload);
-        let number_at = (size > NUMBER.end).then(|| bytes.len() - size + NUMBER.start);
-        Self { bytes, number_at }
+        append(&mut bytes, OpCode::Data(Data::Binary), &[&vec![0; prefix], &payload[..]].concat());
+        Self { bytes, size, numbered: size > NUMBER.end }
     }
 
-    pub(crate) fn append(&self, out: &mut Vec<u8>, number: u64) {
+    /// Appends the message; `prefix` is as long as it was said to be.
+    pub(crate) fn append(&self, out: &mut Vec<u8>, prefix: &[u8], number: u64) {
         let start = out.len();
         out.extend_from_slice(&self.bytes);
-        if let Some(at) = self.number_at {
-            for (index, byte) in number.to_le_bytes().into_iter().enumerate() {
-                out[start + at + index] = byte ^ MASK[(NUMBER.start + index) % MASK.len()];
+        let message = start + self.bytes.len() - self.size - prefix.len();
+        let mut overwrite = |at: usize, bytes: &[u8]| {
+            for (index, byte) in (at..).zip(bytes) {
+                out[message + index] = byte ^ MASK[index % MASK.len()];
             }
+        };
+        overwrite(0, prefix);
+        if self.numbered {
+            overwrite(prefix.len() + NUMBER.start, &number.to_le_bytes());
         }
     }
 
-    /// Whether an echoed payload is the one with that number in it.
-    pub(crate) fn is_echo(&self, payload: &[u8], number: u64) -> bool {
-        let size = payload.len();
-        let whole = self.bytes.len() >= size && payload.first() == Some(&RAW_BYTES);
-        let counted = self.number_at.is_none() || payload.get(NUMBER) == Some(&number.to_le_bytes()[..]);
-        whole && counted
+    /// Whether a payload is the one with that number in it.
+    pub(crate) fn is(&self, payload: &[u8], number: u64) -> bool {
+        let whole = payload.len() == self.size && payload.first() == Some(&RAW_BYTES);
+        whole && (!self.numbered || payload.get(NUMBER) == Some(&number.to_le_bytes()[..]))
     }
 }
 
@@ -131,13 +136,17 @@ mod tests {
     #[test]
     fn a_template_carries_its_number() {
         for size in [1, 9, 10, 64, 300] {
-            let template = Template::new(size);
-            let mut out = Vec::new();
-            template.append(&mut out, 0x0102_0304_0506_0708);
-            let (_, payload) = unmasked(&out);
-            assert_eq!(payload.len(), size);
-            assert!(template.is_echo(&payload, 0x0102_0304_0506_0708));
-            assert_eq!(template.is_echo(&payload, 7), size < 10, "{size}");
+            for prefix in [&[][..], &[9, 8, 7]] {
+                let template = Template::new(size, prefix.len());
+                let mut out = Vec::new();
+                template.append(&mut out, prefix, 0x0102_0304_0506_0708);
+                let (_, message) = unmasked(&out);
+                assert_eq!(&message[..prefix.len()], prefix);
+                let payload = &message[prefix.len()..];
+                assert!(template.is(payload, 0x0102_0304_0506_0708));
+                assert_eq!(template.is(payload, 7), size < 10, "{size}");
+                assert!(!template.is(&message[..message.len() - 1], 0x0102_0304_0506_0708));
+            }
         }
     }
 

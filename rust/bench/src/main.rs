@@ -1,69 +1,91 @@
 //! `wsload`: loads a WebSocket multiplayer server from outside, on one thread, and prints one JSON line about it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
-use serde_json::{Value, json};
 
 mod conn;
 mod frame;
 mod load;
+mod modes;
 mod stats;
 mod swarm;
+mod timeline;
+mod tls;
+mod wire;
 
-use conn::Upgrade;
-use load::{Echo, Sink};
-use swarm::Swarm;
+use wire::Wire;
 
 const USAGE: &str = "\
 wsload MODE [N] --port PORT [options]
 
   connect N    open N connections at once; when is the first, the median, the last one usable
   echo         keep messages in flight on each connection of a server that echoes
+  steady       send to a server that echoes at a fixed rate, whatever comes back; how long is it silent, and after that slow
+  storm N      open N connections at once while others are in use; what do those notice
+  relay        as echo, but each client sends to another one
   idle N       hold N connections open and answer pings
   sink N       hold N connections open and count what comes
+  certificate FOLDER   write key.pem and certificate.pem for a server
 
   --host IP         a loopback address (127.0.0.1)
   --path PATH       of the request (/)
-  --raw             the server sends no peer id first
+  --wire WIRE       raw, godot4 (the default; first comes the client's id) or godot3 (nine bytes before each packet)
+  --tls             inside TLS, whoever the server is
   --timeout S       for opening (15)
-  --parallel P      connections on their way at a time (connect: all; otherwise 32)
-  --seconds S       for echo, idle and sink (5)
-  --conns C         echo: connections (10)
-  --inflight K      echo: messages in flight on each connection (16)
-  --size B          echo: bytes of a message (64)";
+  --parallel P      connections on their way at a time (connect, storm: all; otherwise 32)
+  --seconds S       for all but connect and storm (5)
+  --conns C         echo, steady, storm, relay: connections (10)
+  --inflight K      echo, storm, relay: messages in flight on each connection (16)
+  --rate R          steady: messages per second on each connection (100)
+  --size B          bytes of a message (64)
+  --within MS       echo: which share is answered by then (33.4: two frames of 60 per second)";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     Connect,
     Echo,
+    Steady,
+    Storm,
+    Relay,
     Idle,
     Sink,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Options {
     mode: Mode,
+    /// Connections; in a storm those that come at once.
     count: usize,
+    /// Storm: connections that are in use.
+    others: usize,
     address: SocketAddr,
     path: String,
-    raw: bool,
+    wire: Wire,
+    tls: bool,
     timeout: Duration,
     parallel: usize,
     seconds: Duration,
     in_flight: usize,
+    rate: f64,
     size: usize,
+    within: Duration,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+enum Wanted {
+    Load(Box<Options>),
+    Certificate(PathBuf),
 }
 
 fn main() -> ExitCode {
     match run() {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("wsload: {error:#}");
             ExitCode::from(2)
@@ -71,97 +93,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<Value> {
-    let options = parse(lexopt::Parser::from_env()).map_err(|error| anyhow::anyhow!("{error}\n\n{USAGE}"))?;
-    let files = raise_file_limit(options.count)?;
-    let host = options.address.to_string();
-    let mut swarm = Swarm::new(options.address, Upgrade::new(&host, &options.path, !options.raw))?;
-    let mut report = match options.mode {
-        Mode::Connect => connect(&mut swarm, &options),
-        Mode::Echo => echo(&mut swarm, &options),
-        Mode::Idle | Mode::Sink => sink(&mut swarm, &options),
-    }?;
-    report["mode"] = json!(format!("{:?}", options.mode).to_lowercase());
-    report["wanted"] = json!(options.count);
-    report["opened"] = opened(&swarm);
-    report["lost"] = json!(swarm.lost);
-    report["pings"] = json!(swarm.pings());
-    report["file_limit"] = json!(files);
-    Ok(report)
-}
-
-fn connect(swarm: &mut Swarm, options: &Options) -> Result<Value> {
-    let mut load = Sink::new();
-    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
-    let usable = swarm.usable;
-    swarm.close(&mut load)?;
-    Ok(json!({ "usable": usable }))
-}
-
-fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
-    let mut load = Echo::new(options.size);
-    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
-    let usable = swarm.usable;
-    let now = Instant::now();
-    swarm.flush_all(|conn| (0..options.in_flight).for_each(|_| load.send(conn, now)));
-    swarm.run(WARM_UP, &mut load)?;
-    load.reset();
-    let started = Instant::now();
-    swarm.run(options.seconds, &mut load)?;
-    let took = started.elapsed().as_secs_f64();
-    load.stopped = true;
-    let (messages, latency) = (load.messages, load.latency.to_json());
-    swarm.close(&mut load)?;
-    let rate = messages as f64 / took;
-    Ok(json!({
-        "usable": usable,
-        "in_flight": options.in_flight,
-        "size": options.size,
-        "seconds": took,
-        "messages": messages,
-        "messages_per_second": rate.round(),
-        "megabytes_per_second": (rate * options.size as f64 / 1e4).round() / 100.0,
-        "latency": latency,
-        "wrong": load.wrong,
-        "system_messages": load.system_messages,
-    }))
-}
-
-fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
-    let mut load = Sink::new();
-    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
-    let usable = swarm.usable;
-    eprintln!("wsload: {usable} of {} usable, holding them", options.count);
-    let started = Instant::now();
-    // What came while others were still joining is no part of the rate.
-    load = Sink { system_messages: load.system_messages, ..Sink::new() };
-    swarm.run(options.seconds, &mut load)?;
-    let took = started.elapsed().as_secs_f64();
-    let held = swarm.usable;
-    let Sink { messages, bytes, .. } = load;
-    let gaps = load.gaps.to_json();
-    swarm.close(&mut load)?;
-    Ok(json!({
-        "usable": usable,
-        "held": held,
-        "seconds": took,
-        "messages": messages,
-        "messages_per_second": (messages as f64 / took).round(),
-        "bytes": bytes,
-        "bytes_per_second": (bytes as f64 / took).round(),
-        "gaps": gaps,
-        "system_messages": load.system_messages,
-    }))
-}
-
-fn opened(swarm: &Swarm) -> Value {
-    json!({
-        "since_start": swarm.since_start.to_json(),
-        "since_connect": swarm.since_connect.to_json(),
-        "refused": swarm.refused.values().sum::<usize>(),
-        "refused_because": swarm.refused,
-        "timed_out": swarm.timed_out,
-    })
+fn run() -> Result<()> {
+    let wanted = parse(lexopt::Parser::from_env()).map_err(|error| anyhow::anyhow!("{error}\n\n{USAGE}"))?;
+    match wanted {
+        Wanted::Certificate(folder) => tls::write_certificate(&folder),
+        Wanted::Load(options) => {
+            let files = raise_file_limit(options.count + options.others)?;
+            let mut report = modes::run(&options)?;
+            report["file_limit"] = files.into();
+            println!("{report}");
+            Ok(())
+        }
+    }
 }
 
 /// Raises the soft limit of open files as far as the system lets us, and says when that is not enough.
@@ -174,40 +117,57 @@ fn raise_file_limit(conns: usize) -> Result<u64> {
     Ok(limit)
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
-    let (mut mode, mut count, mut port) = (None, None, None);
+fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
+    let (mut mode, mut count, mut port, mut conns) = (None, None, None, 10);
     let mut host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (mut path, mut raw, mut parallel) = ("/".to_owned(), false, None);
-    let (mut timeout, mut seconds) = (15.0, 5.0);
-    let (mut in_flight, mut size) = (16, 64);
+    let (mut path, mut wire, mut tls, mut parallel) = ("/".to_owned(), Wire::Godot4, false, None);
+    let (mut timeout, mut seconds, mut within) = (15.0, 5.0, 33.4);
+    let (mut in_flight, mut size, mut rate) = (16, 64, 100.0);
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) if mode.is_none() => {
                 mode = Some(match word.string()?.as_str() {
                     "connect" => Mode::Connect,
                     "echo" => Mode::Echo,
+                    "steady" => Mode::Steady,
+                    "storm" => Mode::Storm,
+                    "relay" => Mode::Relay,
                     "idle" => Mode::Idle,
                     "sink" => Mode::Sink,
+                    "certificate" => return Ok(Wanted::Certificate(parser.value()?.into())),
                     other => return Err(format!("there is no mode {other:?}").into()),
                 });
             }
             Value(number) if count.is_none() => count = Some(number.parse()?),
-            Long("conns") => count = Some(parser.value()?.parse()?),
+            Long("conns") => conns = parser.value()?.parse()?,
             Long("port") => port = Some(parser.value()?.parse()?),
             Long("host") => host = parser.value()?.parse()?,
             Long("path") => path = parser.value()?.string()?,
-            Long("raw") => raw = true,
+            Long("wire") => {
+                wire = match parser.value()?.string()?.as_str() {
+                    "raw" => Wire::Raw,
+                    "godot4" => Wire::Godot4,
+                    "godot3" => Wire::Godot3,
+                    other => return Err(format!("there is no wire {other:?}").into()),
+                }
+            }
+            Long("tls") => tls = true,
             Long("timeout") => timeout = parser.value()?.parse()?,
             Long("parallel") => parallel = Some(parser.value()?.parse()?),
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("inflight") => in_flight = parser.value()?.parse()?,
+            Long("rate") => rate = parser.value()?.parse()?,
             Long("size") => size = parser.value()?.parse()?,
+            Long("within") => within = parser.value()?.parse()?,
             other => return Err(other.unexpected()),
         }
     }
     let mode = mode.ok_or("which mode?")?;
-    let count =
-        count.or_else(|| (mode == Mode::Echo).then_some(10)).filter(|count| *count > 0).ok_or("how many?")?;
+    let by_option = matches!(mode, Mode::Echo | Mode::Steady | Mode::Relay);
+    let count = count.or_else(|| by_option.then_some(conns)).filter(|count| *count > 0).ok_or("how many?")?;
+    if mode == Mode::Relay && count % 2 == 1 {
+        return Err("clients talk in pairs: --conns must be even".into());
+    }
     let port = port.ok_or("--port is missing")?;
     if !host.is_loopback() {
         return Err(
@@ -221,28 +181,37 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     if size == 0 || in_flight == 0 || parallel == Some(0) {
         return Err("--size, --inflight and --parallel must be at least 1".into());
     }
-    Ok(Options {
+    if !(rate > 0.0 && rate <= 1e6) {
+        return Err("--rate must be messages per second".into());
+    }
+    let at_once = matches!(mode, Mode::Connect | Mode::Storm);
+    Ok(Wanted::Load(Box::new(Options {
         mode,
         count,
+        others: if mode == Mode::Storm { conns } else { 0 },
         address: SocketAddr::new(host, port),
         path,
-        raw,
+        wire,
+        tls,
         timeout: time(timeout, "--timeout")?,
-        parallel: parallel.unwrap_or(if mode == Mode::Connect { usize::MAX } else { 32 }),
+        parallel: parallel.unwrap_or(if at_once { usize::MAX } else { 32 }),
         seconds: time(seconds, "--seconds")?,
         in_flight,
+        rate,
         size,
-    })
+        within: time(within / 1e3, "--within")?,
+    })))
 }
-
-const WARM_UP: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn options(words: &[&str]) -> Result<Options, lexopt::Error> {
-        parse(lexopt::Parser::from_args(words))
+        match parse(lexopt::Parser::from_args(words))? {
+            Wanted::Load(options) => Ok(*options),
+            Wanted::Certificate(folder) => Err(format!("a certificate in {}", folder.display()).into()),
+        }
     }
 
     #[test]
@@ -258,6 +227,8 @@ mod tests {
     fn defaults_and_mistakes() {
         let echo = options(&["echo", "--port=1"]).expect("accepted");
         assert_eq!((echo.mode, echo.count, echo.in_flight, echo.size), (Mode::Echo, 10, 16, 64));
+        let storm = options(&["storm", "100", "--port=1", "--conns=7", "--tls"]).expect("accepted");
+        assert_eq!((storm.count, storm.others, storm.tls, storm.parallel), (100, 7, true, usize::MAX));
         for words in [
             &["echo"][..],
             &["idle", "--port=1"],
@@ -265,6 +236,10 @@ mod tests {
             &["fly", "--port=1"],
             &["echo", "--port=1", "--size=0"],
             &["echo", "--port=1", "--seconds=-1"],
+            &["relay", "--port=1", "--conns=5"],
+            &["echo", "--port=1", "--wire=godot5"],
+            &["steady", "--port=1", "--rate=0"],
+            &["certificate"],
         ] {
             assert!(options(words).is_err(), "{words:?}");
         }

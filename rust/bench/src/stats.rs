@@ -43,6 +43,13 @@ impl Histogram {
         Duration::ZERO
     }
 
+    /// The share of all durations that are not above `limit`, to the width of a bucket.
+    pub(crate) fn share_within(&self, limit: Duration) -> f64 {
+        let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let within: u64 = self.buckets[..=bucket(nanos)].iter().sum();
+        if self.count == 0 { 0.0 } else { within as f64 / self.count as f64 }
+    }
+
     /// First, median, 99th percentile, last and mean, in milliseconds.
     pub(crate) fn to_json(&self) -> Value {
         if self.count == 0 {
@@ -121,6 +128,16 @@ mod tests {
         let json = histogram.to_json();
         assert_eq!((&json["first_ms"], &json["last_ms"]), (&json!(0.001), &json!(1.0)));
         assert_eq!((&json["count"], &json["mean_ms"]), (&json!(1000), &json!(0.501)));
+    }
+
+    #[test]
+    fn shares_within_a_limit() {
+        let mut histogram = Histogram::new();
+        assert_eq!(histogram.share_within(Duration::MAX), 0.0);
+        (1..=100).for_each(|millis| histogram.record(Duration::from_millis(millis)));
+        assert_eq!(histogram.share_within(Duration::from_millis(100)), 1.0);
+        assert!((histogram.share_within(Duration::from_millis(50)) - 0.5).abs() <= 0.01);
+        assert_eq!(histogram.share_within(Duration::from_micros(500)), 0.0);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::conn::{Conn, Incoming, Phase, Upgrade};
 use crate::frame;
 use crate::load::Load;
 use crate::stats::Histogram;
+use crate::tls::Tls;
 
 /// The connections, and how opening them went.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Swarm {
     events: Events,
     address: SocketAddr,
     upgrade: Upgrade,
+    tls: Option<Tls>,
     conns: Vec<Conn>,
     buffer: Vec<u8>,
     /// Connections that are on their way.
@@ -53,12 +55,13 @@ impl From<&Event> for Ready {
 }
 
 impl Swarm {
-    pub(crate) fn new(address: SocketAddr, upgrade: Upgrade) -> Result<Self> {
+    pub(crate) fn new(address: SocketAddr, upgrade: Upgrade, tls: Option<Tls>) -> Result<Self> {
         Ok(Self {
             poll: Poll::new().context("cannot make a poll")?,
             events: Events::with_capacity(4096),
             address,
             upgrade,
+            tls,
             conns: Vec::new(),
             buffer: vec![0; 256 << 10],
             opening: 0,
@@ -133,6 +136,11 @@ impl Swarm {
         self.run(CLOSE_LIMIT, load)
     }
 
+    /// What the server calls each connection; 0 where it is not usable.
+    pub(crate) fn ids(&self) -> Vec<i32> {
+        self.conns.iter().map(|conn| conn.id).collect()
+    }
+
     pub(crate) fn pings(&self) -> u64 {
         self.conns.iter().map(|conn| conn.pings).sum()
     }
@@ -151,10 +159,11 @@ impl Swarm {
 
     fn connect(&mut self) -> Result<()> {
         let stream = TcpStream::connect(self.address).context("cannot make a socket")?;
-        let mut conn = Conn::new(stream, &self.upgrade, Instant::now());
-        let token = Token(self.conns.len());
+        let index = self.conns.len();
+        let mut conn = Conn::new(stream, self.tls.as_ref(), index, &self.upgrade, Instant::now());
+        let token = Token(index);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(conn.stream(), token, interest).context("cannot register a socket")?;
+        self.poll.registry().register(conn.socket(), token, interest).context("cannot register a socket")?;
         self.conns.push(conn);
         self.opening += 1;
         Ok(())
@@ -184,12 +193,12 @@ impl Swarm {
         let Self { conns, upgrade, buffer, since_start, since_connect, started, .. } = self;
         let conn = &mut conns[index];
         if writable {
-            if let Some(error) = conn.stream().take_error()? {
+            if let Some(error) = conn.socket().take_error()? {
                 return Err(error.into());
             }
             // Connected by now: the first chance on every system.
             if conn.phase == Phase::AwaitUpgrade {
-                conn.stream().set_nodelay(true)?;
+                conn.socket().set_nodelay(true)?;
             }
             conn.flush()?;
         }
@@ -199,7 +208,6 @@ impl Swarm {
                 became_usable = true;
                 since_start.record(now - *started);
                 since_connect.record(now - conn.opened_at);
-                load.on_usable(conn, now);
             }
             Incoming::Message(payload) => load.on_message(conn, payload, now),
         });
@@ -237,8 +245,8 @@ impl Swarm {
         let conn = &mut self.conns[index];
         conn.phase = Phase::Gone;
         // It may be gone from the poll already when its socket failed.
-        drop(self.poll.registry().deregister(conn.stream()));
-        drop(conn.stream().shutdown(std::net::Shutdown::Both));
+        drop(self.poll.registry().deregister(conn.socket()));
+        drop(conn.socket().shutdown(std::net::Shutdown::Both));
     }
 }
 

@@ -1,15 +1,20 @@
 extends SceneTree
 ## The server of `cargo xtask bench`: the same script for every class under test.
 ##
-## Arguments: `kind` (as in lib/peers.gd), `port`, `work` (idle, echo, broadcast), `peers` (as soon as
-## so many are connected the measurement begins; 0: never), `fps` (0: as fast as it goes), `seconds`,
-## `size` (bytes of a broadcast). It prints `READY {..}`, later `RESULT {..}`, and runs until it is killed.
+## Arguments: `kind` (as in lib/peers.gd, or `null` with `extension=` and `batch=`), `port`, `work`
+## (idle, echo, relay, broadcast, rpc, scene), `peers` (as soon as so many are connected the measurement
+## begins; 0: never), `fps` (0: as fast as it goes), `seconds`, `size` (bytes of a broadcast), `stall`
+## (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x), `tls` (a folder with
+## key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`, and runs until it is killed.
 
 const Peers := preload("res://lib/peers.gd")
+const Blast := preload("res://bench/blast.gd")
 ## Between the last peer and the measurement.
 const SETTLE_USEC := 1_000_000
 ## A tight loop ends its frame after this time.
 const FRAME_USEC := 50_000
+## From the beginning of the measurement to the stall.
+const STALL_AFTER_USEC := 1_500_000
 
 enum Phase { FILLING, SETTLING, MEASURING, DONE }
 
@@ -19,6 +24,8 @@ var _work := ""
 var _fps := 0
 var _wanted := 0
 var _packet := PackedByteArray()
+var _blast: Node
+var _stall_msec := 0
 
 var _phase := Phase.FILLING
 var _connected := 0
@@ -27,6 +34,7 @@ var _began := 0
 var _frames := 0
 var _warm_up := 30
 var _messages := 0
+var _broadcasts := 0
 var _busy_usec := 0
 ## Microseconds of each frame's work.
 var _samples := PackedInt32Array()
@@ -41,18 +49,28 @@ func _initialize() -> void:
 	_work = _arguments.get("work", "idle")
 	_fps = int(_arguments.get("fps", "60"))
 	_wanted = int(_arguments.get("peers", "0"))
+	_stall_msec = int(_arguments.get("stall", "0"))
 	_packet.resize(int(_arguments.get("size", "256")))
 	_packet.fill(0x5a)
 	# A headless engine otherwise sleeps 6.9 ms in each frame.
 	OS.low_processor_usage_mode_sleep_usec = 1
 	# Filling up is not what is measured, and the engine's class takes a client per frame.
 	Engine.max_fps = 0 if _wanted > 0 else _fps
-	_peer = Peers.make_server(_arguments.get("kind", ""), int(_arguments.get("port", "0")))
+	multiplayer_poll = false
+	_peer = _make()
 	if _peer == null:
 		quit(1)
 		return
 	_peer.peer_connected.connect(func(_id: int) -> void: _connected += 1)
 	_peer.peer_disconnected.connect(func(_id: int) -> void: _connected -= 1)
+	if _is_scene():
+		var api: SceneMultiplayer = get_multiplayer()
+		# With it every newcomer is told of all others: a million packets for a thousand players.
+		api.server_relay = _work == "relay"
+		api.multiplayer_peer = _peer
+		_blast = Blast.new()
+		_blast.name = "Blast"
+		root.add_child(_blast)
 
 
 func _process(_delta: float) -> bool:
@@ -63,16 +81,17 @@ func _process(_delta: float) -> bool:
 	match _work:
 		"echo":
 			handled = _echo(began)
-		"broadcast":
+		"broadcast", "rpc":
 			_broadcast()
 		_:
-			_peer.poll()
+			_poll()
 	var ended := Time.get_ticks_usec()
 	if _phase == Phase.MEASURING:
 		_frames += 1
 		_messages += handled
 		if _work != "echo":
 			_samples.append(ended - began)
+			_busy_usec += ended - began
 			if _work == "idle":
 				_peer.poll()
 				_again_usec += Time.get_ticks_usec() - ended
@@ -80,6 +99,36 @@ func _process(_delta: float) -> bool:
 			_busy_usec += ended - began
 	_advance(ended)
 	return false
+
+
+func _make() -> MultiplayerPeer:
+	var kind: String = _arguments.get("kind", "")
+	if kind == "null":
+		if GDExtensionManager.load_extension(_arguments.get("extension", "")) != GDExtensionManager.LOAD_STATUS_OK:
+			return null
+		var floor_peer: MultiplayerPeer = ClassDB.instantiate(&"NullMultiplayerPeer")
+		floor_peer.set("batch", int(_arguments.get("batch", "160")))
+		floor_peer.set("size", _packet.size())
+		# Nobody connects to it.
+		_connected = _wanted
+		return floor_peer
+	var properties := {}
+	if _arguments.get("wire", "4") == "3":
+		properties["wire_format"] = 1
+	var folder: String = _arguments.get("tls", "")
+	return Peers.make_server(kind, int(_arguments.get("port", "0")), properties, folder)
+
+
+## Whether a SceneMultiplayer stands between the peer and the script.
+func _is_scene() -> bool:
+	return _work == "rpc" or _work == "scene" or (_work == "relay" and _arguments.get("wire", "4") == "4")
+
+
+func _poll() -> void:
+	if _blast != null:
+		get_multiplayer().poll()
+	else:
+		_peer.poll()
 
 
 ## Sends back what has come; without a frame rate until nothing comes any more.
@@ -98,10 +147,14 @@ func _echo(began: int) -> int:
 
 
 func _broadcast() -> void:
-	_peer.poll()
+	_poll()
 	if _phase == Phase.SETTLING or _phase == Phase.MEASURING:
-		_peer.set_target_peer(0)
-		_peer.put_packet(_packet)
+		_broadcasts += 1
+		if _work == "rpc":
+			_blast.rpc(&"take", _packet)
+		else:
+			_peer.set_target_peer(0)
+			_peer.put_packet(_packet)
 
 
 func _advance(now: int) -> void:
@@ -122,6 +175,9 @@ func _advance(now: int) -> void:
 		_phase = Phase.MEASURING
 		_began = now
 		_phase_ends = now + int(float(_arguments.get("seconds", "5")) * 1e6)
+	elif _phase == Phase.MEASURING and _stall_msec > 0 and now >= _began + STALL_AFTER_USEC:
+		OS.delay_msec(_stall_msec)
+		_stall_msec = 0
 	elif _phase == Phase.MEASURING and now >= _phase_ends:
 		_phase = Phase.DONE
 		_report(now)
@@ -134,6 +190,8 @@ func _report(now: int) -> void:
 		"frames": _frames,
 		"fps": _frames / seconds,
 		"messages_per_second": _messages / seconds,
+		"busy_usec_per_second": _busy_usec / seconds,
+		"broadcast": _broadcasts * _connected,
 	}
 	if _messages > 0:
 		result["usec_per_message"] = float(_busy_usec) / _messages

@@ -9,16 +9,30 @@ const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
 const ENGINE := &"WebSocketMultiplayerPeer"
 
 
-## Null when it does not listen; the reason is printed. `properties` are set before.
-static func make_server(kind: String, port: int, properties := {}) -> MultiplayerPeer:
+## Null when it does not listen; the reason is printed. `properties` are set before. `tls` is a folder with
+## key.pem and certificate.pem.
+static func make_server(kind: String, port: int, properties := {}, tls := "") -> MultiplayerPeer:
 	var peer: Variant = _instance(kind, &"WebSocketServer")
 	if peer == null:
 		return null
 	for property: String in properties:
 		peer.set(property, properties[property])
+	var key: CryptoKey = null
+	var certificate: X509Certificate = null
+	if not tls.is_empty():
+		key = CryptoKey.new()
+		certificate = X509Certificate.new()
+		if key.load(tls.path_join("key.pem")) != OK or certificate.load(tls.path_join("certificate.pem")) != OK:
+			print("there is no key and certificate in %s" % tls)
+			return null
 	var error: Error
 	if kind == "ours":
+		if key != null:
+			peer.private_key = key
+			peer.ssl_certificate = certificate
 		error = peer.listen(port, PackedStringArray(), true)
+	elif key != null:
+		error = peer.create_server(port, "*", TLSOptions.server(key, certificate))
 	else:
 		error = peer.create_server(port)
 	return _made(peer, error, "%s server on port %d" % [kind, port])

@@ -1,0 +1,220 @@
+//! What each mode does, and what it reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+
+use crate::conn::Upgrade;
+use crate::load::{Echo, Relay, Sink, Steady};
+use crate::swarm::Swarm;
+use crate::tls::Tls;
+use crate::{Mode, Options};
+
+pub(crate) fn run(options: &Options) -> Result<Value> {
+    let mut swarm = swarm(options)?;
+    let mut report = match options.mode {
+        Mode::Connect => connect(&mut swarm, options),
+        Mode::Echo => echo(&mut swarm, options),
+        Mode::Steady => steady(&mut swarm, options),
+        Mode::Storm => storm(&mut swarm, options),
+        Mode::Relay => relay(&mut swarm, options),
+        Mode::Idle | Mode::Sink => sink(&mut swarm, options),
+    }?;
+    report["mode"] = json!(format!("{:?}", options.mode).to_lowercase());
+    report["wanted"] = json!(options.count);
+    report["opened"] = json!({
+        "since_start": swarm.since_start.to_json(),
+        "since_connect": swarm.since_connect.to_json(),
+        "refused": swarm.refused.values().sum::<usize>(),
+        "refused_because": swarm.refused,
+        "timed_out": swarm.timed_out,
+    });
+    report["lost"] = json!(swarm.lost);
+    report["pings"] = json!(swarm.pings());
+    Ok(report)
+}
+
+fn swarm(options: &Options) -> Result<Swarm> {
+    let tls = options.tls.then(Tls::new).transpose()?;
+    let upgrade = Upgrade::new(&options.address.to_string(), &options.path, options.wire);
+    Swarm::new(options.address, upgrade, tls)
+}
+
+fn connect(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    let mut load = Sink::default();
+    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
+    let usable = swarm.usable;
+    swarm.close(&mut load)?;
+    Ok(json!({ "usable": usable }))
+}
+
+fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    let mut load = Echo::new(options.wire, options.size, 2);
+    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
+    let usable = swarm.usable;
+    let now = Instant::now();
+    swarm.flush_all(|conn| (0..options.in_flight).for_each(|_| load.send(conn, now)));
+    swarm.run(WARM_UP, &mut load)?;
+    load.stage.store(1, Ordering::Relaxed);
+    load.messages = 0;
+    let started = Instant::now();
+    swarm.run(options.seconds, &mut load)?;
+    let took = started.elapsed();
+    load.stopped = true;
+    let (messages, latency) = (load.messages, load.latency[1].clone());
+    swarm.close(&mut load)?;
+    let rate = messages as f64 / took.as_secs_f64();
+    Ok(json!({
+        "usable": usable,
+        "in_flight": options.in_flight,
+        "size": options.size,
+        "seconds": took.as_secs_f64(),
+        "messages": messages,
+        "messages_per_second": rate.round(),
+        "megabytes_per_second": (rate * options.size as f64 / 1e4).round() / 100.0,
+        "latency": latency.to_json(),
+        "within_percent": latency.share_within(options.within) * 100.0,
+        "wrong": load.wrong,
+        "system_messages": load.system_messages,
+    }))
+}
+
+fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    let mut load = Steady::new(options.wire, options.size, options.rate);
+    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
+    let usable = swarm.usable;
+    load.start();
+    let end = Instant::now() + options.seconds;
+    while Instant::now() < end && swarm.usable > 0 {
+        let now = Instant::now();
+        swarm.flush_all(|conn| load.fill(conn, now));
+        swarm.run(TICK, &mut load)?;
+    }
+    // What is still under way has time to come back.
+    let end = Instant::now() + DRAIN;
+    while load.timeline.lost() > 0 && Instant::now() < end && swarm.usable > 0 {
+        swarm.run(TICK, &mut load)?;
+    }
+    let held = swarm.usable;
+    swarm.close(&mut load)?;
+    Ok(json!({
+        "usable": usable,
+        "held": held,
+        "sent": load.timeline.sent,
+        "messages_lost": load.timeline.lost(),
+        "wrong": load.wrong(),
+        "recovery": load.timeline.to_json(),
+    }))
+}
+
+/// The clients that are in use have a thread and sockets of their own, so that the newcomers' handshakes do not delay them
+/// here.
+fn storm(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    let stage = Arc::new(AtomicUsize::new(0));
+    let probe = thread::spawn({
+        let (options, stage) = (options.clone(), Arc::clone(&stage));
+        move || in_use(&options, &stage)
+    });
+    let wait = |at_least: usize| {
+        while stage.load(Ordering::Relaxed) < at_least && !probe.is_finished() {
+            thread::sleep(TICK);
+        }
+    };
+    wait(WARMING);
+    thread::sleep(WARM_UP);
+    stage.store(BEFORE, Ordering::Relaxed);
+    thread::sleep(options.seconds);
+    stage.store(DURING, Ordering::Relaxed);
+    let mut load = Sink::default();
+    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
+    stage.store(AFTER, Ordering::Relaxed);
+    let usable = swarm.usable;
+    let mut report = probe.join().map_err(|_| anyhow!("the clients in use have panicked"))??;
+    swarm.close(&mut load)?;
+    report["usable"] = json!(usable);
+    Ok(report)
+}
+
+fn in_use(options: &Options, stage: &Arc<AtomicUsize>) -> Result<Value> {
+    let mut swarm = swarm(options)?;
+    let mut load = Echo::new(options.wire, options.size, STAGES);
+    load.stage = Arc::clone(stage);
+    swarm.open(options.others, 32, options.timeout, &mut load)?;
+    let now = Instant::now();
+    swarm.flush_all(|conn| (0..options.in_flight).for_each(|_| load.send(conn, now)));
+    stage.store(WARMING, Ordering::Relaxed);
+    while stage.load(Ordering::Relaxed) != AFTER && swarm.usable > 0 {
+        swarm.run(TICK, &mut load)?;
+    }
+    let held = swarm.usable;
+    load.stopped = true;
+    swarm.close(&mut load)?;
+    let [before, during] = [BEFORE, DURING].map(|stage| &load.latency[stage]);
+    let growth = during.percentile(0.99).as_secs_f64() / before.percentile(0.99).as_secs_f64();
+    Ok(json!({
+        "held": held,
+        "before": before.to_json(),
+        "during": during.to_json(),
+        "p99_growth": if growth.is_finite() { json!(growth) } else { Value::Null },
+        "wrong": load.wrong,
+    }))
+}
+
+fn relay(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    swarm.open(options.count, options.parallel, options.timeout, &mut Sink::default())?;
+    // A game, too, gives the others time to hear of each other.
+    swarm.run(WARM_UP, &mut Sink::default())?;
+    let usable = swarm.usable;
+    let mut load = Relay::new(options.wire, options.size, swarm.ids());
+    let now = Instant::now();
+    swarm.flush_all(|conn| (0..options.in_flight).for_each(|_| load.send(conn, now)));
+    swarm.run(WARM_UP, &mut load)?;
+    load.reset();
+    let started = Instant::now();
+    swarm.run(options.seconds, &mut load)?;
+    let took = started.elapsed().as_secs_f64();
+    load.stopped = true;
+    let (messages, latency) = (load.messages, load.latency.to_json());
+    swarm.close(&mut load)?;
+    Ok(json!({
+        "usable": usable,
+        "messages": messages,
+        "messages_per_second": (messages as f64 / took).round(),
+        "latency": latency,
+        "wrong": load.wrong,
+    }))
+}
+
+fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    let mut load = Sink::default();
+    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
+    let usable = swarm.usable;
+    eprintln!("wsload: {usable} of {} usable, holding them", options.count);
+    swarm.run(options.seconds, &mut load)?;
+    let held = swarm.usable;
+    let Sink { messages, bytes, span, .. } = load;
+    let took = span.map_or(0.0, |(first, last)| (last - first).as_secs_f64());
+    swarm.close(&mut load)?;
+    Ok(json!({
+        "usable": usable,
+        "held": held,
+        "messages": messages,
+        "messages_per_second": if took > 0.0 { (messages as f64 / took).round() } else { 0.0 },
+        "bytes": bytes,
+        "system_messages": load.system_messages,
+    }))
+}
+
+const WARM_UP: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(5);
+const DRAIN: Duration = Duration::from_secs(3);
+/// Stages of a storm: opening, warming up, and those that are counted.
+const WARMING: usize = 1;
+const BEFORE: usize = 2;
+const DURING: usize = 3;
+const AFTER: usize = 4;
+const STAGES: usize = 5;
