@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::world::{ByHand, SECOND, World, frame, raw};
 use crate::config::{Buffers, PeerConfig};
 use crate::error::{CloseReason, Phase};
+use crate::net::mailbox::Command;
 
 #[test]
 fn two_idle_peers_stay_connected_for_an_hour() {
@@ -43,6 +44,26 @@ fn a_peer_that_we_do_not_read_is_not_dropped() {
     assert_eq!(by_hand.server.end(), None);
     by_hand.pass(10 * SECOND);
     assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Heartbeat)));
+}
+
+#[test]
+fn one_peer_can_have_an_interval_of_its_own() {
+    let config =
+        PeerConfig { heartbeat_interval: Duration::ZERO, heartbeat_timeout: Duration::ZERO, ..raw() };
+    let mut by_hand = ByHand::open(config);
+    assert!(by_hand.pass(100 * SECOND).is_empty());
+    let set = |by_hand: &mut ByHand, interval| {
+        by_hand.server.hub.command(Command::Heartbeat { conn: by_hand.conn, interval }, by_hand.now);
+    };
+    set(&mut by_hand, 5 * SECOND);
+    // A ping of 8 bytes is 10 long: the first at once, then one each interval.
+    assert_eq!(by_hand.pass(SECOND).len(), 10);
+    assert_eq!(by_hand.pass(20 * SECOND).len(), 4 * 10);
+    set(&mut by_hand, Duration::ZERO);
+    assert!(by_hand.pass(1000 * SECOND).is_empty());
+    // The object's own interval does not change it back.
+    by_hand.server.hub.command(Command::Configure(Box::new(raw())), by_hand.now);
+    assert!(by_hand.pass(59 * SECOND).is_empty());
 }
 
 #[test]

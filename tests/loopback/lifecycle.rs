@@ -4,10 +4,11 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{
-    Delivery, Event, OpenError, Peer, PeerConfig, PeerId, Runtime, ServerConfig, Status, Target,
+    Delivery, Event, OpenError, Peer, PeerConfig, PeerId, PeerState, Runtime, SendError, ServerConfig,
+    Status, Target,
 };
 
-use crate::support::{Told, client, client_config, eventually, multiplayer, party, server};
+use crate::support::{Told, client, client_config, eventually, foreign, multiplayer, party, raw, server};
 
 #[test]
 fn both_sides_learn_of_each_other() {
@@ -150,6 +151,50 @@ fn a_forced_disconnect_tells_nothing_here_and_the_truth_there() {
         client.peer.status() == Status::Disconnected
     });
     assert!(!server.has(|event| matches!(event, Event::PeerDisconnected { .. })));
+    assert!(client.has(|event| *event == Event::ServerDisconnected));
+}
+
+#[test]
+fn a_cut_connection_ends_without_a_close_frame() {
+    let runtime = Runtime::new();
+    let mut server = server(&runtime, raw());
+    let mut remote = foreign(server.peer.local_port());
+    eventually("it is in", || {
+        server.poll();
+        !server.connected_ids().is_empty()
+    });
+    let id = server.connected_ids()[0];
+    let handle = server.peer.peer(id).expect("connected");
+    handle.send(b"last words", false).expect("room");
+    handle.cut();
+    handle.cut();
+    assert_eq!(handle.state(), PeerState::Closed);
+    assert!(matches!(handle.send(b"too late", false), Err(SendError::NotConnected)));
+    assert_eq!(remote.read().expect("what was sent before").into_data(), &b"last words"[..]);
+    let end = remote.read().expect_err("no close frame");
+    assert!(matches!(end, tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_)), "{end}");
+    eventually("the game is told", || {
+        server.poll();
+        server.connected_ids().is_empty()
+    });
+    let ends = server.events.iter().filter(|event| matches!(event, Event::PeerDisconnected { .. }));
+    assert_eq!(ends.collect::<Vec<_>>(), [&Event::PeerDisconnected { id, clean: false }]);
+    assert_eq!((handle.close_code(), server.peer.has_peer(id)), (-1, false));
+}
+
+#[test]
+fn a_client_that_cuts_its_connection_is_disconnected() {
+    let runtime = Runtime::new();
+    let (mut server, mut clients) = party(&runtime, 1, &multiplayer());
+    let (id, mut client) = clients.drain().next().expect("one client");
+    client.peer.peer(PeerId(1)).expect("connected").cut();
+    eventually("both know", || {
+        server.poll();
+        client.poll();
+        client.peer.status() == Status::Disconnected && server.connected_ids().is_empty()
+    });
+    assert!(server.has(|event| *event == Event::PeerDisconnected { id, clean: false }));
+    assert!(client.has(|event| *event == Event::PeerDisconnected { id: PeerId(1), clean: false }));
     assert!(client.has(|event| *event == Event::ServerDisconnected));
 }
 

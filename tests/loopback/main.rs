@@ -8,3 +8,4 @@ mod foreign;
 mod godot3;
 mod lifecycle;
 mod tls;
+mod tls_slow;

@@ -1,19 +1,16 @@
 //! Encrypted connections, and every way in which they are refused.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 use websocket_multiplayer_core::{
-    ClientConfig, Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsClient, TlsServer, Trust, Url,
+    ClientConfig, Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
 
-use crate::support::{DEADLINE, Told, client, client_config, eventually, multiplayer, server, server_with};
+use crate::support::{Told, client, client_config, eventually, multiplayer, server, server_with};
 
 /// A certificate as the engine's `Crypto.generate_self_signed_certificate` makes it: a CA, with a common name only.
-fn engine_like(name: &str, until: i32) -> (String, String) {
+pub(crate) fn engine_like(name: &str, until: i32) -> (String, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
@@ -38,11 +35,17 @@ fn tls_server(runtime: &Arc<Runtime>, (key, certificate): &(String, String)) -> 
     server_with(runtime, ServerConfig { peer: multiplayer(), tls: Some(tls), ..ServerConfig::default() })
 }
 
-fn tls_client(runtime: &Arc<Runtime>, port: u16, host: &str, trust: Trust<'_>, name: Option<&str>) -> Told {
+pub(crate) fn tls_client(
+    runtime: &Arc<Runtime>,
+    port: u16,
+    host: &str,
+    trust: Trust<'_>,
+    name: Option<&str>,
+) -> Told {
     let mut client =
         Told { peer: websocket_multiplayer_core::Peer::new(Arc::clone(runtime)), events: Vec::new() };
     let url = Url::parse(&format!("wss://{host}:{port}/")).expect("a valid URL");
-    let tls = Some(TlsClient::new(trust, name).expect("usable"));
+    let tls = Some(runtime.tls_client(trust, name).expect("usable"));
     client.peer.connect(ClientConfig { url, tls, ..client_config(port, multiplayer()) }).expect("it starts");
     client
 }
@@ -201,27 +204,4 @@ fn bad_keys_are_named() {
     // The curve's identifier inside a PKCS#8 structure, as a key on P-521 has it.
     let p521 = "-----BEGIN PRIVATE KEY-----\nMBMCAQAwDgYHKoZIzj0CAQYFK4EEACM=\n-----END PRIVATE KEY-----\n";
     assert!(why(p521, &certificate).contains("P-521"), "{}", why(p521, &certificate));
-}
-
-#[test]
-fn slow_handshakes_do_not_hold_up_the_others() {
-    let runtime = Runtime::new();
-    let identity = engine_like("localhost", 2034);
-    let mut server = tls_server(&runtime, &identity);
-    let port = server.peer.local_port();
-    let mut slow: Vec<_> =
-        (0..200).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected")).collect();
-    for stream in &mut slow {
-        stream.write_all(b"\x16\x03\x01").expect("the first bytes of a handshake");
-    }
-    let start = Instant::now();
-    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&identity.1), None);
-    assert_eq!(outcome(&mut server, &mut client), Ok(()));
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
-    // The slow ones are cut at the deadline.
-    let mut last = slow.pop().expect("two hundred");
-    last.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
-    let mut rest = Vec::new();
-    let _ = last.read_to_end(&mut rest);
-    assert!(start.elapsed() < Duration::from_secs(10));
 }

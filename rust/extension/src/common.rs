@@ -29,8 +29,8 @@ macro_rules! multiplayer_class {
             #[var(get = get_wire_format, set = set_wire_format)]
             wire_format: PhantomVar<i64>,
 
-            /// Seconds without received data after which a ping is sent. 0 = never. Must be less than
-            /// `heartbeat_timeout`, unless that is 0.
+            /// Seconds between the pings to each peer. 0 = none. Must be less than `heartbeat_timeout`, unless that
+            /// is 0. The handle of a peer has one of its own.
             #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
             heartbeat_interval: PhantomVar<f64>,
 

@@ -421,7 +421,6 @@ impl PeerHost {
             WebSocketPeer::of(Connection {
                 handle,
                 multiplayer: self.core.mode() != Some(Mode::Raw),
-                heartbeat: self.config.heartbeat_interval.as_secs_f64(),
                 max_packet_size: self.max_packet_size(),
                 output_setting: self.output_setting(),
             })

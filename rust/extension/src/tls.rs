@@ -44,12 +44,13 @@ pub(crate) fn client_options(options: &Gd<TlsOptions>) -> Result<TlsClient, TlsE
 
 fn trusting(verify: bool, trusted: Option<&Gd<X509Certificate>>, name: &str) -> Result<TlsClient, TlsError> {
     let name = (!name.is_empty()).then_some(name);
+    let runtime = crate::entry::runtime();
     match (verify, trusted, bundle_override()) {
         // The engine checks a given chain also where it does not check names; nobody names a root to have it ignored.
-        (_, Some(trusted), _) if verify => TlsClient::new(Trust::Only(&pem(trusted)), name),
-        (true, None, Some(bundle)) => TlsClient::new(Trust::Only(&bundle), name),
-        (true, _, _) => TlsClient::new(Trust::Platform, name),
-        (false, ..) => TlsClient::new(Trust::Anybody, name),
+        (_, Some(trusted), _) if verify => runtime.tls_client(Trust::Only(&pem(trusted)), name),
+        (true, None, Some(bundle)) => runtime.tls_client(Trust::Only(&bundle), name),
+        (true, _, _) => runtime.tls_client(Trust::Platform, name),
+        (false, ..) => runtime.tls_client(Trust::Anybody, name),
     }
 }
 

@@ -7,6 +7,7 @@ use godot::global::Error;
 use websocket_multiplayer_core::{Buffers, OverflowPolicy, WireFormat};
 
 use crate::host::PeerHost;
+use crate::report::Kind;
 
 /// A property in seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,34 +51,15 @@ impl PeerHost {
     }
 
     pub(crate) fn set_seconds(&mut self, which: Seconds, value: f64) {
-        let least = if which.may_be_zero() { 0.0 } else { f64::MIN_POSITIVE };
-        if !(least..=MAX_SECONDS).contains(&value) {
-            let range = if which.may_be_zero() { "0 or more" } else { "more than 0" };
-            return self.kind.property_error(
-                which.name(),
-                format_args!("{value} seconds cannot be used; it must be {range}, and finite"),
-            );
-        }
+        let Some(duration) = duration(self.kind, which.name(), value, which.may_be_zero()) else { return };
         let (interval, timeout) = match which {
             Seconds::HeartbeatInterval => (value, self.seconds(Seconds::HeartbeatTimeout)),
             Seconds::HeartbeatTimeout => (self.seconds(Seconds::HeartbeatInterval), value),
             _ => (0.0, 0.0),
         };
-        if interval > 0.0 && timeout > 0.0 && timeout <= interval {
-            return self.kind.property_error(
-                which.name(),
-                format_args!(
-                    "heartbeat_timeout ({timeout} s) must be greater than heartbeat_interval ({interval} s); \
-                     change the other one first"
-                ),
-            );
+        if !is_heartbeat(self.kind, which.name(), interval, timeout) {
+            return;
         }
-        // Below a nanosecond a duration would be zero, which means something else.
-        let value = Duration::from_secs_f64(value).max(if value > 0.0 {
-            Duration::from_nanos(1)
-        } else {
-            Duration::ZERO
-        });
         *match which {
             Seconds::HeartbeatInterval => &mut self.config.heartbeat_interval,
             Seconds::HeartbeatTimeout => &mut self.config.heartbeat_timeout,
@@ -85,7 +67,7 @@ impl PeerHost {
             Seconds::HandshakeTimeout => &mut self.config.handshake_timeout,
             Seconds::CloseTimeout => &mut self.config.close_timeout,
             Seconds::OverflowGrace => &mut self.config.overflow_grace,
-        } = value;
+        } = duration;
         self.apply();
     }
 
@@ -210,6 +192,37 @@ impl PeerHost {
             self.core.reconfigure(self.config.clone());
         }
     }
+}
+
+/// What a property in seconds means; prints a line when it means nothing.
+pub(crate) fn duration(kind: Kind, property: &str, seconds: f64, may_be_zero: bool) -> Option<Duration> {
+    let least = if may_be_zero { 0.0 } else { f64::MIN_POSITIVE };
+    if !(least..=MAX_SECONDS).contains(&seconds) {
+        let range = if may_be_zero { "0 or more" } else { "more than 0" };
+        kind.property_error(
+            property,
+            format_args!("{seconds} seconds cannot be used; it must be {range}, and finite"),
+        );
+        return None;
+    }
+    // Below a nanosecond a duration would be zero, which means something else.
+    let least = if seconds > 0.0 { Duration::from_nanos(1) } else { Duration::ZERO };
+    Some(Duration::from_secs_f64(seconds).max(least))
+}
+
+/// Whether a peer that answers pings survives; prints a line when it would not.
+pub(crate) fn is_heartbeat(kind: Kind, property: &str, interval: f64, timeout: f64) -> bool {
+    let dies = interval > 0.0 && timeout > 0.0 && timeout <= interval;
+    if dies {
+        kind.property_error(
+            property,
+            format_args!(
+                "heartbeat_timeout ({timeout} s) must be greater than heartbeat_interval ({interval} s); \
+                 change the other one first"
+            ),
+        );
+    }
+    !dies
 }
 
 /// `WIRE_FORMAT_GODOT4`.

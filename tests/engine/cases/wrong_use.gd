@@ -354,7 +354,8 @@ func _handle() -> void:
 	_wrong(handle.set_write_mode.bind(2), null, "write mode 2 is unknown")
 	check_eq(handle.get_write_mode(), BufferedWebSocketPeer.WRITE_MODE_BINARY, "write mode")
 	_wrong(handle.close.bind(1006), null, "close\\(\\).*code 1006")
-	_refused(handle, "heartbeat_interval", 5.0)
+	_refused(handle, "heartbeat_interval", 5.0, "not connected")
+	_right(handle.close.bind(-1), null)
 	_right(handle.close, null)
 	_right(handle.set_no_delay.bind(true), null)
 

@@ -359,6 +359,11 @@ impl Hub {
                 });
             }
             Command::Overflow(conn) => self.overflow(conn, now),
+            Command::Heartbeat { conn, interval } => {
+                if let Some(member) = self.members.get_mut(conn) {
+                    member.session.set_heartbeat_interval(interval);
+                }
+            }
             Command::Configure(config) => {
                 self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..*config };
                 let conns: Vec<_> = self.members.ids().collect();
@@ -368,7 +373,7 @@ impl Hub {
                     }
                 }
             }
-            Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
+            Command::Cut(_) | Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
         }
     }
 

@@ -236,6 +236,11 @@ impl Driver {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Finish { frame } => self.finish(&frame, now),
+            Command::Cut(conn) => self.cut(conn, now),
+            Command::Heartbeat { conn, .. } => {
+                self.hub.command(command, now);
+                self.schedule(conn);
+            }
             Command::NoDelay { conn, enabled } => {
                 if let Some(Some(socket)) = self
                     .sockets
@@ -263,6 +268,18 @@ impl Driver {
                     }
                 }
             }
+        }
+    }
+
+    /// Drops a connection; what was sent before leaves as far as the system takes it at once.
+    fn cut(&mut self, conn: ConnId, now: Instant) {
+        let Some(Some(socket)) = self.sockets.get_mut(conn.slot as usize) else { return };
+        if socket.conn == conn {
+            if socket.writable {
+                self.hub.flush(conn, &mut Transport(&mut socket.stream), now);
+            }
+            self.hub.fail(conn, CloseReason::Forced, now);
+            self.settle(conn, After { ended: true, ..After::default() }, now);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::config::PeerConfig;
@@ -25,10 +25,14 @@ pub(crate) enum Command {
     Close { conn: ConnId, frame: CloseFrame },
     /// Say goodbye without waiting for the answer.
     Abandon(ConnId),
+    /// Drop the connection without a word.
+    Cut(ConnId),
     /// The peer did not keep up: close it with 1013.
     Overflow(ConnId),
     /// Set `TCP_NODELAY`.
     NoDelay { conn: ConnId, enabled: bool },
+    /// A heartbeat interval for one peer alone.
+    Heartbeat { conn: ConnId, interval: Duration },
     /// New timeouts and policies.
     Configure(Box<PeerConfig>),
     /// Close all peers and end.

@@ -7,11 +7,13 @@ use std::{fmt, io};
 
 use super::mailbox::Mailbox;
 use crate::link::QueueTotal;
+use crate::tls::{TlsClient, TlsClients, TlsError, Trust};
 
 /// The I/O threads and queues of a process. Make one, and [`shutdown`](Self::shutdown) it before the library is unloaded.
 pub struct Runtime {
     threads: Mutex<Vec<Running>>,
     pub(crate) queue_total: Arc<QueueTotal>,
+    tls_clients: TlsClients,
 }
 
 struct Running {
@@ -26,12 +28,22 @@ impl Runtime {
         Arc::new(Self {
             threads: Mutex::default(),
             queue_total: Arc::new(QueueTotal::new(512 * 1024 * 1024)),
+            tls_clients: TlsClients::default(),
         })
     }
 
     /// Bounds the bytes that wait in all queues of the process together.
     pub fn set_total_queue_limit(&self, bytes: usize) {
         self.queue_total.set_limit(bytes);
+    }
+
+    /// As [`TlsClient::new`]; a connection to a server that was met before under the same trust resumes that session, which
+    /// saves both sides most of the handshake.
+    ///
+    /// # Errors
+    /// As [`TlsClient::new`].
+    pub fn tls_client(&self, trust: Trust<'_>, name_override: Option<&str>) -> Result<TlsClient, TlsError> {
+        self.tls_clients.client(trust, name_override)
     }
 
     /// I/O threads that have not ended.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -30,6 +31,8 @@ pub(super) struct Member {
     discarding: Cell<bool>,
     /// The last poll in which packets of it became readable.
     fresh: Cell<u64>,
+    /// Set for this peer alone.
+    heartbeat_interval: Cell<Option<Duration>>,
 }
 
 impl Member {
@@ -47,6 +50,7 @@ impl Member {
             ready: RefCell::default(),
             discarding: Cell::new(false),
             fresh: Cell::new(0),
+            heartbeat_interval: Cell::new(None),
         }
     }
 
@@ -92,6 +96,14 @@ impl Member {
     pub(super) fn abandon(&self) {
         self.close_locally();
         self.mailbox.command(Command::Abandon(self.link.conn));
+    }
+
+    fn cut(&self) {
+        let open = self.link.state() != PeerState::Closed;
+        self.close_locally();
+        if open {
+            self.mailbox.command(Command::Cut(self.link.conn));
+        }
     }
 
     /// The whole object is closed, or this peer is forgotten: nothing is heard of it any more.
@@ -177,6 +189,28 @@ impl PeerHandle {
     /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread packets are discarded.
     pub fn close(&self, frame: CloseFrame) {
         self.member.close(frame);
+    }
+
+    /// Drops the connection without a close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread packets
+    /// are discarded, and what was sent leaves as far as the system takes it at once.
+    pub fn cut(&self) {
+        self.member.cut();
+    }
+
+    /// One ping each so often; zero = none.
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.member.heartbeat_interval.get().unwrap_or_else(|| self.member.config.borrow().heartbeat_interval)
+    }
+
+    /// Sets it for this peer alone, whatever the object's own is or becomes.
+    pub fn set_heartbeat_interval(&self, interval: Duration) {
+        self.member.heartbeat_interval.set(Some(interval));
+        self.member.mailbox.command(Command::Heartbeat { conn: self.link().conn, interval });
+    }
+
+    /// Nothing received for so long ends the connection; zero = never.
+    pub fn heartbeat_timeout(&self) -> Duration {
+        self.member.config.borrow().heartbeat_timeout
     }
 
     /// Sets `TCP_NODELAY`, which is on from the beginning.

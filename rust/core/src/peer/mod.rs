@@ -24,7 +24,7 @@ use crate::net::mailbox::{Command, Mailbox};
 use crate::packet::Packet;
 use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
-use crate::tls::{TlsClient, Trust};
+use crate::tls::Trust;
 use handle::Member;
 pub use handle::PeerHandle;
 use outbox::Outbox;
@@ -125,7 +125,7 @@ impl Peer {
         let tls = match (config.url.secure, config.tls) {
             (false, _) => None,
             (true, Some(tls)) => Some(tls),
-            (true, None) => Some(TlsClient::new(Trust::Platform, None)?),
+            (true, None) => Some(self.runtime.tls_client(Trust::Platform, None)?),
         };
         let peer = config.peer.bounded();
         let config = ClientConfig { tls, peer: peer.clone(), ..config };

@@ -11,6 +11,8 @@ pub(crate) struct Keepalive {
     last_receive: Instant,
     last_ping: Option<Instant>,
     opened: Instant,
+    /// Instead of the configured one, for this connection alone.
+    interval: Option<Duration>,
     /// The ping that is not answered yet.
     awaited: Option<(u64, Instant)>,
     next_payload: u64,
@@ -37,6 +39,7 @@ impl Keepalive {
             last_receive: now,
             last_ping: None,
             opened: now,
+            interval: None,
             awaited: None,
             next_payload: 0,
             rtt: None,
@@ -79,6 +82,11 @@ impl Keepalive {
         }
     }
 
+    /// Gives this connection an interval of its own; zero: no pings.
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
+        self.interval = Some(interval);
+    }
+
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.rtt
     }
@@ -92,9 +100,10 @@ impl Keepalive {
 
     /// One each interval, whatever else comes, or a busy connection would never be measured; the first one early.
     fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
+        let interval = self.interval.unwrap_or(config.heartbeat_interval);
         match self.last_ping {
-            None => after(self.opened, config.heartbeat_interval.min(FIRST_PING)),
-            Some(last) => after(last, config.heartbeat_interval),
+            None => after(self.opened, interval.min(FIRST_PING)),
+            Some(last) => after(last, interval),
         }
     }
 
@@ -158,6 +167,19 @@ mod tests {
         assert_eq!(keepalive.due(&config(), start + 20 * SECOND), Due::Nothing);
         assert!(matches!(keepalive.due(&config(), start + 21 * SECOND), Due::Ping(_)));
         assert_eq!(keepalive.due(&config(), start + 40 * SECOND), Due::Nothing);
+    }
+
+    #[test]
+    fn an_interval_of_its_own_replaces_the_configured_one() {
+        let start = start();
+        let mut keepalive = Keepalive::new(start);
+        assert!(matches!(keepalive.due(&config(), start + SECOND), Due::Ping(_)));
+        keepalive.set_interval(5 * SECOND);
+        assert_eq!(keepalive.deadline(&config()), Some(start + 6 * SECOND));
+        assert!(matches!(keepalive.due(&config(), start + 6 * SECOND), Due::Ping(_)));
+        keepalive.set_interval(Duration::ZERO);
+        assert_eq!(keepalive.due(&config(), start + 59 * SECOND), Due::Nothing);
+        assert_eq!(keepalive.due(&config(), start + 60 * SECOND), Due::TimedOut(Phase::Heartbeat));
     }
 
     #[test]

@@ -406,6 +406,11 @@ impl Session {
         !self.stash.is_empty()
     }
 
+    /// Gives this connection a heartbeat interval of its own.
+    pub(crate) fn set_heartbeat_interval(&mut self, interval: Duration) {
+        self.keepalive.set_interval(interval);
+    }
+
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.keepalive.rtt()
     }

@@ -4,13 +4,13 @@ mod stream;
 mod verify;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 pub(crate) use stream::TlsSession;
 
@@ -22,8 +22,7 @@ pub struct TlsError(String);
 /// A server's key and certificate; they can be replaced while it listens.
 #[derive(Clone)]
 pub struct TlsServer {
-    config: Arc<rustls::ServerConfig>,
-    identity: Arc<Identity>,
+    config: Arc<Mutex<Arc<rustls::ServerConfig>>>,
 }
 
 /// How a client decides whether it talks to the right server.
@@ -44,8 +43,16 @@ pub enum Trust<'a> {
     Anybody,
 }
 
-#[derive(Debug)]
-struct Identity(Mutex<Arc<CertifiedKey>>);
+/// The clients made last, by whom they trust. What one remembers of a server lets the next connection resume the session, and a
+/// session that was begun under one trust is never resumed under another.
+#[derive(Default)]
+pub(crate) struct TlsClients(Mutex<Vec<Remembered>>);
+
+struct Remembered {
+    trust: &'static str,
+    pem: String,
+    config: Arc<rustls::ClientConfig>,
+}
 
 impl TlsServer {
     /// Takes a private key and a certificate with its chain, all as PEM. `chain` is sent behind what `certificate` holds.
@@ -54,30 +61,23 @@ impl TlsServer {
     /// [`TlsError`]: no key or certificate in it, a kind of key that cannot be used, a key that does not belong to the
     /// certificate.
     pub fn new(key: &str, certificate: &str, chain: &str) -> Result<Self, TlsError> {
-        let identity = Arc::new(Identity(Mutex::new(certified_key(key, certificate, chain)?)));
-        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError(error.to_string()))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config.ticketer = ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
-        Ok(Self { config: Arc::new(config), identity })
+        let config = server_config(certified_key(key, certificate, chain)?, rustls::DEFAULT_VERSIONS)?;
+        Ok(Self { config: Arc::new(Mutex::new(config)) })
     }
 
-    /// Replaces key and certificate for new connections.
+    /// Replaces key and certificate for new connections. None of them resumes a session that was begun with the old ones.
     ///
     /// # Errors
     /// As [`new`](Self::new); the old ones stay in use.
     pub fn replace(&self, key: &str, certificate: &str, chain: &str) -> Result<(), TlsError> {
-        let new = certified_key(key, certificate, chain)?;
-        *self.identity.0.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = server_config(certified_key(key, certificate, chain)?, rustls::DEFAULT_VERSIONS)?;
+        *lock(&self.config) = new;
         Ok(())
     }
 
     pub(crate) fn session(&self) -> Result<TlsSession, String> {
-        let session =
-            rustls::ServerConnection::new(Arc::clone(&self.config)).map_err(|error| explain(&error))?;
+        let config = Arc::clone(&lock(&self.config));
+        let session = rustls::ServerConnection::new(config).map_err(|error| explain(&error))?;
         Ok(TlsSession::new(session.into()))
     }
 }
@@ -88,21 +88,7 @@ impl TlsClient {
     /// # Errors
     /// [`TlsError`]: no certificate in `trust`, a name that is none, no platform roots.
     pub fn new(trust: Trust<'_>, name_override: Option<&str>) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier = match trust {
-            Trust::Platform => verify::platform(&provider)?,
-            Trust::Only(pem) => verify::only(certificates(pem, "the trusted certificate")?, &provider)?,
-            Trust::Anybody => verify::anybody(&provider),
-        };
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError(error.to_string()))?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        let name = name_override.filter(|name| !name.is_empty()).map(server_name).transpose()?;
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config: client_config(trust)?, name: name_override.map(server_name).transpose()? })
     }
 
     pub(crate) fn session(&self, host: &str) -> Result<TlsSession, String> {
@@ -116,10 +102,63 @@ impl TlsClient {
     }
 }
 
-impl ResolvesServerCert for Identity {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+impl TlsClients {
+    /// As [`TlsClient::new`], but with the memory of an earlier client that trusts the same.
+    pub(crate) fn client(
+        &self,
+        trust: Trust<'_>,
+        name_override: Option<&str>,
+    ) -> Result<TlsClient, TlsError> {
+        let name = name_override.map(server_name).transpose()?;
+        let (kind, pem) = match trust {
+            Trust::Platform => ("platform", ""),
+            Trust::Only(pem) => ("only", pem),
+            Trust::Anybody => ("anybody", ""),
+        };
+        let mut known = lock(&self.0);
+        let found = known.iter().position(|one| one.trust == kind && one.pem == pem);
+        let one = match found {
+            Some(at) => known.remove(at),
+            None => Remembered { trust: kind, pem: pem.to_owned(), config: client_config(trust)? },
+        };
+        let config = Arc::clone(&one.config);
+        if known.len() == REMEMBERED {
+            known.remove(0);
+        }
+        known.push(one);
+        Ok(TlsClient { config, name })
     }
+}
+
+fn server_config(
+    identity: CertifiedKey,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .map_err(|error| TlsError(error.to_string()))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ticketer = ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
+    Ok(Arc::new(config))
+}
+
+fn client_config(trust: Trust<'_>) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = match trust {
+        Trust::Platform => verify::platform(&provider)?,
+        Trust::Only(pem) => verify::only(certificates(pem, "the trusted certificate")?, &provider)?,
+        Trust::Anybody => verify::anybody(&provider),
+    };
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
 }
 
 impl fmt::Debug for TlsServer {
@@ -177,7 +216,7 @@ pub(crate) fn explain(error: &rustls::Error) -> String {
     }
 }
 
-fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<Arc<CertifiedKey>, TlsError> {
+fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedKey, TlsError> {
     let mut certificates = certificates(certificate, "the certificate")?;
     if !chain.trim().is_empty() {
         certificates.extend(self::certificates(chain, "ca_chain")?);
@@ -193,9 +232,7 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<Arc<Certif
     })?;
     let certified = CertifiedKey::new(certificates, key);
     match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Ok(Arc::new(certified))
-        }
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(TlsError("the private key does not belong to the certificate".into()))
         }
@@ -218,6 +255,13 @@ fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
         .map_err(|_| TlsError(format!("{name:?} is no host name that a certificate can have")))
 }
 
+/// A panic while the lock was held leaves something whole: each change is one store.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kinds of trust that a process remembers sessions for. A game needs one or two.
+const REMEMBERED: usize = 8;
 /// HTTP/1.1: the upgrade is not defined for later versions here.
 const ALPN: &[u8] = b"http/1.1";
 /// The object identifier of the curve P-521, as DER.

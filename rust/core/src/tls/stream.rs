@@ -119,3 +119,97 @@ impl<S: Write> Write for TlsStream<'_, S> {
 
 /// Plain bytes that one write hands over at most.
 const BUFFER_LIMIT: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rustls::HandshakeKind;
+    use rustls::version::{TLS12, TLS13};
+
+    use super::super::{TlsClients, TlsServer, Trust, certified_key, server_config};
+    use super::*;
+
+    fn identity() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        (made.signing_key.serialize_pem(), made.cert.pem())
+    }
+
+    /// Carries bytes both ways until neither side has more to say.
+    fn shake_hands(client: &mut TlsSession, server: &mut TlsSession) -> Result<(), rustls::Error> {
+        while client.wants_write() || server.wants_write() {
+            carry(client, server)?;
+            carry(server, client)?;
+        }
+        Ok(())
+    }
+
+    fn carry(from: &mut TlsSession, to: &mut TlsSession) -> Result<(), rustls::Error> {
+        let mut wire = Vec::new();
+        while from.wants_write() {
+            from.connection.write_tls(&mut wire).expect("memory takes everything");
+        }
+        let mut wire = &wire[..];
+        while !wire.is_empty() {
+            to.connection.read_tls(&mut wire).expect("memory does not fail");
+            to.connection.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    fn kinds(
+        clients: &TlsClients,
+        trust: Trust<'_>,
+        server: &TlsServer,
+    ) -> (Option<HandshakeKind>, Option<HandshakeKind>) {
+        let client = clients.client(trust, None).expect("usable");
+        let mut client = client.session("localhost").expect("a name");
+        let mut server = server.session().expect("usable");
+        shake_hands(&mut client, &mut server).expect("they trust each other");
+        (client.connection.handshake_kind(), server.connection.handshake_kind())
+    }
+
+    #[test]
+    fn a_second_connection_resumes_the_session() {
+        let full = (Some(HandshakeKind::Full), Some(HandshakeKind::Full));
+        let resumed = (Some(HandshakeKind::Resumed), Some(HandshakeKind::Resumed));
+        let (key, certificate) = identity();
+        for version in [&TLS12, &TLS13] {
+            let certified = certified_key(&key, &certificate, "").expect("usable");
+            let config = server_config(certified, &[version]).expect("usable");
+            let server = TlsServer { config: Arc::new(Mutex::new(config)) };
+            let clients = TlsClients::default();
+            let only = Trust::Only(&certificate);
+            assert_eq!(kinds(&clients, only, &server), full, "{version:?}");
+            assert_eq!(kinds(&clients, only, &server), resumed, "{version:?}");
+            assert_eq!(kinds(&clients, only, &server), resumed, "{version:?}");
+            // Whom somebody else trusts is checked anew, and so is a new certificate.
+            assert_eq!(kinds(&clients, Trust::Anybody, &server), full, "{version:?}");
+            server.replace(&key, &certificate, "").expect("usable");
+            assert_eq!(kinds(&clients, only, &server), full, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_begun_without_checks_does_not_open_the_door() {
+        let (key, certificate) = identity();
+        let (_, other) = identity();
+        let server = TlsServer::new(&key, &certificate, "").expect("usable");
+        let clients = TlsClients::default();
+        kinds(&clients, Trust::Anybody, &server);
+        let strict = clients.client(Trust::Only(&other), None).expect("usable");
+        let mut client = strict.session("localhost").expect("a name");
+        let mut server = server.session().expect("usable");
+        assert!(shake_hands(&mut client, &mut server).is_err());
+    }
+
+    #[test]
+    fn few_kinds_of_trust_are_remembered() {
+        let clients = TlsClients::default();
+        let configs: Vec<_> = (0..20)
+            .map(|_| clients.client(Trust::Only(&identity().1), None).expect("usable").config)
+            .collect();
+        assert_eq!(configs.iter().filter(|config| Arc::strong_count(config) > 1).count(), 8);
+        assert!(clients.client(Trust::Only("platform"), None).is_err());
+    }
+}

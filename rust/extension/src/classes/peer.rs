@@ -17,6 +17,7 @@ use websocket_multiplayer_core::{CloseFrame, Packet, PeerHandle, PeerState, Send
 use crate::convert;
 use crate::raw;
 use crate::report::Kind;
+use crate::tuning;
 use crate::virtuals::guarded;
 
 /// One connection of a `WebSocketServer`, `WebSocketClient` or `BufferedWebSocketMultiplayerPeer`, from their
@@ -31,8 +32,8 @@ use crate::virtuals::guarded;
 pub(crate) struct WebSocketPeer {
     base: Base<PacketPeerExtension>,
 
-    /// Seconds without received data after which a ping is sent, as the object that this handle came from has
-    /// it. It can be changed there only.
+    /// Seconds between the pings to this peer; 0 = none. That of the object that this handle came from, until it
+    /// is set here for this peer alone. Must be less than that object's `heartbeat_timeout`, unless that is 0.
     #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
     heartbeat_interval: PhantomVar<f64>,
 
@@ -49,7 +50,6 @@ pub(crate) struct WebSocketPeer {
 pub(crate) struct Connection {
     pub(crate) handle: PeerHandle,
     pub(crate) multiplayer: bool,
-    pub(crate) heartbeat: f64,
     pub(crate) max_packet_size: i32,
     /// What makes larger packets fit.
     pub(crate) output_setting: &'static str,
@@ -179,8 +179,17 @@ impl WebSocketPeer {
 
     /// Closes the connection: messages sent before still leave. `code` is 1000 to 4999 except 1004 to 1006
     /// and 1015; `reason` at most 123 bytes of UTF-8. Does nothing when it is closed already.
+    ///
+    /// A negative `code` drops the connection at once, without telling the other side; what the system has not
+    /// taken yet of earlier messages is lost. The signal that the peer is gone follows from `poll()`.
     #[func]
     fn close(&mut self, #[opt(default = 1000)] code: i64, #[opt(default = "")] reason: GString) {
+        if code < 0 {
+            if let Some(handle) = self.handle() {
+                handle.cut();
+            }
+            return;
+        }
         match (CloseFrame::new(code, &reason.to_string()), self.handle()) {
             (Ok(frame), Some(handle)) => handle.close(frame),
             (Ok(_), None) => {}
@@ -321,16 +330,22 @@ impl WebSocketPeer {
 
     #[func]
     fn get_heartbeat_interval(&self) -> f64 {
-        self.connection.as_ref().map_or(0.0, |connection| connection.heartbeat)
+        self.handle().map_or(0.0, |handle| handle.heartbeat_interval().as_secs_f64())
     }
 
     #[func]
     fn set_heartbeat_interval(&mut self, seconds: f64) {
-        if seconds != self.get_heartbeat_interval() {
-            let why = format_args!(
-                "{seconds} cannot be set for one connection in this version; set it on the object that listens or connects"
+        let Some(handle) = self.handle() else {
+            return KIND.property_error(
+                "heartbeat_interval",
+                format_args!("not connected; handles come from {}", KIND.opener()),
             );
-            KIND.property_error("heartbeat_interval", why);
+        };
+        let timeout = handle.heartbeat_timeout().as_secs_f64();
+        if let Some(interval) = tuning::duration(KIND, "heartbeat_interval", seconds, true)
+            && tuning::is_heartbeat(KIND, "heartbeat_interval", seconds, timeout)
+        {
+            handle.set_heartbeat_interval(interval);
         }
     }
 }
