@@ -11,7 +11,7 @@ pub(crate) fn server(
     certificate: &Gd<X509Certificate>,
     chain: Option<&Gd<X509Certificate>>,
 ) -> Result<TlsServer, TlsError> {
-    TlsServer::new(&key_pem(key), &pem(certificate), &chain.map(pem).unwrap_or_default())
+    TlsServer::new(&key_pem(key), &pem(certificate)?, &chain_pem(chain)?)
 }
 
 /// Replaces it for new connections.
@@ -21,13 +21,13 @@ pub(crate) fn replace(
     certificate: &Gd<X509Certificate>,
     chain: Option<&Gd<X509Certificate>>,
 ) -> Result<(), TlsError> {
-    server.replace(&key_pem(key), &pem(certificate), &chain.map(pem).unwrap_or_default())
+    server.replace(&key_pem(key), &pem(certificate)?, &chain_pem(chain)?)
 }
 
 /// A server's identity from `TLSOptions.server()`.
 pub(crate) fn server_options(options: &Gd<TlsOptions>) -> Result<TlsServer, TlsError> {
     let key = options.get_private_key().map(|key| key_pem(&key)).unwrap_or_default();
-    let certificate = options.get_own_certificate().map(|certificate| pem(&certificate)).unwrap_or_default();
+    let certificate = chain_pem(options.get_own_certificate().as_ref())?;
     TlsServer::new(&key, &certificate, "")
 }
 
@@ -47,7 +47,7 @@ fn trusting(verify: bool, trusted: Option<&Gd<X509Certificate>>, name: &str) -> 
     let runtime = crate::entry::runtime();
     match (verify, trusted, bundle_override()) {
         // The engine checks a given chain also where it does not check names; nobody names a root to have it ignored.
-        (_, Some(trusted), _) if verify => runtime.tls_client(Trust::Only(&pem(trusted)), name),
+        (_, Some(trusted), _) if verify => runtime.tls_client(Trust::Only(&pem(trusted)?), name),
         (true, None, Some(bundle)) => runtime.tls_client(Trust::Only(&bundle), name),
         (true, _, _) => runtime.tls_client(Trust::Platform, name),
         (false, ..) => runtime.tls_client(Trust::Anybody, name),
@@ -68,8 +68,39 @@ fn key_pem(key: &Gd<CryptoKey>) -> String {
     key.clone().save_to_string().to_string()
 }
 
-fn pem(certificate: &Gd<X509Certificate>) -> String {
-    certificate.clone().save_to_string().to_string()
+/// Of no certificate: nothing.
+fn chain_pem(chain: Option<&Gd<X509Certificate>>) -> Result<String, TlsError> {
+    chain.map_or_else(|| Ok(String::new()), pem)
+}
+
+/// All certificates of an object. Engines up to 4.6 hand out the first one as often as there are certificates, so that the others
+/// have to be read from the file that the object came from.
+fn pem(certificate: &Gd<X509Certificate>) -> Result<String, TlsError> {
+    let text = certificate.clone().save_to_string().to_string();
+    let given = blocks(&text);
+    let is_whole = given.len() < 2 || given.iter().any(|one| *one != given[0]);
+    if is_whole {
+        return Ok(text);
+    }
+    let path = certificate.get_path();
+    let file =
+        if path.is_empty() { String::new() } else { FileAccess::get_file_as_string(&path).to_string() };
+    let found = blocks(&file);
+    if found.len() == given.len() && found[0] == given[0] {
+        return Ok(file);
+    }
+    Err(TlsError::new(format!(
+        "the X509Certificate holds {} certificates, and this engine hands out only the first; load the file with \
+         load(\"res://...crt\"), or set the object's resource_path to it, or put the further ones into ca_chain",
+        given.len()
+    )))
+}
+
+/// What stands between the dashes of each certificate, without white space.
+fn blocks(pem: &str) -> Vec<String> {
+    let parts = pem.split("-----BEGIN CERTIFICATE-----").skip(1);
+    let inside = parts.filter_map(|part| part.split_once("-----END CERTIFICATE-----"));
+    inside.map(|(inside, _)| inside.split_whitespace().collect()).collect()
 }
 
 const BUNDLE_OVERRIDE: &str = "network/tls/certificate_bundle_override";

@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: what this machine has, and what it lacks.
+//! `cargo xtask doctor`: what this machine has of what the suites need, and how the rest will be got.
 
 use std::env;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::engines::{self, Generation, on_path};
 use crate::repo::Repo;
-use crate::{engine_fetch, ui};
+use crate::{engine_fetch, foreign, ui};
 
 /// Prints a table. `Ok(false)` when something that every command needs is missing.
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
@@ -34,7 +34,8 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
         let may = debian && engine_fetch::is_root();
         if may { "not here, will be installed when needed" } else { "not here" }.to_owned()
     });
-    rows.push(vec!["mmdebstrap".to_owned(), fetch, "engines, when none is found".to_owned()]);
+    rows.push(vec!["mmdebstrap".to_owned(), fetch, "fetching engines and libcurl".to_owned()]);
+    rows.extend(foreign::outlook()?.into_iter().map(Vec::from));
     rows.push(vec!["engine cache".to_owned(), engine_fetch::folder()?.display().to_string(), String::new()]);
     let display = ["WAYLAND_DISPLAY", "DISPLAY"].iter().find_map(|name| env::var(name).ok());
     let display = display.unwrap_or_else(|| "none set".to_owned());

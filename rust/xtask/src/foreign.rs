@@ -70,6 +70,43 @@ impl Foreign {
     }
 }
 
+/// What the suites of foreign programs need: its name, what this machine has or how it will be got, and who needs it.
+pub(crate) fn outlook() -> Result<Vec<[String; 3]>> {
+    let cached = engine_fetch::cache()?.join("foreign");
+    let package = |name: &str, version: &str, how: &str| {
+        let made = cached.join(format!("{name}-{version}")).exists();
+        let state = if made { format!("{version} (cache)") } else { format!("{version} {how} when needed") };
+        (name.to_owned(), state)
+    };
+    let installs = |debian: &str| {
+        let ours = engine_fetch::is_root() && on_path("apt-get").is_some();
+        let who = if ours { "will be installed when needed" } else { "install it" };
+        format!("not here, {who}: apt-get install {debian}")
+    };
+    let program = |names: &[&str], debian: &str| {
+        let found = names.iter().find_map(|name| on_path(name));
+        (names[0].to_owned(), found.map_or_else(|| installs(debian), |path| path.display().to_string()))
+    };
+    let missing = |name: &str| {
+        let found = on_path(name).map(|path| path.display().to_string());
+        (name.to_owned(), found.unwrap_or_else(|| "not here: install it, its cases are skipped".to_owned()))
+    };
+    let named = env::var_os(CHROMIUM_VARIABLE).filter(|value| !value.is_empty());
+    let (browser, found) = program(&CHROMIUM_NAMES, "chromium");
+    let found = named.map_or(found, |path| format!("{} ({CHROMIUM_VARIABLE})", path.display()));
+    let rows = [
+        (missing("node"), "foreign, browser"),
+        (missing("npm"), "foreign, browser"),
+        (package("ws", WS, "by npm"), "foreign"),
+        (package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
+        ((browser, found), "browser"),
+        (missing(PYTHON), "foreign"),
+        (package("websockets", WEBSOCKETS, "by pip"), "foreign"),
+        (package("libcurl", CURL_SUITE, "by mmdebstrap"), "foreign"),
+    ];
+    Ok(rows.map(|((name, state), suite)| [name, state, format!("test {suite}")]).into())
+}
+
 fn script(interpreter: &str, ending: &'static str, variable: (&'static str, PathBuf)) -> Result<Tool> {
     let (name, folder) = variable;
     let environment = vec![(name, folder.into())];

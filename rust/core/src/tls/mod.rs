@@ -19,6 +19,13 @@ pub(crate) use stream::TlsSession;
 #[error("{0}")]
 pub struct TlsError(String);
 
+impl TlsError {
+    /// An error in words.
+    pub fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 /// A server's key and certificate; they can be replaced while it listens.
 #[derive(Clone)]
 pub struct TlsServer {

@@ -166,6 +166,10 @@ mod tests {
         let mut client = client.session("localhost").expect("a name");
         let mut server = server.session().expect("usable");
         shake_hands(&mut client, &mut server).expect("they trust each other");
+        let Connection::Server(asked) = &server.connection else { panic!("a server's session") };
+        assert_eq!(asked.server_name(), Some("localhost"));
+        assert_eq!(asked.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert_eq!(client.connection.alpn_protocol(), Some(&b"http/1.1"[..]));
         (client.connection.handshake_kind(), server.connection.handshake_kind())
     }
 
