@@ -1,5 +1,7 @@
 //! Encrypted connections, and every way in which they are refused.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
@@ -204,4 +206,25 @@ fn bad_keys_are_named() {
     // The curve's identifier inside a PKCS#8 structure, as a key on P-521 has it.
     let p521 = "-----BEGIN PRIVATE KEY-----\nMBMCAQAwDgYHKoZIzj0CAQYFK4EEACM=\n-----END PRIVATE KEY-----\n";
     assert!(why(p521, &certificate).contains("P-521"), "{}", why(p521, &certificate));
+}
+
+#[test]
+fn who_says_nothing_was_not_refused() {
+    let runtime = Runtime::new();
+    let identity = engine_like("localhost", 2034);
+    let mut server = tls_server(&runtime, &identity);
+    let port = server.peer.local_port();
+    drop(TcpStream::connect(("127.0.0.1", port)).expect("connected"));
+    // Whoever is in later was accepted later.
+    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&identity.1), None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    eventually("no handshake is under way", || {
+        server.poll();
+        server.peer.statistics().pending == 0
+    });
+    assert_eq!(server.peer.statistics().handshakes_refused, 0);
+    let mut half = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    half.write_all(b"\x16\x03").expect("the beginning of a handshake");
+    drop(half);
+    eventually("it is counted", || server.peer.statistics().handshakes_refused == 1);
 }

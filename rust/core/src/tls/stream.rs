@@ -11,6 +11,8 @@ pub(crate) struct TlsSession {
     connection: Connection,
     /// The remote was told that nothing more comes.
     said_goodbye: bool,
+    /// The remote has said something.
+    heard: bool,
 }
 
 /// A transport seen through TLS: what is read is plain, what is written leaves encrypted.
@@ -25,7 +27,7 @@ impl TlsSession {
     pub(super) fn new(mut connection: Connection) -> Self {
         // What the session has queued is bounded there; here only what one flush can hand over waits.
         connection.set_buffer_limit(Some(BUFFER_LIMIT));
-        Self { connection, said_goodbye: false }
+        Self { connection, said_goodbye: false, heard: false }
     }
 
     /// Says whether encrypted bytes wait to be written.
@@ -80,9 +82,13 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 result => return result,
             }
-            if self.session.connection.read_tls(self.transport)? == 0
-                && self.session.connection.is_handshaking()
-            {
+            let n = self.session.connection.read_tls(self.transport)?;
+            if n == 0 && !self.session.heard {
+                // A probe, or the slower one of two connections that a client made: no handshake has failed.
+                return Ok(0);
+            }
+            self.session.heard = true;
+            if n == 0 && self.session.connection.is_handshaking() {
                 return Err(io::Error::new(
                     ErrorKind::UnexpectedEof,
                     "the remote ended the connection during the TLS handshake",
