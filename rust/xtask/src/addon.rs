@@ -67,25 +67,30 @@ pub(crate) fn stage_into(addon: &Path, project: &Path) -> Result<()> {
 }
 
 fn compile(repo: &Repo, arguments: &[&str]) -> Result<PathBuf> {
-    let fixed = ["build", "--package=websocket-multiplayer", "--message-format=json-render-diagnostics"];
+    compile_library(repo, &[&["--package=websocket-multiplayer"], arguments].concat(), ADDON)
+}
+
+/// Builds a dynamic library and says where it is.
+pub(crate) fn compile_library(repo: &Repo, arguments: &[&str], name: &str) -> Result<PathBuf> {
+    let fixed = ["build", "--message-format=json-render-diagnostics"];
     let mut library = None;
     let status = repo.run_cargo(&[&fixed, arguments].concat(), &[], |line| {
         if !line.starts_with('{') {
             return true;
         }
-        library = library.take().or_else(|| dynamic_library(line));
+        library = library.take().or_else(|| dynamic_library(line, name));
         false
     })?;
     if !status.success() {
-        bail!("the addon does not build");
+        bail!("{name} does not build");
     }
-    library.context("cargo built no dynamic library from rust/extension")
+    library.with_context(|| format!("cargo built no dynamic library {name}"))
 }
 
-/// The dynamic library of the extension, if this message of cargo is about it.
-fn dynamic_library(message: &str) -> Option<PathBuf> {
+/// The dynamic library of that name, if this message of cargo is about it.
+fn dynamic_library(message: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let ours = message["reason"] == "compiler-artifact" && message["target"]["name"] == ADDON;
+    let ours = message["reason"] == "compiler-artifact" && message["target"]["name"] == name;
     let dynamic = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
     let files = message["filenames"].as_array().filter(|_| ours && dynamic)?;
     let paths = files.iter().filter_map(|file| file.as_str()).map(PathBuf::from);
@@ -192,8 +197,8 @@ mod tests {
                 env::consts::DLL_EXTENSION
             )
         };
-        assert!(dynamic_library(&message(ADDON, "cdylib")).is_some());
-        assert!(dynamic_library(&message("websocket_multiplayer_core", "lib")).is_none());
-        assert!(dynamic_library(&message(ADDON, "rlib")).is_none());
+        assert!(dynamic_library(&message(ADDON, "cdylib"), ADDON).is_some());
+        assert!(dynamic_library(&message("websocket_multiplayer_core", "lib"), ADDON).is_none());
+        assert!(dynamic_library(&message(ADDON, "rlib"), ADDON).is_none());
     }
 }

@@ -57,7 +57,8 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             (Action::Demo(options), Long("window")) => options.window = true,
             (Action::Demo(options), Long("seconds")) => options.seconds = parser.value()?.parse()?,
             (Action::Bench(options), Long("markdown")) => options.markdown = Some(parser.value()?.into()),
-            (Action::Bench(options), Long("rows")) => {
+            (Action::Bench(options), Long("quick")) => options.repeat = 1,
+            (Action::Bench(options), Long("only")) => {
                 options.rows.extend(parser.value()?.string()?.split(',').map(|row| row.trim().to_owned()));
             }
             (Action::Bench(options), Long("repeat")) => options.repeat = parser.value()?.parse()?,
@@ -87,9 +88,11 @@ cargo xtask COMMAND
                           suites: fmt, clippy, docs, licences, rust, instructions, engine, browser, foreign, demo
   test instructions --update
                           count the instructions that a packet takes, and write them into tests/instructions.toml
-  bench [--rows NAME,..]  measure the addon's server against the engine's own class: idle, memory, connect, echo, echo60,
-        [--repeat N]      broadcast; medians of 3 runs unless said; replaces the section of FILE between
-        [--markdown FILE] <!-- bench:begin --> and <!-- bench:end -->
+  bench [--only ROW,..]   measure the addon against the engine's own class, the one of 3.6 and the floor; rows: core, echo,
+        [--repeat N]      echo60, idle, memory, broadcast, join, tls, stall, relay; medians of 3 runs unless said
+        [--quick]         (--quick: one); report.md, bench.svg and figures.json are written into target/bench.
+        [--markdown FILE] also replaces what is between <!-- bench:begin --> and <!-- bench:end --> in FILE and in
+                          docs/performance.md, and docs/images/bench.svg
   build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
   build --debug           the same with the dev profile, for the editor only
   stage                   put the addon, as it is, into redot_project and tests/engine
@@ -112,7 +115,7 @@ mod tests {
         assert!(matches!(read(&[]), Ok(Action::Help)));
         assert!(matches!(read(&["demo", "--window"]), Ok(Action::Demo(DemoOptions { window: true, .. }))));
         assert!(matches!(read(&["demo", "--seconds=20"]), Ok(Action::Demo(DemoOptions { seconds: 20, .. }))));
-        let Ok(Action::Bench(options)) = read(&["bench", "--rows=idle,echo", "--repeat", "5"]) else {
+        let Ok(Action::Bench(options)) = read(&["bench", "--only=idle,echo", "--repeat", "5"]) else {
             panic!("bench is a command")
         };
         assert_eq!((options.rows, options.repeat), (vec!["idle".to_owned(), "echo".to_owned()], 5));

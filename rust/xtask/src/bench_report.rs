@@ -1,13 +1,14 @@
-//! What a benchmark has found, as a table for the terminal and for a Markdown file.
+//! What a benchmark has found, as tables for the terminal and for Markdown files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::bench::{Better, KINDS, Measure, Scenario};
+use crate::bench_goal::{Goal, Spread, Verdict, figure, ratio};
+use crate::bench_rows::{Measure, Scenario, Subject};
 use crate::bench_trial::Trial;
 use crate::engines::Engine;
 use crate::repo::Repo;
@@ -16,8 +17,9 @@ use crate::ui;
 /// All figures of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Sheet {
-    /// By class, row and title: the later lines of a row have short titles.
-    figures: BTreeMap<(String, &'static str, &'static str), Vec<f64>>,
+    /// By subject, scenario and title: the later lines of a scenario have short titles.
+    figures: BTreeMap<(Subject, &'static str, &'static str), Vec<f64>>,
+    trials: Vec<Value>,
     /// "editor build" or the like, once a server has said so.
     pub(crate) build: Option<&'static str>,
     pub(crate) faults: Vec<String>,
@@ -31,53 +33,52 @@ pub(crate) struct Host {
     commit: String,
 }
 
-/// Repeated figures.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
+/// A line of the README's table and of its picture.
+#[derive(Debug)]
+pub(crate) struct Headline {
+    pub(crate) name: &'static str,
+    pub(crate) addon: String,
+    pub(crate) engine: String,
+    pub(crate) ratio: f64,
 }
 
 impl Sheet {
-    pub(crate) fn add(&mut self, scenario: &Scenario, kind: &str, trial: &Trial) {
-        let flag = |name: &str| trial.about[name] == Value::Bool(true);
-        self.build = Some(match (flag("editor"), flag("debug")) {
-            (true, _) => "editor build",
-            (false, true) => "debug template",
-            (false, false) => "release template",
-        });
+    pub(crate) fn add(&mut self, scenario: &Scenario, subject: Subject, trial: &Trial) {
+        if trial.about.get("editor").is_some() {
+            let flag = |name: &str| trial.about[name] == Value::Bool(true);
+            self.build = Some(match (flag("editor"), flag("debug")) {
+                (true, _) => "editor build",
+                (false, true) => "debug template",
+                (false, false) => "release template",
+            });
+        }
         for measure in scenario.measures {
-            let figures = self.figures.entry((kind.to_owned(), measure.row, measure.title)).or_default();
+            let figures = self.figures.entry((subject, scenario.name, measure.title)).or_default();
             figures.extend(trial.read(measure));
         }
+        self.trials.push(
+            json!({ "scenario": scenario.name, "subject": format!("{subject:?}"), "said": trial.to_json() }),
+        );
     }
 
-    pub(crate) fn text(&self, host: &Host, measures: &[&Measure], repeat: usize) -> String {
+    pub(crate) fn text(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
         let mut text = format!("  {}\n  {}\n  {}\n\n", host.engine, host.machine, host.commit);
-        text.push_str(&ui::table(&HEAD, &self.rows(measures)));
-        text.push('\n');
-        for note in notes(repeat) {
-            _ = writeln!(text, "  {note}");
-        }
+        text.push_str(&ui::table(&HEAD, &self.rows(scenarios, Spread::short)));
+        _ = writeln!(text, "\n  {}", self.outcome(scenarios));
+        _ = writeln!(text, "  {}", turns(repeat));
         for fault in &self.faults {
             _ = writeln!(text, "  NOT MEASURED: {fault}");
         }
         text
     }
 
-    /// The section between the markers.
-    pub(crate) fn markdown(&self, host: &Host, measures: &[&Measure], repeat: usize) -> String {
-        let mut text = String::new();
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        text.push_str(&line(&HEAD.map(str::to_owned)));
-        text.push_str("|---|--:|--:|--:|\n");
-        for row in self.rows(measures) {
-            text.push_str(&line(&row));
-        }
-        _ = write!(text, "\n{}; {}; {}.\n\n", host.engine, host.machine, host.commit);
-        for note in notes(repeat) {
-            _ = writeln!(text, "- {note}");
+    /// Everything, for docs/performance.md.
+    pub(crate) fn full(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
+        let mut text = markdown_table(&HEAD, &self.rows(scenarios, Spread::shown));
+        _ = write!(text, "\n{} {}\n\n", self.outcome(scenarios), turns(repeat));
+        _ = writeln!(text, "{}; {}; {}.", host.engine, host.machine, host.commit);
+        if !self.faults.is_empty() {
+            text.push('\n');
         }
         for fault in &self.faults {
             _ = writeln!(text, "- Not measured: {fault}");
@@ -85,49 +86,143 @@ impl Sheet {
         text
     }
 
-    fn rows(&self, measures: &[&Measure]) -> Vec<Vec<String>> {
-        measures.iter().map(|measure| self.row(measure)).collect()
+    /// What a visitor wants to see.
+    pub(crate) fn short(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
+        let rows: Vec<Vec<String>> = self
+            .headlines(scenarios)
+            .into_iter()
+            .map(|line| vec![line.name.to_owned(), line.addon, line.engine, times(line.ratio)])
+            .collect();
+        let mut text = markdown_table(&SHORT_HEAD, &rows);
+        _ = writeln!(text, "\n{} {}, {}.", turns(repeat), host.engine, host.machine);
+        text
     }
 
-    fn row(&self, measure: &Measure) -> Vec<String> {
-        let spread = |kind: &str| {
-            let figures = self.figures.get(&(kind.to_owned(), measure.row, measure.title))?;
-            Spread::of(figures)
+    pub(crate) fn headlines(&self, scenarios: &[&'static Scenario]) -> Vec<Headline> {
+        let mut lines = Vec::new();
+        for (scenario, measure) in measures(scenarios) {
+            let spread = |subject| self.spread(subject, scenario.name, measure.title);
+            if let (Some(name), Some(addon), Some(engine)) =
+                (measure.headline, spread(Subject::Addon), spread(Subject::Engine))
+                && let Some(ratio) = ratio(addon, engine, measure.better)
+            {
+                let [addon, engine] = [addon, engine].map(|spread| spread.short(measure.unit));
+                lines.push(Headline { name, addon, engine, ratio });
+            }
+        }
+        lines
+    }
+
+    /// Every trial's reports, for whoever wants to look closer.
+    pub(crate) fn to_json(&self, host: &Host) -> Value {
+        json!({ "engine": host.engine, "machine": host.machine, "commit": host.commit,
+            "trials": self.trials, "not_measured": self.faults })
+    }
+
+    /// How many goals were met.
+    fn outcome(&self, scenarios: &[&'static Scenario]) -> String {
+        let verdicts: Vec<Verdict> =
+            measures(scenarios).flat_map(|(scenario, measure)| self.verdicts(scenario, measure)).collect();
+        let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+        let unknown = match count(Verdict::Unknown) {
+            0 => String::new(),
+            unknown => format!(", {unknown} not measured"),
         };
-        let cell = |spread: Option<Spread>| {
-            spread.map_or_else(|| "–".to_owned(), |spread| spread.shown(measure.unit))
+        format!(
+            "{} of {} goals met, {} missed{unknown}.",
+            count(Verdict::Met),
+            verdicts.len(),
+            count(Verdict::Missed)
+        )
+    }
+
+    fn rows(&self, scenarios: &[&'static Scenario], shown: fn(Spread, &str) -> String) -> Vec<Vec<String>> {
+        measures(scenarios).map(|(scenario, measure)| self.row(scenario, measure, shown)).collect()
+    }
+
+    fn row(&self, scenario: &Scenario, measure: &Measure, shown: fn(Spread, &str) -> String) -> Vec<String> {
+        let spread = |subject| self.spread(subject, scenario.name, measure.title);
+        let cell = |subject| match spread(subject) {
+            Some(spread) => shown(spread, measure.unit),
+            None if scenario.subjects.contains(&subject) && !is_client_figure(measure, subject) => {
+                "not measured".to_owned()
+            }
+            None => NOTHING.to_owned(),
         };
-        let [ours, theirs] = KINDS.map(spread);
-        let ratio = ours.zip(theirs).and_then(|(ours, theirs)| ratio(ours, theirs, measure.better));
-        let ratio = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", figure(ratio)));
-        vec![measure.title.to_owned(), cell(ours), cell(theirs), ratio]
+        let compared = spread(Subject::Addon).zip(spread(Subject::Engine));
+        let ratio = compared.and_then(|(ours, theirs)| ratio(ours, theirs, measure.better));
+        let goals: Vec<String> = measure.goals.iter().map(|goal| goal.words(measure.unit)).collect();
+        let met = if goals.is_empty() {
+            String::new()
+        } else {
+            Verdict::all(&self.verdicts(scenario, measure)).words().to_owned()
+        };
+        let mut row = vec![measure.title.to_owned()];
+        row.extend(SUBJECTS.map(cell));
+        row.extend([ratio.map_or_else(|| NOTHING.to_owned(), times), goals.join("; "), met]);
+        row
+    }
+
+    fn verdicts(&self, scenario: &Scenario, measure: &Measure) -> Vec<Verdict> {
+        let spread = |subject| self.spread(subject, scenario.name, measure.title);
+        let judge = |goal: &Goal| match spread(Subject::Addon) {
+            Some(addon) => goal.judge(measure.better, addon, spread, |other| {
+                self.spread(Subject::Addon, other, measure.title)
+            }),
+            None => Verdict::Unknown,
+        };
+        measure.goals.iter().map(judge).collect()
+    }
+
+    fn spread(&self, subject: Subject, scenario: &str, title: &str) -> Option<Spread> {
+        let found = self
+            .figures
+            .iter()
+            .find(|((one, name, line), _)| *one == subject && *name == scenario && *line == title);
+        Spread::of(found?.1)
     }
 }
 
-impl Spread {
-    fn of(figures: &[f64]) -> Option<Self> {
-        let mut sorted = figures.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (least, most) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        };
-        Some(Self { least, median, most })
-    }
+/// Nobody connects to the peer without a network: what its client would say does not exist.
+fn is_client_figure(measure: &Measure, subject: Subject) -> bool {
+    subject == Subject::Floor && matches!(measure.source, crate::bench_rows::Source::Client(_))
+}
 
-    fn shown(self, unit: &str) -> String {
-        let Self { least, median, most } = self;
-        let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-        let range =
-            if least == most { String::new() } else { format!(" ({} – {})", figure(least), figure(most)) };
-        format!("{}{unit}{range}", figure(median))
+fn measures<'a>(
+    scenarios: &'a [&'static Scenario],
+) -> impl Iterator<Item = (&'static Scenario, &'static Measure)> + 'a {
+    scenarios.iter().flat_map(|scenario| scenario.measures.iter().map(move |measure| (*scenario, measure)))
+}
+
+fn markdown_table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(head.to_vec());
+    // Words left, figures right.
+    let rule = (0..head.len()).map(|column| if column == 0 { "---" } else { "--:" });
+    _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
+    for row in rows {
+        text.push_str(&line(row.iter().map(String::as_str).collect()));
+    }
+    text
+}
+
+fn times(ratio: f64) -> String {
+    format!("{} ×", figure(ratio))
+}
+
+fn turns(repeat: usize) -> String {
+    match repeat {
+        1 => "Measured once.".to_owned(),
+        turns => format!("Medians of {turns} runs."),
     }
 }
 
 impl Host {
+    /// In one line, under a picture.
+    pub(crate) fn line(&self, repeat: usize) -> String {
+        format!("{} {}, {}; {}.", turns(repeat), self.engine, self.machine, self.commit)
+    }
+
     pub(crate) fn describe(repo: &Repo, engine: &Engine, build: Option<&str>) -> Self {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -147,37 +242,6 @@ pub(crate) fn replace_section(text: &str, section: &str) -> Result<String> {
     let (head, rest) = text.split_once(BEGIN).with_context(|| format!("there is no {BEGIN}"))?;
     let (_, tail) = rest.split_once(END).with_context(|| format!("there is no {END} after {BEGIN}"))?;
     Ok(format!("{head}{BEGIN}\n{section}{END}{tail}"))
-}
-
-/// Three significant digits, thousands in groups.
-pub(crate) fn figure(value: f64) -> String {
-    let decimals = match value.abs() {
-        0.0 => 0,
-        size if size < 1.0 => 3,
-        size if size < 9.995 => 2,
-        size if size < 99.95 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.decimals$}");
-    let whole = text.find('.').unwrap_or(text.len());
-    let mut grouped = String::new();
-    for (index, digit) in text.char_indices() {
-        let left = whole.saturating_sub(index);
-        if index > 0 && left > 0 && left.is_multiple_of(3) && digit.is_ascii_digit() {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// How many times better ours is.
-fn ratio(ours: Spread, theirs: Spread, better: Better) -> Option<f64> {
-    let (good, bad) = match better {
-        Better::Lower => (ours.median, theirs.median),
-        Better::Higher => (theirs.median, ours.median),
-    };
-    (good > 0.0).then(|| bad / good)
 }
 
 fn load() -> String {
@@ -204,61 +268,60 @@ fn commit(repo: &Repo) -> String {
     }
 }
 
-fn notes(repeat: usize) -> Vec<String> {
-    let turns = match repeat {
-        1 => "Measured once.".to_owned(),
-        turns => format!("Medians of {turns} runs, the two classes in turn (least – most)."),
-    };
-    vec![
-        turns,
-        "Both classes run in the same engine, under the same script (`tests/engine/bench/server.gd`), and are loaded from \
-         outside by the same single-threaded client over loopback (`rust/bench`), on the same cores."
-            .to_owned(),
-        "The last column says how many times better the addon is: time and memory divided, rates and counts multiplied."
-            .to_owned(),
-        "Peers join 32 at a time and without a frame limit before idle and broadcast are measured, because the engine's \
-         class takes one client per frame; only in the 1,000-at-once rows all of them come together, at 60 fps. Those that \
-         did not get in are missing from the times below."
-            .to_owned(),
-        "A `poll()` per frame finds the processor's caches cold; \"once more\" is a second one right after it, which shows what \
-         the call itself costs."
-            .to_owned(),
-        "Main thread: microseconds of the script's own work per frame (`poll()`; for a broadcast `put_packet()`, too). \
-         Memory: growth of the server's resident set after 1,000 peers, divided by them; the kernel's socket buffers are \
-         not in it."
-            .to_owned(),
-    ]
-}
-
-const HEAD: [&str; 4] = ["", "addon: WebSocketServer", "engine: WebSocketMultiplayerPeer", "better by"];
+const SUBJECTS: [Subject; 4] = [Subject::Addon, Subject::Engine, Subject::Three, Subject::Floor];
+const HEAD: [&str; 8] =
+    ["", "addon", "engine's class", "3.6 class", "floor", "addon : engine", "goal", "met"];
+const SHORT_HEAD: [&str; 4] = ["", "this addon", "the engine's class", "better by"];
+const NOTHING: &str = "–";
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench_rows::{SCENARIOS, select};
 
-    #[test]
-    fn figures_are_short_and_grouped() {
-        let shown = [0.0, 0.1234, 1.0, 3.456, 12.34, 123.4, 1234.5, 1_234_567.0].map(figure);
-        assert_eq!(shown, ["0", "0.123", "1.00", "3.46", "12.3", "123", "1,234", "1,234,567"]);
+    fn host() -> Host {
+        Host { engine: "Engine 4".to_owned(), machine: "a machine".to_owned(), commit: "commit 1".to_owned() }
+    }
+
+    fn broadcast() -> (Sheet, Vec<&'static Scenario>) {
+        let scenarios = select(&["broadcast".to_owned()]).expect("exists");
+        let title = scenarios[0].measures[0].title;
+        let mut sheet = Sheet::default();
+        sheet.figures.insert((Subject::Addon, scenarios[0].name, title), vec![10.0, 12.0, 11.0]);
+        sheet.figures.insert((Subject::Engine, scenarios[0].name, title), vec![1100.0]);
+        (sheet, scenarios)
     }
 
     #[test]
-    fn the_median_is_in_the_middle() {
-        let spread = Spread::of(&[9.0, 1.0, 2.0]).expect("three figures");
-        assert_eq!(spread, Spread { least: 1.0, median: 2.0, most: 9.0 });
-        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 9.0]).expect("four figures").median, 3.0);
-        assert_eq!(Spread::of(&[]), None);
-        assert_eq!(spread.shown("ms"), "2.00 ms (1.00 – 9.00)");
+    fn the_full_table_shows_goals_and_what_is_missing() {
+        let (sheet, scenarios) = broadcast();
+        let text = sheet.full(&host(), &scenarios, 3);
+        let line = text.lines().nth(2).expect("a first row");
+        assert!(line.contains("| 11.0 µs (10.0 – 12.0) | 1,100 µs | – | – | 100 × |"), "{line}");
+        assert!(line.ends_with("| ≥ 50 × better than the engine's | yes |"), "{line}");
+        assert!(text.contains("| not measured | not measured | – |"), "{text}");
+        assert!(text.contains("1 of 4 goals met, 0 missed, 3 not measured. Medians of 3 runs."), "{text}");
     }
 
     #[test]
-    fn ratios_say_how_many_times_better_ours_is() {
-        let [two, ten] = [2.0, 10.0].map(|value| Spread::of(&[value]).expect("one figure"));
-        assert_eq!(ratio(two, ten, Better::Lower), Some(5.0));
-        assert_eq!(ratio(ten, two, Better::Higher), Some(5.0));
-        assert_eq!(ratio(ten, two, Better::Lower), Some(0.2));
+    fn headlines_need_both_classes() {
+        let (sheet, scenarios) = broadcast();
+        let lines = sheet.headlines(&scenarios);
+        assert_eq!(lines.len(), 1);
+        assert_eq!((lines[0].addon.as_str(), lines[0].engine.as_str()), ("11.0 µs", "1,100 µs"));
+        assert_eq!(lines[0].ratio, 100.0);
+        let text = sheet.short(&host(), &scenarios, 1);
+        assert!(text.contains("| 11.0 µs | 1,100 µs | 100 × |"), "{text}");
+        assert!(text.contains("Measured once."), "{text}");
+    }
+
+    #[test]
+    fn an_empty_sheet_has_met_nothing() {
+        let scenarios: Vec<&Scenario> = SCENARIOS.iter().collect();
+        let outcome = Sheet::default().outcome(&scenarios);
+        assert!(outcome.starts_with("0 of ") && outcome.contains("not measured"), "{outcome}");
     }
 
     #[test]

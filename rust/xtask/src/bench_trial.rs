@@ -1,4 +1,4 @@
-//! One trial of a benchmark: a server in the engine, the load client, and what both said.
+//! One trial of a benchmark: a server, the load client, and what both said.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::bench::{Measure, Scenario, Source};
+use crate::bench_goal::figure;
+use crate::bench_rows::{Measure, Scenario, Source, Stage, Subject};
 use crate::engine_run::{engine_command, free_port};
 use crate::engines::Engine;
 use crate::process::Group;
@@ -16,13 +17,22 @@ use crate::ui::Heartbeat;
 
 /// What every trial needs.
 #[derive(Debug)]
-pub(crate) struct Laboratory<'a> {
-    pub(crate) engine: &'a Engine,
+pub(crate) struct Laboratory {
+    pub(crate) engine: Engine,
+    pub(crate) engine_3: Option<Engine>,
     pub(crate) project: PathBuf,
+    pub(crate) project_3: PathBuf,
     /// A home for what engines write about themselves.
     pub(crate) home: PathBuf,
     /// The load client's program.
     pub(crate) client: PathBuf,
+    /// The servers without an engine.
+    pub(crate) core: PathBuf,
+    pub(crate) bare: PathBuf,
+    /// The manifest of the peer without a network.
+    pub(crate) null_peer: PathBuf,
+    /// A folder with a key and a certificate.
+    pub(crate) tls: PathBuf,
 }
 
 /// What came out of a trial.
@@ -39,36 +49,61 @@ pub(crate) struct Trial {
 impl Trial {
     /// A figure, if this trial has it.
     pub(crate) fn read(&self, measure: &Measure) -> Option<f64> {
+        let server = |key: &str| self.server.pointer(key)?.as_f64();
+        let client = |key: &str| self.client.pointer(key)?.as_f64();
         match measure.source {
-            Source::Server(key) => self.server.pointer(key)?.as_f64(),
-            Source::Client(key) => self.client.pointer(key)?.as_f64(),
+            Source::Server(key) => server(key),
+            Source::Client(key) => client(key),
             Source::Memory => self.memory,
+            Source::Delivered => Some(client("/messages")? / server("/broadcast")? * 100.0),
+            Source::PerRelayed => {
+                let per_message = server("/busy_usec_per_second")? / client("/messages_per_second")?;
+                per_message.is_finite().then_some(per_message)
+            }
         }
     }
 
     /// All figures in one line.
     pub(crate) fn summary(&self, scenario: &Scenario) -> String {
         let figure = |measure: &Measure| match self.read(measure) {
-            Some(figure) => format!("{} {}", crate::bench_report::figure(figure), measure.unit),
+            Some(value) => format!("{} {}", figure(value), measure.unit).trim_end().to_owned(),
             None => "-".to_owned(),
         };
         scenario.measures.iter().map(figure).collect::<Vec<_>>().join(", ")
     }
+
+    /// Everything that was said, for a file.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "server": self.server, "client": self.client, "kib_per_peer": self.memory })
+    }
+
+    /// What makes all its figures worthless.
+    fn fault(&self) -> Option<String> {
+        let wrong = self.client["wrong"].as_u64().filter(|wrong| *wrong > 0);
+        if let Some(wrong) = wrong {
+            return Some(format!("{wrong} messages came back wrong"));
+        }
+        let lost = self.client["lost"].as_object().filter(|lost| !lost.is_empty());
+        lost.map(|lost| format!("connections were lost: {lost:?}"))
+    }
 }
 
-impl Laboratory<'_> {
-    /// Runs a scenario once against one class.
-    pub(crate) fn measure(&self, scenario: &Scenario, kind: &str, label: &str) -> Result<Trial> {
+impl Laboratory {
+    /// Runs a scenario once against one subject.
+    pub(crate) fn measure(&self, scenario: &Scenario, subject: Subject, label: &str) -> Result<Trial> {
         let port = free_port().context("no free port")?;
-        let measures_inside = scenario.server.iter().any(|argument| argument.starts_with("peers="));
+        // Nobody connects to the peer without a network.
+        let alone = scenario.stage != Stage::Core && subject == Subject::Floor;
+        let measures_inside = scenario.measures_inside();
         let mut group = Group::new();
-        let server = group.spawn("server", self.server(scenario, kind, port))?;
+        let server = group.spawn("server", self.server(scenario, subject, port)?)?;
         let mut client = None;
-        let (mut about, mut result, mut report) = (None, None, None);
+        let (mut about, mut result) = (None, None);
+        let mut report = alone.then_some(Value::Null);
         let (mut before, mut memory) = (0, None);
         let mut heartbeat = Heartbeat::new(label);
         let deadline = Instant::now() + LIMIT;
-        // The server's script does not end by itself.
+        // A server does not end by itself.
         while report.is_none() || (measures_inside && result.is_none()) {
             let line = group.next_line(Duration::from_millis(200));
             if Instant::now() > deadline {
@@ -91,11 +126,12 @@ impl Laboratory<'_> {
                 if line.text.starts_with('{') {
                     report = Some(parse(&line.text)?);
                 }
-            } else if let Some(json) = line.text.strip_prefix("READY ") {
-                let said = parse(json)?;
+            } else if let Some(said) = ready(&line.text)? {
                 before = resident(&said);
                 about = Some(said);
-                client = Some(group.spawn("client", self.client(scenario, port))?);
+                if !alone {
+                    client = Some(group.spawn("client", self.load(scenario, subject, port))?);
+                }
             } else if let Some(json) = line.text.strip_prefix("RESULT ") {
                 let said = parse(json)?;
                 let peers = said["connected"].as_f64().unwrap_or(0.0);
@@ -110,26 +146,67 @@ impl Laboratory<'_> {
             }
         }
         group.kill_all();
-        Ok(Trial {
+        let trial = Trial {
             about: about.unwrap_or_default(),
             server: result.unwrap_or_default(),
             client: report.unwrap_or_default(),
             memory,
-        })
+        };
+        match trial.fault() {
+            Some(fault) => bail!("{fault}"),
+            None => Ok(trial),
+        }
     }
 
-    fn server(&self, scenario: &Scenario, kind: &str, port: u16) -> Command {
-        let mut command = engine_command(self.engine, &self.project, &self.home);
-        command.args(["--headless", "-s", "res://bench/server.gd", "--"]);
-        command.arg(format!("kind={kind}")).arg(format!("port={port}")).args(scenario.server);
-        command
+    fn server(&self, scenario: &Scenario, subject: Subject, port: u16) -> Result<Command> {
+        let Stage::Engine(words) = scenario.stage else {
+            let mut command = Command::new(if subject == Subject::Floor { &self.bare } else { &self.core });
+            command.arg(port.to_string());
+            return Ok(command);
+        };
+        let mut command = match subject {
+            Subject::Three => {
+                let engine = self.engine_3.as_ref().context("there is no 3.6 engine here")?;
+                let mut command = engine_command(engine, &self.project_3, &self.home);
+                // 3.6 has no separator: a script sees all arguments.
+                command.args(["-s", "res://bench/server.gd"]);
+                command
+            }
+            _ => {
+                let mut command = engine_command(&self.engine, &self.project, &self.home);
+                command.args(["--headless", "-s", "res://bench/server.gd", "--"]);
+                command
+            }
+        };
+        let kind = match subject {
+            Subject::Addon => "ours",
+            Subject::Engine | Subject::Three => "engine",
+            Subject::Floor => "null",
+        };
+        command.arg(format!("kind={kind}")).arg(format!("port={port}")).args(words);
+        command.args(scenario.extra(subject).0);
+        if subject == Subject::Floor {
+            command.arg(format!("extension={}", self.null_peer.display()));
+        }
+        if scenario.is_secure() {
+            command.arg(format!("tls={}", self.tls.display()));
+        }
+        Ok(command)
     }
 
-    fn client(&self, scenario: &Scenario, port: u16) -> Command {
+    fn load(&self, scenario: &Scenario, subject: Subject, port: u16) -> Command {
         let mut command = Command::new(&self.client);
-        command.args(scenario.client).arg(format!("--port={port}"));
+        command.args(scenario.client).args(scenario.extra(subject).1).arg(format!("--port={port}"));
         command
     }
+}
+
+/// What a server says when it can be connected to: a script with facts about itself, a program without.
+fn ready(line: &str) -> Result<Option<Value>> {
+    if line.starts_with("echoes on port ") {
+        return Ok(Some(Value::Null));
+    }
+    line.strip_prefix("READY ").map(parse).transpose()
 }
 
 fn parse(json: &str) -> Result<Value> {
@@ -157,16 +234,59 @@ fn last_words(group: &Group) -> String {
 }
 
 /// A trial takes some ten seconds; with the engine's class, which takes its clients one per frame, up to a minute.
-const LIMIT: Duration = Duration::from_secs(150);
+const LIMIT: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench_goal::Better;
+
+    fn trial(server: Value, client: Value) -> Trial {
+        Trial { about: Value::Null, server, client, memory: None }
+    }
+
+    fn read(trial: &Trial, source: Source) -> Option<f64> {
+        let measure =
+            Measure { title: "", unit: "", source, better: Better::Lower, goals: &[], headline: None };
+        trial.read(&measure)
+    }
 
     #[test]
     fn resident_memory_is_found() {
         let status = "Name:\tgodot\nVmHWM:\t  180000 kB\nVmRSS:\t  123456 kB\nThreads:\t9\n";
         assert_eq!(resident_in(status), Some(123_456));
         assert_eq!(resident_in("Name:\tgodot\n"), None);
+    }
+
+    #[test]
+    fn figures_of_both_reports() {
+        let found = trial(
+            json!({ "broadcast": 2000, "busy_usec_per_second": 300.0 }),
+            json!({ "messages": 1999, "messages_per_second": 1000.0, "latency": { "p50_ms": 2.5 } }),
+        );
+        assert_eq!(read(&found, Source::Client("/latency/p50_ms")), Some(2.5));
+        assert_eq!(read(&found, Source::Delivered), Some(99.95));
+        assert_eq!(read(&found, Source::PerRelayed), Some(0.3));
+        assert_eq!(read(&found, Source::Server("/fps")), None);
+        let nothing_relayed =
+            trial(json!({ "busy_usec_per_second": 1.0 }), json!({ "messages_per_second": 0.0 }));
+        assert_eq!(read(&nothing_relayed, Source::PerRelayed), None);
+    }
+
+    #[test]
+    fn a_trial_with_wrong_or_lost_ones_counts_for_nothing() {
+        assert_eq!(trial(Value::Null, json!({ "wrong": 0, "lost": {} })).fault(), None);
+        let wrong = trial(Value::Null, json!({ "wrong": 3 })).fault().expect("a fault");
+        assert!(wrong.contains("3 messages"), "{wrong}");
+        let lost = trial(Value::Null, json!({ "lost": { "closed": 2 } })).fault().expect("a fault");
+        assert!(lost.contains("closed"), "{lost}");
+    }
+
+    #[test]
+    fn both_kinds_of_servers_say_that_they_are_ready() {
+        assert_eq!(ready("echoes on port 9").expect("valid"), Some(Value::Null));
+        assert_eq!(ready("READY {\"pid\":1}").expect("valid"), Some(json!({ "pid": 1 })));
+        assert_eq!(ready("Godot Engine").expect("valid"), None);
+        assert!(ready("READY x").is_err());
     }
 }
