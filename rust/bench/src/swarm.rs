@@ -87,9 +87,15 @@ impl Swarm {
         self.started = Instant::now();
         let deadline = self.started + limit;
         let mut next_word = self.started + Duration::from_secs(2);
-        while self.conns.len() < count || self.opening > 0 {
-            while self.conns.len() < count && self.opening < parallel {
+        // Who comes in small numbers only wants to be there, and tries again when he was turned away.
+        let attempts = if parallel < count { count * 2 } else { count };
+        loop {
+            while self.usable + self.opening < count && self.conns.len() < attempts && self.opening < parallel
+            {
                 self.connect()?;
+            }
+            if self.opening == 0 {
+                break;
             }
             let now = Instant::now();
             if now >= deadline {
@@ -102,7 +108,7 @@ impl Swarm {
             self.turn(deadline.min(next_word), load)?;
         }
         // Those that are still on their way, and those that had to wait for them.
-        self.timed_out = self.opening + (count - self.conns.len());
+        self.timed_out = self.opening + count.saturating_sub(self.conns.len());
         for index in 0..self.conns.len() {
             if matches!(self.conns[index].phase, Phase::AwaitUpgrade | Phase::AwaitId) {
                 self.drop_conn(index);

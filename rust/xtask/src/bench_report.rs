@@ -220,7 +220,7 @@ fn turns(repeat: usize) -> String {
 impl Host {
     /// In one line, under a picture.
     pub(crate) fn line(&self, repeat: usize) -> String {
-        format!("{} {}, {}; {}.", turns(repeat), self.engine, self.machine, self.commit)
+        format!("{} {}, {}.", turns(repeat), self.engine, self.machine)
     }
 
     pub(crate) fn describe(repo: &Repo, engine: &Engine, build: Option<&str>) -> Self {

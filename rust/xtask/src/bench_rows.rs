@@ -290,7 +290,7 @@ pub(crate) static SCENARIOS: [Scenario; 17] = [
                 MEAN,
                 &[Goal::TimesBetter(Engine, 50.0)],
             )
-            .headline("256 bytes to 1,000 clients in each frame: main thread"),
+            .headline("256 bytes to 1,000 clients per frame: main thread"),
             higher("... frame rate reached", "fps", Server("/fps"), &[]),
             higher("... delivered", "%", Source::Delivered, &[Goal::AtLeast(100.0)]),
         ],

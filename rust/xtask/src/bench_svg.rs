@@ -88,8 +88,8 @@ text{font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Helvetica,Arial,san
 .grid{stroke:#3d444d}.bar{fill:#4fb3ba}.worse{fill:#e08a3c}}";
 const WIDTH: f64 = 880.0;
 const MARGIN: f64 = 24.0;
-const LEFT: f64 = 392.0;
-const SPAN: f64 = 400.0;
+const LEFT: f64 = 408.0;
+const SPAN: f64 = 380.0;
 const TOP: f64 = 76.0;
 const ROW: f64 = 46.0;
 const BAR: f64 = 20.0;
@@ -111,7 +111,7 @@ mod tests {
             .filter(|line| line.contains("class=\"bar"))
             .filter_map(|line| line.split("width=\"").nth(1)?.split('"').next())
             .collect();
-        assert_eq!(widths, ["200.0", "400.0", "2.0"]);
+        assert_eq!(widths, ["190.0", "380.0", "2.0"]);
         assert!(svg.contains("class=\"bar worse\""));
     }
 

@@ -101,6 +101,7 @@ impl Laboratory {
         let (mut about, mut result) = (None, None);
         let mut report = alone.then_some(Value::Null);
         let (mut before, mut memory) = (0, None);
+        let mut ended = None;
         let mut heartbeat = Heartbeat::new(label);
         let deadline = Instant::now() + LIMIT;
         // A server does not end by itself.
@@ -112,8 +113,16 @@ impl Laboratory {
             if group.is_done(server) {
                 bail!("the server has ended: {}", last_words(&group));
             }
-            if client.is_some_and(|client| group.is_done(client)) && report.is_none() {
-                bail!("the load client has ended: {}", last_words(&group));
+            if client.is_some_and(|client| group.is_done(client)) {
+                let Some(report) = &report else {
+                    bail!("the load client has ended: {}", last_words(&group));
+                };
+                // A server measures as soon as all are there, and the client waits for that.
+                let ended = *ended.get_or_insert_with(Instant::now);
+                if ended.elapsed() > AFTER_CLIENT {
+                    let count = |name: &str| report[name].as_u64().unwrap_or(0);
+                    bail!("{} of {} clients got in", count("usable"), count("wanted"));
+                }
             }
             let Some((index, line)) = line else {
                 heartbeat.tick("");
@@ -235,6 +244,7 @@ fn last_words(group: &Group) -> String {
 
 /// A trial takes some ten seconds; with the engine's class, which takes its clients one per frame, up to a minute.
 const LIMIT: Duration = Duration::from_secs(120);
+const AFTER_CLIENT: Duration = Duration::from_secs(8);
 
 #[cfg(test)]
 mod tests {
