@@ -104,7 +104,8 @@ func _process(_delta: float) -> bool:
 func _make() -> MultiplayerPeer:
 	var kind: String = _arguments.get("kind", "")
 	if kind == "null":
-		if GDExtensionManager.load_extension(_arguments.get("extension", "")) != GDExtensionManager.LOAD_STATUS_OK:
+		var status := GDExtensionManager.load_extension(_arguments.get("extension", ""))
+		if status != GDExtensionManager.LOAD_STATUS_OK:
 			return null
 		var floor_peer: MultiplayerPeer = ClassDB.instantiate(&"NullMultiplayerPeer")
 		floor_peer.set("batch", int(_arguments.get("batch", "160")))
