@@ -1,7 +1,11 @@
 //! Encrypted connections, and every way in which they are refused.
 
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
@@ -140,8 +144,8 @@ fn who_is_not_trusted_is_refused_in_words() {
     }
 }
 
-#[test]
-fn a_chain_leads_to_a_trusted_root() {
+/// A root's certificate, and a key with its certificate for `localhost` that the root has signed.
+fn rooted() -> (String, (String, String)) {
     let root_key = KeyPair::generate().expect("a key");
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -153,11 +157,60 @@ fn a_chain_leads_to_a_trusted_root() {
         .expect("a name")
         .signed_by(&key, &issuer)
         .expect("signed");
+    (root_certificate, (key.serialize_pem(), leaf.pem()))
+}
+
+#[test]
+fn a_chain_leads_to_a_trusted_root() {
+    let (root, identity) = rooted();
     let runtime = Runtime::new();
-    let mut server = tls_server(&runtime, &(key.serialize_pem(), leaf.pem()));
+    let mut server = tls_server(&runtime, &identity);
     let port = server.peer.local_port();
-    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&root_certificate), None);
+    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&root), None);
     assert_eq!(outcome(&mut server, &mut client), Ok(()));
+}
+
+/// Where the roots of a Linux system are can be said in the environment, of a process of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_platforms_roots_are_trusted() {
+    let (root, identity) = rooted();
+    let folder = std::env::temp_dir().join(format!("websocket-roots-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for temporary files");
+    for (name, pem) in [("root.pem", &root), ("key.pem", &identity.0), ("leaf.pem", &identity.1)] {
+        fs::write(folder.join(name), pem).expect("a temporary file");
+    }
+    let output = Command::new(std::env::current_exe().expect("this test's program"))
+        .args(["--exact", "--ignored", "tls::in_a_process_with_its_own_roots", "--nocapture"])
+        .env("SSL_CERT_FILE", folder.join("root.pem"))
+        .env(FOLDER, &folder)
+        .output()
+        .expect("the process starts");
+    fs::remove_dir_all(&folder).expect("the folder can go");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+const FOLDER: &str = "WEBSOCKET_TEST_ROOTS";
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "only as the other half of the_platforms_roots_are_trusted"]
+fn in_a_process_with_its_own_roots() {
+    let Some(folder) = std::env::var_os(FOLDER).map(std::path::PathBuf::from) else {
+        return; // All ignored tests were asked for: the other half is among the rest.
+    };
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("written by the other half");
+    let runtime = Runtime::new();
+    let mut server = tls_server(&runtime, &(read("key.pem"), read("leaf.pem")));
+    let port = server.peer.local_port();
+    let mut client = tls_client(&runtime, port, "localhost", Trust::Platform, None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    // A root vouches for the names in the certificate and for no other.
+    let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::Platform, None);
+    let why = outcome(&mut server, &mut client).expect_err("the name is wrong");
+    assert!(why.contains("another host name"), "{why}");
 }
 
 #[test]
