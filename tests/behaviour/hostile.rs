@@ -1,9 +1,12 @@
 //! Peers that mean harm: each ends with the right code, costs little, and never a panic.
 
-use super::world::{ByHand, World, frame, raw};
+use bytes::Bytes;
+
+use super::world::{ByHand, SECOND, World, frame, raw};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
-use crate::hub::News;
+use crate::hub::{News, Outbound};
+use crate::net::mailbox::Command;
 
 fn closes_with(bytes: &[u8], code: u16) {
     let mut by_hand = ByHand::open(raw());
@@ -118,4 +121,32 @@ fn arbitrary_bytes_never_panic() {
             by_hand.server.news.iter().filter(|news| matches!(news, News::Disconnected { .. })).count() <= 1
         );
     }
+}
+
+#[test]
+fn a_message_in_front_of_a_violation_can_still_be_answered() {
+    let mut by_hand = ByHand::open(raw());
+    let mut bytes = frame(0x82, b"question");
+    bytes.extend(frame(0xc2, b"reserved bit"));
+    bytes.extend(frame(0x82, b"not looked at any more"));
+    assert!(by_hand.say(&bytes).is_empty());
+    assert_eq!(by_hand.server.packets(), [b"question"]);
+    let message = Outbound { payload: Bytes::from_static(b"answer"), text: false, route: None };
+    by_hand.server.link().outgoing.add(6);
+    by_hand.server.hub.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
+    assert_eq!(by_hand.pass(SECOND / 5), b"\x82\x06answer\x88\x02\x03\xea");
+    assert!(matches!(by_hand.server.end(), Some(CloseReason::Violation(_))));
+    assert!(by_hand.server.packets().is_empty());
+}
+
+#[test]
+fn one_that_leaves_behind_its_violation_is_not_waited_for() {
+    let mut by_hand = ByHand::open(raw());
+    let mut bytes = frame(0x82, b"last words");
+    bytes.extend(frame(0x83, b"no such opcode"));
+    by_hand.end.inject(&bytes);
+    by_hand.end.half_close();
+    assert_eq!(by_hand.run(), b"\x88\x02\x03\xea");
+    assert!(matches!(by_hand.server.end(), Some(CloseReason::Violation(_))));
+    assert_eq!(by_hand.server.len(), 0);
 }

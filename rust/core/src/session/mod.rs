@@ -94,6 +94,10 @@ pub(crate) struct Session {
     keepalive: Keepalive,
     /// Of the state; `Open` has those of `keepalive`.
     deadline: Option<Instant>,
+    /// When the last message came.
+    last_message: Option<Instant>,
+    /// A violation right behind a message: told to the remote when the game has had the time to answer that message.
+    failing: Option<Failing>,
     /// Why nothing can be written any more; what the remote said before may still be readable, its Close above all.
     broken: Option<String>,
 }
@@ -106,6 +110,13 @@ enum State {
     AwaitCloseReply { reader: Box<WebSocketContext>, sent: CloseFrame },
     Draining { outcome: CloseReason, half_close: HalfClose },
     Ended(CloseReason),
+}
+
+/// A violation that is not acted on yet.
+struct Failing {
+    at: Instant,
+    code: u16,
+    what: String,
 }
 
 /// Whether our side of the stream ends before the remote's.
@@ -148,6 +159,8 @@ impl Session {
             since_message: 0,
             keepalive: Keepalive::new(now),
             deadline,
+            last_message: None,
+            failing: None,
             broken: None,
         }
     }
@@ -158,6 +171,7 @@ impl Session {
             let step = match &mut self.state {
                 State::AwaitRequest(_) => self.read_request(turn, cx),
                 State::AwaitResponse { .. } => self.read_response(turn, cx),
+                State::Open(_) if self.failing.is_some() => self.fail_at_the_end(turn, cx),
                 State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(turn, cx),
                 State::Draining { .. } => self.throw_away(turn),
                 State::AwaitVerdict | State::Ended(_) => Step::Wait,
@@ -331,7 +345,10 @@ impl Session {
     /// When [`expire`](Self::expire) wants to be called.
     pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
         match self.state {
-            State::Open(_) => self.keepalive.deadline(config),
+            State::Open(_) => {
+                let failing = self.failing.as_ref().map(|failing| failing.at);
+                [self.keepalive.deadline(config), failing].into_iter().flatten().min()
+            }
             _ => self.deadline,
         }
     }
@@ -339,6 +356,10 @@ impl Session {
     /// Does what is due.
     pub(crate) fn expire(&mut self, cx: &mut Context<'_>) {
         if let State::Open(_) = self.state {
+            if let Some(failing) = self.failing.take_if(|failing| failing.at <= cx.now) {
+                self.violation(failing.code, failing.what, cx);
+                return;
+            }
             match self.keepalive.due(cx.config, cx.now) {
                 Due::Nothing => {}
                 Due::Ping(payload) => self.out.push_control(self.role, Control::Ping, &payload, cx.pool),
@@ -431,8 +452,8 @@ impl Session {
         let read = reader.read(&mut pipe);
         self.since_message += pipe.given;
         match read {
-            Ok(WireMessage::Binary(payload)) => self.message(payload, false, closing),
-            Ok(WireMessage::Text(payload)) => self.message(payload.into(), true, closing),
+            Ok(WireMessage::Binary(payload)) => self.message(payload, false, closing, cx.now),
+            Ok(WireMessage::Text(payload)) => self.message(payload.into(), true, closing, cx.now),
             Ok(WireMessage::Ping(payload)) => self.control(payload.len()),
             Ok(WireMessage::Pong(payload)) => {
                 self.keepalive.pong(&payload, cx.now);
@@ -444,8 +465,9 @@ impl Session {
         }
     }
 
-    fn message(&mut self, payload: Bytes, text: bool, closing: bool) -> Step {
+    fn message(&mut self, payload: Bytes, text: bool, closing: bool, now: Instant) -> Step {
         self.since_message = 0;
+        self.last_message = Some(now);
         // Behind our Close the remote may still be sending; the game has said that it does not care (section 1.4).
         if closing { Step::Again } else { Step::Incoming(Incoming::Message(Message { payload, text })) }
     }
@@ -514,7 +536,23 @@ impl Session {
             WireError::Utf8(_) => (1007, "a text message that is not UTF-8".to_owned()),
             other => (1002, other.to_string()),
         };
-        self.violation(code, what, cx);
+        match self.last_message.map(|last| last + ANSWER_TIME).filter(|at| *at > cx.now) {
+            Some(at) if matches!(self.state, State::Open(_)) => {
+                self.failing = Some(Failing { at, code, what });
+            }
+            _ => self.violation(code, what, cx),
+        }
+        Step::Again
+    }
+
+    /// Nothing that comes behind a violation is looked at.
+    fn fail_at_the_end<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
+        if skip(turn) {
+            return Step::Wait;
+        }
+        if let Some(failing) = self.failing.take() {
+            self.violation(failing.code, failing.what, cx);
+        }
         Step::Again
     }
 
@@ -527,16 +565,8 @@ impl Session {
     }
 
     fn throw_away<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
-        loop {
-            match turn.fill() {
-                Ok([]) => break,
-                Ok(bytes) => {
-                    let n = bytes.len();
-                    turn.consume(n);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
-                Err(_) => break,
-            }
+        if skip(turn) {
+            return Step::Wait;
         }
         // What we still have to say may be read by a remote that only ended its own side.
         if self.out.pending() == 0
@@ -565,6 +595,20 @@ impl Session {
     }
 }
 
+/// Throws away what the turn has; false: the stream has ended.
+fn skip<S: Read>(turn: &mut Turn<'_, S>) -> bool {
+    loop {
+        match turn.fill() {
+            Ok([]) => return false,
+            Ok(bytes) => {
+                let n = bytes.len();
+                turn.consume(n);
+            }
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
 enum Step {
     Again,
     Wait,
@@ -585,5 +629,7 @@ fn lost(error: &io::Error) -> String {
 const CONTROLS_LIMIT: usize = 64;
 /// Bytes beyond twice the largest message that the fragments of one message may take.
 const OVERHEAD_LIMIT: usize = 64 * 1024;
+/// How long a game has for the answer to a message with a violation behind it: some frames.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
 /// How long a remote may take to end its side after we ended ours.
 const LINGER: Duration = Duration::from_secs(1);
