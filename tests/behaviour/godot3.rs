@@ -2,6 +2,7 @@
 
 use super::world::{End, Node, REQUEST, frame, multiplayer};
 use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::error::CloseReason;
 use crate::hub::News;
 use crate::id::{PeerId, Target};
 use crate::packet::Packet;
@@ -153,4 +154,76 @@ fn one_that_does_not_take_its_relayed_packets_is_closed_and_the_others_go_on() {
     }
     assert_eq!(got, 100);
     assert!(party.server.has(|news| matches!(news, News::Overflowed(id) if *id == party.clients[1].0)));
+}
+
+/// A client whose server the test speaks for, with its id told.
+fn told_client() -> (std::time::Instant, Node, End) {
+    let now = super::world::start();
+    let (client_end, end) = End::pair(1 << 20, usize::MAX);
+    let mut client = Node::client(config());
+    client.dial(client_end, now);
+    client.run(now);
+    let asked = String::from_utf8(end.take_all()).expect("a request");
+    let key = asked.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    end.inject(
+        format!("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
+            .as_bytes(),
+    );
+    end.inject(&served(&message(3, 77)));
+    client.run(now);
+    (now, client, end)
+}
+
+/// A server's short frame.
+fn served(payload: &[u8]) -> Vec<u8> {
+    [&[0x82, payload.len() as u8], payload].concat()
+}
+
+#[test]
+fn a_server_cannot_pile_up_news_of_others() {
+    let (now, mut client, end) = told_client();
+    let comings: Vec<u8> = (100..5000).flat_map(|id| served(&message(1, id))).collect();
+    end.inject(&comings);
+    let mut joined = 0;
+    while joined < 4900 {
+        client.run(now);
+        let fresh = client.news.iter().filter(|news| matches!(news, News::Joined(_))).count();
+        assert!((1..=1024).contains(&fresh), "{fresh} wait at once, {joined} were taken before");
+        joined += fresh;
+        let link = client.link();
+        client.news.retain(|news| !matches!(news, News::Joined(_)));
+        // As the game does it.
+        link.receiving.budget.release(fresh * 13, fresh);
+        link.receiving.paused.store(false, std::sync::atomic::Ordering::SeqCst);
+    }
+    assert_eq!(client.link().receiving.budget.load(), (0, 0));
+    assert_eq!(client.end(), None);
+    // Repeated, unknown, or about the client's own server: not news.
+    let nothing = [message(1, 100), message(2, 9999), message(1, 1), message(2, 1), message(3, 5)];
+    end.inject(&nothing.iter().flat_map(|message| served(message)).collect::<Vec<u8>>());
+    client.run(now);
+    assert_eq!(client.news.len(), 1, "{:?}", &client.news[1..]);
+    // Coming and going for ever waits for the game too.
+    let flicker = [served(&message(2, 100)), served(&message(1, 100))].concat().repeat(5000);
+    end.inject(&flicker);
+    client.run(now);
+    assert!(client.news.len() <= 1025, "{} wait", client.news.len());
+}
+
+#[test]
+fn a_server_that_tells_of_everybody_is_left() {
+    let (now, mut client, end) = told_client();
+    for id in 2..65_600 {
+        end.inject(&served(&message(1, id)));
+        if id % 500 == 0 || id > 65_530 {
+            client.run(now);
+            let link = client.link();
+            link.receiving.budget.clear();
+            link.receiving.paused.store(false, std::sync::atomic::Ordering::SeqCst);
+            client.run(now);
+            client.news.retain(|news| !matches!(news, News::Joined(_)));
+        }
+    }
+    assert!(matches!(client.end(), Some(CloseReason::Violation(what)) if what.contains("65536 peers")));
 }

@@ -9,7 +9,7 @@ mod member;
 mod relay;
 mod slab;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -124,6 +124,8 @@ pub(crate) struct Hub {
     totals: Arc<Totals>,
     /// New connections are answered with 503.
     pub(crate) refusing: bool,
+    /// Client of the Godot 3 wire: whom the server has told of.
+    others: HashSet<PeerId>,
 }
 
 impl Hub {
@@ -147,6 +149,7 @@ impl Hub {
             queue_total,
             totals,
             refusing: false,
+            others: HashSet::new(),
         }
     }
 
@@ -216,7 +219,8 @@ impl Hub {
             return self.read_plain(conn, stream, buffer, trust_short_reads, now);
         };
         // A record may hold more than one read shows.
-        let after = self.read_plain(conn, &mut tls.stream(stream), buffer, false, now);
+        let mut after = self.read_plain(conn, &mut tls.stream(stream), buffer, false, now);
+        after.more |= tls.take_spent();
         if let Some(member) = self.members.get_mut(conn) {
             member.tls = Some(tls);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Hub, News, Outbound, Side};
+use super::{Hub, News, Outbound, Side, may_deliver};
 use crate::config::{Mode, WireFormat};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
@@ -68,14 +68,53 @@ impl Hub {
                     return self.hold(conn, message, now);
                 }
             }
-            Some(godot3::Message::System(kind, id)) if !serves => match kind {
-                System::Joined if id.is_client() => self.news.push(News::Joined(id)),
-                System::Left if id.is_client() => self.news.push(News::Left(id)),
-                // The server itself is known by its first message; a second id means nothing.
-                _ => {}
-            },
+            Some(godot3::Message::System(kind, id)) if !serves => {
+                return self.told_of_another(conn, link, kind, id, message, now);
+            }
             _ => log::debug!("peer {} sent a message that is none of the Godot 3 wire: ignored", link.id),
         }
+        true
+    }
+
+    /// Client: somebody came or went. It waits for the game like a packet does: a server cannot pile up news either.
+    fn told_of_another(
+        &mut self,
+        conn: ConnId,
+        link: &Link,
+        kind: System,
+        id: PeerId,
+        message: Message,
+        now: Instant,
+    ) -> bool {
+        let known = self.others.contains(&id);
+        let news = match kind {
+            System::Joined if id.is_client() && !known => News::Joined(id),
+            System::Left if known => News::Left(id),
+            // The server itself is known by its first message; a second id means nothing.
+            _ => return true,
+        };
+        let Some(member) = self.members.get_mut(conn) else { return true };
+        if !known && self.others.len() >= OTHERS_LIMIT {
+            let what = format!("the server tells of more than {OTHERS_LIMIT} peers");
+            member.session.violation(
+                1008,
+                what,
+                &mut Context { config: &self.config, pool: &mut self.pool, now },
+            );
+            self.dirty.push(conn);
+            return true;
+        }
+        if !may_deliver(link, godot3::SYSTEM_SIZE, &self.config) {
+            return self.hold(conn, message, now);
+        }
+        member.session.resume(now);
+        link.receiving.budget.add(godot3::SYSTEM_SIZE);
+        if known {
+            self.others.remove(&id);
+        } else {
+            self.others.insert(id);
+        }
+        self.news.push(news);
         true
     }
 
@@ -122,3 +161,6 @@ impl Hub {
         self.dirty.push(conn);
     }
 }
+
+/// Other clients that a server may tell a client of.
+const OTHERS_LIMIT: usize = 65_536;

@@ -76,7 +76,12 @@ impl Member {
 
     /// Makes room for more: the packet was taken or thrown away.
     pub(super) fn take_back(&self, packet: &Packet) {
-        self.link.receiving.budget.release(packet.payload.len(), 1);
+        self.make_room(packet.payload.len());
+    }
+
+    /// What counted `bytes` against the input limits does not wait any more.
+    pub(super) fn make_room(&self, bytes: usize) {
+        self.link.receiving.budget.release(bytes, 1);
         if self.link.receiving.paused.load(Ordering::SeqCst)
             && self.link.is_input_low(&self.config.borrow())
             && self.link.receiving.paused.swap(false, Ordering::SeqCst)

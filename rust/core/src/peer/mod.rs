@@ -25,6 +25,7 @@ use crate::packet::Packet;
 use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
 use crate::tls::Trust;
+use crate::wire::godot3::SYSTEM_SIZE;
 use handle::Member;
 pub use handle::PeerHandle;
 use outbox::Outbox;
@@ -255,6 +256,7 @@ impl Peer {
                 }
                 News::Failed(reason) => return Some(self.failed(&reason)),
                 News::Joined(id) => {
+                    open.heard_of_another();
                     if open.others.insert(id, 0).is_none() {
                         return Some(Event::PeerConnected { id, protocol: String::new() });
                     }
@@ -262,7 +264,10 @@ impl Peer {
                 News::Left(id) => {
                     if open.others.get(&id).is_some_and(|fresh| *fresh == open.poll) {
                         self.ends.push(News::Left(id));
-                    } else if open.others.remove(&id).is_some() {
+                        continue;
+                    }
+                    open.heard_of_another();
+                    if open.others.remove(&id).is_some() {
                         return Some(Event::PeerDisconnected { id, clean: true });
                     }
                 }
@@ -521,6 +526,13 @@ impl Open {
     /// Whose connection a packet of this sender came through.
     fn carrier(&self, source: PeerId) -> Option<&Rc<Member>> {
         self.roster.get(if self.role == Role::Client { &PeerId::SERVER } else { &source })
+    }
+
+    /// Makes room for more news of the server's about others.
+    fn heard_of_another(&self) {
+        if let Some(member) = self.roster.get(&PeerId::SERVER) {
+            member.make_room(SYSTEM_SIZE);
+        }
     }
 
     /// Notes that packets of a peer became readable; false: there is no such peer.

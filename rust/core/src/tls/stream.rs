@@ -9,6 +9,8 @@ use super::explain;
 /// The state of TLS on one connection.
 pub(crate) struct TlsSession {
     connection: Connection,
+    /// A read stopped although the transport may have more.
+    spent: bool,
     /// The remote was told that nothing more comes.
     said_goodbye: bool,
     /// The remote has said something.
@@ -27,12 +29,17 @@ impl TlsSession {
     pub(super) fn new(mut connection: Connection) -> Self {
         // What the session has queued is bounded there; here only what one flush can hand over waits.
         connection.set_buffer_limit(Some(BUFFER_LIMIT));
-        Self { connection, said_goodbye: false, heard: false }
+        Self { connection, spent: false, said_goodbye: false, heard: false }
     }
 
     /// Says whether encrypted bytes wait to be written.
     pub(crate) fn wants_write(&self) -> bool {
         self.connection.wants_write()
+    }
+
+    /// Says once whether reading stopped although the transport may have more.
+    pub(crate) fn take_spent(&mut self) -> bool {
+        std::mem::take(&mut self.spent)
     }
 
     /// Queues the closing alert; true the first time.
@@ -75,6 +82,7 @@ impl<S: Write> TlsStream<'_, S> {
 
 impl<S: Read> Read for TlsStream<'_, S> {
     fn read(&mut self, plain: &mut [u8]) -> io::Result<usize> {
+        let mut taken = 0;
         loop {
             match self.session.connection.reader().read(plain) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -82,7 +90,13 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 result => return result,
             }
+            // Records that hold nothing, new keys and warnings must not keep the driver from other connections.
+            if taken >= TURN_LIMIT {
+                self.session.spent = true;
+                return Err(ErrorKind::WouldBlock.into());
+            }
             let n = self.session.connection.read_tls(self.transport)?;
+            taken += n;
             if n == 0 && !self.session.heard {
                 // A probe, or the slower one of two connections that a client made: no handshake has failed.
                 return Ok(0);
@@ -123,6 +137,8 @@ impl<S: Write> Write for TlsStream<'_, S> {
     }
 }
 
+/// Encrypted bytes that one read takes in search of a plain one.
+const TURN_LIMIT: usize = 64 * 1024;
 /// Plain bytes that one write hands over at most.
 const BUFFER_LIMIT: usize = 32 * 1024;
 

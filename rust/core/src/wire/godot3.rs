@@ -15,6 +15,9 @@ use crate::id::{PeerId, Target};
 /// Bytes before each packet.
 pub(crate) const HEADER: usize = 9;
 
+/// Bytes of a whole system message.
+pub(crate) const SYSTEM_SIZE: usize = HEADER + 4;
+
 /// What the server tells its clients apart from packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum System {
