@@ -60,6 +60,12 @@ mod tls;
 mod url;
 mod wire;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(all(test, not(fuzzing)))]
+mod fuzzing;
+
 #[cfg(test)]
 #[path = "../../../tests/behaviour/mod.rs"]
 mod behaviour;

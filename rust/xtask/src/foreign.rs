@@ -131,14 +131,7 @@ fn node_package(name: &str, version: &str) -> Result<PathBuf> {
 /// A folder with the package, for PYTHONPATH.
 fn python_package(name: &str, version: &str) -> Result<PathBuf> {
     make(name, version, |part| {
-        let python = find(PYTHON)?;
-        let mut pip = Command::new(&python);
-        let has_pip =
-            pip.args(["-m", "pip", "--version"]).output().is_ok_and(|output| output.status.success());
-        if !has_pip {
-            install("python3-pip", "pip for Python")?;
-        }
-        let mut command = Command::new(&python);
+        let mut command = Command::new(python_with_pip()?);
         command.args(["-m", "pip", "install", "--quiet", "--no-input", "--target"]);
         command.arg(part).arg(format!("{name}=={version}"));
         engine_fetch::run(command, "pip", |_| {})
@@ -168,6 +161,91 @@ fn curl() -> Result<Tool> {
         ending: "curl.py",
         environment: vec![("PYTHONHOME", root.join("usr").into())],
     })
+}
+
+/// The Autobahn|Testsuite, which runs on Python 2.7 only.
+#[derive(Debug)]
+pub(crate) struct Wstest {
+    python: PathBuf,
+    /// What the interpreter's extensions link to and the host has no more.
+    libraries: PathBuf,
+}
+
+impl Wstest {
+    /// `wstest` in a mode, with its specification in a file of `folder`.
+    pub(crate) fn command(
+        &self,
+        mode: &str,
+        folder: &Path,
+        specification: &serde_json::Value,
+    ) -> Result<Command> {
+        let file = folder.join("specification.json");
+        fs::write(&file, specification.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let mut command = self.python();
+        command.args(["-m", "autobahntestsuite.wstest", "--webport=0", "-m", mode, "-s"]).arg(file);
+        Ok(command)
+    }
+
+    fn python(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        command.env("LD_LIBRARY_PATH", &self.libraries).env("PYTHONUNBUFFERED", "1");
+        command
+    }
+}
+
+/// Finds or fetches the testsuite: its last interpreter from the last Debian that had it, the rest from PyPI.
+pub(crate) fn wstest() -> Result<Wstest> {
+    let root = make("python2", PYTHON2_SUITE, |part| {
+        engine_fetch::unpack(part, PYTHON2_SUITE, PYTHON2_PACKAGES)?;
+        let (triplet, _) = engines::loader()?;
+        // Only these: with all of the old system's libraries nothing of the host's would start.
+        let libraries = part.join(PYTHON2_LIBRARIES);
+        fs::create_dir(&libraries)?;
+        for library in ["libssl.so.1.1", "libcrypto.so.1.1", "libffi.so.7"] {
+            fs::copy(part.join("usr/lib").join(triplet).join(library), libraries.join(library))
+                .with_context(|| format!("Debian's packages hold no {library}"))?;
+        }
+        Ok(())
+    })?;
+    let base = Wstest { python: root.join("usr/bin/python2.7"), libraries: root.join(PYTHON2_LIBRARIES) };
+    let place = make("autobahntestsuite", WSTEST, |part| {
+        let wheel = virtualenv(part)?;
+        let environment = part.join("environment");
+        let mut command = base.python();
+        command.arg(wheel.join("virtualenv.py")).arg("--no-download").arg(&environment);
+        engine_fetch::run(command, "virtualenv", |_| {})?;
+        let inside = Wstest { python: environment.join("bin/python"), libraries: base.libraries.clone() };
+        let mut command = inside.python();
+        command.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--no-compile"]);
+        command.arg("--disable-pip-version-check").arg(format!("autobahntestsuite=={WSTEST}"));
+        command.args(WSTEST_NEEDS);
+        engine_fetch::run(command, "pip", |_| {})
+    })?;
+    Ok(Wstest { python: place.join("environment/bin/python"), libraries: base.libraries })
+}
+
+/// The last virtualenv that knows Python 2.7, unpacked; it brings its own pip along.
+fn virtualenv(part: &Path) -> Result<PathBuf> {
+    let python = python_with_pip()?;
+    let folder = part.join("virtualenv");
+    let mut command = Command::new(python);
+    // Installing it would need a Python that it supports; its wheel runs as it is.
+    command.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--no-compile", "--target"]);
+    command.arg(&folder).arg(format!("virtualenv=={VIRTUALENV}"));
+    engine_fetch::run(command, "pip", |_| {})?;
+    Ok(folder)
+}
+
+/// This machine's Python, with pip.
+fn python_with_pip() -> Result<PathBuf> {
+    let python = find(PYTHON)?;
+    let mut pip = Command::new(&python);
+    let has_pip = pip.args(["-m", "pip", "--version"]).output().is_ok_and(|output| output.status.success());
+    if !has_pip {
+        install("python3-pip", "pip for Python")?;
+    }
+    Ok(python)
 }
 
 /// Makes a folder of the cache, unless it is there.
@@ -209,6 +287,45 @@ const PLAYWRIGHT: &str = "1.65.1";
 const WEBSOCKETS: &str = "15.0.1";
 const CURL_SUITE: &str = "trixie";
 const CURL_PACKAGES: &str = "libcurl4t64,python3";
+const PYTHON2_SUITE: &str = "bullseye";
+const PYTHON2_PACKAGES: &str = "python2.7,libpython2.7-dev,libssl1.1,libffi7";
+const PYTHON2_LIBRARIES: &str = "wstest-libraries";
+const VIRTUALENV: &str = "16.7.12";
+const WSTEST: &str = "25.10.1";
+/// Its last versions for Python 2.7 that work together; its own package names none.
+const WSTEST_NEEDS: [&str; 31] = [
+    "autobahn==0.10.9",
+    "Twisted==19.10.0",
+    "txaio==2.1.0",
+    "zope.interface==4.6.0",
+    "incremental==16.10.1",
+    "constantly==15.1.0",
+    "Automat==22.10.0",
+    "hyperlink==21.0.0",
+    "PyHamcrest==1.10.1",
+    "attrs==21.4.0",
+    "idna==2.10",
+    "typing==3.10.0.0",
+    "six==1.16.0",
+    "pyOpenSSL==19.1.0",
+    "cryptography==3.3.2",
+    "cffi==1.15.1",
+    "pycparser==2.21",
+    "enum34==1.1.10",
+    "ipaddress==1.0.23",
+    "service_identity==18.1.0",
+    "pyasn1==0.5.1",
+    "pyasn1-modules==0.3.0",
+    "jinja2==2.11.3",
+    "markupsafe==1.1.1",
+    "Werkzeug==1.0.1",
+    "klein==17.10.0",
+    "unittest2==1.1.0",
+    "traceback2==1.4.0",
+    "linecache2==1.0.0",
+    "argparse==1.4.0",
+    "setuptools==44.0.0",
+];
 const CHROMIUM_VARIABLE: &str = "CHROMIUM_BIN";
 const CHROMIUM_NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 

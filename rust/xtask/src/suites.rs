@@ -11,7 +11,7 @@ use crate::engine_suite;
 use crate::foreign::Foreign;
 use crate::repo::Repo;
 use crate::rust_suite;
-use crate::{CannotRun, addon, demo, instructions, licenses, ui};
+use crate::{CannotRun, addon, autobahn, demo, fuzz, instructions, licenses, ui};
 
 /// What to test.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,8 @@ enum Suite {
     Engine,
     Browser,
     Foreign,
+    Autobahn,
+    Fuzz,
     Demo,
 }
 
@@ -74,6 +76,8 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
                 let whole = options.names.iter().any(|name| *name == suite.name());
                 engine_suite::run(repo, cases, if whole { &[] } else { &filters }, options.long)
             }),
+            Suite::Autobahn => autobahn::run(repo),
+            Suite::Fuzz => fuzz::run(repo),
             Suite::Demo => build.ready(repo).and_then(|()| demo::suite(repo, DEMO_SECONDS)),
         };
         let tally = outcome.unwrap_or_else(|error| Tally::from_error(&error));
@@ -138,7 +142,7 @@ impl Tally {
 }
 
 impl Suite {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Fmt,
         Self::Clippy,
         Self::Docs,
@@ -148,6 +152,8 @@ impl Suite {
         Self::Engine,
         Self::Browser,
         Self::Foreign,
+        Self::Autobahn,
+        Self::Fuzz,
         Self::Demo,
     ];
 
@@ -173,6 +179,8 @@ impl Suite {
             Self::Engine => "engine",
             Self::Browser => "browser",
             Self::Foreign => "foreign",
+            Self::Autobahn => "autobahn",
+            Self::Fuzz => "fuzz",
             Self::Demo => "demo",
         }
     }

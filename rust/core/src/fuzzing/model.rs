@@ -1,0 +1,167 @@
+//! RFC 6455 section 5, read once more and as plainly as possible: what a byte stream means, all at once.
+//!
+//! It shares no code with the sessions, which read the same bytes in pieces.
+
+/// What a remote said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Said {
+    Message {
+        text: bool,
+        payload: Vec<u8>,
+    },
+    Ping(Vec<u8>),
+    Pong,
+    /// The last thing.
+    Close {
+        code: u16,
+        reason: String,
+    },
+    /// The last thing: the connection is failed with this code.
+    Violation(u16),
+}
+
+/// One frame, unmasked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Frame {
+    pub(super) first: u8,
+    pub(super) masked: bool,
+    pub(super) payload: Vec<u8>,
+}
+
+enum Parsed {
+    Frame(Frame, usize),
+    Incomplete,
+    Violation(u16),
+}
+
+/// Everything that the bytes of a remote say, up to the first incomplete frame.
+pub(super) fn understand(mut bytes: &[u8], from_client: bool, max: usize) -> Vec<Said> {
+    let mut all = Vec::new();
+    let mut partial: Option<(bool, Vec<u8>)> = None;
+    loop {
+        let frame = match parse(bytes, max) {
+            Parsed::Frame(frame, len) => {
+                bytes = &bytes[len..];
+                frame
+            }
+            Parsed::Incomplete => return all,
+            Parsed::Violation(code) => {
+                all.push(Said::Violation(code));
+                return all;
+            }
+        };
+        let said = interpret(frame, from_client, max, &mut partial);
+        let last = matches!(said, Some(Said::Close { .. } | Said::Violation(_)));
+        all.extend(said);
+        if last {
+            return all;
+        }
+    }
+}
+
+/// The frames that we wrote, which must be well formed; `whole`: the last one too.
+pub(super) fn frames(mut bytes: &[u8], masked: bool, whole: bool) -> Vec<Frame> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let (frame, len) = match parse(bytes, usize::MAX) {
+            Parsed::Frame(frame, len) => (frame, len),
+            Parsed::Incomplete if !whole => break,
+            _ => panic!("no frame of ours: {bytes:?}"),
+        };
+        assert_eq!(frame.masked, masked, "only a client masks");
+        assert_eq!(frame.first & 0xf0, 0x80, "whole messages, no reserved bits");
+        bytes = &bytes[len..];
+        all.push(frame);
+    }
+    all
+}
+
+fn parse(bytes: &[u8], max: usize) -> Parsed {
+    let [first, second, rest @ ..] = bytes else { return Parsed::Incomplete };
+    let (extra, short) = match second & 0x7f {
+        126 => (2, 0),
+        127 => (8, 0),
+        len => (0, u64::from(len)),
+    };
+    let masked = second & 0x80 != 0;
+    let mask_len = if masked { 4 } else { 0 };
+    let Some((head, body)) = rest.split_at_checked(extra + mask_len) else { return Parsed::Incomplete };
+    let (extended, mask) = head.split_at(extra);
+    let len = extended.iter().fold(short, |len, byte| len << 8 | u64::from(*byte));
+    if matches!(first & 0x0f, 3..=7 | 11..=15) {
+        return Parsed::Violation(1002);
+    }
+    if len > max as u64 {
+        return Parsed::Violation(1009);
+    }
+    let len = len as usize;
+    let Some(payload) = body.get(..len) else { return Parsed::Incomplete };
+    let payload = payload
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if masked { byte ^ mask[at % 4] } else { *byte })
+        .collect();
+    Parsed::Frame(Frame { first: *first, masked, payload }, 2 + extra + mask_len + len)
+}
+
+fn interpret(
+    frame: Frame,
+    from_client: bool,
+    max: usize,
+    partial: &mut Option<(bool, Vec<u8>)>,
+) -> Option<Said> {
+    let Frame { first, masked, payload } = frame;
+    let whole = first & 0x80 != 0;
+    if masked != from_client || first & 0x70 != 0 {
+        return Some(Said::Violation(1002));
+    }
+    let opcode = first & 0x0f;
+    if opcode >= 8 {
+        return Some(if whole && payload.len() <= 125 {
+            control(opcode, payload)
+        } else {
+            Said::Violation(1002)
+        });
+    }
+    let (text, so_far) = match (opcode, partial.take()) {
+        (0, Some(begun)) => begun,
+        (0, None) | (_, Some(_)) => return Some(Said::Violation(1002)),
+        (opcode, None) => (opcode == 1, Vec::new()),
+    };
+    if so_far.len() + payload.len() > max {
+        return Some(Said::Violation(1009));
+    }
+    let message = [so_far, payload].concat();
+    if text {
+        match std::str::from_utf8(&message) {
+            Ok(_) => {}
+            // A character that is not finished yet.
+            Err(error) if error.error_len().is_none() && !whole => {}
+            Err(_) => return Some(Said::Violation(1007)),
+        }
+    }
+    if whole {
+        return Some(Said::Message { text, payload: message });
+    }
+    *partial = Some((text, message));
+    None
+}
+
+fn control(opcode: u8, payload: Vec<u8>) -> Said {
+    match (opcode, payload.as_slice()) {
+        (9, _) => Said::Ping(payload),
+        (10, _) => Said::Pong,
+        (_, []) => Said::Close { code: 1005, reason: String::new() },
+        (_, [_]) => Said::Violation(1002),
+        (_, [high, low, reason @ ..]) => {
+            let Ok(reason) = std::str::from_utf8(reason) else { return Said::Violation(1007) };
+            let code = u16::from_be_bytes([*high, *low]);
+            // Section 7.4: what may be sent. Any other code is answered, and reported, as a protocol error.
+            if matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999) {
+                Said::Close { code, reason: reason.to_owned() }
+            } else {
+                Said::Close { code: 1002, reason: "Protocol violation".to_owned() }
+            }
+        }
+    }
+}

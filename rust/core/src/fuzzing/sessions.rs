@@ -1,0 +1,217 @@
+//! Open connections: whatever a remote sends and however its bytes are cut up, the game hears exactly what the model
+//! understands, and the answers are whole, well-formed frames.
+
+use super::model::{Said, frames, understand};
+use super::rig::{Cuts, Line, MAX_MESSAGE, Rig};
+use super::upgrades;
+use crate::config::{Mode, WireFormat};
+use crate::error::CloseReason;
+use crate::hub::News;
+
+/// Frames from a client. First byte: mode and how much is taken of what we write; then two of the seed of the cuts.
+pub fn server(data: &[u8]) {
+    let Some((script, bytes)) = Script::split(data) else { return };
+    let godot4 = script.options & 1 != 0;
+    let mode = if godot4 { Mode::Multiplayer(WireFormat::Godot4) } else { Mode::Raw };
+    let mut rig = Rig::server(mode, &[]);
+    let mut line = Line::new(upgrades::REQUEST.to_vec(), script.cuts.clone(), Cuts::WHOLE);
+    line.ends = false;
+    let conn = rig.accept(line);
+    if !script.takes_all() {
+        // It takes the answer to its request; else the frames come right behind the request.
+        rig.run();
+    }
+    let line = rig.line(conn);
+    line.input.extend_from_slice(bytes);
+    line.writing = script.writing();
+    rig.run();
+    rig.finish();
+    let output = std::mem::take(&mut rig.line(conn).output);
+    let answers = behind_head(&output);
+    let said = understand(bytes, true, MAX_MESSAGE);
+    let mut frames = frames(answers, false, script.takes_all());
+    if godot4 {
+        let id = frames.remove(0);
+        assert_eq!((id.first, id.payload.len()), (0x82, 4), "the id comes first");
+        assert_eq!(connected(&rig), Some(id.payload));
+    }
+    check_news(&rig, &said, 1);
+    check_answers(&frames, &said, &script);
+}
+
+/// Frames from a server that has accepted the upgrade.
+pub fn client(data: &[u8]) {
+    let Some((script, bytes)) = Script::split(data) else { return };
+    let mode = match script.options % 3 {
+        0 => Mode::Raw,
+        1 => Mode::Multiplayer(WireFormat::Godot4),
+        _ => Mode::Multiplayer(WireFormat::Godot3),
+    };
+    let mut rig = Rig::client(mode);
+    let mut line = Line::new(Vec::new(), Cuts::WHOLE, Cuts::WHOLE);
+    line.ends = false;
+    let conn = rig.dial(&[], line);
+    rig.run();
+    let line = rig.line(conn);
+    let mut input = upgrades::answer_to(&line.output);
+    input.extend_from_slice(bytes);
+    line.input = input;
+    (line.reading, line.writing) = (script.cuts.clone(), script.writing());
+    let asked = line.output.len();
+    rig.run();
+    rig.finish();
+    let output = std::mem::take(&mut rig.line(conn).output);
+    let mut said = understand(bytes, false, MAX_MESSAGE);
+    match mode {
+        Mode::Raw => check_news(&rig, &said, 1),
+        Mode::Multiplayer(wire) => check_client_news(&rig, &mut said, wire),
+    }
+    check_answers(&frames(&output[asked..], true, script.takes_all()), &said, &script);
+}
+
+/// What the first three bytes decide.
+struct Script {
+    options: u8,
+    cuts: Cuts,
+    seed: u16,
+}
+
+impl Script {
+    fn split(data: &[u8]) -> Option<(Self, &[u8])> {
+        let [options, low, high, bytes @ ..] = data else { return None };
+        let seed = u16::from_le_bytes([*low, *high]);
+        let cuts = if seed == 0 { Cuts::WHOLE } else { Cuts::new(seed) };
+        Some((Self { options: options & 0x7f, cuts, seed }, bytes))
+    }
+
+    /// A remote takes all, some at a time, or nothing until the end.
+    fn writing(&self) -> Cuts {
+        match self.options >> 4 & 3 {
+            0 | 1 => Cuts::WHOLE,
+            2 => Cuts::new(self.seed ^ 0x5555),
+            _ => Cuts::NONE,
+        }
+    }
+
+    fn takes_all(&self) -> bool {
+        self.options >> 4 & 3 < 2
+    }
+}
+
+/// The id that the game knows of, as the wire has it.
+fn connected(rig: &Rig) -> Option<Vec<u8>> {
+    rig.news.iter().find_map(|news| match news {
+        News::Connected { link, .. } => Some(link.id.0.to_le_bytes().to_vec()),
+        _ => None,
+    })
+}
+
+/// The game's news are those that the model expects, in order; `skip` of them are about getting in.
+fn check_news(rig: &Rig, said: &[Said], skip: usize) {
+    let mut news = rig.news.iter().skip(skip);
+    // Of pings and pongs the game hears nothing.
+    for said in said.iter().filter(|said| !matches!(said, Said::Ping(_) | Said::Pong)) {
+        match (said, news.next()) {
+            (Said::Message { text, payload }, Some(News::Packet(packet))) => {
+                assert_eq!((packet.text, packet.payload.as_ref()), (*text, payload.as_slice()));
+            }
+            (Said::Close { code, reason }, Some(News::CloseRequested { code: told, reason: why, .. })) => {
+                assert_eq!((*told, why.as_str()), (*code, reason.trim_end_matches('\0')));
+                assert!(matches!(news.next(), Some(News::Disconnected { reason, .. }) if reason.is_clean()));
+            }
+            (Said::Violation(_), Some(News::Disconnected { reason: CloseReason::Violation(_), .. })) => {}
+            (said, fresh) => panic!("{said:?} is told as {fresh:?}"),
+        }
+    }
+    if !matches!(said.last(), Some(Said::Close { .. } | Said::Violation(_))) {
+        let end = news.next();
+        assert!(
+            matches!(end, Some(News::Disconnected { reason: CloseReason::Lost(_), .. })),
+            "the stream ends inside: {end:?}"
+        );
+    }
+    assert!(news.next().is_none(), "nothing is told behind the end");
+}
+
+/// A client in multiplayer mode: the first message is its id, or it does not get in.
+fn check_client_news(rig: &Rig, said: &mut Vec<Said>, wire: WireFormat) {
+    let is_message = |said: &Said| matches!(said, Said::Message { .. });
+    let Some(first) = said.iter().position(is_message) else {
+        assert!(rig.end().is_some() && connected(rig).is_none());
+        return;
+    };
+    let Said::Message { payload, .. } = &said[first] else { return };
+    let id = match wire {
+        WireFormat::Godot4 => payload.as_slice().try_into().ok().map(i32::from_le_bytes),
+        WireFormat::Godot3 if payload.len() == 13 && payload[0] == 3 => {
+            payload[9..].try_into().ok().map(i32::from_le_bytes)
+        }
+        WireFormat::Godot3 => None,
+    };
+    let told = rig.news.iter().find_map(|news| match news {
+        News::Connected { own_id, .. } => Some(own_id.0),
+        _ => None,
+    });
+    assert_eq!(told, id.filter(|id| *id >= 2), "its id");
+    if told.is_none() {
+        assert!(matches!(rig.end(), Some(CloseReason::Violation(_))));
+        said.truncate(first);
+        said.push(Said::Violation(1002));
+        return;
+    }
+    match wire {
+        WireFormat::Godot4 => {
+            // The id is a message that the game hears of in another way.
+            let mut rest = said.clone();
+            rest.remove(first);
+            check_news(rig, &rest, 1);
+        }
+        WireFormat::Godot3 => {
+            let packets = rig.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
+            let sent = said.iter().skip(first + 1).filter(
+                |said| matches!(said, Said::Message { payload, .. } if payload.len() > 9 && payload[0] == 0),
+            );
+            assert_eq!(packets, sent.count());
+        }
+    }
+}
+
+/// Behind the answer to the upgrade.
+fn behind_head(output: &[u8]) -> &[u8] {
+    assert!(output.starts_with(b"HTTP/1.1 101 "), "it is let in");
+    let end = output.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
+    &output[end + 4..]
+}
+
+/// Pongs are those of pings, in order, the last one at least; the close is the one that is due; nothing else is said.
+fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script) {
+    let mut pings = said.iter().filter_map(|said| match said {
+        Said::Ping(payload) => Some(payload),
+        _ => None,
+    });
+    let last_ping = pings.clone().next_back();
+    let mut answers = answers.iter().peekable();
+    let mut last_pong = None;
+    while let Some(pong) = answers.next_if(|frame| frame.first == 0x8a) {
+        assert!(pings.any(|ping| *ping == pong.payload), "a pong that answers no ping");
+        last_pong = Some(&pong.payload);
+    }
+    let close: Option<Vec<u8>> = match said.last() {
+        Some(Said::Close { code: 1005, .. }) => Some(Vec::new()),
+        Some(Said::Close { code, reason }) => Some([&code.to_be_bytes()[..], reason.as_bytes()].concat()),
+        Some(Said::Violation(code)) => Some(code.to_be_bytes().to_vec()),
+        _ => None,
+    };
+    match (&close, answers.next()) {
+        (Some(close), Some(frame)) => assert_eq!((frame.first, &frame.payload), (0x88, close)),
+        // A remote that is gone, or that takes nothing, is not told.
+        (Some(_), None) => assert!(!script.takes_all(), "a close that is not said"),
+        (None, Some(frame)) => panic!("nobody asked for {frame:?}"),
+        (None, None) => {
+            if script.takes_all() {
+                assert_eq!(last_pong, last_ping, "the last ping is answered");
+            }
+        }
+    }
+    assert!(answers.next().is_none(), "nothing is said behind a close");
+}

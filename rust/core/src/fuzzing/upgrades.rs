@@ -1,0 +1,184 @@
+//! The HTTP upgrade, either side: the verdict does not depend on how the bytes are cut up, what is let in is what the RFC
+//! asks for, and nothing that a remote sent gets into an answer or a log line with its control characters.
+
+use tungstenite::handshake::derive_accept_key;
+
+use super::rig::{Cuts, Line, Rig};
+use crate::config::{Mode, is_token_byte};
+use crate::error::CloseReason;
+use crate::hub::News;
+
+/// A request that is let in.
+pub(super) const REQUEST: &[u8] =
+    b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// Stands for the right `Sec-WebSocket-Accept` in an answer, which cannot be known beforehand; as long as one.
+const ACCEPT: &[u8] = b"@@@@@@@@@@@@ACCEPT@@@@@@@@@@";
+
+/// A whole answer that lets a client in.
+pub(super) fn answer_to(request: &[u8]) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        accept_key(request)
+    )
+    .into_bytes()
+}
+
+/// A request. First byte: whether the server knows subprotocols; then two of the seed of the cuts.
+pub fn request(data: &[u8]) {
+    let [options, low, high, bytes @ ..] = data else { return };
+    let known: &[&str] = if options & 1 == 0 { &[] } else { &["chat", "game"] };
+    let cuts = Cuts::new(u16::from_le_bytes([*low, *high]));
+    let whole = ask(bytes, known, Cuts::WHOLE, Cuts::WHOLE);
+    let pieces = ask(bytes, known, cuts.clone(), cuts);
+    // What cannot be HTTP is refused before it is whole, with other words.
+    if bytes.first().is_none_or(u8::is_ascii_graphic) {
+        assert_eq!(whole, pieces, "the verdict depends on the cuts");
+    }
+    if let Asked::LetIn { target, headers, protocol } = whole {
+        let mut again = format!("GET {target} HTTP/1.1\r\n").into_bytes();
+        for (name, value) in &headers {
+            again.extend(format!("{name}: {value}\r\n").bytes());
+        }
+        again.extend(b"\r\n");
+        // What was not UTF-8 has become longer.
+        if again.len() <= 8 * 1024 {
+            let same = Asked::LetIn { target, headers, protocol };
+            assert_eq!(ask(&again, known, Cuts::WHOLE, Cuts::WHOLE), same, "read, written and read again");
+        }
+    }
+}
+
+/// An answer to a client's request.
+pub fn response(data: &[u8]) {
+    let [options, low, high, bytes @ ..] = data else { return };
+    let offered: &[&str] = if options & 1 == 0 { &[] } else { &["chat", "game"] };
+    let whole = answer(bytes, offered, Cuts::WHOLE);
+    let pieces = answer(bytes, offered, Cuts::new(u16::from_le_bytes([*low, *high])));
+    match (whole, pieces) {
+        (Ok(whole), Ok(pieces)) => {
+            assert_eq!(whole, pieces);
+            assert_eq!(whole.is_empty(), offered.is_empty(), "one of those that were offered");
+            assert!(whole.is_empty() || offered.contains(&whole.as_str()));
+        }
+        (Err(_), Err(_)) => {}
+        (whole, pieces) => panic!("the verdict depends on the cuts: {whole:?}, {pieces:?}"),
+    }
+}
+
+#[derive(Debug, Eq, PartialEq)]
+enum Asked {
+    LetIn {
+        target: String,
+        headers: Vec<(String, String)>,
+        protocol: String,
+    },
+    Refused(u16),
+    /// The head was not whole and nothing was said.
+    Nothing,
+}
+
+fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
+    let mut rig = Rig::server(Mode::Raw, known);
+    let conn = rig.accept(Line::new(bytes.to_vec(), reading, writing));
+    rig.finish();
+    let output = std::mem::take(&mut rig.line(conn).output);
+    let link = rig.news.iter().find_map(|news| match news {
+        News::Connected { link, .. } => Some(link),
+        _ => None,
+    });
+    let mut lines = [httparse::EMPTY_HEADER; 16];
+    let mut parsed = httparse::Response::new(&mut lines);
+    let answer = parsed.parse(&output).expect("our answer is HTTP");
+    let header = |wanted: &str| {
+        let mut found = parsed.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(wanted));
+        let first =
+            found.next().map(|header| std::str::from_utf8(header.value).expect("our headers are text"));
+        assert!(found.next().is_none(), "{wanted} twice");
+        first
+    };
+    let Some(link) = link else {
+        assert!(rig.news.is_empty(), "the game hears nothing of those who do not get in");
+        let httparse::Status::Complete(len) = answer else {
+            assert!(output.is_empty(), "an answer is whole");
+            return Asked::Nothing;
+        };
+        let status = parsed.code.expect("a status");
+        assert!(matches!(status, 400 | 405 | 408 | 426 | 431 | 503 | 505), "{status}");
+        let body = header("content-length").expect("a length").parse::<usize>().expect("a number");
+        assert_eq!(output.len(), len + body, "the whole body and nothing behind it");
+        assert_eq!(header("connection"), Some("close"));
+        return Asked::Refused(status);
+    };
+    // One that ends its side at once need not be told that it was let in.
+    if answer.is_complete() {
+        assert_eq!(parsed.code, Some(101));
+        assert_eq!(header("sec-websocket-accept"), Some(accept_key(bytes).as_str()));
+        assert_eq!(header("sec-websocket-protocol").unwrap_or_default(), link.info.protocol);
+    }
+    let info = &link.info;
+    assert!(info.target.starts_with('/') && !info.target.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
+    for (name, value) in &info.headers {
+        assert!(
+            !name.is_empty() && name.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_uppercase())
+        );
+        assert!(!value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f), "{value:?}");
+    }
+    assert!(if known.is_empty() {
+        info.protocol.is_empty()
+    } else {
+        known.contains(&info.protocol.as_str())
+    });
+    let count = |wanted: &str| info.headers.iter().filter(|(name, _)| name == wanted).count();
+    for once in ["host", "sec-websocket-key", "sec-websocket-version"] {
+        assert_eq!(count(once), 1, "{once}");
+    }
+    for never in ["content-length", "transfer-encoding"] {
+        assert_eq!(count(never), 0, "{never}");
+    }
+    Asked::LetIn {
+        target: info.target.clone(),
+        headers: info.headers.to_vec(),
+        protocol: info.protocol.clone(),
+    }
+}
+
+/// The subprotocol, or why the client is not in.
+fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, String> {
+    let offered: Vec<_> = offered.iter().map(|name| (*name).to_owned()).collect();
+    let mut rig = Rig::client(Mode::Raw);
+    let mut line = Line::new(Vec::new(), Cuts::WHOLE, Cuts::WHOLE);
+    line.ends = false;
+    let conn = rig.dial(&offered, line);
+    rig.run();
+    let line = rig.line(conn);
+    let accept = accept_key(&line.output);
+    let mut input = bytes.to_vec();
+    if let Some(at) = input.windows(ACCEPT.len()).position(|window| window == ACCEPT) {
+        input[at..at + ACCEPT.len()].copy_from_slice(accept.as_bytes());
+    }
+    line.input = input;
+    line.reading = reading;
+    rig.finish();
+    match rig.news.first().expect("the game is told in any case") {
+        News::Connected { link, .. } => Ok(link.info.protocol.clone()),
+        News::Failed(reason) => {
+            let why = reason.to_string();
+            assert!(!why.chars().any(char::is_control) && why.len() < 500, "{why:?}");
+            assert!(matches!(reason, CloseReason::Refused(_) | CloseReason::Lost(_)), "{reason:?}");
+            Err(why)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The answer to the last key in a head.
+fn accept_key(head: &[u8]) -> String {
+    let end = head.windows(4).position(|window| window == b"\r\n\r\n").map_or(head.len(), |at| at + 2);
+    let key = head[..end].split(|byte| *byte == b'\n').find_map(|line| {
+        let at = line.iter().position(|byte| *byte == b':')?;
+        line[..at].eq_ignore_ascii_case(b"sec-websocket-key").then(|| line[at + 1..].trim_ascii())
+    });
+    derive_accept_key(key.unwrap_or_default())
+}

@@ -1,0 +1,33 @@
+//! URLs as a script gives them.
+
+use crate::url::Url;
+
+/// What parses is what its parts say, and can be put into a request; what does not is reported without its password.
+pub fn url(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Url::parse(text) {
+        Ok(url) => {
+            for part in [&url.host_header(), &url.target] {
+                assert!(!part.bytes().any(|byte| byte <= b' ' || byte == 0x7f), "{part:?} in a request line");
+            }
+            assert!(url.target.starts_with('/') && url.target.is_ascii() && !url.target.contains('#'));
+            assert!(url.port > 0 && !url.host.is_empty());
+            let scheme = if url.secure { "wss" } else { "ws" };
+            let again =
+                Url::parse(&format!("{scheme}://{}{}", url.host_header(), url.target)).expect("its parts");
+            assert_eq!(Url { authorization: None, ..url }, again);
+        }
+        Err(error) => {
+            let shown = error.to_string();
+            assert!(shown.len() < 1000 && !shown.chars().any(char::is_control), "{shown:?}");
+            if let Some((_, rest)) = text.trim().split_once("://")
+                && let Some((user, _)) = rest[..rest.find(['/', '?']).unwrap_or(rest.len())].rsplit_once('@')
+                && let Some((_, password)) = user.split_once(':')
+                && password.len() > 8
+                && text.matches(password).count() == 1
+            {
+                assert!(!shown.contains(password), "{shown:?}");
+            }
+        }
+    }
+}
