@@ -2,10 +2,11 @@ extends SceneTree
 ## The server of `cargo xtask bench`: the same script for every class under test.
 ##
 ## Arguments: `kind` (as in lib/peers.gd, or `null` with `extension=` and `batch=`), `port`, `work`
-## (idle, echo, relay, broadcast, rpc, scene), `peers` (as soon as so many are connected the measurement
-## begins; 0: never), `fps` (0: as fast as it goes), `seconds`, `size` (bytes of a broadcast), `stall`
-## (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x), `tls` (a folder with
-## key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`, and runs until it is killed.
+## (idle, echo, relay, broadcast, rpc, scene), `peers` (as soon as so many are connected the
+## measurement begins; 0: never), `fps` (0: as fast as it goes), `seconds`, `size` (bytes of a
+## broadcast), `stall` (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x),
+## `tls` (a folder with key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`,
+## and runs until it is killed.
 
 const Peers := preload("res://lib/peers.gd")
 const Blast := preload("res://bench/blast.gd")
@@ -122,7 +123,11 @@ func _make() -> MultiplayerPeer:
 
 ## Whether a SceneMultiplayer stands between the peer and the script.
 func _is_scene() -> bool:
-	return _work == "rpc" or _work == "scene" or (_work == "relay" and _arguments.get("wire", "4") == "4")
+	return (
+		_work == "rpc"
+		or _work == "scene"
+		or (_work == "relay" and _arguments.get("wire", "4") == "4")
+	)
 
 
 func _poll() -> void:

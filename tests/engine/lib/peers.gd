@@ -9,8 +9,8 @@ const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
 const ENGINE := &"WebSocketMultiplayerPeer"
 
 
-## Null when it does not listen; the reason is printed. `properties` are set before. `tls` is a folder with
-## key.pem and certificate.pem.
+## Null when it does not listen; the reason is printed. `properties` are set before. `tls` is a
+## folder with key.pem and certificate.pem.
 static func make_server(kind: String, port: int, properties := {}, tls := "") -> MultiplayerPeer:
 	var peer: Variant = _instance(kind, &"WebSocketServer")
 	if peer == null:
@@ -22,7 +22,10 @@ static func make_server(kind: String, port: int, properties := {}, tls := "") ->
 	if not tls.is_empty():
 		key = CryptoKey.new()
 		certificate = X509Certificate.new()
-		if key.load(tls.path_join("key.pem")) != OK or certificate.load(tls.path_join("certificate.pem")) != OK:
+		if (
+			key.load(tls.path_join("key.pem")) != OK
+			or certificate.load(tls.path_join("certificate.pem")) != OK
+		):
 			print("there is no key and certificate in %s" % tls)
 			return null
 	var error: Error
