@@ -135,7 +135,8 @@ func _on_joined(id: int, player_name: String) -> void:
 	if _has_disc(id) and id != _session.my_id():
 		_hud.chat.add_note("%s is here" % player_name)
 		if _options.say:
-			_session.say(_options.say)
+			_session.say(_options.say.format({"name": player_name}))
+			_options.say = ""
 		_log("%s joined as peer %d" % [player_name, id])
 
 

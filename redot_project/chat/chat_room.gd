@@ -31,6 +31,8 @@ var _people := {}
 
 
 func _ready() -> void:
+	# Text is as large in a small window as in a large one, other than the game.
+	get_window().content_scale_mode = Window.CONTENT_SCALE_MODE_DISABLED
 	var options := CommandLine.parse(OS.get_cmdline_user_args()) as CommandLine
 	_greeting = options.say
 	_name.text = options.player_name if options.player_name else "Ada"
@@ -52,6 +54,10 @@ func _ready() -> void:
 	_show_room(false)
 	if options.role == "chat":
 		_obey(options)
+
+
+func _exit_tree() -> void:
+	get_window().content_scale_mode = Window.CONTENT_SCALE_MODE_CANVAS_ITEMS
 
 
 ## A room from the command line: without a window nobody sits at this machine, and it only serves.
@@ -135,7 +141,7 @@ func _on_heard(message: Dictionary) -> void:
 			_people[seat] = person
 			_note("%s has come in" % person)
 			if _greeting:
-				_client.say(_greeting)
+				_client.say(_greeting.format({"name": person}))
 		"left":
 			_people.erase(seat)
 			_note("%s has left" % person)

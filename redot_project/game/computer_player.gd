@@ -7,7 +7,7 @@ const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
 const NAMES: Array[String] = ["Bit", "Byte", "Nibble", "Pixel", "Vertex", "Texel", "Mesh", "Tween"]
 ## A little slower than a person, who has to think.
-const EAGERNESS := 0.86
+const EAGERNESS := 0.74
 const HUNT_DISTANCE := 300.0
 const DASH_DISTANCE := 150.0
 const CHANGE_MIND_MSEC := 700

@@ -135,7 +135,7 @@ func _put_gems_out(delta: float) -> void:
 	var wanted := mini(GEMS_AT_MOST, GEMS_ALWAYS + GEMS_PER_PLAYER * _arena.players().size())
 	if _arena.gems().size() >= wanted:
 		return
-	_gem_wait = 0.25
+	_gem_wait = 1.0 / (2.0 + _arena.players().size())
 	_arena.add_gem(_free_spot(130.0), GOLD_VALUE if randf() < GOLD_CHANCE else 1)
 
 

@@ -12,7 +12,7 @@ and for each of them:
   tls=HOST             a server's certificate for that name; clients use wss://HOST:port instead
   trust=host|authorities|anybody                     whose certificate a client takes
   auto                 the own disc plays by itself
-  say=TEXT             said to everybody who comes in
+  say=TEXT             said to everybody who comes in; {name} is who it is
   class=engine         the engine's own class, although the addon is there
   picture=FILE after=S                               save what the window shows, and quit
 Without arguments the lobby opens."""

@@ -14,8 +14,11 @@ const NAMES: Array[String] = ["Ada", "Linus", "Grace", "Alan", "Edsger", "Barbar
 const BOTS: Array[int] = [0, 1, 3, 5]
 ## In the order of PeerFactory.Trust.
 const TRUST_HELP: Array[String] = [
-	"Hosting makes a certificate for that name. Players on other machines copy it to their folder.",
-	"For a public server, whose certificate an authority like Let's Encrypt has signed.",
+	(
+		"Hosting makes a certificate for the name that players type. "
+		+ "Whoever joins from another machine needs a copy of it in the folder."
+	),
+	"For a public server, whose certificate an authority such as Let's Encrypt has signed.",
 	"Encrypted, but somebody in between could pose as the host. For tests only.",
 ]
 

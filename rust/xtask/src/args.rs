@@ -18,6 +18,7 @@ pub(crate) enum Action {
     Test(TestOptions),
     Demo(DemoOptions),
     Bench(BenchOptions),
+    Screenshots(Vec<String>),
     Doctor,
     Help,
 }
@@ -39,6 +40,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             "test" => Action::Test(TestOptions::default()),
             "demo" => Action::Demo(DemoOptions { window: false, seconds: DEMO_SECONDS }),
             "bench" => Action::Bench(BenchOptions::default()),
+            "screenshots" => Action::Screenshots(Vec::new()),
             "doctor" => Action::Doctor,
             "help" => Action::Help,
             other => return Err(format!("there is no command {other:?}").into()),
@@ -62,6 +64,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
                 options.rows.extend(parser.value()?.string()?.split(',').map(|row| row.trim().to_owned()));
             }
             (Action::Bench(options), Long("repeat")) => options.repeat = parser.value()?.parse()?,
+            (Action::Screenshots(names), Value(name)) => names.push(name.string()?),
             (_, other) => return Err(other.unexpected()),
         }
     }
@@ -96,6 +99,7 @@ cargo xtask COMMAND
                           docs/performance.md, and docs/images/bench.svg
   build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
   build --debug           the same with the dev profile, for the editor only
+  screenshots [NAME..]    take the README's pictures of the demo anew, under Xvfb (Linux): lobby, arena, chat
   stage                   put the addon, as it is, into redot_project and tests/engine
   engines                 find the engines for tests, or fetch them (Debian)
   doctor                  what this machine has, and what it lacks

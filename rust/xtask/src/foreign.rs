@@ -274,7 +274,7 @@ fn make(name: &str, version: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Re
 }
 
 /// Installs a Debian package where we may.
-fn install(package: &str, what: &str) -> Result<()> {
+pub(crate) fn install(package: &str, what: &str) -> Result<()> {
     if !engine_fetch::is_root() || on_path("apt-get").is_none() {
         bail!(CannotRun(format!("there is no {what}: run `sudo apt-get install {package}`")));
     }

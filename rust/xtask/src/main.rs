@@ -32,6 +32,7 @@ mod licenses;
 mod process;
 mod repo;
 mod rust_suite;
+mod screenshots;
 mod suites;
 mod ui;
 mod verdict;
@@ -74,6 +75,7 @@ fn run() -> Result<bool> {
         Action::Stage => addon::stage(&repo)?,
         Action::Test(options) => return suites::run(&repo, &options),
         Action::Demo(options) => demo::run(&repo, options)?,
+        Action::Screenshots(names) => screenshots::run(&repo, &names)?,
         Action::Bench(options) => return bench::run(&repo, &options),
         Action::Doctor => return doctor::run(&repo),
     }

@@ -1,0 +1,212 @@
+//! `cargo xtask screenshots`: the README's pictures, of the running demo on a display that nobody sees.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::case::Program;
+use crate::demo::{self, relay};
+use crate::engine_run::{engine_command, free_port};
+use crate::engines::{Engine, on_path};
+use crate::foreign::{self, Foreign};
+use crate::process::{Group, describe};
+use crate::repo::Repo;
+use crate::{CannotRun, addon, ui};
+
+/// Takes the named pictures anew, or all of them.
+pub(crate) fn run(repo: &Repo, names: &[String]) -> Result<()> {
+    if let Some(unknown) = names.iter().find(|name| !PICTURES.contains(&name.as_str())) {
+        bail!(CannotRun(format!("there is no picture {unknown:?}: lobby, arena, chat")));
+    }
+    if !cfg!(target_os = "linux") {
+        bail!(CannotRun("the pictures are taken on Linux, under Xvfb".to_owned()));
+    }
+    for (present, package, what) in NEEDED {
+        if on_path(present).is_none() && !Path::new(present).exists() {
+            foreign::install(package, what)?;
+        }
+    }
+    addon::build(repo, addon::BuildOptions::default())?;
+    let engine = demo::prepare(repo)?;
+    let folder = repo.root.join("docs/images");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let studio = Studio { repo, engine: &engine, display: Display::open()?, folder };
+    for name in PICTURES.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name))
+    {
+        match *name {
+            "lobby" => studio.lobby()?,
+            "arena" => studio.arena()?,
+            _ => studio.chat()?,
+        }
+    }
+    Ok(())
+}
+
+struct Studio<'a> {
+    repo: &'a Repo,
+    engine: &'a Engine,
+    display: Display,
+    folder: PathBuf,
+}
+
+impl Studio<'_> {
+    fn lobby(&self) -> Result<()> {
+        ui::step("The lobby");
+        let picture = self.folder.join("lobby.png");
+        let mut group = Group::new();
+        group.spawn("lobby", self.window("1280x720", &[], &["name=Ada", "tls=localhost"], &picture, 3))?;
+        finish(group, 0, &picture)
+    }
+
+    /// A host and guests who play by themselves, with some bots between them.
+    fn arena(&self) -> Result<()> {
+        ui::step("The arena");
+        let picture = self.folder.join("arena.png");
+        let port = free_port().context("no free port")?;
+        let mut group = Group::new();
+        let words = [
+            "server",
+            &format!("port={port}"),
+            "window",
+            "name=Ada",
+            "auto",
+            "bots=4",
+            "say=welcome, {name}!",
+        ];
+        let host = self.window("1280x720", &STEADY, &words, &picture, 12);
+        group.spawn("Ada", host)?;
+        wait_for_ready(&mut group)?;
+        for (name, line) in GUESTS {
+            let mut command = self.game();
+            command.args(["--headless", "--time-scale", SLOW, "--", "client", "window", "auto"]).args([
+                format!("name={name}"),
+                format!("say={line}"),
+                format!("url=ws://127.0.0.1:{port}"),
+            ]);
+            group.spawn(name, command)?;
+        }
+        finish(group, 0, &picture)
+    }
+
+    /// The room in the engine and the page in a browser, side by side.
+    fn chat(&self) -> Result<()> {
+        ui::step("The chat");
+        let mut foreign = Foreign::default();
+        foreign.provide(Program::Chromium)?;
+        let picture = self.folder.join("chat.png");
+        let room_picture = self.repo.scratch.join("chat_room.png");
+        drop(fs::remove_file(&room_picture));
+        let port = free_port().context("no free port")?;
+        let mut group = Group::new();
+        let room = [
+            "chat",
+            &format!("port={port}"),
+            "window",
+            "name=Ada",
+            "say=Hello {name}! I am in a Godot window.",
+        ];
+        group.spawn("room", self.window("760x640", &[], &room, &room_picture, 40))?;
+        wait_for_ready(&mut group)?;
+        let mut page = foreign.command(Program::Chromium, &self.repo.interop(), "chat_picture")?;
+        page.arg("name=page").arg(format!("port={port}"));
+        page.arg(format!("page={}", self.repo.demo_project().join("web/chat.html").display()));
+        page.arg(format!("room={}", room_picture.display()));
+        page.arg(format!("picture={}", picture.display()));
+        let index = group.spawn("page", page)?;
+        finish(group, index, &picture)
+    }
+
+    /// The demo in a window that saves a picture of itself and closes.
+    fn window(&self, size: &str, pace: &[&str], words: &[&str], picture: &Path, after: u32) -> Command {
+        let mut command = self.game();
+        command.env("DISPLAY", &self.display.name).env("LIBGL_ALWAYS_SOFTWARE", "1");
+        command.args(["--audio-driver", "Dummy", "--resolution", size]).args(pace).arg("--").args(words);
+        command.arg(format!("picture={}", picture.display())).arg(format!("after={after}"));
+        command
+    }
+
+    fn game(&self) -> Command {
+        engine_command(self.engine, &self.repo.demo_project(), &self.repo.scratch.join("home"))
+    }
+}
+
+/// A display of our own, gone with this value.
+struct Display {
+    name: String,
+    _server: Group,
+}
+
+impl Display {
+    fn open() -> Result<Self> {
+        let mut server = Group::new();
+        let mut command = Command::new("Xvfb");
+        command.args(["-displayfd", "1", "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]);
+        server.spawn("Xvfb", command)?;
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline && !server.all_done() {
+            if let Some((_, line)) = server.next_line(Duration::from_millis(200))
+                && let Ok(number) = line.text.trim().parse::<u32>()
+            {
+                return Ok(Self { name: format!(":{number}"), _server: server });
+            }
+        }
+        bail!("Xvfb did not open a display")
+    }
+}
+
+fn wait_for_ready(group: &mut Group) -> Result<()> {
+    while group.started().elapsed() < LIMIT && !group.is_done(0) {
+        if let Some((index, line)) = group.next_line(Duration::from_millis(200)) {
+            relay(group.label(index), &line.text);
+            if line.text.starts_with("READY") {
+                return Ok(());
+            }
+        }
+    }
+    bail!("{} did not get ready", group.label(0))
+}
+
+/// Waits for the end of one process, which is to have made the picture; the others are ended then.
+fn finish(mut group: Group, index: usize, picture: &Path) -> Result<()> {
+    while !group.is_done(index) {
+        if group.started().elapsed() > LIMIT {
+            bail!("no picture within {}", ui::seconds(LIMIT));
+        }
+        if let Some((from, line)) = group.next_line(Duration::from_millis(200)) {
+            relay(group.label(from), &line.text);
+        }
+    }
+    let status = group.status(index).context("it has ended")?;
+    if !status.success() {
+        bail!("{}: {}", group.label(index), describe(status));
+    }
+    let size = fs::metadata(picture).with_context(|| format!("there is no {}", picture.display()))?.len();
+    ui::detail(&format!("{}, {} KB", picture.display(), size / 1000));
+    if size > LARGEST {
+        bail!("{} is too large for a repository", picture.display());
+    }
+    Ok(())
+}
+
+/// A program or a file, the Debian package that has it, and what it is.
+const NEEDED: [(&str, &str, &str); 3] = [
+    ("Xvfb", "xvfb", "Xvfb"),
+    ("/usr/lib/x86_64-linux-gnu/libGL.so.1", "libgl1", "OpenGL"),
+    ("/usr/lib/x86_64-linux-gnu/dri/swrast_dri.so", "libgl1-mesa-dri", "software renderer"),
+];
+
+const GUESTS: [(&str, &str); 3] =
+    [("Ben", "that golden one is mine"), ("Cleo", "watch your back, Ada"), ("Dan", "who has the crown?")];
+
+/// A processor draws few frames in a second: the window takes each for a sixtieth of one, so that they are as close to
+/// each other as on a graphics card, and the guests take their time.
+const STEADY: [&str; 2] = ["--fixed-fps", "60"];
+const SLOW: &str = "0.15";
+
+const PICTURES: [&str; 3] = ["lobby", "arena", "chat"];
+
+const LIMIT: Duration = Duration::from_mins(6);
+const LARGEST: u64 = 400_000;
