@@ -8,4 +8,5 @@ mod godot3;
 mod handshake;
 mod hostile;
 mod keepalive;
+mod limits;
 mod transfer;
