@@ -117,8 +117,8 @@ fn printable(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let rest = rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
-    let shown: String = rest.chars().take(80).collect();
-    if scheme.is_empty() { shown } else { format!("{scheme}://{shown}") }
+    let shown = |part: &str| part.chars().take(80).collect::<String>();
+    if scheme.is_empty() { shown(rest) } else { format!("{}://{}", shown(scheme), shown(rest)) }
 }
 
 #[cfg(test)]
@@ -188,5 +188,7 @@ mod tests {
     fn messages_hide_the_password() {
         let error = Url::parse("ws://me:secret@h:x/").expect_err("bad port").to_string();
         assert!(!error.contains("secret") && error.contains("ws://h:x"), "{error}");
+        let long = format!("{}://h/", "x".repeat(10_000));
+        assert!(Url::parse(&long).expect_err("no scheme of ours").to_string().len() < 500);
     }
 }

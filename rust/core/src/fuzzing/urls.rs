@@ -19,7 +19,7 @@ pub fn url(data: &[u8]) {
         }
         Err(error) => {
             let shown = error.to_string();
-            assert!(shown.len() < 1000 && !shown.chars().any(char::is_control), "{shown:?}");
+            assert!(shown.len() < 2000 && !shown.chars().any(char::is_control), "{shown:?}");
             if let Some((_, rest)) = text.trim().split_once("://")
                 && let Some((user, _)) = rest[..rest.find(['/', '?']).unwrap_or(rest.len())].rsplit_once('@')
                 && let Some((_, password)) = user.split_once(':')
