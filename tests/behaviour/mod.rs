@@ -4,6 +4,7 @@ mod world;
 
 mod closing;
 mod congestion;
+mod gate;
 mod godot3;
 mod handshake;
 mod hostile;

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Mode, PeerConfig, WireFormat};
-use crate::hub::{After, Gate, Hub, News, Side};
+use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::gate::Gate;
+use crate::hub::{After, Hub, News, Side};
 use crate::id::ConnId;
 use crate::link::{Link, QueueTotal};
 use crate::net::mailbox::Totals;
@@ -128,6 +129,7 @@ impl Write for End {
 /// A hub with its connections, driven as the driver does it.
 pub(super) struct Node {
     pub(super) hub: Hub,
+    totals: Arc<Totals>,
     pub(super) news: Vec<News>,
     ends: Vec<(ConnId, End)>,
     buffer: Vec<u8>,
@@ -135,15 +137,12 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn server(config: PeerConfig) -> Self {
-        Self::new(
-            config,
-            Side::Server(Gate {
-                protocols: Vec::new(),
-                extra_headers: Vec::new(),
-                max_connections: 0,
-                tls: None,
-            }),
-        )
+        Self::new(config, Side::Server(Box::new(Gate::new(ServerConfig::default()))))
+    }
+
+    /// With rules; those of the connections are in `config.peer`.
+    pub(super) fn gated(config: ServerConfig) -> Self {
+        Self::new(config.peer.clone(), Side::Server(Box::new(Gate::new(config))))
     }
 
     pub(super) fn client(config: PeerConfig) -> Self {
@@ -154,20 +153,40 @@ impl Node {
     }
 
     fn new(config: PeerConfig, side: Side) -> Self {
-        let hub = Hub::new(config, side, Arc::new(QueueTotal::new(usize::MAX)), Arc::new(Totals::default()));
-        Self { hub, news: Vec::new(), ends: Vec::new(), buffer: vec![0; 64 * 1024] }
+        let totals = Arc::new(Totals::default());
+        let hub = Hub::new(config, side, Arc::new(QueueTotal::new(usize::MAX)), Arc::clone(&totals));
+        Self { hub, totals, news: Vec::new(), ends: Vec::new(), buffer: vec![0; 64 * 1024] }
     }
 
     pub(super) fn accept(&mut self, end: End, now: Instant) -> ConnId {
-        let conn = self.hub.accepted("192.0.2.1:1234".parse().expect("an address"), now);
+        self.accept_from("192.0.2.1:1234", end, now)
+    }
+
+    pub(super) fn accept_from(&mut self, address: &str, end: End, now: Instant) -> ConnId {
+        let conn = self.hub.accepted(address.parse().expect("an address"), now);
         self.ends.push((conn, end));
         conn
+    }
+
+    /// As the driver does when it needs the room.
+    pub(super) fn evict(&mut self, now: Instant) -> Result<ConnId, Option<Instant>> {
+        let evicted = self.hub.evict(now);
+        if let Ok(conn) = evicted
+            && let Some((_, end)) = self.ends.iter().find(|(known, _)| *known == conn).cloned()
+        {
+            self.settle(conn, &end, After { ended: true, ..After::default() }, now);
+        }
+        evicted
     }
 
     pub(super) fn dial(&mut self, end: End, now: Instant) -> ConnId {
         let conn = self.hub.dialled("192.0.2.2:80".parse().expect("an address"), &[], &[], now, now);
         self.ends.push((conn, end));
         conn
+    }
+
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Connections that are not forgotten.

@@ -211,7 +211,7 @@ fn refusing_new_connections_answers_at_once() {
         refused.peer.status() == Status::Disconnected
     });
     assert!(refused.peer.last_error().contains("503"), "{}", refused.peer.last_error());
-    assert!(server.events.is_empty());
+    assert_eq!(server.events, [Event::Drained], "and nothing of the one that came");
     server.peer.set_refuse_new_connections(false);
     let mut welcome = client(&runtime, port, multiplayer());
     eventually("it is in", || {

@@ -5,6 +5,7 @@ mod support;
 mod buffers;
 mod delivery;
 mod foreign;
+mod gate;
 mod godot3;
 mod lifecycle;
 mod tls;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::ConfigError;
+use crate::gate::{Network, OriginPattern};
 use crate::tls::{TlsClient, TlsServer};
 use crate::url::Url;
 
@@ -210,10 +211,26 @@ pub struct ServerConfig {
     pub protocols: Vec<String>,
     /// Extra header lines of the 101 answer, `Name: value`.
     pub extra_headers: Vec<String>,
-    /// Open peers and handshakes together; 0 = no limit.
+    /// Connected peers; 0 = no limit. Further clients are answered 503. See [`Peer::set_max_connections`](crate::Peer).
     pub max_connections: usize,
-    /// Handshakes under way.
+    /// Handshakes under way; further clients wait. One that has sent nothing for a second goes when others wait.
     pub max_pending: usize,
+    /// Connections of one address, of one /64 in IPv6; 0 = no limit. Further clients are answered 429.
+    pub max_connections_per_address: usize,
+    /// Bytes read from each peer in a second; 0 = no limit.
+    pub max_inbound_per_second: usize,
+    /// Pages that may connect, by their `Origin`; empty: any. Clients that send none are no browsers, and allowed.
+    pub allowed_origins: Vec<OriginPattern>,
+    /// Who is believed when `proxy_header` names the client's address.
+    pub trusted_proxies: Vec<Network>,
+    /// In lower case.
+    pub proxy_header: String,
+    /// Every request becomes an [`Event::Requested`](crate::Event) that waits for [`Peer::answer`](crate::Peer::answer).
+    pub ask: bool,
+    /// A plain GET of this path is answered with the server's state; empty: none.
+    pub health_path: String,
+    /// New connections are answered 503 from the start.
+    pub refuse_new_connections: bool,
     /// Key and certificate: with them, only TLS is spoken.
     pub tls: Option<TlsServer>,
 }
@@ -228,6 +245,14 @@ impl Default for ServerConfig {
             extra_headers: Vec::new(),
             max_connections: 0,
             max_pending: 1024,
+            max_connections_per_address: 0,
+            max_inbound_per_second: 0,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_header: "x-forwarded-for".to_owned(),
+            ask: false,
+            health_path: String::new(),
+            refuse_new_connections: false,
             tls: None,
         }
     }
@@ -300,6 +325,36 @@ where
     Ok(checked)
 }
 
+/// Checks the name of the header in which proxies name the client, and gives it in lower case.
+///
+/// # Errors
+/// [`ConfigError::Text`] when it is no header name, or one whose value is not a list of addresses.
+pub fn check_proxy_header(name: &str) -> Result<String, ConfigError> {
+    let name = name.trim().to_ascii_lowercase();
+    let why = if name.is_empty() || !name.bytes().all(is_token_byte) {
+        "it is no header name"
+    } else if name == "forwarded" {
+        "this header has a format of its own; let the proxy send x-forwarded-for"
+    } else {
+        return Ok(name);
+    };
+    Err(ConfigError::Text { text: name.chars().take(80).collect(), why })
+}
+
+/// Checks the path of a health check; empty means none.
+///
+/// # Errors
+/// [`ConfigError::Text`] when it is no path.
+pub fn check_health_path(path: &str) -> Result<String, ConfigError> {
+    let path = path.trim();
+    let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
+    if path.is_empty() || path.starts_with('/') && path.bytes().all(legal) {
+        return Ok(path.to_owned());
+    }
+    let why = "a path begins with a slash and has no spaces, query or fragment";
+    Err(ConfigError::Text { text: path.chars().take(80).collect(), why })
+}
+
 /// A byte of a token (RFC 9110 section 5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -350,6 +405,18 @@ mod tests {
             ["no colon", ": empty", "A: b\r\nC: d", "A: b\nC", "Sp ace: x", "connection: close", "A: \0"]
         {
             assert!(check_header_lines([bad]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_gate_are_checked() {
+        assert_eq!(check_proxy_header(" X-Real-IP ").expect("valid"), "x-real-ip");
+        assert!(check_proxy_header("").is_err() && check_proxy_header("a b").is_err());
+        assert!(check_proxy_header("Forwarded").is_err());
+        assert_eq!(check_health_path("/health").expect("valid"), "/health");
+        assert_eq!(check_health_path("").expect("none"), "");
+        for bad in ["health", "/a b", "/a?b", "/a#b", "/a\r\nb"] {
+            assert!(check_health_path(bad).is_err(), "{bad:?}");
         }
     }
 

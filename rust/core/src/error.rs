@@ -1,6 +1,6 @@
 //! Errors of calls, and the reasons for which connections end.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 
 use crate::tls::TlsError;
@@ -28,6 +28,30 @@ pub enum ConfigError {
     /// A subprotocol that is not a token.
     #[error("subprotocol {0:?} is not a token of letters, digits and !#$%&'*+-.^_`|~")]
     Protocol(String),
+    /// An entry of the trusted proxies that is neither an address nor a network.
+    #[error("{text:?} is no address or network: {why}")]
+    Network {
+        /// The entry, shortened.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An entry of the allowed origins that no origin can match.
+    #[error("{text:?} is no origin: {why}")]
+    Origin {
+        /// The entry, shortened.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A name or a text that cannot be sent.
+    #[error("{text:?} cannot be used: {why}")]
+    Text {
+        /// The text, shortened.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A URL that cannot be connected to.
     #[error("cannot connect to {url:?}: {why}")]
     Url {
@@ -211,6 +235,24 @@ impl fmt::Display for CloseReason {
     }
 }
 
+/// Shows a text of somebody else's in one line: control characters are escaped.
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if char.is_control()
+                || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                f.write_char(char)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A checked Close frame that may be sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CloseFrame {
@@ -259,6 +301,11 @@ mod tests {
         }
         assert!(CloseFrame::new(1000, &"x".repeat(123)).is_ok());
         assert!(CloseFrame::new(1000, &"ä".repeat(62)).is_err());
+    }
+
+    #[test]
+    fn what_others_wrote_stays_in_one_line() {
+        assert_eq!(Escaped("a\r\nb \u{1b}[31m ü \u{202e}").to_string(), "a\\r\\nb \\u{1b}[31m ü \\u{202e}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What happened, in the order in which the game is told.
 
-use crate::id::PeerId;
+use std::net::SocketAddr;
+
+use crate::id::{ConnId, PeerId};
 
 /// One thing to tell the game, from [`Peer::next_event`](crate::Peer::next_event).
 ///
@@ -36,6 +38,15 @@ pub enum Event {
         /// Who sent it.
         id: PeerId,
     },
+    /// A client wants in, and its request waits for [`Peer::answer`](crate::Peer::answer), 30 s at most.
+    Requested(Box<ConnectionRequest>),
+    /// A request that was told will not become a peer, whatever was answered: the client left, or there was no room any more.
+    RequestWithdrawn {
+        /// The id that it would have had.
+        id: PeerId,
+    },
+    /// A server that refuses new connections has no peer any more, and will have none until it admits again. Told once.
+    Drained,
     /// The client is connected and has its id; follows `PeerConnected` of the server.
     ConnectionSucceeded,
     /// The client did not get in.
@@ -64,4 +75,25 @@ pub enum Event {
         /// The packet's size.
         size: usize,
     },
+}
+
+/// What a client asks for that wants in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ConnectionRequest {
+    /// The id that it will have.
+    pub id: PeerId,
+    /// Without the query.
+    pub path: String,
+    /// What is behind the question mark.
+    pub query: String,
+    /// Names in lower case, in order.
+    pub headers: Vec<(String, String)>,
+    /// The client's, by what a trusted proxy says; the port may be unknown (0).
+    pub address: SocketAddr,
+    /// Subprotocols that it offers.
+    pub protocols: Vec<String>,
+    /// It speaks TLS with us.
+    pub secure: bool,
+    pub(crate) conn: ConnId,
 }

@@ -37,7 +37,12 @@
 //! | waiting for a congested peer | 64 KiB, 1024 packets | [`OverflowPolicy`] |
 //! | pongs waiting | 64 | only the last ping is answered |
 //! | all queues of a process | 512 MiB | congested peers with the most queued are closed |
-//! | handshakes under way | 1024 | clients wait in the backlog of 1024 |
+//! | handshakes under way, and refused ones that are not gone | 1024 | clients wait in the backlog of 1024; one that was silent for a second goes |
+//! | a request that waits for the game's word | 30 s | 503 |
+//! | a refused connection that does not go | 1 s | it is dropped |
+//! | clients that came while the game did not poll | 4096 | 503 |
+//! | peers that a Godot 3 server tells of | 65,536 | Close 1008 |
+//! | log lines about handshakes that failed | one per address and minute, 1024 addresses | counted in the next line |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -48,6 +53,7 @@ pub mod bench;
 mod config;
 mod error;
 mod event;
+mod gate;
 mod hub;
 mod id;
 mod link;
@@ -58,6 +64,7 @@ mod session;
 mod statistics;
 mod tls;
 mod url;
+mod verdict;
 mod wire;
 
 #[cfg(fuzzing)]
@@ -72,10 +79,13 @@ mod behaviour;
 
 pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
-    check_header_lines, check_protocols,
+    check_header_lines, check_health_path, check_protocols, check_proxy_header,
 };
 pub use error::{CloseFrame, CloseReason, ConfigError, OpenError, Phase, SendError, Side};
-pub use event::Event;
+pub use event::{ConnectionRequest, Event};
+#[doc(hidden)]
+pub use gate::{Malformed, client_address};
+pub use gate::{Network, OriginPattern};
 pub use id::{ConnId, PeerId, Target};
 pub use link::PeerState;
 pub use net::Runtime;
@@ -85,3 +95,4 @@ pub use session::Role;
 pub use statistics::{PeerStatistics, Statistics};
 pub use tls::{TlsClient, TlsError, TlsServer, Trust};
 pub use url::Url;
+pub use verdict::{Verdict, VerdictError};

@@ -29,8 +29,26 @@ pub struct Statistics {
     pub packets_to_closed: u64,
     /// Peers closed because they did not keep up.
     pub peers_overflowed: u64,
-    /// Upgrades answered with an error.
+    /// Connections that did not get in: all of the following and those that broke off.
     pub handshakes_refused: u64,
+    /// No request that can be answered with 101.
+    pub refused_malformed: u64,
+    /// Too many connections of one address.
+    pub refused_address: u64,
+    /// Web pages that may not connect.
+    pub refused_origin: u64,
+    /// No room, or nobody was admitted.
+    pub refused_full: u64,
+    /// The game's handler said no, or nothing that can be used.
+    pub refused_handler: u64,
+    /// The game had not polled for too long.
+    pub refused_busy: u64,
+    /// The handshake took too long.
+    pub handshakes_timed_out: u64,
+    /// Silent for a second while others waited.
+    pub pending_evicted: u64,
+    /// Health checks answered; they are no handshakes.
+    pub health_checks: u64,
     /// Times that the system could not give a socket for a new connection.
     pub accept_errors: u64,
     /// Microseconds spent in `poll()`.
@@ -48,6 +66,15 @@ impl Statistics {
         self.packets_out = totals.packets_out.get();
         self.peers_overflowed = totals.peers_overflowed.get();
         self.handshakes_refused = totals.handshakes_refused.get();
+        self.refused_malformed = totals.refused_malformed.get();
+        self.refused_address = totals.refused_address.get();
+        self.refused_origin = totals.refused_origin.get();
+        self.refused_full = totals.refused_full.get();
+        self.refused_handler = totals.refused_handler.get();
+        self.refused_busy = totals.refused_busy.get();
+        self.handshakes_timed_out = totals.handshakes_timed_out.get();
+        self.pending_evicted = totals.pending_evicted.get();
+        self.health_checks = totals.health_checks.get();
         self.accept_errors = totals.accept_errors.get();
         self.io_wakeups = totals.wakeups.get();
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use godot::builtin::{GString, PackedStringArray, VarDictionary, vdict};
 use godot::global::Error;
+use godot::meta::ToGodot;
 use websocket_multiplayer_core::{BindAddress, OpenError, PeerStatistics, SendError, Statistics};
 
 /// The engine's code for an object that did not open.
@@ -40,6 +41,18 @@ pub(crate) fn bind_address(text: &str) -> Option<BindAddress> {
     }
 }
 
+/// Headers by name; values of a repeated one are joined by `", "`.
+pub(crate) fn headers(lines: Vec<(String, String)>) -> VarDictionary {
+    let mut joined: Vec<(String, String)> = Vec::new();
+    for (name, value) in lines {
+        match joined.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.extend([", ", &value]),
+            None => joined.push((name, value)),
+        }
+    }
+    joined.iter().map(|(name, value)| (name.to_variant(), value.to_variant())).collect()
+}
+
 /// `get_statistics()`.
 pub(crate) fn statistics(from: &Statistics) -> VarDictionary {
     vdict! {
@@ -54,6 +67,15 @@ pub(crate) fn statistics(from: &Statistics) -> VarDictionary {
         "packets_to_closed" => from.packets_to_closed as i64,
         "peers_overflowed" => from.peers_overflowed as i64,
         "handshakes_refused" => from.handshakes_refused as i64,
+        "refused_malformed" => from.refused_malformed as i64,
+        "refused_address" => from.refused_address as i64,
+        "refused_origin" => from.refused_origin as i64,
+        "refused_full" => from.refused_full as i64,
+        "refused_handler" => from.refused_handler as i64,
+        "refused_busy" => from.refused_busy as i64,
+        "handshakes_timed_out" => from.handshakes_timed_out as i64,
+        "pending_evicted" => from.pending_evicted as i64,
+        "health_checks" => from.health_checks as i64,
         "accept_errors" => from.accept_errors as i64,
         "poll_usec" => from.poll_usec as i64,
         "io_wakeups" => from.io_wakeups as i64,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use godot::builtin::VarDictionary;
+use godot::builtin::{Callable, VarDictionary, Variant};
 use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
 use godot::global::Error;
 use godot::obj::Gd;
@@ -19,6 +19,7 @@ use websocket_multiplayer_core::{
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::report::Kind;
+use crate::request::Faults;
 use crate::settings;
 use crate::signals::SignalNames;
 
@@ -41,6 +42,11 @@ pub(crate) struct PeerHost {
     /// One object per connection, kept while it lasts: a script sets its write mode through one `get_peer()`
     /// and sends through another.
     handles: RefCell<HashMap<i32, Gd<WebSocketPeer>>>,
+    /// Server: decides about requests.
+    pub(crate) request_handler: Callable,
+    /// What it attached to the peers that it let in.
+    pub(crate) metas: HashMap<i32, Variant>,
+    pub(crate) faults: Faults,
 }
 
 impl PeerHost {
@@ -77,6 +83,9 @@ impl PeerHost {
             target: 0,
             current: None,
             handles: RefCell::default(),
+            request_handler: Callable::invalid(),
+            metas: HashMap::new(),
+            faults: Faults::default(),
         }
     }
 
@@ -88,20 +97,8 @@ impl PeerHost {
         self.core.status() != Status::Disconnected
     }
 
-    /// Listens, or prints why not. `unavailable` names what was asked for and does not exist yet.
-    pub(crate) fn open_server(
-        &mut self,
-        method: &str,
-        config: ServerConfig,
-        unavailable: Option<&str>,
-    ) -> Error {
-        if let Some(what) = unavailable {
-            self.kind.error(
-                method,
-                format_args!("{what} is not available in this version; leave it at its default"),
-            );
-            return Error::ERR_UNAVAILABLE;
-        }
+    /// Listens, or prints why not.
+    pub(crate) fn open_server(&mut self, method: &str, config: ServerConfig) -> Error {
         let mode = config.peer.mode;
         self.open(method, mode, |core| core.listen(config))
     }
@@ -170,6 +167,13 @@ impl PeerHost {
     pub(crate) fn close(&mut self) {
         self.core.close();
         self.handles.get_mut().clear();
+        self.metas.clear();
+    }
+
+    /// Whatever was kept for a peer that is gone.
+    fn forget(&mut self, id: i32) {
+        self.handles.get_mut().remove(&id);
+        self.metas.remove(&id);
     }
 
     fn open(
@@ -183,6 +187,7 @@ impl PeerHost {
                 self.config.mode = mode;
                 self.poll_time = Duration::ZERO;
                 self.handles.get_mut().clear();
+                self.metas.clear();
                 Error::OK
             }
             Err(error) => self.refuse(method, &error),
@@ -195,7 +200,7 @@ impl PeerHost {
     pub(crate) fn next_event(&mut self, packet_events: bool) -> Option<Event> {
         let event = self.core.next_event(packet_events)?;
         match &event {
-            Event::PeerDisconnected { id, .. } => drop(self.handles.get_mut().remove(&id.0)),
+            Event::PeerDisconnected { id, .. } | Event::RequestWithdrawn { id } => self.forget(id.0),
             Event::ConnectionFailed | Event::ServerDisconnected => self.handles.get_mut().clear(),
             _ => {}
         }
@@ -416,13 +421,15 @@ impl PeerHost {
     /// The handle object of a connected peer; the same one for as long as it is connected.
     pub(crate) fn peer(&self, method: &str, id: i64) -> Option<Gd<WebSocketPeer>> {
         let handle = self.known(method, id)?;
+        let id = handle.id().0;
         let mut handles = self.handles.borrow_mut();
-        let object = handles.entry(handle.id().0).or_insert_with(|| {
+        let object = handles.entry(id).or_insert_with(|| {
             WebSocketPeer::of(Connection {
                 handle,
                 multiplayer: self.core.mode() != Some(Mode::Raw),
                 max_packet_size: self.max_packet_size(),
                 output_setting: self.output_setting(),
+                meta: self.metas.get(&id).cloned().unwrap_or_default(),
             })
         });
         Some(object.clone())
@@ -440,7 +447,7 @@ impl PeerHost {
     pub(crate) fn disconnect_now(&mut self, id: i64) {
         let known = i32::try_from(id).ok().filter(|&id| self.core.disconnect_now(PeerId(id)));
         match known {
-            Some(id) => drop(self.handles.get_mut().remove(&id)),
+            Some(id) => self.forget(id),
             None => self.no_peer("disconnect_peer", id),
         }
     }

@@ -13,6 +13,7 @@ mod host;
 mod logging;
 mod raw;
 mod report;
+mod request;
 mod settings;
 mod signals;
 mod tls;

@@ -14,6 +14,7 @@ use websocket_multiplayer_core::{Event, Mode};
 
 use crate::host::PeerHost;
 use crate::report::Kind;
+use crate::request::decide;
 
 /// A class with a host inside.
 pub(crate) trait HostClass:
@@ -54,6 +55,8 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
             } else if heard {
                 emit(object, packets, &[id.0.to_variant()]);
             }
+        } else if let Event::Requested(request) = &event {
+            decide(&mut this, request);
         } else {
             announce(object, kind, mode, &names, event);
         }
@@ -102,6 +105,7 @@ fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, ev
         Event::PeerCongested { id } => emit(object, &names.peer_congested, &[id.0.to_variant()]),
         Event::PeerDrained { id } => emit(object, &names.peer_drained, &[id.0.to_variant()]),
         Event::PeerOverflowed { id } => emit(object, &names.peer_overflowed, &[id.0.to_variant()]),
+        Event::Drained => emit(object, &names.drained, &[]),
         Event::PacketRefused { id, size } => {
             emit(object, &names.packet_refused, &[id.0.to_variant(), (size as i64).to_variant()])
         }
@@ -159,6 +163,7 @@ signal_names! {
     connection_failed
     connection_succeeded
     data_received
+    drained
     packet_refused
     peer_congested
     peer_connected

@@ -46,6 +46,8 @@ pub(crate) enum Program {
     Chromium,
     /// A script for Python that uses the library.
     Curl,
+    /// A script for the shell that runs the proxy.
+    Nginx,
 }
 
 impl Case {
@@ -177,6 +179,7 @@ impl Program {
             "python" => Some(Self::Python),
             "chromium" => Some(Self::Chromium),
             "curl" => Some(Self::Curl),
+            "nginx" => Some(Self::Nginx),
             _ => None,
         }
     }

@@ -33,8 +33,8 @@ struct Tool {
 
 impl Foreign {
     /// Every program that is not an engine.
-    pub(crate) const PROGRAMS: [Program; 4] =
-        [Program::Node, Program::Python, Program::Chromium, Program::Curl];
+    pub(crate) const PROGRAMS: [Program; 5] =
+        [Program::Node, Program::Python, Program::Chromium, Program::Curl, Program::Nginx];
 
     /// Finds or fetches a program. Fails with [`CannotRun`] when this machine cannot have it.
     pub(crate) fn provide(&mut self, program: Program) -> Result<()> {
@@ -51,6 +51,7 @@ impl Foreign {
                 tool
             }
             Program::Curl => curl()?,
+            Program::Nginx => script("sh", "sh", ("NGINX", nginx()?))?,
             Program::Engine4 | Program::Engine3 => bail!("an engine is not a foreign program"),
         };
         self.tools.push((program, tool));
@@ -248,6 +249,29 @@ fn python_with_pip() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// The machine's own; installing the package would also start it as a service.
+fn nginx() -> Result<PathBuf> {
+    let usual = PathBuf::from("/usr/sbin/nginx");
+    if let Some(nginx) = on_path("nginx").or_else(|| usual.exists().then_some(usual)) {
+        return Ok(nginx);
+    }
+    let root = make("nginx", CURL_SUITE, |part| {
+        engine_fetch::unpack(part, CURL_SUITE, NGINX_PACKAGES)?;
+        let (triplet, loader) = engines::loader()?;
+        // Its libraries lie beside it, and the ones of the machine may be older.
+        let start = format!(
+            "#!/bin/sh\nroot=$(dirname \"$0\")\nlibraries=$root/usr/lib/{triplet}\n\
+             exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/sbin/nginx\" \"$@\"\n"
+        );
+        let file = part.join("nginx");
+        fs::write(&file, start).with_context(|| format!("cannot write {}", file.display()))?;
+        let mut chmod = Command::new("chmod");
+        chmod.arg("+x").arg(&file);
+        engine_fetch::run(chmod, "chmod", |_| {})
+    })?;
+    Ok(root.join("nginx"))
+}
+
 /// Makes a folder of the cache, unless it is there.
 fn make(name: &str, version: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let folder = engine_fetch::cache()?.join("foreign");
@@ -286,6 +310,7 @@ const WS: &str = "8.23.0";
 const PLAYWRIGHT: &str = "1.65.1";
 const WEBSOCKETS: &str = "15.0.1";
 const CURL_SUITE: &str = "trixie";
+const NGINX_PACKAGES: &str = "nginx";
 const CURL_PACKAGES: &str = "libcurl4t64,python3";
 const PYTHON2_SUITE: &str = "bullseye";
 const PYTHON2_PACKAGES: &str = "python2.7,libpython2.7-dev,libssl1.1,libffi7";

@@ -57,6 +57,15 @@ const STATISTICS: Array[String] = [
 	"packets_to_closed",
 	"peers_overflowed",
 	"handshakes_refused",
+	"refused_malformed",
+	"refused_address",
+	"refused_origin",
+	"refused_full",
+	"refused_handler",
+	"refused_busy",
+	"handshakes_timed_out",
+	"pending_evicted",
+	"health_checks",
 	"accept_errors",
 	"poll_usec",
 	"io_wakeups",
@@ -89,6 +98,7 @@ func _server() -> void:
 		"client_disconnected(id: int, was_clean_close: bool)",
 		"client_close_request(id: int, code: int, reason: String)",
 		"data_received(id: int)",
+		"drained()",
 	]
 	var properties := {
 		bind_ip = "*",
@@ -148,7 +158,8 @@ func _multiplayer_peer() -> void:
 		outbound_buffer_size = 65535,
 		max_queued_packets = 4096,
 	}
-	_multiplayer_class("BufferedWebSocketMultiplayerPeer", methods, [], properties)
+	var signals: Array[String] = ["drained()"]
+	_multiplayer_class("BufferedWebSocketMultiplayerPeer", methods, signals, properties)
 	_has_what_the_engines_class_has("BufferedWebSocketMultiplayerPeer", "WebSocketMultiplayerPeer")
 
 
@@ -262,13 +273,14 @@ func _property_can_be_set(object: Object, property: String, default: Variant) ->
 		TYPE_FLOAT:
 			other = default + 0.5
 		TYPE_STRING:
-			other = "127.0.0.1"
+			other = "/a" if property == "health_path" else "127.0.0.1"
 		TYPE_PACKED_STRING_ARRAY:
-			other = (
-				PackedStringArray(["a"])
-				if property != "handshake_headers"
-				else PackedStringArray(["a: b"])
-			)
+			var entries := {
+				handshake_headers = "a: b",
+				allowed_origins = "https://a",
+				trusted_proxies = "10.0.0.0/8",
+			}
+			other = PackedStringArray([entries.get(property, "a")])
 		TYPE_CALLABLE:
 			other = run
 		TYPE_NIL:

@@ -22,7 +22,8 @@ func run() -> void:
 	_server_that_cannot_listen()
 	_server_that_listens()
 	_server_in_raw_mode()
-	_what_a_server_cannot_do_yet()
+	_gate_of_a_server()
+	_certificates_of_a_server()
 	_client()
 	_client_that_connects()
 	_multiplayer_peer()
@@ -115,7 +116,7 @@ func _server_that_listens() -> void:
 	_right(server.listen.bind(0, PackedStringArray(), true), OK)
 	_wrong(server.listen.bind(0), ERR_ALREADY_IN_USE, "already open; call close\\(\\) first")
 	_wrong(server.set_buffers.bind(64, 64, 64, 64), FAILED, "set_buffers.*before listen")
-	for property in ["bind_ip", "max_connections", "max_pending_connections", "proxy_header"]:
+	for property in ["bind_ip", "max_pending_connections", "proxy_header"]:
 		_refused(server, property, server.get(property), "cannot change while open")
 	_refused(server, "private_key", CryptoKey.new(), "cannot change while open")
 	_refused(server, "ssl_certificate", X509Certificate.new(), "cannot change while open")
@@ -164,25 +165,47 @@ func _server_in_raw_mode() -> void:
 	server.stop()
 
 
-func _what_a_server_cannot_do_yet() -> void:
-	var asked := {
+func _gate_of_a_server() -> void:
+	var right := {
 		max_connections_per_address = 1,
 		max_inbound_kb_per_second = 1,
-		allowed_origins = PackedStringArray(["https://example.org"]),
-		trusted_proxies = PackedStringArray(["10.0.0.0/8"]),
+		max_pending_connections = 5,
+		allowed_origins = PackedStringArray(["https://example.org", "https://*.example.org:8443"]),
+		trusted_proxies = PackedStringArray(["10.0.0.0/8", "::1"]),
+		proxy_header = "X-Real-IP",
 		request_handler = func(_request: Dictionary) -> bool: return true,
 		health_path = "/health",
 	}
-	for property: String in asked:
-		var server := WebSocketServer.new()
-		server.set(property, asked[property])
-		check_eq(server.get(property), asked[property], property + " is kept")
-		_wrong(
-			server.listen.bind(0, PackedStringArray(), true),
-			ERR_UNAVAILABLE,
-			"listen\\(\\): %s.* is not available in this version" % property
-		)
-		_right(server.is_listening, false)
+	var server := WebSocketServer.new()
+	for property: String in right:
+		server.set(property, right[property])
+		check_eq(server.get(property), right[property], property + " is kept")
+	var wrong := {
+		allowed_origins = [["example.org"], ["https://example.org/"], ["https://*"], ["*"], [""]],
+		trusted_proxies = [["10.0.0.0/33"], ["10.0.0.1/8"], ["localhost"], [""]],
+		proxy_header = ["", "a b", "Forwarded"],
+		health_path = ["health", "/a b", "/a?b", "/a\r\nb"],
+		max_connections_per_address = [-1],
+		max_inbound_kb_per_second = [-1],
+		max_pending_connections = [0],
+	}
+	for property: String in wrong:
+		for value: Variant in wrong[property]:
+			if value is Array:
+				value = PackedStringArray(value)
+			_wrong(server.set.bind(property, value), null, "%s: .+\\.$" % property)
+			check_eq(server.get(property), right[property], property + " is unchanged")
+	_right(server.listen.bind(0), OK)
+	for property: String in right:
+		var other: Variant = WebSocketServer.new().get(property)
+		_wrong(server.set.bind(property, other), null, "%s: it cannot change while open" % property)
+		check_eq(server.get(property), right[property], property + " is fixed")
+	server.max_connections = 5
+	check_eq(server.max_connections, 5, "max_connections may change while listening")
+	server.stop()
+
+
+func _certificates_of_a_server() -> void:
 	var secure := WebSocketServer.new()
 	# An empty key would make the engine itself complain.
 	var key := Crypto.new().generate_rsa(2048)

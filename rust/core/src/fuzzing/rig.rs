@@ -5,9 +5,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig};
+use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::error::CloseReason;
-use crate::hub::{Gate, Hub, News, Side};
+use crate::gate::Gate;
+use crate::hub::{Hub, News, Side};
 use crate::id::{ConnId, PeerId};
 use crate::link::{Link, QueueTotal};
 use crate::net::mailbox::{Command, Totals};
@@ -118,7 +119,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn server(mode: Mode, protocols: &[&str]) -> Self {
         let protocols = protocols.iter().map(|name| (*name).to_owned()).collect();
-        let gate = Gate { protocols, extra_headers: Vec::new(), max_connections: 0, tls: None };
+        let gate = Box::new(Gate::new(ServerConfig { protocols, ..ServerConfig::default() }));
         Self::new(mode, Side::Server(gate))
     }
 
@@ -187,7 +188,7 @@ impl Rig {
             self.run();
         }
         assert!(self.lines.is_empty(), "a connection outlives all of its deadlines");
-        assert_eq!((self.hub.len(), self.hub.pending()), (0, 0));
+        assert_eq!((self.hub.len(), self.hub.in_limbo()), (0, 0));
         for link in self.links.values() {
             assert_eq!(link.outgoing.load(), (0, 0), "nothing is counted that is not queued");
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::News;
+use super::admission::Asked;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Escaped};
+use crate::gate::{Allowance, Source, Turned};
 use crate::link::Link;
 use crate::session::{Message, Session};
 use crate::tls::TlsSession;
@@ -21,7 +23,23 @@ pub(super) struct Member {
     /// A message that did not fit the input buffer; reading goes on when it does.
     pub(super) held: Option<Message>,
     /// Since when the handshake is under way.
-    started: Instant,
+    pub(super) started: Instant,
+    /// It is neither connected nor gone.
+    pub(super) in_limbo: bool,
+    /// Something came from it, TLS included.
+    pub(super) spoke: bool,
+    /// Its end is nothing to write down.
+    pub(super) quiet: bool,
+    /// Why it did not get in.
+    pub(super) turned: Option<Turned>,
+    /// Whom it counts for.
+    pub(super) counted: Option<Source>,
+    /// What the game's handler was asked.
+    pub(super) asked: Option<Box<Asked>>,
+    /// How much may be read from it.
+    pub(super) allowance: Option<Allowance>,
+    /// Reading goes on then.
+    throttled: Option<Instant>,
     /// Client: by when the id must have come.
     pub(super) id_deadline: Option<Instant>,
     /// Client: what was agreed on, until there is a link to keep it.
@@ -54,6 +72,14 @@ impl Member {
             held: None,
             id_deadline: None,
             started,
+            in_limbo: false,
+            spoke: false,
+            quiet: false,
+            turned: None,
+            counted: None,
+            asked: None,
+            allowance: None,
+            throttled: None,
             protocol: String::new(),
             dirty: false,
             reported: false,
@@ -68,6 +94,42 @@ impl Member {
         self.session.move_handshake_deadline(deadline);
         if self.id_deadline.is_some() {
             self.id_deadline = Some(deadline);
+        }
+    }
+
+    /// How many bytes may be read from it in this turn; `None`: not now.
+    pub(super) fn may_read(&mut self, most: usize, now: Instant) -> Option<usize> {
+        let Some(allowance) = &mut self.allowance else { return Some(most) };
+        if self.throttled.is_some() {
+            return None;
+        }
+        let room = allowance.refill(now);
+        if room == 0 {
+            self.throttled = Some(allowance.ready_at());
+            self.session.pause(now);
+            return None;
+        }
+        Some(room.max(self.session.stashed()).min(most))
+    }
+
+    /// Notes that so many bytes came from it.
+    pub(super) fn has_read(&mut self, bytes: usize) {
+        self.spoke |= bytes > 0;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.take(bytes);
+        }
+    }
+
+    /// When it may be read again, if not now.
+    pub(super) fn throttled_until(&self) -> Option<Instant> {
+        self.throttled.filter(|_| self.session.outcome().is_none())
+    }
+
+    /// It may be read again.
+    pub(super) fn end_throttling(&mut self, now: Instant) {
+        self.throttled = None;
+        if self.held.is_none() {
+            self.session.resume(now);
         }
     }
 
@@ -129,10 +191,11 @@ impl Member {
     pub(super) fn log_lifetime(&self, link: &Link, reason: &CloseReason, now: Instant) {
         let figures = &link.figures;
         log::info!(
-            "peer {} ({}) was connected for {:.1} s: {reason}; received {} packets ({} bytes), sent {} ({} bytes)",
+            "peer {} ({}) was connected for {:.1} s: {}; received {} packets ({} bytes), sent {} ({} bytes)",
             link.id,
             self.address,
             now.saturating_duration_since(link.info.opened).as_secs_f64(),
+            Escaped(&reason.to_string()),
             figures.packets_in.get(),
             figures.bytes_in.get(),
             figures.packets_out.get(),

@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod admission;
 mod member;
 mod relay;
 mod slab;
@@ -13,21 +14,24 @@ use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason};
+use crate::event::ConnectionRequest;
+use crate::gate::Gate;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo, QueueTotal};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
-use crate::session::{Context, Flushed, Incoming, Message, Pool, Refusal, Request, SILENT, Session, Turn};
-use crate::tls::{TlsClient, TlsServer, TlsSession};
+use crate::session::{Context, Flushed, Incoming, Message, Pool, Session, Turn};
+use crate::tls::{TlsClient, TlsSession};
 use crate::url::Url;
 use crate::wire::{godot3, godot4};
+use admission::Limbo;
 use member::Member;
 pub(crate) use slab::Slab;
 
@@ -57,6 +61,15 @@ pub(crate) enum News {
     Congested(PeerId),
     Drained(PeerId),
     Overflowed(PeerId),
+    /// Server: the game's handler is to decide.
+    Requested {
+        request: Box<ConnectionRequest>,
+        left: Arc<AtomicBool>,
+    },
+    /// Server: this request will not become a peer any more.
+    Withdrawn(PeerId),
+    /// Server: what was said when this number was given holds from here on.
+    Refusing(u64),
     /// The driver thread is gone.
     DriverFailed(CloseReason),
 }
@@ -77,18 +90,9 @@ impl Outbound {
     }
 }
 
-/// What a server's hub decides by.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) protocols: Vec<String>,
-    pub(crate) extra_headers: Vec<String>,
-    pub(crate) max_connections: usize,
-    pub(crate) tls: Option<TlsServer>,
-}
-
 /// Whose end this is.
 pub(crate) enum Side {
-    Server(Gate),
+    Server(Box<Gate>),
     Client { url: Url, tls: Option<TlsClient> },
 }
 
@@ -120,10 +124,14 @@ pub(crate) struct Hub {
     /// Connections that should be read although their stream reported nothing new.
     pub(crate) rearm: Vec<ConnId>,
     pending: usize,
+    /// Server: connections that are not connected yet, or were turned away and are not gone.
+    limbo: Limbo,
+    /// Server: ids of those who may become peers when the game's handler says so.
+    asked_ids: HashSet<PeerId>,
     queue_total: Arc<QueueTotal>,
     totals: Arc<Totals>,
-    /// New connections are answered with 503.
-    pub(crate) refusing: bool,
+    /// For how long the game has not polled; as new as the last round.
+    pub(crate) main_thread_idle: Duration,
     /// Client of the Godot 3 wire: whom the server has told of.
     others: HashSet<PeerId>,
 }
@@ -146,22 +154,13 @@ impl Hub {
             dirty: Vec::new(),
             rearm: Vec::new(),
             pending: 0,
+            limbo: Limbo::default(),
+            asked_ids: HashSet::new(),
             queue_total,
             totals,
-            refusing: false,
+            main_thread_idle: Duration::ZERO,
             others: HashSet::new(),
         }
-    }
-
-    /// Takes a connection that was accepted.
-    pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
-        let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
-        self.pending += 1;
-        let tls = match &self.side {
-            Side::Server(Gate { tls: Some(tls), .. }) => Some(tls.session()),
-            _ => None,
-        };
-        self.admit(Member::new(session, address, now), tls, now)
     }
 
     /// Takes a connection that was dialled; the handshake has been under way since `started`.
@@ -222,6 +221,7 @@ impl Hub {
         let mut after = self.read_plain(conn, &mut tls.stream(stream), buffer, false, now);
         after.more |= tls.take_spent();
         if let Some(member) = self.members.get_mut(conn) {
+            member.spoke |= tls.has_heard();
             member.tls = Some(tls);
         }
         after
@@ -242,7 +242,8 @@ impl Hub {
         {
             return After::default();
         }
-        let mut turn = Turn::new(stream, buffer, trust_short_reads);
+        let Some(limit) = member.may_read(buffer.len(), now) else { return After::default() };
+        let mut turn = Turn::new(stream, &mut buffer[..limit], trust_short_reads);
         member.session.begin_turn(&mut turn);
         while let Some(member) = self.members.get_mut(conn) {
             let incoming = match member.held.take() {
@@ -258,7 +259,7 @@ impl Hub {
                         break;
                     }
                 }
-                Some(Incoming::Request(request)) => self.request(conn, &request, now),
+                Some(Incoming::Request(request)) => self.request(conn, request, now),
                 Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
                 Some(Incoming::CloseRequested { code, reason }) => {
                     if let Some(link) = self.members.get(conn).and_then(|member| member.link.as_ref()) {
@@ -269,8 +270,9 @@ impl Hub {
             }
         }
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        let paused = member.held.is_some();
+        let paused = member.held.is_some() || member.session.awaits_verdict();
         member.session.end_turn(&mut turn, now);
+        member.has_read(turn.total());
         let more = (turn.may_have_more() || member.session.has_stash()) && !paused;
         if let Some(link) = &member.link {
             link.figures.bytes_in.add(turn.total());
@@ -377,6 +379,13 @@ impl Hub {
                     }
                 }
             }
+            Command::Verdict { conn, id, verdict } => self.verdict(conn, id, verdict, now),
+            Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
+            Command::MaxConnections(count) => {
+                if let Side::Server(gate) = &mut self.side {
+                    gate.config.max_connections = count;
+                }
+            }
             Command::Cut(_) | Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
         }
     }
@@ -398,15 +407,26 @@ impl Hub {
     /// When `expire` wants to be called.
     pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
         let member = self.members.get(conn)?;
-        [member.session.deadline(&self.config), member.id_deadline, member.overflow_deadline(&self.config)]
-            .into_iter()
-            .flatten()
-            .min()
+        let throttled = member.throttled_until();
+        [
+            member.session.deadline(&self.config),
+            member.id_deadline,
+            member.overflow_deadline(&self.config),
+            throttled,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due.
     pub(crate) fn expire(&mut self, conn: ConnId, now: Instant) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.throttled_until().is_some_and(|until| until <= now) {
+            member.end_throttling(now);
+            self.rearm.push(conn);
+            return self.after(conn, now);
+        }
         if member.overflow_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
             if member.is_stuck(&self.config, now) {
                 self.overflow(conn, now);
@@ -429,7 +449,9 @@ impl Hub {
 
     /// Forgets a connection whose stream is dropped.
     pub(crate) fn forget(&mut self, conn: ConnId) {
-        self.members.remove(conn);
+        if let Some(mut member) = self.members.remove(conn) {
+            self.discharge(&mut member);
+        }
     }
 
     /// Ends a connection whose stream failed.
@@ -445,60 +467,8 @@ impl Hub {
         self.members.len()
     }
 
-    /// Handshakes under way.
-    pub(crate) fn pending(&self) -> usize {
-        self.pending
-    }
-
     pub(crate) fn config(&self) -> &PeerConfig {
         &self.config
-    }
-
-    fn request(&mut self, conn: ConnId, request: &Request, now: Instant) {
-        let Side::Server(gate) = &self.side else { return };
-        let verdict = if self.refusing {
-            Err(Refusal::new(503, "the server takes no new players now"))
-        } else if gate.max_connections > 0 && self.ids.len() >= gate.max_connections {
-            Err(Refusal::new(503, "the server is full"))
-        } else {
-            request.choose_protocol(&gate.protocols)
-        };
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        self.dirty.push(conn);
-        let protocol = match verdict {
-            Ok(protocol) => protocol,
-            Err(refusal) => {
-                member.session.refuse(&refusal, &mut cx);
-                return;
-            }
-        };
-        let address = member.address;
-        let scheme = if gate.tls.is_some() { "wss" } else { "ws" };
-        member.session.accept(request, protocol.as_deref(), &gate.extra_headers, &mut cx);
-        let id = loop {
-            let id = PeerId::random_client();
-            if !self.ids.contains_key(&id) {
-                break id;
-            }
-        };
-        match self.config.mode {
-            Mode::Multiplayer(WireFormat::Godot4) => {
-                let message = Bytes::copy_from_slice(&godot4::encode_id(id));
-                member.session.send(false, &[], &message, None, &mut cx);
-            }
-            Mode::Multiplayer(WireFormat::Godot3) => self.introduce(conn, id, now),
-            Mode::Raw => {}
-        }
-        let info = PeerInfo {
-            address,
-            protocol: protocol.unwrap_or_default(),
-            target: request.target.clone(),
-            origin: format!("{scheme}://{}", request.header("host").unwrap_or_default()),
-            headers: request.headers.clone().into_boxed_slice(),
-            opened: now,
-        };
-        self.connected(conn, id, PeerId::SERVER, info);
     }
 
     /// Client: the upgrade is done.
@@ -530,6 +500,8 @@ impl Hub {
         member.link = Some(Arc::clone(&link));
         member.id_deadline = None;
         self.pending -= 1;
+        self.limbo.leave(member);
+        self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);
         self.news.push(News::Connected { link, own_id });
     }
@@ -655,6 +627,7 @@ impl Hub {
     /// Reports the end of a connection once, as soon as it is known.
     fn after(&mut self, conn: ConnId, now: Instant) -> After {
         let mut left = None;
+        let mut turned_away = None;
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
             let reason = reason.clone();
@@ -671,13 +644,9 @@ impl Hub {
                 }
                 None => {
                     self.pending -= 1;
-                    let silent = matches!(&reason, CloseReason::Lost(why) if why == SILENT);
-                    if matches!(self.side, Side::Server(_)) && !silent {
-                        self.totals.handshakes_refused.add(1);
-                        log::debug!("no handshake with {}: {reason}", member.address);
-                    }
-                    if matches!(self.side, Side::Client { .. }) {
-                        self.news.push(News::Failed(reason));
+                    match self.side {
+                        Side::Client { .. } => self.news.push(News::Failed(reason)),
+                        Side::Server(_) => turned_away = Some(reason),
                     }
                 }
             }
@@ -686,6 +655,9 @@ impl Hub {
         let ended = member.session.is_ended();
         if let Some(id) = left {
             self.announce_left(id, now);
+        }
+        if let Some(reason) = turned_away {
+            self.note_turned_away(conn, &reason, now);
         }
         After { ended, ..After::default() }
     }

@@ -3,13 +3,14 @@
 //! Readiness is edge-triggered: what a socket reported is remembered until a call says `WouldBlock` (or a short read shows
 //! the same). Every connection gets one bounded turn per round, so that none keeps the others waiting.
 
+mod accept;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -17,14 +18,16 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::dial::{Dialled, Dialler};
-use super::listener::{Listener, tune};
+use super::listener::Listener;
 use super::mailbox::{Command, Mailbox, Totals};
 use super::runtime::Runtime;
 use super::transport::Transport;
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason};
-use crate::hub::{After, Gate, Hub, Side};
+use crate::gate::Gate;
+use crate::hub::{After, Hub, Side};
 use crate::id::ConnId;
+use accept::{Accept, Acceptor};
 
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
@@ -36,8 +39,6 @@ const FIRST_DIAL: usize = usize::MAX / 2;
 const TURN: usize = 64 * 1024;
 /// Connections accepted in one round.
 const ACCEPT_TURN: usize = 256;
-/// How long to wait for a file descriptor or memory to become free.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// A short read empties the socket where the poller reports every later arrival.
 const TRUST_SHORT_READS: bool = cfg!(unix);
 
@@ -46,8 +47,7 @@ pub(crate) struct Driver {
     hub: Hub,
     sockets: Vec<Option<Socket>>,
     listener: Option<Listener>,
-    accept: Accept,
-    max_pending: usize,
+    acceptor: Acceptor,
     dial: Option<Dial>,
     mailbox: Arc<Mailbox>,
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
@@ -68,16 +68,6 @@ struct Socket {
     timer: Option<Instant>,
 }
 
-#[derive(Clone, Copy)]
-enum Accept {
-    /// The listener has nothing.
-    Idle,
-    /// It may have more.
-    Ready,
-    /// The system could not give us a socket.
-    BackOff(Instant),
-}
-
 struct Dial {
     dialler: Dialler,
     protocols: Vec<String>,
@@ -94,18 +84,13 @@ impl Driver {
     ) -> io::Result<Arc<Mailbox>> {
         let poll = Poll::new()?;
         listener.register(poll.registry(), LISTENER)?;
-        let gate = Gate {
-            protocols: config.protocols,
-            extra_headers: config.extra_headers,
-            max_connections: config.max_connections,
-            tls: config.tls,
-        };
         let totals = Arc::new(Totals::default());
-        let hub =
-            Hub::new(config.peer, Side::Server(gate), Arc::clone(&runtime.queue_total), Arc::clone(&totals));
+        let (peer, max_pending) = (config.peer.clone(), config.max_pending);
+        let side = Side::Server(Box::new(Gate::new(config)));
+        let hub = Hub::new(peer, side, Arc::clone(&runtime.queue_total), Arc::clone(&totals));
         let mut driver = Self::new(poll, hub, totals)?;
         driver.listener = Some(listener);
-        driver.max_pending = config.max_pending.max(1);
+        driver.acceptor = Acceptor::new(max_pending);
         driver.spawn("websocket-server", runtime)
     }
 
@@ -131,8 +116,7 @@ impl Driver {
             hub,
             sockets: Vec::new(),
             listener: None,
-            accept: Accept::Idle,
-            max_pending: 1,
+            acceptor: Acceptor::new(1),
             dial: None,
             mailbox,
             timers: BinaryHeap::new(),
@@ -178,7 +162,7 @@ impl Driver {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    LISTENER => self.accept = Accept::Ready,
+                    LISTENER => self.acceptor.state = Accept::Ready,
                     token if token.0 >= FIRST_DIAL => dialled.push(token),
                     token => self.ready(token.0 - FIRST_CONNECTION, event),
                 }
@@ -209,12 +193,8 @@ impl Driver {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
-        let retry = match self.accept {
-            Accept::BackOff(until) => Some(until),
-            _ => None,
-        };
         let dial = self.dial.as_ref().map(|dial| dial.dialler.wake_at());
-        let next = [timer, retry, dial, self.finish_by].into_iter().flatten().min()?;
+        let next = [timer, self.acceptor.wake_at(), dial, self.finish_by].into_iter().flatten().min()?;
         let wait = next.saturating_duration_since(Instant::now());
         // The poller counts in milliseconds; a little late is better than once too often.
         Some(if wait.is_zero() { wait } else { wait + Duration::from_millis(1) })
@@ -287,7 +267,7 @@ impl Driver {
         if let Some(listener) = self.listener.take() {
             listener.close();
         }
-        self.accept = Accept::Idle;
+        self.acceptor.stop();
         self.dial = None;
         self.hub.close_all(frame, now);
         self.finish_by = Some(now + self.hub.config().close_timeout);
@@ -320,59 +300,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    fn may_accept(&self) -> bool {
-        matches!(self.accept, Accept::Ready) && self.hub.pending() < self.max_pending
-    }
-
-    fn accept(&mut self, now: Instant) {
-        if let Accept::BackOff(until) = self.accept
-            && until <= now
-        {
-            self.accept = Accept::Ready;
-        }
-        for _ in 0..ACCEPT_TURN {
-            if !self.may_accept() {
-                return;
-            }
-            let Some(accepted) = self.listener.as_ref().and_then(Listener::accept) else {
-                self.accept = Accept::Idle;
-                return;
-            };
-            match accepted {
-                Ok((stream, address)) => self.welcome(stream, address, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accept = Accept::Idle,
-                Err(error) => self.accept_failed(&error, now),
-            }
-        }
-    }
-
-    fn welcome(&mut self, stream: TcpStream, address: SocketAddr, now: Instant) {
-        tune(&stream);
-        let conn = self.hub.accepted(canonical(address), now);
-        if let Err(error) = self.adopt(conn, stream) {
-            self.hub.fail(conn, CloseReason::Lost(error.to_string()), now);
-            self.hub.forget(conn);
-            self.accept_failed(&error, now);
-        }
-    }
-
-    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
-        // The remote was gone before it was accepted: not our trouble.
-        if matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-        ) {
-            return;
-        }
-        if self.mailbox.totals.accept_errors.get() == 0 {
-            log::warn!(
-                "cannot accept connections for now: {error}; raise the limit of open files (ulimit -n)"
-            );
-        }
-        self.mailbox.totals.accept_errors.add(1);
-        self.accept = Accept::BackOff(now + ACCEPT_BACKOFF);
     }
 
     fn adopt(&mut self, conn: ConnId, mut stream: TcpStream) -> io::Result<()> {
@@ -421,7 +348,7 @@ impl Driver {
                 self.reads.push_back(conn);
             }
         }
-        self.hub.refusing = self.mailbox.refuse.load(Ordering::Relaxed);
+        self.hub.main_thread_idle = self.mailbox.main_thread_idle(now);
         for _ in 0..self.reads.len() {
             let Some(conn) = self.reads.pop_front() else { break };
             let Some(socket) = self
@@ -506,9 +433,4 @@ impl Driver {
     fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
         self.sockets.get_mut(conn.slot as usize).and_then(Option::as_mut).filter(|socket| socket.conn == conn)
     }
-}
-
-/// An IPv4 client of a dual-stack socket is called by its IPv4 address.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,7 +1,7 @@
 //! The two lists between the game's thread and the driver's: commands one way, news the other.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -9,8 +9,9 @@ use std::{io, mem};
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{News, Outbound};
-use crate::id::ConnId;
+use crate::id::{ConnId, PeerId};
 use crate::link::Counter;
+use crate::verdict::Verdict;
 
 /// What the game's thread asks of the driver.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ pub(crate) enum Command {
     NoDelay { conn: ConnId, enabled: bool },
     /// A heartbeat interval for one peer alone.
     Heartbeat { conn: ConnId, interval: Duration },
+    /// Server: what the game's handler decided.
+    Verdict { conn: ConnId, id: PeerId, verdict: Verdict },
+    /// Server: answer new connections with 503, or not; the number comes back when that holds.
+    Refuse { refuse: bool, number: u64 },
+    /// Server: a new limit.
+    MaxConnections(usize),
     /// New timeouts and policies.
     Configure(Box<PeerConfig>),
     /// Close all peers and end.
@@ -48,8 +55,9 @@ pub(crate) struct Mailbox {
     /// The driver sleeps, or is about to: the next command has to wake it.
     sleeping: AtomicBool,
     waker: mio::Waker,
-    /// New connections are answered with 503.
-    pub(crate) refuse: AtomicBool,
+    started: Instant,
+    /// Milliseconds after `started` at which the game polled last.
+    polled: AtomicU64,
     /// The library is being unloaded: end by then.
     hurry: Mutex<Option<Instant>>,
     pub(crate) totals: Arc<Totals>,
@@ -63,6 +71,17 @@ pub(crate) struct Totals {
     pub(crate) packets_in: Counter,
     pub(crate) packets_out: Counter,
     pub(crate) handshakes_refused: Counter,
+    pub(crate) refused_malformed: Counter,
+    pub(crate) refused_address: Counter,
+    pub(crate) refused_origin: Counter,
+    pub(crate) refused_full: Counter,
+    pub(crate) refused_handler: Counter,
+    pub(crate) refused_busy: Counter,
+    pub(crate) handshakes_timed_out: Counter,
+    pub(crate) pending_evicted: Counter,
+    pub(crate) health_checks: Counter,
+    /// Clients that came, or want in, and of which the game has not heard.
+    pub(crate) arrivals: AtomicUsize,
     pub(crate) accept_errors: Counter,
     pub(crate) peers_overflowed: Counter,
     pub(crate) wakeups: Counter,
@@ -76,7 +95,8 @@ impl Mailbox {
             news: Mutex::default(),
             sleeping: AtomicBool::new(false),
             waker,
-            refuse: AtomicBool::new(false),
+            started: Instant::now(),
+            polled: AtomicU64::new(0),
             hurry: Mutex::default(),
             totals,
         }
@@ -86,6 +106,17 @@ impl Mailbox {
     pub(crate) fn command(&self, command: Command) {
         lock(&self.commands).push(command);
         self.wake();
+    }
+
+    /// Game thread: it polls.
+    pub(crate) fn note_poll(&self) {
+        self.polled.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Driver: for how long the game has not polled.
+    pub(crate) fn main_thread_idle(&self, now: Instant) -> Duration {
+        let polled = Duration::from_millis(self.polled.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.started).saturating_sub(polled)
     }
 
     /// Game thread: takes all news; `into` must be empty.

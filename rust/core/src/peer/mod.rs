@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason, OpenError};
-use crate::event::Event;
+use crate::event::{ConnectionRequest, Event};
 use crate::hub::News;
 use crate::id::{PeerId, PeerMap};
 use crate::link::Link;
@@ -25,6 +25,7 @@ use crate::packet::Packet;
 use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
 use crate::tls::Trust;
+use crate::verdict::Verdict;
 use crate::wire::godot3::SYSTEM_SIZE;
 use handle::Member;
 pub use handle::PeerHandle;
@@ -53,6 +54,12 @@ pub struct Peer {
     unique_id: i32,
     generation: u64,
     refuse: bool,
+    /// Counts what the driver was told about refusing; it says when the last of it holds.
+    refusals: u64,
+    /// What it has said.
+    refusals_held: u64,
+    /// The game was told that nobody is left.
+    told_drained: bool,
     /// Readable packets of all peers in arrival order (multiplayer mode).
     ready: VecDeque<Packet>,
     /// From the mailbox, not applied yet.
@@ -90,6 +97,9 @@ impl Peer {
             unique_id: 0,
             generation: 0,
             refuse: false,
+            refusals: 0,
+            refusals_held: 0,
+            told_drained: false,
             ready: VecDeque::new(),
             news: VecDeque::new(),
             ends: Vec::new(),
@@ -108,7 +118,7 @@ impl Peer {
         self.check_closed()?;
         let listener = Listener::bind(config.bind, config.port)?;
         let peer = config.peer.clone().bounded();
-        let config = ServerConfig { peer: peer.clone(), ..config };
+        let config = ServerConfig { peer: peer.clone(), refuse_new_connections: self.refuse, ..config };
         let mailbox = Driver::serve(config, listener.clone(), &self.runtime).map_err(OpenError::System)?;
         log::info!("listening on port {}", listener.port());
         self.opened(Role::Server, peer, mailbox, Some(listener));
@@ -196,6 +206,7 @@ impl Peer {
     pub fn begin_poll(&mut self) {
         let Some(open) = &mut self.open else { return };
         open.poll += 1;
+        open.mailbox.note_poll();
         // Ends of the last poll come first: their packets have been readable for a whole poll.
         let ends = self.ends.drain(..);
         if self.news.is_empty() && ends.len() == 0 {
@@ -222,7 +233,8 @@ impl Peer {
                 return Some(event);
             }
             let open = self.open.as_mut()?;
-            match self.news.pop_front()? {
+            let Some(news) = self.news.pop_front() else { return self.drained() };
+            match news {
                 News::Packet(packet) => {
                     let id = packet.source;
                     // Packets of a peer that the game has dropped meanwhile are not wanted.
@@ -241,7 +253,18 @@ impl Peer {
                         return Some(Event::PacketReceived { id });
                     }
                 }
-                News::Connected { link, own_id } => return Some(self.connected(link, own_id)),
+                News::Connected { link, own_id } => {
+                    open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    return Some(self.connected(link, own_id));
+                }
+                News::Requested { request, left } => {
+                    open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    if !left.load(Ordering::Relaxed) {
+                        return Some(Event::Requested(request));
+                    }
+                }
+                News::Withdrawn(id) => return Some(Event::RequestWithdrawn { id }),
+                News::Refusing(number) => self.refusals_held = number,
                 News::CloseRequested { id, code, reason } => {
                     if open.roster.contains_key(&id) {
                         return Some(Event::CloseRequested { id, code, reason });
@@ -344,11 +367,31 @@ impl Peer {
         true
     }
 
-    /// Answers new connections with 503, or not.
+    /// Lets a client in that wants in, or does not. Nothing happens when it has left, or this object was opened anew.
+    pub fn answer(&mut self, request: &ConnectionRequest, verdict: Verdict) {
+        if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
+            let (conn, id) = (request.conn, request.id);
+            open.mailbox.command(Command::Verdict { conn, id, verdict });
+        }
+    }
+
+    /// Answers new connections with 503, or not. Once the last peer is gone, [`Event::Drained`] says so.
     pub fn set_refuse_new_connections(&mut self, refuse: bool) {
+        if self.refuse == refuse {
+            return;
+        }
         self.refuse = refuse;
-        if let Some(open) = &self.open {
-            open.mailbox.refuse.store(refuse, Ordering::Relaxed);
+        self.refusals += 1;
+        self.told_drained = false;
+        if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
+            open.mailbox.command(Command::Refuse { refuse, number: self.refusals });
+        }
+    }
+
+    /// A new limit of connected peers; 0 = none. Those that are connected stay.
+    pub fn set_max_connections(&mut self, count: usize) {
+        if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
+            open.mailbox.command(Command::MaxConnections(count));
         }
     }
 
@@ -411,8 +454,8 @@ impl Peer {
     }
 
     fn opened(&mut self, role: Role, config: PeerConfig, mailbox: Arc<Mailbox>, listener: Option<Listener>) {
-        mailbox.refuse.store(self.refuse, Ordering::Relaxed);
         self.forget_open();
+        self.refusals_held = self.refusals;
         self.last_error.clear();
         self.close_code = -1;
         self.close_reason.clear();
@@ -434,6 +477,16 @@ impl Peer {
         self.news = VecDeque::new();
         self.ends.clear();
         self.told.clear();
+        self.told_drained = false;
+    }
+
+    /// All news are told: is the last peer of a server gone that admits nobody?
+    fn drained(&mut self) -> Option<Event> {
+        let is_over = self.refuse && !self.told_drained && self.refusals_held == self.refusals;
+        let empty = |open: &Open| open.role == Role::Server && open.roster.is_empty();
+        let drained = is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected;
+        self.told_drained |= drained;
+        drained.then_some(Event::Drained)
     }
 
     fn connected(&mut self, link: Arc<Link>, own_id: PeerId) -> Event {

@@ -10,9 +10,10 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::{Peer, Status};
-use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::event::Event;
-use crate::hub::{Gate, Hub, Side};
+use crate::gate::Gate;
+use crate::hub::{Hub, Side};
 use crate::id::{ConnId, PeerId};
 use crate::net::Runtime;
 use crate::net::mailbox::{Command, Mailbox, Totals};
@@ -66,7 +67,7 @@ impl Rig {
         let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals)));
         let config = PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() };
         let secure = tls.is_some();
-        let gate = Gate { protocols: Vec::new(), extra_headers: Vec::new(), max_connections: 0, tls };
+        let gate = Box::new(Gate::new(ServerConfig { tls, ..ServerConfig::default() }));
         let queue_total = Arc::clone(&runtime.queue_total);
         let hub = Hub::new(config.clone(), Side::Server(gate), queue_total, totals);
         let mut server = Peer::new(runtime);

@@ -24,6 +24,8 @@ pub(crate) enum Progress {
     Partial,
     /// It is larger than [`HEAD_LIMIT`].
     TooLarge,
+    /// A line ends otherwise than with CR LF.
+    BadLine,
     /// The remote ended its side; so many bytes had come.
     Ended(usize),
 }
@@ -55,6 +57,10 @@ impl Head {
             if self.bytes.len() > HEAD_LIMIT {
                 return Ok(Progress::TooLarge);
             }
+            // Its empty line would never be found.
+            if has_bad_line(&self.bytes[before.saturating_sub(1)..], before == 0) {
+                return Ok(Progress::BadLine);
+            }
         }
     }
 
@@ -68,7 +74,13 @@ impl Head {
     }
 }
 
-/// Index behind the empty line. A bare LF ends a line too, so that the parser can name what is wrong with it.
+/// Says whether there is an LF without its CR, or a CR without its LF.
+fn has_bad_line(bytes: &[u8], from_start: bool) -> bool {
+    from_start && bytes.first() == Some(&b'\n')
+        || bytes.windows(2).any(|pair| (pair[0] == b'\r') != (pair[1] == b'\n'))
+}
+
+/// Index behind the empty line.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
@@ -87,6 +99,9 @@ mod tests {
             let mut turn = Turn::new(&mut stream, &mut buffer, true);
             progress = head.collect(&mut turn).expect("no I/O error");
             turn.keep_rest(&mut stash);
+            if progress != Progress::Partial {
+                break;
+            }
         }
         (progress, head.bytes, stash)
     }
@@ -111,6 +126,17 @@ mod tests {
         assert_eq!(collect(&[&fits]).0, Progress::Whole(HEAD_LIMIT));
         fits.insert(0, b'a');
         assert_eq!(collect(&[&fits]).0, Progress::TooLarge);
+    }
+
+    #[test]
+    fn a_line_that_ends_with_a_bare_lf_or_cr_is_told_at_once() {
+        for bad in ["\nGET", "GET / HTTP/1.1\nHost: h\n\n", "GET / HTTP/1.1\r\nA: b\nC", "GET\rX", "G\r\rX"] {
+            for split in 1..bad.len() {
+                let (progress, ..) = collect(&[&bad.as_bytes()[..split], &bad.as_bytes()[split..]]);
+                assert_eq!(progress, Progress::BadLine, "{bad:?} split at {split}");
+            }
+        }
+        assert_eq!(collect(&[b"GET / HTTP/1.1\r", b"\nA: b\r\n", b"\r"]).0, Progress::Partial);
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl Session {
                 State::Open(_) if self.failing.is_some() => self.fail_at_the_end(turn, cx),
                 State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(turn, cx),
                 State::Draining { .. } => self.throw_away(turn),
-                State::AwaitVerdict | State::Ended(_) => Step::Wait,
+                State::AwaitVerdict => self.watch(turn),
+                State::Ended(_) => Step::Wait,
             };
             match step {
                 Step::Again => {}
@@ -377,6 +378,12 @@ impl Session {
                     *outcome = CloseReason::TimedOut(Phase::Handshake);
                 }
             }
+            State::AwaitVerdict => {
+                self.refuse(&Refusal::new(503, "the server is busy").retry_after(1), cx);
+                if let State::Draining { outcome, .. } = &mut self.state {
+                    *outcome = CloseReason::TimedOut(Phase::Handshake);
+                }
+            }
             State::AwaitCloseReply { .. } => self.end(CloseReason::TimedOut(Phase::Close)),
             _ => self.end(CloseReason::TimedOut(Phase::Handshake)),
         }
@@ -430,6 +437,11 @@ impl Session {
     /// Gives this connection a heartbeat interval of its own.
     pub(crate) fn set_heartbeat_interval(&mut self, interval: Duration) {
         self.keepalive.set_interval(interval);
+    }
+
+    /// Bytes that were read already and wait to be used.
+    pub(crate) fn stashed(&self) -> usize {
+        self.stash.len()
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {

@@ -5,7 +5,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::head::HEADERS_LIMIT;
 
-/// An upgrade request that is valid as such.
+/// A GET request without a body, most often a valid upgrade.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// Path and query.
@@ -16,6 +16,8 @@ pub(crate) struct Request {
     pub(crate) protocols: Vec<String>,
     /// `Sec-WebSocket-Accept` for its key.
     accept: String,
+    /// Why it is no upgrade that can be answered with 101.
+    fault: Option<Refusal>,
 }
 
 /// An HTTP answer that ends the connection.
@@ -25,11 +27,25 @@ pub(crate) struct Refusal {
     pub(crate) text: String,
     /// Further header lines.
     pub(crate) headers: Vec<String>,
+    /// Instead of the status's usual phrase.
+    pub(crate) phrase: Option<String>,
+    pub(crate) content_type: &'static str,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), headers: Vec::new() }
+        let content_type = "text/plain; charset=utf-8";
+        Self { status, text: text.into(), headers: Vec::new(), phrase: None, content_type }
+    }
+
+    /// An answer for programs.
+    pub(crate) fn json(status: u16, text: String) -> Self {
+        Self { content_type: "application/json", ..Self::new(status, text) }.with("Cache-Control: no-store")
+    }
+
+    /// Says when it is worth another try.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        self.with(&format!("Retry-After: {seconds}"))
     }
 
     fn with(mut self, header: &str) -> Self {
@@ -40,9 +56,10 @@ impl Refusal {
     /// The whole answer.
     pub(crate) fn encode(&self) -> String {
         let mut answer = format!(
-            "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n",
+            "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\n",
             self.status,
-            reason_phrase(self.status)
+            self.phrase.as_deref().unwrap_or_else(|| reason_phrase(self.status)),
+            self.content_type
         );
         for line in &self.headers {
             answer.push_str(line);
@@ -72,9 +89,6 @@ impl Request {
             }
             Err(error) => return Err(Refusal::new(400, format!("malformed request: {error}"))),
         }
-        if parsed.version != Some(1) {
-            return Err(Refusal::new(505, "only HTTP/1.1 is spoken here"));
-        }
         if parsed.method != Some("GET") {
             return Err(Refusal::new(405, "only GET is answered here").with("Allow: GET"));
         }
@@ -86,12 +100,32 @@ impl Request {
                 (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).trim().to_owned())
             })
             .collect();
-        Self::check(origin_form(target)?, headers)
+        Self::check(origin_form(target)?, headers, parsed.version == Some(1))
     }
 
     /// The first header of this name, in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
+    }
+
+    /// The values of all headers of this name, in lower case.
+    pub(crate) fn headers_of<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a str> {
+        self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The target without its query.
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Says whether it asks for a page, as browsers and health checks do.
+    pub(crate) fn is_plain(&self) -> bool {
+        !has_token(&self.headers, "upgrade", "websocket")
+    }
+
+    /// Why it cannot be answered with 101.
+    pub(crate) fn fault(&self) -> Option<&Refusal> {
+        self.fault.as_ref()
     }
 
     /// Chooses the first offered subprotocol that the server supports. A server that names some wants one of them, as the
@@ -123,18 +157,36 @@ impl Request {
         answer
     }
 
-    fn check(target: String, headers: Vec<(String, String)>) -> Result<Self, Refusal> {
-        let upgrade_required =
-            |text: &str| Refusal::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13");
-        let find = |name| find(&headers, name);
+    fn check(target: String, headers: Vec<(String, String)>, is_1_1: bool) -> Result<Self, Refusal> {
         let many = |name| headers.iter().filter(|(known, _)| known == name).count();
-        if many("host") != 1 {
+        if many("host") != 1 && (is_1_1 || many("host") > 1) {
             return Err(Refusal::new(400, "exactly one Host header is required"));
         }
         if many("content-length") + many("transfer-encoding") > 0 {
             return Err(Refusal::new(400, "an upgrade request has no body"));
         }
-        if !has_token(&headers, "upgrade", "websocket") || !has_token(&headers, "connection", "upgrade") {
+        // HTTP/1.0 is enough for a health check.
+        let upgrade = if is_1_1 {
+            Self::check_upgrade(&headers)
+        } else {
+            Err(Refusal::new(505, "only HTTP/1.1 is spoken here"))
+        };
+        Ok(match upgrade {
+            Ok((accept, protocols)) => Self { target, headers, protocols, accept, fault: None },
+            Err(fault) => {
+                let fault = Some(fault);
+                Self { target, headers, protocols: Vec::new(), accept: String::new(), fault }
+            }
+        })
+    }
+
+    /// What the answer needs, and the subprotocols offered.
+    fn check_upgrade(headers: &[(String, String)]) -> Result<(String, Vec<String>), Refusal> {
+        let upgrade_required =
+            |text: &str| Refusal::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13");
+        let find = |name| find(headers, name);
+        let many = |name| headers.iter().filter(|(known, _)| known == name).count();
+        if !has_token(headers, "upgrade", "websocket") || !has_token(headers, "connection", "upgrade") {
             return Err(upgrade_required("this is a WebSocket server; it answers upgrade requests"));
         }
         match (find("sec-websocket-version"), many("sec-websocket-version")) {
@@ -149,11 +201,11 @@ impl Request {
             _ => return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
         };
         let accept = derive_accept_key(key.as_bytes());
-        let protocols: Vec<_> = tokens(&headers, "sec-websocket-protocol").map(str::to_owned).collect();
+        let protocols: Vec<_> = tokens(headers, "sec-websocket-protocol").map(str::to_owned).collect();
         if protocols.iter().any(|name| name.is_empty() || !name.bytes().all(crate::config::is_token_byte)) {
             return Err(Refusal::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
         }
-        Ok(Self { target, headers, protocols, accept })
+        Ok((accept, protocols))
     }
 }
 
@@ -171,7 +223,8 @@ fn refuse_request_line(head: &[u8]) -> Option<Refusal> {
     let digits = version.strip_prefix(b"HTTP/")?;
     let is_version =
         digits.len() == 3 && digits[0].is_ascii_digit() && digits[1] == b'.' && digits[2].is_ascii_digit();
-    (is_version && digits != b"1.1").then(|| Refusal::new(505, "only HTTP/1.1 is spoken here"))
+    (is_version && digits != b"1.1" && digits != b"1.0")
+        .then(|| Refusal::new(505, "only HTTP/1.1 is spoken here"))
 }
 
 /// The path of an absolute-form target; `*` and anything else is refused (RFC 9112 section 3.2).
@@ -215,9 +268,11 @@ fn is_key(key: &str) -> bool {
 
 fn reason_phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        402 => "Payment Required",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -238,7 +293,8 @@ mod tests {
     const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
     fn request(line: &str, headers: &[&str]) -> Result<Request, Refusal> {
-        Request::parse(format!("{line}\r\n{}\r\n\r\n", headers.join("\r\n")).as_bytes())
+        let request = Request::parse(format!("{line}\r\n{}\r\n\r\n", headers.join("\r\n")).as_bytes())?;
+        request.fault.clone().map_or(Ok(request), Err)
     }
 
     fn with(change: impl Fn(&mut Vec<&'static str>)) -> Result<Request, Refusal> {
@@ -311,6 +367,16 @@ mod tests {
         assert_eq!(status(with(|headers| headers.push("A: \0"))), 400);
         assert_eq!(status(with(|headers| headers.push("Sec-WebSocket-Protocol: a,,b"))), 400);
         assert_eq!(status(with(|headers| headers.extend(["A: b"; 60]))), 431);
+    }
+
+    #[test]
+    fn a_request_for_a_page_is_told_apart() {
+        let page = Request::parse(b"GET /health?x HTTP/1.0\r\n\r\n").expect("a request");
+        assert!(page.is_plain() && page.path() == "/health");
+        assert_eq!(page.fault().map(|fault| fault.status), Some(505));
+        let upgrade = with(|_| {}).expect("valid");
+        assert!(!upgrade.is_plain() && upgrade.fault().is_none());
+        assert!(Request::parse(b"GET / HTTP/1.1\r\n\r\n").is_err(), "HTTP/1.1 has a Host");
     }
 
     #[test]

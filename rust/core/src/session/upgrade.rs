@@ -1,6 +1,7 @@
 //! The HTTP upgrade of a session, either side (RFC 6455 section 4).
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::time::Instant;
 
 use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
 
@@ -33,6 +34,29 @@ impl Session {
         }
     }
 
+    /// Server: the request waits for the game's answer, at most until then.
+    pub(crate) fn await_verdict_until(&mut self, deadline: Option<Instant>) {
+        if matches!(self.state, State::AwaitVerdict) {
+            self.deadline = deadline;
+        }
+    }
+
+    /// Server: says whether a request waits for `accept` or `refuse`.
+    pub(crate) fn awaits_verdict(&self) -> bool {
+        matches!(self.state, State::AwaitVerdict)
+    }
+
+    /// Nothing is used before the verdict, but the remote's end is noticed. What it sends too early waits.
+    pub(super) fn watch<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
+        match turn.fill() {
+            Ok([]) => self.end(CloseReason::Lost("the client left before it was answered".into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return self.failed(&error),
+        }
+        Step::Wait
+    }
+
     pub(super) fn read_request<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
         let State::AwaitRequest(head) = &mut self.state else { return Step::Wait };
         let progress = match head.collect(turn) {
@@ -40,11 +64,12 @@ impl Session {
             Err(error) => return self.failed(&error),
         };
         let refusal = match progress {
-            Progress::Partial if head.is_not_http() => {
+            Progress::Partial | Progress::BadLine if head.is_not_http() => {
                 Refusal::new(400, "this is not HTTP; TLS is not spoken on this port")
             }
             Progress::Partial => return Step::Wait,
             Progress::TooLarge => Refusal::new(431, "the request head is larger than 8 KiB"),
+            Progress::BadLine => Refusal::new(400, "the lines of a request head end with CR LF"),
             Progress::Ended(0) => {
                 self.end(CloseReason::Lost(SILENT.into()));
                 return Step::Wait;
@@ -69,11 +94,12 @@ impl Session {
             Err(error) => return self.failed(&error),
         };
         let why = match progress {
-            Progress::Partial if head.is_not_http() => {
+            Progress::Partial | Progress::BadLine if head.is_not_http() => {
                 "the server does not speak HTTP; it may want TLS (wss://)".to_owned()
             }
             Progress::Partial => return Step::Wait,
             Progress::TooLarge => "the server's answer is larger than 8 KiB".to_owned(),
+            Progress::BadLine => "the server does not speak HTTP: a line does not end with CR LF".to_owned(),
             Progress::Ended(_) => "the server closed the connection during the handshake".to_owned(),
             Progress::Whole(len) => match offer.check(&head.bytes()[..len]) {
                 Ok(protocol) => {

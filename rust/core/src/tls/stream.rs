@@ -42,6 +42,11 @@ impl TlsSession {
         std::mem::take(&mut self.spent)
     }
 
+    /// Says whether the remote has said anything, be it only of the handshake.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
     /// Queues the closing alert; true the first time.
     pub(crate) fn say_goodbye(&mut self) -> bool {
         let first = !self.said_goodbye;

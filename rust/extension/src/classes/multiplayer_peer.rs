@@ -55,6 +55,11 @@ multiplayer_class! {
         headers: PackedStringArray,
     }
     accessors {
+        /// A server that refuses new connections (`refuse_new_connections`) has no peer any more. Emitted once, from
+        /// `poll()`, until it admits somebody again.
+        #[signal]
+        fn drained();
+
         #[func]
         fn get_supported_protocols(&self) -> PackedStringArray {
             self.protocols.clone()
@@ -220,7 +225,7 @@ impl WebSocketMultiplayerPeer {
                 .map_err(|error| host.refuse("create_server", &OpenError::Tls(error)))?,
             ..ServerConfig::default()
         };
-        Ok(self.host.open_server("create_server", config, None))
+        Ok(self.host.open_server("create_server", config))
     }
 }
 

@@ -8,7 +8,6 @@
 use godot::builtin::{GString, PackedByteArray, VarDictionary, Variant};
 use godot::classes::{IPacketPeerExtension, PacketPeerExtension};
 use godot::global::Error;
-use godot::meta::ToGodot;
 use godot::obj::{Base, Gd, NewGd};
 use godot::register::property::PhantomVar;
 use godot::register::{GodotClass, godot_api};
@@ -53,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) max_packet_size: i32,
     /// What makes larger packets fit.
     pub(crate) output_setting: &'static str,
+    /// From the server's request handler.
+    pub(crate) meta: Variant,
 }
 
 impl WebSocketPeer {
@@ -266,20 +267,13 @@ impl WebSocketPeer {
     /// are joined by `", "`.
     #[func]
     fn get_request_headers(&self) -> VarDictionary {
-        let mut joined: Vec<(String, String)> = Vec::new();
-        for (name, value) in self.handle().map(PeerHandle::headers).unwrap_or_default() {
-            match joined.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, values)) => values.extend([", ", &value]),
-                None => joined.push((name, value)),
-            }
-        }
-        joined.iter().map(|(name, value)| (name.to_variant(), value.to_variant())).collect()
+        convert::headers(self.handle().map(PeerHandle::headers).unwrap_or_default())
     }
 
     /// What the server's request handler attached to this connection; null when it attached nothing.
     #[func]
     fn get_handshake_meta(&self) -> Variant {
-        Variant::nil()
+        self.connection.as_ref().map_or_else(Variant::nil, |connection| connection.meta.clone())
     }
 
     /// The subprotocol agreed on, or `""`.

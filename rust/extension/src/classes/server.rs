@@ -1,5 +1,7 @@
 //! `WebSocketServer`.
 
+use std::str::FromStr;
+
 use godot::builtin::{Callable, GString, PackedStringArray};
 use godot::classes::{CryptoKey, X509Certificate};
 use godot::global::Error;
@@ -7,8 +9,8 @@ use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
 use websocket_multiplayer_core::{
-    BindAddress, CloseFrame, OpenError, ServerConfig, TlsError, TlsServer, check_header_lines,
-    check_protocols,
+    BindAddress, CloseFrame, ConfigError, Network, OpenError, OriginPattern, ServerConfig, TlsError,
+    TlsServer, check_header_lines, check_health_path, check_protocols, check_proxy_header,
 };
 
 use crate::common::multiplayer_class;
@@ -56,47 +58,70 @@ multiplayer_class! {
         #[var(get = get_ca_chain, set = set_ca_chain)]
         ca_chain: PhantomVar<Option<Gd<X509Certificate>>>,
 
-        /// How many clients, handshakes included, may be connected; 0 = no limit. Further ones are answered
-        /// 503. The default is the project setting `network/limits/websocket_server/max_connections`. Fixed
-        /// while listening.
+        /// How many clients may be connected; 0, the default, means no limit. Further ones are answered 503.
+        /// It can change while listening: those who are connected stay. The default comes from the project
+        /// setting `network/limits/websocket_server/max_connections`.
         #[var(get = get_max_connections, set = set_max_connections)]
         max_connections: PhantomVar<i64>,
 
-        /// How many clients of one address may be connected; 0 = no limit. Further ones are answered 429.
-        /// IPv6 addresses count per /64.
+        /// How many connections one address may have, handshakes included; 0, the default, means no limit.
+        /// Further ones are answered 429. IPv6 addresses count per /64. Behind `trusted_proxies` the client's
+        /// address counts. Fixed while listening.
         #[var(get = get_max_connections_per_address, set = set_max_connections_per_address)]
         max_connections_per_address: PhantomVar<i64>,
 
-        /// How many handshakes may be under way; further clients wait. 1 or more. The default is the project
-        /// setting `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
+        /// How many handshakes may be under way, 1 or more; further clients wait, and one that has sent nothing
+        /// for a second makes room for them. Clients that wait for `request_handler` count too. The default
+        /// (1024) comes from the project setting
+        /// `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
         #[var(get = get_max_pending_connections, set = set_max_pending_connections)]
         max_pending_connections: PhantomVar<i64>,
 
         /// KiB that are read from each peer in one second; a faster one is slowed down, and nothing is lost.
-        /// 0 = no limit.
+        /// 0, the default, means no limit. Fixed while listening.
         #[var(get = get_max_inbound_kb_per_second, set = set_max_inbound_kb_per_second)]
         max_inbound_kb_per_second: PhantomVar<i64>,
 
         /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all
-        /// subdomains. Empty = any. Clients that send no `Origin`, as games do, are always allowed.
+        /// subdomains. Others are answered 403. Empty, the default, means any. Clients that send no `Origin`,
+        /// as games outside of browsers do, are always allowed. Fixed while listening.
         #[var(get = get_allowed_origins, set = set_allowed_origins)]
         allowed_origins: PhantomVar<PackedStringArray>,
 
         /// Addresses or networks (`10.0.0.0/8`) of proxies that are believed when they say in `proxy_header`
-        /// whom they speak for.
+        /// whom they speak for. Empty by default. Fixed while listening.
         #[var(get = get_trusted_proxies, set = set_trusted_proxies)]
         trusted_proxies: PhantomVar<PackedStringArray>,
 
-        /// The header in which a trusted proxy names the client's address.
+        /// The header in which a trusted proxy names the client's address, a list of addresses to whose end
+        /// each proxy adds whom it heard from. A trusted proxy that sends something else is answered 400.
+        /// Fixed while listening.
         #[var(get = get_proxy_header, set = set_proxy_header)]
         proxy_header: PhantomVar<GString>,
 
-        /// Called from `poll()` with a dictionary about each client that wants in; what it returns admits or
-        /// refuses the client.
+        /// Called from `poll()` with a dictionary about each client that wants in: `peer_id` (the id that it
+        /// will have), `path`, `query`, `headers` (names in lower case), `address`, `port` (0 when only a
+        /// proxy knows it), `protocols`, `secure`.
+        ///
+        /// It returns `true` or 101 to let the client in, `false` (403) or a status from 400 to 599 to refuse
+        /// it, or a dictionary with `status` and, if needed, `reason` (text for a refused client), `headers`
+        /// (`Name: value` lines of the answer), `protocol` (one that the client offered) and `meta`, which the
+        /// handle's `get_handshake_meta()` gives back later. Anything else, an error, or `await` in it means
+        /// 500 and an error line. (An error in a function that is declared `-> bool` returns `false`, so 403.)
+        /// ```gdscript
+        /// func _ready() -> void:
+        ///     server.request_handler = func(request: Dictionary) -> Variant:
+        ///         var user: String = users.get(request.headers.get("authorization", ""), "")
+        ///         return {status = 101, meta = user} if user else 401
+        /// ```
+        /// A client waits 30 seconds at most, then it is answered 503. It may be gone when the handler returns,
+        /// or find no seat left: only `peer_connected` says that it is in. Fixed while listening.
         #[var(get = get_request_handler, set = set_request_handler)]
         request_handler: PhantomVar<Callable>,
 
-        /// A path, such as `/health`, whose plain GET is answered with the server's state. Empty = none.
+        /// A path, such as `/health`, whose plain GET is answered with the server's state as JSON: `peers`,
+        /// `pending`, `main_thread_idle_msec`, `refusing`. The status is 200, or 503 when the game has not
+        /// polled for 10 seconds. Empty, the default, means none. Fixed while listening.
         #[var(get = get_health_path, set = set_health_path)]
         health_path: PhantomVar<GString>,
 
@@ -119,6 +144,11 @@ multiplayer_class! {
         /// Raw mode: `get_peer(id)` has one more packet.
         #[signal]
         fn data_received(id: i64);
+
+        /// With `refuse_new_connections` set, the last client is gone, and nobody else will come: the server can
+        /// end. Emitted from `poll()`, once until clients are admitted again; also when there was none.
+        #[signal]
+        fn drained();
 
         #[func]
         fn get_bind_ip(&self) -> GString {
@@ -177,8 +207,9 @@ multiplayer_class! {
 
         #[func]
         fn set_max_connections(&mut self, count: i64) {
-            if self.host.in_range("max_connections", count, 0, MAX_COUNT) && self.host.may_change("max_connections") {
+            if self.host.in_range("max_connections", count, 0, MAX_COUNT) {
                 self.options.max_connections = count;
+                self.host.core.set_max_connections(count as usize);
             }
         }
 
@@ -227,7 +258,9 @@ multiplayer_class! {
 
         #[func]
         fn set_allowed_origins(&mut self, origins: PackedStringArray) {
-            if self.host.may_change("allowed_origins") {
+            if let Err(error) = parse_all::<OriginPattern>(&origins) {
+                self.host.kind.property_error("allowed_origins", error);
+            } else if self.host.may_change("allowed_origins") {
                 self.options.allowed_origins = origins;
             }
         }
@@ -239,7 +272,9 @@ multiplayer_class! {
 
         #[func]
         fn set_trusted_proxies(&mut self, networks: PackedStringArray) {
-            if self.host.may_change("trusted_proxies") {
+            if let Err(error) = parse_all::<Network>(&networks) {
+                self.host.kind.property_error("trusted_proxies", error);
+            } else if self.host.may_change("trusted_proxies") {
                 self.options.trusted_proxies = networks;
             }
         }
@@ -251,20 +286,22 @@ multiplayer_class! {
 
         #[func]
         fn set_proxy_header(&mut self, name: GString) {
-            if self.host.may_change("proxy_header") {
-                self.options.proxy_header = name;
+            match check_proxy_header(&name.to_string()) {
+                Err(error) => self.host.kind.property_error("proxy_header", error),
+                Ok(_) if self.host.may_change("proxy_header") => self.options.proxy_header = name,
+                Ok(_) => {}
             }
         }
 
         #[func]
         fn get_request_handler(&self) -> Callable {
-            self.options.request_handler.clone()
+            self.host.request_handler.clone()
         }
 
         #[func]
         fn set_request_handler(&mut self, handler: Callable) {
             if self.host.may_change("request_handler") {
-                self.options.request_handler = handler;
+                self.host.request_handler = handler;
             }
         }
 
@@ -275,8 +312,10 @@ multiplayer_class! {
 
         #[func]
         fn set_health_path(&mut self, path: GString) {
-            if self.host.may_change("health_path") {
-                self.options.health_path = path;
+            match check_health_path(&path.to_string()) {
+                Err(error) => self.host.kind.property_error("health_path", error),
+                Ok(_) if self.host.may_change("health_path") => self.options.health_path = path,
+                Ok(_) => {}
             }
         }
     }
@@ -290,8 +329,7 @@ impl WebSocketServer {
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for
     /// a port outside 0 to 65535 or a bad subprotocol, `ERR_INVALID_DATA` for a key or certificate that cannot
-    /// be used, `ERR_CANT_CREATE` when the address cannot be listened on, and `ERR_UNAVAILABLE` for a property
-    /// that this version does not support yet.
+    /// be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
     #[func]
     fn listen(
         &mut self,
@@ -414,8 +452,9 @@ impl WebSocketServer {
         let host = &self.host;
         host.check_closed("listen")?;
         let port = host.check_port("listen", port)?;
-        let protocols = check_protocols(convert::strings(protocols))
-            .map_err(|error| host.refuse("listen", &OpenError::Config(error)))?;
+        let refuse = |error| host.refuse("listen", &OpenError::Config(error));
+        let protocols = check_protocols(convert::strings(protocols)).map_err(refuse)?;
+        let options = &self.options;
         let config = ServerConfig {
             peer: host.config_for(gd_mp_api),
             bind: convert::bind_address(&self.options.bind_ip.to_string()).unwrap_or(BindAddress::Any),
@@ -424,10 +463,18 @@ impl WebSocketServer {
             extra_headers: self.options.extra_headers.clone(),
             max_connections: self.options.max_connections as usize,
             max_pending: self.options.max_pending_connections as usize,
+            max_connections_per_address: options.max_connections_per_address as usize,
+            max_inbound_per_second: (options.max_inbound_kb_per_second as usize).saturating_mul(1024),
+            allowed_origins: parse_all(&options.allowed_origins).map_err(refuse)?,
+            trusted_proxies: parse_all(&options.trusted_proxies).map_err(refuse)?,
+            proxy_header: check_proxy_header(&options.proxy_header.to_string()).map_err(refuse)?,
+            ask: !host.request_handler.is_null(),
+            health_path: check_health_path(&options.health_path.to_string()).map_err(refuse)?,
+            refuse_new_connections: false,
             tls: self.options.tls().map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
         };
         self.options.identity.clone_from(&config.tls);
-        Ok(self.host.open_server("listen", config, self.options.unavailable()))
+        Ok(self.host.open_server("listen", config))
     }
 }
 
@@ -444,7 +491,6 @@ struct Options {
     allowed_origins: PackedStringArray,
     trusted_proxies: PackedStringArray,
     proxy_header: GString,
-    request_handler: Callable,
     health_path: GString,
     extra_headers: Vec<String>,
     /// What the server listens with.
@@ -465,7 +511,6 @@ impl Options {
             allowed_origins: PackedStringArray::new(),
             trusted_proxies: PackedStringArray::new(),
             proxy_header: GString::from("x-forwarded-for"),
-            request_handler: Callable::invalid(),
             health_path: GString::new(),
             extra_headers: Vec::new(),
             identity: None,
@@ -479,21 +524,10 @@ impl Options {
             _ => Ok(None),
         }
     }
+}
 
-    /// The first thing asked for that this version cannot do: better an error than a server without the
-    /// protection that was asked for.
-    fn unavailable(&self) -> Option<&'static str> {
-        [
-            (self.max_connections_per_address != 0, "max_connections_per_address"),
-            (self.max_inbound_kb_per_second != 0, "max_inbound_kb_per_second"),
-            (!self.allowed_origins.is_empty(), "allowed_origins"),
-            (!self.trusted_proxies.is_empty(), "trusted_proxies"),
-            (!self.request_handler.is_null(), "request_handler"),
-            (!self.health_path.is_empty(), "health_path"),
-        ]
-        .into_iter()
-        .find_map(|(asked, name)| asked.then_some(name))
-    }
+fn parse_all<T: FromStr<Err = ConfigError>>(texts: &PackedStringArray) -> Result<Vec<T>, ConfigError> {
+    convert::strings(texts).iter().map(|text| text.parse()).collect()
 }
 
 const MAX_COUNT: i64 = i32::MAX as i64;

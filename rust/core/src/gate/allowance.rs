@@ -1,0 +1,56 @@
+//! How much may be read from one peer now.
+
+use std::time::{Duration, Instant};
+
+/// Fills with time, up to what one second brings, and is used up by reading. A read may overdraw it; then nothing is read until
+/// that is made up for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    /// Bytes per second.
+    rate: f64,
+    bytes: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    pub(crate) fn new(rate: usize, now: Instant) -> Self {
+        Self { rate: rate as f64, bytes: rate as f64, at: now }
+    }
+
+    /// Bytes that may be read at once; 0: not now.
+    pub(crate) fn refill(&mut self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.bytes = (self.bytes + passed * self.rate).min(self.rate);
+        self.at = now;
+        self.bytes.max(0.0) as usize
+    }
+
+    pub(crate) fn take(&mut self, bytes: usize) {
+        self.bytes -= bytes as f64;
+    }
+
+    /// When reading is worth it again: a tenth of a second's bytes at a time.
+    pub(crate) fn ready_at(&self) -> Instant {
+        let missing = self.rate / 10.0 - self.bytes;
+        self.at + Duration::from_secs_f64((missing / self.rate).clamp(0.001, 3600.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
+    fn a_second_brings_a_seconds_worth_and_no_more_is_kept() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(1000, start);
+        assert_eq!(allowance.refill(start), 1000);
+        allowance.take(1500);
+        assert_eq!(allowance.refill(start), 0);
+        assert_eq!(allowance.ready_at(), start + Duration::from_millis(600));
+        let later = start + Duration::from_millis(600);
+        assert_eq!(allowance.refill(later), 100);
+        assert_eq!(allowance.refill(later + Duration::from_secs(60)), 1000);
+    }
+}

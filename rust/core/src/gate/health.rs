@@ -1,0 +1,35 @@
+//! What a load balancer or an orchestrator asks for.
+
+use std::time::Duration;
+
+use crate::session::Refusal;
+
+/// The answer to a health check: 503 when the game does not poll any more.
+pub(crate) fn health(peers: usize, pending: usize, refusing: bool, idle: Duration) -> Refusal {
+    let status = if idle > STUCK { 503 } else { 200 };
+    let text = format!(
+        "{{\"peers\":{peers},\"pending\":{pending},\"main_thread_idle_msec\":{},\"refusing\":{refusing}}}",
+        idle.as_millis()
+    );
+    Refusal::json(status, text)
+}
+
+/// A main thread that has not polled for so long hangs, or loads something enormous.
+const STUCK: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_game_that_does_not_poll_is_ill() {
+        let healthy = health(3, 1, false, STUCK).encode();
+        assert!(healthy.starts_with("HTTP/1.1 200 OK\r\n"), "{healthy}");
+        assert!(healthy.contains("\r\nContent-Type: application/json\r\n"), "{healthy}");
+        assert!(healthy.ends_with(
+            "\r\n\r\n{\"peers\":3,\"pending\":1,\"main_thread_idle_msec\":10000,\"refusing\":false}\n"
+        ));
+        let ill = health(3, 1, true, STUCK + Duration::from_millis(1)).encode();
+        assert!(ill.starts_with("HTTP/1.1 503 "), "{ill}");
+    }
+}

@@ -1,0 +1,99 @@
+//! One line per address and minute: whoever knocks again and again must not fill the disk.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::Source;
+
+/// Remembers who was written about.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimit {
+    sources: HashMap<Source, Written>,
+    /// All that there is no place for.
+    others: Option<Written>,
+    /// When there was no place last, although all old entries were gone.
+    full: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    at: Instant,
+    suppressed: u64,
+}
+
+impl LogLimit {
+    /// Whether a line about this address may be written now, and how many were not since the last one.
+    pub(crate) fn admit(&mut self, source: Source, now: Instant) -> Option<u64> {
+        if !self.sources.contains_key(&source) && self.sources.len() >= PLACES {
+            if self.full.is_none_or(|full| now.saturating_duration_since(full) >= SWEEP) {
+                // What was suppressed longer ago than that is of no interest any more.
+                self.sources.retain(|_, written| now.saturating_duration_since(written.at) < PAUSE);
+                self.full = Some(now);
+            }
+            if self.sources.len() >= PLACES {
+                return Self::admit_at(self.others.get_or_insert_with(|| Written::long_ago(now)), now);
+            }
+        }
+        Self::admit_at(self.sources.entry(source).or_insert_with(|| Written::long_ago(now)), now)
+    }
+
+    fn admit_at(written: &mut Written, now: Instant) -> Option<u64> {
+        if written.suppressed != NEVER && now.saturating_duration_since(written.at) < PAUSE {
+            written.suppressed += 1;
+            return None;
+        }
+        let suppressed = if written.suppressed == NEVER { 0 } else { written.suppressed };
+        *written = Written { at: now, suppressed: 0 };
+        Some(suppressed)
+    }
+}
+
+impl Written {
+    fn long_ago(now: Instant) -> Self {
+        Self { at: now, suppressed: NEVER }
+    }
+}
+
+/// Nothing was written yet.
+const NEVER: u64 = u64::MAX;
+const PAUSE: Duration = Duration::from_mins(1);
+/// Looking at all entries costs something.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Addresses that are told apart.
+const PLACES: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(number: u32) -> Source {
+        Source::of(std::net::Ipv4Addr::from_bits(number).into())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn one_line_a_minute_says_how_many_were_not_written() {
+        let (mut limit, now) = (LogLimit::default(), start());
+        assert_eq!(limit.admit(source(1), now), Some(0));
+        for _ in 0..7 {
+            assert_eq!(limit.admit(source(1), now + PAUSE / 2), None);
+        }
+        assert_eq!(limit.admit(source(2), now), Some(0), "others are not concerned");
+        assert_eq!(limit.admit(source(1), now + PAUSE), Some(7));
+        assert_eq!(limit.admit(source(1), now + PAUSE), None);
+    }
+
+    #[test]
+    fn a_million_addresses_take_no_more_room_and_no_more_lines() {
+        let (mut limit, now) = (LogLimit::default(), start());
+        let lines = (0..1_000_000).filter(|number| limit.admit(source(*number), now).is_some()).count();
+        assert_eq!((lines, limit.sources.len()), (PLACES + 1, PLACES));
+        // A minute later there is room for new ones.
+        assert_eq!(limit.admit(source(5_000_000), now + PAUSE), Some(0));
+        assert_eq!(limit.sources.len(), 1);
+    }
+}

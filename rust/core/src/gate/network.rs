@@ -1,0 +1,124 @@
+//! Addresses and networks as an administrator writes them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::error::ConfigError;
+
+/// All addresses that begin alike.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network {
+    first: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Says whether an address is in it. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.first, address.to_canonical()) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                address.to_bits() & mask == first.to_bits()
+            }
+            (IpAddr::V6(first), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                address.to_bits() & mask == first.to_bits()
+            }
+            _ => false,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let written: IpAddr = address.parse().map_err(|_| "it is not an IP address")?;
+        let longest = if written.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => longest,
+            Some(digits) => Some(digits)
+                .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|digits| digits.parse().ok())
+                .filter(|prefix| *prefix <= longest)
+                .ok_or("the number behind the slash is not a prefix length")?,
+        };
+        let (first, prefix) = match (written, written.to_canonical()) {
+            (IpAddr::V6(_), first @ IpAddr::V4(_)) if prefix >= MAPPED => (first, prefix - MAPPED),
+            _ => (written, prefix),
+        };
+        let network = Self { first, prefix };
+        if !network.contains(first) {
+            return Err("the address has bits behind the prefix");
+        }
+        Ok(network)
+    }
+}
+
+impl FromStr for Network {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text.trim())
+            .map_err(|why| ConfigError::Network { text: text.chars().take(80).collect(), why })
+    }
+}
+
+/// Bits before the IPv4 address in an IPv6 address that stands for one.
+const MAPPED: u8 = 96;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, address: &str) -> bool {
+        network.parse::<Network>().expect("a network").contains(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn networks_hold_what_begins_alike() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("192.0.2.128/25", "192.0.2.255", "192.0.2.127"),
+            ("0.0.0.0/0", "203.0.113.9", "2001:db8::1"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
+            ("::1", "::1", "::2"),
+            ("::/0", "2001:db8::1", "192.0.2.1"),
+            (" 127.0.0.0/8 ", "127.9.9.9", "128.0.0.0"),
+        ] {
+            assert!(contains(network, inside), "{network} {inside}");
+            assert!(!contains(network, outside), "{network} {outside}");
+        }
+    }
+
+    #[test]
+    fn ipv4_in_ipv6_is_ipv4() {
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
+        assert!(contains("::ffff:10.0.0.1", "10.0.0.1"));
+        assert!(!contains("10.0.0.0/8", "::10.1.2.3"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_named() {
+        for bad in [
+            "",
+            "x",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0.0/-1",
+            "10.0.0.1/8",
+            "2001:db8::1/64",
+            "::/129",
+            "10.0.0/8",
+            "1.2.3.4/8/8",
+            "localhost",
+            "::ffff:10.0.0.1/104",
+            "[::1]",
+        ] {
+            assert!(bad.parse::<Network>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What counts as one address.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber is given.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Source(IpAddr);
+
+impl Source {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            v4 => v4,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source::of(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn ipv6_counts_per_64_bits_and_ipv4_per_address() {
+        assert_eq!(source("2001:db8:0:1::5"), source("2001:db8:0:1:ffff::"));
+        assert_ne!(source("2001:db8:0:1::5"), source("2001:db8:0:2::5"));
+        assert_eq!(source("192.0.2.1"), source("::ffff:192.0.2.1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+    }
+}

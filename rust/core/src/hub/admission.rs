@@ -1,0 +1,318 @@
+//! How a connection gets in: the rules of the gate, the game's handler, and what becomes of those that stay out.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::member::Member;
+use super::{Hub, News, Side};
+use crate::config::{Mode, WireFormat};
+use crate::error::{CloseReason, Escaped};
+use crate::event::ConnectionRequest;
+use crate::gate::{Allowance, Judgement, Turned, health};
+use crate::id::{ConnId, PeerId};
+use crate::link::PeerInfo;
+use crate::session::{Context, Refusal, Request, SILENT, Session};
+use crate::verdict::{Decision, Verdict};
+use crate::wire::godot4;
+
+/// A request that waits for the game's handler.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: PeerId,
+    request: Box<Request>,
+    protocol: Option<String>,
+    /// For the game: do not even ask any more.
+    left: Arc<AtomicBool>,
+}
+
+/// Connections that are not connected yet, or were turned away and are not gone: their number is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Limbo {
+    len: usize,
+    /// In the order in which they came; those that have left it are still there for a while.
+    queue: VecDeque<ConnId>,
+}
+
+impl Limbo {
+    fn enter(&mut self, conn: ConnId) {
+        self.len += 1;
+        self.queue.push_back(conn);
+    }
+
+    pub(super) fn leave(&mut self, member: &mut Member) {
+        if std::mem::take(&mut member.in_limbo) {
+            self.len -= 1;
+        }
+    }
+}
+
+impl Hub {
+    /// Takes a connection that was accepted.
+    pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
+        let Side::Server(gate) = &mut self.side else { unreachable!("only a server accepts") };
+        let tls = gate.config.tls.as_ref().map(crate::tls::TlsServer::session);
+        let counted = gate.count(address.ip());
+        let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
+        let mut member = Member::new(session, address, now);
+        member.in_limbo = true;
+        self.pending += 1;
+        let refusal = match counted {
+            Ok(source) => {
+                member.counted = source;
+                None
+            }
+            Err(refusal) => Some(refusal),
+        };
+        let conn = self.admit(member, tls, now);
+        // Each leaves something behind in the queue.
+        if self.limbo.queue.len() > 2 * self.limbo.len + 64 {
+            self.limbo.queue.retain(|conn| self.members.get(*conn).is_some_and(|member| member.in_limbo));
+        }
+        self.limbo.enter(conn);
+        if let Some(refusal) = refusal {
+            self.turn_away(conn, Turned::Address, &refusal, now);
+        }
+        conn
+    }
+
+    /// Connections that may not become more than `max_pending`.
+    pub(crate) fn in_limbo(&self) -> usize {
+        self.limbo.len
+    }
+
+    /// Ends one that has been silent for a second, else one that was answered and does not go, so that another can be heard;
+    /// else says when to ask again.
+    pub(crate) fn evict(&mut self, now: Instant) -> Result<ConnId, Option<Instant>> {
+        self.limbo.queue.retain(|conn| self.members.get(*conn).is_some_and(|member| member.in_limbo));
+        let (mut answered, mut again) = (None, None);
+        let silent = self.limbo.queue.iter().copied().find(|conn| {
+            let Some(member) = self.members.get(*conn) else { return false };
+            if member.reported {
+                answered = answered.or_else(|| Some(*conn).filter(|_| !member.wants_write()));
+                return false;
+            }
+            let until = member.started + SILENCE;
+            if !member.spoke && until > now {
+                again = Some(again.map_or(until, |earliest: Instant| earliest.min(until)));
+            }
+            !member.spoke && until <= now
+        });
+        let Some(conn) = silent.or(answered) else { return Err(again) };
+        if let Some(member) = self.members.get_mut(conn) {
+            member.turned.get_or_insert(Turned::Evicted);
+        }
+        self.fail(conn, CloseReason::Lost("it said nothing while others waited".into()), now);
+        Ok(conn)
+    }
+
+    /// A valid request is there.
+    pub(super) fn request(&mut self, conn: ConnId, request: Box<Request>, now: Instant) {
+        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else { return };
+        let client = match gate.client_of(member.address, &request) {
+            Ok(client) => client,
+            Err(refusal) => return self.turn_away(conn, Turned::Malformed, &refusal, now),
+        };
+        if client.ip() != member.address.ip() {
+            member.address = client;
+            match gate.count(client.ip()) {
+                Ok(source) => member.counted = source,
+                Err(refusal) => return self.turn_away(conn, Turned::Address, &refusal, now),
+            }
+        }
+        let crowded = self.totals.arrivals.load(Ordering::Relaxed) >= ARRIVALS_LIMIT;
+        match gate.judge(&request, self.ids.len(), crowded) {
+            Judgement::Refused(why, refusal) => self.turn_away(conn, why, &refusal, now),
+            Judgement::Health => {
+                member.quiet = true;
+                self.totals.health_checks.add(1);
+                let answer = health(self.ids.len(), self.pending - 1, gate.refusing, self.main_thread_idle);
+                self.answer(conn, &answer, now);
+            }
+            Judgement::Admitted { protocol } if gate.config.ask => self.ask(conn, request, protocol, now),
+            Judgement::Admitted { protocol } => {
+                let id = self.unused_id();
+                self.let_in(conn, id, &request, protocol, &[], now);
+            }
+        }
+    }
+
+    /// What the game's handler has decided.
+    pub(super) fn verdict(&mut self, conn: ConnId, id: PeerId, verdict: Verdict, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(asked) = member.asked.take_if(|asked| asked.id == id) else { return };
+        self.asked_ids.remove(&id);
+        let Side::Server(gate) = &self.side else { return };
+        match (verdict.0, gate.full(self.ids.len())) {
+            (Decision::Refuse(refusal), _) => self.turn_away(conn, Turned::Handler, &refusal, now),
+            (Decision::Accept { .. }, Some(refusal)) => {
+                self.news.push(News::Withdrawn(id));
+                self.turn_away(conn, Turned::Full, &refusal, now);
+            }
+            (Decision::Accept { protocol, headers }, None) => {
+                self.let_in(conn, id, &asked.request, protocol.or(asked.protocol), &headers, now);
+            }
+        }
+        // Nothing was read meanwhile.
+        self.rearm.push(conn);
+        self.after(conn, now);
+    }
+
+    /// Admits nobody more, or everybody again.
+    pub(super) fn refuse(&mut self, refuse: bool, number: u64, now: Instant) {
+        let Side::Server(gate) = &mut self.side else { return };
+        gate.refusing = refuse;
+        let waiting: Vec<_> = if refuse {
+            self.members
+                .ids()
+                .filter(|conn| self.members.get(*conn).is_some_and(|member| member.asked.is_some()))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        if let Some(refusal) = gate.full(0) {
+            for conn in waiting {
+                self.turn_away(conn, Turned::Full, &refusal, now);
+            }
+        }
+        self.news.push(News::Refusing(number));
+    }
+
+    /// Gives back what a connection held.
+    pub(super) fn discharge(&mut self, member: &mut Member) {
+        self.limbo.leave(member);
+        if let (Side::Server(gate), Some(source)) = (&mut self.side, member.counted) {
+            gate.release(source);
+        }
+    }
+
+    /// Counts, and writes down, that a connection did not get in.
+    pub(super) fn note_turned_away(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
+        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else { return };
+        if let Some(asked) = member.asked.take() {
+            asked.left.store(true, Ordering::Relaxed);
+            self.asked_ids.remove(&asked.id);
+            self.news.push(News::Withdrawn(asked.id));
+        }
+        // A browser's spare connection, or a port scan.
+        let silent = matches!(reason, CloseReason::Lost(why) if why == SILENT);
+        if member.quiet || silent {
+            return;
+        }
+        let totals = &self.totals;
+        totals.handshakes_refused.add(1);
+        let counter = match (member.turned, reason) {
+            (Some(Turned::Address), _) => Some(&totals.refused_address),
+            (Some(Turned::Origin), _) => Some(&totals.refused_origin),
+            (Some(Turned::Full), _) => Some(&totals.refused_full),
+            (Some(Turned::Handler), _) => Some(&totals.refused_handler),
+            (Some(Turned::Busy), _) => Some(&totals.refused_busy),
+            (Some(Turned::Evicted), _) => Some(&totals.pending_evicted),
+            (Some(Turned::Malformed), _) | (None, CloseReason::Refused(_)) => Some(&totals.refused_malformed),
+            (None, CloseReason::TimedOut(_)) => Some(&totals.handshakes_timed_out),
+            (None, _) => None,
+        };
+        if let Some(counter) = counter {
+            counter.add(1);
+        }
+        if let Some(suppressed) = gate.may_log(member.address.ip(), now) {
+            let more = match suppressed {
+                0 => String::new(),
+                count => format!(" ({count} more from there since the last such line)"),
+            };
+            log::info!("no handshake with {}: {}{more}", member.address, Escaped(&reason.to_string()));
+        }
+    }
+
+    fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &Refusal, now: Instant) {
+        if let Some(member) = self.members.get_mut(conn) {
+            member.turned = Some(why);
+        }
+        self.answer(conn, refusal, now);
+    }
+
+    fn answer(&mut self, conn: ConnId, refusal: &Refusal, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        member.session.refuse(refusal, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        self.dirty.push(conn);
+        self.after(conn, now);
+    }
+
+    fn ask(&mut self, conn: ConnId, request: Box<Request>, protocol: Option<String>, now: Instant) {
+        let id = self.unused_id();
+        let (Side::Server(gate), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let question = ConnectionRequest {
+            id,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: request.headers.clone(),
+            address: member.address,
+            protocols: request.protocols.clone(),
+            secure: gate.config.tls.is_some(),
+            conn,
+        };
+        let left = Arc::new(AtomicBool::new(false));
+        member.session.await_verdict_until(now.checked_add(PATIENCE));
+        member.asked = Some(Box::new(Asked { id, request, protocol, left: Arc::clone(&left) }));
+        self.asked_ids.insert(id);
+        self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.news.push(News::Requested { request: Box::new(question), left });
+    }
+
+    fn let_in(
+        &mut self,
+        conn: ConnId,
+        id: PeerId,
+        request: &Request,
+        protocol: Option<String>,
+        headers: &[String],
+        now: Instant,
+    ) {
+        let (Side::Server(gate), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
+        let scheme = if gate.config.tls.is_some() { "wss" } else { "ws" };
+        let headers = [gate.config.extra_headers.as_slice(), headers].concat();
+        let rate = gate.config.max_inbound_per_second;
+        member.allowance = (rate > 0).then(|| Allowance::new(rate, now));
+        let info = PeerInfo {
+            address: member.address,
+            protocol: protocol.clone().unwrap_or_default(),
+            target: request.target.clone(),
+            origin: format!("{scheme}://{}", request.header("host").unwrap_or_default()),
+            headers: request.headers.clone().into_boxed_slice(),
+            opened: now,
+        };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        member.session.accept(request, protocol.as_deref(), &headers, &mut cx);
+        match self.config.mode {
+            Mode::Multiplayer(WireFormat::Godot4) => {
+                let message = Bytes::copy_from_slice(&godot4::encode_id(id));
+                member.session.send(false, &[], &message, None, &mut cx);
+            }
+            Mode::Multiplayer(WireFormat::Godot3) => self.introduce(conn, id, now),
+            Mode::Raw => {}
+        }
+        self.dirty.push(conn);
+        self.connected(conn, id, PeerId::SERVER, info);
+    }
+
+    fn unused_id(&self) -> PeerId {
+        loop {
+            let id = PeerId::random_client();
+            if !self.ids.contains_key(&id) && !self.asked_ids.contains(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+/// How long a request waits for the game's handler.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may be silent when others wait.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Clients that have come while the game did not poll; further ones are answered 503.
+const ARRIVALS_LIMIT: usize = 4096;

@@ -1,0 +1,155 @@
+//! Taking connections off the listener, as many as may be in limbo at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::{ACCEPT_TURN, Driver};
+use crate::error::CloseReason;
+use crate::hub::After;
+use crate::net::listener::{Listener, tune};
+
+/// Where a driver is with its listener.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    pub(super) state: Accept,
+    /// Connections that may be in limbo: handshakes under way, and refused ones that are not gone.
+    pub(super) max_pending: usize,
+    /// Taken off the listener while there was no room: it shows that somebody waits.
+    waiting: Option<(TcpStream, SocketAddr)>,
+    /// When the oldest silent connection may be dropped for it.
+    retry: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Accept {
+    /// The listener has nothing.
+    Idle,
+    /// It may have more.
+    Ready,
+    /// The system could not give us a socket.
+    BackOff(Instant),
+}
+
+impl Acceptor {
+    pub(super) fn new(max_pending: usize) -> Self {
+        Self { state: Accept::Idle, max_pending: max_pending.max(1), waiting: None, retry: None }
+    }
+
+    /// Nobody is taken any more.
+    pub(super) fn stop(&mut self) {
+        self.state = Accept::Idle;
+        self.waiting = None;
+        self.retry = None;
+    }
+
+    /// When to look again without being told.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let back_off = match self.state {
+            Accept::BackOff(until) => Some(until),
+            _ => None,
+        };
+        [back_off, self.retry].into_iter().flatten().min()
+    }
+}
+
+impl Driver {
+    /// Says whether there is something to do at once.
+    pub(super) fn may_accept(&self) -> bool {
+        let acceptor = &self.acceptor;
+        let has_room = self.hub.in_limbo() < acceptor.max_pending;
+        match acceptor.waiting {
+            Some(_) => has_room,
+            None => matches!(acceptor.state, Accept::Ready),
+        }
+    }
+
+    pub(super) fn accept(&mut self, now: Instant) {
+        if let Accept::BackOff(until) = self.acceptor.state
+            && until <= now
+        {
+            self.acceptor.state = Accept::Ready;
+        }
+        self.acceptor.retry = None;
+        for _ in 0..ACCEPT_TURN {
+            if self.acceptor.waiting.is_none() && !self.take_next(now) {
+                return;
+            }
+            if self.hub.in_limbo() >= self.acceptor.max_pending && !self.make_room(now) {
+                return;
+            }
+            if let Some((stream, address)) = self.acceptor.waiting.take() {
+                self.welcome(stream, address, now);
+            }
+        }
+    }
+
+    /// Takes a connection off the listener; false: there is none.
+    fn take_next(&mut self, now: Instant) -> bool {
+        while matches!(self.acceptor.state, Accept::Ready) {
+            match self.listener.as_ref().and_then(Listener::accept) {
+                Some(Ok(accepted)) => {
+                    self.acceptor.waiting = Some(accepted);
+                    return true;
+                }
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.acceptor.state = Accept::Idle;
+                }
+                Some(Err(error)) => self.accept_failed(&error, now),
+                None => self.acceptor.state = Accept::Idle,
+            }
+        }
+        false
+    }
+
+    /// Lets go of a connection that is worth less than the one that waits.
+    fn make_room(&mut self, now: Instant) -> bool {
+        match self.hub.evict(now) {
+            Ok(conn) => {
+                self.settle(conn, After { ended: true, ..After::default() }, now);
+                true
+            }
+            Err(again) => {
+                self.acceptor.retry = again;
+                false
+            }
+        }
+    }
+
+    fn welcome(&mut self, stream: TcpStream, address: SocketAddr, now: Instant) {
+        tune(&stream);
+        let conn = self.hub.accepted(canonical(address), now);
+        if let Err(error) = self.adopt(conn, stream) {
+            self.hub.fail(conn, CloseReason::Lost(error.to_string()), now);
+            self.hub.forget(conn);
+            self.accept_failed(&error, now);
+        }
+    }
+
+    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
+        // The remote was gone before it was accepted: not our trouble.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        ) {
+            return;
+        }
+        if self.mailbox.totals.accept_errors.get() == 0 {
+            log::warn!(
+                "cannot accept connections for now: {error}; raise the limit of open files (ulimit -n)"
+            );
+        }
+        self.mailbox.totals.accept_errors.add(1);
+        self.acceptor.state = Accept::BackOff(now + ACCEPT_BACKOFF);
+    }
+}
+
+/// An IPv4 client of a dual-stack socket is called by its IPv4 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// How long to wait for a file descriptor or memory to become free.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

@@ -1,0 +1,142 @@
+//! What a game's handler decides about a request, checked before anything of it is sent.
+
+use crate::config::check_header_lines;
+use crate::error::ConfigError;
+use crate::event::ConnectionRequest;
+use crate::session::Refusal;
+
+/// What becomes of a [`ConnectionRequest`], for [`Peer::answer`](crate::Peer::answer).
+#[derive(Clone, Debug)]
+pub struct Verdict(pub(crate) Decision);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Decision {
+    Accept { protocol: Option<String>, headers: Vec<String> },
+    Refuse(Refusal),
+}
+
+/// Why a verdict cannot be carried out.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerdictError {
+    /// The status neither accepts nor refuses.
+    #[error("status {0} cannot be sent; use 101 to accept, or 400 to 599")]
+    Status(i64),
+    /// The reason cannot be sent.
+    #[error("the reason has a control character, or more than 500 bytes")]
+    Reason,
+    /// A header line cannot be sent.
+    #[error(transparent)]
+    Header(#[from] ConfigError),
+    /// The client did not offer this subprotocol.
+    #[error("the client did not offer subprotocol {0:?}")]
+    Protocol(String),
+}
+
+impl Verdict {
+    /// Lets the client in, or answers it with an HTTP status.
+    ///
+    /// `headers` are lines of either answer; `reason` is what a refused client reads, and `protocol` the subprotocol of one that
+    /// is let in, in place of the server's choice.
+    ///
+    /// # Errors
+    /// [`VerdictError`]: a status other than 101 and 400 to 599, a reason or header that cannot be sent, a subprotocol that the
+    /// client did not offer.
+    pub fn new(
+        request: &ConnectionRequest,
+        status: i64,
+        reason: &str,
+        headers: &[String],
+        protocol: &str,
+    ) -> Result<Self, VerdictError> {
+        if reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
+            return Err(VerdictError::Reason);
+        }
+        let headers = check_header_lines(headers)?;
+        let status = match status {
+            101 => {
+                if !protocol.is_empty() && !request.protocols.iter().any(|offered| offered == protocol) {
+                    return Err(VerdictError::Protocol(protocol.chars().take(80).collect()));
+                }
+                let protocol = Some(protocol.to_owned()).filter(|name| !name.is_empty());
+                return Ok(Self(Decision::Accept { protocol, headers }));
+            }
+            400..=599 => status as u16,
+            _ => return Err(VerdictError::Status(status)),
+        };
+        let text = if reason.is_empty() { "refused by the game" } else { reason };
+        // A status line is ASCII; the body says it in any language.
+        let phrase = Some(reason.to_owned()).filter(|text| !text.is_empty() && text.is_ascii());
+        Ok(Self(Decision::Refuse(Refusal { headers, phrase, ..Refusal::new(status, text) })))
+    }
+
+    /// Lets the client in.
+    pub fn accept() -> Self {
+        Self(Decision::Accept { protocol: None, headers: Vec::new() })
+    }
+
+    /// What a client is answered whose request the game could not decide about.
+    pub fn fault() -> Self {
+        Self(Decision::Refuse(Refusal::new(500, "the server could not decide about the request")))
+    }
+
+    /// Says whether it lets the client in.
+    pub fn accepts(&self) -> bool {
+        matches!(self.0, Decision::Accept { .. })
+    }
+}
+
+const LONGEST_REASON: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{ConnId, PeerId};
+
+    fn verdict(status: i64, reason: &str, header: &str, protocol: &str) -> Result<Verdict, VerdictError> {
+        let request = ConnectionRequest {
+            id: PeerId(2),
+            path: "/".into(),
+            query: String::new(),
+            headers: Vec::new(),
+            address: ([192, 0, 2, 1], 1).into(),
+            protocols: vec!["chess".into()],
+            secure: false,
+            conn: ConnId { slot: 0, generation: 0 },
+        };
+        let headers: Vec<_> = Some(header.to_owned()).filter(|line| !line.is_empty()).into_iter().collect();
+        Verdict::new(&request, status, reason, &headers, protocol)
+    }
+
+    #[test]
+    fn only_what_can_be_sent_is_a_verdict() {
+        assert!(verdict(101, "", "X-Seat: 5", "chess").expect("valid").accepts());
+        assert!(!verdict(400, "no seat", "", "").expect("valid").accepts());
+        assert!(verdict(599, "kein Platz für dich", "Retry-After: 5", "").is_ok());
+        for status in [-1, 0, 1, 100, 200, 302, 399, 600, 1 << 40] {
+            assert_eq!(verdict(status, "", "", "").expect_err("refused"), VerdictError::Status(status));
+        }
+        for reason in ["a\r\nSet-Cookie: x", "a\nb", "\0", &"x".repeat(501)] {
+            assert_eq!(verdict(403, reason, "", "").expect_err("refused"), VerdictError::Reason);
+        }
+        assert!(verdict(101, "", "A: b\r\nC: d", "").is_err());
+        assert!(verdict(403, "", "Content-Length: 0", "").is_err());
+        assert!(matches!(verdict(101, "", "", "poker"), Err(VerdictError::Protocol(_))));
+    }
+
+    #[test]
+    fn the_reason_is_in_the_answer() {
+        let Decision::Refuse(refusal) = verdict(403, "banned", "", "").expect("valid").0 else {
+            panic!("it refuses")
+        };
+        let answer = refusal.encode();
+        assert!(
+            answer.starts_with("HTTP/1.1 403 banned\r\n") && answer.ends_with("\r\n\r\nbanned\n"),
+            "{answer}"
+        );
+        let Decision::Refuse(refusal) = verdict(403, "größer", "", "").expect("valid").0 else {
+            panic!("it refuses")
+        };
+        assert!(refusal.encode().starts_with("HTTP/1.1 403 Forbidden\r\n"));
+    }
+}

@@ -1,0 +1,406 @@
+//! Who gets in, by the rules of the server and by the game's word.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
+use crate::config::ServerConfig;
+use crate::error::CloseReason;
+use crate::event::ConnectionRequest;
+use crate::hub::News;
+use crate::id::ConnId;
+use crate::net::mailbox::Command;
+use crate::verdict::Verdict;
+
+const HERE: &str = "192.0.2.1:1234";
+const PROXY: &str = "10.0.0.1:1234";
+
+/// A server, and connections to it that the test speaks by hand.
+struct Door {
+    node: Node,
+    now: Instant,
+}
+
+impl Door {
+    fn new(config: ServerConfig) -> Self {
+        Self { node: Node::gated(ServerConfig { peer: raw(), ..config }), now: start() }
+    }
+
+    fn asking() -> Self {
+        Self::new(ServerConfig { ask: true, ..ServerConfig::default() })
+    }
+
+    fn arrive(&mut self, from: &str) -> (ConnId, End) {
+        let (server_end, end) = End::pair(64 * 1024, usize::MAX);
+        let conn = self.node.accept_from(from, server_end, self.now);
+        self.node.run(self.now);
+        (conn, end)
+    }
+
+    fn hear(&mut self, end: &End) -> String {
+        while self.node.run(self.now) {}
+        String::from_utf8_lossy(&end.take_all()).into_owned()
+    }
+
+    fn say(&mut self, end: &End, bytes: &[u8]) -> String {
+        end.inject(bytes);
+        self.hear(end)
+    }
+
+    /// What the usual request is answered, with further header lines, from an address.
+    fn knock(&mut self, from: &str, lines: &str) -> (String, End) {
+        let (_, end) = self.arrive(from);
+        let request = String::from_utf8_lossy(REQUEST).replacen("\r\n", &format!("\r\n{lines}"), 1);
+        (self.say(&end, request.as_bytes()), end)
+    }
+
+    fn status(&mut self, from: &str, lines: &str) -> String {
+        let (answer, _) = self.knock(from, lines);
+        answer.get(9..12).unwrap_or_default().to_owned()
+    }
+
+    /// The end of a connection that is refused: the client ends its side when it has read the answer.
+    fn leave(&mut self, end: &End) {
+        end.half_close();
+        while self.node.run(self.now) {}
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = end.min(self.now + Duration::from_millis(50));
+            self.node.run(self.now);
+        }
+    }
+
+    /// Requests that the game hears of.
+    fn asked(&mut self) -> Vec<ConnectionRequest> {
+        let mut asked = Vec::new();
+        self.node.news.retain(|news| match news {
+            News::Requested { request, left } => {
+                if !left.load(Ordering::Relaxed) {
+                    asked.push((**request).clone());
+                }
+                false
+            }
+            _ => true,
+        });
+        asked
+    }
+
+    fn decide(&mut self, request: &ConnectionRequest, verdict: Verdict) {
+        let command = Command::Verdict { conn: request.conn, id: request.id, verdict };
+        self.node.hub.command(command, self.now);
+        while self.node.run(self.now) {}
+    }
+
+    fn connected(&self) -> usize {
+        self.node.news.iter().filter(|news| matches!(news, News::Connected { .. })).count()
+    }
+}
+
+#[test]
+fn pages_of_other_origins_stay_out() {
+    let allowed_origins = vec!["https://game.example".parse().expect("an origin")];
+    let mut door = Door::new(ServerConfig { allowed_origins, ..ServerConfig::default() });
+    assert_eq!(door.status(HERE, "Origin: https://game.example\r\n"), "101");
+    assert_eq!(door.status(HERE, ""), "101", "no browser");
+    for lines in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: \r\n",
+        "Origin: https://game.example\r\nOrigin: https://evil.example\r\n",
+    ] {
+        assert_eq!(door.status(HERE, lines), "403", "{lines:?}");
+    }
+    assert_eq!(door.node.totals().refused_origin.get(), 4);
+}
+
+#[test]
+fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
+    let mut door = Door::new(ServerConfig { max_connections: 2, ..ServerConfig::default() });
+    let (_, first) = door.knock(HERE, "");
+    assert_eq!(door.status(HERE, ""), "101");
+    let (answer, _) = door.knock(HERE, "");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: "), "{answer}");
+    first.cut();
+    while door.node.run(door.now) {}
+    assert_eq!(door.status(HERE, ""), "101");
+    door.node.hub.command(Command::MaxConnections(3), door.now);
+    assert_eq!(door.status(HERE, ""), "101");
+    assert_eq!(door.status(HERE, ""), "503");
+    assert_eq!(door.node.totals().refused_full.get(), 2);
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_gets_its_answer_before_it_asks() {
+    let mut door = Door::new(ServerConfig { max_connections_per_address: 2, ..ServerConfig::default() });
+    let (_, first) = door.knock("[2001:db8::1]:1", "");
+    assert_eq!(door.status("[2001:db8::2]:1", ""), "101");
+    let (_, third) = door.arrive("[2001:db8::ffff:3]:1");
+    assert!(door.hear(&third).starts_with("HTTP/1.1 429 "), "not a word was said");
+    assert_eq!(door.status("[2001:db8:0:1::1]:1", ""), "101", "the neighbour");
+    first.cut();
+    while door.node.run(door.now) {}
+    assert_eq!(door.status("[2001:db8::4]:1", ""), "101");
+    assert_eq!(door.node.totals().refused_address.get(), 1);
+}
+
+#[test]
+fn behind_a_proxy_the_client_counts_and_not_the_proxy() {
+    let config = ServerConfig {
+        max_connections_per_address: 1,
+        trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        ..ServerConfig::default()
+    };
+    let mut door = Door::new(config);
+    let forwarded = |client: &str| format!("X-Forwarded-For: 198.51.100.9, {client}, 10.0.0.7\r\n");
+    assert_eq!(door.status(PROXY, &forwarded("203.0.113.1")), "101");
+    assert_eq!(door.node.link().info.address, "203.0.113.1:0".parse().expect("an address"));
+    assert_eq!(door.status(PROXY, &forwarded("203.0.113.2")), "101");
+    assert_eq!(door.status(PROXY, &forwarded("203.0.113.1")), "429");
+    assert_eq!(door.status(PROXY, "X-Forwarded-For: unknown\r\n"), "400");
+    // Nobody else is believed.
+    assert_eq!(door.status(HERE, &forwarded("203.0.113.3")), "101");
+    assert_eq!(door.node.link().info.address, HERE.parse().expect("an address"));
+    assert_eq!(door.status(HERE, &forwarded("203.0.113.4")), "429");
+}
+
+#[test]
+fn a_health_check_is_answered_without_the_game() {
+    let config = ServerConfig { health_path: "/health".into(), ask: true, ..ServerConfig::default() };
+    let mut door = Door::new(config);
+    let check = |door: &mut Door, request: &[u8]| {
+        let (_, end) = door.arrive(HERE);
+        door.say(&end, request)
+    };
+    let answer = check(&mut door, b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\r\n\r\n{\"peers\":0,\"pending\":0,\"main_thread_idle_msec\":0,"), "{answer}");
+    assert!(check(&mut door, b"GET /health?from=lb HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    assert!(check(&mut door, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 426 "));
+    door.node.hub.main_thread_idle = 11 * SECOND;
+    assert!(check(&mut door, b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 503 "));
+    assert_eq!(door.node.totals().health_checks.get(), 3);
+    assert_eq!(door.node.totals().handshakes_refused.get(), 1, "health checks are no handshakes");
+    door.pass(2 * SECOND);
+    assert_eq!((door.node.hub.len(), door.node.hub.in_limbo()), (0, 0));
+}
+
+#[test]
+fn the_games_word_decides() {
+    let mut door = Door::asking();
+    let (silence, end) = door.knock(HERE, "X-Token: 5\r\nSec-WebSocket-Protocol: chess, go\r\n");
+    assert_eq!(silence, "");
+    let asked = door.asked();
+    let [request] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((request.path.as_str(), request.query.as_str()), ("/game", ""));
+    assert!(request.headers.contains(&("x-token".into(), "5".into())));
+    assert_eq!(request.protocols, ["chess", "go"]);
+    let verdict = Verdict::new(request, 101, "", &["X-Seat: 7".into()], "go").expect("valid");
+    door.decide(request, verdict);
+    let answer = door.hear(&end);
+    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("\r\nX-Seat: 7\r\n"), "{answer}");
+    assert!(answer.contains("\r\nSec-WebSocket-Protocol: go\r\n"), "{answer}");
+    assert_eq!(door.node.link().id, request.id, "the id that was told");
+    // A second word changes nothing.
+    door.decide(request, Verdict::fault());
+    assert_eq!((door.connected(), door.node.end()), (1, None));
+
+    let (_, end) = door.knock(HERE, "");
+    let request = door.asked().remove(0);
+    door.decide(&request, Verdict::new(&request, 403, "banned", &[], "").expect("valid"));
+    assert!(door.hear(&end).starts_with("HTTP/1.1 403 banned\r\n"));
+    assert_eq!(door.node.totals().refused_handler.get(), 1);
+}
+
+#[test]
+fn waiting_for_the_game_is_not_the_handshakes_time_but_has_an_end() {
+    let mut door = Door::asking();
+    let (_, end) = door.knock(HERE, "");
+    door.pass(29 * SECOND);
+    assert_eq!(door.hear(&end), "");
+    let request = door.asked().remove(0);
+    door.decide(&request, Verdict::accept());
+    assert!(door.hear(&end).starts_with("HTTP/1.1 101 "));
+    let (_, end) = door.knock(HERE, "");
+    door.pass(31 * SECOND);
+    assert!(door.hear(&end).starts_with("HTTP/1.1 503 "));
+    assert!(door.asked().is_empty(), "the game is not even asked any more");
+    assert_eq!(door.node.totals().handshakes_timed_out.get(), 1);
+}
+
+#[test]
+fn a_client_that_leaves_while_it_waits_is_no_peer() {
+    let mut door = Door::asking();
+    let (_, end) = door.knock(HERE, "");
+    let (_, other) = door.knock(HERE, "");
+    let request = match &door.node.news[0] {
+        News::Requested { request, .. } => request.clone(),
+        other => panic!("{other:?}"),
+    };
+    door.leave(&end);
+    assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == request.id)));
+    assert_eq!(door.asked().len(), 1, "the other one");
+    door.decide(&request, Verdict::accept());
+    assert_eq!((door.connected(), door.node.hub.in_limbo()), (0, 1));
+    assert_eq!(door.hear(&other), "");
+}
+
+#[test]
+fn what_comes_before_the_word_waits_for_it() {
+    let mut door = Door::asking();
+    let (_, end) = door.arrive(HERE);
+    door.say(&end, &[REQUEST, &frame(0x82, b"early")].concat());
+    door.say(&end, &frame(0x82, b"late"));
+    assert_eq!(door.connected(), 0);
+    let request = door.asked().remove(0);
+    door.decide(&request, Verdict::accept());
+    assert_eq!(door.node.packets(), [&b"early"[..], b"late"]);
+}
+
+#[test]
+fn a_seat_is_given_once() {
+    let mut door = Door::new(ServerConfig { ask: true, max_connections: 1, ..ServerConfig::default() });
+    let ends = [door.knock(HERE, "").1, door.knock(HERE, "").1];
+    let asked = door.asked();
+    for request in &asked {
+        door.decide(request, Verdict::accept());
+    }
+    let answers = ends.map(|end| door.hear(&end));
+    assert!(
+        answers[0].starts_with("HTTP/1.1 101 ") && answers[1].starts_with("HTTP/1.1 503 "),
+        "{answers:?}"
+    );
+    assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == asked[1].id)));
+}
+
+#[test]
+fn refusing_answers_also_those_who_wait_for_the_game() {
+    let mut door = Door::asking();
+    let (_, waiting) = door.knock(HERE, "");
+    door.node.hub.command(Command::Refuse { refuse: true, number: 7 }, door.now);
+    assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
+    assert_eq!(door.status(HERE, ""), "503");
+    let last = door.node.news.iter().rposition(|news| matches!(news, News::Refusing(7)));
+    assert!(last.is_some() && door.connected() == 0);
+    door.node.hub.command(Command::Refuse { refuse: false, number: 8 }, door.now);
+    let (_, _end) = door.knock(HERE, "");
+    assert_eq!(door.asked().len(), 1, "not the one that was refused");
+}
+
+#[test]
+fn the_silent_make_room_after_a_second() {
+    let mut door = Door::new(ServerConfig::default());
+    let (silent, _end) = door.arrive(HERE);
+    let (_, slow) = door.arrive(HERE);
+    door.say(&slow, b"GET / HT");
+    assert_eq!(door.node.evict(door.now), Err(Some(door.now + SECOND)));
+    door.pass(SECOND);
+    assert_eq!(door.node.evict(door.now), Ok(silent));
+    assert_eq!(door.node.evict(door.now), Err(None), "it speaks, if slowly");
+    // One that was refused and does not go is worth less than one that waits.
+    let (answer, _refused) = door.knock(HERE, "Content-Length: 0\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "));
+    assert!(door.node.evict(door.now).is_ok());
+    assert_eq!((door.node.hub.in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));
+}
+
+#[test]
+fn a_refused_client_may_read_its_answer_and_is_gone_after_a_second() {
+    let mut door = Door::new(ServerConfig::default());
+    let (answer, end) = door.knock(HERE, "Content-Length: 5\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "));
+    // What it still sends is thrown away, so that no reset eats the answer.
+    assert_eq!(door.say(&end, &[b'x'; 50_000]), "");
+    assert_eq!((end.readable(), door.node.len()), (0, 1));
+    door.pass(SECOND + SECOND / 10);
+    assert_eq!((door.node.len(), door.node.hub.in_limbo()), (0, 0));
+}
+
+#[test]
+fn a_bare_line_feed_is_answered_at_once() {
+    let mut door = Door::new(ServerConfig::default());
+    let (_, end) = door.arrive(HERE);
+    let answer = door.say(&end, b"GET / HTTP/1.1\nHost: h\n\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(door.node.totals().refused_malformed.get(), 1);
+}
+
+#[test]
+fn a_peer_is_read_no_faster_than_allowed_and_loses_nothing() {
+    let config = ServerConfig { max_inbound_per_second: 10_000, ..ServerConfig::default() };
+    let mut door = Door::new(config);
+    let (_, end) = door.knock(HERE, "");
+    let message = frame(0x82, &[7; 1000]);
+    for _ in 0..50 {
+        end.inject(&message);
+    }
+    while door.node.run(door.now) {}
+    let mut got = door.node.packets().len();
+    assert!((9..=10).contains(&got), "{got} in the first moment");
+    for second in 1..=4 {
+        door.pass(SECOND);
+        got += door.node.packets().len();
+        let allowed = 10 * (second + 1);
+        assert!((allowed - 2..=allowed).contains(&got), "{got} after {second} s");
+    }
+    door.pass(3 * SECOND);
+    got += door.node.packets().len();
+    assert_eq!((got, door.node.end()), (50, None));
+}
+
+#[test]
+fn a_slowed_down_peer_does_not_time_out() {
+    let mut peer = raw();
+    peer.heartbeat_interval = SECOND;
+    peer.heartbeat_timeout = 3 * SECOND;
+    let config = ServerConfig { peer, max_inbound_per_second: 100, ..ServerConfig::default() };
+    let mut node = Node::gated(config);
+    let (server_end, end) = End::pair(1 << 20, usize::MAX);
+    let began = start();
+    let mut now = began;
+    node.accept(server_end, now);
+    end.inject(REQUEST);
+    while node.run(now) {}
+    for _ in 0..20 {
+        end.inject(&frame(0x82, &[7; 100]));
+    }
+    let mut got = 0;
+    while got < 20 && node.end().is_none() {
+        now += SECOND / 10;
+        while node.run(now) {}
+        got += node.packets().len();
+    }
+    assert_eq!((got, node.end()), (20, None));
+    assert!(now.duration_since(began) > 15 * SECOND, "it took its time");
+}
+
+#[test]
+fn a_game_that_does_not_poll_hears_of_so_many_and_no_more() {
+    let mut door = Door::new(ServerConfig::default());
+    let mut refused = 0;
+    for _ in 0..5000 {
+        let (answer, end) = door.knock(HERE, "");
+        refused += usize::from(answer.starts_with("HTTP/1.1 503 "));
+        end.cut();
+        while door.node.run(door.now) {}
+    }
+    assert_eq!((door.connected(), refused), (4096, 5000 - 4096));
+    assert!(door.node.news.len() <= 2 * 4096, "{}", door.node.news.len());
+    assert_eq!(door.node.totals().refused_busy.get(), refused as u64);
+    // It polls again.
+    door.node.totals().arrivals.store(0, Ordering::Relaxed);
+    assert_eq!(door.status(HERE, ""), "101");
+}
+
+#[test]
+fn closing_the_server_answers_those_who_wait() {
+    let mut door = Door::asking();
+    let (_, waiting) = door.knock(HERE, "");
+    let (_, silent) = door.arrive(HERE);
+    door.node.hub.close_all(&crate::error::CloseFrame::going_away(), door.now);
+    assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
+    assert!(door.hear(&silent).starts_with("HTTP/1.1 503 "));
+    assert!(!door.node.has(|news| matches!(news, News::Disconnected { reason: CloseReason::Lost(_), .. })));
+}

@@ -1,0 +1,96 @@
+# The service of docs/deploying.md is stopped: nobody else gets in, who is in may finish, and then the server ends by itself.
+# processes: server client:player client:stop
+# timeout: 60
+extends "res://lib/case.gd"
+
+const Doc := preload("res://lib/doc.gd")
+const PATIENCE := 20.0
+
+
+func run() -> void:
+	match name:
+		"server":
+			await _server()
+		"player":
+			await _player()
+		"stop":
+			await _stop()
+
+
+func _server() -> void:
+	OS.set_environment("RUNTIME_DIRECTORY", args["scratch"])
+	var script := GDScript.new()
+	# The case ends this process in its own way.
+	var source := Doc.block("deploying.md", "drain").replace("get_tree().quit()", "set_meta(&\"over\", true)")
+	check(source.contains("set_meta"), "the script in the documentation")
+	script.source_code = source
+	check_eq(script.reload(), OK, "it parses")
+	var node: Node = script.new()
+	var server: WebSocketServer = node.get("server")
+	check_eq(server.listen(port, PackedStringArray(), true), OK, "listen")
+	process_frame.connect(server.poll)
+	root.add_child(node)
+	_write("pid", str(OS.get_process_id()))
+	ready_line()
+	await until(func() -> bool: return server.refuse_new_connections, PATIENCE, "the file")
+	check_eq(server.get_statistics().peers, 1, "the player is still there")
+	_write("refusing", "")
+	await until(func() -> bool: return node.has_meta(&"over"), PATIENCE, "drained")
+	check(not server.is_listening(), "closed")
+	process_frame.disconnect(server.poll)
+
+
+func _player() -> void:
+	var client := await _connect()
+	_write("playing", "")
+	await until(func() -> bool: return _is_there("refusing"), PATIENCE, "the server drains")
+	var late := WebSocketClient.new()
+	var url := "ws://127.0.0.1:%d" % port
+	check_eq(late.connect_to_url(url, PackedStringArray(), true), OK, "a late one")
+	var refused := func() -> bool:
+		late.poll()
+		return late.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
+	await until(refused, PATIENCE, "an answer")
+	check(late.get_last_error().contains("503"), late.get_last_error())
+	await seconds(1.5)
+	check_eq(
+		client.get_connection_status(), MultiplayerPeer.CONNECTION_CONNECTED, "who is in may finish"
+	)
+	process_frame.disconnect(client.poll)
+	client.close()
+
+
+## What systemd does.
+func _stop() -> void:
+	await until(func() -> bool: return _is_there("playing"), PATIENCE, "somebody plays")
+	var command := Doc.line("deploying.md", "ExecStop")
+	check(command.begins_with("/bin/sh -c '"), command)
+	OS.set_environment("RUNTIME_DIRECTORY", args["scratch"])
+	OS.set_environment("MAINPID", FileAccess.get_file_as_string(_path("pid")))
+	var shell := command.trim_prefix("/bin/sh -c '").trim_suffix("'")
+	check_eq(OS.execute("/bin/sh", ["-c", shell]), 0, "it ends when the server has ended")
+
+
+func _connect() -> WebSocketClient:
+	var client := WebSocketClient.new()
+	var url := "ws://127.0.0.1:%d" % port
+	check_eq(client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url")
+	process_frame.connect(client.poll)
+	var is_in := func() -> bool:
+		return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
+	await until(is_in, PATIENCE, "connected")
+	return client
+
+
+func _path(file: String) -> String:
+	return args["scratch"].path_join(file)
+
+
+func _is_there(file: String) -> bool:
+	return FileAccess.file_exists(_path(file))
+
+
+func _write(file: String, text: String) -> void:
+	# Whole at once: others look for it.
+	FileAccess.open(_path(file + ".part"), FileAccess.WRITE).store_string(text)
+	check_eq(DirAccess.rename_absolute(_path(file + ".part"), _path(file)), OK, "a word to the others")

@@ -1,0 +1,298 @@
+# request_handler: what it is told, everything it may return, and everything that can go wrong in it.
+# processes: main
+# timeout: 90
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned nothing, or an error ended it
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned .*; it must return a bool
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned .*; it must answer at once, without await
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned status 200 cannot be sent
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary with "stauts", which means nothing
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary without a status
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: the reason has a control character
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: header line
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: the client did not offer
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary whose reason is 5
+# expect: ^ERROR: WebSocketServer\.request_handler: its object is gone
+extends "res://lib/case.gd"
+
+
+class Judge:
+	extends Object
+
+	func decide(_request: Dictionary) -> bool:
+		return true
+
+
+const PATIENCE := 15.0
+
+var _server: WebSocketServer
+var _client: WebSocketClient
+var _answer: Callable
+var _asked: Array[Dictionary] = []
+var _connected: Array[int] = []
+
+
+func run() -> void:
+	await _what_it_is_told()
+	await _what_it_may_return()
+	await _what_it_may_not_return()
+	await _waiting_is_not_the_clients_fault()
+	await _who_left_is_not_asked_about()
+	await _it_may_close_and_open()
+	await _it_may_drop_the_server()
+	await _its_object_may_be_gone()
+
+
+func _what_it_is_told() -> void:
+	_serve(["go", "chess"])
+	_answer = func(request: Dictionary) -> Variant:
+		return {
+			status = 101,
+			headers = ["X-Seat: 7"],
+			protocol = "chess",
+			meta = {user = request.headers["x-user"]},
+		}
+	var seen: Array = []
+	var look := func(id: int) -> void: seen.append(_server.get_peer(id).get_handshake_meta())
+	_server.peer_connected.connect(look)
+	_client = WebSocketClient.new()
+	var error := _client.connect_to_url(
+		"ws://127.0.0.1:%d/lobby/5?token=a%%20b" % _server.get_local_port(),
+		["chess", "go"],
+		true,
+		["X-User: ada", "X-User: eva"]
+	)
+	check_eq(error, OK, "connect_to_url")
+	await until(_is_in, PATIENCE, "the client is in")
+	check_eq(_asked.size(), 1, "questions")
+	var request := _asked[0]
+	check_eq(
+		request.keys(),
+		["peer_id", "path", "query", "headers", "address", "port", "protocols", "secure"],
+		"keys"
+	)
+	check_eq(request.peer_id, _client.get_unique_id(), "the id that it has then")
+	check_eq([request.path, request.query], ["/lobby/5", "token=a%20b"], "path and query")
+	check_eq(request.headers["x-user"], "ada, eva", "a header that is there twice")
+	check_eq(request.address, "127.0.0.1", "address")
+	check(request.port > 0 and not request.secure, "port and secure")
+	check_eq(request.protocols, PackedStringArray(["chess", "go"]), "protocols")
+	check_eq(seen, [{user = "ada, eva"}], "meta in peer_connected")
+	var handle := _server.get_peer(request.peer_id)
+	check_eq(handle.get_handshake_meta(), {user = "ada, eva"}, "meta later")
+	check_eq(handle.get_selected_protocol(), "chess", "the handler's protocol")
+	check_eq(handle.get_request_headers()["x-user"], "ada, eva", "get_request_headers")
+	check_eq(_client.get_peer(1).get_handshake_meta(), null, "a client has no meta")
+	_client.close()
+	await until(func() -> bool: return not _server.has_peer(request.peer_id), PATIENCE, "it leaves")
+	check_eq(handle.get_handshake_meta(), {user = "ada, eva"}, "the handle outlives its connection")
+	_end()
+
+
+func _what_it_may_return() -> void:
+	_serve()
+	for yes: Variant in [true, 101, {status = 101}, {"status": true}, {status = 101, meta = 5}]:
+		_answer = func(_request: Dictionary) -> Variant: return yes
+		await _knock()
+		check(_is_in(), "%s lets in" % [yes])
+		_client.close()
+	for refusal: Array in [
+		[false, "403 Forbidden"],
+		[400, "400 Bad Request"],
+		[599, "599 Refused"],
+		[{status = 401}, "401 Unauthorized"],
+		[{status = 403, reason = "banned for cheating"}, "403 banned for cheating"],
+		[{status = 403, reason = "größer"}, "403 Forbidden"],
+		[{status = 503, headers = PackedStringArray(["Retry-After: 5"])}, "503 Service Unavailable"],
+		[{status = 503, headers = {"Retry-After": 5}}, "503 Service Unavailable"],
+	]:
+		_answer = func(_request: Dictionary) -> Variant: return refusal[0]
+		await _knock()
+		check_eq(_client.get_last_error(), "server answered " + refusal[1], "%s" % [refusal[0]])
+	check_eq(_server.get_statistics().refused_handler, 8, "refused_handler")
+	check_eq(_connected.size(), 5, "peers")
+	_end()
+
+
+func _what_it_may_not_return() -> void:
+	_serve()
+	var nonsense: Array = [
+		null,
+		"yes",
+		1.0,
+		200,
+		{},
+		{status = 101, stauts = 403},
+		{status = 403, reason = "a\r\nSet-Cookie: b"},
+		{status = 403, reason = 5},
+		{status = 403, headers = ["A: b\r\nC: d"]},
+		{status = 101, protocol = "poker"},
+	]
+	for answer: Variant in nonsense:
+		_answer = func(_request: Dictionary) -> Variant: return answer
+		await _knock()
+		check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "%s" % [answer])
+	await _serve_with(
+		func(_request: Dictionary) -> Variant:
+			await process_frame
+			return true
+	)
+	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "await")
+	# An error in a script: the engine's own lines about it are not wanted here.
+	Engine.print_error_messages = false
+	await _serve_with(func(request: Dictionary) -> Variant: return request["no such key"].x)
+	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "an error")
+	await _serve_with(func() -> Variant: return true)
+	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "no parameter")
+	# The engine makes `false` of an error in such a function.
+	await _serve_with(func(request: Dictionary) -> bool: return request["no such key"].x)
+	check_eq(_client.get_last_error(), "server answered 403 Forbidden", "an error in a typed one")
+	Engine.print_error_messages = true
+	check_eq(_connected, [], "peers")
+	_end()
+
+
+func _waiting_is_not_the_clients_fault() -> void:
+	_serve()
+	_server.handshake_timeout = 0.5
+	_answer = func(_request: Dictionary) -> Variant:
+		OS.delay_msec(700)
+		return true
+	await _knock()
+	check(_is_in(), "a slow handler")
+	_client.close()
+	_answer = func(_request: Dictionary) -> Variant: return true
+	_go()
+	process_frame.disconnect(_server.poll)
+	await seconds(1.2)
+	check_eq(_asked.size(), 1, "nobody is asked without poll()")
+	process_frame.connect(_server.poll)
+	await until(_is_in, PATIENCE, "let in after more than handshake_timeout")
+	_end()
+
+
+func _who_left_is_not_asked_about() -> void:
+	_serve()
+	_answer = func(_request: Dictionary) -> Variant: return true
+	process_frame.disconnect(_server.poll)
+	_go()
+	await until(func() -> bool: return _server.get_statistics().pending == 1, PATIENCE, "it waits")
+	_client.close()
+	await until(func() -> bool: return _server.get_statistics().pending == 0, PATIENCE, "it leaves")
+	process_frame.connect(_server.poll)
+	await frames(5)
+	check_eq(_asked.size(), 0, "questions about somebody who is gone")
+	# One leaves while the handler thinks: no peer, and nothing is kept for it.
+	_answer = func(_request: Dictionary) -> Variant:
+		_client.close()
+		OS.delay_msec(200)
+		return {status = 101, meta = "lost"}
+	_go()
+	await until(func() -> bool: return _asked.size() == 1, PATIENCE, "a question")
+	await until(func() -> bool: return _server.get_statistics().pending == 0, PATIENCE, "no peer")
+	await frames(5)
+	check_eq(_connected.size(), 0, "peers")
+	_end()
+
+
+func _it_may_close_and_open() -> void:
+	_serve()
+	_answer = func(_request: Dictionary) -> Variant:
+		_server.close()
+		return true
+	await _knock()
+	check(_client.get_last_error().contains("503"), "close(): " + _client.get_last_error())
+	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen again")
+	_answer = func(_request: Dictionary) -> Variant:
+		_server.close()
+		check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen in the handler")
+		_server.poll()
+		return {status = 101, meta = "of the old one"}
+	await _knock()
+	check(_client.get_last_error().contains("503"), "close() and listen()")
+	_answer = func(_request: Dictionary) -> Variant: return true
+	await _knock()
+	check(_is_in(), "the server that was opened in the handler")
+	check_eq(_connected.size(), 1, "peers")
+	_end()
+
+
+func _it_may_drop_the_server() -> void:
+	_serve()
+	_answer = func(_request: Dictionary) -> Variant:
+		process_frame.disconnect(_server.poll)
+		_server = null
+		return true
+	var gone: WeakRef = weakref(_server)
+	_go()
+	await until(_is_out, PATIENCE, "the client hears of it")
+	check(gone.get_ref() == null, "the server is freed")
+	_client.close()
+	process_frame.disconnect(_poll_client)
+
+
+func _its_object_may_be_gone() -> void:
+	var judge := Judge.new()
+	_serve()
+	_server.close()
+	_server.request_handler = judge.decide
+	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen")
+	judge.free()
+	await _knock()
+	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "nobody to ask")
+	_end()
+
+
+func _serve(protocols: PackedStringArray = []) -> void:
+	_asked = []
+	_connected = []
+	_server = WebSocketServer.new()
+	_server.request_handler = _decide
+	_server.peer_connected.connect(func(id: int) -> void: _connected.append(id))
+	check_eq(_server.listen(0, protocols, true), OK, "listen")
+	process_frame.connect(_server.poll)
+	_client = WebSocketClient.new()
+	process_frame.connect(_poll_client)
+
+
+func _end() -> void:
+	_client.close()
+	_server.close()
+	process_frame.disconnect(_server.poll)
+	process_frame.disconnect(_poll_client)
+	_server = null
+
+
+func _poll_client() -> void:
+	_client.poll()
+
+
+func _decide(request: Dictionary) -> Variant:
+	_asked.append(request)
+	return _answer.call(request)
+
+
+func _serve_with(handler: Callable) -> void:
+	_server.close()
+	_server.request_handler = handler
+	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen")
+	await _knock()
+
+
+## Connects, and waits for what comes of it.
+func _knock() -> void:
+	_go()
+	await until(func() -> bool: return _is_in() or _is_out(), PATIENCE, "an answer")
+
+
+func _go() -> void:
+	_client = WebSocketClient.new()
+	var url := "ws://127.0.0.1:%d/" % _server.get_local_port()
+	check_eq(_client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url")
+
+
+func _is_in() -> bool:
+	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
+
+
+func _is_out() -> bool:
+	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
