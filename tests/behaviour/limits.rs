@@ -19,6 +19,8 @@ fn the_documented_defaults_are_those_of_the_code() {
         ("`handshake_timeout`", seconds(peer.handshake_timeout)),
         ("`max_pending_connections`", server.max_pending.to_string()),
         ("`max_connections`", format!("{} (no limit)", server.max_connections)),
+        ("`max_connections_per_address`", format!("{} (no limit)", server.max_connections_per_address)),
+        ("`max_inbound_kb_per_second`", format!("{} (no limit)", server.max_inbound_per_second)),
         ("`max_in_buffer_kb`, `set_buffers`", format!("{} bytes", peer.buffers.input_bytes)),
         ("`max_in_packets`, `set_buffers`", peer.buffers.input_packets.to_string()),
         ("`max_out_buffer_kb`, `set_buffers`", format!("{} bytes", peer.buffers.output_bytes)),

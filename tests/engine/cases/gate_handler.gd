@@ -62,7 +62,7 @@ func _what_it_is_told() -> void:
 		["X-User: ada", "X-User: eva"]
 	)
 	check_eq(error, OK, "connect_to_url")
-	await until(_is_in, PATIENCE, "the client is in")
+	await until(func() -> bool: return _is_in() and not seen.is_empty(), PATIENCE, "it is in")
 	check_eq(_asked.size(), 1, "questions")
 	var request := _asked[0]
 	check_eq(
@@ -109,7 +109,7 @@ func _what_it_may_return() -> void:
 		await _knock()
 		check_eq(_client.get_last_error(), "server answered " + refusal[1], "%s" % [refusal[0]])
 	check_eq(_server.get_statistics().refused_handler, 8, "refused_handler")
-	check_eq(_connected.size(), 5, "peers")
+	await until(func() -> bool: return _connected.size() == 5, PATIENCE, "all that were let in")
 	_end()
 
 
@@ -212,6 +212,7 @@ func _it_may_close_and_open() -> void:
 	_answer = func(_request: Dictionary) -> Variant: return true
 	await _knock()
 	check(_is_in(), "the server that was opened in the handler")
+	await until(func() -> bool: return not _connected.is_empty(), PATIENCE, "the peer")
 	check_eq(_connected.size(), 1, "peers")
 	_end()
 
