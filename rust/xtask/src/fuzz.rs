@@ -16,7 +16,9 @@ use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::{CannotRun, ui};
 
-pub(crate) fn run(repo: &Repo) -> Result<Tally> {
+/// Ten minutes for each target when `long`, else some seconds.
+pub(crate) fn run(repo: &Repo, long: bool) -> Result<Tally> {
+    let time = if long { LONG } else { SHORT };
     if !cfg!(target_os = "linux") || on_path("c++").is_none() {
         bail!(CannotRun("libFuzzer needs Linux and a C++ compiler (`c++`)".to_owned()));
     }
@@ -39,7 +41,7 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     let mut tally = Tally::default();
     for target in targets {
         let program = target_folder.join(&host).join("release").join(&target);
-        match attack(repo, &target, &program) {
+        match attack(repo, &target, &program, time) {
             Ok(figures) => {
                 ui::detail(&format!("{target}: {figures}"));
                 tally.passed += 1;
@@ -56,8 +58,8 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     Ok(tally)
 }
 
-/// One target for [`SECONDS`]; says what was done.
-fn attack(repo: &Repo, target: &str, program: &Path) -> Result<String> {
+/// One target for some time; says what was done.
+fn attack(repo: &Repo, target: &str, program: &Path, time: Duration) -> Result<String> {
     let folder = repo.scratch.join("fuzz").join(target);
     let found = folder.join("found");
     fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
@@ -65,7 +67,7 @@ fn attack(repo: &Repo, target: &str, program: &Path) -> Result<String> {
     // New inputs go to the first folder, the committed ones are only read.
     command.arg(&found).arg(repo.root.join("fuzz/corpus").join(target));
     command.args([
-        format!("-max_total_time={SECONDS}"),
+        format!("-max_total_time={}", time.as_secs()),
         "-timeout=25".to_owned(),
         "-rss_limit_mb=1024".to_owned(),
     ]);
@@ -82,8 +84,8 @@ fn attack(repo: &Repo, target: &str, program: &Path) -> Result<String> {
                 coverage = after.split_whitespace().next().unwrap_or_default().to_owned();
             }
         }
-        if group.started().elapsed() > LIMIT {
-            bail!("did not end within {}", ui::seconds(LIMIT));
+        if group.started().elapsed() > time + LIMIT {
+            bail!("did not end within {}", ui::seconds(time + LIMIT));
         }
     }
     let status = group.status(index).context("it has ended")?;
@@ -129,6 +131,9 @@ const FLAGS: [&str; 7] = [
     // Functions that are split over units would be counted in pieces.
     "-Ccodegen-units=1",
 ];
-/// Enough to see that a target works and finds its way in; long runs are for a quiet night.
-const SECONDS: u32 = 10;
+/// Enough to see that a target works and finds its way in.
+const SHORT: Duration = Duration::from_secs(10);
+/// For a quiet night.
+const LONG: Duration = Duration::from_mins(10);
+/// For the start, the corpus, and a busy machine.
 const LIMIT: Duration = Duration::from_mins(3);

@@ -17,18 +17,25 @@ mod bench_rows;
 mod bench_svg;
 mod bench_trial;
 mod case;
+mod cross;
 mod demo;
 mod demo_chat;
 mod demo_report;
 mod doctor;
+mod editor_suite;
 mod engine_fetch;
 mod engine_run;
 mod engine_suite;
 mod engines;
 mod foreign;
 mod fuzz;
+mod guide;
+mod guide_page;
 mod instructions;
 mod licenses;
+mod package;
+mod package_suite;
+mod platforms;
 mod process;
 mod repo;
 mod rust_suite;
@@ -36,6 +43,7 @@ mod screenshots;
 mod suites;
 mod ui;
 mod verdict;
+mod workflows;
 
 use args::Action;
 use engines::Generation;
@@ -71,6 +79,13 @@ fn run() -> Result<bool> {
             fs::write(&file, licenses::generate(&repo)?)
                 .with_context(|| format!("cannot write {}", file.display()))?;
             addon::stage(&repo)?;
+        }
+        Action::Package(options) => {
+            if options.check {
+                let tally = package_suite::run(&repo, &options.package)?;
+                return Ok(tally.failed + tally.skipped == 0);
+            }
+            package::make(&repo, &options.package)?;
         }
         Action::Stage => addon::stage(&repo)?,
         Action::Test(options) => return suites::run(&repo, &options),

@@ -9,9 +9,13 @@ use anyhow::{Result, bail};
 use crate::case::{Case, Program};
 use crate::engine_suite;
 use crate::foreign::Foreign;
+use crate::package::PackageOptions;
 use crate::repo::Repo;
 use crate::rust_suite;
-use crate::{CannotRun, addon, autobahn, demo, fuzz, instructions, licenses, ui};
+use crate::{
+    CannotRun, addon, autobahn, demo, editor_suite, fuzz, guide, instructions, licenses, package_suite, ui,
+    workflows,
+};
 
 /// What to test.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +44,13 @@ enum Suite {
     Clippy,
     Docs,
     Licences,
+    Workflows,
     Rust,
     Instructions,
     Engine,
+    Editor,
+    Guide,
+    Package,
     Browser,
     Foreign,
     Autobahn,
@@ -67,6 +75,7 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
             Suite::Clippy => rust_suite::clippy(repo),
             Suite::Docs => rust_suite::docs(repo),
             Suite::Licences => licences(repo),
+            Suite::Workflows => workflows::suite(repo),
             Suite::Rust => rust_suite::tests(repo, options.long),
             Suite::Instructions => instructions::run(repo, options.update),
             Suite::Engine | Suite::Browser | Suite::Foreign => build.ready(repo).and_then(|()| {
@@ -76,8 +85,13 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
                 let whole = options.names.iter().any(|name| *name == suite.name());
                 engine_suite::run(repo, cases, if whole { &[] } else { &filters }, options.long)
             }),
+            Suite::Editor => editor_suite::run(repo),
+            Suite::Guide => build.ready(repo).and_then(|()| guide::suite(repo)),
+            Suite::Package => {
+                build.ready(repo).and_then(|()| package_suite::run(repo, &PackageOptions::default()))
+            }
             Suite::Autobahn => autobahn::run(repo),
-            Suite::Fuzz => fuzz::run(repo),
+            Suite::Fuzz => fuzz::run(repo, options.long),
             Suite::Demo => build.ready(repo).and_then(|()| demo::suite(repo, DEMO_SECONDS)),
         };
         let tally = outcome.unwrap_or_else(|error| Tally::from_error(&error));
@@ -142,14 +156,18 @@ impl Tally {
 }
 
 impl Suite {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::Fmt,
         Self::Clippy,
         Self::Docs,
         Self::Licences,
+        Self::Workflows,
         Self::Rust,
         Self::Instructions,
         Self::Engine,
+        Self::Editor,
+        Self::Guide,
+        Self::Package,
         Self::Browser,
         Self::Foreign,
         Self::Autobahn,
@@ -174,9 +192,13 @@ impl Suite {
             Self::Clippy => "clippy",
             Self::Docs => "docs",
             Self::Licences => "licences",
+            Self::Workflows => "workflows",
             Self::Rust => "rust",
             Self::Instructions => "instructions",
             Self::Engine => "engine",
+            Self::Editor => "editor",
+            Self::Guide => "guide",
+            Self::Package => "package",
             Self::Browser => "browser",
             Self::Foreign => "foreign",
             Self::Autobahn => "autobahn",
@@ -184,6 +206,12 @@ impl Suite {
             Self::Demo => "demo",
         }
     }
+}
+
+/// Whether there is a suite of that name.
+#[cfg(test)]
+pub(crate) fn is_suite(name: &str) -> bool {
+    Suite::ALL.iter().any(|suite| suite.name() == name)
 }
 
 /// The suites that the names ask for, and what is left as filters for engine cases.

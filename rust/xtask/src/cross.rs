@@ -1,0 +1,194 @@
+//! Builds for systems other than this machine's own way of building: what their tools want to be told, and how
+//! libraries for several processors become one.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::engine_fetch;
+use crate::platforms::{Build, Form, Platform};
+use crate::repo::Repo;
+use crate::{CannotRun, addon};
+
+/// The environment in which cargo builds a library that is given to others.
+pub(crate) fn environment(repo: &Repo, target: &str) -> Result<Vec<(String, String)>> {
+    let name = target.replace('-', "_");
+    let upper = name.to_uppercase();
+    let mut flags = Vec::new();
+    let mut variables = Vec::new();
+    // A library tells nobody where it was built.
+    flags.push(format!("--remap-path-prefix={}=.", repo.root.display()));
+    let home = ["CARGO_HOME", "HOME", "USERPROFILE"].iter().find_map(env::var_os);
+    if let Some(home) = home {
+        flags.push(format!("--remap-path-prefix={}=~", Path::new(&home).display()));
+    }
+    if target.ends_with("-windows-msvc") {
+        // Players need not have Microsoft's runtime.
+        flags.push("-Ctarget-feature=+crt-static".to_owned());
+    } else if target.ends_with("-linux-android") {
+        let tools = android_tools()?;
+        let tool = |name: &str| tools.join(name).display().to_string();
+        let compiler = tool(&format!("{target}{ANDROID_API}-clang"));
+        variables.push((format!("CARGO_TARGET_{upper}_LINKER"), compiler.clone()));
+        variables.push((format!("CC_{name}"), compiler));
+        variables.push((format!("AR_{name}"), tool("llvm-ar")));
+        // Memory pages of 16 KiB, which new devices have.
+        flags.push("-Clink-arg=-Wl,-z,max-page-size=16384".to_owned());
+    } else if target.ends_with("-apple-darwin") {
+        variables.push(("MACOSX_DEPLOYMENT_TARGET".to_owned(), MACOS.to_owned()));
+    } else if target.contains("-apple-ios") {
+        variables.push(("IPHONEOS_DEPLOYMENT_TARGET".to_owned(), IOS.to_owned()));
+    }
+    variables.push((format!("CARGO_TARGET_{upper}_RUSTFLAGS"), flags.join(" ")));
+    Ok(variables)
+}
+
+/// Puts the libraries of a platform, in the order of its targets, to their place in the addon.
+pub(crate) fn install(libraries: &[PathBuf], bin: &Path, platform: &Platform, build: Build) -> Result<()> {
+    let place = bin.join(platform.library(build));
+    let name = platform.library_name(build);
+    match (platform.form, libraries) {
+        (Form::SharedObject | Form::Dll, [library]) => addon::copy_whole(library, &place),
+        (Form::Framework, _) => framework(libraries, &place, &name, None),
+        (Form::XcFramework, [device, simulators @ ..]) => xcframework(device, simulators, &place, &name),
+        (form, _) => bail!("{} libraries for one {form:?}", libraries.len()),
+    }
+}
+
+fn framework(libraries: &[PathBuf], place: &Path, name: &str, ios: Option<&str>) -> Result<()> {
+    remove(place)?;
+    let (binary, list) = match ios {
+        // On iOS a framework is flat.
+        Some(_) => (place.join(name), place.join("Info.plist")),
+        None => (place.join(name), place.join("Resources/Info.plist")),
+    };
+    fs::create_dir_all(list.parent().context("a file is in a folder")?)?;
+    fs::write(&list, property_list(name, ios))?;
+    if let [library] = libraries {
+        addon::copy_whole(library, &binary)?;
+    } else {
+        let mut lipo = Command::new("lipo");
+        lipo.arg("-create").args(libraries).arg("-output").arg(&binary);
+        engine_fetch::run(lipo, "lipo", |_| {})?;
+    }
+    if cfg!(target_os = "macos") {
+        let mut rename = Command::new("install_name_tool");
+        rename.args(["-id", &format!("@rpath/{name}.framework/{name}")]).arg(&binary);
+        engine_fetch::run(rename, "install_name_tool", |_| {})?;
+        // Without any signature the system does not load it; exports are signed by their makers.
+        let mut sign = Command::new("codesign");
+        sign.args(["--force", "--sign", "-"]).arg(place);
+        engine_fetch::run(sign, "codesign", |_| {})?;
+    }
+    Ok(())
+}
+
+fn xcframework(device: &Path, simulators: &[PathBuf], place: &Path, name: &str) -> Result<()> {
+    if !cfg!(target_os = "macos") {
+        bail!(CannotRun("an xcframework is made by Xcode, on macOS".to_owned()));
+    }
+    remove(place)?;
+    let parts = place.with_extension("parts");
+    remove(&parts)?;
+    let framework_in = |folder: &str| parts.join(folder).join(format!("{name}.framework"));
+    let (for_device, for_simulator) = (framework_in("device"), framework_in("simulator"));
+    framework(&[device.to_owned()], &for_device, name, Some("iPhoneOS"))?;
+    framework(simulators, &for_simulator, name, Some("iPhoneSimulator"))?;
+    let mut command = Command::new("xcodebuild");
+    command.arg("-create-xcframework");
+    for one in [&for_device, &for_simulator] {
+        command.arg("-framework").arg(one);
+    }
+    command.arg("-output").arg(place);
+    engine_fetch::run(command, "xcodebuild", |_| {})?;
+    remove(&parts)
+}
+
+fn property_list(name: &str, ios: Option<&str>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    // An identifier has no dots but its own, and two frameworks of one app may not share one.
+    let identifier = format!("org.websocketmultiplayer.{}", name.replace(['.', '_'], "-"));
+    let mut entries = vec![
+        ("CFBundleExecutable", name),
+        ("CFBundleIdentifier", &identifier),
+        ("CFBundleName", name),
+        ("CFBundlePackageType", "FMWK"),
+        ("CFBundleShortVersionString", version),
+        ("CFBundleVersion", version),
+    ];
+    if ios.is_some() {
+        entries.push(("MinimumOSVersion", IOS));
+    }
+    let mut lines: String =
+        entries.iter().map(|(key, value)| format!("  <key>{key}</key><string>{value}</string>\n")).collect();
+    if let Some(platform) = ios {
+        lines +=
+            &format!("  <key>CFBundleSupportedPlatforms</key><array><string>{platform}</string></array>\n");
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">\n<dict>\n{lines}</dict>\n</plist>\n"
+    )
+}
+
+/// The compilers of Android's native kit.
+fn android_tools() -> Result<PathBuf> {
+    let named = ["ANDROID_NDK_HOME", "ANDROID_NDK_ROOT", "ANDROID_NDK_LATEST_HOME"];
+    let kit = named.iter().find_map(env::var_os).map(PathBuf::from);
+    let kit = kit.with_context(|| {
+        CannotRun("a library for Android needs its NDK: name its folder in ANDROID_NDK_HOME".to_owned())
+    })?;
+    let hosts = kit.join("toolchains/llvm/prebuilt");
+    let host = fs::read_dir(&hosts).with_context(|| format!("{} is no NDK", kit.display()))?;
+    let host = host.flatten().next().with_context(|| format!("{} is empty", hosts.display()))?;
+    Ok(host.path().join("bin"))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// The oldest systems that Godot 4.3 exports for, where the compiler goes that far back.
+const ANDROID_API: u32 = 21;
+const MACOS: &str = "11.0";
+const IOS: &str = "12.0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_target_is_told_what_it_needs() {
+        let repo = Repo::locate().expect("tests run in the working copy");
+        for target in Platform::ALL.iter().flat_map(|platform| platform.targets) {
+            // Without the kit there is nothing to name.
+            if target.ends_with("android") && android_tools().is_err() {
+                continue;
+            }
+            let variables = environment(&repo, target).expect("all tools are named by convention");
+            let (name, flags) = variables.last().expect("flags are always set");
+            assert_eq!(*name, format!("CARGO_TARGET_{}_RUSTFLAGS", target.replace('-', "_").to_uppercase()));
+            assert!(flags.contains("--remap-path-prefix"), "{flags}");
+            assert_eq!(flags.contains("crt-static"), target.contains("windows"), "{target}: {flags}");
+        }
+    }
+
+    #[test]
+    fn a_property_list_names_its_library() {
+        let text = property_list("libx.debug", None);
+        assert!(
+            text.contains("<string>libx.debug</string>") && text.contains(".libx-debug</string>"),
+            "{text}"
+        );
+        assert!(!text.contains("MinimumOSVersion") && !text.contains("Platforms"));
+        let text = property_list("libx", Some("iPhoneOS"));
+        assert!(
+            text.contains("MinimumOSVersion") && text.contains("<array><string>iPhoneOS</string></array>")
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! What the editor shows of the addon: help, icons, project settings.
+
+use anyhow::{Result, bail};
+
+use crate::addon::{self, BuildOptions};
+use crate::engine_run::{engine_command, import, run_alone_reading};
+use crate::engines::{self, Generation};
+use crate::repo::Repo;
+use crate::suites::Tally;
+use crate::ui;
+
+/// Opens the project in `tests/editor`, whose plugin looks around and quits the editor.
+pub(crate) fn run(repo: &Repo) -> Result<Tally> {
+    let engine = engines::provide(Generation::Four)?;
+    // Only this build has the class reference in it.
+    addon::build(repo, BuildOptions { docs: true, ..BuildOptions::default() })?;
+    let project = repo.root.join("tests/editor");
+    addon::stage_into(&repo.addon(), &project)?;
+    let home = repo.scratch.join("home");
+    let imported = import(&engine, &project, &home)?;
+    if !imported.faults.is_empty() {
+        bail!("the project cannot be imported: {}\n{}", imported.faults.join("; "), imported.tails);
+    }
+    let mut command = engine_command(&engine, &project, &home);
+    command.args(["--headless", "--editor", "--", "look"]);
+    let mut verdict = None;
+    let mut faults = Vec::new();
+    let outcome = run_alone_reading("editor", command, |line| {
+        if let Some(fault) = line.strip_prefix("EDITOR FAULT: ") {
+            faults.push(fault.to_owned());
+        }
+        verdict = verdict.take().or_else(|| line.strip_prefix("EDITOR OK: ").map(str::to_owned));
+    })?;
+    for fault in faults.iter().chain(&outcome.faults) {
+        ui::detail(fault);
+    }
+    match verdict {
+        Some(seen) if faults.is_empty() && outcome.faults.is_empty() => {
+            ui::detail(&format!("{seen} in the help, all described"));
+            Ok(Tally::passed())
+        }
+        _ => {
+            print!("{}", outcome.tails);
+            Ok(Tally::failed("the editor shows less than it should, see above"))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The workflow files of CI: linted, and their commands are ours.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::foreign;
+use crate::repo::Repo;
+use crate::suites::Tally;
+
+/// Lints every workflow, and a bad one that must not pass.
+pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
+    let folder = repo.root.join("tests/workflows");
+    let linter = || foreign::workflow_linter(&folder.join("lint.mjs"));
+    let mut tally = Tally::default();
+    let files = files(repo)?;
+    tally.add(lint(linter()?, &files).map(|findings| print(&findings)).and_then(|count| {
+        ensure!(count == 0, "{count} findings in .github/workflows");
+        Ok(())
+    }));
+    let bad = folder.join("bad.yml");
+    tally.add(lint(linter()?, &[bad]).and_then(|findings| {
+        let missed = MISTAKES.iter().find(|mistake| !findings.contains(*mistake));
+        missed.map_or(Ok(()), |mistake| bail!("the lint does not see {mistake:?} in bad.yml"))
+    }));
+    Ok(tally)
+}
+
+fn files(repo: &Repo) -> Result<Vec<PathBuf>> {
+    let folder = repo.root.join(".github/workflows");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// One line for each finding.
+fn lint(mut linter: Command, files: &[impl AsRef<Path>]) -> Result<String> {
+    let output = linter.args(files.iter().map(AsRef::as_ref)).output().context("cannot start node")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A linter that dies has found nothing and says so on the other stream.
+    if output.status.success() != text.is_empty() {
+        bail!("the linter failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(text)
+}
+
+fn print(findings: &str) -> usize {
+    print!("{findings}");
+    findings.lines().count()
+}
+
+/// What the lint must say about the bad workflow: from actionlint, GitHub's parser, and our own rules.
+const MISTAKES: [&str; 5] = [
+    "which does not exist in this workflow [job-needs]",
+    "Unrecognized function: 'toJSN'",
+    "Required property is missing: runs-on",
+    "pin it by its commit",
+    "has no timeout-minutes",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{self, Action};
+    use crate::suites;
+
+    #[test]
+    fn the_workflows_call_commands_that_exist() {
+        let repo = Repo::locate().expect("tests run in the working copy");
+        let mut count = 0;
+        for file in files(&repo).expect("there are workflows") {
+            let text = fs::read_to_string(&file).expect("a workflow is text");
+            for line in text.lines() {
+                let code = line.trim_start();
+                let Some((_, words)) = code.split_once("cargo xtask ").filter(|_| !code.starts_with('#'))
+                else {
+                    continue;
+                };
+                let words = words
+                    .replace("${{ matrix.platform }}", "linux-x86_64")
+                    .replace("\"$GITHUB_REF_NAME\"", "v1");
+                let words: Vec<&str> = words.split_whitespace().collect();
+                let action = args::parse(lexopt::Parser::from_args(&words));
+                let action = action.unwrap_or_else(|error| panic!("{}: {line}: {error}", file.display()));
+                if let Action::Test(options) = action {
+                    let stray = options.names.iter().find(|name| !suites::is_suite(name));
+                    assert_eq!(stray, None, "{}: {line}: there is no such suite", file.display());
+                }
+                count += 1;
+            }
+        }
+        assert!(count >= 10, "only {count} commands were found");
+    }
+}
