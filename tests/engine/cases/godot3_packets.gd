@@ -73,18 +73,23 @@ func _part() -> void:
 		return
 	await until(bare.has.bind("peer_disconnected %d" % mail.ids["a"]), 10, "a leaves")
 	if role == "server":
+		await mail.heard(1, ["b", "c"])
 		bare.peer.disconnect_peer(mail.ids["b"])
+	else:
+		mail.tell(1)
 	if name == "b":
 		await _ends(["a"])
 		return
 	await until(bare.has.bind("peer_disconnected %d" % mail.ids["b"]), 10, "b leaves")
 	if role == "server":
+		await mail.heard(2, ["c"])
 		bare.peer.close()
 		await frames(3)
 		check_eq(_seen(), mail.partings(["a", "b"]), "the partings the server saw")
 		if bare.peer.has_signal("client_close_request"):
 			check_eq(bare.count("client_close_request %d" % mail.ids["a"]), 1, "a's request")
 		return
+	mail.tell(2)
 	await _ends(["a", "b"])
 
 

@@ -26,6 +26,7 @@ var _answers := {}
 ## Sender -> ["address number", ...] in the order in which they came.
 var _received := {}
 var _ended := {}
+var _told := {}
 var _number := 0
 
 
@@ -67,6 +68,22 @@ func write_to_everybody() -> void:
 			var expected := _expected_from(writer)
 			var got: Array = _received.get(writer, [])
 			_case.check_eq(got, expected, "%s's letters at %s" % [writer, _case.name])
+
+
+## Tells the server that this client has seen a step. What comes together with a close is lost on 3.6,
+## so nobody is sent away before that.
+func tell(step: int) -> void:
+	_post(1, "told", step)
+
+
+## For the server: comes back when these have seen the step.
+func heard(step: int, from: Array[String]) -> void:
+	for one in from:
+		await _case.until(
+			func() -> bool: return _told.has("%s %d" % [one, step]),
+			PATIENCE,
+			"%s's word that it has seen step %d" % [one, step]
+		)
 
 
 ## What the signals say when these leave.
@@ -166,6 +183,8 @@ func _on_packet(sender: int, packet: PackedByteArray) -> void:
 				_answers["%s %d" % [words[1], value]] = true
 			"end":
 				_ended[words[1]] = true
+			"told":
+				_told["%s %d" % [words[1], value]] = true
 		return
 	var letter := Letters.read(packet)
 	_case.check_eq(letter.fault, "", "letter from %d" % sender)

@@ -39,9 +39,11 @@ func _part():
 		return
 	var a_left = ["peer_disconnected %d" % mail.ids["a"]]
 	yield(until(mail, "has", a_left, 10.0, "a leaves"), "completed")
+	mail.tell(1)
 	if name != "b":
 		var b_left = ["peer_disconnected %d" % mail.ids["b"]]
 		yield(until(mail, "has", b_left, 10.0, "b leaves"), "completed")
+		mail.tell(2)
 	yield(until(mail, "is_closed", [], 10.0, "the end"), "completed")
 	# 3.6 calls a lost connection a failed one.
 	check_eq(mail.events[-1], "connection_failed", "last event")

@@ -22,6 +22,7 @@ var _letters = Letters.new()
 var _answers = {}
 var _received = {}
 var _ended = {}
+var _told = {}
 var _number = 0
 
 
@@ -56,6 +57,16 @@ func write_to_everybody():
 	for writer in ORDER:
 		if writer != _case.name:
 			_case.check_eq(_received.get(writer, []), _expected_from(writer), "%s's letters" % writer)
+
+
+# Tells the server that this client has seen a step.
+func tell(step):
+	_post(1, "told", step)
+
+
+# For the server: has this client seen the step?
+func has_told(who, step):
+	return _told.has("%s %d" % [who, step])
 
 
 func has(event):
@@ -179,6 +190,8 @@ func _on_packet(sender, packet):
 				_answers["%s %d" % [words[1], value]] = true
 			"end":
 				_ended[words[1]] = true
+			"told":
+				_told["%s %d" % [words[1], value]] = true
 		return
 	var letter = _letters.read(packet)
 	_case.check_eq(letter.fault, "", "letter from %d" % sender)
