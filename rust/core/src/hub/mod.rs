@@ -96,6 +96,29 @@ pub(crate) enum Side {
     Client { url: Url, tls: Option<TlsClient> },
 }
 
+/// The bytes of a message that came in.
+enum Received<'a> {
+    /// In the turn's buffer.
+    Buffered(&'a [u8]),
+    Own(Bytes),
+}
+
+impl Received<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Buffered(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Buffered(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
 /// What the driver has to do after it let the hub read or write.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct After {
@@ -254,8 +277,13 @@ impl Hub {
             };
             match incoming {
                 None => break,
-                Some(Incoming::Message(message)) => {
-                    if !self.message(conn, message, now) {
+                Some(Incoming::Buffered { size, text }) => {
+                    if !self.message(conn, Received::Buffered(turn.pop_front(size)), text, now) {
+                        break;
+                    }
+                }
+                Some(Incoming::Message(Message { payload, text })) => {
+                    if !self.message(conn, Received::Own(payload), text, now) {
                         break;
                     }
                 }
@@ -507,25 +535,24 @@ impl Hub {
     }
 
     /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
-    fn message(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
+    fn message(&mut self, conn: ConnId, payload: Received<'_>, text: bool, now: Instant) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
         // Both threads use the count of references to a link: this is once per packet, so it is left alone.
         let Some(link) = &member.link else {
-            self.id_message(conn, &message, now);
+            self.id_message(conn, payload.bytes(), now);
             return true;
         };
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             let link = Arc::clone(link);
-            return self.routed_message(conn, &link, message, now);
+            return self.routed_message(conn, &link, Message { payload: payload.into_bytes(), text }, now);
         }
-        if !may_deliver(link, message.payload.len(), &self.config) {
-            return self.hold(conn, message, now);
+        if !may_deliver(link, payload.bytes().len(), &self.config) {
+            return self.hold(conn, Message { payload: payload.into_bytes(), text }, now);
         }
         member.session.resume(now);
-        let payload = unpinned(message.payload, &mut self.small, self.config.mode);
-        let packet = Packet { source: link.id, payload, text: message.text };
-        count_in(link, &self.totals, packet.payload.len());
-        self.news.push(News::Packet(packet));
+        count_in(link, &self.totals, payload.bytes().len());
+        let payload = unpinned(payload, &mut self.small, self.config.mode);
+        self.news.push(News::Packet(Packet { source: link.id, payload, text }));
         true
     }
 
@@ -538,7 +565,7 @@ impl Hub {
             member.session.resume(now);
         }
         count_in(link, &self.totals, packet.payload.len());
-        let payload = unpinned(packet.payload, &mut self.small, self.config.mode);
+        let payload = unpinned(Received::Own(packet.payload), &mut self.small, self.config.mode);
         self.news.push(News::Packet(Packet { payload, ..packet }));
         true
     }
@@ -553,15 +580,15 @@ impl Hub {
     }
 
     /// Client: the first message is its id, and nothing else can be.
-    fn id_message(&mut self, conn: ConnId, message: &Message, now: Instant) {
+    fn id_message(&mut self, conn: ConnId, message: &[u8], now: Instant) {
         let id = match self.config.mode {
-            Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&message.payload) {
+            Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&Bytes::copy_from_slice(message)) {
                 Some(godot3::Message::System(godot3::System::YourId, id)) => {
                     Some(id).filter(|id| id.is_client())
                 }
                 _ => None,
             },
-            _ => godot4::decode_id(&message.payload),
+            _ => godot4::decode_id(message),
         };
         if let Some(id) = id {
             self.connected_to_server(conn, id, now);
@@ -708,12 +735,12 @@ fn count_in(link: &Link, totals: &Totals, size: usize) {
 }
 
 /// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
-fn unpinned(payload: Bytes, small: &mut BytesMut, mode: Mode) -> Bytes {
-    match (payload.len(), mode) {
-        (..=SMALL, Mode::Multiplayer(_)) => copied(&payload, small),
+fn unpinned(payload: Received<'_>, small: &mut BytesMut, mode: Mode) -> Bytes {
+    match (payload.bytes().len(), mode) {
+        (..=SMALL, Mode::Multiplayer(_)) => copied(payload.bytes(), small),
         // Each raw peer has a queue of its own: one that is not read must keep no other's memory alive.
-        (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(&payload),
-        _ => payload,
+        (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(payload.bytes()),
+        _ => payload.into_bytes(),
     }
 }
 

@@ -13,6 +13,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod assembly;
 mod head;
 mod keepalive;
 mod outgoing;
@@ -36,6 +37,7 @@ use tungstenite::{Error as WireError, Message as WireMessage};
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason, Phase, Side};
 use crate::url::Url;
+use assembly::{Assembly, Look};
 use head::Head;
 use keepalive::{Due, Keepalive};
 use outgoing::Outgoing;
@@ -69,6 +71,8 @@ pub(crate) enum Incoming {
     Request(Box<Request>),
     /// Client: the connection is open.
     Opened { protocol: String },
+    /// A whole message: the next `size` bytes of the turn.
+    Buffered { size: usize, text: bool },
     /// A whole message.
     Message(Message),
     /// The remote sent the first Close; 1005 when it named no code (RFC 6455 section 7.1.5).
@@ -89,6 +93,8 @@ pub(crate) struct Session {
     out: Outgoing,
     /// Read from the stream and not used yet.
     stash: Vec<u8>,
+    /// What is in the stash is the beginning of a frame: it is of no use before more comes.
+    awaits_rest: bool,
     /// Bytes given to the message reader since it last completed a message, control frames not counted.
     since_message: usize,
     keepalive: Keepalive,
@@ -106,7 +112,7 @@ enum State {
     AwaitRequest(Head),
     AwaitVerdict,
     AwaitResponse { offer: Box<Offer>, head: Head },
-    Open(Box<WebSocketContext>),
+    Open(Assembly),
     AwaitCloseReply { reader: Box<WebSocketContext>, sent: CloseFrame },
     Draining { outcome: CloseReason, half_close: HalfClose },
     Ended(CloseReason),
@@ -156,6 +162,7 @@ impl Session {
             state,
             out: Outgoing::default(),
             stash: Vec::new(),
+            awaits_rest: false,
             since_message: 0,
             keepalive: Keepalive::new(now),
             deadline,
@@ -187,6 +194,7 @@ impl Session {
 
     /// Brings back what an earlier turn left; call before the first `next` of a turn.
     pub(crate) fn begin_turn<S: Read>(&mut self, turn: &mut Turn<'_, S>) {
+        self.awaits_rest = false;
         if !self.stash.is_empty() {
             turn.put_back(&mut self.stash);
         }
@@ -224,7 +232,8 @@ impl Session {
     /// Starts the closing handshake behind everything that is queued (RFC 6455 section 7.1.2).
     pub(crate) fn close(&mut self, frame: CloseFrame, cx: &mut Context<'_>) {
         match mem::replace(&mut self.state, State::AwaitVerdict) {
-            State::Open(mut reader) => {
+            State::Open(assembly) => {
+                let mut reader = assembly.into_reader(self.role, cx.config.max_message());
                 let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
                 let wire = WireCloseFrame {
                     code: frame.code.into(),
@@ -317,10 +326,8 @@ impl Session {
     /// What the message reader could not answer because too many answers waited.
     fn push_late_replies(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.out.pending();
-        if let State::Open(reader) = &mut self.state {
-            let mut pipe = Pipe::answering(&mut self.out, cx.pool, CONTROLS_LIMIT);
-            // WouldBlock only: tried again after the next flush.
-            let _ = reader.flush(&mut pipe);
+        if let State::Open(assembly) = &mut self.state {
+            assembly.answer(&mut self.out, cx.pool);
         }
         self.out.pending() > before
     }
@@ -431,7 +438,7 @@ impl Session {
 
     /// Says whether bytes that were read already wait to be used.
     pub(crate) fn has_stash(&self) -> bool {
-        !self.stash.is_empty()
+        !self.stash.is_empty() && !self.awaits_rest
     }
 
     /// Gives this connection a heartbeat interval of its own.
@@ -449,9 +456,29 @@ impl Session {
     }
 
     fn read_message<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
-        let (reader, closing) = match &mut self.state {
-            State::Open(reader) => (reader, false),
-            State::AwaitCloseReply { reader, .. } => (reader, true),
+        let max_message = cx.config.max_message();
+        let mut unlimited = usize::MAX;
+        let (reader, left, closing) = match &mut self.state {
+            State::Open(assembly) => {
+                match assembly.look(turn, self.role, max_message) {
+                    Ok(Look::Message { size, text }) => {
+                        if text && std::str::from_utf8(turn.front(size)).is_err() {
+                            return self.violated(1007, NOT_UTF8.into(), cx);
+                        }
+                        self.last_message = Some(cx.now);
+                        return Step::Incoming(Incoming::Buffered { size, text });
+                    }
+                    Ok(Look::Frame) => {}
+                    Ok(Look::Ended) => return self.read_failed(WireError::ConnectionClosed, cx),
+                    Err(error) => {
+                        self.awaits_rest = error.kind() == ErrorKind::WouldBlock;
+                        return self.read_failed(error.into(), cx);
+                    }
+                }
+                let (reader, left) = assembly.reader(self.role, max_message);
+                (reader, left, false)
+            }
+            State::AwaitCloseReply { reader, .. } => (&mut **reader, &mut unlimited, true),
             _ => return Step::Wait,
         };
         let mut pipe = Pipe {
@@ -459,11 +486,14 @@ impl Session {
             out: &mut self.out,
             pool: cx.pool,
             controls_limit: CONTROLS_LIMIT,
+            limit: *left,
             given: 0,
         };
         let read = reader.read(&mut pipe);
+        *left -= pipe.given;
+        let whole = *left == 0;
         self.since_message += pipe.given;
-        match read {
+        let step = match read {
             Ok(WireMessage::Binary(payload)) => self.message(payload, false, closing, cx.now),
             Ok(WireMessage::Text(payload)) => self.message(payload.into(), true, closing, cx.now),
             Ok(WireMessage::Ping(payload)) => self.control(payload.len()),
@@ -473,8 +503,14 @@ impl Session {
             }
             Ok(WireMessage::Close(frame)) => self.close_received(frame, cx),
             Ok(WireMessage::Frame(_)) => Step::Again,
+            // It has all of a fragment.
+            Err(WireError::Io(error)) if error.kind() == ErrorKind::WouldBlock && whole => Step::Again,
             Err(error) => self.read_failed(error, cx),
+        };
+        if let State::Open(assembly) = &mut self.state {
+            assembly.answer(&mut self.out, cx.pool);
         }
+        step
     }
 
     fn message(&mut self, payload: Bytes, text: bool, closing: bool, now: Instant) -> Step {
@@ -496,7 +532,8 @@ impl Session {
             (frame.code.into(), frame.reason.as_str().trim_end_matches('\0').to_owned())
         });
         match mem::replace(&mut self.state, State::AwaitVerdict) {
-            State::Open(mut reader) => {
+            State::Open(assembly) => {
+                let mut reader = assembly.into_reader(self.role, cx.config.max_message());
                 let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
                 // Queues the answer; it reports the end of the handshake as an error.
                 let _ = reader.flush(&mut pipe);
@@ -545,9 +582,14 @@ impl Session {
             WireError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
                 (1009, format!("a message of {size} bytes; the limit is {max_size}"))
             }
-            WireError::Utf8(_) => (1007, "a text message that is not UTF-8".to_owned()),
+            WireError::Utf8(_) => (1007, NOT_UTF8.into()),
             other => (1002, other.to_string()),
         };
+        self.violated(code, what, cx)
+    }
+
+    /// Fails the connection, but not before the game could answer a message that came just before.
+    fn violated(&mut self, code: u16, what: String, cx: &mut Context<'_>) -> Step {
         match self.last_message.map(|last| last + ANSWER_TIME).filter(|at| *at > cx.now) {
             Some(at) if matches!(self.state, State::Open(_)) => {
                 self.failing = Some(Failing { at, code, what });
@@ -637,6 +679,7 @@ fn lost(error: &io::Error) -> String {
     }
 }
 
+const NOT_UTF8: &str = "a text message that is not UTF-8";
 /// Control frames that may wait because of what the remote sent.
 const CONTROLS_LIMIT: usize = 64;
 /// Bytes beyond twice the largest message that the fragments of one message may take.

@@ -293,7 +293,7 @@ impl Outgoing {
 }
 
 /// XORs with the mask, eight bytes at a time (RFC 6455 section 5.3).
-fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
+pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let mut chunks = bytes.chunks_exact_mut(8);

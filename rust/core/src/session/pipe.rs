@@ -11,20 +11,26 @@ pub(super) struct Pipe<'a, 't, S> {
     pub(super) out: &'a mut Outgoing,
     pub(super) pool: &'a mut Pool,
     pub(super) controls_limit: usize,
+    /// Bytes that may be read.
+    pub(super) limit: usize,
     pub(super) given: usize,
 }
 
 impl<'a> Pipe<'a, '_, io::Empty> {
     /// One that only answers.
     pub(super) fn answering(out: &'a mut Outgoing, pool: &'a mut Pool, controls_limit: usize) -> Self {
-        Self { turn: None, out, pool, controls_limit, given: 0 }
+        Self { turn: None, out, pool, controls_limit, limit: 0, given: 0 }
     }
 }
 
 impl<S: Read> Read for Pipe<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let turn = self.turn.as_mut().ok_or(ErrorKind::WouldBlock)?;
-        let n = turn.read(buffer)?;
+        let limit = buffer.len().min(self.limit - self.given);
+        if limit == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let n = turn.read(&mut buffer[..limit])?;
         self.given += n;
         Ok(n)
     }

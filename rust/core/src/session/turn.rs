@@ -66,7 +66,7 @@ impl<'a, S: Read> Turn<'a, S> {
     /// Bytes that are there without asking the stream.
     pub(crate) fn fill(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
-            self.refill()?;
+            self.fill_more()?;
         }
         Ok(&self.buffer[self.start..self.end])
     }
@@ -76,19 +76,38 @@ impl<'a, S: Read> Turn<'a, S> {
         self.start = (self.start + n).min(self.end);
     }
 
-    fn refill(&mut self) -> io::Result<()> {
+    /// The next `size` bytes of those that `fill` showed.
+    pub(crate) fn front(&mut self, size: usize) -> &mut [u8] {
+        &mut self.buffer[self.start..self.start + size]
+    }
+
+    /// Uses up the next `size` bytes of those that `fill` showed.
+    pub(crate) fn pop_front(&mut self, size: usize) -> &[u8] {
+        let start = self.start;
+        self.consume(size);
+        &self.buffer[start..self.start]
+    }
+
+    /// Reads behind what is there already and returns how many bytes came; 0 at the end of the stream.
+    pub(crate) fn fill_more(&mut self) -> io::Result<usize> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        let before = self.end;
         match self.state {
-            TurnState::Fresh => {}
-            TurnState::Spent | TurnState::Drained => return Err(ErrorKind::WouldBlock.into()),
-            TurnState::Ended => return Ok(()),
+            TurnState::Fresh if before < self.buffer.len() => {}
+            TurnState::Fresh | TurnState::Spent | TurnState::Drained => {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            TurnState::Ended => return Ok(0),
         }
         loop {
-            match self.stream.read(self.buffer) {
+            match self.stream.read(&mut self.buffer[before..]) {
                 Ok(0) => self.state = TurnState::Ended,
                 Ok(n) => {
-                    (self.start, self.end) = (0, n);
+                    self.end += n;
                     self.total += n;
-                    let short = n < self.buffer.len() && self.trust_short_reads;
+                    let short = self.end < self.buffer.len() && self.trust_short_reads;
                     self.state = if short { TurnState::Drained } else { TurnState::Spent };
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -99,7 +118,7 @@ impl<'a, S: Read> Turn<'a, S> {
                     return Err(error);
                 }
             }
-            return Ok(());
+            return Ok(self.end - before);
         }
     }
 }

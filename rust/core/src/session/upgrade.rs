@@ -3,11 +3,10 @@
 use std::io::{ErrorKind, Read};
 use std::time::Instant;
 
-use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
-
+use super::assembly::Assembly;
 use super::head::Progress;
 use super::keepalive::Keepalive;
-use super::{Context, HalfClose, Incoming, Refusal, Request, Role, Session, State, Step, Turn};
+use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step, Turn};
 use crate::error::CloseReason;
 
 impl Session {
@@ -114,25 +113,11 @@ impl Session {
     }
 
     fn open(&mut self, cx: &Context<'_>) {
-        let limits = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(REPLY_BUFFER)
-            .max_message_size(Some(cx.config.max_message()))
-            .max_frame_size(Some(cx.config.max_message()));
-        let role = match self.role {
-            Role::Server => WireRole::Server,
-            Role::Client => WireRole::Client,
-        };
-        self.state = State::Open(Box::new(WebSocketContext::new(role, Some(limits))));
+        self.state = State::Open(Assembly::default());
         self.keepalive = Keepalive::new(cx.now);
         self.deadline = None;
     }
 }
 
-/// Read buffer of an idle connection, in bytes.
-const READ_BUFFER: usize = 4 * 1024;
-/// Answers of the message reader that wait inside it: a Close and a pong are at most 2 × 139 bytes.
-const REPLY_BUFFER: usize = 1024;
 /// How a connection ends that never said anything: a probe, or a browser's spare connection.
 pub(crate) const SILENT: &str = "closed before a request came";

@@ -1,0 +1,152 @@
+//! Messages out of frames: most are one frame that lies whole in the turn's buffer, and are taken from there.
+//!
+//! Everything else (fragments, control frames, large frames that come in pieces, violations) is the message reader's. It is
+//! fed one frame at a time, so that it is known when it holds nothing any more; then it is dropped, its buffers with it.
+
+use std::io::{self, Read};
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
+
+use super::outgoing::{Outgoing, Pool, apply_mask};
+use super::pipe::Pipe;
+use super::{CONTROLS_LIMIT, Role, Turn};
+
+/// How far an open connection is in its messages.
+#[derive(Default)]
+pub(super) struct Assembly {
+    /// Made when it is needed.
+    reader: Option<Box<WebSocketContext>>,
+    /// Bytes that the reader wants of the frame that it was last given a piece of.
+    left: usize,
+    /// The reader waits for the next fragment of a message.
+    fragmented: bool,
+}
+
+/// What comes next.
+pub(super) enum Look {
+    /// A message of so many bytes, unmasked, at the front of the turn.
+    Message { size: usize, text: bool },
+    /// The rest of a frame, for the reader.
+    Frame,
+    /// The stream has ended.
+    Ended,
+}
+
+impl Assembly {
+    /// Looks at the next frame; `WouldBlock` when there is none yet, or too little of it.
+    pub(super) fn look<S: Read>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        role: Role,
+        max_message: usize,
+    ) -> io::Result<Look> {
+        while self.left == 0 {
+            let bytes = turn.fill()?;
+            if bytes.is_empty() {
+                return Ok(Look::Ended);
+            }
+            let have = bytes.len();
+            let mut cursor = io::Cursor::new(bytes);
+            let (header, size) = match FrameHeader::parse(&mut cursor) {
+                Ok(Some(parsed)) => parsed,
+                Ok(None) => {
+                    if turn.fill_more()? == 0 {
+                        return Ok(Look::Ended);
+                    }
+                    continue;
+                }
+                // The reader says what is wrong with it.
+                Err(_) => {
+                    self.left = usize::MAX;
+                    break;
+                }
+            };
+            let head = cursor.position() as usize;
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            let total = head.saturating_add(size);
+            if self.reader.is_none()
+                && let Some(text) = plain(&header, role)
+                && size <= max_message
+            {
+                if total <= have {
+                    turn.consume(head);
+                    if let Some(mask) = header.mask {
+                        apply_mask(turn.front(size), mask);
+                    }
+                    return Ok(Look::Message { size, text });
+                }
+                if total <= WAITED_FOR {
+                    if turn.fill_more()? == 0 {
+                        return Ok(Look::Ended);
+                    }
+                    continue;
+                }
+            }
+            match header.opcode {
+                OpCode::Data(Data::Continue) => self.fragmented &= !header.is_final,
+                OpCode::Data(_) => self.fragmented |= !header.is_final,
+                OpCode::Control(_) => {}
+            }
+            self.left = total;
+        }
+        Ok(Look::Frame)
+    }
+
+    /// The reader, and how much it may be given.
+    pub(super) fn reader(&mut self, role: Role, max_message: usize) -> (&mut WebSocketContext, &mut usize) {
+        let reader = self.reader.get_or_insert_with(|| reader(role, max_message));
+        (reader, &mut self.left)
+    }
+
+    /// The reader for good: no message is taken from the turn any more.
+    pub(super) fn into_reader(self, role: Role, max_message: usize) -> Box<WebSocketContext> {
+        self.reader.unwrap_or_else(|| reader(role, max_message))
+    }
+
+    /// Queues what the reader has to answer, and drops it when nothing is left in it.
+    pub(super) fn answer(&mut self, out: &mut Outgoing, pool: &mut Pool) {
+        let Some(reader) = &mut self.reader else { return };
+        let mut pipe = Pipe::answering(out, pool, CONTROLS_LIMIT);
+        // An error is WouldBlock, for too many answers wait: tried again after the next flush. What its own buffer had no
+        // room for leaves only with the second call.
+        let answered = reader.flush(&mut pipe).and_then(|()| reader.flush(&mut pipe)).is_ok();
+        if answered && self.left == 0 && !self.fragmented {
+            self.reader = None;
+        }
+    }
+}
+
+/// A whole message without anything special about it: whether it is text.
+fn plain(header: &FrameHeader, role: Role) -> Option<bool> {
+    // A client masks its frames, a server does not (RFC 6455 section 5.1).
+    let masked = role == Role::Server;
+    let ordinary = header.is_final && !header.rsv1 && !header.rsv2 && !header.rsv3;
+    match header.opcode {
+        OpCode::Data(Data::Binary) if ordinary && header.mask.is_some() == masked => Some(false),
+        OpCode::Data(Data::Text) if ordinary && header.mask.is_some() == masked => Some(true),
+        _ => None,
+    }
+}
+
+fn reader(role: Role, max_message: usize) -> Box<WebSocketContext> {
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(REPLY_BUFFER)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message));
+    let role = match role {
+        Role::Server => WireRole::Server,
+        Role::Client => WireRole::Client,
+    };
+    Box::new(WebSocketContext::new(role, Some(limits)))
+}
+
+/// The rest of a frame up to this size is waited for in the turn's buffer.
+const WAITED_FOR: usize = 4 * 1024;
+/// Read buffer of a message reader, in bytes.
+const READ_BUFFER: usize = 4 * 1024;
+/// Answers of the message reader that wait inside it: a Close and a pong are at most 2 × 139 bytes.
+const REPLY_BUFFER: usize = 1024;
