@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::world::{ByHand, SECOND, World, frame, multiplayer, raw};
 use crate::error::{CloseFrame, CloseReason, Phase, Side};
-use crate::hub::{News, Outbound};
+use crate::hub::{News, Outbound, Payload};
 use crate::net::mailbox::Command;
 
 fn bye() -> CloseFrame {
@@ -50,7 +50,8 @@ fn what_was_sent_before_a_close_arrives_before_it() {
     world.ends.1.set_capacity(100);
     for i in 0..50_u8 {
         world.server.link().outgoing.add(1000);
-        let message = Outbound { payload: Bytes::from(vec![i; 1000]), text: false, route: None };
+        let message =
+            Outbound { payload: Payload::Shared(Bytes::from(vec![i; 1000])), text: false, route: None };
         world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
     }
     world.server.hub.command(Command::Close { conn: world.server_conn, frame: bye() }, world.now);
@@ -110,7 +111,11 @@ fn what_a_remote_said_before_it_went_is_read_although_writing_fails() {
     by_hand.end.inject(&frame(0x82, b"last words"));
     by_hand.end.cut();
     // The failing write comes before the read.
-    let message = Outbound { payload: Bytes::from_static(b"are you there?"), text: false, route: None };
+    let message = Outbound {
+        payload: Payload::Shared(Bytes::from_static(b"are you there?")),
+        text: false,
+        route: None,
+    };
     by_hand.server.link().outgoing.add(14);
     by_hand.server.hub.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
     by_hand.run();

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::world::{ByHand, World, frame, multiplayer, raw};
 use crate::config::{Buffers, PeerConfig};
-use crate::hub::Outbound;
+use crate::error::CloseReason;
+use crate::hub::{Outbound, Payload};
 use crate::net::mailbox::Command;
 
 fn sizes() -> Vec<usize> {
@@ -24,7 +25,8 @@ fn messages_of_all_sizes_arrive_whatever_the_stream_does() {
             for (from_server, conn) in [(true, world.server_conn), (false, world.client_conn)] {
                 let node = if from_server { &mut world.server } else { &mut world.client };
                 node.link().outgoing.add(size);
-                let message = Outbound { payload: Bytes::from(bytes(size)), text: false, route: None };
+                let message =
+                    Outbound { payload: Payload::Shared(Bytes::from(bytes(size))), text: false, route: None };
                 node.hub.command(Command::Send { to: conn, message }, world.now);
             }
         }
@@ -85,4 +87,53 @@ fn fragments_with_control_frames_between_are_one_message() {
     let answer = by_hand.say(&frame(0x80, b"three"));
     assert_eq!(answer, b"\x8a\x04ping");
     assert_eq!(by_hand.server.packets(), [b"one two three"]);
+}
+
+/// Whole messages are taken from the buffer that was read, and the rest is put together by the message reader: the change
+/// from one to the other must not depend on how the bytes come.
+#[test]
+fn every_kind_of_frame_arrives_however_the_stream_is_cut() {
+    let large: Vec<u8> = (0..30_000).map(|i| i as u8).collect();
+    let frames = [
+        frame(0x82, b"one"),
+        frame(0x82, b""),
+        frame(0x02, b"two, "),
+        frame(0x89, b"ping"),
+        frame(0x00, b"in "),
+        frame(0x80, b"pieces"),
+        frame(0x81, "grün".as_bytes()),
+        frame(0x82, &large),
+        frame(0x8a, b"pong"),
+        frame(0x82, &[5; 3000]),
+        frame(0x89, b""),
+        frame(0x82, b"last"),
+    ];
+    let stream = frames.concat();
+    let messages: [&[u8]; 7] =
+        [b"one", b"", b"two, in pieces", "grün".as_bytes(), &large, &[5; 3000], b"last"];
+    for size in [1, 2, 3, 5, 7, 13, 64, 1000, 4096, 4099, 16_384, stream.len()] {
+        let mut by_hand = ByHand::open(raw());
+        let (mut answers, mut packets) = (Vec::new(), Vec::new());
+        for part in stream.chunks(size) {
+            answers.extend(by_hand.say(part));
+            packets.extend(by_hand.server.packets());
+        }
+        assert_eq!(packets, messages, "in parts of {size}");
+        assert_eq!(answers, b"\x8a\x04ping\x8a\x00", "in parts of {size}");
+        assert_eq!(by_hand.server.end(), None);
+    }
+}
+
+#[test]
+fn the_end_inside_a_frame_is_a_lost_connection() {
+    let whole = frame(0x82, &[1; 200]);
+    for cut in [0, 1, 3, 7, 8, 100] {
+        let mut by_hand = ByHand::open(raw());
+        by_hand.say(&whole);
+        by_hand.say(&whole[..cut]);
+        assert_eq!(by_hand.server.packets().len(), 1);
+        by_hand.end.half_close();
+        by_hand.run();
+        assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))), "after {cut} bytes");
+    }
 }

@@ -11,6 +11,7 @@ use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo, QueueTotal};
 use crate::net::mailbox::{Command, Mailbox, Totals};
 use crate::packet::Packet;
+use crate::session::Body;
 use crate::wire::{godot3, godot4};
 
 pub use crate::peer::rig::{Rig, client_frame};
@@ -72,6 +73,7 @@ pub struct Post {
     mailbox: Mailbox,
     _poll: mio::Poll,
     commands: Vec<Command>,
+    payloads: Vec<u8>,
     batch: Vec<News>,
     news: Vec<News>,
 }
@@ -82,16 +84,24 @@ impl Post {
         let poll = mio::Poll::new().expect("the system has a poller");
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
         let mailbox = Mailbox::new(waker, Arc::new(Totals::default()));
-        Self { mailbox, _poll: poll, commands: Vec::new(), batch: Vec::new(), news: Vec::new() }
+        Self {
+            mailbox,
+            _poll: poll,
+            commands: Vec::new(),
+            payloads: Vec::new(),
+            batch: Vec::new(),
+            news: Vec::new(),
+        }
     }
 
     /// Hands over `count` packets to be sent, and takes them on the other side.
     pub fn send(&mut self, payload: &Bytes, count: usize) -> usize {
         for _ in 0..count {
-            let message = Outbound { payload: payload.clone(), text: false, route: None };
-            self.mailbox.command(Command::Send { to: CONN, message });
+            let command =
+                |payload| Command::Send { to: CONN, message: Outbound { payload, text: false, route: None } };
+            self.mailbox.send(Body::Borrowed(payload), command);
         }
-        self.mailbox.take_commands(&mut self.commands);
+        self.mailbox.take_commands(&mut self.commands, &mut self.payloads);
         self.commands.drain(..).count()
     }
 

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::member::Member;
 use super::{Hub, News, Side};
 use crate::config::{Mode, WireFormat};
@@ -16,7 +14,7 @@ use crate::event::ConnectionRequest;
 use crate::gate::{Allowance, Judgement, Turned, health};
 use crate::id::{ConnId, PeerId};
 use crate::link::PeerInfo;
-use crate::session::{Context, Refusal, Request, SILENT, Session};
+use crate::session::{Body, Context, Refusal, Request, SILENT, Session};
 use crate::verdict::{Decision, Verdict};
 use crate::wire::godot4;
 
@@ -290,8 +288,7 @@ impl Hub {
         member.session.accept(request, protocol.as_deref(), &headers, &mut cx);
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
-                let message = Bytes::copy_from_slice(&godot4::encode_id(id));
-                member.session.send(false, &[], &message, None, &mut cx);
+                member.session.send(false, &[], Body::Borrowed(&godot4::encode_id(id)), None, &mut cx);
             }
             Mode::Multiplayer(WireFormat::Godot3) => self.introduce(conn, id, now),
             Mode::Raw => {}

@@ -109,7 +109,8 @@ impl Member {
             self.session.pause(now);
             return None;
         }
-        Some(room.max(self.session.stashed()).min(most))
+        // What is left of the last turn comes first, and takes none of the room.
+        Some((room + self.session.stashed()).min(most))
     }
 
     /// Notes that so many bytes came from it.

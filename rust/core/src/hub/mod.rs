@@ -7,17 +7,19 @@
 
 mod admission;
 mod member;
+mod pieces;
 mod relay;
 mod slab;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason};
@@ -27,12 +29,13 @@ use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo, QueueTotal};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
-use crate::session::{Context, Flushed, Incoming, Message, Pool, Session, Turn};
+use crate::session::{Body, Context, Flushed, Incoming, Message, Pool, Session, Turn};
 use crate::tls::{TlsClient, TlsSession};
 use crate::url::Url;
 use crate::wire::{godot3, godot4};
 use admission::Limbo;
 use member::Member;
+use pieces::Pieces;
 pub(crate) use slab::Slab;
 
 /// What the game's thread hears, in order.
@@ -74,20 +77,21 @@ pub(crate) enum News {
     DriverFailed(CloseReason),
 }
 
-/// A packet on its way out; cloning it is cheap.
-#[derive(Clone, Debug)]
+/// A packet on its way out.
+#[derive(Debug)]
 pub(crate) struct Outbound {
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Payload,
     pub(crate) text: bool,
     /// Godot 3 wire: sender and target of the header.
     pub(crate) route: Option<(PeerId, Target)>,
 }
 
-impl Outbound {
-    /// What it counts against a budget.
-    pub(crate) fn charge(&self) -> usize {
-        self.payload.len() + if self.route.is_some() { godot3::HEADER } else { 0 }
-    }
+/// Where the bytes of a packet on its way out are.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// Among those that came with the commands: to count references to small ones from two threads costs more than a copy.
+    Listed(Range<usize>),
+    Shared(Bytes),
 }
 
 /// Whose end this is.
@@ -138,8 +142,10 @@ pub(crate) struct Hub {
     /// Ids of live peers; none is given twice.
     ids: HashMap<PeerId, ConnId>,
     pool: Pool,
-    /// Where small payloads are copied to.
-    small: BytesMut,
+    /// Where small payloads of this round are copied to.
+    small: Pieces,
+    /// What [`Payload::Listed`] of the commands at hand is about.
+    pub(crate) listed: Vec<u8>,
     /// For the mailbox.
     pub(crate) news: Vec<News>,
     /// Connections that have something to write.
@@ -172,7 +178,8 @@ impl Hub {
             members: Slab::default(),
             ids: HashMap::new(),
             pool: Pool::default(),
-            small: BytesMut::new(),
+            small: Pieces::default(),
+            listed: Vec::new(),
             news: Vec::new(),
             dirty: Vec::new(),
             rearm: Vec::new(),
@@ -269,8 +276,8 @@ impl Hub {
         let mut turn = Turn::new(stream, &mut buffer[..limit], trust_short_reads);
         member.session.begin_turn(&mut turn);
         while let Some(member) = self.members.get_mut(conn) {
-            let incoming = match member.held.take() {
-                Some(message) => Some(Incoming::Message(message)),
+            let incoming = match &member.held {
+                Some(_) => member.held.take().map(Incoming::Message),
                 None => member
                     .session
                     .next(&mut turn, &mut Context { config: &self.config, pool: &mut self.pool, now }),
@@ -490,6 +497,12 @@ impl Hub {
         self.after(conn, now);
     }
 
+    /// Ends a round: its news may go to the game's thread.
+    pub(crate) fn end_round(&mut self) -> &mut Vec<News> {
+        self.small.finish();
+        &mut self.news
+    }
+
     /// Connections, the ones that are still saying goodbye included.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
@@ -608,8 +621,12 @@ impl Hub {
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         let header = message.route.map(|(from, to)| godot3::packet_header(from, to));
         let prefix = header.as_ref().map_or(&[][..], |header| header);
-        let charge = Some(message.charge() as u32);
-        if member.session.send(message.text, prefix, &message.payload, charge, &mut cx) && !member.dirty {
+        let body = match &message.payload {
+            Payload::Listed(range) => Body::Borrowed(&self.listed[range.clone()]),
+            Payload::Shared(payload) => Body::Shared(payload),
+        };
+        let charge = (prefix.len() + body.bytes().len()) as u32;
+        if member.session.send(message.text, prefix, body, Some(charge), &mut cx) && !member.dirty {
             member.dirty = true;
             self.dirty.push(conn);
         }
@@ -735,26 +752,14 @@ fn count_in(link: &Link, totals: &Totals, size: usize) {
 }
 
 /// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
-fn unpinned(payload: Received<'_>, small: &mut BytesMut, mode: Mode) -> Bytes {
+fn unpinned(payload: Received<'_>, small: &mut Pieces, mode: Mode) -> Bytes {
     match (payload.bytes().len(), mode) {
-        (..=SMALL, Mode::Multiplayer(_)) => copied(payload.bytes(), small),
+        (..=SMALL, Mode::Multiplayer(_)) => small.copy(payload.bytes()),
         // Each raw peer has a queue of its own: one that is not read must keep no other's memory alive.
         (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(payload.bytes()),
         _ => payload.into_bytes(),
     }
 }
 
-/// A copy that costs no allocation of its own: copies share pieces of memory that are let go of soon, in the order in which
-/// they were made.
-pub(crate) fn copied(payload: &[u8], small: &mut BytesMut) -> Bytes {
-    if small.capacity() < payload.len() {
-        *small = BytesMut::with_capacity(PIECE);
-    }
-    small.extend_from_slice(payload);
-    small.split().freeze()
-}
-
 /// Payloads up to this size are copied.
 pub(crate) const SMALL: usize = 1024;
-/// One allocation for so many bytes of small payloads.
-const PIECE: usize = 16 * 1024;

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Hub, News, Outbound, Side, may_deliver};
+use super::{Hub, News, Outbound, Payload, Side, may_deliver};
 use crate::config::{Mode, WireFormat};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::packet::Packet;
-use crate::session::{Context, Message};
+use crate::session::{Body, Context, Message};
 use crate::wire::godot3::{self, System, system_message};
 
 impl Hub {
@@ -151,13 +151,17 @@ impl Hub {
             self.overflow(conn, now);
             return;
         }
-        self.send(conn, &Outbound { payload: message.clone(), text: false, route: None }, now);
+        self.send(
+            conn,
+            &Outbound { payload: Payload::Shared(message.clone()), text: false, route: None },
+            now,
+        );
     }
 
     fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        member.session.send(false, &[], &system_message(kind, id), None, &mut cx);
+        member.session.send(false, &[], Body::Borrowed(&system_message(kind, id)), None, &mut cx);
         self.dirty.push(conn);
     }
 }

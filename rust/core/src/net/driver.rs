@@ -167,7 +167,7 @@ impl Driver {
                     token => self.ready(token.0 - FIRST_CONNECTION, event),
                 }
             }
-            self.mailbox.take_commands(&mut commands);
+            self.mailbox.take_commands(&mut commands, &mut self.hub.listed);
             for command in commands.drain(..) {
                 self.command(command, now);
             }
@@ -177,7 +177,7 @@ impl Driver {
             self.expire(now);
             self.read_round(now);
             self.flush_round(now);
-            self.mailbox.deliver(&mut self.hub.news);
+            self.mailbox.deliver(self.hub.end_round());
             if self.is_finished(now) {
                 return Ok(());
             }

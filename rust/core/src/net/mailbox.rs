@@ -8,9 +8,10 @@ use std::{io, mem};
 
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
-use crate::hub::{News, Outbound};
+use crate::hub::{News, Outbound, Payload};
 use crate::id::{ConnId, PeerId};
 use crate::link::Counter;
+use crate::session::Body;
 use crate::verdict::Verdict;
 
 /// What the game's thread asks of the driver.
@@ -48,10 +49,20 @@ pub(crate) enum Command {
     Resolved(io::Result<Vec<SocketAddr>>),
 }
 
+/// Commands in order, and the payloads that they speak of.
+#[derive(Debug, Default)]
+struct Commands {
+    list: Vec<Command>,
+    payloads: Vec<u8>,
+}
+
 /// Shared by one [`Peer`](crate::Peer) and its driver.
 pub(crate) struct Mailbox {
-    commands: Mutex<Vec<Command>>,
+    commands: Mutex<Commands>,
     news: Mutex<Vec<News>>,
+    /// There are some; changed under their lock. Most polls find none, and a game that polls in a tight loop must not keep
+    /// the driver from the lock.
+    has_news: AtomicBool,
     /// The driver sleeps, or is about to: the next command has to wake it.
     sleeping: AtomicBool,
     waker: mio::Waker,
@@ -93,6 +104,7 @@ impl Mailbox {
         Self {
             commands: Mutex::default(),
             news: Mutex::default(),
+            has_news: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
             waker,
             started: Instant::now(),
@@ -104,7 +116,23 @@ impl Mailbox {
 
     /// Game thread: gives the driver something to do, and wakes it if it sleeps.
     pub(crate) fn command(&self, command: Command) {
-        lock(&self.commands).push(command);
+        lock(&self.commands).list.push(command);
+        self.wake();
+    }
+
+    /// Game thread: the same for a command with a payload.
+    pub(crate) fn send(&self, body: Body<'_>, command: impl FnOnce(Payload) -> Command) {
+        let mut commands = lock(&self.commands);
+        let payload = match body {
+            Body::Borrowed(bytes) => {
+                let start = commands.payloads.len();
+                commands.payloads.extend_from_slice(bytes);
+                Payload::Listed(start..commands.payloads.len())
+            }
+            Body::Shared(bytes) => Payload::Shared(bytes.clone()),
+        };
+        commands.list.push(command(payload));
+        drop(commands);
         self.wake();
     }
 
@@ -121,7 +149,11 @@ impl Mailbox {
 
     /// Game thread: takes all news; `into` must be empty.
     pub(crate) fn take_news(&self, into: &mut Vec<News>) {
-        mem::swap(&mut *lock(&self.news), into);
+        if self.has_news.load(Ordering::Acquire) {
+            let mut news = lock(&self.news);
+            mem::swap(&mut *news, into);
+            self.has_news.store(false, Ordering::Release);
+        }
     }
 
     /// Any thread: ends the driver's sleep.
@@ -147,15 +179,21 @@ impl Mailbox {
         *lock(&self.hurry)
     }
 
-    /// Driver: takes all commands; `into` must be empty.
-    pub(crate) fn take_commands(&self, into: &mut Vec<Command>) {
-        mem::swap(&mut *lock(&self.commands), into);
+    /// Driver: takes all commands; `list` must be empty. Both sides swap their lists, so that no memory is allocated in the
+    /// long run.
+    pub(crate) fn take_commands(&self, list: &mut Vec<Command>, payloads: &mut Vec<u8>) {
+        payloads.clear();
+        payloads.shrink_to(PAYLOADS_KEPT);
+        list.shrink_to(COMMANDS_KEPT);
+        let mut commands = lock(&self.commands);
+        mem::swap(&mut commands.list, list);
+        mem::swap(&mut commands.payloads, payloads);
     }
 
     /// Driver: about to sleep. False: there are commands, so do not.
     pub(crate) fn may_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        let empty = lock(&self.commands).is_empty();
+        let empty = lock(&self.commands).list.is_empty();
         if !empty {
             self.awake();
         }
@@ -178,13 +216,19 @@ impl Mailbox {
         } else {
             news.append(batch);
         }
+        self.has_news.store(true, Ordering::Release);
     }
 
     /// Driver: its last words, when nothing else can be said any more.
     pub(crate) fn deliver_failure(&self, what: String) {
         lock(&self.news).push(News::DriverFailed(CloseReason::Lost(what)));
+        self.has_news.store(true, Ordering::Release);
     }
 }
+
+/// Memory that is kept for the next commands, so that a burst does not stay for ever.
+const PAYLOADS_KEPT: usize = 256 * 1024;
+const COMMANDS_KEPT: usize = 4096;
 
 /// A panic while the lock was held leaves a list that is still whole: `push`, `append` and `swap` are all there is.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

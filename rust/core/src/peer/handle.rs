@@ -12,11 +12,12 @@ use bytes::Bytes;
 use super::outbox::fits_refusing;
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, SendError};
-use crate::hub::Outbound;
+use crate::hub::{Outbound, SMALL};
 use crate::id::{PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::net::mailbox::{Command, Mailbox};
 use crate::packet::Packet;
+use crate::session::Body;
 
 /// What the game's thread keeps of a peer.
 pub(super) struct Member {
@@ -260,8 +261,13 @@ impl PeerHandle {
         if !fits_refusing(link, payload.len() + config.mode.header_len(), &config) {
             return Err(SendError::Full);
         }
-        let message = Outbound { payload: Bytes::copy_from_slice(payload), text, route };
-        self.member.mailbox.command(Command::Send { to: link.conn, message });
+        let to = link.conn;
+        let command = |payload| Command::Send { to, message: Outbound { payload, text, route } };
+        if payload.len() <= SMALL {
+            self.member.mailbox.send(Body::Borrowed(payload), command);
+        } else {
+            self.member.mailbox.send(Body::Shared(&Bytes::copy_from_slice(payload)), command);
+        }
         Ok(())
     }
 

@@ -5,18 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{Open, Peer, Status};
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
-use crate::hub::{Outbound, SMALL, copied};
+use crate::hub::{Outbound, SMALL};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState, QueueTotal};
 use crate::net::mailbox::Command;
 use crate::packet::Delivery;
-use crate::session::Role;
+use crate::session::{Body, Role};
 use crate::statistics::Statistics;
 
 /// The sending half of an open object.
@@ -24,8 +24,6 @@ pub(super) struct Outbox {
     queue_total: Arc<QueueTotal>,
     /// The last payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
     last: Bytes,
-    /// Where small payloads are copied to, which is cheaper than to share them.
-    small: BytesMut,
     /// Godot 3 wire: sender and target of the packet at hand.
     route: Option<(PeerId, Target)>,
     /// All connections, for broadcasts that nobody is left out of.
@@ -61,7 +59,6 @@ impl Outbox {
         Self {
             queue_total,
             last: Bytes::new(),
-            small: BytesMut::new(),
             route: None,
             everyone: None,
             audience: Vec::new(),
@@ -89,17 +86,15 @@ impl Outbox {
         statistics.packets_to_closed = self.packets_to_closed;
     }
 
-    /// Copies the payload once, also over several calls.
-    fn message(&mut self, payload: &[u8]) -> Outbound {
-        let payload = if payload.len() <= SMALL {
-            copied(payload, &mut self.small)
-        } else {
-            if self.last.as_ref() != payload {
-                self.last = Bytes::copy_from_slice(payload);
-            }
-            self.last.clone()
-        };
-        Outbound { payload, text: false, route: self.route }
+    /// Copies a large payload once, also over several calls.
+    fn body<'a>(&'a mut self, payload: &'a [u8]) -> Body<'a> {
+        if payload.len() <= SMALL {
+            return Body::Borrowed(payload);
+        }
+        if self.last.as_ref() != payload {
+            self.last = Bytes::copy_from_slice(payload);
+        }
+        Body::Shared(&self.last)
     }
 
     /// Finds room for one peer and counts what happens instead.
@@ -166,8 +161,11 @@ impl Open {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
         match self.outbox.reserve(member.link(), payload.len() + config.mode.header_len(), delivery, config) {
             Room::Taken => {
-                let message = self.outbox.message(payload);
-                self.mailbox.command(Command::Send { to: member.link().conn, message });
+                let (to, route) = (member.link().conn, self.outbox.route);
+                self.mailbox.send(self.outbox.body(payload), |payload| Command::Send {
+                    to,
+                    message: Outbound { payload, text: false, route },
+                });
                 Ok(())
             }
             Room::Gone | Room::Dropped => Ok(()),
@@ -216,8 +214,11 @@ impl Open {
             } else {
                 taken.as_slice().into()
             };
-            let message = self.outbox.message(payload);
-            self.mailbox.command(Command::SendMany { to, message });
+            let route = self.outbox.route;
+            self.mailbox.send(self.outbox.body(payload), |payload| Command::SendMany {
+                to,
+                message: Outbound { payload, text: false, route },
+            });
         }
         taken.clear();
         self.outbox.taken = taken;

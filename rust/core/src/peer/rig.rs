@@ -157,7 +157,7 @@ impl Rig {
 
     /// What the driver does in one round: commands, reads, writes, and the mailbox.
     pub fn drive(&mut self) {
-        self.mailbox.take_commands(&mut self.commands);
+        self.mailbox.take_commands(&mut self.commands, &mut self.hub.listed);
         for command in self.commands.drain(..) {
             self.hub.command(command, self.now);
         }
@@ -173,7 +173,7 @@ impl Rig {
             }
         }
         self.hub.dirty.clear();
-        self.mailbox.deliver(&mut self.hub.news);
+        self.mailbox.deliver(self.hub.end_round());
     }
 
     /// The game's side.

@@ -41,7 +41,7 @@ use assembly::{Assembly, Look};
 use head::Head;
 use keepalive::{Due, Keepalive};
 use outgoing::Outgoing;
-pub(crate) use outgoing::{Flushed, Pool};
+pub(crate) use outgoing::{Body, Flushed, Pool};
 use pipe::Pipe;
 pub(crate) use request::{Refusal, Request};
 use response::Offer;
@@ -218,13 +218,13 @@ impl Session {
         &mut self,
         text: bool,
         prefix: &[u8],
-        payload: &Bytes,
+        body: Body<'_>,
         charge: Option<u32>,
         cx: &mut Context<'_>,
     ) -> bool {
         let open = matches!(self.state, State::Open(_)) && self.broken.is_none();
         if open {
-            self.out.push_message(self.role, text, prefix, payload, charge, cx.pool);
+            self.out.push_message(self.role, text, prefix, body, charge, cx.pool);
         }
         open
     }

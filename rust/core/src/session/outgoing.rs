@@ -52,6 +52,24 @@ impl Segment {
     }
 }
 
+/// The payload of a message on its way out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body<'a> {
+    /// It is copied.
+    Borrowed(&'a [u8]),
+    /// Several connections send the same: a large one is not copied.
+    Shared(&'a Bytes),
+}
+
+impl Body<'_> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
 /// What `flush` did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Flushed {
@@ -114,18 +132,18 @@ impl Outgoing {
         role: Role,
         text: bool,
         prefix: &[u8],
-        payload: &Bytes,
+        body: Body<'_>,
         charge: Option<u32>,
         pool: &mut Pool,
     ) {
         let opcode = OpCode::Data(if text { Data::Text } else { Data::Binary });
-        self.push_frame(role, opcode, prefix, payload, charge, pool);
+        self.push_frame(role, opcode, prefix, body, charge, pool);
     }
 
     /// Queues a control frame of at most 125 bytes.
     pub(crate) fn push_control(&mut self, role: Role, opcode: Control, payload: &[u8], pool: &mut Pool) {
         debug_assert!(payload.len() <= 125);
-        self.push_frame(role, OpCode::Control(opcode), payload, &Bytes::new(), None, pool);
+        self.push_frame(role, OpCode::Control(opcode), &[], Body::Borrowed(payload), None, pool);
     }
 
     /// Drops every frame of which no byte has left and returns the data messages among them as (packets, bytes).
@@ -194,29 +212,33 @@ impl Outgoing {
         role: Role,
         opcode: OpCode,
         prefix: &[u8],
-        payload: &Bytes,
+        body: Body<'_>,
         charge: Option<u32>,
         pool: &mut Pool,
     ) {
         let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
         let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+        let payload = body.bytes();
         let len = prefix.len() + payload.len();
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
-        let gathered = mask.is_some() || payload.len() <= GATHER;
-        let size_hint = HEAD_MAX + prefix.len() + if gathered { payload.len() } else { 0 };
+        let shared = match body {
+            Body::Shared(payload) if mask.is_none() && payload.len() > GATHER => Some(payload),
+            _ => None,
+        };
+        let size_hint = HEAD_MAX + prefix.len() + if shared.is_none() { payload.len() } else { 0 };
         let buffer = self.gather(size_hint, pool);
         let before = buffer.len();
         header.format(len as u64, buffer).expect("a Vec takes every byte");
         let body = buffer.len();
         buffer.extend_from_slice(prefix);
-        if gathered {
+        if shared.is_none() {
             buffer.extend_from_slice(payload);
         }
         if let Some(mask) = mask {
             apply_mask(&mut buffer[body..], mask);
         }
         let mut added = buffer.len() - before;
-        if !gathered {
+        if let Some(payload) = shared {
             self.segments.push_back(Segment::Shared(payload.clone()));
             added += payload.len();
         }
@@ -333,7 +355,14 @@ mod tests {
     }
 
     fn push(out: &mut Outgoing, pool: &mut Pool, size: usize, byte: u8) {
-        out.push_message(Role::Server, false, &[], &Bytes::from(vec![byte; size]), Some(size as u32), pool);
+        out.push_message(
+            Role::Server,
+            false,
+            &[],
+            Body::Shared(&Bytes::from(vec![byte; size])),
+            Some(size as u32),
+            pool,
+        );
     }
 
     #[test]
@@ -400,7 +429,7 @@ mod tests {
         let mut pool = Pool::default();
         let mut out = Outgoing::default();
         let payload: Vec<u8> = (0..=255).collect();
-        out.push_message(Role::Client, false, &[9, 9], &Bytes::from(payload.clone()), Some(258), &mut pool);
+        out.push_message(Role::Client, false, &[9, 9], Body::Borrowed(&payload), Some(258), &mut pool);
         let mut stream = Narrow { taken: Vec::new(), room: usize::MAX };
         out.flush(&mut stream, &mut pool).expect("written");
         let (head, body) = stream.taken.split_at_mut(8);
