@@ -47,7 +47,24 @@ impl Assembly {
             if bytes.is_empty() {
                 return Ok(Look::Ended);
             }
-            let have = bytes.len();
+            if self.reader.is_none()
+                && let Some(Plain { head, size, mask, text }) = plain(bytes, role)
+                && size <= max_message
+            {
+                if head + size <= bytes.len() {
+                    turn.consume(head);
+                    if let Some(mask) = mask {
+                        apply_mask(turn.front(size), mask);
+                    }
+                    return Ok(Look::Message { size, text });
+                }
+                if head + size <= WAITED_FOR {
+                    if turn.fill_more()? == 0 {
+                        return Ok(Look::Ended);
+                    }
+                    continue;
+                }
+            }
             let mut cursor = io::Cursor::new(bytes);
             let (header, size) = match FrameHeader::parse(&mut cursor) {
                 Ok(Some(parsed)) => parsed,
@@ -63,33 +80,13 @@ impl Assembly {
                     break;
                 }
             };
-            let head = cursor.position() as usize;
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let total = head.saturating_add(size);
-            if self.reader.is_none()
-                && let Some(text) = plain(&header, role)
-                && size <= max_message
-            {
-                if total <= have {
-                    turn.consume(head);
-                    if let Some(mask) = header.mask {
-                        apply_mask(turn.front(size), mask);
-                    }
-                    return Ok(Look::Message { size, text });
-                }
-                if total <= WAITED_FOR {
-                    if turn.fill_more()? == 0 {
-                        return Ok(Look::Ended);
-                    }
-                    continue;
-                }
-            }
             match header.opcode {
                 OpCode::Data(Data::Continue) => self.fragmented &= !header.is_final,
                 OpCode::Data(_) => self.fragmented |= !header.is_final,
                 OpCode::Control(_) => {}
             }
-            self.left = total;
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            self.left = size.saturating_add(cursor.position() as usize);
         }
         Ok(Look::Frame)
     }
@@ -118,16 +115,37 @@ impl Assembly {
     }
 }
 
-/// A whole message without anything special about it: whether it is text.
-fn plain(header: &FrameHeader, role: Role) -> Option<bool> {
-    // A client masks its frames, a server does not (RFC 6455 section 5.1).
-    let masked = role == Role::Server;
-    let ordinary = header.is_final && !header.rsv1 && !header.rsv2 && !header.rsv3;
-    match header.opcode {
-        OpCode::Data(Data::Binary) if ordinary && header.mask.is_some() == masked => Some(false),
-        OpCode::Data(Data::Text) if ordinary && header.mask.is_some() == masked => Some(true),
-        _ => None,
+/// The header of a whole message without anything special about it.
+struct Plain {
+    head: usize,
+    size: usize,
+    mask: Option<[u8; 4]>,
+    text: bool,
+}
+
+/// Reads the header at the front of `bytes`; `None`: it is another kind of frame, or not all there (RFC 6455 section 5.2).
+fn plain(bytes: &[u8], role: Role) -> Option<Plain> {
+    let text = match bytes.first()? {
+        // The last fragment of a text or binary message, which is also the first; no reserved bit.
+        0x81 => true,
+        0x82 => false,
+        _ => return None,
+    };
+    let second = *bytes.get(1)?;
+    // A client masks its frames, a server does not.
+    let masked = second & 0x80 != 0;
+    if masked != (role == Role::Server) {
+        return None;
     }
+    let (head, size) = match second & 0x7f {
+        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
+        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
+        size => (2, usize::from(size)),
+    };
+    if !masked {
+        return Some(Plain { head, size, mask: None, text });
+    }
+    Some(Plain { head: head + 4, size, mask: Some(*bytes.get(head..)?.first_chunk()?), text })
 }
 
 fn reader(role: Role, max_message: usize) -> Box<WebSocketContext> {
