@@ -47,8 +47,13 @@ impl Head {
             self.bytes.extend_from_slice(&available[..taken]);
             // The empty line may have begun in what was there before.
             let from = before.saturating_sub(3);
-            if let Some(at) = end_of_head(&self.bytes[from..]) {
-                let len = from + at;
+            let end = end_of_head(&self.bytes[from..]).map(|at| from + at);
+            // However the bytes are cut up, a bad line is told first; without one the empty line is found.
+            let fresh = &self.bytes[before.saturating_sub(1)..end.unwrap_or(self.bytes.len())];
+            if has_bad_line(fresh, before == 0) {
+                return Ok(Progress::BadLine);
+            }
+            if let Some(len) = end {
                 turn.consume(len - before);
                 self.bytes.truncate(len);
                 return Ok(if len > HEAD_LIMIT { Progress::TooLarge } else { Progress::Whole(len) });
@@ -56,10 +61,6 @@ impl Head {
             turn.consume(taken);
             if self.bytes.len() > HEAD_LIMIT {
                 return Ok(Progress::TooLarge);
-            }
-            // Its empty line would never be found.
-            if has_bad_line(&self.bytes[before.saturating_sub(1)..], before == 0) {
-                return Ok(Progress::BadLine);
             }
         }
     }
@@ -136,6 +137,11 @@ mod tests {
                 assert_eq!(progress, Progress::BadLine, "{bad:?} split at {split}");
             }
         }
+        assert_eq!(
+            collect(&[b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n"]).0,
+            Progress::BadLine,
+            "a whole head too"
+        );
         assert_eq!(collect(&[b"GET / HTTP/1.1\r", b"\nA: b\r\n", b"\r"]).0, Progress::Partial);
     }
 
