@@ -23,7 +23,9 @@ pub fn url(data: &[u8]) {
             if let Some((_, rest)) = text.trim().split_once("://")
                 && let Some((user, _)) = rest[..rest.find(['/', '?']).unwrap_or(rest.len())].rsplit_once('@')
                 && let Some((_, password)) = user.split_once(':')
+                // Long and plain enough not to be found in our own words.
                 && password.len() > 8
+                && password.bytes().all(|byte| byte.is_ascii_alphanumeric())
                 && text.matches(password).count() == 1
             {
                 assert!(!shown.contains(password), "{shown:?}");
