@@ -2,6 +2,7 @@
 
 mod world;
 
+mod abuse;
 mod closing;
 mod congestion;
 mod gate;

@@ -7,6 +7,7 @@ mod delivery;
 mod foreign;
 mod gate;
 mod godot3;
+mod hostile;
 mod lifecycle;
 mod tls;
 mod tls_slow;
