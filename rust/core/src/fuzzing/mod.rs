@@ -4,6 +4,7 @@
 
 #![cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "public under cfg(fuzzing) only"))]
 
+mod gates;
 mod model;
 mod rig;
 mod sessions;
@@ -11,6 +12,7 @@ mod upgrades;
 mod urls;
 mod wires;
 
+pub use gates::gate;
 pub use sessions::{client, server};
 pub use upgrades::{request, response};
 pub use urls::url;
@@ -62,6 +64,11 @@ mod tests {
     #[test]
     fn both_wires() {
         replay("wires", wires);
+    }
+
+    #[test]
+    fn gates() {
+        replay("gate", gate);
     }
 
     #[test]

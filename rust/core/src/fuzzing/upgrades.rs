@@ -117,6 +117,9 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
         assert_eq!(header("sec-websocket-accept"), Some(accept_key(bytes).as_str()));
         assert_eq!(header("sec-websocket-protocol").unwrap_or_default(), link.info.protocol);
     }
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(bytes, |at| &bytes[..at + 4]);
+    let ends = |byte: u8| head.iter().filter(|known| **known == byte).count();
+    assert!(ends(b'\r') == ends(b'\n') && !head.contains(&0), "lines end with CR LF and hold no NUL");
     let info = &link.info;
     assert!(info.target.starts_with('/') && !info.target.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
     for (name, value) in &info.headers {

@@ -1,0 +1,114 @@
+//! What decides who gets in: origins, networks, and what proxies say of their clients.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::gate::{Network, OriginPattern, client_address};
+
+/// Lines: a pattern of origins, an origin, a network, an address, and whatever follows is the proxies' header.
+pub fn gate(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (pattern, origin, network, address) = (next(), next(), next(), next());
+    origins(pattern, origin);
+    networks(network, address);
+    proxies(&lines.collect::<Vec<_>>());
+}
+
+fn origins(pattern: &str, origin: &str) {
+    let parsed = match pattern.parse::<OriginPattern>() {
+        Ok(parsed) => parsed,
+        Err(error) => return is_fit_to_be_logged(&error.to_string()),
+    };
+    let written = pattern.trim().to_ascii_lowercase();
+    if let Some((scheme, host)) = written.split_once("://*.") {
+        assert!(
+            parsed.matches(&format!("{scheme}://a.{host}"))
+                && parsed.matches(&format!("{scheme}://a.b.{host}"))
+        );
+        for other in
+            [format!("{scheme}://{host}"), format!("{scheme}://.{host}"), format!("{scheme}://a{host}")]
+        {
+            assert!(!parsed.matches(&other), "{written} lets {other} in");
+        }
+    } else {
+        assert!(parsed.matches(&written) && parsed.matches(&written.to_ascii_uppercase()));
+        for other in
+            [format!("x{written}"), format!("{written}x"), format!("{written}/"), format!("{written}.")]
+        {
+            // Of a port and a host only the last is allowed to grow into another origin, never into the same one.
+            assert!(!parsed.matches(&other), "{written} lets {other} in");
+        }
+    }
+    if parsed.matches(origin) {
+        let origin = origin.to_ascii_lowercase();
+        let host = |text: &str| {
+            let host = text.split_once("://").map(|(_, host)| host.trim_start_matches("*.").to_owned());
+            let host = host.unwrap_or_default();
+            let end = host.rfind(':').filter(|at| !host[*at..].ends_with(']')).unwrap_or(host.len());
+            host[..end].to_owned()
+        };
+        assert!(host(&origin).ends_with(&host(&written)), "{written} lets {origin} in");
+        assert_eq!(origin.split("://").next(), written.split("://").next(), "the scheme is the pattern's");
+    }
+}
+
+fn networks(network: &str, address: &str) {
+    let parsed = match network.parse::<Network>() {
+        Ok(parsed) => parsed,
+        Err(error) => return is_fit_to_be_logged(&error.to_string()),
+    };
+    let (first, prefix) = network
+        .trim()
+        .split_once('/')
+        .map_or_else(|| (network.trim(), None), |(first, prefix)| (first, Some(prefix)));
+    let first: IpAddr = first.parse().expect("a network begins with an address");
+    assert!(parsed.contains(first) && parsed.contains(first.to_canonical()));
+    let Ok(address) = address.trim().parse::<IpAddr>() else { return };
+    // Bit by bit, in the form in which both are written.
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => format!("{:032b}", ip.to_bits()),
+        IpAddr::V6(ip) => format!("{:0128b}", ip.to_bits()),
+    };
+    if first == first.to_canonical()
+        && address == address.to_canonical()
+        && first.is_ipv4() == address.is_ipv4()
+    {
+        let (first, address) = (bits(first), bits(address));
+        let len = prefix.map_or(first.len(), |prefix| prefix.parse().expect("a number"));
+        assert_eq!(parsed.contains(address_of(&address)), first[..len] == address[..len]);
+    }
+}
+
+fn address_of(bits: &str) -> IpAddr {
+    match bits.len() {
+        32 => IpAddr::V4(u32::from_str_radix(bits, 2).expect("bits").into()),
+        _ => IpAddr::V6(u128::from_str_radix(bits, 2).expect("bits").into()),
+    }
+}
+
+fn proxies(lines: &[&str]) {
+    let socket: SocketAddr = "10.0.0.1:5000".parse().expect("an address");
+    let trusted: Vec<Network> =
+        ["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().expect("a network")).into();
+    let is_trusted = |ip| trusted.iter().any(|network| network.contains(ip));
+    let all: Vec<Network> = ["0.0.0.0/0", "::/0"].map(|text| text.parse().expect("a network")).into();
+    if let Ok(client) = client_address(lines.iter().copied(), socket, &trusted) {
+        let hops = lines.iter().flat_map(|line| line.split(',')).count();
+        assert!(hops > 0 || client == socket);
+        // Either nobody else was named, or all that were are trusted, or this one is not.
+        let everybody = client_address(lines.iter().copied(), socket, &all);
+        assert!(!is_trusted(client.ip()) || everybody == Ok(client), "it stopped at a trusted hop");
+        assert_eq!(client.ip(), client.ip().to_canonical());
+    }
+    // What a stranger wrote is not looked at once a trusted hop has named the stranger.
+    for named in ["203.0.113.7", "203.0.113.7, 10.9.9.9", "203.0.113.7,2001:db8::1 , 10.0.0.2:80"] {
+        let forged = lines.iter().copied().chain([named]).collect::<Vec<_>>();
+        let client = client_address(forged.into_iter(), socket, &trusted).expect("hops that are addresses");
+        assert_eq!(client, "203.0.113.7:0".parse().expect("an address"));
+    }
+}
+
+fn is_fit_to_be_logged(message: &str) {
+    assert!(message.len() < 2000 && !message.chars().any(char::is_control), "{message:?}");
+}
