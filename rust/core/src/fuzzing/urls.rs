@@ -23,7 +23,8 @@ pub fn url(data: &[u8]) {
             if let Some((_, rest)) = text.trim().split_once("://")
                 && let Some((user, _)) = rest[..rest.find(['/', '?']).unwrap_or(rest.len())].rsplit_once('@')
                 && let Some((_, password)) = user.split_once(':')
-                // Long and plain enough not to be found in our own words.
+                // Long and plain enough not to be found in our own words, and nothing that is shown as letters of an escape.
+                && text.bytes().all(|byte| (b' '..0x7f).contains(&byte))
                 && password.len() > 8
                 && password.bytes().all(|byte| byte.is_ascii_alphanumeric())
                 && text.matches(password).count() == 1
