@@ -1,6 +1,6 @@
 # What is sent in one frame to a peer that keeps up arrives whole, in both directions; and so does a long run of random packets.
 # processes: server client:a
-# timeout: 180
+# timeout: 420
 # serial
 # variant: ours server=ours client=ours run=100000 back=20000
 # variant: ours4 server=ours4 client=ours4 run=10000 back=10000
