@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::QueueTotal;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::gate::Gate;
 use crate::hub::{After, Hub, News, Side};
 use crate::id::ConnId;
-use crate::link::{Link, QueueTotal};
+use crate::link::Link;
 use crate::net::mailbox::Totals;
 use crate::url::Url;
 

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::budget::QueueTotal;
 use crate::hub::{News, Outbound};
 use crate::id::{ConnId, PeerId, Target};
-use crate::link::{Link, PeerInfo, QueueTotal};
+use crate::link::{Link, PeerInfo};
 use crate::net::mailbox::{Command, Mailbox, Totals};
 use crate::packet::Packet;
 use crate::session::Body;

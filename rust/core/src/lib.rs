@@ -50,6 +50,7 @@
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+mod budget;
 mod config;
 mod error;
 mod event;
@@ -62,6 +63,7 @@ mod packet;
 mod peer;
 mod session;
 mod statistics;
+mod sync;
 mod tls;
 mod url;
 mod verdict;

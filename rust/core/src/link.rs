@@ -1,10 +1,11 @@
 //! What the two threads share about one peer: its queues' budgets, its state and its figures.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::budget::{Budget, QueueTotal};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
 use crate::id::{ConnId, PeerId};
@@ -61,22 +62,6 @@ pub(crate) struct Receiving {
     pub(crate) budget: Budget,
     /// The driver does not read this peer until the game has taken some of its packets.
     pub(crate) paused: AtomicBool,
-}
-
-/// Bytes and packets that wait in a queue; the bytes count for the whole process too, in units of [`COARSE`].
-#[derive(Debug)]
-pub(crate) struct Budget {
-    /// Packets above, bytes below [`BYTES_BITS`]: both threads change it once per packet, and each change that the other
-    /// thread has to see costs more than the packet's copy.
-    waiting: AtomicU64,
-    total: Arc<QueueTotal>,
-}
-
-/// Bytes that wait in all queues of the process.
-#[derive(Debug)]
-pub(crate) struct QueueTotal {
-    bytes: AtomicUsize,
-    limit: AtomicUsize,
 }
 
 /// Counters of one peer, written by the driver only.
@@ -156,99 +141,6 @@ impl Link {
     }
 }
 
-impl Budget {
-    fn new(total: &Arc<QueueTotal>) -> Self {
-        Self { waiting: AtomicU64::new(0), total: Arc::clone(total) }
-    }
-
-    pub(crate) fn load(&self) -> (usize, usize) {
-        unpack(self.waiting.load(Ordering::SeqCst))
-    }
-
-    pub(crate) fn add(&self, bytes: usize) {
-        self.grow(bytes);
-    }
-
-    /// Gives room back. What `clear` has released meanwhile is not released again.
-    pub(crate) fn release(&self, bytes: usize, packets: usize) {
-        let less = |waiting| {
-            let (had_bytes, had_packets) = unpack(waiting);
-            pack(had_bytes.saturating_sub(bytes), had_packets.saturating_sub(packets))
-        };
-        let change =
-            self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| Some(less(waiting)));
-        let before = change.unwrap_or_else(|unchanged| unchanged);
-        self.total.change(unpack(before).0, unpack(less(before)).0);
-    }
-
-    /// Releases everything: nothing of it will be sent or read any more. Both threads may call it, each byte goes once.
-    pub(crate) fn clear(&self) {
-        let before = self.waiting.swap(0, Ordering::SeqCst);
-        self.total.change(unpack(before).0, 0);
-    }
-
-    /// Takes room for one packet, or none at all.
-    pub(crate) fn reserve(&self, size: usize, max_bytes: usize, max_packets: usize) -> bool {
-        let (bytes, packets) = self.grow(size);
-        let fits = bytes <= max_bytes && packets <= max_packets;
-        if !fits {
-            self.release(size, 1);
-        }
-        fits
-    }
-
-    fn grow(&self, bytes: usize) -> (usize, usize) {
-        let more = pack(bytes, 1);
-        let before = self.waiting.fetch_add(more, Ordering::SeqCst);
-        let after = unpack(before + more);
-        self.total.change(unpack(before).0, after.0);
-        after
-    }
-}
-
-impl Drop for Budget {
-    /// What nobody took any more, because the whole object was closed.
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-fn pack(bytes: usize, packets: usize) -> u64 {
-    (packets as u64) << BYTES_BITS | bytes as u64
-}
-
-fn unpack(waiting: u64) -> (usize, usize) {
-    ((waiting & ((1 << BYTES_BITS) - 1)) as usize, (waiting >> BYTES_BITS) as usize)
-}
-
-/// A terabyte and 16 million packets: far above what `set_buffers` allows.
-const BYTES_BITS: u32 = 40;
-/// A queue counts for the process in steps of so many bytes, so that small packets leave the common counter alone.
-const COARSE: usize = 4096;
-
-impl QueueTotal {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
-    }
-
-    /// A queue that held `before` bytes holds `after`.
-    fn change(&self, before: usize, after: usize) {
-        let (before, after) = (before / COARSE * COARSE, after / COARSE * COARSE);
-        if before != after {
-            // Wraps around for less.
-            self.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn set_limit(&self, bytes: usize) {
-        self.limit.store(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit.load(Ordering::Relaxed)
-    }
-}
-
 impl Figures {
     pub(crate) fn set_last_receive(&self, at: Duration) {
         self.last_receive.store(at.as_millis() as u64, Ordering::Relaxed);
@@ -283,6 +175,8 @@ impl Counter {
 mod tests {
     use super::*;
 
+    const STEP: usize = 4096;
+
     #[test]
     fn a_reservation_takes_all_or_nothing() {
         let total = Arc::new(QueueTotal::new(1000));
@@ -304,16 +198,16 @@ mod tests {
 
     #[test]
     fn the_process_counts_in_steps_and_forgets_what_was_dropped() {
-        let total = Arc::new(QueueTotal::new(10 * COARSE));
+        let total = Arc::new(QueueTotal::new(10 * STEP));
         let (one, two) = (Budget::new(&total), Budget::new(&total));
-        one.add(COARSE - 1);
-        assert!(total.has_room(10 * COARSE));
+        one.add(STEP - 1);
+        assert!(total.has_room(10 * STEP));
         one.add(1);
-        two.add(3 * COARSE + 5);
-        assert!(total.has_room(6 * COARSE) && !total.has_room(6 * COARSE + 1));
+        two.add(3 * STEP + 5);
+        assert!(total.has_room(6 * STEP) && !total.has_room(6 * STEP + 1));
         one.release(1, 1);
-        assert!(total.has_room(7 * COARSE));
+        assert!(total.has_room(7 * STEP));
         drop(two);
-        assert!(total.has_room(10 * COARSE));
+        assert!(total.has_room(10 * STEP));
     }
 }

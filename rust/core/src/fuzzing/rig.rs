@@ -5,12 +5,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::QueueTotal;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::error::CloseReason;
 use crate::gate::Gate;
 use crate::hub::{Hub, News, Side};
 use crate::id::{ConnId, PeerId};
-use crate::link::{Link, QueueTotal};
+use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
 use crate::url::Url;
 

@@ -21,12 +21,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::budget::QueueTotal;
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::gate::Gate;
 use crate::id::{ConnId, PeerId, Target};
-use crate::link::{Link, PeerInfo, QueueTotal};
+use crate::link::{Link, PeerInfo};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
 use crate::session::{Body, Context, Flushed, Incoming, Message, Pool, Session, Turn};

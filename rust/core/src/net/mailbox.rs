@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
+use super::inbox::Inbox;
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{News, Outbound, Payload};
@@ -58,13 +59,11 @@ struct Commands {
 
 /// Shared by one [`Peer`](crate::Peer) and its driver.
 pub(crate) struct Mailbox {
-    commands: Mutex<Commands>,
+    commands: Inbox<Commands>,
     news: Mutex<Vec<News>>,
     /// There are some; changed under their lock. Most polls find none, and a game that polls in a tight loop must not keep
     /// the driver from the lock.
     has_news: AtomicBool,
-    /// The driver sleeps, or is about to: the next command has to wake it.
-    sleeping: AtomicBool,
     waker: mio::Waker,
     started: Instant,
     /// Milliseconds after `started` at which the game polled last.
@@ -102,10 +101,9 @@ pub(crate) struct Totals {
 impl Mailbox {
     pub(crate) fn new(waker: mio::Waker, totals: Arc<Totals>) -> Self {
         Self {
-            commands: Mutex::default(),
+            commands: Inbox::default(),
             news: Mutex::default(),
             has_news: AtomicBool::new(false),
-            sleeping: AtomicBool::new(false),
             waker,
             started: Instant::now(),
             polled: AtomicU64::new(0),
@@ -116,24 +114,27 @@ impl Mailbox {
 
     /// Game thread: gives the driver something to do, and wakes it if it sleeps.
     pub(crate) fn command(&self, command: Command) {
-        lock(&self.commands).list.push(command);
-        self.wake();
+        if self.commands.add(|commands| commands.list.push(command)) {
+            self.wake();
+        }
     }
 
     /// Game thread: the same for a command with a payload.
     pub(crate) fn send(&self, body: Body<'_>, command: impl FnOnce(Payload) -> Command) {
-        let mut commands = lock(&self.commands);
-        let payload = match body {
-            Body::Borrowed(bytes) => {
-                let start = commands.payloads.len();
-                commands.payloads.extend_from_slice(bytes);
-                Payload::Listed(start..commands.payloads.len())
-            }
-            Body::Shared(bytes) => Payload::Shared(bytes.clone()),
-        };
-        commands.list.push(command(payload));
-        drop(commands);
-        self.wake();
+        let must_wake = self.commands.add(|commands| {
+            let payload = match body {
+                Body::Borrowed(bytes) => {
+                    let start = commands.payloads.len();
+                    commands.payloads.extend_from_slice(bytes);
+                    Payload::Listed(start..commands.payloads.len())
+                }
+                Body::Shared(bytes) => Payload::Shared(bytes.clone()),
+            };
+            commands.list.push(command(payload));
+        });
+        if must_wake {
+            self.wake();
+        }
     }
 
     /// Game thread: it polls.
@@ -156,22 +157,12 @@ impl Mailbox {
         }
     }
 
-    /// Any thread: ends the driver's sleep.
-    pub(crate) fn wake(&self) {
-        // The list's lock orders this look against the driver's last look at the list: no need to write in vain.
-        if self.sleeping.load(Ordering::Relaxed)
-            && self.sleeping.swap(false, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
-            log::error!("cannot wake the I/O thread: {error}");
-        }
-    }
-
     /// Any thread: the driver ends by `deadline` whatever is still open.
     pub(crate) fn hurry(&self, deadline: Instant) {
         *lock(&self.hurry) = Some(deadline);
-        self.sleeping.store(true, Ordering::SeqCst);
-        self.wake();
+        if self.commands.urge() {
+            self.wake();
+        }
     }
 
     /// Driver: by when the library wants to be rid of it.
@@ -185,24 +176,20 @@ impl Mailbox {
         payloads.clear();
         payloads.shrink_to(PAYLOADS_KEPT);
         list.shrink_to(COMMANDS_KEPT);
-        let mut commands = lock(&self.commands);
-        mem::swap(&mut commands.list, list);
-        mem::swap(&mut commands.payloads, payloads);
+        self.commands.take(|commands| {
+            mem::swap(&mut commands.list, list);
+            mem::swap(&mut commands.payloads, payloads);
+        });
     }
 
     /// Driver: about to sleep. False: there are commands, so do not.
     pub(crate) fn may_sleep(&self) -> bool {
-        self.sleeping.store(true, Ordering::SeqCst);
-        let empty = lock(&self.commands).list.is_empty();
-        if !empty {
-            self.awake();
-        }
-        empty
+        self.commands.may_sleep(|commands| commands.list.is_empty())
     }
 
     /// Driver: not sleeping any more.
     pub(crate) fn awake(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
+        self.commands.awake();
     }
 
     /// Driver: delivers a turn's news in one go.
@@ -223,6 +210,12 @@ impl Mailbox {
     pub(crate) fn deliver_failure(&self, what: String) {
         lock(&self.news).push(News::DriverFailed(CloseReason::Lost(what)));
         self.has_news.store(true, Ordering::Release);
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake the I/O thread: {error}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod dial;
 pub(crate) mod driver;
+mod inbox;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 mod runtime;

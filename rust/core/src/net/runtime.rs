@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use super::mailbox::Mailbox;
-use crate::link::QueueTotal;
+use crate::budget::QueueTotal;
 use crate::tls::{TlsClient, TlsClients, TlsError, Trust};
 
 /// The I/O threads and queues of a process. Make one, and [`shutdown`](Self::shutdown) it before the library is unloaded.
@@ -44,6 +44,11 @@ impl Runtime {
     /// As [`TlsClient::new`].
     pub fn tls_client(&self, trust: Trust<'_>, name_override: Option<&str>) -> Result<TlsClient, TlsError> {
         self.tls_clients.client(trust, name_override)
+    }
+
+    /// Bytes that wait in all queues of the process together; each queue counts in steps of 4 KiB.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue_total.bytes()
     }
 
     /// I/O threads that have not ended.

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::{Open, Peer, Status};
+use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::hub::{Outbound, SMALL};
 use crate::id::{ConnId, PeerId, Target};
-use crate::link::{Link, PeerState, QueueTotal};
+use crate::link::{Link, PeerState};
 use crate::net::mailbox::Command;
 use crate::packet::Delivery;
 use crate::session::{Body, Role};

@@ -1,0 +1,135 @@
+//! A driver that sleeps misses nothing.
+
+use loom::thread;
+
+use crate::explore;
+use crate::inbox::Inbox;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// A mailbox: the list, the poller's waker, which remembers one call, and the wish that the driver ends.
+struct Mailbox {
+    inbox: Inbox<Vec<u32>>,
+    woken: AtomicBool,
+    hurry: Mutex<bool>,
+}
+
+/// What became of the driver's loop.
+#[derive(Debug)]
+struct Drive {
+    got: Vec<u32>,
+    /// It sleeps until the waker is called.
+    asleep: bool,
+    /// It was told to end.
+    ended: bool,
+}
+
+impl Mailbox {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { inbox: Inbox::default(), woken: AtomicBool::new(false), hurry: Mutex::new(false) })
+    }
+
+    fn command(&self, command: u32) {
+        if self.inbox.add(|list| list.push(command)) {
+            self.wake();
+        }
+    }
+
+    fn hurry(&self) {
+        *self.hurry.lock().expect("nobody panics with it") = true;
+        if self.inbox.urge() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // A plain store would let the model read an older value that the system's counter never shows again.
+        self.woken.swap(true, Ordering::SeqCst);
+    }
+
+    /// Some rounds of the driver's loop; `looks` is whether it heeds its last look at the list.
+    fn drive(&self, looks: bool) -> Drive {
+        let mut drive = Drive { got: Vec::new(), asleep: false, ended: false };
+        for _ in 0..2 {
+            let sleeps = self.inbox.may_sleep(Vec::is_empty) || !looks;
+            if sleeps && !self.woken.swap(false, Ordering::SeqCst) {
+                drive.asleep = true;
+                return drive;
+            }
+            self.inbox.awake();
+            self.inbox.take(|list| drive.got.append(list));
+            if *self.hurry.lock().expect("nobody panics with it") {
+                drive.ended = true;
+                return drive;
+            }
+        }
+        drive
+    }
+
+    /// Everybody is done: who sleeps now sleeps for ever, unless the waker was called.
+    fn check(&self, mut drive: Drive) -> Vec<u32> {
+        let mut left = Vec::new();
+        self.inbox.take(|list| left.append(list));
+        let hurry = *self.hurry.lock().expect("nobody panics with it");
+        let wanted = !left.is_empty() || hurry && !drive.ended;
+        let sleeps = drive.asleep && !self.woken.swap(false, Ordering::SeqCst);
+        assert!(!(sleeps && wanted), "the driver sleeps although it is wanted");
+        drive.got.append(&mut left);
+        drive.got
+    }
+}
+
+#[test]
+fn every_command_is_seen_and_those_of_one_thread_in_order() {
+    explore(|| {
+        let mailbox = Mailbox::new();
+        let driver = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.drive(true)
+        });
+        // As the thread that looks up a host name does.
+        let resolver = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.command(10)
+        });
+        mailbox.command(0);
+        mailbox.command(1);
+        resolver.join().expect("it only adds");
+        let mut got = mailbox.check(driver.join().expect("it only takes"));
+        assert_eq!(got.len(), 3);
+        got.retain(|command| *command != 10);
+        assert_eq!(got, [0, 1]);
+    });
+}
+
+#[test]
+fn a_driver_that_sleeps_hears_that_it_has_to_hurry() {
+    explore(|| {
+        let mailbox = Mailbox::new();
+        let driver = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.drive(true)
+        });
+        let game = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.command(1)
+        });
+        mailbox.hurry();
+        game.join().expect("it only adds");
+        assert_eq!(mailbox.check(driver.join().expect("it only takes")), [1]);
+    });
+}
+
+#[test]
+#[should_panic(expected = "sleeps although it is wanted")]
+fn the_model_notices_a_driver_that_sleeps_without_a_last_look() {
+    explore(|| {
+        let mailbox = Mailbox::new();
+        let driver = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.drive(false)
+        });
+        mailbox.command(0);
+        mailbox.check(driver.join().expect("it only takes"));
+    });
+}
