@@ -9,6 +9,7 @@ use crate::bench::BenchOptions;
 use crate::demo::DemoOptions;
 use crate::package::PackageOptions;
 use crate::platforms::Platform;
+use crate::soak::SoakOptions;
 use crate::suites::{DEMO_SECONDS, TestOptions};
 
 /// What was asked for.
@@ -22,6 +23,7 @@ pub(crate) enum Action {
     Demo(DemoOptions),
     Bench(BenchOptions),
     Screenshots(Vec<String>),
+    Soak(SoakOptions),
     Doctor,
     Help,
 }
@@ -53,6 +55,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             "demo" => Action::Demo(DemoOptions { window: false, seconds: DEMO_SECONDS }),
             "bench" => Action::Bench(BenchOptions::default()),
             "screenshots" => Action::Screenshots(Vec::new()),
+            "soak" => Action::Soak(SoakOptions::default()),
             "doctor" => Action::Doctor,
             "help" => Action::Help,
             other => return Err(format!("there is no command {other:?}").into()),
@@ -86,6 +89,9 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
             }
             (Action::Bench(options), Long("repeat")) => options.repeat = parser.value()?.parse()?,
             (Action::Screenshots(names), Value(name)) => names.push(name.string()?),
+            (Action::Soak(options), Long("seconds")) => options.seconds = parser.value()?.parse()?,
+            (Action::Soak(options), Long("clients")) => options.clients = parser.value()?.parse()?,
+            (Action::Soak(options), Long("seed")) => options.seed = Some(parser.value()?.parse()?),
             (_, other) => return Err(other.unexpected()),
         }
     }
@@ -109,8 +115,8 @@ cargo xtask COMMAND
   demo [--seconds N]      build the addon, get an engine, play a scripted game in three processes, show what got through
   demo --window           the same game in windows, for a person
   test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks cases by part of their name
-                          suites: fmt, clippy, docs, licences, workflows, rust, instructions, engine, editor, guide,
-                          package, browser, foreign, autobahn, fuzz, demo
+                          suites: fmt, clippy, docs, licences, deny, workflows, rust, soak, instructions, engine, editor,
+                          guide, package, browser, foreign, autobahn, fuzz, demo
   test instructions --update
                           count the instructions that a packet takes, and write them into tests/instructions.toml
   bench [--only ROW,..]   measure the addon against the engine's own class, the one of 3.6 and the floor; rows: core, echo,
@@ -118,6 +124,9 @@ cargo xtask COMMAND
         [--quick]         (--quick: one); report.md, bench.svg and figures.json are written into target/bench.
         [--markdown FILE] also replaces what is between <!-- bench:begin --> and <!-- bench:end --> in FILE and in
                           docs/performance.md, and docs/images/bench.svg
+  soak [--seconds N]      servers and 500 churning clients on loopback for 60 s, everything counted: nothing is lost, and
+       [--clients N]      memory, files and threads come back
+       [--seed N]
   build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
   build --debug           the same with the dev profile, for the editor only
   build --platform NAME   the same for one system, as it is given to others: linux-x86_64, linux-arm64, windows-x86_64,
@@ -178,6 +187,7 @@ mod tests {
             &["build", "--debug", "--docs"],
             &["test", "--update"],
             &["test", "rust", "--update"],
+            &["soak", "--seconds=long"],
             &["bench", "--repeat=0"],
         ] {
             let message = read(words).expect_err("a mistake").to_string();

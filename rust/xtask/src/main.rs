@@ -40,8 +40,11 @@ mod process;
 mod repo;
 mod rust_suite;
 mod screenshots;
+mod soak;
 mod suites;
 mod ui;
+#[cfg(test)]
+mod unsafe_code;
 mod verdict;
 mod workflows;
 
@@ -92,6 +95,7 @@ fn run() -> Result<bool> {
         Action::Demo(options) => demo::run(&repo, options)?,
         Action::Screenshots(names) => screenshots::run(&repo, &names)?,
         Action::Bench(options) => return bench::run(&repo, &options),
+        Action::Soak(options) => return soak::run(&repo, &options),
         Action::Doctor => return doctor::run(&repo),
     }
     Ok(true)

@@ -36,6 +36,17 @@ pub(crate) fn docs(repo: &Repo) -> Result<Tally> {
     Ok(Tally::whole(status.success(), "see above"))
 }
 
+/// Licences, sources and unwanted crates by deny.toml, where the tool is installed: the workflow has a job of its own with it,
+/// which knows the advisories too.
+pub(crate) fn deny(repo: &Repo) -> Result<Tally> {
+    if !repo.cargo(&["deny", "--version"]).output().is_ok_and(|output| output.status.success()) {
+        let note = "not checked here: `cargo install cargo-deny` adds it; the workflow has a job for it";
+        return Ok(Tally { note: note.to_owned(), ..Tally::default() });
+    }
+    let status = repo.run_cargo(&["deny", "check", "licenses", "bans", "sources"], &[], |_| true)?;
+    Ok(Tally::whole(status.success(), "see above, and deny.toml"))
+}
+
 /// All Rust tests; with `long` also those that are ignored by default (but not ignored examples in docs).
 pub(crate) fn tests(repo: &Repo, long: bool) -> Result<Tally> {
     let mut tally = run(repo, &["test", "--workspace", "--no-fail-fast"])?;

@@ -13,8 +13,8 @@ use crate::package::PackageOptions;
 use crate::repo::Repo;
 use crate::rust_suite;
 use crate::{
-    CannotRun, addon, autobahn, demo, editor_suite, fuzz, guide, instructions, licenses, package_suite, ui,
-    workflows,
+    CannotRun, addon, autobahn, demo, editor_suite, fuzz, guide, instructions, licenses, package_suite, soak,
+    ui, workflows,
 };
 
 /// What to test.
@@ -45,7 +45,9 @@ enum Suite {
     Docs,
     Licences,
     Workflows,
+    Deny,
     Rust,
+    Soak,
     Instructions,
     Engine,
     Editor,
@@ -76,6 +78,9 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
             Suite::Docs => rust_suite::docs(repo),
             Suite::Licences => licences(repo),
             Suite::Workflows => workflows::suite(repo),
+            Suite::Deny => rust_suite::deny(repo),
+            Suite::Soak => soak::run(repo, &soak::SoakOptions::default())
+                .map(|passed| Tally::whole(passed, "see above; the seed is in the first line")),
             Suite::Rust => rust_suite::tests(repo, options.long),
             Suite::Instructions => instructions::run(repo, options.update),
             Suite::Engine | Suite::Browser | Suite::Foreign => build.ready(repo).and_then(|()| {
@@ -156,13 +161,15 @@ impl Tally {
 }
 
 impl Suite {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Fmt,
         Self::Clippy,
         Self::Docs,
         Self::Licences,
         Self::Workflows,
+        Self::Deny,
         Self::Rust,
+        Self::Soak,
         Self::Instructions,
         Self::Engine,
         Self::Editor,
@@ -193,7 +200,9 @@ impl Suite {
             Self::Docs => "docs",
             Self::Licences => "licences",
             Self::Workflows => "workflows",
+            Self::Deny => "deny",
             Self::Rust => "rust",
+            Self::Soak => "soak",
             Self::Instructions => "instructions",
             Self::Engine => "engine",
             Self::Editor => "editor",

@@ -1,0 +1,76 @@
+//! A soak: servers and churning clients on loopback in one process, everything counted, everything given back in the end.
+//!
+//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients join, chat, get answers and news, whisper to each other on the
+//! Godot 3 wire, fall asleep, and leave: politely, by vanishing, by a reset. Exit code 1 and the faults when an invariant broke.
+
+mod host;
+mod letter;
+mod party;
+mod player;
+mod stranger;
+mod system;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use lexopt::prelude::*;
+
+use party::Party;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
+        Ok(faults) => {
+            for fault in faults {
+                println!("FAULT: {fault}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<Vec<String>> {
+    let (mut seconds, mut clients, mut seed) = (60, 500, rand::random());
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("seconds") => seconds = parser.value()?.parse()?,
+            Long("clients") => clients = parser.value()?.parse()?,
+            Long("seed") => seed = parser.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if clients < 10 {
+        bail!("--clients must be at least 10");
+    }
+    // Each client is a socket on both sides, a poller and its waker.
+    let files = rlimit::increase_nofile_limit(u64::MAX)?;
+    if files < clients as u64 * 4 + 100 {
+        bail!("{clients} clients need {} open files, the limit is {files}", clients * 4 + 100);
+    }
+    println!("{clients} clients for {seconds} s, seed {seed}");
+    let mut faults = Vec::new();
+    // What a process takes once and keeps (memory of its allocator, tables of the library) is not a leak: it is taken first.
+    let warm_up = Duration::from_secs((seconds / 6).clamp(5, 60));
+    let mut base = None;
+    for (length, seed) in [(warm_up, seed), (Duration::from_secs(seconds), seed ^ 1)] {
+        let mut party = Party::new(clients, seed, base)?;
+        let end = Instant::now() + length;
+        while Instant::now() < end && party.faults().is_empty() {
+            party.tick()?;
+        }
+        let (left, more) = party.end();
+        println!("{left:?} is held after the end");
+        faults.extend(more);
+        if !faults.is_empty() {
+            break;
+        }
+        base = left;
+    }
+    Ok(faults)
+}
