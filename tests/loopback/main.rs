@@ -3,6 +3,7 @@
 mod support;
 
 mod buffers;
+mod congestion;
 mod delivery;
 mod foreign;
 mod gate;

@@ -62,6 +62,11 @@ impl Budget {
         fits
     }
 
+    /// Says whether all queues of the process together may take so much more.
+    pub(crate) fn process_has_room(&self, bytes: usize) -> bool {
+        self.total.has_room(bytes)
+    }
+
     fn grow(&self, bytes: usize) -> (usize, usize) {
         let more = pack(bytes, 1);
         let before = self.waiting.fetch_add(more, Ordering::SeqCst);

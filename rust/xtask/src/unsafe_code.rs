@@ -25,7 +25,8 @@ fn unsafe_lines(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
 
 fn is_allowed(file: &str, line: &str) -> bool {
     match file {
-        "extension/src/raw.rs" => true,
+        // The second is what the bench compares with, and never shipped.
+        "extension/src/raw.rs" | "null_peer/src/lib.rs" => true,
         // The trait of an extension's entry point.
         "extension/src/entry.rs" => line.contains("impl ExtensionLibrary"),
         // The virtuals that take pointers do nothing with them but hand them to raw.rs.

@@ -1,6 +1,7 @@
 //! The Godot 3 wire: the server tells its clients of each other and passes their packets on, without the game's thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -143,6 +144,8 @@ impl Hub {
 
     /// Nobody waits for an answer here, so a peer without room cannot be refused: it is closed.
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
+        // When the whole process has too much, those go first that do not keep up.
+        while !self.queue_total.has_room(message.len()) && self.overflow_worst(now) {}
         let Some(member) = self.members.get(conn) else { return };
         let Some(link) = member.link.as_ref().filter(|link| link.state() == PeerState::Open) else { return };
         let room = self.queue_total.has_room(message.len())
@@ -156,6 +159,22 @@ impl Hub {
             &Outbound { payload: Payload::Shared(message.clone()), text: false, route: None },
             now,
         );
+    }
+
+    /// Closes the congested peer with the most queued; false: there is none.
+    fn overflow_worst(&mut self, now: Instant) -> bool {
+        let stuck = |conn: &ConnId| {
+            let link = self.members.get(*conn)?.link.as_ref()?;
+            let (bytes, packets) = link.outgoing.load();
+            let stuck =
+                link.congested.load(Ordering::Relaxed) && link.state() == PeerState::Open && packets > 0;
+            stuck.then_some((bytes, *conn))
+        };
+        let worst = self.ids.values().filter_map(stuck).max_by_key(|(bytes, _)| *bytes);
+        worst.is_some_and(|(_, conn)| {
+            self.overflow(conn, now);
+            true
+        })
     }
 
     fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {

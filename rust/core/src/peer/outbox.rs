@@ -98,16 +98,13 @@ impl Outbox {
         Body::Shared(&self.last)
     }
 
-    /// Finds room for one peer and counts what happens instead.
-    fn reserve(&mut self, link: &Link, size: usize, delivery: Delivery, config: &PeerConfig) -> Room {
-        let room = room(link, size, delivery, config, &self.queue_total);
+    fn count(&mut self, room: Room) {
         match room {
             Room::Taken => {}
             Room::Gone => self.packets_to_closed += 1,
             Room::Dropped => self.packets_dropped += 1,
             Room::Full | Room::Overflow => self.packets_refused += 1,
         }
-        room
     }
 }
 
@@ -160,9 +157,12 @@ impl Open {
         config: &PeerConfig,
     ) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
-        match self.outbox.reserve(member.link(), payload.len() + config.mode.header_len(), delivery, config) {
+        let link = member.link();
+        let room = self.reserve(link, payload.len() + config.mode.header_len(), delivery, config);
+        self.outbox.count(room);
+        match room {
             Room::Taken => {
-                let (to, route) = (member.link().conn, self.outbox.route);
+                let (to, route) = (link.conn, self.outbox.route);
                 self.mailbox.send(self.outbox.body(payload), |payload| Command::Send {
                     to,
                     message: Outbound { payload, text: false, route },
@@ -172,7 +172,7 @@ impl Open {
             Room::Gone | Room::Dropped => Ok(()),
             Room::Full => Err(SendError::Full),
             Room::Overflow => {
-                self.overflow(id, config);
+                self.overflow(link);
                 Err(SendError::Full)
             }
         }
@@ -191,11 +191,12 @@ impl Open {
         if audience.is_empty() {
             audience.extend(self.roster.iter().map(|(id, member)| (*id, Arc::clone(member.link()))));
         }
-        let mut overflowing = Vec::new();
         let mut complete = true;
         let mut full = false;
         for (id, link) in audience.iter().filter(|(id, _)| Some(*id) != except) {
-            match self.outbox.reserve(link, payload.len() + config.mode.header_len(), delivery, config) {
+            let room = self.reserve(link, payload.len() + config.mode.header_len(), delivery, config);
+            self.outbox.count(room);
+            match room {
                 Room::Taken => {
                     taken.push(link.conn);
                     continue;
@@ -205,7 +206,10 @@ impl Open {
                     self.outbox.refused.push((*id, payload.len()));
                     full = true;
                 }
-                Room::Overflow => overflowing.push(*id),
+                Room::Overflow => {
+                    self.overflow(link);
+                    full = true;
+                }
             }
             complete = false;
         }
@@ -224,33 +228,40 @@ impl Open {
         taken.clear();
         self.outbox.taken = taken;
         self.outbox.audience = audience;
-        full |= !overflowing.is_empty();
-        for id in overflowing {
-            self.overflow(id, config);
-        }
         if full { Err(SendError::Full) } else { Ok(()) }
     }
 
-    /// Closes the peer that is most in the way: this one, or the congested peer with the most queued when the whole process
-    /// has too much.
-    fn overflow(&self, id: PeerId, config: &PeerConfig) {
-        let worst = self
-            .roster
-            .iter()
-            .filter(|(_, member)| {
-                member.link().congested.load(Ordering::Relaxed) && member.link().state() == PeerState::Open
-            })
-            .max_by_key(|(_, member)| member.link().outgoing.load().0)
-            .map(|(id, _)| *id);
-        let own = self
-            .roster
-            .get(&id)
-            .is_some_and(|member| member.link().outgoing.load().0 >= config.buffers.output_bytes);
-        let id = if own { id } else { worst.unwrap_or(id) };
-        if let Some(member) = self.roster.get(&id) {
-            member.link().set_closing();
-            self.mailbox.command(Command::Overflow(member.link().conn));
+    /// Finds room for one peer.
+    fn reserve(&self, link: &Link, size: usize, delivery: Delivery, config: &PeerConfig) -> Room {
+        let total = &self.outbox.queue_total;
+        let mut found = room(link, size, delivery, config, total);
+        // A reliable stream has no holes: when the whole process has too much, those go that do not keep up.
+        while found == Room::Overflow && !total.has_room(size) && self.overflow_worst() {
+            found = room(link, size, delivery, config, total);
         }
+        found
+    }
+
+    /// Closes the congested peer with the most queued; false: there is none.
+    fn overflow_worst(&self) -> bool {
+        let links = self.roster.values().map(|member| member.link());
+        let stuck = |link: &&Arc<Link>| {
+            link.congested.load(Ordering::Relaxed)
+                && link.state() == PeerState::Open
+                && link.outgoing.load().1 > 0
+        };
+        let worst = links.filter(stuck).max_by_key(|link| link.outgoing.load().0);
+        worst.is_some_and(|link| {
+            self.overflow(link);
+            true
+        })
+    }
+
+    /// Closes a peer; what waits for it is not sent any more, and makes room for the others at once.
+    fn overflow(&self, link: &Link) {
+        link.set_closing();
+        link.outgoing.clear();
+        self.mailbox.command(Command::Overflow(link.conn));
     }
 }
 
@@ -289,5 +300,6 @@ fn room(link: &Link, size: usize, delivery: Delivery, config: &PeerConfig, total
 pub(super) fn fits_refusing(link: &Link, size: usize, config: &PeerConfig) -> bool {
     let congested = link.congested.load(Ordering::Relaxed);
     !(congested && link.is_over_output_limits(size, 1, config))
+        && link.outgoing.process_has_room(size)
         && link.outgoing.reserve(size, config.burst_bytes(), config.burst_packets())
 }
