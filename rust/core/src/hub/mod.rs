@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod admission;
+mod delivery;
 mod member;
 mod pieces;
 mod relay;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::budget::QueueTotal;
-use crate::config::{Mode, PeerConfig, WireFormat};
+use crate::config::{Mode, PeerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::gate::Gate;
@@ -33,8 +34,10 @@ use crate::packet::Packet;
 use crate::session::{Body, Context, Flushed, Incoming, Message, Pool, Session, Turn};
 use crate::tls::{TlsClient, TlsSession};
 use crate::url::Url;
-use crate::wire::{godot3, godot4};
+use crate::wire::godot3;
 use admission::Limbo;
+use delivery::Received;
+pub(crate) use delivery::SMALL;
 use member::Member;
 use pieces::Pieces;
 pub(crate) use slab::Slab;
@@ -99,29 +102,6 @@ pub(crate) enum Payload {
 pub(crate) enum Side {
     Server(Box<Gate>),
     Client { url: Url, tls: Option<TlsClient> },
-}
-
-/// The bytes of a message that came in.
-enum Received<'a> {
-    /// In the turn's buffer.
-    Buffered(&'a [u8]),
-    Own(Bytes),
-}
-
-impl Received<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Buffered(bytes) => bytes,
-            Self::Own(bytes) => bytes,
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Buffered(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Own(bytes) => bytes,
-        }
-    }
 }
 
 /// What the driver has to do after it let the hub read or write.
@@ -548,74 +528,6 @@ impl Hub {
         self.news.push(News::Connected { link, own_id });
     }
 
-    /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
-    fn message(&mut self, conn: ConnId, payload: Received<'_>, text: bool, now: Instant) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
-        // Both threads use the count of references to a link: this is once per packet, so it is left alone.
-        let Some(link) = &member.link else {
-            self.id_message(conn, payload.bytes(), now);
-            return true;
-        };
-        if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
-            let link = Arc::clone(link);
-            return self.routed_message(conn, &link, Message { payload: payload.into_bytes(), text }, now);
-        }
-        if !may_deliver(link, payload.bytes().len(), &self.config) {
-            return self.hold(conn, Message { payload: payload.into_bytes(), text }, now);
-        }
-        member.session.resume(now);
-        count_in(link, &self.totals, payload.bytes().len());
-        let payload = unpinned(payload, &mut self.small, self.config.mode);
-        self.news.push(News::Packet(Packet { source: link.id, payload, text }));
-        true
-    }
-
-    /// Gives a packet to the game; false: there is no room.
-    fn deliver(&mut self, conn: ConnId, link: &Link, packet: Packet, now: Instant) -> bool {
-        if !may_deliver(link, packet.payload.len(), &self.config) {
-            return false;
-        }
-        if let Some(member) = self.members.get_mut(conn) {
-            member.session.resume(now);
-        }
-        count_in(link, &self.totals, packet.payload.len());
-        let payload = unpinned(Received::Own(packet.payload), &mut self.small, self.config.mode);
-        self.news.push(News::Packet(Packet { payload, ..packet }));
-        true
-    }
-
-    /// Keeps a message until the game has made room; says that reading stops.
-    fn hold(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.held = Some(message);
-            member.session.pause(now);
-        }
-        false
-    }
-
-    /// Client: the first message is its id, and nothing else can be.
-    fn id_message(&mut self, conn: ConnId, message: &[u8], now: Instant) {
-        let id = match self.config.mode {
-            Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&Bytes::copy_from_slice(message)) {
-                Some(godot3::Message::System(godot3::System::YourId, id)) => {
-                    Some(id).filter(|id| id.is_client())
-                }
-                _ => None,
-            },
-            _ => godot4::decode_id(message),
-        };
-        if let Some(id) = id {
-            self.connected_to_server(conn, id, now);
-            return;
-        }
-        if let Some(member) = self.members.get_mut(conn) {
-            let what = "the server's first message is not a peer id; is it a multiplayer server of this wire_format?";
-            let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-            member.session.violation(1002, what.to_owned(), &mut cx);
-            self.dirty.push(conn);
-        }
-    }
-
     fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
         // A peer that is gone released its budget as a whole when its link was closed.
         let Some(member) = self.members.get_mut(conn) else { return };
@@ -731,36 +643,3 @@ fn flush_tls<W: Write>(
     let blocked = flushed.blocked || stream.push().unwrap_or(false);
     Flushed { blocked, ..flushed }
 }
-
-/// Says whether the game has room for a packet of a peer; if not, reading pauses.
-fn may_deliver(link: &Link, size: usize, config: &PeerConfig) -> bool {
-    if link.has_input_room(size, config) {
-        return true;
-    }
-    link.receiving.paused.store(true, Ordering::SeqCst);
-    // The game may have taken something before it could see that.
-    let room = link.has_input_room(size, config);
-    if room {
-        link.receiving.paused.store(false, Ordering::SeqCst);
-    }
-    room
-}
-
-fn count_in(link: &Link, totals: &Totals, size: usize) {
-    totals.packets_in.add(1);
-    link.figures.packets_in.add(1);
-    link.receiving.budget.add(size);
-}
-
-/// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
-fn unpinned(payload: Received<'_>, small: &mut Pieces, mode: Mode) -> Bytes {
-    match (payload.bytes().len(), mode) {
-        (..=SMALL, Mode::Multiplayer(_)) => small.copy(payload.bytes()),
-        // Each raw peer has a queue of its own: one that is not read must keep no other's memory alive.
-        (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(payload.bytes()),
-        _ => payload.into_bytes(),
-    }
-}
-
-/// Payloads up to this size are copied.
-pub(crate) const SMALL: usize = 1024;

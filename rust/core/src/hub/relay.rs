@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Hub, News, Outbound, Payload, Side, may_deliver};
+use super::delivery::may_deliver;
+use super::{Hub, News, Outbound, Payload, Side};
 use crate::config::{Mode, WireFormat};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
