@@ -15,7 +15,14 @@ const BULK: usize = 50_000;
 /// A server whose peers are not closed for anything but the process-wide bound.
 fn patient(policy: OverflowPolicy) -> PeerConfig {
     let buffers = Buffers { output_bytes: 1024 * 1024, ..Buffers::default() };
-    PeerConfig { buffers, overflow_policy: policy, overflow_grace: DEADLINE * 10, ..multiplayer() }
+    // The slow one has as long to learn why it is closed as a busy machine takes to read.
+    PeerConfig {
+        buffers,
+        overflow_policy: policy,
+        overflow_grace: DEADLINE * 10,
+        close_timeout: DEADLINE,
+        ..multiplayer()
+    }
 }
 
 fn join(server: &mut Told) -> (WebSocket<TcpStream>, PeerId) {
