@@ -30,11 +30,11 @@ func _server() -> void:
 	check_eq(server.listen(port, PackedStringArray(), true), OK, "listen")
 	process_frame.connect(server.poll)
 	root.add_child(node)
-	_write("pid", str(OS.get_process_id()))
+	leave("pid", str(OS.get_process_id()))
 	ready_line()
 	await until(func() -> bool: return server.refuse_new_connections, PATIENCE, "the file")
 	check_eq(server.get_statistics().peers, 1, "the player is still there")
-	_write("refusing", "")
+	leave("refusing", "")
 	await until(func() -> bool: return node.has_meta(&"over"), PATIENCE, "drained")
 	check(not server.is_listening(), "closed")
 	process_frame.disconnect(server.poll)
@@ -42,8 +42,8 @@ func _server() -> void:
 
 func _player() -> void:
 	var client := await _connect()
-	_write("playing", "")
-	await until(func() -> bool: return _is_there("refusing"), PATIENCE, "the server drains")
+	leave("playing", "")
+	await until(func() -> bool: return is_left("refusing"), PATIENCE, "the server drains")
 	var late := WebSocketClient.new()
 	var url := "ws://127.0.0.1:%d" % port
 	check_eq(late.connect_to_url(url, PackedStringArray(), true), OK, "a late one")
@@ -62,11 +62,11 @@ func _player() -> void:
 
 ## What systemd does.
 func _stop() -> void:
-	await until(func() -> bool: return _is_there("playing"), PATIENCE, "somebody plays")
+	await until(func() -> bool: return is_left("playing"), PATIENCE, "somebody plays")
 	var command := Doc.line("deploying.md", "ExecStop")
 	check(command.begins_with("/bin/sh -c '"), command)
 	OS.set_environment("RUNTIME_DIRECTORY", args["scratch"])
-	OS.set_environment("MAINPID", FileAccess.get_file_as_string(_path("pid")))
+	OS.set_environment("MAINPID", FileAccess.get_file_as_string(scratch("pid")))
 	var shell := command.trim_prefix("/bin/sh -c '").trim_suffix("'")
 	check_eq(OS.execute("/bin/sh", ["-c", shell]), 0, "it ends when the server has ended")
 
@@ -80,17 +80,3 @@ func _connect() -> WebSocketClient:
 		return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
 	await until(is_in, PATIENCE, "connected")
 	return client
-
-
-func _path(file: String) -> String:
-	return args["scratch"].path_join(file)
-
-
-func _is_there(file: String) -> bool:
-	return FileAccess.file_exists(_path(file))
-
-
-func _write(file: String, text: String) -> void:
-	# Whole at once: others look for it.
-	FileAccess.open(_path(file + ".part"), FileAccess.WRITE).store_string(text)
-	check_eq(DirAccess.rename_absolute(_path(file + ".part"), _path(file)), OK, "a word to the others")

@@ -35,15 +35,15 @@ func _server() -> void:
 	)
 	check_eq(server.listen(0), OK, "listen")
 	process_frame.connect(server.poll)
-	_write("port_" + name, str(server.get_local_port()))
+	leave("port_" + name, str(server.get_local_port()))
 	ready_line()
-	await until(func() -> bool: return _is_there("over"), 50.0, "the end")
+	await until(func() -> bool: return is_left("over"), 50.0, "the end")
 	process_frame.disconnect(server.poll)
 	server.stop()
 
 
 func _client() -> void:
-	var both := func() -> bool: return _is_there("port_one") and _is_there("port_two")
+	var both := func() -> bool: return is_left("port_one") and is_left("port_two")
 	await until(both, PATIENCE, "both servers")
 	var has_ipv6 := TCPServer.new().listen(0, "::1") == OK
 	_configure(has_ipv6)
@@ -77,7 +77,7 @@ func _client() -> void:
 	for client: WebSocketClient in [lively, quiet]:
 		process_frame.disconnect(client.poll)
 		client.close()
-	_write("over", "")
+	leave("over", "")
 
 
 func _configure(has_ipv6: bool) -> void:
@@ -87,25 +87,25 @@ func _configure(has_ipv6: bool) -> void:
 		site = site.replace("listen [::]:443 ssl;", "")
 	for change: Array in [
 		["443 ssl", "%d ssl" % port],
-		["/etc/letsencrypt/live/game.example.org/fullchain.pem", _path("certificate.crt")],
-		["/etc/letsencrypt/live/game.example.org/privkey.pem", _path("key.key")],
-		["127.0.0.1:9081", "127.0.0.1:" + FileAccess.get_file_as_string(_path("port_one"))],
-		["127.0.0.1:9082", "127.0.0.1:" + FileAccess.get_file_as_string(_path("port_two"))],
+		["/etc/letsencrypt/live/game.example.org/fullchain.pem", scratch("certificate.crt")],
+		["/etc/letsencrypt/live/game.example.org/privkey.pem", scratch("key.key")],
+		["127.0.0.1:9081", "127.0.0.1:" + FileAccess.get_file_as_string(scratch("port_one"))],
+		["127.0.0.1:9082", "127.0.0.1:" + FileAccess.get_file_as_string(scratch("port_two"))],
 		["75s", "%ds" % QUIET],
 	]:
 		check(site.contains(change[0]), "%s is in the documentation" % change[0])
 		site = site.replace(change[0], change[1])
 	var key := Crypto.new().generate_rsa(2048)
 	var certificate := Crypto.new().generate_self_signed_certificate(key, "CN=game.example.org")
-	check_eq(key.save(_path("key.key")), OK, "the key")
-	check_eq(certificate.save(_path("certificate.crt")), OK, "the certificate")
+	check_eq(key.save(scratch("key.key")), OK, "the key")
+	check_eq(certificate.save(scratch("certificate.crt")), OK, "the certificate")
 	# What a package's own nginx.conf brings.
 	var main := "daemon off;\npid nginx.pid;\nworker_processes 1;\nevents { worker_connections 256; }\n"
 	main += "http {\naccess_log off;\n"
 	for folder: String in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]:
 		main += "%s_temp_path %s_temp;\n" % [folder, folder]
-	_write("nginx.conf", main + site + "}\n")
-	_write("ready", "")
+	leave("nginx.conf", main + site + "}\n")
+	leave("ready", "")
 
 
 func _until_it_serves() -> void:
@@ -163,17 +163,3 @@ func _fetch(path: String) -> Array:
 
 func _is_out(client: WebSocketClient) -> bool:
 	return client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
-
-
-func _path(file: String) -> String:
-	return args["scratch"].path_join(file)
-
-
-func _is_there(file: String) -> bool:
-	return FileAccess.file_exists(_path(file))
-
-
-func _write(file: String, text: String) -> void:
-	# Whole at once: others look for it.
-	FileAccess.open(_path(file + ".part"), FileAccess.WRITE).store_string(text)
-	check_eq(DirAccess.rename_absolute(_path(file + ".part"), _path(file)), OK, "a word to the others")

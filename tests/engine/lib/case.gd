@@ -81,6 +81,23 @@ func ready_line() -> void:
 	print("READY %d" % port)
 
 
+## A file in the folder that the processes of a case share.
+func scratch(file: String) -> String:
+	return args["scratch"].path_join(file)
+
+
+## True once some process has left the file there.
+func is_left(file: String) -> bool:
+	return FileAccess.file_exists(scratch(file))
+
+
+## Leaves a file for the other processes: whole at once, because they look for it.
+func leave(file: String, text: String) -> void:
+	var part := scratch(file + ".part")
+	FileAccess.open(part, FileAccess.WRITE).store_string(text)
+	check_eq(DirAccess.rename_absolute(part, scratch(file)), OK, "a word to the others")
+
+
 func fail(message: String) -> void:
 	if _ended:
 		return
