@@ -12,3 +12,4 @@ mod hostile;
 mod lifecycle;
 mod tls;
 mod tls_slow;
+mod waiting;

@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "a model uses only a part of the files under test")]
 
 mod sync {
-    pub(crate) use loom::sync::{Arc, Mutex};
+    pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -17,9 +17,12 @@ mod sync {
 mod budget;
 #[path = "../../rust/core/src/net/inbox.rs"]
 mod inbox;
+#[path = "../../rust/core/src/net/outlet.rs"]
+mod outlet;
 
 mod room;
 mod sleep;
+mod wait;
 
 /// Tries all orders in which threads change over at most three times where they need not; more find nothing new and take hours.
 fn explore(body: impl Fn() + Send + Sync + 'static) {

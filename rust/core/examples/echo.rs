@@ -1,11 +1,10 @@
-//! An echo server on the core alone, to be loaded from outside: `echo [PORT] [spin|sleep]`.
+//! An echo server on the core alone, to be loaded from outside: `echo [PORT] [wait|spin]`.
 //!
-//! `sleep` (the default) rests 50 µs when nothing came, as a game rests between frames; `spin` never does. Each second with
-//! traffic it prints how much the game's thread and the I/O thread had to do.
+//! It waits until something comes, or with `spin` looks all the time. Each second with traffic it prints how much the game's
+//! thread and the I/O thread had to do.
 
 use std::env;
 use std::error::Error;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{
@@ -29,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             report.messages += handled;
             report.busy += began.elapsed();
         } else if !spin {
-            thread::sleep(REST);
+            server.wait(REST);
         }
         report.tell(&server);
     }
@@ -85,4 +84,5 @@ impl Report {
 }
 
 const PORT: u16 = 9080;
-const REST: Duration = Duration::from_micros(50);
+/// At most so long, for the report.
+const REST: Duration = Duration::from_secs(1);

@@ -1,9 +1,12 @@
 //! Buffered WebSocket peers for multiplayer games, without any engine.
 //!
 //! A [`Peer`] is one server or one client. Its sockets live on an I/O thread of its own; the game's thread calls
-//! [`Peer::begin_poll`] and [`Peer::next_event`] once a frame and takes packets when it likes. Nothing here blocks.
+//! [`Peer::begin_poll`] and [`Peer::next_event`] once a frame and takes packets when it likes. Nothing here blocks; a program without frames may
+//! [`Peer::wait`].
 //!
 //! ```no_run
+//! use std::time::Duration;
+//!
 //! use websocket_multiplayer_core::{Event, Mode, Peer, PeerConfig, Runtime, ServerConfig, WireFormat};
 //!
 //! let runtime = Runtime::new();
@@ -11,6 +14,7 @@
 //! let peer = PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), ..PeerConfig::default() };
 //! server.listen(ServerConfig { peer, port: 9080, ..ServerConfig::default() })?;
 //! loop {
+//!     server.wait(Duration::from_secs(1));
 //!     server.begin_poll();
 //!     while let Some(event) = server.next_event(false) {
 //!         if let Event::PeerConnected { id, .. } = event {

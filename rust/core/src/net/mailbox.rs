@@ -1,12 +1,13 @@
 //! The two lists between the game's thread and the driver's: commands one way, news the other.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use super::inbox::Inbox;
+use super::outlet::Outlet;
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{News, Outbound, Payload};
@@ -60,10 +61,7 @@ struct Commands {
 /// Shared by one [`Peer`](crate::Peer) and its driver.
 pub(crate) struct Mailbox {
     commands: Inbox<Commands>,
-    news: Mutex<Vec<News>>,
-    /// There are some; changed under their lock. Most polls find none, and a game that polls in a tight loop must not keep
-    /// the driver from the lock.
-    has_news: AtomicBool,
+    news: Outlet<Vec<News>>,
     waker: mio::Waker,
     started: Instant,
     /// Milliseconds after `started` at which the game polled last.
@@ -102,8 +100,7 @@ impl Mailbox {
     pub(crate) fn new(waker: mio::Waker, totals: Arc<Totals>) -> Self {
         Self {
             commands: Inbox::default(),
-            news: Mutex::default(),
-            has_news: AtomicBool::new(false),
+            news: Outlet::default(),
             waker,
             started: Instant::now(),
             polled: AtomicU64::new(0),
@@ -150,11 +147,12 @@ impl Mailbox {
 
     /// Game thread: takes all news; `into` must be empty.
     pub(crate) fn take_news(&self, into: &mut Vec<News>) {
-        if self.has_news.load(Ordering::Acquire) {
-            let mut news = lock(&self.news);
-            mem::swap(&mut *news, into);
-            self.has_news.store(false, Ordering::Release);
-        }
+        self.news.take(|news| mem::swap(news, into));
+    }
+
+    /// Game thread: waits until there are news, at most until `deadline`; says whether there are.
+    pub(crate) fn wait_for_news(&self, deadline: Instant) -> bool {
+        self.news.wait(deadline)
     }
 
     /// Any thread: the driver ends by `deadline` whatever is still open.
@@ -197,19 +195,18 @@ impl Mailbox {
         if batch.is_empty() {
             return;
         }
-        let mut news = lock(&self.news);
-        if news.is_empty() {
-            mem::swap(&mut *news, batch);
-        } else {
-            news.append(batch);
-        }
-        self.has_news.store(true, Ordering::Release);
+        self.news.bring(|news| {
+            if news.is_empty() {
+                mem::swap(news, batch);
+            } else {
+                news.append(batch);
+            }
+        });
     }
 
     /// Driver: its last words, when nothing else can be said any more.
     pub(crate) fn deliver_failure(&self, what: String) {
-        lock(&self.news).push(News::DriverFailed(CloseReason::Lost(what)));
-        self.has_news.store(true, Ordering::Release);
+        self.news.bring(|news| news.push(News::DriverFailed(CloseReason::Lost(what))));
     }
 
     fn wake(&self) {
@@ -223,7 +220,7 @@ impl Mailbox {
 const PAYLOADS_KEPT: usize = 256 * 1024;
 const COMMANDS_KEPT: usize = 4096;
 
-/// A panic while the lock was held leaves a list that is still whole: `push`, `append` and `swap` are all there is.
+/// A panic while the lock was held leaves a value that is still whole: it is one store.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

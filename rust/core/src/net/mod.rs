@@ -5,6 +5,7 @@ pub(crate) mod driver;
 mod inbox;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
+mod outlet;
 mod runtime;
 mod transport;
 

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason, OpenError};
@@ -223,6 +224,18 @@ impl Peer {
             self.news = news;
         }
         open.outbox.take_refused(&mut self.told);
+    }
+
+    /// Waits until the next poll has something to do, at most for `timeout`; says whether it has. Returns at once when
+    /// nothing is open.
+    ///
+    /// For a program that has nothing else to do meanwhile. `health_path` shows the time as one without a poll.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let waits = !self.news.is_empty() || !self.ends.is_empty() || !self.told.is_empty();
+        let Some(open) = &self.open else { return waits };
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + A_YEAR);
+        waits || open.outbox.has_refused() || self.is_drained() || open.mailbox.wait_for_news(deadline)
     }
 
     /// Applies the next piece of news and says what to tell the game. With `packet_events = false` packets become
@@ -482,11 +495,16 @@ impl Peer {
 
     /// All news are told: is the last peer of a server gone that admits nobody?
     fn drained(&mut self) -> Option<Event> {
-        let is_over = self.refuse && !self.told_drained && self.refusals_held == self.refusals;
-        let empty = |open: &Open| open.role == Role::Server && open.roster.is_empty();
-        let drained = is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected;
+        let drained = self.is_drained();
         self.told_drained |= drained;
         drained.then_some(Event::Drained)
+    }
+
+    /// Says whether that is so, and still to be told.
+    fn is_drained(&self) -> bool {
+        let is_over = self.refuse && !self.told_drained && self.refusals_held == self.refusals;
+        let empty = |open: &Open| open.role == Role::Server && open.roster.is_empty();
+        is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected
     }
 
     fn connected(&mut self, link: Arc<Link>, own_id: PeerId) -> Event {
@@ -597,6 +615,9 @@ impl Open {
         self.others.get_mut(&source).map(|fresh| *fresh = self.poll).is_some()
     }
 }
+
+/// More than anybody waits, and few enough to be added to a time.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Drop for Peer {
     fn drop(&mut self) {

@@ -77,6 +77,10 @@ impl Outbox {
         self.audience.clear();
     }
 
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
     pub(super) fn take_refused(&mut self, events: &mut VecDeque<Event>) {
         events.extend(self.refused.drain(..).map(|(id, size)| Event::PacketRefused { id, size }));
     }
