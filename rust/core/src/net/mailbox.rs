@@ -1,6 +1,7 @@
 //! The two lists between the game's thread and the driver's: commands one way, news the other.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,6 +63,8 @@ struct Commands {
 pub(crate) struct Mailbox {
     commands: Inbox<Commands>,
     news: Outlet<Vec<News>>,
+    /// Driver: bytes of memory that the next payloads are given.
+    payloads_kept: AtomicUsize,
     waker: mio::Waker,
     started: Instant,
     /// Milliseconds after `started` at which the game polled last.
@@ -101,6 +104,7 @@ impl Mailbox {
         Self {
             commands: Inbox::default(),
             news: Outlet::default(),
+            payloads_kept: AtomicUsize::new(0),
             waker,
             started: Instant::now(),
             polled: AtomicU64::new(0),
@@ -171,13 +175,19 @@ impl Mailbox {
     /// Driver: takes all commands; `list` must be empty. Both sides swap their lists, so that no memory is allocated in the
     /// long run.
     pub(crate) fn take_commands(&self, list: &mut Vec<Command>, payloads: &mut Vec<u8>) {
+        let kept = self.payloads_kept.load(Ordering::Relaxed);
         payloads.clear();
-        payloads.shrink_to(PAYLOADS_KEPT);
+        // As much as was needed lately: to give it back and get it anew for each burst costs more than to fill it.
+        if payloads.capacity() > 4 * kept {
+            payloads.shrink_to(kept);
+        }
         list.shrink_to(COMMANDS_KEPT);
         self.commands.take(|commands| {
             mem::swap(&mut commands.list, list);
             mem::swap(&mut commands.payloads, payloads);
         });
+        let kept = (kept - kept / 16).max(payloads.len()).clamp(PAYLOADS_KEPT.start, PAYLOADS_KEPT.end);
+        self.payloads_kept.store(kept, Ordering::Relaxed);
     }
 
     /// Driver: about to sleep. False: there are commands, so do not.
@@ -216,8 +226,8 @@ impl Mailbox {
     }
 }
 
-/// Memory that is kept for the next commands, so that a burst does not stay for ever.
-const PAYLOADS_KEPT: usize = 256 * 1024;
+/// Memory that is kept for the next commands: not so little that it is of no use, nor so much of a burst that it hurts.
+const PAYLOADS_KEPT: Range<usize> = 64 * 1024..4 * 1024 * 1024;
 const COMMANDS_KEPT: usize = 4096;
 
 /// A panic while the lock was held leaves a value that is still whole: it is one store.
