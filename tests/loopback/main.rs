@@ -13,3 +13,4 @@ mod lifecycle;
 mod tls;
 mod tls_slow;
 mod waiting;
+mod watch;

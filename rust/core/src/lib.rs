@@ -96,7 +96,7 @@ pub use id::{ConnId, PeerId, Target};
 pub use link::PeerState;
 pub use net::Runtime;
 pub use packet::{Delivery, Packet};
-pub use peer::{Peer, PeerHandle, Status};
+pub use peer::{Load, Peer, PeerHandle, Status, Watch};
 pub use session::Role;
 pub use statistics::{PeerStatistics, Statistics};
 pub use tls::{TlsClient, TlsError, TlsServer, Trust};

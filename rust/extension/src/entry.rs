@@ -6,7 +6,7 @@ use std::time::Duration;
 use godot::init::{ExtensionLibrary, InitStage, gdextension};
 use websocket_multiplayer_core::Runtime;
 
-use crate::{logging, settings};
+use crate::{logging, monitors, settings};
 
 struct WebSocketMultiplayer;
 
@@ -20,10 +20,14 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
         if stage == InitStage::Scene {
             settings::register();
             logging::install();
+            monitors::install();
         }
     }
 
     fn on_stage_deinit(stage: InitStage) {
+        if stage == InitStage::Scene {
+            monitors::remove();
+        }
         // The last hook: all objects are gone, and printing still works.
         if stage == InitStage::Core {
             let runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use godot::builtin::{Callable, VarDictionary, Variant};
 use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
@@ -22,6 +21,7 @@ use crate::report::Kind;
 use crate::request::Faults;
 use crate::settings;
 use crate::signals::SignalNames;
+use crate::watched::Watched;
 
 /// One server or client, behind whichever class.
 pub(crate) struct PeerHost {
@@ -33,7 +33,8 @@ pub(crate) struct PeerHost {
     pub(crate) names: Rc<SignalNames>,
     /// Outlives a borrow of the host, so that a poll that ends in any way can clear it.
     pub(crate) polling: Rc<Cell<bool>>,
-    pub(crate) poll_time: Duration,
+    /// Also for those who look from the side.
+    pub(crate) watched: Rc<Watched>,
     transfer_mode: TransferMode,
     transfer_channel: i32,
     target: i32,
@@ -66,9 +67,11 @@ impl PeerHost {
         let runtime = crate::entry::runtime();
         runtime.set_total_queue_limit((settings::TOTAL_QUEUE_MB.read() as usize).saturating_mul(1024 * 1024));
         crate::logging::set_level(settings::LOG_LEVEL.read());
+        let core = Peer::new(runtime);
+        let watched = Watched::new(core.watch());
         Self {
             kind,
-            core: Peer::new(runtime),
+            core,
             config: PeerConfig {
                 mode: Mode::Multiplayer(WireFormat::Godot4),
                 buffers,
@@ -77,7 +80,7 @@ impl PeerHost {
             wire_format: WireFormat::Godot4,
             names: Rc::new(SignalNames::new()),
             polling: Rc::default(),
-            poll_time: Duration::ZERO,
+            watched,
             transfer_mode: TransferMode::RELIABLE,
             transfer_channel: 0,
             target: 0,
@@ -185,7 +188,7 @@ impl PeerHost {
         match start(&mut self.core) {
             Ok(()) => {
                 self.config.mode = mode;
-                self.poll_time = Duration::ZERO;
+                self.watched.reset_poll_time();
                 self.handles.get_mut().clear();
                 self.metas.clear();
                 Error::OK
@@ -366,10 +369,7 @@ impl PeerHost {
 
     /// The engine's counters, with what only the host measures.
     pub(crate) fn statistics(&self) -> Statistics {
-        Statistics {
-            poll_usec: u64::try_from(self.poll_time.as_micros()).unwrap_or(u64::MAX),
-            ..self.core.statistics()
-        }
+        self.watched.complete(self.core.statistics())
     }
 
     /// About one peer; empty, with a line, when there is none.

@@ -105,6 +105,17 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
     warned: AtomicBool::new(false),
 };
 
+/// Whether the engine's `Performance` has the monitors of this addon.
+pub(crate) static MONITORS: Setting = Setting {
+    name: "network/websocket/monitors",
+    default: 1,
+    min: 0,
+    max: 2,
+    hint: PropertyHint::ENUM,
+    hint_string: "Off,Debug Builds,Always",
+    warned: AtomicBool::new(false),
+};
+
 /// Tells the engine of all settings. At every start, also in exported games: a value that equals its default
 /// is not saved in `project.godot`, and would read as null.
 pub(crate) fn register() {
@@ -112,9 +123,11 @@ pub(crate) fn register() {
         .into_iter()
         .flat_map(|limits| [&limits.in_kb, &limits.in_packets, &limits.out_kb, &limits.out_packets]);
     for (index, setting) in
-        limits.chain([&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL]).enumerate()
+        limits.chain([&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL, &MONITORS]).enumerate()
     {
         setting.register(FIRST_ORDER + index as i32);
+        // Whoever wrote a value that cannot be used is told at the start, not when the first object is made.
+        setting.read();
     }
 }
 

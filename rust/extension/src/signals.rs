@@ -37,7 +37,7 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         host.core.begin_poll();
         let Some(first) = host.next_event(true) else {
             // Most polls end here.
-            host.poll_time += started.elapsed();
+            host.watched.add_poll_time(started.elapsed());
             return;
         };
         (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling, first)
@@ -69,7 +69,7 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         next =
             if host.core.generation() == generation { host.next_event(heard.unwrap_or(true)) } else { None };
     }
-    this.bind_mut().host_mut().poll_time += started.elapsed();
+    this.bind_mut().host_mut().watched.add_poll_time(started.elapsed());
 }
 
 fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {

@@ -15,6 +15,7 @@ extends "res://lib/case.gd"
 const ErrorLines := preload("res://lib/error_lines.gd")
 const LIMITS := "network/limits/websocket_"
 const LOG_LEVEL := "network/websocket/log_level"
+const MONITORS := "network/websocket/monitors"
 const SAVED := "user://saved_settings.godot"
 
 var _lines := ErrorLines.new()
@@ -39,6 +40,7 @@ func _exist() -> void:
 	_exists(LIMITS + "server/max_pending_connections", 1024)
 	_exists(LIMITS + "total_queue_mb", 512)
 	_exists(LOG_LEVEL, 3, "Off,Error,Warn,Info,Debug,Trace", PROPERTY_HINT_ENUM)
+	_exists(MONITORS, 1, "Off,Debug Builds,Always", PROPERTY_HINT_ENUM)
 
 
 func _exists(setting: String, default: int, hint_string := "", hint := PROPERTY_HINT_RANGE) -> void:

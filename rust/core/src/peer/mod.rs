@@ -4,6 +4,7 @@ mod handle;
 mod outbox;
 #[cfg(feature = "bench")]
 pub(crate) mod rig;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -31,6 +32,7 @@ use crate::wire::godot3::SYSTEM_SIZE;
 use handle::Member;
 pub use handle::PeerHandle;
 use outbox::Outbox;
+pub use watch::{Load, Watch};
 
 /// The engine's `MultiplayerPeer.ConnectionStatus`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -72,6 +74,7 @@ pub struct Peer {
     last_error: String,
     close_code: i32,
     close_reason: String,
+    watch: Watch,
 }
 
 struct Open {
@@ -108,6 +111,7 @@ impl Peer {
             last_error: String::new(),
             close_code: -1,
             close_reason: String::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl Peer {
         }
         open.mailbox.command(Command::Finish { frame });
         self.forget_open();
+        self.watch.closed();
         self.unique_id = 0;
         self.status = Status::Disconnected;
     }
@@ -451,7 +456,7 @@ impl Peer {
         if let Some(open) = &self.open {
             statistics.peers = open.roster.len();
             statistics.add_totals(&open.mailbox.totals);
-            open.outbox.add_figures(&mut statistics);
+            open.outbox.losses.add_to(&mut statistics);
         }
         statistics
     }
@@ -459,6 +464,11 @@ impl Peer {
     /// Figures of one peer.
     pub fn peer_statistics(&self, id: PeerId) -> Option<PeerStatistics> {
         self.open.as_ref()?.roster.get(&id).map(|member| PeerStatistics::of(member.link()))
+    }
+
+    /// For whoever looks at this object from the side.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     fn check_closed(&self) -> Result<(), OpenError> {
@@ -472,10 +482,13 @@ impl Peer {
         self.last_error.clear();
         self.close_code = -1;
         self.close_reason.clear();
+        let outbox = Outbox::new(Arc::clone(&self.runtime.queue_total));
+        let port = listener.as_ref().map_or(0, Listener::port);
+        self.watch.opened(self.generation, role, port, &mailbox.totals, &outbox.losses);
         self.open = Some(Open {
             role,
             config: Rc::new(RefCell::new(config)),
-            outbox: Outbox::new(Arc::clone(&self.runtime.queue_total)),
+            outbox,
             mailbox,
             listener,
             roster: PeerMap::default(),
@@ -511,6 +524,7 @@ impl Peer {
         let id = link.id;
         let protocol = link.info.protocol.clone();
         if let Some(open) = &mut self.open {
+            self.watch.joined(&link);
             let member = Member::new(link, Arc::clone(&open.mailbox), Rc::clone(&open.config), own_id);
             open.roster.insert(id, Rc::new(member));
             open.outbox.forget_roster();

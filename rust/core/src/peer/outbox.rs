@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::watch::Losses;
 use super::{Open, Peer, Status};
 use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
@@ -18,7 +19,6 @@ use crate::link::{Link, PeerState};
 use crate::net::mailbox::Command;
 use crate::packet::Delivery;
 use crate::session::{Body, Role};
-use crate::statistics::Statistics;
 
 /// The sending half of an open object.
 pub(super) struct Outbox {
@@ -35,9 +35,7 @@ pub(super) struct Outbox {
     taken: Vec<ConnId>,
     /// Peers for which a broadcast found no room, to be told at the next poll.
     refused: Vec<(PeerId, usize)>,
-    packets_refused: u64,
-    packets_dropped: u64,
-    packets_to_closed: u64,
+    pub(super) losses: Rc<Losses>,
 }
 
 /// What became of a packet for one peer.
@@ -65,9 +63,7 @@ impl Outbox {
             audience: Vec::new(),
             taken: Vec::new(),
             refused: Vec::new(),
-            packets_refused: 0,
-            packets_dropped: 0,
-            packets_to_closed: 0,
+            losses: Rc::default(),
         }
     }
 
@@ -85,12 +81,6 @@ impl Outbox {
         events.extend(self.refused.drain(..).map(|(id, size)| Event::PacketRefused { id, size }));
     }
 
-    pub(super) fn add_figures(&self, statistics: &mut Statistics) {
-        statistics.packets_refused = self.packets_refused;
-        statistics.packets_dropped_unreliable = self.packets_dropped;
-        statistics.packets_to_closed = self.packets_to_closed;
-    }
-
     /// Copies a large payload once, also over several calls.
     fn body<'a>(&'a mut self, payload: &'a [u8]) -> Body<'a> {
         if payload.len() <= SMALL {
@@ -102,13 +92,15 @@ impl Outbox {
         Body::Shared(&self.last)
     }
 
-    fn count(&mut self, room: Room) {
-        match room {
-            Room::Taken => {}
-            Room::Gone => self.packets_to_closed += 1,
-            Room::Dropped => self.packets_dropped += 1,
-            Room::Full | Room::Overflow => self.packets_refused += 1,
-        }
+    fn count(&self, room: Room) {
+        let losses = &self.losses;
+        let counter = match room {
+            Room::Taken => return,
+            Room::Gone => &losses.to_closed,
+            Room::Dropped => &losses.dropped,
+            Room::Full | Room::Overflow => &losses.refused,
+        };
+        counter.set(counter.get() + 1);
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Keepalive {
     opened: Instant,
     /// Instead of the configured one, for this connection alone.
     interval: Option<Duration>,
-    /// The ping that is not answered yet.
+    /// The first ping that is not answered yet; a way may take longer than the interval, so that more are under way.
     awaited: Option<(u64, Instant)>,
     next_payload: u64,
     rtt: Option<Duration>,
@@ -54,10 +54,14 @@ impl Keepalive {
 
     /// Takes a pong; one that answers no ping of ours counts as a sign of life only (section 5.5.3).
     pub(crate) fn pong(&mut self, payload: &[u8], now: Instant) {
+        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else { return };
         if let Some((awaited, sent)) = self.awaited
-            && payload == awaited.to_be_bytes()
+            && (awaited..=self.next_payload).contains(&number)
         {
-            self.rtt = Some(now.saturating_duration_since(sent));
+            // The remote may leave all but the last ping unanswered (section 5.5.3): then the next one is measured.
+            if number == awaited {
+                self.rtt = Some(now.saturating_duration_since(sent));
+            }
             self.awaited = None;
         }
     }
@@ -118,7 +122,7 @@ impl Keepalive {
         if passed(self.next_ping(config)) {
             self.last_ping = Some(now);
             self.next_payload += 1;
-            self.awaited = Some((self.next_payload, now));
+            self.awaited.get_or_insert((self.next_payload, now));
             return Due::Ping(self.next_payload.to_be_bytes());
         }
         Due::Nothing
@@ -167,6 +171,47 @@ mod tests {
         assert_eq!(keepalive.due(&config(), start + 20 * SECOND), Due::Nothing);
         assert!(matches!(keepalive.due(&config(), start + 21 * SECOND), Due::Ping(_)));
         assert_eq!(keepalive.due(&config(), start + 40 * SECOND), Due::Nothing);
+    }
+
+    #[test]
+    fn a_way_that_takes_longer_than_the_interval_is_measured() {
+        let start = start();
+        let mut keepalive = Keepalive::new(start);
+        let payloads = [1, 21, 41].map(|seconds| {
+            let Due::Ping(payload) = keepalive.due(&config(), start + seconds * SECOND) else {
+                panic!("a ping is due")
+            };
+            payload
+        });
+        keepalive.received(start + 46 * SECOND);
+        keepalive.pong(&payloads[0], start + 46 * SECOND);
+        assert_eq!(keepalive.rtt(), Some(45 * SECOND));
+        // What comes late for the others measures nothing, and neither does a number that was never sent.
+        keepalive.pong(&payloads[1], start + 66 * SECOND);
+        let Due::Ping(next) = keepalive.due(&config(), start + 70 * SECOND) else { panic!("a ping is due") };
+        keepalive.pong(&u64::MAX.to_be_bytes(), start + 71 * SECOND);
+        assert_eq!(keepalive.rtt(), Some(45 * SECOND));
+        keepalive.pong(&next, start + 72 * SECOND);
+        assert_eq!(keepalive.rtt(), Some(2 * SECOND));
+    }
+
+    #[test]
+    fn a_remote_that_answers_only_the_last_ping_is_measured_by_the_next_one() {
+        let start = start();
+        let mut keepalive = Keepalive::new(start);
+        let ping = |keepalive: &mut Keepalive, seconds| {
+            let Due::Ping(payload) = keepalive.due(&config(), start + seconds * SECOND) else {
+                panic!("a ping is due")
+            };
+            payload
+        };
+        ping(&mut keepalive, 1);
+        let last = ping(&mut keepalive, 21);
+        keepalive.pong(&last, start + 22 * SECOND);
+        assert_eq!(keepalive.rtt(), None);
+        let next = ping(&mut keepalive, 41);
+        keepalive.pong(&next, start + 44 * SECOND);
+        assert_eq!(keepalive.rtt(), Some(3 * SECOND));
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! A look at a server or client from the side: what monitors and a debugger show.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::id::PeerId;
+use crate::link::{Link, PeerState};
+use crate::net::mailbox::Totals;
+use crate::session::Role;
+use crate::statistics::{PeerStatistics, Statistics};
+
+/// Figures of one [`Peer`](super::Peer), to be read at any time, also while it is in use or gone.
+///
+/// It costs the peer nothing but a note of each connection. Peers are counted here from when the game is told of them to
+/// when their connection ends.
+#[derive(Clone, Default)]
+pub struct Watch(Rc<RefCell<Option<Opened>>>);
+
+/// One opening of the peer.
+struct Opened {
+    generation: u64,
+    role: Role,
+    port: u16,
+    totals: Arc<Totals>,
+    losses: Rc<Losses>,
+    links: Vec<Weak<Link>>,
+}
+
+/// Packets that did not leave, counted where they would have.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    pub(super) refused: Cell<u64>,
+    pub(super) dropped: Cell<u64>,
+    pub(super) to_closed: Cell<u64>,
+}
+
+/// What waits at the moment, and how far the peers are away.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Received bytes of all peers that the game has not taken.
+    pub queued_in_bytes: usize,
+    /// Bytes that wait to be written, for all peers.
+    pub queued_out_bytes: usize,
+    /// The last round trip of each peer that has one.
+    pub round_trips: Vec<Duration>,
+}
+
+impl Watch {
+    /// Changes with every opening; `None` while nothing is open.
+    pub fn generation(&self) -> Option<u64> {
+        self.0.borrow().as_ref().map(|opened| opened.generation)
+    }
+
+    /// What is open, if anything.
+    pub fn role(&self) -> Option<Role> {
+        self.0.borrow().as_ref().map(|opened| opened.role)
+    }
+
+    /// The port that a server listens on; 0 for a client.
+    pub fn local_port(&self) -> u16 {
+        self.0.borrow().as_ref().map_or(0, |opened| opened.port)
+    }
+
+    /// Totals since the opening; zeros while nothing is open.
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics::default();
+        if let Some(opened) = &*self.0.borrow() {
+            statistics.peers = opened.connected().count();
+            statistics.add_totals(&opened.totals);
+            opened.losses.add_to(&mut statistics);
+        }
+        statistics
+    }
+
+    /// What waits, and how long round trips take.
+    pub fn load(&self) -> Load {
+        let mut load = Load::default();
+        if let Some(opened) = &*self.0.borrow() {
+            for link in opened.connected() {
+                load.queued_in_bytes += link.receiving.budget.load().0;
+                load.queued_out_bytes += link.outgoing.load().0;
+                load.round_trips.extend(link.figures.rtt());
+            }
+        }
+        load
+    }
+
+    /// Figures of the connected peers with the most traffic, `limit` at most, by id.
+    pub fn busiest(&self, limit: usize) -> Vec<(PeerId, PeerStatistics)> {
+        let opened = self.0.borrow();
+        let mut links: Vec<_> = opened.iter().flat_map(Opened::connected).collect();
+        if links.len() > limit {
+            links.sort_by_cached_key(|link| {
+                std::cmp::Reverse(link.figures.bytes_in.get() + link.figures.bytes_out.get())
+            });
+            links.truncate(limit);
+        }
+        links.sort_by_key(|link| link.id);
+        links.iter().map(|link| (link.id, PeerStatistics::of(link))).collect()
+    }
+
+    pub(super) fn opened(
+        &self,
+        generation: u64,
+        role: Role,
+        port: u16,
+        totals: &Arc<Totals>,
+        losses: &Rc<Losses>,
+    ) {
+        let (totals, losses) = (Arc::clone(totals), Rc::clone(losses));
+        *self.0.borrow_mut() = Some(Opened { generation, role, port, totals, losses, links: Vec::new() });
+    }
+
+    pub(super) fn closed(&self) {
+        *self.0.borrow_mut() = None;
+    }
+
+    pub(super) fn joined(&self, link: &Arc<Link>) {
+        if let Some(opened) = &mut *self.0.borrow_mut() {
+            // Before the list grows those go that are gone: a link is not kept alive here, its queues count.
+            if opened.links.len() == opened.links.capacity() {
+                opened.links.retain(|link| link.strong_count() > 0);
+            }
+            opened.links.push(Arc::downgrade(link));
+        }
+    }
+}
+
+impl Opened {
+    fn connected(&self) -> impl Iterator<Item = Arc<Link>> {
+        self.links.iter().filter_map(Weak::upgrade).filter(|link| link.state() != PeerState::Closed)
+    }
+}
+
+impl Losses {
+    pub(super) fn add_to(&self, statistics: &mut Statistics) {
+        statistics.packets_refused = self.refused.get();
+        statistics.packets_dropped_unreliable = self.dropped.get();
+        statistics.packets_to_closed = self.to_closed.get();
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("role", &self.role())
+            .field("peers", &self.statistics().peers)
+            .finish_non_exhaustive()
+    }
+}
