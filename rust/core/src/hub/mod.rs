@@ -463,6 +463,11 @@ impl Hub {
         self.members.get(conn).is_some_and(Member::wants_write)
     }
 
+    /// Says whether a connection is a peer: the game knows, or is about to know, of it.
+    pub(crate) fn is_peer(&self, conn: ConnId) -> bool {
+        self.members.get(conn).is_some_and(|member| member.link.is_some())
+    }
+
     /// Forgets a connection whose stream is dropped.
     pub(crate) fn forget(&mut self, conn: ConnId) {
         if let Some(mut member) = self.members.remove(conn) {

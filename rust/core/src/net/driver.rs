@@ -1,7 +1,8 @@
 //! The I/O thread: waits for sockets, deadlines and commands, and lets the hub work.
 //!
 //! Readiness is edge-triggered: what a socket reported is remembered until a call says `WouldBlock` (or a short read shows
-//! the same). Every connection gets one bounded turn per round, so that none keeps the others waiting.
+//! the same). Every connection gets one bounded turn per round, so that none keeps the others waiting. Those that are not peers
+//! yet share a bounded time per round: a handshake of TLS takes as long as hundreds of packets, and a thousand may come at once.
 
 mod accept;
 
@@ -38,7 +39,9 @@ const FIRST_DIAL: usize = usize::MAX / 2;
 /// Bytes that one connection may deliver in one round.
 const TURN: usize = 64 * 1024;
 /// Connections accepted in one round.
-const ACCEPT_TURN: usize = 256;
+const ACCEPT_TURN: usize = 32;
+/// Time that handshakes may take in one round.
+const GREETING: Duration = Duration::from_millis(1);
 /// A short read empties the socket where the poller reports every later arrival.
 const TRUST_SHORT_READS: bool = cfg!(unix);
 
@@ -51,7 +54,10 @@ pub(crate) struct Driver {
     dial: Option<Dial>,
     mailbox: Arc<Mailbox>,
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    /// Peers that may have something to be read.
     reads: VecDeque<ConnId>,
+    /// The same for connections that are no peers yet, or were refused.
+    newcomers: VecDeque<ConnId>,
     buffer: Box<[u8]>,
     finish_by: Option<Instant>,
 }
@@ -62,7 +68,7 @@ struct Socket {
     writable: bool,
     /// The remote ended its side, so that a short read does not mean that there is nothing more to learn.
     read_closed: bool,
-    /// It is in `reads`.
+    /// It is in `reads` or `newcomers`.
     queued: bool,
     /// The earliest entry in `timers`.
     timer: Option<Instant>,
@@ -121,6 +127,7 @@ impl Driver {
             mailbox,
             timers: BinaryHeap::new(),
             reads: VecDeque::new(),
+            newcomers: VecDeque::new(),
             buffer: vec![0; TURN].into_boxed_slice(),
             finish_by: None,
         })
@@ -173,11 +180,11 @@ impl Driver {
             }
             self.advance_dial(&dialled, now)?;
             dialled.clear();
-            self.accept(now);
             self.expire(now);
             self.read_round(now);
-            self.flush_round(now);
-            self.mailbox.deliver(self.hub.end_round());
+            self.hand_over(now);
+            self.greet(now);
+            self.hand_over(now);
             if self.is_finished(now) {
                 return Ok(());
             }
@@ -186,6 +193,7 @@ impl Driver {
 
     fn timeout(&self) -> Option<Duration> {
         let busy = !self.reads.is_empty()
+            || !self.newcomers.is_empty()
             || !self.hub.dirty.is_empty()
             || !self.hub.rearm.is_empty()
             || self.may_accept();
@@ -209,8 +217,15 @@ impl Driver {
         socket.read_closed |= event.is_read_closed() || event.is_error();
         if (event.is_readable() || event.is_read_closed() || event.is_error()) && !socket.queued {
             socket.queued = true;
-            self.reads.push_back(socket.conn);
+            let conn = socket.conn;
+            self.queue(conn);
         }
+    }
+
+    /// Puts a connection where it waits for its turn to be read.
+    fn queue(&mut self, conn: ConnId) {
+        let queue = if self.hub.is_peer(conn) { &mut self.reads } else { &mut self.newcomers };
+        queue.push_back(conn);
     }
 
     fn command(&mut self, command: Command, now: Instant) {
@@ -315,7 +330,7 @@ impl Driver {
         // Data may have come before the socket was registered; the first read finds out.
         self.sockets[slot] =
             Some(Socket { conn, stream, writable: true, read_closed: false, queued: true, timer: None });
-        self.reads.push_back(conn);
+        self.queue(conn);
         self.schedule(conn);
         Ok(())
     }
@@ -345,32 +360,58 @@ impl Driver {
                 && !socket.queued
             {
                 socket.queued = true;
-                self.reads.push_back(conn);
+                self.queue(conn);
             }
         }
-        self.hub.main_thread_idle = self.mailbox.main_thread_idle(now);
         for _ in 0..self.reads.len() {
             let Some(conn) = self.reads.pop_front() else { break };
-            let Some(socket) = self
-                .sockets
-                .get_mut(conn.slot as usize)
-                .and_then(Option::as_mut)
-                .filter(|socket| socket.conn == conn)
-            else {
-                continue;
-            };
-            socket.queued = false;
-            let trust = TRUST_SHORT_READS && !socket.read_closed;
-            let after = self.hub.read(conn, &mut Transport(&mut socket.stream), &mut self.buffer, trust, now);
-            if after.more {
-                socket.queued = true;
-                self.reads.push_back(conn);
-            }
-            if self.hub.wants_write(conn) {
-                self.hub.dirty.push(conn);
-            }
-            self.settle(conn, after, now);
+            self.read(conn, now);
         }
+    }
+
+    /// Takes newcomers and lets them read, as far as the time goes.
+    fn greet(&mut self, now: Instant) {
+        self.accept(now);
+        if self.newcomers.is_empty() {
+            return;
+        }
+        self.hub.main_thread_idle = self.mailbox.main_thread_idle(now);
+        let end = Instant::now() + GREETING;
+        for _ in 0..self.newcomers.len() {
+            let Some(conn) = self.newcomers.pop_front() else { break };
+            self.read(conn, now);
+            if Instant::now() >= end {
+                break;
+            }
+        }
+    }
+
+    fn read(&mut self, conn: ConnId, now: Instant) {
+        let Some(socket) = self
+            .sockets
+            .get_mut(conn.slot as usize)
+            .and_then(Option::as_mut)
+            .filter(|socket| socket.conn == conn)
+        else {
+            return;
+        };
+        socket.queued = false;
+        let trust = TRUST_SHORT_READS && !socket.read_closed;
+        let after = self.hub.read(conn, &mut Transport(&mut socket.stream), &mut self.buffer, trust, now);
+        if after.more {
+            socket.queued = true;
+            self.queue(conn);
+        }
+        if self.hub.wants_write(conn) {
+            self.hub.dirty.push(conn);
+        }
+        self.settle(conn, after, now);
+    }
+
+    /// Passes on what a round brought: bytes to the sockets, news to the game.
+    fn hand_over(&mut self, now: Instant) {
+        self.flush_round(now);
+        self.mailbox.deliver(self.hub.end_round());
     }
 
     fn flush_round(&mut self, now: Instant) {
