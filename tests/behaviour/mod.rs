@@ -5,6 +5,7 @@ mod world;
 mod abuse;
 mod closing;
 mod congestion;
+mod faults;
 mod gate;
 mod godot3;
 mod handshake;

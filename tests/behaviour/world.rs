@@ -29,6 +29,10 @@ struct Pipe {
     ended: bool,
     /// The reader is gone: writing fails.
     broken: bool,
+    /// The connection was reset: the reader learns that behind what has come.
+    reset: bool,
+    /// Counts what a poller would report to the reader.
+    changes: u64,
 }
 
 /// One end of a connection.
@@ -48,6 +52,8 @@ impl End {
                 step,
                 ended: false,
                 broken: false,
+                reset: false,
+                changes: 0,
             }))
         };
         let (there, back) = (pipe(), pipe());
@@ -56,7 +62,9 @@ impl End {
 
     /// Ends our side; the other side reads what is there and then the end.
     pub(super) fn half_close(&self) {
-        self.output.borrow_mut().ended = true;
+        let mut output = self.output.borrow_mut();
+        output.ended = true;
+        output.changes += 1;
     }
 
     /// Drops the connection.
@@ -65,8 +73,28 @@ impl End {
         self.input.borrow_mut().broken = true;
     }
 
+    /// Drops the connection as a system does that has not read everything: the other side cannot write any more, and learns
+    /// of it behind what has come.
+    pub(super) fn reset(&self) {
+        let mut output = self.output.borrow_mut();
+        output.reset = true;
+        output.changes += 1;
+        self.input.borrow_mut().broken = true;
+    }
+
     pub(super) fn readable(&self) -> usize {
         self.input.borrow().bytes.len()
+    }
+
+    /// Changes whenever a poller would report that there is something to read.
+    pub(super) fn changes(&self) -> u64 {
+        self.input.borrow().changes
+    }
+
+    /// The other side will send no more, as a poller reports it.
+    pub(super) fn is_read_closed(&self) -> bool {
+        let input = self.input.borrow();
+        input.ended || input.reset
     }
 
     /// Everything that has come.
@@ -76,7 +104,9 @@ impl End {
 
     /// Bytes in, whatever the capacity.
     pub(super) fn inject(&self, bytes: &[u8]) {
-        self.output.borrow_mut().bytes.extend(bytes);
+        let mut output = self.output.borrow_mut();
+        output.bytes.extend(bytes);
+        output.changes += 1;
     }
 
     pub(super) fn set_capacity(&self, capacity: usize) {
@@ -85,10 +115,11 @@ impl End {
 
     fn has_news(&self) -> bool {
         let input = self.input.borrow();
-        !input.bytes.is_empty() || input.ended
+        !input.bytes.is_empty() || input.ended || input.reset
     }
 
-    fn takes(&self) -> bool {
+    /// Says whether something can be written, be it only to learn that nobody reads it.
+    pub(super) fn takes(&self) -> bool {
         let output = self.output.borrow();
         output.broken || output.bytes.len() < output.capacity
     }
@@ -99,11 +130,13 @@ impl Read for End {
         let mut pipe = self.input.borrow_mut();
         let n = out.len().min(pipe.bytes.len()).min(pipe.step);
         if n == 0 {
-            return if pipe.ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+            return match (pipe.reset, pipe.ended) {
+                (true, _) => Err(ErrorKind::ConnectionReset.into()),
+                (false, true) => Ok(0),
+                (false, false) => Err(ErrorKind::WouldBlock.into()),
+            };
         }
-        for (slot, byte) in out.iter_mut().zip(pipe.bytes.drain(..n)) {
-            *slot = byte;
-        }
+        pipe.bytes.read_exact(&mut out[..n])?;
         Ok(n)
     }
 }
@@ -119,6 +152,7 @@ impl Write for End {
             return Err(ErrorKind::WouldBlock.into());
         }
         pipe.bytes.extend(&bytes[..n]);
+        pipe.changes += 1;
         Ok(n)
     }
 

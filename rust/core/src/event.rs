@@ -77,6 +77,25 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Says whether it is about this peer; that a client is in is about the server.
+    pub(crate) fn is_about(&self, peer: PeerId) -> bool {
+        match self {
+            Self::PeerConnected { id, .. }
+            | Self::PeerDisconnected { id, .. }
+            | Self::CloseRequested { id, .. }
+            | Self::PacketReceived { id }
+            | Self::RequestWithdrawn { id }
+            | Self::PeerCongested { id }
+            | Self::PeerDrained { id }
+            | Self::PeerOverflowed { id }
+            | Self::PacketRefused { id, .. } => *id == peer,
+            Self::ConnectionSucceeded => peer == PeerId::SERVER,
+            Self::Requested(_) | Self::Drained | Self::ConnectionFailed | Self::ServerDisconnected => false,
+        }
+    }
+}
+
 /// What a client asks for that wants in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

@@ -28,7 +28,7 @@ use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::gate::Gate;
 use crate::id::{ConnId, PeerId, Target};
-use crate::link::{Link, PeerInfo};
+use crate::link::{Link, PeerInfo, PeerState};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
 use crate::session::{Body, Context, Flushed, Incoming, Message, Pool, Session, Turn};
@@ -599,6 +599,10 @@ impl Hub {
                 Some(link) => {
                     self.ids.remove(&link.id);
                     left = Some(link.id);
+                    // The game has closed it, and takes nothing of it any more.
+                    if link.state() == PeerState::Closed {
+                        link.receiving.budget.clear();
+                    }
                     link.set_closed(&reason);
                     link.outgoing.clear();
                     member.log_lifetime(&link, &reason, now);

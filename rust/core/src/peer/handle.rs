@@ -116,6 +116,15 @@ impl Member {
     pub(super) fn close_locally(&self) {
         self.discard();
         self.link.set_closed(&CloseReason::Forced);
+        self.link.receiving.budget.clear();
+    }
+
+    /// It is gone, and so is its place in the roster: packets that are unread by then count for nobody any more, but messages
+    /// that its handle keeps do.
+    pub(super) fn forget(&self, mode: Mode) {
+        if mode != Mode::Raw {
+            self.link.receiving.budget.clear();
+        }
     }
 
     fn discard(&self) {
@@ -192,13 +201,14 @@ impl PeerHandle {
         self.link().end().map(|reason| reason.text().to_owned()).unwrap_or_default()
     }
 
-    /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread packets are discarded.
+    /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread messages (raw mode) are
+    /// discarded; no packet becomes readable any more.
     pub fn close(&self, frame: CloseFrame) {
         self.member.close(frame);
     }
 
-    /// Drops the connection without a close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread packets
-    /// are discarded, and what was sent leaves as far as the system takes it at once.
+    /// As [`close`](Self::close), but drops the connection without a close handshake; what was sent leaves as far as the
+    /// system takes it at once.
     pub fn cut(&self) {
         self.member.cut();
     }

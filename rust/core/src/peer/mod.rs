@@ -86,6 +86,8 @@ struct Open {
     /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
     // Their ids come from the server, so they are kept where ids that collide do no harm.
     others: HashMap<PeerId, u64>,
+    /// Server: requests that the game was not told of, because they were withdrawn by then; that they are is not told either.
+    unasked: Vec<PeerId>,
     /// Counts polls, so that a member can remember the one in which packets of it became readable.
     poll: u64,
     outbox: Outbox,
@@ -280,8 +282,14 @@ impl Peer {
                     if !left.load(Ordering::Relaxed) {
                         return Some(Event::Requested(request));
                     }
+                    open.unasked.push(request.id);
                 }
-                News::Withdrawn(id) => return Some(Event::RequestWithdrawn { id }),
+                News::Withdrawn(id) => {
+                    let Some(at) = open.unasked.iter().position(|unasked| *unasked == id) else {
+                        return Some(Event::RequestWithdrawn { id });
+                    };
+                    open.unasked.swap_remove(at);
+                }
                 News::Refusing(number) => self.refusals_held = number,
                 News::CloseRequested { id, code, reason } => {
                     if open.roster.contains_key(&id) {
@@ -376,8 +384,9 @@ impl Peer {
         let Some(member) = self.open.as_mut().and_then(|open| open.roster.remove(&id)) else { return false };
         member.abandon();
         self.discard_packets(id, &member);
+        self.told.retain(|event| !event.is_about(id));
         if let Some(open) = &mut self.open {
-            open.outbox.forget_roster();
+            open.outbox.forget_peer(id);
             if open.role == Role::Client {
                 self.end_client();
             }
@@ -493,6 +502,7 @@ impl Peer {
             listener,
             roster: PeerMap::default(),
             others: HashMap::new(),
+            unasked: Vec::new(),
             poll: 0,
         });
     }
@@ -539,7 +549,11 @@ impl Peer {
 
     fn disconnected(&mut self, id: PeerId, reason: &CloseReason) -> Option<Event> {
         let open = self.open.as_mut()?;
-        let known = open.roster.remove(&id).is_some();
+        let member = open.roster.remove(&id);
+        if let Some(member) = &member {
+            member.forget(open.config.borrow().mode);
+        }
+        let known = member.is_some();
         open.outbox.forget_roster();
         if open.role == Role::Client {
             // Whoever was known through the server is gone with it.
@@ -626,7 +640,13 @@ impl Open {
             member.set_fresh(self.poll);
             return true;
         }
-        self.others.get_mut(&source).map(|fresh| *fresh = self.poll).is_some()
+        let Some(fresh) = self.others.get_mut(&source) else { return false };
+        *fresh = self.poll;
+        // The server's end is that of all others too.
+        if let Some(server) = self.roster.get(&PeerId::SERVER) {
+            server.set_fresh(self.poll);
+        }
+        true
     }
 }
 

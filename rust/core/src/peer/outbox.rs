@@ -77,6 +77,12 @@ impl Outbox {
         !self.refused.is_empty()
     }
 
+    /// Nothing more is told of this peer.
+    pub(super) fn forget_peer(&mut self, id: PeerId) {
+        self.forget_roster();
+        self.refused.retain(|(refused, _)| *refused != id);
+    }
+
     pub(super) fn take_refused(&mut self, events: &mut VecDeque<Event>) {
         events.extend(self.refused.drain(..).map(|(id, size)| Event::PacketRefused { id, size }));
     }

@@ -20,13 +20,38 @@ use crate::net::mailbox::{Command, Mailbox, Totals};
 use crate::session::Role;
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
 
+/// What a driver has besides its sockets.
+pub(crate) struct Works {
+    pub(crate) hub: Hub,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// The mailbox can only wake a driver that has one.
+    _poll: mio::Poll,
+}
+
+impl Peer {
+    /// Opens without a socket and a thread: its caller plays the driver.
+    pub(crate) fn open_by_hand(&mut self, config: PeerConfig, side: Side) -> Works {
+        self.check_closed().expect("it is closed");
+        let poll = mio::Poll::new().expect("the system has a poller");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
+        let totals = Arc::new(Totals::default());
+        let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals)));
+        let (role, status, unique_id) = match side {
+            Side::Server(_) => (Role::Server, Status::Connected, PeerId::SERVER.0),
+            Side::Client { .. } => (Role::Client, Status::Connecting, 0),
+        };
+        let hub = Hub::new(config.clone(), side, Arc::clone(&self.runtime.queue_total), totals);
+        self.opened(role, config, Arc::clone(&mailbox), None);
+        self.status = status;
+        self.unique_id = unique_id;
+        Works { hub, mailbox, _poll: poll }
+    }
+}
+
 /// A listening server whose connections and driver are played by its caller.
 pub struct Rig {
     server: Peer,
-    hub: Hub,
-    mailbox: Arc<Mailbox>,
-    /// The mailbox can only wake a driver that has one.
-    _poll: mio::Poll,
+    works: Works,
     lines: Vec<Line>,
     commands: Vec<Command>,
     buffer: Vec<u8>,
@@ -60,25 +85,14 @@ struct Remote<'a> {
 impl Rig {
     /// A server without peers; with `tls` its connections are encrypted.
     pub fn new(format: WireFormat, tls: Option<TlsServer>) -> Self {
-        let runtime = Runtime::new();
-        let poll = mio::Poll::new().expect("the system has a poller");
-        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
-        let totals = Arc::new(Totals::default());
-        let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals)));
         let config = PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() };
         let secure = tls.is_some();
         let gate = Box::new(Gate::new(ServerConfig { tls, ..ServerConfig::default() }));
-        let queue_total = Arc::clone(&runtime.queue_total);
-        let hub = Hub::new(config.clone(), Side::Server(gate), queue_total, totals);
-        let mut server = Peer::new(runtime);
-        server.opened(Role::Server, config, Arc::clone(&mailbox), None);
-        server.status = Status::Connected;
-        server.unique_id = PeerId::SERVER.0;
+        let mut server = Peer::new(Runtime::new());
+        let works = server.open_by_hand(config, Side::Server(gate));
         Self {
             server,
-            hub,
-            mailbox,
-            _poll: poll,
+            works,
             lines: Vec::new(),
             commands: Vec::new(),
             buffer: vec![0; 64 * 1024],
@@ -89,7 +103,7 @@ impl Rig {
 
     /// Lets a client in, handshakes included.
     pub fn connect(&mut self) -> PeerId {
-        let conn = self.hub.accepted(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), self.now);
+        let conn = self.works.hub.accepted(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), self.now);
         let client = self.secure.then(|| {
             let client = TlsClient::new(Trust::Anybody, Some("localhost")).expect("needs no certificates");
             client.session("localhost").expect("a valid name")
@@ -157,23 +171,23 @@ impl Rig {
 
     /// What the driver does in one round: commands, reads, writes, and the mailbox.
     pub fn drive(&mut self) {
-        self.mailbox.take_commands(&mut self.commands, &mut self.hub.listed);
+        self.works.mailbox.take_commands(&mut self.commands, &mut self.works.hub.listed);
         for command in self.commands.drain(..) {
-            self.hub.command(command, self.now);
+            self.works.hub.command(command, self.now);
         }
-        self.hub.rearm.clear();
+        self.works.hub.rearm.clear();
         for Line { conn, wire, .. } in &mut self.lines {
             while wire.used < wire.input.len() {
-                self.hub.read(*conn, wire, &mut self.buffer, true, self.now);
+                self.works.hub.read(*conn, wire, &mut self.buffer, true, self.now);
             }
             wire.input.clear();
             wire.used = 0;
-            if self.hub.wants_write(*conn) {
-                self.hub.flush(*conn, wire, self.now);
+            if self.works.hub.wants_write(*conn) {
+                self.works.hub.flush(*conn, wire, self.now);
             }
         }
-        self.hub.dirty.clear();
-        self.mailbox.deliver(self.hub.end_round());
+        self.works.hub.dirty.clear();
+        self.works.mailbox.deliver(self.works.hub.end_round());
     }
 
     /// The game's side.

@@ -1,0 +1,85 @@
+//! Connections that are cut, stalled, slowed down and half-closed at random, with games that do anything at any time: the real
+//! peers, mailboxes, hubs and sessions, in memory and in virtual time.
+//!
+//! A seed decides everything. `FAULT_SEED=17` runs that one alone and tells what happens, `FAULT_SEEDS=100000` runs so many of
+//! each kind:
+//!
+//! ```text
+//! FAULT_SEED=17 cargo test -p websocket-multiplayer-core --lib faults::godot4_refuse -- --nocapture
+//! ```
+
+mod game;
+mod io;
+mod ledger;
+mod letter;
+mod proxy;
+mod storm;
+
+use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::config::{Mode, OverflowPolicy, WireFormat};
+use storm::{Outcome, Storm};
+
+/// Seeds of each kind, unless `FAULT_SEEDS` says otherwise.
+const SEEDS: u64 = 400;
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
+/// One seed is looked at: it tells what happens.
+fn is_alone() -> bool {
+    env::var_os("FAULT_SEED").is_some()
+}
+
+fn seeds(name: &str, mode: Mode, policy: OverflowPolicy) {
+    let seeds = match (number("FAULT_SEED"), number("FAULT_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count) => 0..count.unwrap_or(SEEDS),
+    };
+    let count = seeds.end - seeds.start;
+    let mut all = Outcome::default();
+    for seed in seeds {
+        match catch_unwind(AssertUnwindSafe(|| Storm::new(seed, mode, policy).run())) {
+            Ok(outcome) => all.add(outcome),
+            Err(panic) => {
+                let again = format!(
+                    "FAULT_SEED={seed} cargo test -p websocket-multiplayer-core --lib faults::{name}"
+                );
+                eprintln!("seed {seed} failed; only this one: {again}");
+                resume_unwind(panic);
+            }
+        }
+    }
+    println!("{count} seeds of {name}: {all:?}");
+    if count >= SEEDS {
+        all.check(count, mode, policy);
+    }
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    let storm = |seed| Storm::new(seed, Mode::Multiplayer(WireFormat::Godot3), OverflowPolicy::Disconnect);
+    for seed in (0..30).filter(|seed| !storm(*seed).is_secure()) {
+        assert_eq!(storm(seed).run(), storm(seed).run(), "seed {seed}");
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident: $mode:expr, $policy:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            seeds(stringify!($name), $mode, OverflowPolicy::$policy);
+        }
+    )*};
+}
+
+kinds! {
+    godot4_disconnect: Mode::Multiplayer(WireFormat::Godot4), Disconnect;
+    godot4_refuse: Mode::Multiplayer(WireFormat::Godot4), Refuse;
+    godot3_disconnect: Mode::Multiplayer(WireFormat::Godot3), Disconnect;
+    godot3_refuse: Mode::Multiplayer(WireFormat::Godot3), Refuse;
+    raw: Mode::Raw, Refuse;
+}

@@ -1,0 +1,495 @@
+//! One seed: a server and some clients, what their connections suffer, and what must hold in the end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::world::{End, start};
+use super::game::{FIRST_PORT, Game, Habits, Told};
+use super::io::Io;
+use super::ledger::Ledger;
+use super::proxy::{Fault, Proxy, Stream, Weather, When};
+use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
+use crate::gate::Gate;
+use crate::hub::Side;
+use crate::id::PeerId;
+use crate::net::Runtime;
+use crate::peer::Status;
+use crate::session::Role;
+use crate::tls::{TlsServer, Trust};
+use crate::url::Url;
+
+/// What a seed came to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) sessions: usize,
+    pub(super) delivered: usize,
+    /// Pairs of sessions of which nothing may be missing.
+    pub(super) whole: usize,
+    pub(super) harmed: usize,
+    pub(super) told: Told,
+    pub(super) dropped: u64,
+}
+
+impl Outcome {
+    pub(super) fn add(&mut self, other: Self) {
+        self.sessions += other.sessions;
+        self.delivered += other.delivered;
+        self.whole += other.whole;
+        self.harmed += other.harmed;
+        self.told.add(other.told);
+        self.dropped += other.dropped;
+    }
+
+    /// So many seeds have tried what they are for.
+    pub(super) fn check(&self, seeds: u64, mode: Mode, policy: OverflowPolicy) {
+        let seeds = seeds as usize;
+        assert!(self.sessions > 3 * seeds && self.delivered > 50 * seeds, "{self:?}");
+        assert!(self.whole > seeds && self.harmed > seeds / 2, "{self:?}");
+        assert!(self.told.congested > seeds / 10 && self.told.withdrawn > 0, "{self:?}");
+        if mode != Mode::Raw {
+            assert!(self.dropped as usize > seeds / 10, "{self:?}");
+            let limit =
+                if policy == OverflowPolicy::Refuse { self.told.refused } else { self.told.overflowed };
+            assert!(limit > seeds / 20, "{self:?}");
+        }
+    }
+}
+
+/// Everything of one seed.
+pub(super) struct Storm {
+    now: Instant,
+    random: SmallRng,
+    config: PeerConfig,
+    server_config: ServerConfig,
+    secure: bool,
+    /// How many clients' connections suffer, in percent.
+    badness: u32,
+    turn: usize,
+    games: Vec<Game>,
+    ios: Vec<Io>,
+    /// With the client's session.
+    proxies: Vec<(usize, Proxy<End>)>,
+    ledger: Rc<RefCell<Ledger>>,
+    /// By session: its connection has suffered.
+    harmed: Vec<bool>,
+    /// Times that clients, and the server, may still open.
+    openings: usize,
+    /// When a closed game opens again.
+    open_at: Vec<Option<Instant>>,
+    prompt: bool,
+    /// There was more to do at this moment than was done.
+    unfinished: bool,
+}
+
+impl Stream for End {
+    fn end(&mut self) {
+        self.half_close();
+    }
+
+    fn reset(&mut self) {
+        Self::reset(self);
+    }
+}
+
+impl Storm {
+    pub(super) fn new(seed: u64, mode: Mode, overflow_policy: OverflowPolicy) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let now = start();
+        let prompt = random.random_ratio(1, 3);
+        let config = config(&mut random, mode, overflow_policy, prompt);
+        let clients = random.random_range(1..=3);
+        let secure = random.random_ratio(1, 24);
+        let server_config = ServerConfig {
+            peer: config.clone(),
+            ask: random.random_ratio(1, 4),
+            max_inbound_per_second: if random.random_ratio(1, 8) { 20_000 } else { 0 },
+            tls: secure.then(|| identity().clone()),
+            ..ServerConfig::default()
+        };
+        let ledger = Rc::new(RefCell::default());
+        let own = Runtime::new();
+        let habits = Habits {
+            frame: (Duration::from_millis(2), Duration::from_millis(random.random_range(4..50))),
+            prompt,
+            letters: random.random_range(5..80),
+            unrest: if random.random_ratio(1, 3) { 0 } else { random.random_range(1..4) },
+            largest: config.max_packet_size().min(config.max_message() - mode.header_len()).min(LARGEST),
+        };
+        let scarce = random.random_ratio(1, 5);
+        let games = (0..=clients).map(|number| {
+            let role = if number == 0 { Role::Server } else { Role::Client };
+            let runtime = if number == 0 { Arc::clone(&own) } else { Runtime::new() };
+            if scarce {
+                runtime.set_total_queue_limit(24 * 1024);
+            }
+            let random = SmallRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(number as u64));
+            let ledger = Rc::clone(&ledger);
+            Game::new(runtime, (number, role), (config.clone(), habits.clone()), random, ledger, now)
+        });
+        let games: Vec<_> = games.collect();
+        let open_at = (0..games.len())
+            .map(|number| match number {
+                0 => Some(now),
+                _ => Some(now + Duration::from_millis(random.random_range(0..300))),
+            })
+            .collect();
+        Self {
+            now,
+            config,
+            server_config,
+            secure,
+            badness: random.random_range(0..=100),
+            turn: [20_000, 65_535, 65_536][random.random_range(0..3)],
+            openings: clients + random.random_range(0..4),
+            random,
+            games,
+            ios: Vec::new(),
+            proxies: Vec::new(),
+            ledger,
+            harmed: Vec::new(),
+            open_at,
+            prompt,
+            unfinished: false,
+        }
+    }
+
+    /// The length of a signature is not the seed's to decide.
+    pub(super) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    pub(super) fn run(mut self) -> Outcome {
+        self.pass(Duration::from_millis(1800));
+        self.calm_down();
+        let longest = self.config.heartbeat_timeout + self.config.heartbeat_interval;
+        self.pass(
+            longest + self.config.write_timeout + self.config.handshake_timeout + Duration::from_secs(3),
+        );
+        self.compare_rosters();
+        self.last_guest();
+        self.part();
+        self.settle_accounts()
+    }
+
+    /// Lets so much time pass.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.step();
+            let next = self.next();
+            if next >= end {
+                self.now = end;
+                return self.step();
+            }
+            self.now = next.max(self.now + MOMENT);
+        }
+    }
+
+    /// All that happens at one moment.
+    fn step(&mut self) {
+        for number in 0..self.games.len() {
+            if self.open_at[number].is_some_and(|at| at <= self.now) {
+                self.open_at[number] = None;
+                self.open(number);
+            }
+        }
+        for round in 0..=ROUNDS {
+            let mut busy = false;
+            self.unfinished = round == ROUNDS;
+            for (_, proxy) in &mut self.proxies {
+                busy |= proxy.advance(self.now);
+            }
+            for io in &mut self.ios {
+                let game = &mut self.games[io.game];
+                let now = self.now;
+                let due = game.next_frame <= now && self.random.random_ratio(1, 2);
+                busy |= io.turn(now, || {
+                    if due {
+                        game.frame(now);
+                    }
+                });
+            }
+            for game in self.games.iter_mut().filter(|game| game.next_frame <= self.now) {
+                game.frame(self.now);
+                busy = true;
+            }
+            if !busy {
+                break;
+            }
+        }
+        self.sweep();
+    }
+
+    /// Ends what is over, and lets games open again.
+    fn sweep(&mut self) {
+        for at in (0..self.ios.len()).rev() {
+            if self.ios[at].is_finished(self.now) {
+                self.ios.remove(at).end();
+            }
+        }
+        for (session, proxy) in &self.proxies {
+            self.harmed[*session] |= proxy.is_harmed();
+        }
+        self.proxies
+            .retain(|(_, proxy)| !proxy.is_over() || proxy.sides().iter().any(|end| end.readable() > 0));
+        for number in 0..self.games.len() {
+            let game = &self.games[number];
+            let closed = game.is_over() && self.open_at[number].is_none();
+            if closed && !game.quiet && self.openings > 0 {
+                self.openings -= 1;
+                let wait = Duration::from_millis(self.random.random_range(1..400));
+                self.open_at[number] = Some(self.now + wait);
+            }
+        }
+    }
+
+    /// When something happens next.
+    fn next(&self) -> Instant {
+        let frames = self.games.iter().map(|game| game.next_frame);
+        let ios = self.ios.iter().filter_map(Io::wake_at);
+        let proxies = self.proxies.iter().filter_map(|(_, proxy)| proxy.wake_at(self.now));
+        let openings = self.open_at.iter().flatten().copied();
+        let rest = self.unfinished.then_some(self.now);
+        frames.chain(ios).chain(proxies).chain(openings).chain(rest).min().expect("a game has frames")
+    }
+
+    fn open(&mut self, number: usize) {
+        let game = &mut self.games[number];
+        if number == 0 {
+            let session = self.ledger.borrow_mut().open(None);
+            let gate = Box::new(Gate::new(self.server_config.clone()));
+            self.ios.push(Io::open(&mut game.peer, 0, self.config.clone(), Side::Server(gate), self.turn));
+            game.opened(session);
+            self.harmed.push(false);
+            return;
+        }
+        let server = self.games[0].session();
+        let listening = self.ios.iter().position(|io| io.serves && !io.is_finishing());
+        let game = &mut self.games[number];
+        let Some((server, at)) = server.zip(listening) else {
+            self.open_at[number] = Some(self.now + Duration::from_millis(300));
+            return;
+        };
+        let session = self.ledger.borrow_mut().open(Some(server));
+        let text = if self.secure { "wss://game.example/lobby" } else { "ws://game.example/lobby" };
+        let url = Url::parse(text).expect("a valid URL");
+        let tls = self.secure.then(|| game.runtime.tls_client(Trust::Anybody, None).expect("it can be made"));
+        let side = Side::Client { url, tls };
+        let mut io = Io::open(&mut game.peer, number, self.config.clone(), side, self.turn);
+        game.opened(session);
+        if !game.quiet && self.random.random_ratio(1, 30) {
+            io.fail();
+            self.harmed.push(true);
+            self.ios.push(io);
+            return;
+        }
+        let capacity = [300, 2000, 65_536][self.random.random_range(0..3)];
+        let (client, near) = End::pair(capacity, usize::MAX);
+        let (far, host) = End::pair(capacity, usize::MAX);
+        let quiet = game.quiet;
+        io.dial(client, self.now);
+        self.ios[at].accept(FIRST_PORT + session as u16, host, self.now);
+        self.ios.push(io);
+        let harm = !quiet && self.random.random_range(0..100) < self.badness;
+        let (weather, planned) = (self.weather(harm), if harm { self.plan() } else { Vec::new() });
+        let random = SmallRng::seed_from_u64(self.random.random());
+        self.proxies.push((session, Proxy::new([near, far], weather, planned, random, self.now)));
+        self.harmed.push(false);
+    }
+
+    fn weather(&mut self, bad: bool) -> Weather {
+        let longest = if bad { self.random.random_range(1..60) } else { 4 };
+        Weather {
+            delay: Duration::from_millis(0)..Duration::from_millis(longest),
+            piece: [3, 60, 4096, 4096, 4096][self.random.random_range(0..5)],
+            window: if bad { self.random.random_range(100..4000) } else { 65_536 },
+        }
+    }
+
+    fn plan(&mut self) -> Vec<(When, Fault)> {
+        let count = self.random.random_range(1..=3);
+        (0..count)
+            .map(|_| {
+                let random = &mut self.random;
+                let way = random.random_range(0..2);
+                let when = if random.random_ratio(1, 2) {
+                    When::After(Duration::from_millis(random.random_range(0..1500)))
+                } else {
+                    When::Passed(random.random_range(0..2), random.random_range(0..4000))
+                };
+                let fault = match random.random_range(0..12) {
+                    0..=2 => Fault::Stall(way, Duration::from_millis(random.random_range(20..900))),
+                    3 => Fault::Stall(way, Duration::from_secs(20)),
+                    4..=6 => Fault::Throttle(way, random.random_range(50..8000)),
+                    7 => Fault::Silence,
+                    8 => Fault::HalfClose(way),
+                    9 => Fault::Cut,
+                    _ => Fault::Reset,
+                };
+                (when, fault)
+            })
+            .collect()
+    }
+
+    /// From now on everybody only reads, and nothing else happens to connections.
+    fn calm_down(&mut self) {
+        self.proxies.iter_mut().for_each(|(_, proxy)| proxy.calm_down());
+        for (game, open_at) in self.games.iter_mut().zip(&mut self.open_at) {
+            game.quiet = true;
+            game.habits.frame = (Duration::from_millis(200), Duration::from_millis(400));
+            game.next_frame = self.now;
+            *open_at = None;
+        }
+        if self.games[0].is_open() {
+            self.games[0].admit();
+        }
+    }
+
+    /// Who is in, says everybody alike.
+    fn compare_rosters(&self) {
+        let server = &self.games[0];
+        let mut guests = server.roster();
+        for guest in &guests {
+            assert!(server.peer.has_peer(*guest));
+        }
+        for game in &self.games[1..] {
+            assert_ne!(game.peer.status(), Status::Connecting, "client {} is still at the door", game.number);
+            let Some(session) = game.session().filter(|_| game.is_open()) else { continue };
+            let id = self.ledger.borrow().sessions[session].id.expect("it is in");
+            assert!(guests.contains(&id), "client {} is in, says the client alone", game.number);
+            self.ledger.borrow_mut().sessions[session].alive = true;
+            if matches!(self.config.mode, Mode::Multiplayer(crate::config::WireFormat::Godot3)) {
+                let others = server.roster().into_iter().filter(|other| *other != id);
+                let mut expected: Vec<_> = others.chain([PeerId::SERVER]).collect();
+                expected.sort();
+                let mut known = game.roster();
+                known.sort();
+                assert_eq!(known, expected, "client {} ({id}) knows the others", game.number);
+            }
+            guests.retain(|guest| *guest != id);
+        }
+        assert!(guests.is_empty(), "{guests:?} are in, says the server alone");
+        for game in &self.games {
+            for statistics in game.roster().into_iter().filter_map(|id| game.peer.peer_statistics(id)) {
+                let out = (statistics.queued_out_bytes, statistics.queued_out_packets);
+                let unread = (statistics.queued_in_bytes, statistics.queued_in_packets);
+                assert_eq!(
+                    (out, unread),
+                    ((0, 0), (0, 0)),
+                    "everything has left and was read, game {}",
+                    game.number
+                );
+            }
+        }
+        for io in self.ios.iter().filter(|io| io.serves && !io.is_finishing()) {
+            assert_eq!(io.load(), (self.games[0].roster().len(), 0), "places at the server");
+        }
+    }
+
+    /// After all that there is room for one more.
+    fn last_guest(&mut self) {
+        if !self.games[0].is_open() {
+            return;
+        }
+        let Some(number) = (1..self.games.len()).find(|number| self.games[*number].session().is_none())
+        else {
+            return;
+        };
+        let before = self.games[0].roster().len();
+        self.server_config.ask = false;
+        self.open(number);
+        self.pass(Duration::from_secs(2));
+        let asked = self.games[0].roster().len() == before;
+        assert!(!asked || self.games[number].is_over(), "one more comes in");
+    }
+
+    /// Everybody goes, in some order.
+    fn part(&mut self) {
+        let first = self.random.random_range(0..self.games.len());
+        for at in 0..self.games.len() {
+            let number = (first + at) % self.games.len();
+            let game = &mut self.games[number];
+            if game.is_open() {
+                game.close();
+            }
+            if self.random.random_ratio(1, 2) {
+                self.pass(Duration::from_millis(50));
+            }
+        }
+        self.pass(self.config.close_timeout + self.config.handshake_timeout + Duration::from_secs(2));
+        // A client whose end was told has nothing more to hear.
+        for game in &mut self.games {
+            game.close();
+        }
+        self.pass(self.config.close_timeout + Duration::from_secs(2));
+    }
+
+    fn settle_accounts(self) -> Outcome {
+        assert!(self.ios.is_empty(), "{} drivers never end", self.ios.len());
+        let ledger = self.ledger.borrow();
+        let missing = ledger.check(&self.harmed, self.prompt);
+        let dropped: u64 = self.games.iter().map(|game| game.dropped).sum();
+        assert!(missing.dropped.len() as u64 <= dropped, "{missing:?}, and {dropped} are counted");
+        for game in &self.games {
+            game.read_handles();
+            let queued = game.runtime.queued_bytes();
+            assert_eq!(queued, 0, "bytes that wait nowhere are counted, game {}", game.number);
+        }
+        let mut told = Told::default();
+        self.games.iter().for_each(|game| told.add(game.told));
+        Outcome {
+            sessions: ledger.sessions.len(),
+            delivered: ledger.delivered,
+            whole: missing.whole,
+            harmed: self.harmed.iter().filter(|harmed| **harmed).count(),
+            told,
+            dropped,
+        }
+    }
+}
+
+fn config(random: &mut SmallRng, mode: Mode, overflow_policy: OverflowPolicy, prompt: bool) -> PeerConfig {
+    let among = |random: &mut SmallRng, all: [usize; 3]| all[random.random_range(usize::from(prompt)..3)];
+    let millis = |random: &mut SmallRng, least, most| Duration::from_millis(random.random_range(least..most));
+    let buffers = Buffers {
+        input_bytes: among(random, [1024, 4096, 65_536]),
+        input_packets: among(random, [4, 64, 1024]),
+        output_bytes: among(random, [1024, 4096, 65_536]),
+        output_packets: among(random, [8, 64, 1024]),
+    };
+    PeerConfig {
+        mode,
+        buffers,
+        overflow_policy,
+        overflow_grace: millis(random, 100, 1000),
+        unreliable_backlog: [0, 500, 16 * 1024][random.random_range(0..3)],
+        heartbeat_interval: millis(random, 200, 900),
+        heartbeat_timeout: millis(random, 1000, 2500),
+        write_timeout: millis(random, 1000, 2500),
+        handshake_timeout: millis(random, 800, 2000),
+        close_timeout: millis(random, 600, 1500),
+        ..PeerConfig::default()
+    }
+}
+
+/// Made once: that takes longer than a seed.
+fn identity() -> &'static TlsServer {
+    static IDENTITY: OnceLock<TlsServer> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let names = vec!["game.example".to_owned()];
+        let certified = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        TlsServer::new(&certified.signing_key.serialize_pem(), &certified.cert.pem(), "").expect("usable")
+    })
+}
+
+/// So that everything has left in the end, also from those who may say only so much in a second.
+const LARGEST: usize = 5000;
+/// The clock's step while something is under way.
+const MOMENT: Duration = Duration::from_millis(1);
+/// Rounds of everybody at one moment; what is not done then goes on a moment later.
+const ROUNDS: usize = 30;
