@@ -186,7 +186,8 @@ impl Mailbox {
             mem::swap(&mut commands.list, list);
             mem::swap(&mut commands.payloads, payloads);
         });
-        let kept = (kept - kept / 16).max(payloads.len()).clamp(PAYLOADS_KEPT.start, PAYLOADS_KEPT.end);
+        // Most rounds have few payloads, or none: those of a burst do not come in each.
+        let kept = (kept - kept / 256).max(payloads.len()).clamp(PAYLOADS_KEPT.start, PAYLOADS_KEPT.end);
         self.payloads_kept.store(kept, Ordering::Relaxed);
     }
 
