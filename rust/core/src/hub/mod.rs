@@ -463,6 +463,11 @@ impl Hub {
         self.members.get(conn).is_some_and(Member::wants_write)
     }
 
+    /// Says whether so much waits to be written that it should leave while it is in the processor's caches.
+    pub(crate) fn has_much_to_write(&self, conn: ConnId) -> bool {
+        self.members.get(conn).is_some_and(|member| member.dirty && member.session.pending() >= MUCH)
+    }
+
     /// Says whether a connection is a peer: the game knows, or is about to know, of it.
     pub(crate) fn is_peer(&self, conn: ConnId) -> bool {
         self.members.get(conn).is_some_and(|member| member.link.is_some())
@@ -628,6 +633,9 @@ impl Hub {
         After { ended, ..After::default() }
     }
 }
+
+/// Bytes that are written at once instead of at the end of the round.
+const MUCH: usize = 32 * 1024;
 
 /// Through TLS the stream may still take nothing although the session has nothing left, and the other way round.
 fn flush_tls<W: Write>(

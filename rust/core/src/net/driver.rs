@@ -245,6 +245,12 @@ impl Driver {
                     let _ = socket.stream.set_nodelay(enabled);
                 }
             }
+            Command::Send { to, .. } => {
+                self.hub.command(command, now);
+                if self.hub.has_much_to_write(to) && self.socket(to).is_some_and(|socket| socket.writable) {
+                    self.flush(to, now);
+                }
+            }
             Command::Resolved(answer) => {
                 if let Some(dial) = &mut self.dial {
                     dial.dialler.resolved(answer);
@@ -417,26 +423,30 @@ impl Driver {
     fn flush_round(&mut self, now: Instant) {
         let mut dirty = std::mem::take(&mut self.hub.dirty);
         for conn in dirty.drain(..) {
-            let Some(socket) = self
-                .sockets
-                .get_mut(conn.slot as usize)
-                .and_then(Option::as_mut)
-                .filter(|socket| socket.conn == conn)
-            else {
-                continue;
-            };
-            let after = if socket.writable {
-                let after = self.hub.flush(conn, &mut Transport(&mut socket.stream), now);
-                socket.writable = !after.blocked;
-                after
-            } else {
-                self.hub.still_blocked(conn, now)
-            };
-            self.settle(conn, after, now);
+            self.flush(conn, now);
         }
         // What flushing added is for the next round; the list's memory is kept.
         dirty.append(&mut self.hub.dirty);
         self.hub.dirty = dirty;
+    }
+
+    fn flush(&mut self, conn: ConnId, now: Instant) {
+        let Some(socket) = self
+            .sockets
+            .get_mut(conn.slot as usize)
+            .and_then(Option::as_mut)
+            .filter(|socket| socket.conn == conn)
+        else {
+            return;
+        };
+        let after = if socket.writable {
+            let after = self.hub.flush(conn, &mut Transport(&mut socket.stream), now);
+            socket.writable = !after.blocked;
+            after
+        } else {
+            self.hub.still_blocked(conn, now)
+        };
+        self.settle(conn, after, now);
     }
 
     /// Drops a connection that is over; else sees to its next deadline.

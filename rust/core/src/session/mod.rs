@@ -436,6 +436,11 @@ impl Session {
         self.out.pending() > 0
     }
 
+    /// Bytes that wait to be written.
+    pub(crate) fn pending(&self) -> usize {
+        self.out.pending()
+    }
+
     /// Says whether bytes that were read already wait to be used.
     pub(crate) fn has_stash(&self) -> bool {
         !self.stash.is_empty() && !self.awaits_rest
