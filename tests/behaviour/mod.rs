@@ -4,6 +4,7 @@ mod world;
 
 mod abuse;
 mod closing;
+mod conditions;
 mod congestion;
 mod faults;
 mod gate;

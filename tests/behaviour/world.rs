@@ -1,19 +1,21 @@
 //! A server's hub and connections to it over pipes in memory, with a clock that only the test moves.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::budget::QueueTotal;
+use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::gate::Gate;
 use crate::hub::{After, Hub, News, Side};
 use crate::id::ConnId;
 use crate::link::Link;
-use crate::net::mailbox::Totals;
+use crate::net::mailbox::{Command, Totals};
+use crate::net::simulator::Simulator;
 use crate::url::Url;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -113,6 +115,10 @@ impl End {
         self.input.borrow_mut().capacity = capacity;
     }
 
+    fn written(&self) -> usize {
+        self.output.borrow().bytes.len()
+    }
+
     fn has_news(&self) -> bool {
         let input = self.input.borrow();
         !input.bytes.is_empty() || input.ended || input.reset
@@ -167,6 +173,7 @@ pub(super) struct Node {
     totals: Arc<Totals>,
     pub(super) news: Vec<News>,
     ends: Vec<(ConnId, End)>,
+    simulators: HashMap<ConnId, Simulator>,
     buffer: Vec<u8>,
 }
 
@@ -190,7 +197,14 @@ impl Node {
     fn new(config: PeerConfig, side: Side) -> Self {
         let totals = Arc::new(Totals::default());
         let hub = Hub::new(config, side, Arc::new(QueueTotal::new(usize::MAX)), Arc::clone(&totals));
-        Self { hub, totals, news: Vec::new(), ends: Vec::new(), buffer: vec![0; 64 * 1024] }
+        Self {
+            hub,
+            totals,
+            news: Vec::new(),
+            ends: Vec::new(),
+            simulators: HashMap::new(),
+            buffer: vec![0; 64 * 1024],
+        }
     }
 
     pub(super) fn accept(&mut self, end: End, now: Instant) -> ConnId {
@@ -199,8 +213,7 @@ impl Node {
 
     pub(super) fn accept_from(&mut self, address: &str, end: End, now: Instant) -> ConnId {
         let conn = self.hub.accepted(address.parse().expect("an address"), now);
-        self.ends.push((conn, end));
-        conn
+        self.adopt(conn, end, now)
     }
 
     /// As the driver does when it needs the room.
@@ -216,6 +229,34 @@ impl Node {
 
     pub(super) fn dial(&mut self, end: End, now: Instant) -> ConnId {
         let conn = self.hub.dialled("192.0.2.2:80".parse().expect("an address"), &[], &[], now, now);
+        self.adopt(conn, end, now)
+    }
+
+    /// A better or a worse network, for the connections that there are too.
+    pub(super) fn change_conditions(&mut self, conditions: Conditions, now: Instant) {
+        let config = PeerConfig { conditions, ..self.hub.config().clone() };
+        self.hub.command(Command::Configure(Box::new(config)), now);
+        for (conn, _) in &self.ends {
+            let new = || Simulator::new(conditions, *conn, now);
+            self.simulators.entry(*conn).or_insert_with(new).change(conditions, now);
+        }
+    }
+
+    /// When something arrives over a simulated network.
+    pub(super) fn next_arrival(&self) -> Option<Instant> {
+        self.simulators.values().filter_map(Simulator::wake_at).min()
+    }
+
+    /// Connections with a simulated network.
+    pub(super) fn simulated(&self) -> usize {
+        self.simulators.len()
+    }
+
+    fn adopt(&mut self, conn: ConnId, end: End, now: Instant) -> ConnId {
+        let conditions = self.hub.config().conditions;
+        if !conditions.is_off() {
+            self.simulators.insert(conn, Simulator::new(conditions, conn, now));
+        }
         self.ends.push((conn, end));
         conn
     }
@@ -241,10 +282,21 @@ impl Node {
                     busy |= self.settle(conn, &end, after, now);
                 }
                 let unread = (end.readable(), end.has_news());
-                let after = self.hub.read(conn, &mut end, &mut self.buffer, false, now);
+                let after = match self.simulators.get_mut(&conn) {
+                    None => self.hub.read(conn, &mut end, &mut self.buffer, false, now),
+                    Some(simulator) => simulator.read(&mut self.hub, conn, &mut end, &mut self.buffer, now),
+                };
                 busy |= (end.readable(), end.has_news()) != unread || after.more;
                 busy |= self.settle(conn, &end, after, now);
-                if self.hub.wants_write(conn) {
+                if let Some(simulator) = self.simulators.get_mut(&conn) {
+                    let (takes, before) = (end.takes(), (end.written(), simulator.has_output()));
+                    let after = simulator.flush(&mut self.hub, conn, &mut end, takes, now);
+                    busy |= (end.written(), simulator.has_output()) != before;
+                    if simulator.is_done() {
+                        self.simulators.remove(&conn);
+                    }
+                    busy |= self.settle(conn, &end, after, now);
+                } else if self.hub.wants_write(conn) {
                     let takes = end.takes();
                     let after = if takes {
                         self.hub.flush(conn, &mut end, now)
@@ -300,13 +352,19 @@ impl Node {
     }
 
     fn settle(&mut self, conn: ConnId, end: &End, after: After, now: Instant) -> bool {
+        let mut simulator = self.simulators.get_mut(&conn);
         if after.ended {
+            if let Some(simulator) = &mut simulator {
+                simulator.finish(&mut self.hub, conn, &mut end.clone(), now);
+            }
+            self.simulators.remove(&conn);
             end.cut();
             self.hub.forget(conn);
             self.ends.retain(|(known, _)| *known != conn);
             return true;
         }
-        let half_close = self.hub.take_half_close(conn, now);
+        let on_its_way = simulator.is_some_and(|simulator| simulator.has_output());
+        let half_close = !on_its_way && self.hub.take_half_close(conn, now);
         if half_close {
             end.half_close();
         }
@@ -356,6 +414,14 @@ impl World {
             self.now = end.min(self.now + Duration::from_millis(50));
             self.run();
         }
+    }
+
+    /// Moves the clock on to the next arrival over a simulated network; false: there is none until `end`.
+    pub(super) fn pass_to_arrival(&mut self, end: Instant) -> bool {
+        let next = [self.server.next_arrival(), self.client.next_arrival()].into_iter().flatten().min();
+        self.now = next.map_or(end, |next| next.min(end));
+        self.run();
+        next.is_some_and(|next| next <= end)
     }
 }
 

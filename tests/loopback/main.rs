@@ -3,6 +3,7 @@
 mod support;
 
 mod buffers;
+mod conditions;
 mod congestion;
 mod delivery;
 mod foreign;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::conditions::Conditions;
 use crate::error::ConfigError;
 use crate::gate::{Network, OriginPattern};
 use crate::tls::{TlsClient, TlsServer};
@@ -131,6 +132,8 @@ pub struct PeerConfig {
     pub handshake_timeout: Duration,
     /// How long a close handshake may take.
     pub close_timeout: Duration,
+    /// A network that is worse than it is.
+    pub conditions: Conditions,
 }
 
 impl Default for PeerConfig {
@@ -147,12 +150,13 @@ impl Default for PeerConfig {
             write_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(3),
             close_timeout: Duration::from_secs(3),
+            conditions: Conditions::default(),
         }
     }
 }
 
 impl PeerConfig {
-    /// Bounds all times to three years, so that adding one to the clock cannot overflow it.
+    /// Bounds all times, to three years if to nothing less, so that adding one to the clock cannot overflow it.
     pub(crate) fn bounded(mut self) -> Self {
         const LONGEST: Duration = Duration::from_secs(100_000_000);
         for time in [
@@ -165,6 +169,7 @@ impl PeerConfig {
         ] {
             *time = LONGEST.min(*time);
         }
+        self.conditions = self.conditions.bounded();
         self
     }
 

@@ -40,6 +40,7 @@
 //! | waiting for a peer that takes data | 16 output buffers, at least 4 MiB | as for a congested one |
 //! | waiting for a congested peer | 64 KiB, 1024 packets | [`OverflowPolicy`] |
 //! | pongs waiting | 64 | only the last ping is answered |
+//! | on the way through a simulated network | 1 MiB in each direction | the session waits, the socket is not read |
 //! | all queues of a process | 512 MiB | congested peers with the most queued are closed |
 //! | handshakes under way, and refused ones that are not gone | 1024 | clients wait in the backlog of 1024; one that was silent for a second goes |
 //! | a request that waits for the game's word | 30 s | 503 |
@@ -55,6 +56,7 @@
 #[doc(hidden)]
 pub mod bench;
 mod budget;
+mod conditions;
 mod config;
 mod error;
 mod event;
@@ -83,6 +85,7 @@ mod fuzzing;
 #[path = "../../../tests/behaviour/mod.rs"]
 mod behaviour;
 
+pub use conditions::Conditions;
 pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
     check_header_lines, check_health_path, check_protocols, check_proxy_header,

@@ -74,6 +74,35 @@ macro_rules! multiplayer_class {
             #[var(get = get_unreliable_backlog_kb, set = set_unreliable_backlog_kb)]
             unreliable_backlog_kb: PhantomVar<i64>,
 
+            /// Simulates a bad network: each byte arrives so many milliseconds later, 0 to 10000, in both
+            /// directions, so that a round trip takes twice as much longer (four times with the same on the
+            /// other side). Handshakes take longer too. Like all `simulate_*` it may change while connected,
+            /// and does nothing in release builds unless the project setting
+            /// `network/websocket/simulate_in_release` says so.
+            #[var(get = get_simulate_latency_msec, set = set_simulate_latency_msec)]
+            simulate_latency_msec: PhantomVar<i64>,
+
+            /// Simulates a bad network: at most so many milliseconds come on top of the latency, 0 to 10000, by
+            /// chance for each 1460 bytes. Nothing is overtaken: what is late keeps back what comes behind it.
+            #[var(get = get_simulate_jitter_msec, set = set_simulate_jitter_msec)]
+            simulate_jitter_msec: PhantomVar<i64>,
+
+            /// Simulates a bad network: so many kilobits (1000 bits) per second in each direction of each
+            /// connection, up to 1000000. 0 = no limit. What is too much waits, as behind any peer that does
+            /// not keep up.
+            #[var(get = get_simulate_bandwidth_kbps, set = set_simulate_bandwidth_kbps)]
+            simulate_bandwidth_kbps: PhantomVar<i64>,
+
+            /// Simulates a bad network: so often, in seconds from 2 to 3600, nothing arrives for one second in
+            /// either direction. 0 = never.
+            #[var(get = get_simulate_stall_every_sec, set = set_simulate_stall_every_sec)]
+            simulate_stall_every_sec: PhantomVar<i64>,
+
+            /// Simulates a bad network: the same seed draws the same jitter and the same stalls for connections
+            /// that come and go in the same order.
+            #[var(get = get_simulate_seed, set = set_simulate_seed)]
+            simulate_seed: PhantomVar<i64>,
+
             $($fields)*
         }
 
@@ -214,6 +243,56 @@ macro_rules! multiplayer_class {
             #[func]
             fn set_unreliable_backlog_kb(&mut self, size_kb: i64) {
                 self.host.set_unreliable_backlog_kb(size_kb);
+            }
+
+            #[func]
+            fn get_simulate_latency_msec(&self) -> i64 {
+                self.host.simulated(Simulated::LatencyMsec)
+            }
+
+            #[func]
+            fn set_simulate_latency_msec(&mut self, msec: i64) {
+                self.host.simulate(Simulated::LatencyMsec, msec);
+            }
+
+            #[func]
+            fn get_simulate_jitter_msec(&self) -> i64 {
+                self.host.simulated(Simulated::JitterMsec)
+            }
+
+            #[func]
+            fn set_simulate_jitter_msec(&mut self, msec: i64) {
+                self.host.simulate(Simulated::JitterMsec, msec);
+            }
+
+            #[func]
+            fn get_simulate_bandwidth_kbps(&self) -> i64 {
+                self.host.simulated(Simulated::BandwidthKbps)
+            }
+
+            #[func]
+            fn set_simulate_bandwidth_kbps(&mut self, kbps: i64) {
+                self.host.simulate(Simulated::BandwidthKbps, kbps);
+            }
+
+            #[func]
+            fn get_simulate_stall_every_sec(&self) -> i64 {
+                self.host.simulated(Simulated::StallEverySec)
+            }
+
+            #[func]
+            fn set_simulate_stall_every_sec(&mut self, seconds: i64) {
+                self.host.simulate(Simulated::StallEverySec, seconds);
+            }
+
+            #[func]
+            fn get_simulate_seed(&self) -> i64 {
+                self.host.simulated(Simulated::Seed)
+            }
+
+            #[func]
+            fn set_simulate_seed(&mut self, seed: i64) {
+                self.host.simulate(Simulated::Seed, seed);
             }
 
             $($accessors)*

@@ -10,9 +10,9 @@ use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
 use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{
-    Buffers, ClientConfig, CloseFrame, Delivery, Event, Mode, OpenError, Packet, Peer, PeerConfig,
-    PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target, TlsClient, TlsError, Url,
-    WireFormat, check_header_lines, check_protocols,
+    Buffers, ClientConfig, CloseFrame, Conditions, Delivery, Event, Mode, OpenError, Packet, Peer,
+    PeerConfig, PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target, TlsClient,
+    TlsError, Url, WireFormat, check_header_lines, check_protocols,
 };
 
 use crate::classes::{Connection, WebSocketPeer};
@@ -30,6 +30,8 @@ pub(crate) struct PeerHost {
     /// As edited by the script; `mode` is the one of the last opening.
     pub(crate) config: PeerConfig,
     pub(crate) wire_format: WireFormat,
+    /// As edited by the script; `config` has what of it is simulated here.
+    pub(crate) conditions: Conditions,
     pub(crate) names: Rc<SignalNames>,
     /// Outlives a borrow of the host, so that a poll that ends in any way can clear it.
     pub(crate) polling: Rc<Cell<bool>>,
@@ -78,6 +80,7 @@ impl PeerHost {
                 ..PeerConfig::default()
             },
             wire_format: WireFormat::Godot4,
+            conditions: Conditions::default(),
             names: Rc::new(SignalNames::new()),
             polling: Rc::default(),
             watched,

@@ -17,6 +17,7 @@ mod report;
 mod request;
 mod settings;
 mod signals;
+mod simulation;
 mod tls;
 mod tuning;
 mod virtuals;

@@ -94,6 +94,16 @@ pub(crate) static MAX_PENDING: Setting = Setting::range(
 /// All queues of the process together.
 pub(crate) static TOTAL_QUEUE_MB: Setting =
     Setting::range("network/limits/websocket_total_queue_mb", 512, 1, 1 << 20, "16,16384,1,or_greater");
+/// Whether a bad network may be simulated where players are.
+pub(crate) static SIMULATE_IN_RELEASE: Setting = Setting {
+    name: "network/websocket/simulate_in_release",
+    default: 0,
+    min: 0,
+    max: 1,
+    hint: PropertyHint::ENUM,
+    hint_string: "No,Yes",
+    warned: AtomicBool::new(false),
+};
 /// What is printed.
 pub(crate) static LOG_LEVEL: Setting = Setting {
     name: "network/websocket/log_level",
@@ -122,9 +132,9 @@ pub(crate) fn register() {
     let limits = [&SERVER, &CLIENT]
         .into_iter()
         .flat_map(|limits| [&limits.in_kb, &limits.in_packets, &limits.out_kb, &limits.out_packets]);
-    for (index, setting) in
-        limits.chain([&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL, &MONITORS]).enumerate()
-    {
+    let others =
+        [&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL, &MONITORS, &SIMULATE_IN_RELEASE];
+    for (index, setting) in limits.chain(others).enumerate() {
         setting.register(FIRST_ORDER + index as i32);
         // Whoever wrote a value that cannot be used is told at the start, not when the first object is made.
         setting.read();

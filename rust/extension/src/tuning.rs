@@ -187,7 +187,7 @@ impl PeerHost {
         !open
     }
 
-    fn apply(&mut self) {
+    pub(crate) fn apply(&mut self) {
         if self.is_open() {
             self.core.reconfigure(self.config.clone());
         }

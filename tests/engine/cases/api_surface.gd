@@ -37,6 +37,11 @@ const COMMON_PROPERTIES := {
 	overflow_policy = 0,
 	overflow_grace = 1.0,
 	unreliable_backlog_kb = 16,
+	simulate_latency_msec = 0,
+	simulate_jitter_msec = 0,
+	simulate_bandwidth_kbps = 0,
+	simulate_stall_every_sec = 0,
+	simulate_seed = 0,
 	# Of the engine's MultiplayerPeer.
 	refuse_new_connections = false,
 	transfer_mode = MultiplayerPeer.TRANSFER_MODE_RELIABLE,
@@ -270,6 +275,8 @@ func _property_can_be_set(object: Object, property: String, default: Variant) ->
 			other = not default
 		TYPE_INT:
 			other = 1 if default != 1 else 2
+			if property == "simulate_stall_every_sec":
+				other = 2
 		TYPE_FLOAT:
 			other = default + 0.5
 		TYPE_STRING:

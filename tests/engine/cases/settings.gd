@@ -39,6 +39,7 @@ func _exist() -> void:
 	_exists(LIMITS + "server/max_connections", 0)
 	_exists(LIMITS + "server/max_pending_connections", 1024)
 	_exists(LIMITS + "total_queue_mb", 512)
+	_exists("network/websocket/simulate_in_release", 0, "No,Yes", PROPERTY_HINT_ENUM)
 	_exists(LOG_LEVEL, 3, "Off,Error,Warn,Info,Debug,Trace", PROPERTY_HINT_ENUM)
 	_exists(MONITORS, 1, "Off,Debug Builds,Always", PROPERTY_HINT_ENUM)
 

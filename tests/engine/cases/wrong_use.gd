@@ -402,6 +402,14 @@ func _common_properties(peer: MultiplayerPeer) -> void:
 		_refused(peer, "max_message_size_kb", bad)
 	for bad: int in [-1, 1048577]:
 		_refused(peer, "unreliable_backlog_kb", bad)
+	for bad: int in [-1, 10001, 1 << 40]:
+		_refused(peer, "simulate_latency_msec", bad, "from 0 to 10000")
+		_refused(peer, "simulate_jitter_msec", bad, "from 0 to 10000")
+	for bad: int in [-1, 1000001, 1 << 32]:
+		_refused(peer, "simulate_bandwidth_kbps", bad, "from 0 to 1000000")
+	for bad: int in [-1, 1, 3601]:
+		_refused(peer, "simulate_stall_every_sec", bad, "0 \\(never\\), or from 2 to 3600")
+	_refused(peer, "simulate_latency_msec", NAN)
 	_right(peer.call.bind("set_buffers", 100, 1, 1, 1), OK)
 	check_eq(peer.get("max_message_size_kb"), 128, "100 KiB rounded up")
 	for bad: int in [0, -1, 1048577, 1 << 40]:

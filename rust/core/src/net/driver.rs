@@ -5,6 +5,7 @@
 //! yet share a bounded time per round: a handshake of TLS takes as long as hundreds of packets, and a thousand may come at once.
 
 mod accept;
+mod simulation;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -22,6 +23,7 @@ use super::dial::{Dialled, Dialler};
 use super::listener::Listener;
 use super::mailbox::{Command, Mailbox, Totals};
 use super::runtime::Runtime;
+use super::simulator::Simulator;
 use super::transport::Transport;
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason};
@@ -72,6 +74,8 @@ struct Socket {
     queued: bool,
     /// The earliest entry in `timers`.
     timer: Option<Instant>,
+    /// A bad network, where one is asked for.
+    simulator: Option<Box<Simulator>>,
 }
 
 struct Dial {
@@ -186,6 +190,7 @@ impl Driver {
             self.greet(now);
             self.hand_over(now);
             if self.is_finished(now) {
+                self.end_simulation(now);
                 return Ok(());
             }
         }
@@ -260,6 +265,7 @@ impl Driver {
                 let reschedule = matches!(command, Command::Configure(_));
                 self.hub.command(command, now);
                 if reschedule {
+                    self.change_simulation(now);
                     if let Some(dial) = &mut self.dial {
                         dial.dialler.set_deadline(dial.started + self.hub.config().handshake_timeout);
                     }
@@ -276,8 +282,10 @@ impl Driver {
     fn cut(&mut self, conn: ConnId, now: Instant) {
         let Some(Some(socket)) = self.sockets.get_mut(conn.slot as usize) else { return };
         if socket.conn == conn {
-            if socket.writable {
-                self.hub.flush(conn, &mut Transport(&mut socket.stream), now);
+            if let Some(simulator) = &mut socket.simulator {
+                self.hub.flush(conn, &mut simulator.writer(now), now);
+            } else if socket.writable {
+                self.hub.flush(conn, &mut Transport::Socket(&mut socket.stream), now);
             }
             self.hub.fail(conn, CloseReason::Forced, now);
             self.settle(conn, After { ended: true, ..After::default() }, now);
@@ -313,7 +321,7 @@ impl Driver {
             Dialled::Connected(stream, address) => {
                 let Some(dial) = self.dial.take() else { return Ok(()) };
                 let conn = self.hub.dialled(address, &dial.protocols, &dial.headers, dial.started, now);
-                self.adopt(conn, stream)?;
+                self.adopt(conn, stream, now)?;
             }
             Dialled::Failed(reason) => {
                 self.dial = None;
@@ -323,7 +331,7 @@ impl Driver {
         Ok(())
     }
 
-    fn adopt(&mut self, conn: ConnId, mut stream: TcpStream) -> io::Result<()> {
+    fn adopt(&mut self, conn: ConnId, mut stream: TcpStream, now: Instant) -> io::Result<()> {
         let slot = conn.slot as usize;
         self.poll.registry().register(
             &mut stream,
@@ -333,9 +341,17 @@ impl Driver {
         if self.sockets.len() <= slot {
             self.sockets.resize_with(slot + 1, || None);
         }
+        let simulator = self.simulator(conn, now);
         // Data may have come before the socket was registered; the first read finds out.
-        self.sockets[slot] =
-            Some(Socket { conn, stream, writable: true, read_closed: false, queued: true, timer: None });
+        self.sockets[slot] = Some(Socket {
+            conn,
+            stream,
+            writable: true,
+            read_closed: false,
+            queued: true,
+            timer: None,
+            simulator,
+        });
         self.queue(conn);
         self.schedule(conn);
         Ok(())
@@ -354,7 +370,7 @@ impl Driver {
             if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
                 let after = self.hub.expire(conn, now);
                 self.settle(conn, after, now);
-            } else {
+            } else if !self.look_at(conn) {
                 self.schedule(conn);
             }
         }
@@ -402,8 +418,14 @@ impl Driver {
             return;
         };
         socket.queued = false;
-        let trust = TRUST_SHORT_READS && !socket.read_closed;
-        let after = self.hub.read(conn, &mut Transport(&mut socket.stream), &mut self.buffer, trust, now);
+        let stream = &mut Transport::Socket(&mut socket.stream);
+        let after = match &mut socket.simulator {
+            None => {
+                let trust = TRUST_SHORT_READS && !socket.read_closed;
+                self.hub.read(conn, stream, &mut self.buffer, trust, now)
+            }
+            Some(simulator) => simulator.read(&mut self.hub, conn, stream, &mut self.buffer, now),
+        };
         if after.more {
             socket.queued = true;
             self.queue(conn);
@@ -439,8 +461,13 @@ impl Driver {
         else {
             return;
         };
-        let after = if socket.writable {
-            let after = self.hub.flush(conn, &mut Transport(&mut socket.stream), now);
+        let stream = &mut Transport::Socket(&mut socket.stream);
+        let after = if let Some(simulator) = &mut socket.simulator {
+            let after = simulator.flush(&mut self.hub, conn, stream, socket.writable, now);
+            socket.writable = !after.blocked;
+            after
+        } else if socket.writable {
+            let after = self.hub.flush(conn, stream, now);
             socket.writable = !after.blocked;
             after
         } else {
@@ -452,7 +479,8 @@ impl Driver {
     /// Drops a connection that is over; else sees to its next deadline.
     fn settle(&mut self, conn: ConnId, after: After, now: Instant) {
         if !after.ended {
-            if self.hub.take_half_close(conn, now)
+            if !self.has_bytes_on_their_way(conn)
+                && self.hub.take_half_close(conn, now)
                 && let Some(socket) = self.socket(conn)
             {
                 // An error means that the stream is gone already, which reading will show.
@@ -465,15 +493,21 @@ impl Driver {
         if self.socket(conn).is_some()
             && let Some(mut socket) = self.sockets[conn.slot as usize].take()
         {
-            self.hub.say_last(conn, &mut Transport(&mut socket.stream));
+            let stream = &mut Transport::Socket(&mut socket.stream);
+            match &mut socket.simulator {
+                None => self.hub.say_last(conn, stream),
+                Some(simulator) => simulator.finish(&mut self.hub, conn, stream, now),
+            }
             let _ = self.poll.registry().deregister(&mut socket.stream);
             self.hub.forget(conn);
         }
     }
 
     fn schedule(&mut self, conn: ConnId) {
-        let Some(deadline) = self.hub.deadline(conn) else { return };
+        let deadline = self.hub.deadline(conn);
         let Some(socket) = self.socket(conn) else { return };
+        let arrival = socket.simulator.as_ref().and_then(|simulator| simulator.wake_at());
+        let Some(deadline) = [deadline, arrival].into_iter().flatten().min() else { return };
         // An entry that comes too early looks again; only an earlier deadline needs one of its own.
         if socket.timer.is_none_or(|timer| deadline < timer) {
             socket.timer = Some(deadline);

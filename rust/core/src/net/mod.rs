@@ -7,6 +7,7 @@ pub(crate) mod listener;
 pub(crate) mod mailbox;
 mod outlet;
 mod runtime;
-mod transport;
+pub(crate) mod simulator;
+pub(crate) mod transport;
 
 pub use runtime::Runtime;

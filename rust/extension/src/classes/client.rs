@@ -10,6 +10,7 @@ use websocket_multiplayer_core::CloseFrame;
 
 use crate::common::multiplayer_class;
 use crate::convert;
+use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
 

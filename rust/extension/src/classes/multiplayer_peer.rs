@@ -12,6 +12,7 @@ use websocket_multiplayer_core::{Buffers, OpenError, ServerConfig, check_header_
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::raw::OptionalTlsOptions;
+use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
 

@@ -16,6 +16,7 @@ use websocket_multiplayer_core::{
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::settings;
+use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
 
