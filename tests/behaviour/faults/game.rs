@@ -35,6 +35,8 @@ pub(super) struct Habits {
     pub(super) unrest: u32,
     /// Sizes of packets.
     pub(super) largest: usize,
+    /// The I/O side is a thread, so that what waits may change at any time.
+    pub(super) threads: bool,
 }
 
 /// How often a game was told something.
@@ -181,13 +183,16 @@ impl Game {
     }
 
     /// Peers that it was told of and that are not gone, in an order that does not depend on their ids, which are random.
-    pub(super) fn roster(&self) -> Vec<PeerId> {
+    pub(super) fn roster(&self, ledger: &Ledger) -> Vec<PeerId> {
         let Some(session) = self.session else { return Vec::new() };
-        let ledger = self.ledger.borrow();
         let via = ledger.sessions[session].via;
         let mut ids: Vec<_> = self.known.keys().copied().collect();
         ids.sort_by_key(|id| ledger.session_of(via, *id));
         ids
+    }
+
+    pub(super) fn guests(&self) -> usize {
+        self.known.len()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -316,7 +321,10 @@ impl Game {
                 assert!(self.known.insert(id, Known::default()).is_none(), "{id} comes twice");
                 if self.role == Role::Server {
                     let handle = self.peer.peer(id).expect("it is connected");
-                    self.ledger.borrow_mut().name(usize::from(handle.port() - FIRST_PORT), id);
+                    let mut ledger = self.ledger.borrow_mut();
+                    let client = ledger.ports[&handle.port()];
+                    ledger.name(client, id);
+                    drop(ledger);
                     let asked = self.asked.remove(&id);
                     assert!(matches!(asked, None | Some(Asked::Accepted)), "{id} was let in: {asked:?}");
                     if self.random.random_ratio(1, 3) {
@@ -414,7 +422,9 @@ impl Game {
         let all = self.quiet || self.habits.prompt;
         let mut most = if all { usize::MAX } else { self.random.random_range(0..12) };
         let raw: Vec<_> = match self.config.mode {
-            Mode::Raw => self.roster().into_iter().filter_map(|id| self.peer.peer(id)).collect(),
+            Mode::Raw => {
+                self.roster(&self.ledger.borrow()).into_iter().filter_map(|id| self.peer.peer(id)).collect()
+            }
             Mode::Multiplayer(_) => Vec::new(),
         };
         for handle in raw {
@@ -460,7 +470,7 @@ impl Game {
 
     fn send(&mut self) {
         let (Some(session), true) = (self.session, self.is_open()) else { return };
-        let mut ids = self.roster();
+        let mut ids = self.roster(&self.ledger.borrow());
         ids.retain(|id| !self.is_closing(*id));
         let Some(one) = self.pick(&ids) else { return };
         let raw = self.config.mode == Mode::Raw;
@@ -512,7 +522,7 @@ impl Game {
             Err(SendError::NotConnected) if raw || self.peer.status() != Status::Connected => {}
             Err(error) => panic!("cannot send {size} bytes to {target:?}: {error}"),
         }
-        if let Some(queued) = queued {
+        if let Some(queued) = queued.filter(|_| !self.habits.threads) {
             self.check_drop(&before, queued, size);
         }
         self.say(format_args!("sends {number} to {target:?}, {size} bytes: {result:?}"));
@@ -552,7 +562,7 @@ impl Game {
 
     fn end_something(&mut self) {
         let Some(session) = self.session else { return };
-        let ids = self.roster();
+        let ids = self.roster(&self.ledger.borrow());
         let Some(id) = self.pick(&ids) else { return };
         let kind = self.random.random_range(0..16);
         if self.role == Role::Client && id != PeerId::SERVER && kind > 0 {
@@ -626,6 +636,3 @@ impl Game {
         ledger.sessions[client].spoiled = true;
     }
 }
-
-/// A client's port tells whose session it is.
-pub(super) const FIRST_PORT: u16 = 1000;

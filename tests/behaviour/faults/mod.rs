@@ -8,11 +8,14 @@
 //! FAULT_SEED=17 cargo test -p websocket-multiplayer-core --lib faults::godot4_refuse -- --nocapture
 //! ```
 
+mod accord;
+mod forecast;
 mod game;
 mod io;
 mod ledger;
 mod letter;
 mod proxy;
+mod sockets;
 mod storm;
 
 use std::env;

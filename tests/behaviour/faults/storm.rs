@@ -9,16 +9,16 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::world::{End, start};
-use super::game::{FIRST_PORT, Game, Habits, Told};
+use super::accord::agree;
+use super::forecast::forecast;
+use super::game::{Game, Habits, Told};
 use super::io::Io;
 use super::ledger::Ledger;
-use super::proxy::{Fault, Proxy, Stream, Weather, When};
+use super::proxy::{Proxy, Stream};
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::gate::Gate;
 use crate::hub::Side;
-use crate::id::PeerId;
 use crate::net::Runtime;
-use crate::peer::Status;
 use crate::session::Role;
 use crate::tls::{TlsServer, Trust};
 use crate::url::Url;
@@ -119,6 +119,7 @@ impl Storm {
             letters: random.random_range(5..80),
             unrest: if random.random_ratio(1, 3) { 0 } else { random.random_range(1..4) },
             largest: config.max_packet_size().min(config.max_message() - mode.header_len()).min(LARGEST),
+            threads: false,
         };
         let scarce = random.random_ratio(1, 5);
         let games = (0..=clients).map(|number| {
@@ -166,10 +167,13 @@ impl Storm {
     pub(super) fn run(mut self) -> Outcome {
         self.pass(Duration::from_millis(1800));
         self.calm_down();
+        self.pass(Duration::from_secs(4));
+        // What is left are those who wait for their time to pass.
+        for game in &mut self.games {
+            game.habits.frame = (Duration::from_millis(200), Duration::from_millis(400));
+        }
         let longest = self.config.heartbeat_timeout + self.config.heartbeat_interval;
-        self.pass(
-            longest + self.config.write_timeout + self.config.handshake_timeout + Duration::from_secs(3),
-        );
+        self.pass(longest + self.config.write_timeout + self.config.handshake_timeout);
         self.compare_rosters();
         self.last_guest();
         self.part();
@@ -293,47 +297,15 @@ impl Storm {
         let (far, host) = End::pair(capacity, usize::MAX);
         let quiet = game.quiet;
         io.dial(client, self.now);
-        self.ios[at].accept(FIRST_PORT + session as u16, host, self.now);
+        let port = 1000 + session as u16;
+        self.ledger.borrow_mut().ports.insert(port, session);
+        self.ios[at].accept(port, host, self.now);
         self.ios.push(io);
         let harm = !quiet && self.random.random_range(0..100) < self.badness;
-        let (weather, planned) = (self.weather(harm), if harm { self.plan() } else { Vec::new() });
+        let (weather, planned) = forecast(&mut self.random, harm, Duration::from_millis(1500));
         let random = SmallRng::seed_from_u64(self.random.random());
         self.proxies.push((session, Proxy::new([near, far], weather, planned, random, self.now)));
         self.harmed.push(false);
-    }
-
-    fn weather(&mut self, bad: bool) -> Weather {
-        let longest = if bad { self.random.random_range(1..60) } else { 4 };
-        Weather {
-            delay: Duration::from_millis(0)..Duration::from_millis(longest),
-            piece: [3, 60, 4096, 4096, 4096][self.random.random_range(0..5)],
-            window: if bad { self.random.random_range(100..4000) } else { 65_536 },
-        }
-    }
-
-    fn plan(&mut self) -> Vec<(When, Fault)> {
-        let count = self.random.random_range(1..=3);
-        (0..count)
-            .map(|_| {
-                let random = &mut self.random;
-                let way = random.random_range(0..2);
-                let when = if random.random_ratio(1, 2) {
-                    When::After(Duration::from_millis(random.random_range(0..1500)))
-                } else {
-                    When::Passed(random.random_range(0..2), random.random_range(0..4000))
-                };
-                let fault = match random.random_range(0..12) {
-                    0..=2 => Fault::Stall(way, Duration::from_millis(random.random_range(20..900))),
-                    3 => Fault::Stall(way, Duration::from_secs(20)),
-                    4..=6 => Fault::Throttle(way, random.random_range(50..8000)),
-                    7 => Fault::Silence,
-                    8 => Fault::HalfClose(way),
-                    9 => Fault::Cut,
-                    _ => Fault::Reset,
-                };
-                (when, fault)
-            })
-            .collect()
     }
 
     /// From now on everybody only reads, and nothing else happens to connections.
@@ -341,7 +313,7 @@ impl Storm {
         self.proxies.iter_mut().for_each(|(_, proxy)| proxy.calm_down());
         for (game, open_at) in self.games.iter_mut().zip(&mut self.open_at) {
             game.quiet = true;
-            game.habits.frame = (Duration::from_millis(200), Duration::from_millis(400));
+            game.habits.frame = (Duration::from_millis(15), Duration::from_millis(25));
             game.next_frame = self.now;
             *open_at = None;
         }
@@ -350,44 +322,13 @@ impl Storm {
         }
     }
 
-    /// Who is in, says everybody alike.
+    /// Who is in, says everybody alike, and nothing waits for anybody.
     fn compare_rosters(&self) {
-        let server = &self.games[0];
-        let mut guests = server.roster();
-        for guest in &guests {
-            assert!(server.peer.has_peer(*guest));
-        }
-        for game in &self.games[1..] {
-            assert_ne!(game.peer.status(), Status::Connecting, "client {} is still at the door", game.number);
-            let Some(session) = game.session().filter(|_| game.is_open()) else { continue };
-            let id = self.ledger.borrow().sessions[session].id.expect("it is in");
-            assert!(guests.contains(&id), "client {} is in, says the client alone", game.number);
-            self.ledger.borrow_mut().sessions[session].alive = true;
-            if matches!(self.config.mode, Mode::Multiplayer(crate::config::WireFormat::Godot3)) {
-                let others = server.roster().into_iter().filter(|other| *other != id);
-                let mut expected: Vec<_> = others.chain([PeerId::SERVER]).collect();
-                expected.sort();
-                let mut known = game.roster();
-                known.sort();
-                assert_eq!(known, expected, "client {} ({id}) knows the others", game.number);
-            }
-            guests.retain(|guest| *guest != id);
-        }
-        assert!(guests.is_empty(), "{guests:?} are in, says the server alone");
-        for game in &self.games {
-            for statistics in game.roster().into_iter().filter_map(|id| game.peer.peer_statistics(id)) {
-                let out = (statistics.queued_out_bytes, statistics.queued_out_packets);
-                let unread = (statistics.queued_in_bytes, statistics.queued_in_packets);
-                assert_eq!(
-                    (out, unread),
-                    ((0, 0), (0, 0)),
-                    "everything has left and was read, game {}",
-                    game.number
-                );
-            }
+        if let Err(why) = agree(&self.games, &mut self.ledger.borrow_mut(), self.config.mode) {
+            panic!("{why}");
         }
         for io in self.ios.iter().filter(|io| io.serves && !io.is_finishing()) {
-            assert_eq!(io.load(), (self.games[0].roster().len(), 0), "places at the server");
+            assert_eq!(io.load(), (self.games[0].guests(), 0), "places at the server");
         }
     }
 
@@ -396,15 +337,14 @@ impl Storm {
         if !self.games[0].is_open() {
             return;
         }
-        let Some(number) = (1..self.games.len()).find(|number| self.games[*number].session().is_none())
-        else {
+        let Some(number) = (1..self.games.len()).find(|number| self.games[*number].is_over()) else {
             return;
         };
-        let before = self.games[0].roster().len();
+        let before = self.games[0].guests();
         self.server_config.ask = false;
         self.open(number);
         self.pass(Duration::from_secs(2));
-        let asked = self.games[0].roster().len() == before;
+        let asked = self.games[0].guests() == before;
         assert!(!asked || self.games[number].is_over(), "one more comes in");
     }
 
@@ -432,7 +372,7 @@ impl Storm {
     fn settle_accounts(self) -> Outcome {
         assert!(self.ios.is_empty(), "{} drivers never end", self.ios.len());
         let ledger = self.ledger.borrow();
-        let missing = ledger.check(&self.harmed, self.prompt);
+        let missing = ledger.check(&self.harmed, self.prompt).unwrap_or_else(|why| panic!("{why}"));
         let dropped: u64 = self.games.iter().map(|game| game.dropped).sum();
         assert!(missing.dropped.len() as u64 <= dropped, "{missing:?}, and {dropped} are counted");
         for game in &self.games {
@@ -478,7 +418,7 @@ fn config(random: &mut SmallRng, mode: Mode, overflow_policy: OverflowPolicy, pr
 }
 
 /// Made once: that takes longer than a seed.
-fn identity() -> &'static TlsServer {
+pub(super) fn identity() -> &'static TlsServer {
     static IDENTITY: OnceLock<TlsServer> = OnceLock::new();
     IDENTITY.get_or_init(|| {
         let names = vec!["game.example".to_owned()];
