@@ -12,7 +12,7 @@ mod pieces;
 mod relay;
 mod slab;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -27,7 +27,7 @@ use crate::config::{Mode, PeerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::gate::Gate;
-use crate::id::{ConnId, PeerId, Target};
+use crate::id::{ConnId, PeerId, PeerMap, Target};
 use crate::link::{Link, PeerInfo, PeerState};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
@@ -121,7 +121,8 @@ pub(crate) struct Hub {
     side: Side,
     members: Slab<Member>,
     /// Ids of live peers; none is given twice.
-    ids: HashMap<PeerId, ConnId>,
+    // A server makes them up, a client has but one: nobody can choose ids that collide.
+    ids: PeerMap<ConnId>,
     pool: Pool,
     /// Where small payloads of this round are copied to.
     small: Pieces,
@@ -157,7 +158,7 @@ impl Hub {
             config,
             side,
             members: Slab::default(),
-            ids: HashMap::new(),
+            ids: PeerMap::default(),
             pool: Pool::default(),
             small: Pieces::default(),
             listed: Vec::new(),

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
 
 use bytes::Bytes;
-use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::Role;
@@ -17,6 +16,9 @@ const GATHERED_MAX: usize = 16 * 1024;
 const SLICES: usize = 32;
 /// Longest frame header (14) and wire header (9).
 const HEAD_MAX: usize = 23;
+/// Bits of a frame's first two bytes.
+const FINAL: u8 = 0x80;
+const MASKED: u8 = 0x80;
 /// Spare buffers that a driver keeps.
 const POOLED: usize = 64;
 
@@ -217,7 +219,6 @@ impl Outgoing {
         pool: &mut Pool,
     ) {
         let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
-        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
         let payload = body.bytes();
         let len = prefix.len() + payload.len();
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
@@ -228,7 +229,7 @@ impl Outgoing {
         let size_hint = HEAD_MAX + prefix.len() + if shared.is_none() { payload.len() } else { 0 };
         let buffer = self.gather(size_hint, pool);
         let before = buffer.len();
-        header.format(len as u64, buffer).expect("a Vec takes every byte");
+        push_head(buffer, opcode, len, mask);
         let body = buffer.len();
         buffer.extend_from_slice(prefix);
         if shared.is_none() {
@@ -314,6 +315,34 @@ impl Outgoing {
     }
 }
 
+/// Appends the head of a frame that is a whole message (RFC 6455 section 5.2).
+fn push_head(buffer: &mut Vec<u8>, opcode: OpCode, len: usize, mask: Option<[u8; 4]>) {
+    let mut head = [0; 14];
+    head[0] = FINAL | u8::from(opcode);
+    let mut size = match len {
+        ..126 => {
+            head[1] = len as u8;
+            2
+        }
+        126..=0xffff => {
+            head[1] = 126;
+            head[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            head[1] = 127;
+            head[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
+        }
+    };
+    if let Some(mask) = mask {
+        head[1] |= MASKED;
+        head[size..size + 4].copy_from_slice(&mask);
+        size += 4;
+    }
+    buffer.extend_from_slice(&head[..size]);
+}
+
 /// XORs with the mask, eight bytes at a time (RFC 6455 section 5.3).
 pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
@@ -330,6 +359,8 @@ pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
 
 #[cfg(test)]
 mod tests {
+    use tungstenite::protocol::frame::FrameHeader;
+
     use super::*;
 
     /// Takes `room` bytes, then blocks.
@@ -363,6 +394,23 @@ mod tests {
             Some(size as u32),
             pool,
         );
+    }
+
+    #[test]
+    fn heads_are_those_of_the_protocol() {
+        for len in [0, 1, 125, 126, 127, 0xffff, 0x1_0000, 5_000_000] {
+            for mask in [None, Some([1, 2, 3, 4])] {
+                for opcode in
+                    [OpCode::Data(Data::Text), OpCode::Data(Data::Binary), OpCode::Control(Control::Ping)]
+                {
+                    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+                    let (mut expected, mut found) = (Vec::new(), Vec::new());
+                    header.format(len as u64, &mut expected).expect("a Vec takes every byte");
+                    push_head(&mut found, opcode, len, mask);
+                    assert_eq!(found, expected, "{len} {mask:?}");
+                }
+            }
+        }
     }
 
     #[test]
