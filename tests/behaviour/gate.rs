@@ -297,6 +297,7 @@ fn the_silent_make_room_after_a_second() {
     door.say(&slow, b"GET / HT");
     assert_eq!(door.node.evict(door.now), Err(Some(door.now + SECOND)));
     door.pass(SECOND);
+    assert_eq!(door.node.hub.evict(|_| true, door.now), Err(Some(door.now)), "nobody listened to it");
     assert_eq!(door.node.evict(door.now), Ok(silent));
     assert_eq!(door.node.evict(door.now), Err(None), "it speaks, if slowly");
     // One that was refused and does not go is worth less than one that waits.

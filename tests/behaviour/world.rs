@@ -218,7 +218,7 @@ impl Node {
 
     /// As the driver does when it needs the room.
     pub(super) fn evict(&mut self, now: Instant) -> Result<ConnId, Option<Instant>> {
-        let evicted = self.hub.evict(now);
+        let evicted = self.hub.evict(|_| false, now);
         if let Ok(conn) = evicted
             && let Some((_, end)) = self.ends.iter().find(|(known, _)| *known == conn).cloned()
         {

@@ -84,8 +84,12 @@ impl Hub {
     }
 
     /// Ends one that has been silent for a second, else one that was answered and does not go, so that another can be heard;
-    /// else says when to ask again.
-    pub(crate) fn evict(&mut self, now: Instant) -> Result<ConnId, Option<Instant>> {
+    /// else says when to ask again. What is `unread` may have spoken.
+    pub(crate) fn evict(
+        &mut self,
+        unread: impl Fn(ConnId) -> bool,
+        now: Instant,
+    ) -> Result<ConnId, Option<Instant>> {
         self.limbo.queue.retain(|conn| self.members.get(*conn).is_some_and(|member| member.in_limbo));
         let (mut answered, mut again) = (None, None);
         let silent = self.limbo.queue.iter().copied().find(|conn| {
@@ -95,10 +99,12 @@ impl Hub {
                 return false;
             }
             let until = member.started + SILENCE;
-            if !member.spoke && until > now {
+            if !member.spoke && (until > now || unread(*conn)) {
+                let until = until.max(now);
                 again = Some(again.map_or(until, |earliest: Instant| earliest.min(until)));
+                return false;
             }
-            !member.spoke && until <= now
+            !member.spoke
         });
         let Some(conn) = silent.or(answered) else { return Err(again) };
         if let Some(member) = self.members.get_mut(conn) {

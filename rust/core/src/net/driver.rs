@@ -40,9 +40,7 @@ const FIRST_CONNECTION: usize = 2;
 const FIRST_DIAL: usize = usize::MAX / 2;
 /// Bytes that one connection may deliver in one round.
 const TURN: usize = 64 * 1024;
-/// Connections accepted in one round.
-const ACCEPT_TURN: usize = 32;
-/// Time that handshakes may take in one round.
+/// Time that newcomers get in one round, if half of what the peers took is not more.
 const GREETING: Duration = Duration::from_millis(1);
 /// A short read empties the socket where the poller reports every later arrival.
 const TRUST_SHORT_READS: bool = cfg!(unix);
@@ -391,14 +389,17 @@ impl Driver {
         }
     }
 
-    /// Takes newcomers and lets them read, as far as the time goes.
+    /// Takes newcomers and lets them read, as far as the time goes. They get a third of all time when there is much to do, so
+    /// that busy peers cannot keep them out either.
     fn greet(&mut self, now: Instant) {
-        self.accept(now);
-        if self.newcomers.is_empty() {
+        if self.newcomers.is_empty() && !self.acceptor.is_wanted() {
             return;
         }
+        let start = Instant::now();
+        let time = GREETING.max((start - now) / 2);
+        self.accept(now, start + time / 2);
+        let end = start + time;
         self.hub.main_thread_idle = self.mailbox.main_thread_idle(now);
-        let end = Instant::now() + GREETING;
         for _ in 0..self.newcomers.len() {
             let Some(conn) = self.newcomers.pop_front() else { break };
             self.read(conn, now);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::{ACCEPT_TURN, Driver};
+use super::Driver;
 use crate::error::CloseReason;
 use crate::hub::After;
+use crate::id::ConnId;
 use crate::net::listener::{Listener, tune};
 
 /// Where a driver is with its listener.
@@ -45,6 +46,11 @@ impl Acceptor {
         self.retry = None;
     }
 
+    /// Says whether somebody waits, or may.
+    pub(super) fn is_wanted(&self) -> bool {
+        !matches!(self.state, Accept::Idle) || self.waiting.is_some()
+    }
+
     /// When to look again without being told.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let back_off = match self.state {
@@ -66,14 +72,14 @@ impl Driver {
         }
     }
 
-    pub(super) fn accept(&mut self, now: Instant) {
+    pub(super) fn accept(&mut self, now: Instant, end: Instant) {
         if let Accept::BackOff(until) = self.acceptor.state
             && until <= now
         {
             self.acceptor.state = Accept::Ready;
         }
         self.acceptor.retry = None;
-        for _ in 0..ACCEPT_TURN {
+        loop {
             if self.acceptor.waiting.is_none() && !self.take_next(now) {
                 return;
             }
@@ -82,6 +88,9 @@ impl Driver {
             }
             if let Some((stream, address)) = self.acceptor.waiting.take() {
                 self.welcome(stream, address, now);
+            }
+            if Instant::now() >= end {
+                return;
             }
         }
     }
@@ -106,7 +115,10 @@ impl Driver {
 
     /// Lets go of a connection that is worth less than the one that waits.
     fn make_room(&mut self, now: Instant) -> bool {
-        match self.hub.evict(now) {
+        let sockets = &self.sockets;
+        let unread =
+            |conn: ConnId| matches!(sockets.get(conn.slot as usize), Some(Some(socket)) if socket.queued);
+        match self.hub.evict(unread, now) {
             Ok(conn) => {
                 self.settle(conn, After { ended: true, ..After::default() }, now);
                 true
