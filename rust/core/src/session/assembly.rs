@@ -162,8 +162,9 @@ fn reader(role: Role, max_message: usize) -> Box<WebSocketContext> {
     Box::new(WebSocketContext::new(role, Some(limits)))
 }
 
-/// The rest of a frame up to this size is waited for in the turn's buffer.
-const WAITED_FOR: usize = 4 * 1024;
+/// The rest of a frame up to this size is waited for in the turn's buffer: to move its beginning there twice costs less than the
+/// reader, which reads it bit by bit. Half of a turn, so that the rest comes with the next one.
+const WAITED_FOR: usize = 32 * 1024;
 /// Read buffer of a message reader, in bytes.
 const READ_BUFFER: usize = 4 * 1024;
 /// Answers of the message reader that wait inside it: a Close and a pong are at most 2 × 139 bytes.
