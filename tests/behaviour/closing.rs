@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::world::{ByHand, SECOND, World, frame, multiplayer, raw};
+use super::world::{ByHand, SECOND, World, frame, multiplayer, outbound, raw};
 use crate::error::{CloseFrame, CloseReason, Phase, Side};
-use crate::hub::{News, Outbound, Payload};
+use crate::hub::News;
 use crate::net::mailbox::Command;
 
 fn bye() -> CloseFrame {
@@ -20,7 +20,7 @@ fn either_side_can_close_and_both_know_why() {
         } else {
             (&mut world.client, world.client_conn)
         };
-        node.hub.command(Command::Close { conn, frame: bye() }, world.now);
+        node.hub.command(Command::Close { conn, frame: Box::new(bye()) }, world.now);
         world.run();
         let closed = |by| CloseReason::Closed { by, code: 4000, reason: "bye".into() };
         let (here, there) =
@@ -34,8 +34,8 @@ fn either_side_can_close_and_both_know_why() {
 #[test]
 fn both_sides_may_close_at_once() {
     let mut world = World::connected(raw());
-    world.server.hub.command(Command::Close { conn: world.server_conn, frame: bye() }, world.now);
-    world.client.hub.command(Command::Close { conn: world.client_conn, frame: bye() }, world.now);
+    world.server.hub.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
+    world.client.hub.command(Command::Close { conn: world.client_conn, frame: Box::new(bye()) }, world.now);
     world.run();
     assert!(
         world.server.end().is_some_and(CloseReason::is_clean)
@@ -50,11 +50,10 @@ fn what_was_sent_before_a_close_arrives_before_it() {
     world.ends.1.set_capacity(100);
     for i in 0..50_u8 {
         world.server.link().outgoing.add(1000);
-        let message =
-            Outbound { payload: Payload::Shared(Bytes::from(vec![i; 1000])), text: false, route: None };
+        let message = outbound(Bytes::from(vec![i; 1000]));
         world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
     }
-    world.server.hub.command(Command::Close { conn: world.server_conn, frame: bye() }, world.now);
+    world.server.hub.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
     world.run();
     let before_end = world.client.news.iter().take_while(|news| !matches!(news, News::CloseRequested { .. }));
     assert_eq!(before_end.filter(|news| matches!(news, News::Packet(_))).count(), 50);
@@ -64,7 +63,7 @@ fn what_was_sent_before_a_close_arrives_before_it() {
 #[test]
 fn a_remote_that_ignores_the_close_is_cut() {
     let mut by_hand = ByHand::open(raw());
-    by_hand.server.hub.command(Command::Close { conn: by_hand.conn, frame: bye() }, by_hand.now);
+    by_hand.server.hub.command(Command::Close { conn: by_hand.conn, frame: Box::new(bye()) }, by_hand.now);
     assert_eq!(by_hand.run(), b"\x88\x05\x0f\xa0bye");
     by_hand.say(&frame(0x82, b"still talking"));
     by_hand.pass(SECOND * 29 / 10);
@@ -111,11 +110,7 @@ fn what_a_remote_said_before_it_went_is_read_although_writing_fails() {
     by_hand.end.inject(&frame(0x82, b"last words"));
     by_hand.end.cut();
     // The failing write comes before the read.
-    let message = Outbound {
-        payload: Payload::Shared(Bytes::from_static(b"are you there?")),
-        text: false,
-        route: None,
-    };
+    let message = outbound(Bytes::from_static(b"are you there?"));
     by_hand.server.link().outgoing.add(14);
     by_hand.server.hub.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
     by_hand.run();

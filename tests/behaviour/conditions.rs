@@ -3,13 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::world::{Node, SECOND, World, multiplayer, raw};
+use super::world::{Node, SECOND, World, multiplayer, outbound, raw};
 use crate::conditions::Conditions;
 use crate::config::{Buffers, PeerConfig};
 use crate::error::{CloseFrame, CloseReason, Phase, Side};
-use crate::hub::{News, Outbound, Payload};
+use crate::hub::News;
 use crate::net::mailbox::Command;
 
 const MS: Duration = Duration::from_millis(1);
@@ -29,7 +27,7 @@ fn send(world: &mut World, from_server: bool, payload: Vec<u8>) {
         (&mut world.client, world.client_conn)
     };
     node.link().outgoing.add(payload.len());
-    let message = Outbound { payload: Payload::Shared(Bytes::from(payload)), text: false, route: None };
+    let message = outbound(payload);
     node.hub.command(Command::Send { to: conn, message }, world.now);
     world.run();
 }
@@ -226,7 +224,7 @@ fn a_close_passes_behind_everything() {
         } else {
             (&mut world.client, world.client_conn)
         };
-        node.hub.command(Command::Close { conn, frame }, world.now);
+        node.hub.command(Command::Close { conn, frame: Box::new(frame) }, world.now);
         let came = arrivals(&mut world, !server_closes, 2 * SECOND);
         assert_eq!(came.len(), 20);
         let closed = |by| CloseReason::Closed { by, code: 4000, reason: "bye".into() };
@@ -243,7 +241,7 @@ fn what_was_sent_arrives_even_when_nobody_waits_for_it() {
     let mut world = world(Conditions { latency: 8 * SECOND, ..Conditions::default() });
     send(&mut world, true, b"last words".to_vec());
     let frame = CloseFrame::normal();
-    world.server.hub.command(Command::Close { conn: world.server_conn, frame }, world.now);
+    world.server.hub.command(Command::Close { conn: world.server_conn, frame: Box::new(frame) }, world.now);
     world.pass(29 * SECOND / 10);
     assert_eq!((world.server.end(), world.client.end()), (None, None));
     world.pass(SECOND / 5);

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::world::{SECOND, World, multiplayer};
+use super::world::{SECOND, World, multiplayer, outbound};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
 use crate::error::{CloseReason, Phase};
-use crate::hub::{News, Outbound, Payload};
+use crate::hub::News;
 use crate::net::mailbox::Command;
 
 fn config() -> PeerConfig {
@@ -18,8 +18,7 @@ fn config() -> PeerConfig {
 fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
         world.server.link().outgoing.add(size);
-        let message =
-            Outbound { payload: Payload::Shared(Bytes::from(vec![7; size])), text: false, route: None };
+        let message = outbound(Bytes::from(vec![7; size]));
         world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
     }
     world.server.run(world.now);

@@ -89,7 +89,7 @@ impl Door {
     }
 
     fn decide(&mut self, request: &ConnectionRequest, verdict: Verdict) {
-        let command = Command::Verdict { conn: request.conn, id: request.id, verdict };
+        let command = Command::Verdict { conn: request.conn, id: request.id, verdict: Box::new(verdict) };
         self.node.hub.command(command, self.now);
         while self.node.run(self.now) {}
     }

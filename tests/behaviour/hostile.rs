@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::world::{ByHand, SECOND, World, frame, raw};
+use super::world::{ByHand, SECOND, World, frame, outbound, raw};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
-use crate::hub::{News, Outbound, Payload};
+use crate::hub::News;
 use crate::net::mailbox::Command;
 
 fn closes_with(bytes: &[u8], code: u16) {
@@ -131,8 +131,7 @@ fn a_message_in_front_of_a_violation_can_still_be_answered() {
     bytes.extend(frame(0x82, b"not looked at any more"));
     assert!(by_hand.say(&bytes).is_empty());
     assert_eq!(by_hand.server.packets(), [b"question"]);
-    let message =
-        Outbound { payload: Payload::Shared(Bytes::from_static(b"answer")), text: false, route: None };
+    let message = outbound(Bytes::from_static(b"answer"));
     by_hand.server.link().outgoing.add(6);
     by_hand.server.hub.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
     assert_eq!(by_hand.pass(SECOND / 5), b"\x82\x06answer\x88\x02\x03\xea");

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 
-use super::world::{ByHand, World, frame, multiplayer, raw};
+use super::world::{ByHand, World, frame, multiplayer, outbound, raw};
 use crate::config::{Buffers, PeerConfig};
 use crate::error::CloseReason;
-use crate::hub::{Outbound, Payload};
 use crate::net::mailbox::Command;
 
 fn sizes() -> Vec<usize> {
@@ -25,8 +24,7 @@ fn messages_of_all_sizes_arrive_whatever_the_stream_does() {
             for (from_server, conn) in [(true, world.server_conn), (false, world.client_conn)] {
                 let node = if from_server { &mut world.server } else { &mut world.client };
                 node.link().outgoing.add(size);
-                let message =
-                    Outbound { payload: Payload::Shared(Bytes::from(bytes(size))), text: false, route: None };
+                let message = outbound(Bytes::from(bytes(size)));
                 node.hub.command(Command::Send { to: conn, message }, world.now);
             }
         }

@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::budget::QueueTotal;
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::gate::Gate;
-use crate::hub::{After, Hub, News, Side};
+use crate::hub::{After, Hub, Large, News, Outbound, Payload, Side};
 use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
@@ -514,3 +516,9 @@ pub(super) fn start() -> Instant {
 pub(super) const REQUEST: &[u8] =
     b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A packet for [`Command::Send`], whose room the caller has reserved.
+pub(super) fn outbound(payload: impl Into<Bytes>) -> Outbound {
+    let payload = Box::new(Large { header: None, payload: payload.into() });
+    Outbound { payload: Payload::Large(payload), text: false }
+}

@@ -7,10 +7,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::budget::QueueTotal;
-use crate::hub::{News, Outbound};
+use crate::hub::News;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo};
-use crate::net::mailbox::{Command, Mailbox, Totals};
+use crate::net::mailbox::{Command, Mailbox, Sent, Totals};
 use crate::packet::Packet;
 use crate::session::Body;
 use crate::wire::{godot3, godot4};
@@ -98,9 +98,7 @@ impl Post {
     /// Hands over `count` packets to be sent, and takes them on the other side.
     pub fn send(&mut self, payload: &Bytes, count: usize) -> usize {
         for _ in 0..count {
-            let command =
-                |payload| Command::Send { to: CONN, message: Outbound { payload, text: false, route: None } };
-            self.mailbox.send(Body::Borrowed(payload), command);
+            self.mailbox.send(CONN, Sent { header: None, body: Body::Borrowed(payload), text: false });
         }
         self.mailbox.take_commands(&mut self.commands, &mut self.payloads);
         self.commands.drain(..).count()

@@ -51,7 +51,7 @@ pub struct Statistics {
     pub health_checks: u64,
     /// Times that the system could not give a socket for a new connection.
     pub accept_errors: u64,
-    /// Microseconds spent in `poll()`.
+    /// Microseconds spent in those polls that found something.
     pub poll_usec: u64,
     /// Times that the I/O thread woke up.
     pub io_wakeups: u64,

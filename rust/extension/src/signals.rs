@@ -28,19 +28,18 @@ pub(crate) trait HostClass:
 /// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards),
 /// or drop the last reference but the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let started = Instant::now();
-    let (kind, mode, generation, names, _polling, first) = {
+    let (kind, mode, generation, names, _polling, started, first) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
-        host.core.begin_poll();
-        let Some(first) = host.next_event(true) else {
-            // Most polls end here.
-            host.watched.add_poll_time(started.elapsed());
+        // Most polls end here.
+        if !host.core.begin_poll() {
             return;
-        };
-        (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling, first)
+        }
+        let started = Instant::now();
+        let Some(first) = host.next_event(true) else { return };
+        (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling, started, first)
     };
     let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
     // Asked when the first packet comes, for the whole poll: most games never connect to a signal per packet.

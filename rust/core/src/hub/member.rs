@@ -10,7 +10,7 @@ use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::error::{CloseReason, Escaped};
 use crate::gate::{Allowance, Source, Turned};
 use crate::link::Link;
-use crate::session::{Message, Session};
+use crate::session::{Body, Context, Message, Session};
 use crate::tls::TlsSession;
 
 pub(super) struct Member {
@@ -86,6 +86,14 @@ impl Member {
             over: None,
             told_congested: false,
         }
+    }
+
+    /// Queues a packet whose room is reserved; says whether it has something to write now and had not before.
+    #[inline]
+    pub(super) fn send(&mut self, text: bool, prefix: &[u8], body: Body<'_>, cx: &mut Context<'_>) -> bool {
+        let charge = (prefix.len() + body.bytes().len()) as u32;
+        let sent = self.session.send(text, prefix, body, Some(charge), cx);
+        sent && !std::mem::replace(&mut self.dirty, true)
     }
 
     /// Applies a new `handshake_timeout` to a handshake that is under way.

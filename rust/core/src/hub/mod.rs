@@ -15,7 +15,6 @@ mod slab;
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use crate::config::{Mode, PeerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::gate::Gate;
-use crate::id::{ConnId, PeerId, PeerMap, Target};
+use crate::id::{ConnId, PeerId, PeerMap};
 use crate::link::{Link, PeerInfo, PeerState};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
@@ -86,16 +85,25 @@ pub(crate) enum News {
 pub(crate) struct Outbound {
     pub(crate) payload: Payload,
     pub(crate) text: bool,
-    /// Godot 3 wire: sender and target of the header.
-    pub(crate) route: Option<(PeerId, Target)>,
 }
 
 /// Where the bytes of a packet on its way out are.
 #[derive(Debug)]
 pub(crate) enum Payload {
-    /// Among those that came with the commands: to count references to small ones from two threads costs more than a copy.
-    Listed(Range<usize>),
-    Shared(Bytes),
+    /// Among those that came with the commands, behind its wire header: to count references to small ones from two threads
+    /// costs more than a copy.
+    Listed {
+        start: u32,
+        size: u32,
+    },
+    Large(Box<Large>),
+}
+
+/// A payload that is not copied, and the wire header that goes before it.
+#[derive(Debug)]
+pub(crate) struct Large {
+    pub(crate) header: Option<[u8; godot3::HEADER]>,
+    pub(crate) payload: Bytes,
 }
 
 /// Whose end this is.
@@ -374,7 +382,7 @@ impl Hub {
             }
             Command::Resume(conn) => self.rearm.push(conn),
             Command::Close { conn, frame } => {
-                self.with_session(conn, now, |session, cx| session.close(frame, cx))
+                self.with_session(conn, now, |session, cx| session.close(*frame, cx))
             }
             Command::Abandon(conn) => {
                 self.with_session(conn, now, |session, cx| {
@@ -396,7 +404,7 @@ impl Hub {
                     }
                 }
             }
-            Command::Verdict { conn, id, verdict } => self.verdict(conn, id, verdict, now),
+            Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
             Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
             Command::MaxConnections(count) => {
                 if let Side::Server(gate) = &mut self.side {
@@ -539,19 +547,20 @@ impl Hub {
         self.news.push(News::Connected { link, own_id });
     }
 
+    /// Queues a packet whose room is reserved.
     fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
         // A peer that is gone released its budget as a whole when its link was closed.
         let Some(member) = self.members.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let header = message.route.map(|(from, to)| godot3::packet_header(from, to));
-        let prefix = header.as_ref().map_or(&[][..], |header| header);
-        let body = match &message.payload {
-            Payload::Listed(range) => Body::Borrowed(&self.listed[range.clone()]),
-            Payload::Shared(payload) => Body::Shared(payload),
+        let (prefix, body) = match &message.payload {
+            &Payload::Listed { start, size } => {
+                (&[][..], Body::Borrowed(&self.listed[start as usize..][..size as usize]))
+            }
+            Payload::Large(large) => {
+                (large.header.as_ref().map_or(&[][..], |header| header), Body::Shared(&large.payload))
+            }
         };
-        let charge = (prefix.len() + body.bytes().len()) as u32;
-        if member.session.send(message.text, prefix, body, Some(charge), &mut cx) && !member.dirty {
-            member.dirty = true;
+        if member.send(message.text, prefix, body, &mut cx) {
             self.dirty.push(conn);
         }
     }

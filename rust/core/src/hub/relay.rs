@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::delivery::may_deliver;
-use super::{Hub, News, Outbound, Payload, Side};
+use super::{Hub, News, Side};
 use crate::config::{Mode, WireFormat};
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
@@ -155,11 +155,11 @@ impl Hub {
             self.overflow(conn, now);
             return;
         }
-        self.send(
-            conn,
-            &Outbound { payload: Payload::Shared(message.clone()), text: false, route: None },
-            now,
-        );
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        if member.send(false, &[], Body::Shared(message), &mut cx) {
+            self.dirty.push(conn);
+        }
     }
 
     /// Closes the congested peer with the most queued; false: there is none.

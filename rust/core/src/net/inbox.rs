@@ -63,6 +63,7 @@ impl<L> Inbox<L> {
     }
 
     /// A panic while the lock was held leaves a list that is still whole: nothing but pushing and swapping is done with it.
+    #[inline]
     fn with<R>(&self, act: impl FnOnce(&mut L) -> R) -> R {
         act(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
     }

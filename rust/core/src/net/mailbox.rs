@@ -11,23 +11,26 @@ use super::inbox::Inbox;
 use super::outlet::Outlet;
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
-use crate::hub::{News, Outbound, Payload};
+use crate::hub::{Large, News, Outbound, Payload};
 use crate::id::{ConnId, PeerId};
 use crate::link::Counter;
 use crate::session::Body;
 use crate::verdict::Verdict;
+use crate::wire::godot3::HEADER;
 
 /// What the game's thread asks of the driver.
+///
+/// Thousands of them may cross in a frame: what is seldom asked for is kept elsewhere, so that they are small.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send to one peer.
     Send { to: ConnId, message: Outbound },
     /// Send the same to many.
-    SendMany { to: Arc<[ConnId]>, message: Outbound },
+    SendMany { to: Arc<Vec<ConnId>>, message: Outbound },
     /// The game took packets: read this peer again.
     Resume(ConnId),
     /// Start the close handshake.
-    Close { conn: ConnId, frame: CloseFrame },
+    Close { conn: ConnId, frame: Box<CloseFrame> },
     /// Say goodbye without waiting for the answer.
     Abandon(ConnId),
     /// Drop the connection without a word.
@@ -39,7 +42,7 @@ pub(crate) enum Command {
     /// A heartbeat interval for one peer alone.
     Heartbeat { conn: ConnId, interval: Duration },
     /// Server: what the game's handler decided.
-    Verdict { conn: ConnId, id: PeerId, verdict: Verdict },
+    Verdict { conn: ConnId, id: PeerId, verdict: Box<Verdict> },
     /// Server: answer new connections with 503, or not; the number comes back when that holds.
     Refuse { refuse: bool, number: u64 },
     /// Server: a new limit.
@@ -47,7 +50,7 @@ pub(crate) enum Command {
     /// New timeouts and policies.
     Configure(Box<PeerConfig>),
     /// Close all peers and end.
-    Finish { frame: CloseFrame },
+    Finish { frame: Box<CloseFrame> },
     /// The resolver's answer.
     Resolved(io::Result<Vec<SocketAddr>>),
 }
@@ -57,6 +60,35 @@ pub(crate) enum Command {
 struct Commands {
     list: Vec<Command>,
     payloads: Vec<u8>,
+}
+
+/// A packet that is sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent<'a> {
+    /// The wire header.
+    pub(crate) header: Option<&'a [u8; HEADER]>,
+    pub(crate) body: Body<'a>,
+    pub(crate) text: bool,
+}
+
+impl Commands {
+    /// Puts a small packet among the payloads.
+    #[inline]
+    fn list(&mut self, header: Option<&[u8; HEADER]>, payload: &[u8]) -> Payload {
+        let start = self.payloads.len();
+        if let Some(header) = header {
+            self.payloads.extend_from_slice(header);
+        }
+        self.payloads.extend_from_slice(payload);
+        Payload::Listed { start: start as u32, size: (self.payloads.len() - start) as u32 }
+    }
+
+    fn payload(&mut self, header: Option<&[u8; HEADER]>, body: Body<'_>) -> Payload {
+        match body {
+            Body::Borrowed(bytes) if self.payloads.len() <= LISTED_MAX => self.list(header, bytes),
+            body => Payload::Large(Box::new(Large { header: header.copied(), payload: body.to_shared() })),
+        }
+    }
 }
 
 /// Shared by one [`Peer`](crate::Peer) and its driver.
@@ -120,18 +152,32 @@ impl Mailbox {
         }
     }
 
-    /// Game thread: the same for a command with a payload.
-    pub(crate) fn send(&self, body: Body<'_>, command: impl FnOnce(Payload) -> Command) {
+    /// Game thread: the same for packets.
+    #[inline]
+    pub(crate) fn send(&self, to: ConnId, packet: Sent<'_>) {
+        let Sent { header, body, text } = packet;
+        let must_wake = self.commands.add(|commands| match body {
+            // Nearly always.
+            Body::Borrowed(bytes) if commands.payloads.len() <= LISTED_MAX => {
+                let payload = commands.list(header, bytes);
+                commands.list.push(Command::Send { to, message: Outbound { payload, text } });
+            }
+            _ => {
+                let payload = commands.payload(header, body);
+                commands.list.push(Command::Send { to, message: Outbound { payload, text } });
+            }
+        });
+        if must_wake {
+            self.wake();
+        }
+    }
+
+    /// Game thread: the same packet to many.
+    pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, packet: Sent<'_>) {
         let must_wake = self.commands.add(|commands| {
-            let payload = match body {
-                Body::Borrowed(bytes) => {
-                    let start = commands.payloads.len();
-                    commands.payloads.extend_from_slice(bytes);
-                    Payload::Listed(start..commands.payloads.len())
-                }
-                Body::Shared(bytes) => Payload::Shared(bytes.clone()),
-            };
-            commands.list.push(command(payload));
+            let payload = commands.payload(packet.header, packet.body);
+            let message = Outbound { payload, text: packet.text };
+            commands.list.push(Command::SendMany { to, message });
         });
         if must_wake {
             self.wake();
@@ -152,6 +198,11 @@ impl Mailbox {
     /// Game thread: takes all news; `into` must be empty.
     pub(crate) fn take_news(&self, into: &mut Vec<News>) {
         self.news.take(|news| mem::swap(news, into));
+    }
+
+    /// Game thread: says whether there are news.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.is_filled()
     }
 
     /// Game thread: waits until there are news, at most until `deadline`; says whether there are.
@@ -227,6 +278,8 @@ impl Mailbox {
     }
 }
 
+/// Where the last of the listed payloads may begin: a driver that takes nothing must not make the numbers overflow.
+const LISTED_MAX: usize = 1 << 31;
 /// Memory that is kept for the next commands: not so little that it is of no use, nor so much of a burst that it hurts.
 const PAYLOADS_KEPT: Range<usize> = 64 * 1024..4 * 1024 * 1024;
 const COMMANDS_KEPT: usize = 4096;
@@ -234,4 +287,14 @@ const COMMANDS_KEPT: usize = 4096;
 /// A panic while the lock was held leaves a value that is still whole: it is one store.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_stay_small() {
+        assert!(size_of::<Command>() <= 40, "{}", size_of::<Command>());
+    }
 }

@@ -71,7 +71,8 @@ impl<L> Outlet<L> {
         self.is_filled()
     }
 
-    fn is_filled(&self) -> bool {
+    /// Taker: says whether there is something to take.
+    pub(crate) fn is_filled(&self) -> bool {
         self.filled.load(Ordering::Acquire)
     }
 

@@ -12,12 +12,13 @@ use bytes::Bytes;
 use super::outbox::fits_refusing;
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, SendError};
-use crate::hub::{Outbound, SMALL};
+use crate::hub::SMALL;
 use crate::id::{PeerId, Target};
 use crate::link::{Link, PeerState};
-use crate::net::mailbox::{Command, Mailbox};
+use crate::net::mailbox::{Command, Mailbox, Sent};
 use crate::packet::Packet;
 use crate::session::Body;
+use crate::wire::godot3::packet_header;
 
 /// What the game's thread keeps of a peer.
 pub(super) struct Member {
@@ -32,6 +33,8 @@ pub(super) struct Member {
     discarding: Cell<bool>,
     /// The last poll in which packets of it became readable.
     fresh: Cell<u64>,
+    /// Bytes and packets that the game has taken and whose room is not given back yet.
+    owed: Cell<(usize, usize)>,
     /// Set for this peer alone.
     heartbeat_interval: Cell<Option<Duration>>,
 }
@@ -51,6 +54,7 @@ impl Member {
             ready: RefCell::default(),
             discarding: Cell::new(false),
             fresh: Cell::new(0),
+            owed: Cell::default(),
             heartbeat_interval: Cell::new(None),
         }
     }
@@ -77,12 +81,31 @@ impl Member {
 
     /// Makes room for more: the packet was taken or thrown away.
     pub(super) fn take_back(&self, packet: &Packet) {
-        self.make_room(packet.payload.len());
+        self.make_room(packet.payload.len(), 1);
     }
 
-    /// What counted `bytes` against the input limits does not wait any more.
-    pub(super) fn make_room(&self, bytes: usize) {
-        self.link.receiving.budget.release(bytes, 1);
+    /// The packet was taken. Its room is given back by [`settle`](Self::settle), together with that of others: the I/O thread
+    /// looks at it with each packet that comes. Not so many others that it would stop reading for want of room.
+    pub(super) fn owe(&self, packet: &Packet) {
+        let (bytes, packets) = self.owed.get();
+        self.owed.set((bytes + packet.payload.len(), packets + 1));
+        let buffers = self.config.borrow().buffers;
+        if self.owed.get().0 >= buffers.input_bytes / 8 || packets >= buffers.input_packets / 8 {
+            self.settle();
+        }
+    }
+
+    /// Gives back the room of all that was taken.
+    pub(super) fn settle(&self) {
+        let (bytes, packets) = self.owed.take();
+        if packets > 0 {
+            self.make_room(bytes, packets);
+        }
+    }
+
+    /// What counted against the input limits does not wait any more.
+    pub(super) fn make_room(&self, bytes: usize, packets: usize) {
+        self.link.receiving.budget.release(bytes, packets);
         if self.link.receiving.paused.load(Ordering::SeqCst)
             && self.link.is_input_low(&self.config.borrow())
             && self.link.receiving.paused.swap(false, Ordering::SeqCst)
@@ -95,7 +118,7 @@ impl Member {
         self.discard();
         if self.link.state() == PeerState::Open {
             self.link.set_closing();
-            self.mailbox.command(Command::Close { conn: self.link.conn, frame });
+            self.mailbox.command(Command::Close { conn: self.link.conn, frame: Box::new(frame) });
         }
     }
 
@@ -266,18 +289,19 @@ impl PeerHandle {
             return Err(SendError::NotUtf8);
         }
         // A server's packet to this one peer, or a client's to the server.
-        let route = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
-            .then(|| (self.member.own_id, Target::One(link.id)));
+        let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
+            .then(|| packet_header(self.member.own_id, Target::One(link.id)));
         if !fits_refusing(link, payload.len() + config.mode.header_len(), &config) {
             return Err(SendError::Full);
         }
-        let to = link.conn;
-        let command = |payload| Command::Send { to, message: Outbound { payload, text, route } };
-        if payload.len() <= SMALL {
-            self.member.mailbox.send(Body::Borrowed(payload), command);
+        let copy;
+        let body = if payload.len() <= SMALL {
+            Body::Borrowed(payload)
         } else {
-            self.member.mailbox.send(Body::Shared(&Bytes::copy_from_slice(payload)), command);
-        }
+            copy = Bytes::copy_from_slice(payload);
+            Body::Shared(&copy)
+        };
+        self.member.mailbox.send(link.conn, Sent { header: header.as_ref(), body, text });
         Ok(())
     }
 

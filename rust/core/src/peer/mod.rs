@@ -90,6 +90,8 @@ struct Open {
     unasked: Vec<PeerId>,
     /// Counts polls, so that a member can remember the one in which packets of it became readable.
     poll: u64,
+    /// Whose packets the game is taking.
+    owed: Option<Rc<Member>>,
     outbox: Outbox,
 }
 
@@ -173,7 +175,7 @@ impl Peer {
         for member in open.roster.values() {
             member.close_locally();
         }
-        open.mailbox.command(Command::Finish { frame });
+        open.mailbox.command(Command::Finish { frame: Box::new(frame) });
         self.forget_open();
         self.watch.closed();
         self.unique_id = 0;
@@ -210,11 +212,18 @@ impl Peer {
         self.generation
     }
 
-    /// Takes what the I/O thread delivered; then call [`next_event`](Self::next_event) until it has no more.
-    pub fn begin_poll(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        open.poll += 1;
+    /// Takes what the I/O thread delivered; then call [`next_event`](Self::next_event) until it has no more. False: it has
+    /// nothing to say, and need not be called.
+    pub fn begin_poll(&mut self) -> bool {
+        let waits = self.has_something_to_say();
+        let Some(open) = &mut self.open else { return waits };
         open.mailbox.note_poll();
+        open.settle();
+        // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.
+        if !waits && !open.mailbox.has_news() {
+            return false;
+        }
+        open.poll += 1;
         // Ends of the last poll come first: their packets have been readable for a whole poll.
         let ends = self.ends.drain(..);
         if self.news.is_empty() && ends.len() == 0 {
@@ -231,6 +240,16 @@ impl Peer {
             self.news = news;
         }
         open.outbox.take_refused(&mut self.told);
+        true
+    }
+
+    /// Something waits for the game that does not come from the I/O thread.
+    fn has_something_to_say(&self) -> bool {
+        !self.news.is_empty()
+            || !self.ends.is_empty()
+            || !self.told.is_empty()
+            || self.open.as_ref().is_some_and(|open| open.outbox.has_refused())
+            || self.is_drained()
     }
 
     /// Waits until the next poll has something to do, at most for `timeout`; says whether it has. Returns at once when
@@ -238,11 +257,11 @@ impl Peer {
     ///
     /// For a program that has nothing else to do meanwhile. `health_path` shows the time as one without a poll.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let waits = !self.news.is_empty() || !self.ends.is_empty() || !self.told.is_empty();
+        let waits = self.has_something_to_say();
         let Some(open) = &self.open else { return waits };
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + A_YEAR);
-        waits || open.outbox.has_refused() || self.is_drained() || open.mailbox.wait_for_news(deadline)
+        waits || open.mailbox.wait_for_news(deadline)
     }
 
     /// Applies the next piece of news and says what to tell the game. With `packet_events = false` packets become
@@ -257,9 +276,9 @@ impl Peer {
             match news {
                 News::Packet(packet) => {
                     let id = packet.source;
-                    // Packets of a peer that the game has dropped meanwhile are not wanted.
                     let known = open.note_fresh(id);
                     let Some(member) = open.carrier(id) else { continue };
+                    // Packets of a peer that the game has dropped meanwhile are not wanted.
                     if member.is_discarding() || !known {
                         member.take_back(&packet);
                         continue;
@@ -353,8 +372,11 @@ impl Peer {
     /// Takes the next packet and makes room for more.
     pub fn pop_packet(&mut self) -> Option<Packet> {
         let packet = self.ready.pop_front()?;
-        if let Some(member) = self.open.as_ref().and_then(|open| open.carrier(packet.source)) {
-            member.take_back(&packet);
+        if let Some(open) = &mut self.open {
+            open.taken(&packet);
+            if self.ready.is_empty() {
+                open.settle();
+            }
         }
         Some(packet)
     }
@@ -398,7 +420,7 @@ impl Peer {
     pub fn answer(&mut self, request: &ConnectionRequest, verdict: Verdict) {
         if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
             let (conn, id) = (request.conn, request.id);
-            open.mailbox.command(Command::Verdict { conn, id, verdict });
+            open.mailbox.command(Command::Verdict { conn, id, verdict: Box::new(verdict) });
         }
     }
 
@@ -472,7 +494,9 @@ impl Peer {
 
     /// Figures of one peer.
     pub fn peer_statistics(&self, id: PeerId) -> Option<PeerStatistics> {
-        self.open.as_ref()?.roster.get(&id).map(|member| PeerStatistics::of(member.link()))
+        let member = self.open.as_ref()?.roster.get(&id)?;
+        member.settle();
+        Some(PeerStatistics::of(member.link()))
     }
 
     /// For whoever looks at this object from the side.
@@ -504,6 +528,7 @@ impl Peer {
             others: HashMap::new(),
             unasked: Vec::new(),
             poll: 0,
+            owed: None,
         });
     }
 
@@ -600,7 +625,7 @@ impl Peer {
         self.status = Status::Disconnected;
         if let Some(open) = &mut self.open {
             open.roster.clear();
-            open.mailbox.command(Command::Finish { frame: CloseFrame::normal() });
+            open.mailbox.command(Command::Finish { frame: Box::new(CloseFrame::normal()) });
         }
     }
 
@@ -624,13 +649,36 @@ impl Peer {
 impl Open {
     /// Whose connection a packet of this sender came through.
     fn carrier(&self, source: PeerId) -> Option<&Rc<Member>> {
-        self.roster.get(if self.role == Role::Client { &PeerId::SERVER } else { &source })
+        self.roster.get(&self.carrier_id(source))
+    }
+
+    fn carrier_id(&self, source: PeerId) -> PeerId {
+        if self.role == Role::Client { PeerId::SERVER } else { source }
+    }
+
+    /// The game took a packet. Packets come in runs from the same peer, and their room is given back at the end of one.
+    fn taken(&mut self, packet: &Packet) {
+        let id = self.carrier_id(packet.source);
+        if self.owed.as_ref().is_none_or(|member| member.link().id != id) {
+            self.settle();
+            self.owed = self.roster.get(&id).cloned();
+        }
+        if let Some(member) = &self.owed {
+            member.owe(packet);
+        }
+    }
+
+    /// Gives back the room of what the game has taken.
+    fn settle(&mut self) {
+        if let Some(member) = self.owed.take() {
+            member.settle();
+        }
     }
 
     /// Makes room for more news of the server's about others.
     fn heard_of_another(&self) {
         if let Some(member) = self.roster.get(&PeerId::SERVER) {
-            member.make_room(SYSTEM_SIZE);
+            member.make_room(SYSTEM_SIZE, 1);
         }
     }
 

@@ -13,22 +13,21 @@ use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
-use crate::hub::{Outbound, SMALL};
+use crate::hub::SMALL;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
-use crate::net::mailbox::Command;
+use crate::net::mailbox::{Command, Sent};
 use crate::packet::Delivery;
 use crate::session::{Body, Role};
+use crate::wire::godot3::{HEADER, packet_header};
 
 /// The sending half of an open object.
 pub(super) struct Outbox {
     queue_total: Arc<QueueTotal>,
     /// The last payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
     last: Bytes,
-    /// Godot 3 wire: sender and target of the packet at hand.
-    route: Option<(PeerId, Target)>,
     /// All connections, for broadcasts that nobody is left out of.
-    everyone: Option<Arc<[ConnId]>>,
+    everyone: Option<Arc<Vec<ConnId>>>,
     /// All peers in a row, for broadcasts: the roster itself is scattered over memory. Empty: to be made again.
     audience: Vec<(PeerId, Arc<Link>)>,
     /// Connections that the broadcast at hand goes to; kept for its memory.
@@ -36,6 +35,22 @@ pub(super) struct Outbox {
     /// Peers for which a broadcast found no room, to be told at the next poll.
     refused: Vec<(PeerId, usize)>,
     pub(super) losses: Rc<Losses>,
+}
+
+/// A packet on its way to one peer or several.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    /// The wire header.
+    header: Option<&'a [u8; HEADER]>,
+    payload: &'a [u8],
+    delivery: Delivery,
+}
+
+impl Sending<'_> {
+    /// What it counts for against the output limits.
+    fn size(&self) -> usize {
+        self.payload.len() + self.header.map_or(0, |header| header.len())
+    }
 }
 
 /// What became of a packet for one peer.
@@ -58,7 +73,6 @@ impl Outbox {
         Self {
             queue_total,
             last: Bytes::new(),
-            route: None,
             everyone: None,
             audience: Vec::new(),
             taken: Vec::new(),
@@ -88,14 +102,16 @@ impl Outbox {
     }
 
     /// Copies a large payload once, also over several calls.
-    fn body<'a>(&'a mut self, payload: &'a [u8]) -> Body<'a> {
-        if payload.len() <= SMALL {
-            return Body::Borrowed(payload);
-        }
-        if self.last.as_ref() != payload {
-            self.last = Bytes::copy_from_slice(payload);
-        }
-        Body::Shared(&self.last)
+    fn sent<'a>(&'a mut self, Sending { header, payload, .. }: Sending<'a>) -> Sent<'a> {
+        let body = if payload.len() <= SMALL {
+            Body::Borrowed(payload)
+        } else {
+            if self.last.as_ref() != payload {
+                self.last = Bytes::copy_from_slice(payload);
+            }
+            Body::Shared(&self.last)
+        };
+        Sent { header, body, text: false }
     }
 
     fn count(&self, room: Room) {
@@ -131,9 +147,9 @@ impl Peer {
         if payload.len() > config.max_packet_size() {
             return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
         }
+        let mut header = None;
         if config.mode == Mode::Multiplayer(WireFormat::Godot3) {
-            let from = PeerId(self.unique_id);
-            open.outbox.route = Some((from, target));
+            header = Some(packet_header(PeerId(self.unique_id), target));
             if let (Role::Client, Target::One(id)) = (open.role, target)
                 && id != PeerId::SERVER
                 && !open.others.contains_key(&id)
@@ -141,34 +157,25 @@ impl Peer {
                 return Err(SendError::UnknownPeer(id.0));
             }
         }
+        let packet = Sending { header: header.as_ref(), payload, delivery };
         let target = if open.role == Role::Client { Target::One(PeerId::SERVER) } else { target };
         match target {
-            Target::One(id) => open.send_one(id, payload, delivery, &config),
-            Target::All => open.send_many(None, payload, delivery, &config),
-            Target::AllExcept(id) => open.send_many(Some(id), payload, delivery, &config),
+            Target::One(id) => open.send_one(id, packet, &config),
+            Target::All => open.send_many(None, packet, &config),
+            Target::AllExcept(id) => open.send_many(Some(id), packet, &config),
         }
     }
 }
 
 impl Open {
-    fn send_one(
-        &mut self,
-        id: PeerId,
-        payload: &[u8],
-        delivery: Delivery,
-        config: &PeerConfig,
-    ) -> Result<(), SendError> {
+    fn send_one(&mut self, id: PeerId, packet: Sending<'_>, config: &PeerConfig) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
         let link = member.link();
-        let room = self.reserve(link, payload.len() + config.mode.header_len(), delivery, config);
+        let room = self.reserve(link, packet.size(), packet.delivery, config);
         self.outbox.count(room);
         match room {
             Room::Taken => {
-                let (to, route) = (link.conn, self.outbox.route);
-                self.mailbox.send(self.outbox.body(payload), |payload| Command::Send {
-                    to,
-                    message: Outbound { payload, text: false, route },
-                });
+                self.mailbox.send(link.conn, self.outbox.sent(packet));
                 Ok(())
             }
             Room::Gone | Room::Dropped => Ok(()),
@@ -184,8 +191,7 @@ impl Open {
     fn send_many(
         &mut self,
         except: Option<PeerId>,
-        payload: &[u8],
-        delivery: Delivery,
+        packet: Sending<'_>,
         config: &PeerConfig,
     ) -> Result<(), SendError> {
         let mut taken = std::mem::take(&mut self.outbox.taken);
@@ -196,7 +202,7 @@ impl Open {
         let mut complete = true;
         let mut full = false;
         for (id, link) in audience.iter().filter(|(id, _)| Some(*id) != except) {
-            let room = self.reserve(link, payload.len() + config.mode.header_len(), delivery, config);
+            let room = self.reserve(link, packet.size(), packet.delivery, config);
             self.outbox.count(room);
             match room {
                 Room::Taken => {
@@ -205,7 +211,7 @@ impl Open {
                 }
                 Room::Gone | Room::Dropped => {}
                 Room::Full => {
-                    self.outbox.refused.push((*id, payload.len()));
+                    self.outbox.refused.push((*id, packet.payload.len()));
                     full = true;
                 }
                 Room::Overflow => {
@@ -217,15 +223,11 @@ impl Open {
         }
         if !taken.is_empty() {
             let to = if complete && except.is_none() {
-                Arc::clone(self.outbox.everyone.get_or_insert_with(|| taken.as_slice().into()))
+                Arc::clone(self.outbox.everyone.get_or_insert_with(|| Arc::new(taken.clone())))
             } else {
-                taken.as_slice().into()
+                Arc::new(taken.clone())
             };
-            let route = self.outbox.route;
-            self.mailbox.send(self.outbox.body(payload), |payload| Command::SendMany {
-                to,
-                message: Outbound { payload, text: false, route },
-            });
+            self.mailbox.send_many(to, self.outbox.sent(packet));
         }
         taken.clear();
         self.outbox.taken = taken;

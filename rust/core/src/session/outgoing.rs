@@ -70,6 +70,13 @@ impl Body<'_> {
             Self::Shared(bytes) => bytes,
         }
     }
+
+    pub(crate) fn to_shared(self) -> Bytes {
+        match self {
+            Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Shared(bytes) => bytes.clone(),
+        }
+    }
 }
 
 /// What `flush` did.
