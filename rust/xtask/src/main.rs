@@ -29,6 +29,7 @@ mod engine_suite;
 mod engines;
 mod foreign;
 mod fuzz;
+mod gdscript;
 mod guide;
 mod guide_page;
 mod instructions;

@@ -67,7 +67,9 @@ func _multiplayer() -> bool:
 				state.sent = client.put_packet(sent) == OK
 			return server.get_available_packet_count() == 1
 	)
-	good = good and server.get_packet_peer() == client.get_unique_id() and server.get_packet() == sent
+	good = (
+		good and server.get_packet_peer() == client.get_unique_id() and server.get_packet() == sent
+	)
 	client.close()
 	server.close()
 	return good

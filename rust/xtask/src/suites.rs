@@ -13,8 +13,8 @@ use crate::package::PackageOptions;
 use crate::repo::Repo;
 use crate::rust_suite;
 use crate::{
-    CannotRun, addon, autobahn, demo, editor_suite, fuzz, guide, instructions, licenses, package_suite, soak,
-    ui, workflows,
+    CannotRun, addon, autobahn, demo, editor_suite, fuzz, gdscript, guide, instructions, licenses,
+    package_suite, soak, ui, workflows,
 };
 
 /// What to test.
@@ -41,6 +41,7 @@ pub(crate) struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Suite {
     Fmt,
+    Gdscript,
     Clippy,
     Docs,
     Licences,
@@ -74,6 +75,7 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
         let suite_started = Instant::now();
         let outcome = match suite {
             Suite::Fmt => rust_suite::fmt(repo),
+            Suite::Gdscript => gdscript::suite(repo),
             Suite::Clippy => rust_suite::clippy(repo),
             Suite::Docs => rust_suite::docs(repo),
             Suite::Licences => licences(repo),
@@ -161,8 +163,9 @@ impl Tally {
 }
 
 impl Suite {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Fmt,
+        Self::Gdscript,
         Self::Clippy,
         Self::Docs,
         Self::Licences,
@@ -196,6 +199,7 @@ impl Suite {
     fn name(self) -> &'static str {
         match self {
             Self::Fmt => "fmt",
+            Self::Gdscript => "gdscript",
             Self::Clippy => "clippy",
             Self::Docs => "docs",
             Self::Licences => "licences",

@@ -8,6 +8,8 @@ extends SceneTree
 ## `tls` (a folder with key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`,
 ## and runs until it is killed.
 
+enum Phase { FILLING, SETTLING, MEASURING, DONE }
+
 const Peers := preload("res://lib/peers.gd")
 const Blast := preload("res://bench/blast.gd")
 ## Between the last peer and the measurement.
@@ -16,8 +18,6 @@ const SETTLE_USEC := 1_000_000
 const FRAME_USEC := 50_000
 ## From the beginning of the measurement to the stall.
 const STALL_AFTER_USEC := 1_500_000
-
-enum Phase { FILLING, SETTLING, MEASURING, DONE }
 
 var _peer: MultiplayerPeer
 var _arguments := {}

@@ -83,8 +83,18 @@ func _server() -> void:
 		await process_frame
 	var accepted := run.number - 1
 	print(
-		"%d of %d packets accepted, %d refused, %.0f MB tried, at most %d bytes waited, memory %.1f -> %.1f MiB"
-		% [accepted, attempts, refused, attempted_bytes / 1e6, most_waiting, memory, largest_memory]
+		(
+			"%d of %d packets accepted, %d refused, %.0f MB tried, at most %d bytes waited, memory %.1f -> %.1f MiB"
+			% [
+				accepted,
+				attempts,
+				refused,
+				attempted_bytes / 1e6,
+				most_waiting,
+				memory,
+				largest_memory
+			]
+		)
 	)
 	check_eq(accepted + refused, attempts, "each packet is accepted or refused")
 	check(run.bytes > OUT_BYTES, "only %d bytes were accepted" % run.bytes)
@@ -124,7 +134,9 @@ func _server() -> void:
 	check_eq(_tide(end).size(), tide.size() + 1, "congested and drained signals")
 	check_eq(end.waiting(ids["data"]), 0, "bytes that wait for a drained peer")
 	check_eq(end.send(ids["data"], "end".to_ascii_buffer()), OK, "room again")
-	await until(func() -> bool: return end.count("peer_disconnected") == 2, 20.0, "the client leaves")
+	await until(
+		func() -> bool: return end.count("peer_disconnected") == 2, 20.0, "the client leaves"
+	)
 	check_eq(peer.get_statistics().peers_overflowed, 0, "peers that were closed")
 	check_eq(end.count("peer_overflowed"), 0, "peer_overflowed")
 	peer.close()
@@ -155,7 +167,9 @@ func _client() -> void:
 	# The stall, and what was sent to all but the data connection.
 	await _next_order(orders, 4)
 	check_eq(orders.packets[1][1].size(), OUT_BYTES, "the broadcast")
-	check_eq(orders.packets[1][2].get_string_from_ascii(), "more", "the broadcast without the other")
+	check_eq(
+		orders.packets[1][2].get_string_from_ascii(), "more", "the broadcast without the other"
+	)
 	check_eq(data.packets.size(), 0, "packets taken while not polled")
 	var accepted := (orders.packets[1][3] as PackedByteArray).get_string_from_ascii().to_int()
 	check(accepted > 8, "%d packets to come" % accepted)

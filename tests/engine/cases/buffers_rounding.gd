@@ -46,7 +46,9 @@ func _bad_values() -> void:
 			var values := [32, 32, 32, 32]
 			values[place] = bad
 			lines.take()
-			check_eq(peer.set_buffers.callv(values), ERR_INVALID_PARAMETER, "set_buffers%s" % [values])
+			check_eq(
+				peer.set_buffers.callv(values), ERR_INVALID_PARAMETER, "set_buffers%s" % [values]
+			)
 			var taken := lines.take()
 			if lines.is_available():
 				check(taken.size() == 1 and taken[0].contains(str(bad)), "one line: %s" % [taken])
@@ -95,7 +97,9 @@ func _output_waiting(asked: int, counts: int, by_bytes: bool, step: int) -> void
 			check(waits <= counts, "%d packets wait, %d were asked for" % [waits, asked])
 			if has_ended():
 				return
-		check_eq(waits, counts, "packets that wait when the next one is refused (bytes: %s)" % by_bytes)
+		check_eq(
+			waits, counts, "packets that wait when the next one is refused (bytes: %s)" % by_bytes
+		)
 		_say_done(step)
 		end.peer.close()
 	else:
@@ -130,7 +134,9 @@ func _input(asked: int, counts: int, by_bytes: bool, step: int) -> void:
 		var all := func() -> bool: return end.packets.get(1, []).size() == 300
 		await until(all, 10.0, "all packets after a pause")
 		for number in 300:
-			var difference := Pattern.difference(end.packets[1][number], Pattern.bytes(SMALL, number))
+			var difference := Pattern.difference(
+				end.packets[1][number], Pattern.bytes(SMALL, number)
+			)
 			check(difference.is_empty(), "packet %d after a pause: %s" % [number, difference])
 	await _close(end)
 
@@ -168,7 +174,9 @@ func _open_server(limits: Array, step: int) -> BarePeer:
 		ready_line()
 	await until(func() -> bool: return end.has("peer_connected"), 10.0, "step %d: a client" % step)
 	check_eq(end.send(0, ("step %d" % step).to_ascii_buffer()), OK, "the server's first packet")
-	await until(func() -> bool: return not end.packets.is_empty(), 10.0, "step %d: an answer" % step)
+	await until(
+		func() -> bool: return not end.packets.is_empty(), 10.0, "step %d: an answer" % step
+	)
 	return end
 
 

@@ -33,7 +33,9 @@ func run() -> void:
 	# The sides take turns, then send at the same time.
 	for burst: Array in BURSTS:
 		for sender: String in ["server", "client", "both"]:
-			turns.append({sender = sender, count = burst[0], smallest = burst[1], largest = burst[1]})
+			turns.append(
+				{sender = sender, count = burst[0], smallest = burst[1], largest = burst[1]}
+			)
 	turns.append({sender = "server", count = int(args["run"]), smallest = 1, largest = LARGEST})
 	turns.append({sender = "client", count = int(args["back"]), smallest = 1, largest = LARGEST})
 	for turn in turns.size():
@@ -64,7 +66,9 @@ func _open() -> void:
 	if args["client"] == "engine":
 		# It refuses what does not fit its buffer, where ours takes a burst.
 		properties = {"outbound_buffer_size": 8 << 20, "max_queued_packets": 8192}
-	end = BarePeer.new(self, Peers.make_client(args["client"], "ws://127.0.0.1:%d" % port, properties))
+	end = BarePeer.new(
+		self, Peers.make_client(args["client"], "ws://127.0.0.1:%d" % port, properties)
+	)
 	end.on_packet = _on_packet
 	await until(end.is_connected_now, 10.0, "connected")
 
@@ -72,7 +76,9 @@ func _open() -> void:
 func _burst(turn: Dictionary, outgoing: PacketRun) -> void:
 	if turn.sender in [role, "both"]:
 		while outgoing.number < turn.count:
-			if not check_eq(end.send(other, outgoing.next()), OK, "packet %d of %s" % [outgoing.number, turn]):
+			if not check_eq(
+				end.send(other, outgoing.next()), OK, "packet %d of %s" % [outgoing.number, turn]
+			):
 				return
 	await _both_done(turn)
 
@@ -82,16 +88,21 @@ func _long_run(turn: Dictionary, outgoing: PacketRun) -> void:
 	if turn.sender == role:
 		while outgoing.number < turn.count and not has_ended():
 			while outgoing.number < turn.count and _waiting() + LARGEST <= OUT_BYTES:
-				if not check_eq(end.send(other, outgoing.next()), OK, "packet %d" % outgoing.number):
+				if not check_eq(
+					end.send(other, outgoing.next()), OK, "packet %d" % outgoing.number
+				):
 					return
 			await process_frame
 	await _both_done(turn)
 	if turn.sender != role:
 		var took := (Time.get_ticks_usec() - started) / 1e6
 		var megabytes := _incoming[_turn - 1].bytes / 1e6
-		print("from the %s: %d packets, %.0f MB in %.1f s, %.0f MB/s" % [
-			turn.sender, turn.count, megabytes, took, megabytes / took
-		])
+		print(
+			(
+				"from the %s: %d packets, %.0f MB in %.1f s, %.0f MB/s"
+				% [turn.sender, turn.count, megabytes, took, megabytes / took]
+			)
+		)
 
 
 ## Each side says so, in order with everything that it has sent in this turn.

@@ -21,7 +21,9 @@ func _server() -> void:
 	OS.set_environment("RUNTIME_DIRECTORY", args["scratch"])
 	var script := GDScript.new()
 	# The case ends this process in its own way.
-	var source := Doc.block("deploying.md", "drain").replace("get_tree().quit()", "set_meta(&\"over\", true)")
+	var source := Doc.block("deploying.md", "drain").replace(
+		"get_tree().quit()", 'set_meta(&"over", true)'
+	)
 	check(source.contains("set_meta"), "the script in the documentation")
 	script.source_code = source
 	check_eq(script.reload(), OK, "it parses")

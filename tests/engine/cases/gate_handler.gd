@@ -102,7 +102,10 @@ func _what_it_may_return() -> void:
 		[{status = 401}, "401 Unauthorized"],
 		[{status = 403, reason = "banned for cheating"}, "403 banned for cheating"],
 		[{status = 403, reason = "größer"}, "403 Forbidden"],
-		[{status = 503, headers = PackedStringArray(["Retry-After: 5"])}, "503 Service Unavailable"],
+		[
+			{status = 503, headers = PackedStringArray(["Retry-After: 5"])},
+			"503 Service Unavailable"
+		],
 		[{status = 503, headers = {"Retry-After": 5}}, "503 Service Unavailable"],
 	]:
 		_answer = func(_request: Dictionary) -> Variant: return refusal[0]
@@ -130,7 +133,9 @@ func _what_it_may_not_return() -> void:
 	for answer: Variant in nonsense:
 		_answer = func(_request: Dictionary) -> Variant: return answer
 		await _knock()
-		check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "%s" % [answer])
+		check_eq(
+			_client.get_last_error(), "server answered 500 Internal Server Error", "%s" % [answer]
+		)
 	await _serve_with(
 		func(_request: Dictionary) -> Variant:
 			await process_frame

@@ -11,6 +11,9 @@ const UPGRADE := (
 
 var _server: WebSocketServer
 var _kept: Array[StreamPeerTCP] = []
+var _ids: Array[int] = []
+var _packets := 0
+var _polls := true
 
 
 func run() -> void:
@@ -119,7 +122,9 @@ func _a_flood_is_slowed_down() -> void:
 	tcp.put_partial_data(flood)
 	await until(func() -> bool: return _packets >= 80, 30.0, "all of it")
 	# 79 KiB, of which the first 20 pass at once.
-	check(Time.get_ticks_msec() - started > 2000, "it took %d ms" % (Time.get_ticks_msec() - started))
+	check(
+		Time.get_ticks_msec() - started > 2000, "it took %d ms" % (Time.get_ticks_msec() - started)
+	)
 	_end()
 
 
@@ -159,11 +164,6 @@ func _drained() -> void:
 	await frames(5)
 	check_eq(drained.size(), 2, "drained while admitting")
 	_end()
-
-
-var _ids: Array[int] = []
-var _packets := 0
-var _polls := true
 
 
 func _serve(properties: Dictionary) -> void:

@@ -63,7 +63,9 @@ func _server() -> void:
 				peer.disconnect_peer(id)
 			"server disconnects busy":
 				# While the other side sends too.
-				await until(func() -> bool: return received[id].size() > 3, 10.0, "packets from %s" % one)
+				await until(
+					func() -> bool: return received[id].size() > 3, 10.0, "packets from %s" % one
+				)
 				_send_run(id, one)
 				peer.disconnect_peer(id)
 			"server closes":

@@ -116,7 +116,8 @@ func _stay() -> void:
 func _hang_until_gone(process: int) -> void:
 	check(_lost_at < 0.0, "it has left before this side hangs")
 	var started := Time.get_ticks_usec()
-	var is_over := func() -> bool: return (Time.get_ticks_usec() - started) / 1e6 > PROCESS_ENDS_ALONE
+	var is_over := func() -> bool:
+		return (Time.get_ticks_usec() - started) / 1e6 > PROCESS_ENDS_ALONE
 	while Proc.is_available() and Proc.is_running(process) and not is_over.call():
 		OS.delay_msec(20)
 	print("gone after %.3f s" % ((Time.get_ticks_usec() - started) / 1e6))

@@ -7,29 +7,29 @@ extends "res://lib/case.gd"
 const OtherEngine := preload("res://lib/engine.gd")
 const PROJECT := "config_version=5\n\n[network]\n\n%s\n"
 ## Says how many there are, and what one of them shows while a server is open.
-const SCRIPT := "extends SceneTree
+const SCRIPT := """extends SceneTree
 
 func _init() -> void:
-	var server: Object = ClassDB.instantiate(&\"WebSocketServer\")
+	var server: Object = ClassDB.instantiate(&"WebSocketServer")
 	server.listen(0)
 	var count := 0
 	for id in Performance.get_custom_monitor_names():
-		count += int(str(id).begins_with(\"WebSocket/\"))
-	print(\"MONITORS \", count)
+		count += int(str(id).begins_with("WebSocket/"))
+	print("MONITORS ", count)
 	quit()
-"
+"""
 
 ## They go with the library, and come back with it.
-const UNLOAD := "extends SceneTree
+const UNLOAD := """extends SceneTree
 
 func _init() -> void:
-	var library := \"res://addons/websocket_multiplayer/websocket_multiplayer.gdextension\"
-	print(\"UNLOADED \", GDExtensionManager.unload_extension(library))
-	print(\"LEFT \", Performance.get_custom_monitor_names().size())
-	print(\"LOADED \", GDExtensionManager.load_extension(library))
-	print(\"SHOWN \", Performance.get_custom_monitor(&\"WebSocket/peers\"))
+	var library := "res://addons/websocket_multiplayer/websocket_multiplayer.gdextension"
+	print("UNLOADED ", GDExtensionManager.unload_extension(library))
+	print("LEFT ", Performance.get_custom_monitor_names().size())
+	print("LOADED ", GDExtensionManager.load_extension(library))
+	print("SHOWN ", Performance.get_custom_monitor(&"WebSocket/peers"))
 	quit()
-"
+"""
 
 
 func run() -> void:

@@ -51,9 +51,22 @@ func run() -> void:
 func _server() -> void:
 	var lines := ErrorLines.new()
 	var to_the_cap: bool = args["how"] == "cap"
-	var end := BarePeer.new(self, Peers.make_server("ours", port, {
-		"overflow_grace": NO_GRACE if to_the_cap else GRACE,
-	}))
+	var end := (
+		BarePeer
+		. new(
+			self,
+			(
+				Peers
+				. make_server(
+					"ours",
+					port,
+					{
+						"overflow_grace": NO_GRACE if to_the_cap else GRACE,
+					}
+				)
+			)
+		)
+	)
 	ready_line()
 	await until(func() -> bool: return end.packets.size() == 4, 15.0, "four connections")
 	var ids := {}
@@ -81,7 +94,9 @@ func _server() -> void:
 			if to_the_cap or not end.has(congested) or waiting <= OUT_BYTES:
 				for packet in 8 if to_the_cap else 1:
 					var error := end.send(slow, Pattern.bytes(BULK, packet))
-					check(error == OK or error == ERR_OUT_OF_MEMORY and to_the_cap, "bulk: %d" % error)
+					check(
+						error == OK or error == ERR_OUT_OF_MEMORY and to_the_cap, "bulk: %d" % error
+					)
 		await process_frame
 	var took: float = end.times[overflowed] - over_since
 	print("closed %.2f s after it had too much waiting, at most %d bytes" % [took, most_waiting])
@@ -89,7 +104,10 @@ func _server() -> void:
 		check(most_waiting > CAP_BYTES * 3 / 4, "closed with %d bytes waiting" % most_waiting)
 		check(took < GRACE, "closed %.2f s after it had too much" % took)
 	else:
-		check(took > GRACE - 0.1, "closed %.2f s after it had too much, the grace time is %.1f" % [took, GRACE])
+		check(
+			took > GRACE - 0.1,
+			"closed %.2f s after it had too much, the grace time is %.1f" % [took, GRACE]
+		)
 		check(took < GRACE + 1.0, "closed only %.2f s after it had too much" % took)
 		check(most_waiting < CAP_BYTES, "%d bytes waited" % most_waiting)
 	check_eq(end.send(ids["orders"], "wake".to_ascii_buffer()), OK, "an order")
@@ -152,9 +170,12 @@ func _good_client() -> void:
 	var end := await _connect(name)
 	end.on_packet = _on_packet
 	await until(func() -> bool: return _wanted >= 0, 50.0, "the number of ticks")
-	print("%d ticks, the oldest %.0f ms old, the largest gap %.0f ms" % [
-		_ticks, _largest_age * 1000, _largest_gap * 1000
-	])
+	print(
+		(
+			"%d ticks, the oldest %.0f ms old, the largest gap %.0f ms"
+			% [_ticks, _largest_age * 1000, _largest_gap * 1000]
+		)
+	)
 	check_eq(_ticks, _wanted, "ticks")
 	check_eq(_faults, [] as Array[String], "faults")
 	check(_largest_age < MOST_AGE, "a tick was %.3f s old" % _largest_age)

@@ -79,7 +79,9 @@ func _new() -> void:
 	var end: BarePeer
 	while not has_ended() and (end == null or not end.is_connected_now()):
 		end = BarePeer.new(self, Peers.make_client(args["clients"], _url()))
-		await until(func() -> bool: return end.is_connected_now() or end.is_closed(), 10.0, "an answer")
+		await until(
+			func() -> bool: return end.is_connected_now() or end.is_closed(), 10.0, "an answer"
+		)
 	check_eq(end.send(1, "new".to_ascii_buffer()), OK, "its name")
 	await until(func() -> bool: return _heard(end, 1), 10.0, "the end")
 	end.peer.close()

@@ -103,7 +103,9 @@ func _client() -> void:
 		if not _has_heard("awake"):
 			received_late = _received_bytes()
 		check_eq(end.count("peer_disconnected"), 0, "the server")
-		if not check((Time.get_ticks_usec() - slept_at) / 1e6 < SLEEP + 10.0, "it does not wake up"):
+		if not check(
+			(Time.get_ticks_usec() - slept_at) / 1e6 < SLEEP + 10.0, "it does not wake up"
+		):
 			return
 		await process_frame
 	var slept := (Time.get_ticks_usec() - slept_at) / 1e6
@@ -144,9 +146,12 @@ func _report_of(id: int) -> int:
 
 
 func _has_heard(word: String) -> bool:
-	return end.packets.has(1) and end.packets[1].any(
-		func(packet: PackedByteArray) -> bool:
-			return packet.size() == word.length() and packet.get_string_from_ascii() == word
+	return (
+		end.packets.has(1)
+		and end.packets[1].any(
+			func(packet: PackedByteArray) -> bool:
+				return packet.size() == word.length() and packet.get_string_from_ascii() == word
+		)
 	)
 
 

@@ -66,9 +66,12 @@ func run() -> void:
 		await process_frame
 	var seconds_taken := (Time.get_ticks_usec() - started) / 1e6
 	print(text.strip_edges())
-	print("%d frames in %.2f s, the slowest took %.0f ms; all peers after %.2f s" % [
-		_frames, seconds_taken, _slowest_frame * 1000, everybody_at
-	])
+	print(
+		(
+			"%d frames in %.2f s, the slowest took %.0f ms; all peers after %.2f s"
+			% [_frames, seconds_taken, _slowest_frame * 1000, everybody_at]
+		)
+	)
 	var report: Variant = JSON.parse_string(text)
 	if not check(report is Dictionary, "a report of the load client"):
 		return
@@ -81,7 +84,9 @@ func run() -> void:
 	check_eq(most_peers, CLIENTS, "peers at once")
 	check(everybody_at < ALL_USABLE_WITHIN, "the last one came after %.1f s" % everybody_at)
 	check(_frames >= HELD * FPS / 2, "only %d frames" % _frames)
-	check(_frames <= seconds_taken * FPS + 5, "%d frames are more than %d a second" % [_frames, FPS])
+	check(
+		_frames <= seconds_taken * FPS + 5, "%d frames are more than %d a second" % [_frames, FPS]
+	)
 	var totals: Dictionary = end.peer.get_statistics()
 	check_eq(totals.handshakes_refused, 0, "handshakes_refused")
 	check_eq(totals.accept_errors, 0, "accept_errors")

@@ -5,7 +5,9 @@ extends RefCounted
 ## The block of code behind the comment `<!-- tested: NAME -->`; empty when there is none.
 static func block(file: String, its_name: String) -> String:
 	var path := ProjectSettings.globalize_path("res://").path_join("../../docs").path_join(file)
-	var rest := FileAccess.get_file_as_string(path).get_slice("<!-- tested: %s -->\n```" % its_name, 1)
+	var rest := FileAccess.get_file_as_string(path).get_slice(
+		"<!-- tested: %s -->\n```" % its_name, 1
+	)
 	return rest.substr(rest.find("\n") + 1).get_slice("```", 0)
 
 

@@ -4,9 +4,7 @@ extends RefCounted
 const Case := preload("res://lib/case.gd")
 const ADDON := "addons/websocket_multiplayer"
 ## What an engine may print as an error on its way: nothing.
-const FAULTS: Array[String] = [
-	"ERROR", "FAILED", "leaked", "panicked", "crashed", "still in use"
-]
+const FAULTS: Array[String] = ["ERROR", "FAILED", "leaked", "panicked", "crashed", "still in use"]
 
 var folder := ""
 

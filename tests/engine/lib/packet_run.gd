@@ -4,6 +4,9 @@ extends RefCounted
 
 const POOL_SIZE := 1 << 18
 
+## The same bytes in all processes; what is sent are pieces of them.
+static var _pool := _make_pool()
+
 var smallest: int
 var largest: int
 ## How many were made or taken.
@@ -11,9 +14,6 @@ var number := 0
 var bytes := 0
 ## What was wrong with the first packet that was not the right one.
 var fault := ""
-
-## The same bytes in all processes; what is sent are pieces of them.
-static var _pool := _make_pool()
 
 var _generator := RandomNumberGenerator.new()
 
@@ -38,9 +38,10 @@ func take(packet: PackedByteArray) -> bool:
 	if packet == expected:
 		return true
 	if fault.is_empty():
-		fault = "packet %d has %d bytes (hash %d) instead of %d (hash %d)" % [
-			number, packet.size(), hash(packet), expected.size(), hash(expected)
-		]
+		fault = (
+			"packet %d has %d bytes (hash %d) instead of %d (hash %d)"
+			% [number, packet.size(), hash(packet), expected.size(), hash(expected)]
+		)
 	return false
 
 

@@ -82,7 +82,7 @@ func _undescribed(type: String, page: String) -> Array[String]:
 		if not method.name in accessors and not method.flags & METHOD_FLAG_VIRTUAL:
 			_expect(faults, lines, type, method.name, "^\\s*● \\w+ ?%s\\(" % method.name)
 	if page.contains(EMPTY):
-		faults.append("%s: the page says \"%s\"" % [type, EMPTY])
+		faults.append('%s: the page says "%s"' % [type, EMPTY])
 	return faults
 
 

@@ -24,17 +24,25 @@ func _run() -> void:
 		_make()
 		if not await _connect():
 			return
-		if not _holds(threads < 0 or _threads() >= threads + 2, "two I/O threads run: %d" % _threads()):
+		if not _holds(
+			threads < 0 or _threads() >= threads + 2, "two I/O threads run: %d" % _threads()
+		):
 			return
 		var error := GDExtensionManager.reload_extension(MANIFEST)
 		if not _holds(error == GDExtensionManager.LOAD_STATUS_OK, "reload %d: %d" % [time, error]):
 			return
-		if not _holds(await _settles(threads), "threads after reload %d: %d of %d" % [time, _threads(), threads]):
+		if not _holds(
+			await _settles(threads),
+			"threads after reload %d: %d of %d" % [time, _threads(), threads]
+		):
 			return
 		# The objects live on, with what they had open gone.
 		if not _holds(is_instance_valid(server) and not server.is_listening(), "a closed server"):
 			return
-		if not _holds(client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED, "a closed client"):
+		if not _holds(
+			client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED,
+			"a closed client"
+		):
 			return
 		# And can be used again, as well as new ones.
 		if not await _connect():
@@ -58,7 +66,9 @@ func _connect() -> bool:
 	var error: Error = server.listen(0, PackedStringArray(), true)
 	if not _holds(error == OK, "listen(): %s" % error_string(error)):
 		return false
-	error = client.connect_to_url("ws://127.0.0.1:%d" % server.get_local_port(), PackedStringArray(), true)
+	error = client.connect_to_url(
+		"ws://127.0.0.1:%d" % server.get_local_port(), PackedStringArray(), true
+	)
 	if not _holds(error == OK, "connect_to_url(): %s" % error_string(error)):
 		return false
 	var end := Time.get_ticks_msec() + PATIENCE_MSEC
