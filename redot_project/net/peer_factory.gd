@@ -87,6 +87,13 @@ static func last_error(peer: MultiplayerPeer) -> String:
 	return ""
 
 
+## What the other side closed the last connection with; -1 when it did not, or the class cannot tell.
+static func close_code(peer: MultiplayerPeer) -> int:
+	if peer and peer.has_method(&"get_close_code"):
+		return peer.call(&"get_close_code")
+	return -1
+
+
 ## Round trip to `peer_id` in milliseconds, -1 when unknown.
 static func round_trip_msec(peer: MultiplayerPeer, peer_id: int) -> int:
 	if peer and peer.has_method(&"get_peer_statistics"):

@@ -196,7 +196,11 @@ func _on_connection_failed() -> void:
 
 
 func _on_server_disconnected() -> void:
-	_end("The connection to %s ended: %s" % [url, _why("the server has gone")])
+	# What a host that leaves and a server that stops say goodbye with (RFC 6455 section 7.4.1).
+	if PeerFactory.close_code(multiplayer.multiplayer_peer) == 1001:
+		_end("The host has left the game")
+	else:
+		_end("The connection to %s ended: %s" % [url, _why("the server has gone")])
 
 
 func _why(otherwise: String) -> String:
