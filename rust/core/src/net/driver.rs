@@ -38,6 +38,8 @@ const LISTENER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
 /// Dialling has the tokens from here on.
 const FIRST_DIAL: usize = usize::MAX / 2;
+/// Events that the poller reports at once.
+const EVENTS: usize = 1024;
 /// Bytes that one connection may deliver in one round.
 const TURN: usize = 64 * 1024;
 /// Time that newcomers get in one round, if half of what the peers took is not more.
@@ -151,7 +153,8 @@ impl Driver {
     }
 
     fn run(&mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(1024);
+        let mut events = Events::with_capacity(EVENTS);
+        let mut put_off = 0;
         let mut commands = Vec::new();
         let mut dialled = Vec::new();
         loop {
@@ -162,7 +165,8 @@ impl Driver {
                 Some(Duration::ZERO)
             };
             match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // As when the process was stopped and goes on: what came meanwhile is to be seen before anybody's time is up.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
             self.mailbox.awake();
@@ -182,8 +186,15 @@ impl Driver {
             }
             self.advance_dial(&dialled, now)?;
             dialled.clear();
-            self.expire(now);
             self.read_round(now);
+            // Behind reading: when the whole process was stopped, what came in time is still unread, and nobody is to be taken
+            // for silent who was not. A full list of events means that more may have something to say.
+            if events.iter().count() == EVENTS && put_off < self.hub.len() / EVENTS {
+                put_off += 1;
+            } else {
+                put_off = 0;
+                self.expire(now);
+            }
             self.hand_over(now);
             self.greet(now);
             self.hand_over(now);

@@ -22,6 +22,8 @@ pub(super) struct Acceptor {
     waiting: Option<(TcpStream, SocketAddr)>,
     /// When the oldest silent connection may be dropped for it.
     retry: Option<Instant>,
+    /// When a line about the system's refusals was written last, and how many there have been since.
+    complained: Option<(Instant, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,13 @@ pub(super) enum Accept {
 
 impl Acceptor {
     pub(super) fn new(max_pending: usize) -> Self {
-        Self { state: Accept::Idle, max_pending: max_pending.max(1), waiting: None, retry: None }
+        Self {
+            state: Accept::Idle,
+            max_pending: max_pending.max(1),
+            waiting: None,
+            retry: None,
+            complained: None,
+        }
     }
 
     /// Nobody is taken any more.
@@ -148,12 +156,21 @@ impl Driver {
         ) {
             return;
         }
-        if self.mailbox.totals.accept_errors.get() == 0 {
-            log::warn!(
-                "cannot accept connections for now: {error}; raise the limit of open files (ulimit -n)"
-            );
-        }
         self.mailbox.totals.accept_errors.add(1);
+        match &mut self.acceptor.complained {
+            Some((last, since)) if now.saturating_duration_since(*last) < COMPLAINT_PAUSE => *since += 1,
+            complained => {
+                let since = complained.replace((now, 0)).map_or(0, |(_, since)| since);
+                let more = if since > 0 {
+                    format!(" ({since} times more since the last such line)")
+                } else {
+                    String::new()
+                };
+                log::warn!(
+                    "cannot accept connections for now: {error}{more}; raise the limit of open files (ulimit -n)"
+                );
+            }
+        }
         self.acceptor.state = Accept::BackOff(now + ACCEPT_BACKOFF);
     }
 }
@@ -165,3 +182,5 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// How long to wait for a file descriptor or memory to become free.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// One line about it in so long.
+const COMPLAINT_PAUSE: Duration = Duration::from_mins(1);
