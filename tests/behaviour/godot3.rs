@@ -17,12 +17,15 @@ struct Party {
     now: std::time::Instant,
     server: Node,
     clients: Vec<(PeerId, End)>,
+    /// Nobody reads what comes to them.
+    starved: Vec<usize>,
 }
 
 impl Party {
     fn new(n: usize) -> Self {
         let now = super::world::start();
-        let mut party = Self { now, server: Node::server(config()), clients: Vec::new() };
+        let mut party =
+            Self { now, server: Node::server(config()), clients: Vec::new(), starved: Vec::new() };
         for _ in 0..n {
             let (server_end, end) = End::pair(1 << 20, usize::MAX);
             party.server.accept(server_end, now);
@@ -54,13 +57,36 @@ impl Party {
         bytes
     }
 
+    /// The client takes nothing more, and this many packets of 1000 bytes wait for it.
+    fn starve(&mut self, from: usize, slow: usize, packets: usize) {
+        let (sender, target) = (self.clients[from].0, self.clients[slow].0);
+        self.clients[slow].1.set_capacity(100);
+        self.starved.push(slow);
+        for _ in 0..packets {
+            let mut bytes = packet_header(sender, Target::One(target)).to_vec();
+            bytes.extend([7; 1000]);
+            self.clients[from].1.inject(&frame(0x82, &bytes));
+        }
+        self.server.run(self.now);
+        assert!(self.server.has(|news| matches!(news, News::Congested(id) if *id == target)));
+    }
+
+    /// Who was closed for not keeping up.
+    fn overflowed(&self) -> Vec<PeerId> {
+        let overflowed = |news: &News| match news {
+            News::Overflowed(id) => Some(*id),
+            _ => None,
+        };
+        self.server.news.iter().filter_map(overflowed).collect()
+    }
+
     /// Who got the message, the server as 0.
     fn receivers(&mut self, message: &[u8]) -> Vec<usize> {
         let local =
             |news: &News| matches!(news, News::Packet(Packet { payload, .. }) if *payload == message[9..]);
         let mut receivers: Vec<_> = self.server.has(local).then_some(0).into_iter().collect();
         self.server.news.retain(|news| !matches!(news, News::Packet(_)));
-        for (at, (_, end)) in self.clients.iter().enumerate() {
+        for (at, (_, end)) in self.clients.iter().enumerate().filter(|(at, _)| !self.starved.contains(at)) {
             if messages(&end.take_all()).iter().any(|got| got == message) {
                 receivers.push(at + 1);
             }
@@ -226,4 +252,76 @@ fn a_server_that_tells_of_everybody_is_left() {
         }
     }
     assert!(matches!(client.end(), Some(CloseReason::Violation(what)) if what.contains("65536 peers")));
+}
+
+#[test]
+fn at_the_bound_of_the_process_the_relay_closes_the_one_with_the_most_waiting() {
+    let mut party = Party::new(4);
+    let (first, third) = (party.clients[0].0, party.clients[2].0);
+    party.starve(0, 1, 40);
+    party.starve(0, 3, 60);
+    let slowest = party.clients[3].0;
+    party.server.queue_total.set_limit(party.server.queue_total.bytes());
+    let sent = party.send(0, first, Target::One(third));
+    assert_eq!(party.overflowed(), [slowest]);
+    assert_eq!(party.receivers(&sent), [3], "it makes room for one who keeps up");
+    assert_eq!(party.server.totals().peers_overflowed.get(), 1);
+    let closed = |news: &News| matches!(news, News::Disconnected { id, reason } if *id == slowest && *reason == CloseReason::Overflow);
+    assert!(party.server.has(closed));
+    let told = messages(&party.clients[0].1.take_all());
+    assert!(told.is_empty() || told == [message(2, slowest.0)]);
+}
+
+#[test]
+fn the_one_that_a_packet_is_for_can_be_the_one_that_is_closed() {
+    let mut party = Party::new(3);
+    let (first, slow) = (party.clients[0].0, party.clients[1].0);
+    party.starve(0, 1, 40);
+    party.server.queue_total.set_limit(party.server.queue_total.bytes());
+    party.send(0, first, Target::One(slow));
+    assert_eq!(party.overflowed(), [slow], "nobody else had anything waiting");
+    // What it had waiting counts no more, and the others go on.
+    assert_eq!(party.server.queue_total.bytes(), 0);
+    let sent = party.send(0, first, Target::All);
+    assert_eq!(party.receivers(&sent), [0, 3]);
+    assert_eq!(party.overflowed(), [slow], "once");
+    // When it reads after all, it finds a whole frame and the code.
+    party.clients[1].1.set_capacity(1 << 20);
+    let mut heard = Vec::new();
+    for _ in 0..20 {
+        party.server.run(party.now);
+        heard.extend(party.clients[1].1.take_all());
+    }
+    let code = heard.windows(4).any(|window| window[0] == 0x88 && window[2..] == 1013_u16.to_be_bytes());
+    assert!(code, "closed with 1013");
+}
+
+#[test]
+fn news_of_a_peer_that_stalls_again_and_again_do_not_pile_up_while_the_game_does_not_poll() {
+    let mut party = Party::new(2);
+    let slow = party.clients[1].0;
+    let waiting = |party: &Party| {
+        let about = |news: &&News| matches!(news, News::Congested(_) | News::Drained(_));
+        party.server.news.iter().filter(about).count()
+    };
+    for _ in 0..50 {
+        party.starve(0, 1, 40);
+        party.clients[1].1.set_capacity(1 << 20);
+        for _ in 0..5 {
+            party.server.run(party.now);
+            party.clients[1].1.take_all();
+        }
+    }
+    assert_eq!(waiting(&party), 2, "that it stalled, and that it drained");
+    // The game polls.
+    let links = party.server.news.iter().filter_map(|news| match news {
+        News::Connected { link, .. } if link.id == slow => Some(std::sync::Arc::clone(link)),
+        _ => None,
+    });
+    let link = links.last().expect("it is connected");
+    party.server.news.retain(|news| !matches!(news, News::Congested(_) | News::Drained(_)));
+    link.heard_of_congestion();
+    link.heard_of_congestion();
+    party.starve(0, 1, 40);
+    assert_eq!(waiting(&party), 1, "and the next time is told again");
 }

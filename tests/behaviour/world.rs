@@ -173,6 +173,7 @@ impl Write for End {
 pub(super) struct Node {
     pub(super) hub: Hub,
     totals: Arc<Totals>,
+    pub(super) queue_total: Arc<QueueTotal>,
     pub(super) news: Vec<News>,
     ends: Vec<(ConnId, End)>,
     simulators: HashMap<ConnId, Simulator>,
@@ -198,10 +199,12 @@ impl Node {
 
     fn new(config: PeerConfig, side: Side) -> Self {
         let totals = Arc::new(Totals::default());
-        let hub = Hub::new(config, side, Arc::new(QueueTotal::new(usize::MAX)), Arc::clone(&totals));
+        let queue_total = Arc::new(QueueTotal::new(usize::MAX));
+        let hub = Hub::new(config, side, Arc::clone(&queue_total), Arc::clone(&totals));
         Self {
             hub,
             totals,
+            queue_total,
             news: Vec::new(),
             ends: Vec::new(),
             simulators: HashMap::new(),

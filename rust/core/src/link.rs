@@ -48,6 +48,8 @@ pub(crate) struct Link {
     pub(crate) id: PeerId,
     /// The last write to the socket did not take everything.
     pub(crate) congested: AtomicBool,
+    /// News about that which the game has not heard.
+    congestion_news: AtomicU8,
     state: AtomicU8,
     pub(crate) receiving: Receiving,
     pub(crate) figures: Figures,
@@ -90,6 +92,7 @@ impl Link {
             conn,
             id,
             congested: AtomicBool::new(false),
+            congestion_news: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
             receiving: Receiving { budget: Budget::new(total), paused: AtomicBool::new(false) },
             figures,
@@ -115,6 +118,21 @@ impl Link {
     pub(crate) fn set_closed(&self, reason: &CloseReason) {
         let _ = self.end.set(reason.clone());
         self.state.store(PeerState::Closed as u8, Ordering::Release);
+    }
+
+    /// Driver: says whether the game may be told of one more congestion and its end: not before it heard of the last ones.
+    pub(crate) fn may_tell_of_congestion(&self) -> bool {
+        self.congestion_news.load(Ordering::Relaxed) < 2
+    }
+
+    /// Driver: it is told.
+    pub(crate) fn told_of_congestion(&self) {
+        self.congestion_news.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Game thread: it heard.
+    pub(crate) fn heard_of_congestion(&self) {
+        self.congestion_news.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How it ended, once it has.

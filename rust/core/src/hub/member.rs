@@ -164,10 +164,15 @@ impl Member {
             self.over = None;
         }
         if blocked && !self.told_congested && bytes > config.buffers.output_bytes / 2 {
-            self.told_congested = true;
-            news.push(News::Congested(link.id));
+            // A game that does not poll is not told again and again.
+            if link.may_tell_of_congestion() {
+                self.told_congested = true;
+                link.told_of_congestion();
+                news.push(News::Congested(link.id));
+            }
         } else if self.told_congested && !blocked && packets == 0 {
             self.told_congested = false;
+            link.told_of_congestion();
             news.push(News::Drained(link.id));
         }
     }

@@ -340,12 +340,14 @@ impl Peer {
                     }
                 }
                 News::Congested(id) => {
-                    if open.roster.contains_key(&id) {
+                    if let Some(member) = open.roster.get(&id) {
+                        member.link().heard_of_congestion();
                         return Some(Event::PeerCongested { id });
                     }
                 }
                 News::Drained(id) => {
-                    if open.roster.contains_key(&id) {
+                    if let Some(member) = open.roster.get(&id) {
+                        member.link().heard_of_congestion();
                         return Some(Event::PeerDrained { id });
                     }
                 }
