@@ -11,6 +11,7 @@ mod gate;
 mod godot3;
 mod hostile;
 mod lifecycle;
+mod slow_reader;
 mod tls;
 mod tls_slow;
 mod waiting;

@@ -86,6 +86,7 @@ impl Io {
         for command in std::mem::take(&mut self.commands) {
             self.command(command, now);
         }
+        busy |= self.read(now);
         for at in (0..self.sockets.len()).rev() {
             let conn = self.sockets[at].conn;
             if self.works.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
@@ -94,7 +95,6 @@ impl Io {
                 busy = true;
             }
         }
-        busy |= self.read(now);
         game();
         busy |= self.flush(now);
         self.works.mailbox.deliver(self.works.hub.end_round());

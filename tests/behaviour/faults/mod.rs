@@ -25,7 +25,7 @@ use crate::config::{Mode, OverflowPolicy, WireFormat};
 use storm::{Outcome, Storm};
 
 /// Seeds of each kind, unless `FAULT_SEEDS` says otherwise.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;

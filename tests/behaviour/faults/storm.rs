@@ -84,6 +84,9 @@ pub(super) struct Storm {
     prompt: bool,
     /// There was more to do at this moment than was done.
     unfinished: bool,
+    /// Processes that are stopped, game and I/O thread, until when; and how many more may be.
+    stopped: Vec<Option<Instant>>,
+    stops: usize,
 }
 
 impl Stream for End {
@@ -121,6 +124,7 @@ impl Storm {
             largest: config.max_packet_size().min(config.max_message() - mode.header_len()).min(LARGEST),
             threads: false,
         };
+        let stops = 2 * usize::from(!prompt && random.random_ratio(1, 3));
         let scarce = random.random_ratio(1, 5);
         let games = (0..=clients).map(|number| {
             let role = if number == 0 { Role::Server } else { Role::Client };
@@ -156,6 +160,8 @@ impl Storm {
             open_at,
             prompt,
             unfinished: false,
+            stopped: vec![None; clients + 1],
+            stops,
         }
     }
 
@@ -196,6 +202,15 @@ impl Storm {
 
     /// All that happens at one moment.
     fn step(&mut self) {
+        for (game, stopped) in self.games.iter().zip(&mut self.stopped) {
+            if stopped.is_some_and(|until| until <= self.now || game.quiet) {
+                *stopped = None;
+            } else if !game.quiet && self.stops > 0 && self.random.random_ratio(1, 200) {
+                self.stops -= 1;
+                let time = Duration::from_millis(self.random.random_range(100..4000));
+                *stopped = Some(self.now + time);
+            }
+        }
         for number in 0..self.games.len() {
             if self.open_at[number].is_some_and(|at| at <= self.now) {
                 self.open_at[number] = None;
@@ -211,6 +226,9 @@ impl Storm {
             for io in &mut self.ios {
                 let game = &mut self.games[io.game];
                 let now = self.now;
+                if self.stopped[io.game].is_some() {
+                    continue;
+                }
                 let due = game.next_frame <= now && self.random.random_ratio(1, 2);
                 busy |= io.turn(now, || {
                     if due {
@@ -218,9 +236,11 @@ impl Storm {
                     }
                 });
             }
-            for game in self.games.iter_mut().filter(|game| game.next_frame <= self.now) {
-                game.frame(self.now);
-                busy = true;
+            for (game, stopped) in self.games.iter_mut().zip(&self.stopped) {
+                if game.next_frame <= self.now && stopped.is_none() {
+                    game.frame(self.now);
+                    busy = true;
+                }
             }
             if !busy {
                 break;
@@ -254,8 +274,9 @@ impl Storm {
 
     /// When something happens next.
     fn next(&self) -> Instant {
-        let frames = self.games.iter().map(|game| game.next_frame);
-        let ios = self.ios.iter().filter_map(Io::wake_at);
+        let stopped = |game: usize| self.stopped[game];
+        let frames = self.games.iter().map(|game| stopped(game.number).unwrap_or(game.next_frame));
+        let ios = self.ios.iter().filter_map(|io| stopped(io.game).or_else(|| io.wake_at()));
         let proxies = self.proxies.iter().filter_map(|(_, proxy)| proxy.wake_at(self.now));
         let openings = self.open_at.iter().flatten().copied();
         let rest = self.unfinished.then_some(self.now);
