@@ -34,7 +34,7 @@ func write(file: String, text: String) -> void:
 
 ## Runs the engine of this process there, headless, to its end. Gives back what it printed, once nothing is wrong with it.
 func run(arguments: PackedStringArray) -> String:
-	var command := _engine()
+	var command := program()
 	var output := []
 	var words: PackedStringArray = command.slice(1)
 	words.append_array(["--headless", "--path", folder])
@@ -59,7 +59,7 @@ func remove() -> void:
 
 ## The program of this process, with what belongs before the engine's own arguments: an engine may
 ## have been started through a loader, which then is the program.
-func _engine() -> PackedStringArray:
+static func program() -> PackedStringArray:
 	var program := OS.get_executable_path()
 	var file := FileAccess.open("/proc/self/cmdline", FileAccess.READ)
 	if not program.get_file().begins_with("ld-") or file == null:
