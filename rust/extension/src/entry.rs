@@ -6,7 +6,7 @@ use std::time::Duration;
 use godot::init::{ExtensionLibrary, InitStage, gdextension};
 use websocket_multiplayer_core::Runtime;
 
-use crate::{logging, monitors, settings};
+use crate::{debugger, logging, monitors, settings, watched};
 
 struct WebSocketMultiplayer;
 
@@ -21,12 +21,15 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             settings::register();
             logging::install();
             monitors::install();
+            debugger::install();
         }
     }
 
     fn on_stage_deinit(stage: InitStage) {
         if stage == InitStage::Scene {
             monitors::remove();
+            debugger::remove();
+            watched::forget();
         }
         // The last hook: all objects are gone, and printing still works.
         if stage == InitStage::Core {

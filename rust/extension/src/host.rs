@@ -70,7 +70,7 @@ impl PeerHost {
         runtime.set_total_queue_limit((settings::TOTAL_QUEUE_MB.read() as usize).saturating_mul(1024 * 1024));
         crate::logging::set_level(settings::LOG_LEVEL.read());
         let core = Peer::new(runtime);
-        let watched = Watched::new(core.watch());
+        let watched = Watched::new(kind, core.watch());
         Self {
             kind,
             core,

@@ -7,6 +7,9 @@
 mod classes;
 mod common;
 mod convert;
+mod debugger;
+#[cfg(feature = "editor")]
+mod editor;
 #[allow(unsafe_code, reason = "the trait of an extension's entry point is unsafe")]
 mod entry;
 mod host;

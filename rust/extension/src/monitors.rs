@@ -61,7 +61,6 @@ pub(crate) fn remove() {
             performance.remove_custom_monitor(&id);
         }
     }
-    watched::forget();
 }
 
 type Figure = fn(&Figures) -> f64;

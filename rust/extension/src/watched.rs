@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use websocket_multiplayer_core::{Statistics, Watch};
 
+use crate::report::Kind;
+
 /// What one object shows of itself. Reading it borrows nothing of the object, so that a handler, or whatever prints an
 /// error line, may ask for a monitor.
 pub(crate) struct Watched {
+    pub(crate) kind: Kind,
     /// Tells objects apart, also those that are gone.
     pub(crate) number: u64,
     pub(crate) watch: Watch,
@@ -18,9 +21,9 @@ pub(crate) struct Watched {
 
 impl Watched {
     /// Puts a new object on the list.
-    pub(crate) fn new(watch: Watch) -> Rc<Self> {
+    pub(crate) fn new(kind: Kind, watch: Watch) -> Rc<Self> {
         let number = NEXT.replace(NEXT.get() + 1);
-        let watched = Rc::new(Self { number, watch, poll_time: Cell::default() });
+        let watched = Rc::new(Self { kind, number, watch, poll_time: Cell::default() });
         ALL.with_borrow_mut(|all| {
             if all.len() == all.capacity() {
                 all.retain(|one| one.strong_count() > 0);

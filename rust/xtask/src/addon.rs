@@ -16,8 +16,8 @@ use crate::{cross, ui};
 pub(crate) struct BuildOptions {
     /// The dev profile, under the debug name only: quick to build, slow to run.
     pub(crate) debug: bool,
-    /// A second build with the class documentation in it for the debug name, as releases have it.
-    pub(crate) docs: bool,
+    /// A second build with what the editor shows in it for the debug name, as releases have it.
+    pub(crate) editor: bool,
     /// For this system, as it is given to others: see [`cross`]. None: for this machine.
     pub(crate) platform: Option<&'static Platform>,
 }
@@ -47,11 +47,11 @@ pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
     if !options.debug {
         install(repo, &libraries, platform, Build::Release)?;
     }
-    if !options.docs {
+    if !options.editor {
         // Editor and debug builds of the engine look for this one.
         install(repo, &libraries, platform, Build::Debug)?;
     } else {
-        let libraries = compile_all(&["--release", "--features=docs"])?;
+        let libraries = compile_all(&["--release", "--features=editor"])?;
         install(repo, &libraries, platform, Build::Debug)?;
     }
     ui::detail(&format!("built in {}", ui::seconds(started.elapsed())));

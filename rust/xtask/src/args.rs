@@ -67,7 +67,7 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
         match (&mut action, argument) {
             (_, Short('h') | Long("help")) => return Ok(Action::Help),
             (Action::Build(options), Long("debug")) => options.debug = true,
-            (Action::Build(options), Long("docs")) => options.docs = true,
+            (Action::Build(options), Long("editor")) => options.editor = true,
             (Action::Build(options), Long("platform")) => {
                 let platform = Platform::named(&parser.value()?.string()?);
                 options.platform = Some(platform.map_err(|error| error.to_string())?);
@@ -96,8 +96,8 @@ fn parse_words(mut parser: lexopt::Parser) -> Result<Action, lexopt::Error> {
         }
     }
     match action {
-        Action::Build(BuildOptions { debug: true, docs: true, .. }) => {
-            Err("--debug and --docs exclude each other".into())
+        Action::Build(BuildOptions { debug: true, editor: true, .. }) => {
+            Err("--debug and --editor exclude each other".into())
         }
         Action::Test(TestOptions { update: true, names, .. }) if names != ["instructions"] => {
             Err("--update belongs to `test instructions`".into())
@@ -127,13 +127,15 @@ cargo xtask COMMAND
   soak [--seconds N]      servers and 500 churning clients on loopback for 60 s, everything counted: nothing is lost, and
        [--clients N]      memory, files and threads come back
        [--seed N]
-  build [--docs]          build the addon in release into addons/websocket_multiplayer and stage it
+  build [--editor]        build the addon in release into addons/websocket_multiplayer and stage it; --editor: with the class
+                          reference and the tab of the debugger, as releases have them
   build --debug           the same with the dev profile, for the editor only
   build --platform NAME   the same for one system, as it is given to others: linux-x86_64, linux-arm64, windows-x86_64,
                           windows-arm64, macos, android-arm64, android-x86_64, ios
   package [--check]       make the zips of the addon and of the demo from what is built, into target/package; --check
                           tries them in an empty project; --complete demands all libraries, --tag v1.2.3 that version
-  screenshots [NAME..]    take the README's pictures of the demo anew, under Xvfb (Linux): lobby, arena, chat
+  screenshots [NAME..]    take the pictures of the documentation anew, under Xvfb (Linux): lobby, arena, chat,
+                          debugger
   stage                   put the addon, as it is, into redot_project and tests/engine
   engines                 find the engines for tests, or fetch them (Debian)
   doctor                  what this machine has, and what it lacks
@@ -162,10 +164,10 @@ mod tests {
             read(&["test", "instructions", "--update"]),
             Ok(Action::Test(TestOptions { update: true, .. }))
         ));
-        let Ok(Action::Build(options)) = read(&["build", "--docs", "--platform", "ios"]) else {
+        let Ok(Action::Build(options)) = read(&["build", "--editor", "--platform", "ios"]) else {
             panic!("build is a command")
         };
-        assert_eq!((options.docs, options.platform.map(|one| one.name)), (true, Some("ios")));
+        assert_eq!((options.editor, options.platform.map(|one| one.name)), (true, Some("ios")));
         let Ok(Action::Package(options)) = read(&["package", "--complete", "--tag=v1.2.3"]) else {
             panic!("package is a command")
         };
@@ -184,7 +186,7 @@ mod tests {
             &["demo", "--long"],
             &["stage", "x"],
             &["build", "--platform=amiga"],
-            &["build", "--debug", "--docs"],
+            &["build", "--debug", "--editor"],
             &["test", "--update"],
             &["test", "rust", "--update"],
             &["soak", "--seconds=long"],

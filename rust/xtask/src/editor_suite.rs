@@ -1,27 +1,50 @@
-//! What the editor shows of the addon: help, icons, project settings.
+//! What the editor shows of the addon: help, icons, project settings, and the debugger's tab.
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use crate::addon::{self, BuildOptions};
 use crate::engine_run::{engine_command, import, run_alone_reading};
-use crate::engines::{self, Generation};
+use crate::engines::{self, Engine, Generation};
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::ui;
+use crate::{editor_watch, ui};
 
 /// Opens the project in `tests/editor`, whose plugin looks around and quits the editor.
 pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     let engine = engines::provide(Generation::Four)?;
-    // Only this build has the class reference in it.
-    addon::build(repo, BuildOptions { docs: true, ..BuildOptions::default() })?;
+    let (project, home) = prepare(repo, &engine)?;
+    let mut tally = look(&engine, &project, &home)?;
+    match editor_watch::run(&engine, &project, &home, None)? {
+        Ok(seen) => {
+            ui::detail(&format!("the debugger's tab lists {seen}"));
+            tally.passed += 1;
+        }
+        Err(faults) => {
+            faults.iter().for_each(|fault| ui::detail(fault));
+            tally.failed += 1;
+            "the debugger's tab shows less than it should, see above".clone_into(&mut tally.note);
+        }
+    }
+    Ok(tally)
+}
+
+/// Makes the project ready, with the library that has what the editor shows; says where it and its home are.
+pub(crate) fn prepare(repo: &Repo, engine: &Engine) -> Result<(PathBuf, PathBuf)> {
+    addon::build(repo, BuildOptions { editor: true, ..BuildOptions::default() })?;
     let project = repo.root.join("tests/editor");
     addon::stage_into(&repo.addon(), &project)?;
     let home = repo.scratch.join("home");
-    let imported = import(&engine, &project, &home)?;
+    let imported = import(engine, &project, &home)?;
     if !imported.faults.is_empty() {
         bail!("the project cannot be imported: {}\n{}", imported.faults.join("; "), imported.tails);
     }
-    let mut command = engine_command(&engine, &project, &home);
+    Ok((project, home))
+}
+
+fn look(engine: &Engine, project: &Path, home: &Path) -> Result<Tally> {
+    let mut command = engine_command(engine, project, home);
     command.args(["--headless", "--editor", "--", "look"]);
     let mut verdict = None;
     let mut faults = Vec::new();

@@ -23,6 +23,7 @@ mod demo_chat;
 mod demo_report;
 mod doctor;
 mod editor_suite;
+mod editor_watch;
 mod engine_fetch;
 mod engine_run;
 mod engine_suite;

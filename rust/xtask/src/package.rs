@@ -137,7 +137,7 @@ fn addon_entries(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
         }
     }
     if entries.len() == before {
-        let why = "there is no library to pack: run `cargo xtask build --docs` first";
+        let why = "there is no library to pack: run `cargo xtask build --editor` first";
         bail!(CannotRun(why.to_owned()));
     }
     Ok(entries)

@@ -25,9 +25,9 @@ pub(crate) fn clippy(repo: &Repo) -> Result<Tally> {
 }
 
 const FEATURES: [&[&str]; 3] = [
-    &["--package", "websocket-multiplayer", "--features", "docs"],
+    &["--package", "websocket-multiplayer", "--features", "editor"],
     &["--package", "websocket-multiplayer", "--features", "engine-names"],
-    &["--package", "websocket-multiplayer", "--features", "engine-names,docs"],
+    &["--package", "websocket-multiplayer", "--features", "engine-names,editor"],
 ];
 
 pub(crate) fn docs(repo: &Repo) -> Result<Tally> {

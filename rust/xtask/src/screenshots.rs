@@ -1,4 +1,5 @@
-//! `cargo xtask screenshots`: the README's pictures, of the running demo on a display that nobody sees.
+//! `cargo xtask screenshots`: the pictures in the documentation, of the running demo and the editor on a display that nobody
+//! sees.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +15,12 @@ use crate::engines::{Engine, on_path};
 use crate::foreign::{self, Foreign};
 use crate::process::{Group, describe};
 use crate::repo::Repo;
-use crate::{CannotRun, addon, ui};
+use crate::{CannotRun, addon, editor_suite, editor_watch, ui};
 
 /// Takes the named pictures anew, or all of them.
 pub(crate) fn run(repo: &Repo, names: &[String]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| !PICTURES.contains(&name.as_str())) {
-        bail!(CannotRun(format!("there is no picture {unknown:?}: lobby, arena, chat")));
+        bail!(CannotRun(format!("there is no picture {unknown:?}: {}", PICTURES.join(", "))));
     }
     if !cfg!(target_os = "linux") {
         bail!(CannotRun("the pictures are taken on Linux, under Xvfb".to_owned()));
@@ -39,7 +40,8 @@ pub(crate) fn run(repo: &Repo, names: &[String]) -> Result<()> {
         match *name {
             "lobby" => studio.lobby()?,
             "arena" => studio.arena()?,
-            _ => studio.chat()?,
+            "chat" => studio.chat()?,
+            _ => studio.debugger()?,
         }
     }
     Ok(())
@@ -119,6 +121,19 @@ impl Studio<'_> {
         finish(group, index, &picture)
     }
 
+    /// The editor's tab on a game with some traffic.
+    fn debugger(&self) -> Result<()> {
+        ui::step("The debugger");
+        let file = self.folder.join("debugger.png");
+        drop(fs::remove_file(&file));
+        let (project, home) = editor_suite::prepare(self.repo, self.engine)?;
+        let picture = editor_watch::Picture { file: &file, display: &self.display.name, after: 75 };
+        match editor_watch::run(self.engine, &project, &home, Some(picture))? {
+            Ok(_) => check_size(&file),
+            Err(faults) => bail!("{}", faults.join("; ")),
+        }
+    }
+
     /// The demo in a window that saves a picture of itself and closes.
     fn window(&self, size: &str, pace: &[&str], words: &[&str], picture: &Path, after: u32) -> Command {
         let mut command = self.game();
@@ -183,6 +198,10 @@ fn finish(mut group: Group, index: usize, picture: &Path) -> Result<()> {
     if !status.success() {
         bail!("{}: {}", group.label(index), describe(status));
     }
+    check_size(picture)
+}
+
+fn check_size(picture: &Path) -> Result<()> {
     let size = fs::metadata(picture).with_context(|| format!("there is no {}", picture.display()))?.len();
     ui::detail(&format!("{}, {} KB", picture.display(), size / 1000));
     if size > LARGEST {
@@ -206,7 +225,7 @@ const GUESTS: [(&str, &str); 3] =
 const STEADY: [&str; 2] = ["--fixed-fps", "60"];
 const SLOW: &str = "0.15";
 
-const PICTURES: [&str; 3] = ["lobby", "arena", "chat"];
+const PICTURES: [&str; 4] = ["lobby", "arena", "chat", "debugger"];
 
 const LIMIT: Duration = Duration::from_mins(6);
 const LARGEST: u64 = 400_000;

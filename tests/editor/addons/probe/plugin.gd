@@ -3,6 +3,7 @@ extends EditorPlugin
 ## Opens the help page of each class of the addon, as F1 does, and looks for members without a
 ## description; then looks at icons and project settings. The last line it prints is the verdict.
 
+const Watch := preload("watch.gd")
 const MANIFEST := "res://addons/websocket_multiplayer/websocket_multiplayer.gdextension"
 const CLASSES: Array[String] = [
 	"WebSocketServer",
@@ -20,8 +21,11 @@ var _members := 0
 
 func _enter_tree() -> void:
 	# An import starts the plugin, too.
-	if "look" in OS.get_cmdline_user_args():
+	var words := OS.get_cmdline_user_args()
+	if "look" in words:
 		_look.call_deferred()
+	elif "watch" in words:
+		_watch.call_deferred(words)
 
 
 func _look() -> void:
@@ -38,6 +42,21 @@ func _look() -> void:
 		print("EDITOR FAULT: only %d members were seen" % _members)
 	elif _faults.is_empty():
 		print("EDITOR OK: %d members" % _members)
+	get_tree().quit()
+
+
+## `watch PORT [PICTURE SECONDS]`
+func _watch(words: PackedStringArray) -> void:
+	await _frames(10)
+	var watch := Watch.new(self)
+	if words.size() > 3:
+		await watch.run(words[1].to_int(), words[2], words[3].to_float())
+	else:
+		await watch.run(words[1].to_int(), "", 3.0)
+	for fault in watch.faults:
+		print("EDITOR FAULT: ", fault)
+	if watch.faults.is_empty():
+		print("EDITOR OK: ", watch.seen)
 	get_tree().quit()
 
 

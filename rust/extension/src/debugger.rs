@@ -1,0 +1,78 @@
+//! The game's side of the editor's "WebSocket" tab: tells what all open objects do, each time the editor asks.
+
+use godot::builtin::{Array, Callable, GString, VarArray, VarDictionary};
+use godot::classes::{Engine, EngineDebugger, Time};
+use godot::meta::ToGodot;
+use godot::obj::Singleton;
+use websocket_multiplayer_core::Role;
+
+use crate::convert;
+use crate::watched::{self, Watched};
+
+/// What both sides put before their messages.
+pub(crate) const CAPTURE: &str = "websocket_multiplayer";
+/// The editor's question.
+pub(crate) const LOOK: &str = "look";
+/// The game's answer: one dictionary.
+pub(crate) const REPORT: &str = "report";
+
+/// Listens to a debugger, when there is one.
+pub(crate) fn install() {
+    let mut debugger = EngineDebugger::singleton();
+    if Engine::singleton().is_editor_hint() || !debugger.is_active() || debugger.has_capture(CAPTURE) {
+        return;
+    }
+    debugger.register_message_capture(
+        CAPTURE,
+        &Callable::from_fn(CAPTURE, |arguments| {
+            let asked = arguments.first().is_some_and(|message| message.to_string() == LOOK);
+            if asked {
+                let message = GString::from(&format!("{CAPTURE}:{REPORT}"));
+                let mut data = VarArray::new();
+                data.push(&report().to_variant());
+                EngineDebugger::singleton().send_message(&message, &data);
+            }
+            asked
+        }),
+    );
+}
+
+/// Stops listening: the code goes with the library.
+pub(crate) fn remove() {
+    let mut debugger = EngineDebugger::singleton();
+    if debugger.has_capture(CAPTURE) {
+        debugger.unregister_message_capture(CAPTURE);
+    }
+}
+
+fn report() -> VarDictionary {
+    let mut report = VarDictionary::new();
+    let objects: Array<VarDictionary> =
+        watched::open_objects().iter().map(|(object, opening)| describe(object, *opening)).collect();
+    report.set("usec", Time::singleton().get_ticks_usec() as i64);
+    report.set("objects", &objects);
+    report
+}
+
+/// `get_statistics()` with what tells this object from others, and `get_peer_statistics()` of its peers.
+fn describe(object: &Watched, opening: u64) -> VarDictionary {
+    let mut described = convert::statistics(&object.complete(object.watch.statistics()));
+    let peers = object.watch.busiest(MOST_PEERS).into_iter().map(|(id, statistics)| {
+        let mut peer = convert::peer_statistics(&statistics);
+        peer.set("id", i64::from(id.0));
+        peer
+    });
+    let load = object.watch.load();
+    described.set("class", object.kind.class());
+    described.set("number", object.number as i64);
+    described.set("opening", opening as i64);
+    described.set("is_server", object.watch.role() == Some(Role::Server));
+    described.set("local_port", i64::from(object.watch.local_port()));
+    described.set("queued_in_bytes", load.queued_in_bytes as i64);
+    described.set("queued_out_bytes", load.queued_out_bytes as i64);
+    described.set("listed", &peers.collect::<Array<VarDictionary>>());
+    described
+}
+
+/// A message to the editor must stay small enough to be sent each second. Totals are of all peers.
+const MOST_PEERS: usize = 200;

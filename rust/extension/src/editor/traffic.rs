@@ -1,0 +1,109 @@
+//! What a game reports, and how much it is per second.
+
+use std::collections::HashMap;
+
+use godot::builtin::{Array, VarDictionary};
+use godot::meta::FromGodot;
+
+/// A row: an object, or one of its peers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Row {
+    pub(super) key: Key,
+    pub(super) name: String,
+    pub(super) address: String,
+    /// Per second: packets in and out, bytes in and out.
+    pub(super) rates: [f64; 4],
+    pub(super) queued_in: i64,
+    pub(super) queued_out: i64,
+    /// Negative: unknown.
+    pub(super) rtt_msec: f64,
+    /// Objects only.
+    pub(super) dropped: Option<i64>,
+    /// Of an object: how many peers it has, and those that are listed.
+    pub(super) peers: i64,
+    pub(super) listed: Vec<Self>,
+}
+
+/// Object, opening and peer; no peer: the object itself.
+pub(super) type Key = (i64, i64, Option<i64>);
+
+/// Makes rates of counters that come once in a while.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    usec: i64,
+    counters: HashMap<Key, [i64; 4]>,
+}
+
+impl Traffic {
+    /// Nothing was read yet, so that the first report gives no rates.
+    pub(super) fn is_new(&self) -> bool {
+        self.counters.is_empty()
+    }
+
+    /// The rows of a report: objects, with their peers in them.
+    pub(super) fn read(&mut self, report: &VarDictionary) -> Vec<Row> {
+        let usec: i64 = get(report, "usec");
+        let seconds = (usec - self.usec) as f64 / 1e6;
+        let mut counters = HashMap::new();
+        let mut rate = |key: Key, from: &VarDictionary| {
+            let now = COUNTERS.map(|name| get::<i64>(from, name));
+            counters.insert(key, now);
+            match self.counters.get(&key) {
+                Some(before) if seconds > 0.0 => {
+                    std::array::from_fn(|index| (now[index] - before[index]).max(0) as f64 / seconds)
+                }
+                // Seen for the first time: how long it took to come together is not known.
+                _ => [0.0; 4],
+            }
+        };
+        let objects = get::<Array<VarDictionary>>(report, "objects");
+        let rows = objects.iter_shared().map(|object| {
+            let (number, opening) = (get(&object, "number"), get(&object, "opening"));
+            let listed = get::<Array<VarDictionary>>(&object, "listed");
+            let listed: Vec<Row> = listed
+                .iter_shared()
+                .map(|peer| {
+                    let id = get(&peer, "id");
+                    let key = (number, opening, Some(id));
+                    Row {
+                        name: format!("peer {id}"),
+                        address: format!("{}:{}", get::<String>(&peer, "address"), get::<i64>(&peer, "port")),
+                        rtt_msec: get(&peer, "rtt_msec"),
+                        ..row(key, &peer, rate(key, &peer))
+                    }
+                })
+                .collect();
+            let key = (number, opening, None);
+            let port: i64 = get(&object, "local_port");
+            let role = if get(&object, "is_server") { format!("port {port}") } else { "client".to_owned() };
+            let round_trips = listed.iter().map(|peer| peer.rtt_msec);
+            Row {
+                name: get(&object, "class"),
+                address: role,
+                rtt_msec: round_trips.fold(-1.0, f64::max),
+                dropped: Some(
+                    get::<i64>(&object, "packets_dropped_unreliable")
+                        + get::<i64>(&object, "packets_refused"),
+                ),
+                peers: get(&object, "peers"),
+                listed,
+                ..row(key, &object, rate(key, &object))
+            }
+        });
+        let rows = rows.collect();
+        (self.usec, self.counters) = (usec, counters);
+        rows
+    }
+}
+
+fn row(key: Key, from: &VarDictionary, rates: [f64; 4]) -> Row {
+    let (queued_in, queued_out) = (get(from, "queued_in_bytes"), get(from, "queued_out_bytes"));
+    Row { key, rates, queued_in, queued_out, ..Row::default() }
+}
+
+/// A game may have another version of the addon than the editor: what it does not say counts as nothing.
+fn get<T: FromGodot + Default>(from: &VarDictionary, name: &str) -> T {
+    from.get(name).and_then(|value| value.try_to().ok()).unwrap_or_default()
+}
+
+const COUNTERS: [&str; 4] = ["packets_in", "packets_out", "bytes_in", "bytes_out"];
