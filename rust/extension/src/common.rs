@@ -327,6 +327,20 @@ macro_rules! common_methods {
 
             /// The handle of a connected peer, always the same object while it is connected. An unknown id
             /// prints an error and gives null. On a client only id 1, the server, exists.
+            /// ```gdscript
+            /// var server := WebSocketServer.new()
+            ///
+            /// func _ready() -> void:
+            ///     server.client_connected.connect(_greet)
+            ///     server.listen(9080)
+            ///
+            /// func _process(_delta: float) -> void:
+            ///     server.poll()
+            ///
+            /// func _greet(id: int, _protocol: String) -> void:
+            ///     var peer := server.get_peer(id)
+            ///     peer.send_text("hello, " + peer.get_connected_host())
+            /// ```
             #[func]
             fn get_peer(&self, peer_id: i64) -> Option<godot::obj::Gd<$crate::classes::WebSocketPeer>> {
                 self.host.peer("get_peer", peer_id)
@@ -336,6 +350,11 @@ macro_rules! common_methods {
             /// 1048576, is rounded up to a power of two. A packet larger than the output buffer is refused.
             /// Returns `ERR_INVALID_PARAMETER` for a value out of range, and `FAILED` while open; nothing is
             /// changed then.
+            /// ```gdscript
+            /// var server := WebSocketServer.new()
+            /// # Packets of up to a megabyte towards each player.
+            /// server.set_buffers(64, 1024, 1024, 1024)
+            /// ```
             #[func]
             fn set_buffers(
                 &mut self,
@@ -371,8 +390,19 @@ macro_rules! common_methods {
             /// `packets_to_closed`, `peers_overflowed`, `handshakes_refused` (did not get in), of which
             /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`,
             /// `refused_busy`, `handshakes_timed_out` and `pending_evicted`; `health_checks`,
+<<<<<<< HEAD
             /// `accept_errors`, `poll_usec` (microseconds spent in those calls of `poll()` that found something,
             /// signal handlers included), `io_wakeups`.
+=======
+            /// `accept_errors`, `poll_usec` (microseconds spent in `poll()`, signal handlers included),
+            /// `io_wakeups`.
+            /// ```gdscript
+            /// var server := WebSocketServer.new()
+            /// server.listen(9080, PackedStringArray(), true)
+            /// var totals := server.get_statistics()
+            /// print("%d players, %d packets refused" % [totals.peers, totals.packets_refused])
+            /// ```
+>>>>>>> ada0a2b (Warn of mistakes by which nothing fails, and show examples in the class reference)
             #[func]
             fn get_statistics(&self) -> godot::builtin::VarDictionary {
                 $crate::convert::statistics(&self.host.statistics())
@@ -382,6 +412,10 @@ macro_rules! common_methods {
             /// `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`,
             /// `queued_out_packets`, `connected_msec`, `last_receive_msec`, `address`, `port`, `protocol`,
             /// `path`. An unknown id prints an error and gives an empty dictionary.
+            /// ```gdscript
+            /// func is_far_away(server: WebSocketServer, id: int) -> bool:
+            ///     return server.get_peer_statistics(id)["rtt_msec"] > 200.0
+            /// ```
             #[func]
             fn get_peer_statistics(&self, id: i64) -> godot::builtin::VarDictionary {
                 self.host.peer_statistics(id)

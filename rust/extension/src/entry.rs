@@ -6,7 +6,7 @@ use std::time::Duration;
 use godot::init::{ExtensionLibrary, InitStage, gdextension};
 use websocket_multiplayer_core::Runtime;
 
-use crate::{debugger, logging, monitors, settings, watched};
+use crate::{advice, debugger, logging, monitors, settings, watched};
 
 struct WebSocketMultiplayer;
 
@@ -29,6 +29,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
         if stage == InitStage::Scene {
             monitors::remove();
             debugger::remove();
+            advice::remove();
             watched::forget();
         }
         // The last hook: all objects are gone, and printing still works.

@@ -15,6 +15,7 @@ use websocket_multiplayer_core::{
     TlsError, Url, WireFormat, check_header_lines, check_protocols,
 };
 
+use crate::advice;
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::report::Kind;
@@ -194,6 +195,7 @@ impl PeerHost {
                 self.watched.reset_poll_time();
                 self.handles.get_mut().clear();
                 self.metas.clear();
+                advice::look_after();
                 Error::OK
             }
             Err(error) => self.refuse(method, &error),

@@ -4,6 +4,7 @@
 //! `virtuals` generate the glue that cannot be inherited between Rust classes, and `signals` turns events
 //! into signals.
 
+mod advice;
 mod classes;
 mod common;
 mod convert;

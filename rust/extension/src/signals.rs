@@ -12,6 +12,7 @@ use godot::obj::bounds::DeclUser;
 use godot::obj::{Bounds, Gd, GodotClass, Inherits};
 use websocket_multiplayer_core::{Event, Mode};
 
+use crate::advice;
 use crate::host::PeerHost;
 use crate::report::Kind;
 use crate::request::decide;
@@ -73,6 +74,9 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
 
 fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {
     let raw = mode == Mode::Raw;
+    if matches!(event, Event::PeerConnected { .. }) {
+        advice::check_signals(object, kind, raw);
+    }
     match event {
         Event::PeerConnected { id, protocol } => match (raw, kind) {
             (false, _) => emit(object, &names.peer_connected, &[id.0.to_variant()]),

@@ -1,9 +1,13 @@
 //! The engine's keys, certificates and TLS options, as the core wants them: PEM.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use godot::builtin::GString;
 use godot::classes::{CryptoKey, FileAccess, ProjectSettings, TlsOptions, X509Certificate};
 use godot::obj::{Gd, Singleton};
 use websocket_multiplayer_core::{TlsClient, TlsError, TlsServer, Trust};
+
+use crate::report::warning;
 
 /// A server's identity from the 3.x properties.
 pub(crate) fn server(
@@ -61,7 +65,17 @@ fn bundle_override() -> Option<String> {
         return None;
     }
     let text = FileAccess::get_file_as_string(&path).to_string();
-    (!text.is_empty()).then_some(text)
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        if WARNED.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        warning(&format!(
+            "WebSocket: project setting {BUNDLE_OVERRIDE} is {path}, in which there are no certificates. Using those that the \
+             platform trusts."
+        ));
+        return None;
+    }
+    Some(text)
 }
 
 fn key_pem(key: &Gd<CryptoKey>) -> String {
@@ -102,5 +116,8 @@ fn blocks(pem: &str) -> Vec<String> {
     let inside = parts.filter_map(|part| part.split_once("-----END CERTIFICATE-----"));
     inside.map(|(inside, _)| inside.split_whitespace().collect()).collect()
 }
+
+/// Said once, not with each attempt to connect.
+static WARNED: AtomicBool = AtomicBool::new(false);
 
 const BUNDLE_OVERRIDE: &str = "network/tls/certificate_bundle_override";

@@ -17,13 +17,16 @@ pub(crate) struct Watched {
     pub(crate) number: u64,
     pub(crate) watch: Watch,
     poll_time: Cell<Duration>,
+    /// The last opening in which it was said that nobody polls.
+    warned: Cell<Option<u64>>,
 }
 
 impl Watched {
     /// Puts a new object on the list.
     pub(crate) fn new(kind: Kind, watch: Watch) -> Rc<Self> {
         let number = NEXT.replace(NEXT.get() + 1);
-        let watched = Rc::new(Self { kind, number, watch, poll_time: Cell::default() });
+        let watched =
+            Rc::new(Self { kind, number, watch, poll_time: Cell::default(), warned: Cell::default() });
         ALL.with_borrow_mut(|all| {
             if all.len() == all.capacity() {
                 all.retain(|one| one.strong_count() > 0);
@@ -39,6 +42,11 @@ impl Watched {
 
     pub(crate) fn reset_poll_time(&self) {
         self.poll_time.set(Duration::ZERO);
+    }
+
+    /// Says whether this is still to be warned of; once in each opening.
+    pub(crate) fn warns_of(&self, opening: u64) -> bool {
+        self.warned.replace(Some(opening)) != Some(opening)
     }
 
     /// Completes the core's figures with the one that only the extension measures.

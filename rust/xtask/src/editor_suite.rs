@@ -1,8 +1,9 @@
 //! What the editor shows of the addon: help, icons, project settings, and the debugger's tab.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::addon::{self, BuildOptions};
 use crate::engine_run::{engine_command, import, run_alone_reading};
@@ -27,7 +28,30 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
             "the debugger's tab shows less than it should, see above".clone_into(&mut tally.note);
         }
     }
+    let outcome = reload(repo, &engine, &home);
+    tally.add(outcome.context("the editor reloads the addon"));
     Ok(tally)
+}
+
+/// The engine case of that name, with the library that has a plugin of the editor in it.
+fn reload(repo: &Repo, engine: &Engine, home: &Path) -> Result<()> {
+    let project = repo.scratch.join("reload");
+    if project.exists() {
+        fs::remove_dir_all(&project).with_context(|| format!("cannot empty {}", project.display()))?;
+    }
+    addon::copy_folder(&repo.test_project().join("hot_reload"), &project)?;
+    addon::stage_into(&repo.addon(), &project)?;
+    fs::rename(project.join("reloader"), project.join("addons/reloader"))?;
+    let mut command = engine_command(engine, &project, home);
+    command.args(["--headless", "--editor"]);
+    let mut reloaded = false;
+    let outcome = run_alone_reading("reload", command, |line| reloaded |= line.contains("RELOADED"))?;
+    if !reloaded || !outcome.faults.is_empty() {
+        print!("{}", outcome.tails);
+        bail!("{}", outcome.faults.join("; "));
+    }
+    ui::detail("the addon was reloaded while it was in use, the tab included");
+    Ok(())
 }
 
 /// Makes the project ready, with the library that has what the editor shows; says where it and its home are.

@@ -104,10 +104,30 @@ fn part(words: &str, block: &str) -> Result<(String, Part)> {
     Ok((name.to_owned(), part))
 }
 
-/// Statements, as pages show them, become the `_ready` of a script.
+/// The doc comments of a Rust file, which become the editor's help, as a page.
+pub(crate) fn of_comments(source: &str) -> String {
+    let comments = source.lines().map(|line| {
+        let Some(text) = line.trim_start().strip_prefix("///") else { return "" };
+        text.strip_prefix(' ').unwrap_or(text)
+    });
+    let mut page = String::new();
+    for line in comments {
+        // The help shows tabs wide; an example is read in narrow comments, and its script must not mix both.
+        let inner = line.trim_start_matches("    ");
+        page.push_str(&"\t".repeat((line.len() - inner.len()) / 4));
+        page.push_str(inner);
+        page.push('\n');
+    }
+    page
+}
+
+/// Statements, as pages show them, become the `_ready` of a script; members become a script of a node.
 fn whole(block: &str) -> String {
     if block.lines().any(|line| line.starts_with("extends ")) {
         return block.to_owned();
+    }
+    if block.lines().any(|line| line.starts_with("func ")) {
+        return format!("extends Node\n\n\n{block}");
     }
     let body: String = block.lines().map(|line| format!("\t{line}\n")).collect();
     format!("extends Node\n\n\nfunc _ready() -> void:\n{body}")
@@ -116,6 +136,14 @@ fn whole(block: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comments_are_a_page() {
+        let source = "/// Words.\n/// ```gdscript\n/// func a():\n///     if b:\n///         c()\n/// ```\nfn f() {}\n";
+        let examples = read(&of_comments(source)).expect("a good page");
+        let [example] = &examples.into_values().collect::<Vec<_>>()[..] else { panic!("one example") };
+        assert_eq!(example.parts[0].code, "extends Node\n\n\nfunc a():\n\tif b:\n\t\tc()\n");
+    }
 
     #[test]
     fn a_page_is_read() {

@@ -189,7 +189,12 @@ impl Mailbox {
         self.polled.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Driver: for how long the game has not polled.
+    /// Any thread: for how long the game has not taken what waits for it; `None` when nothing does.
+    pub(crate) fn neglected(&self, now: Instant) -> Option<Duration> {
+        self.news.is_filled().then(|| self.main_thread_idle(now))
+    }
+
+    /// Any thread: for how long the game has not polled.
     pub(crate) fn main_thread_idle(&self, now: Instant) -> Duration {
         let polled = Duration::from_millis(self.polled.load(Ordering::Relaxed));
         now.saturating_duration_since(self.started).saturating_sub(polled)

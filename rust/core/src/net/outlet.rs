@@ -71,7 +71,7 @@ impl<L> Outlet<L> {
         self.is_filled()
     }
 
-    /// Taker: says whether there is something to take.
+    /// Any thread: says whether there is something to take.
     pub(crate) fn is_filled(&self) -> bool {
         self.filled.load(Ordering::Acquire)
     }

@@ -519,7 +519,7 @@ impl Peer {
         self.close_reason.clear();
         let outbox = Outbox::new(Arc::clone(&self.runtime.queue_total));
         let port = listener.as_ref().map_or(0, Listener::port);
-        self.watch.opened(self.generation, role, port, &mailbox.totals, &outbox.losses);
+        self.watch.opened(self.generation, role, port, &mailbox, &outbox.losses);
         self.open = Some(Open {
             role,
             config: Rc::new(RefCell::new(config)),

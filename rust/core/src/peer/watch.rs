@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::id::PeerId;
 use crate::link::{Link, PeerState};
-use crate::net::mailbox::Totals;
+use crate::net::mailbox::Mailbox;
 use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
 
@@ -23,7 +23,7 @@ struct Opened {
     generation: u64,
     role: Role,
     port: u16,
-    totals: Arc<Totals>,
+    mailbox: Arc<Mailbox>,
     losses: Rc<Losses>,
     links: Vec<Weak<Link>>,
 }
@@ -63,12 +63,17 @@ impl Watch {
         self.0.borrow().as_ref().map_or(0, |opened| opened.port)
     }
 
+    /// For how long the game has not polled, although something waits to be told; `None` when nothing does.
+    pub fn neglected(&self) -> Option<Duration> {
+        self.0.borrow().as_ref().and_then(|opened| opened.mailbox.neglected(Instant::now()))
+    }
+
     /// Totals since the opening; zeros while nothing is open.
     pub fn statistics(&self) -> Statistics {
         let mut statistics = Statistics::default();
         if let Some(opened) = &*self.0.borrow() {
             statistics.peers = opened.connected().count();
-            statistics.add_totals(&opened.totals);
+            statistics.add_totals(&opened.mailbox.totals);
             opened.losses.add_to(&mut statistics);
         }
         statistics
@@ -106,11 +111,11 @@ impl Watch {
         generation: u64,
         role: Role,
         port: u16,
-        totals: &Arc<Totals>,
+        mailbox: &Arc<Mailbox>,
         losses: &Rc<Losses>,
     ) {
-        let (totals, losses) = (Arc::clone(totals), Rc::clone(losses));
-        *self.0.borrow_mut() = Some(Opened { generation, role, port, totals, losses, links: Vec::new() });
+        let (mailbox, losses) = (Arc::clone(mailbox), Rc::clone(losses));
+        *self.0.borrow_mut() = Some(Opened { generation, role, port, mailbox, losses, links: Vec::new() });
     }
 
     pub(super) fn closed(&self) {

@@ -96,6 +96,15 @@ impl WebSocketClient {
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol
     /// or header that cannot be used, and `ERR_INVALID_DATA` for a `trusted_ssl_certificate` that cannot be
     /// used.
+    /// ```gdscript
+    /// var client := WebSocketClient.new()
+    ///
+    /// func _ready() -> void:
+    ///     client.connection_failed.connect(func() -> void: print(client.get_last_error()))
+    ///     var headers := PackedStringArray(["Authorization: Bearer 4711"])
+    ///     if client.connect_to_url("ws://127.0.0.1:9080/lobby", PackedStringArray(), true, headers) == OK:
+    ///         multiplayer.multiplayer_peer = client
+    /// ```
     #[func]
     fn connect_to_url(
         &mut self,

@@ -139,6 +139,12 @@ impl WebSocketMultiplayerPeer {
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be
     /// used or the TLS options of a server, and `ERR_INVALID_DATA` for a certificate that cannot be used.
+    /// ```gdscript
+    /// var peer := BufferedWebSocketMultiplayerPeer.new()
+    /// # A self-signed certificate, for a test: anybody could pretend to be the server.
+    /// if peer.create_client("wss://127.0.0.1:9080", TLSOptions.client_unsafe()) == OK:
+    ///     multiplayer.multiplayer_peer = peer
+    /// ```
     #[func]
     fn create_client(
         &mut self,
@@ -163,6 +169,11 @@ impl WebSocketMultiplayerPeer {
     /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for
     /// a port outside 0 to 65535, a bad address or the TLS options of a client, `ERR_INVALID_DATA` for a key
     /// or certificate that cannot be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
+    /// ```gdscript
+    /// var peer := BufferedWebSocketMultiplayerPeer.new()
+    /// if peer.create_server(9080) == OK:
+    ///     multiplayer.multiplayer_peer = peer
+    /// ```
     #[func]
     fn create_server(
         &mut self,

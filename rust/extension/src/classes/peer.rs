@@ -25,6 +25,26 @@ use crate::virtuals::guarded;
 /// In raw mode it is a `PacketPeer`: one message is one packet. In multiplayer mode the packets belong to the
 /// multiplayer peer, and the handle tells about the connection. It stays valid after the connection ended,
 /// and then says that it is not connected.
+/// ```gdscript
+/// var client := WebSocketClient.new()
+///
+/// func _ready() -> void:
+///     client.connection_established.connect(_greet)
+///     client.data_received.connect(_read)
+///     client.connect_to_url("ws://127.0.0.1:9080")
+///
+/// func _process(_delta: float) -> void:
+///     client.poll()
+///
+/// func _greet(_protocol: String) -> void:
+///     client.get_peer(1).send_text("hello")
+///
+/// func _read() -> void:
+///     var peer := client.get_peer(1)
+///     var message := peer.get_packet()
+///     if peer.was_string_packet():
+///         print(message.get_string_from_utf8())
+/// ```
 #[derive(GodotClass)]
 #[cfg_attr(feature = "engine-names", class(init, tool, base = PacketPeerExtension, rename = WebSocketPeer))]
 #[cfg_attr(not(feature = "engine-names"), class(init, tool, base = PacketPeerExtension, rename = BufferedWebSocketPeer))]

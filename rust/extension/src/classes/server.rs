@@ -15,6 +15,7 @@ use websocket_multiplayer_core::{
 
 use crate::common::multiplayer_class;
 use crate::convert;
+use crate::report::warning;
 use crate::settings;
 use crate::simulation::Simulated;
 use crate::tls;
@@ -33,6 +34,8 @@ multiplayer_class! {
     /// ```
     /// In raw mode each message is one packet of `get_peer(id)`, and `poll()` must be called regularly:
     /// ```gdscript
+    /// var server := WebSocketServer.new()
+    ///
     /// func _ready() -> void:
     ///     server.data_received.connect(func(id): print(server.get_peer(id).get_packet().get_string_from_utf8()))
     ///     server.listen(9080)
@@ -47,6 +50,13 @@ multiplayer_class! {
         bind_ip: PhantomVar<GString>,
 
         /// The private key for TLS, which is used when `ssl_certificate` is set, too. Fixed while listening.
+        /// ```gdscript
+        /// var server := WebSocketServer.new()
+        /// var crypto := Crypto.new()
+        /// server.private_key = crypto.generate_rsa(2048)
+        /// server.ssl_certificate = crypto.generate_self_signed_certificate(server.private_key, "CN=localhost")
+        /// server.listen(9080, PackedStringArray(), true)
+        /// ```
         #[var(get = get_private_key, set = set_private_key)]
         private_key: PhantomVar<Option<Gd<CryptoKey>>>,
 
@@ -110,10 +120,15 @@ multiplayer_class! {
         /// handle's `get_handshake_meta()` gives back later. Anything else, an error, or `await` in it means
         /// 500 and an error line. (An error in a function that is declared `-> bool` returns `false`, so 403.)
         /// ```gdscript
+        /// var server := WebSocketServer.new()
+        /// var users := {"Bearer 4711": "ada"}
+        ///
         /// func _ready() -> void:
         ///     server.request_handler = func(request: Dictionary) -> Variant:
         ///         var user: String = users.get(request.headers.get("authorization", ""), "")
         ///         return {status = 101, meta = user} if user else 401
+        ///     if server.listen(9080, PackedStringArray(), true) == OK:
+        ///         multiplayer.multiplayer_peer = server
         /// ```
         /// A client waits 30 seconds at most, then it is answered 503. It may be gone when the handler returns,
         /// or find no seat left: only `peer_connected` says that it is in. Fixed while listening.
@@ -331,6 +346,12 @@ impl WebSocketServer {
     /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for
     /// a port outside 0 to 65535 or a bad subprotocol, `ERR_INVALID_DATA` for a key or certificate that cannot
     /// be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
+    /// ```gdscript
+    /// var server := WebSocketServer.new()
+    /// var error := server.listen(9080)
+    /// if error != OK:
+    ///     print("cannot listen: ", error_string(error))
+    /// ```
     #[func]
     fn listen(
         &mut self,
@@ -386,6 +407,12 @@ impl WebSocketServer {
     ///
     /// As in the engine's `MultiplayerPeer`, a bool in place of the code is understood: `true` drops the
     /// client at once, and no signal follows.
+    /// ```gdscript
+    /// var server := WebSocketServer.new()
+    ///
+    /// func kick(id: int) -> void:
+    ///     server.disconnect_peer(id, 4001, "be nice")
+    /// ```
     // The engine's own disconnect_peer(peer, force) stays reachable through variables typed as
     // MultiplayerPeer.
     #[func(rename = disconnect_peer)]
@@ -474,6 +501,9 @@ impl WebSocketServer {
             refuse_new_connections: false,
             tls: self.options.tls().map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
         };
+        if let Some(half) = self.options.half_an_identity() {
+            warning(&format!("WebSocketServer.listen(): {half}, so that the server listens without TLS."));
+        }
         self.options.identity.clone_from(&config.tls);
         Ok(self.host.open_server("listen", config))
     }
@@ -515,6 +545,16 @@ impl Options {
             health_path: GString::new(),
             extra_headers: Vec::new(),
             identity: None,
+        }
+    }
+
+    /// What is missing where TLS was probably meant.
+    fn half_an_identity(&self) -> Option<&'static str> {
+        match (&self.private_key, &self.ssl_certificate, &self.ca_chain) {
+            (Some(_), None, _) => Some("private_key is set and ssl_certificate is not"),
+            (None, Some(_), _) => Some("ssl_certificate is set and private_key is not"),
+            (None, None, Some(_)) => Some("ca_chain is set, but neither private_key nor ssl_certificate"),
+            _ => None,
         }
     }
 

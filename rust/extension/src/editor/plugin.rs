@@ -76,7 +76,7 @@ impl IEditorDebuggerPlugin for EditorWebSocketDebugger {
 impl EditorWebSocketDebugger {
     /// Each second.
     #[func]
-    fn look(&mut self, session_id: i32) {
+    fn look(&self, session_id: i32) {
         let Some(mut session) = self.base().get_session(session_id) else { return };
         let wanted = self.tabs.get(&session_id).is_some_and(Tab::is_looked_at);
         if wanted && session.is_active() && !session.is_breaked() {

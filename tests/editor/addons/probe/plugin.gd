@@ -83,6 +83,8 @@ func _undescribed(type: String, page: String) -> Array[String]:
 	var lines := page.split("\n")
 	if not page.contains("Description\n") or page.contains(EMPTY + " for this class"):
 		faults.append(type + " has no description")
+	if page.contains("```"):
+		faults.append("%s: an example is not shown as code" % type)
 	for signal_info in ClassDB.class_get_signal_list(type, true):
 		_expect(faults, lines, type, signal_info.name, "^\\s*● %s\\(" % signal_info.name)
 	for constant in ClassDB.class_get_integer_constant_list(type, true):

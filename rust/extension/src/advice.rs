@@ -1,0 +1,117 @@
+//! Mistakes by which nothing fails, and nothing works either: a warning says what to change. In debug builds of the game only.
+
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
+use std::time::Duration;
+
+use godot::builtin::{Callable, StringName};
+use godot::classes::{Engine, Object, Os, SceneTree, SceneTreeTimer};
+use godot::obj::{Gd, Singleton};
+use websocket_multiplayer_core::Role;
+
+use crate::report::{Kind, warning};
+use crate::watched;
+
+/// An object was opened: from now on somebody looks after it.
+pub(crate) fn look_after() {
+    if !Os::singleton().is_debug_build() || TIMER.with_borrow(|timer| timer.is_some()) {
+        return;
+    }
+    let main_loop = Engine::singleton().get_main_loop();
+    let Some(mut tree) = main_loop.and_then(|main_loop| main_loop.try_cast::<SceneTree>().ok()) else {
+        return;
+    };
+    // The tree runs its timers after everything that might poll in the same frame: a game that did nothing else for a minute
+    // has polled by then.
+    let Some(mut timer) = tree.create_timer_ex(UNPOLLED.as_secs_f64()).ignore_time_scale(true).done() else {
+        return;
+    };
+    timer.connect("timeout", &Callable::from_fn("look_after", |_| on_timeout()));
+    TIMER.with_borrow_mut(|place| **place = Some(timer));
+}
+
+/// Nobody is looked after any more.
+pub(crate) fn remove() {
+    TIMER.with_borrow_mut(|place| {
+        if let Some(mut timer) = place.take() {
+            for connection in timer.get_signal_connection_list("timeout").iter_shared() {
+                if let Some(callable) = connection.get("callable").and_then(|one| one.try_to().ok()) {
+                    timer.disconnect("timeout", &callable);
+                }
+            }
+        }
+    });
+}
+
+fn on_timeout() {
+    let finished = TIMER.with_borrow_mut(|place| place.take());
+    let objects = watched::open_objects();
+    for (object, opening) in &objects {
+        let idle = object.watch.neglected().filter(|idle| *idle >= UNPOLLED);
+        let Some(idle) = idle.filter(|_| object.warns_of(*opening)) else { continue };
+        let what = match object.watch.role() {
+            Some(Role::Server) => format!("port {}", object.watch.local_port()),
+            _ => "client".to_owned(),
+        };
+        warning(&format!(
+            "{} ({what}): nobody has called poll() for {} s, and something waits to be told. Make it the multiplayer_peer of \
+             a MultiplayerAPI, or call its poll() in _process().",
+            object.kind.class(),
+            idle.as_secs(),
+        ));
+    }
+    if !objects.is_empty() {
+        look_after();
+    }
+    // This function runs inside of it.
+    drop(finished);
+}
+
+/// A peer has come: do those who wait for it hear of it in this mode?
+pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
+    let left = LEFT_TO_CHECK.get();
+    if left == 0 || !Os::singleton().is_debug_build() {
+        return;
+    }
+    LEFT_TO_CHECK.set(left - 1);
+    let (useless, mode, hint): (&[&str], _, _) = match (raw, kind) {
+        (true, _) => (
+            &["peer_connected"],
+            "raw",
+            "Pass gd_mp_api = true for a MultiplayerAPI, or connect to client_connected, connection_established and \
+             data_received.",
+        ),
+        (false, Kind::Server) => (
+            &["client_connected", "data_received"],
+            "multiplayer",
+            "Connect to peer_connected and peer_packet, or pass \
+             gd_mp_api = false.",
+        ),
+        (false, Kind::Client) => (
+            &["connection_established", "data_received"],
+            "multiplayer",
+            "Connect to peer_connected and peer_packet, or pass gd_mp_api = false.",
+        ),
+        (false, Kind::Either | Kind::Handle) => return,
+    };
+    for signal in useless {
+        if !object.get_signal_connection_list(&StringName::from(*signal)).is_empty() {
+            LEFT_TO_CHECK.set(0);
+            warning(&format!(
+                "{}.{signal} has a handler, but is never emitted in {mode} mode. {hint}",
+                kind.class()
+            ));
+        }
+    }
+}
+
+thread_local! {
+    // Not dropped with the thread, which would keep the library from being unloaded.
+    static TIMER: RefCell<ManuallyDrop<Option<Gd<SceneTreeTimer>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
+    /// A game makes this mistake early, and a server with thousands of peers has other things to do.
+    static LEFT_TO_CHECK: Cell<u32> = const { Cell::new(16) };
+}
+
+/// So long may nobody poll while something waits.
+const UNPOLLED: Duration = Duration::from_secs(10);
