@@ -6,7 +6,7 @@ use websocket_multiplayer_core::{
     Buffers, Delivery, Event, OverflowPolicy, PeerConfig, PeerId, Runtime, SendError, Target,
 };
 
-use crate::support::{eventually, multiplayer, party};
+use crate::support::{DEADLINE, eventually, multiplayer, party};
 
 fn small() -> Buffers {
     Buffers { input_bytes: 16 * 1024, input_packets: 64, output_bytes: 16 * 1024, output_packets: 64 }
@@ -143,6 +143,7 @@ fn a_full_input_buffer_holds_the_sender_back_and_loses_nothing() {
     let runtime = Runtime::new();
     let config = PeerConfig {
         buffers: Buffers { output_bytes: 64 * 1024, output_packets: 1024, ..small() },
+        overflow_grace: DEADLINE,
         ..multiplayer()
     };
     let (mut server, mut clients) = party(&runtime, 1, &config);

@@ -1,8 +1,10 @@
 //! Packets arrive whole, in order, once, before the news that their sender is gone.
 
-use websocket_multiplayer_core::{CloseFrame, Delivery, Event, PeerId, Runtime, SendError, Target};
+use websocket_multiplayer_core::{
+    CloseFrame, Delivery, Event, PeerConfig, PeerId, Runtime, SendError, Target,
+};
 
-use crate::support::{Told, eventually, multiplayer, party};
+use crate::support::{DEADLINE, Told, eventually, multiplayer, party};
 
 /// Reproducible bytes of a size.
 fn bytes(seed: usize, size: usize) -> Vec<u8> {
@@ -52,7 +54,9 @@ fn packets_arrive_in_order_both_ways() {
 #[test]
 fn a_burst_in_one_frame_reaches_a_healthy_peer_whole() {
     let runtime = Runtime::new();
-    let (mut server, mut clients) = party(&runtime, 2, &multiplayer());
+    // One client waits while the other one reads, and a busy machine takes its time.
+    let patient = PeerConfig { overflow_grace: DEADLINE, ..multiplayer() };
+    let (mut server, mut clients) = party(&runtime, 2, &patient);
     for (count, size) in [(3000, 100), (60, 60_000)] {
         for i in 0..count {
             server.peer.send(Target::All, &bytes(i, size), Delivery::Reliable).expect("a burst fits");
