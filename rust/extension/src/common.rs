@@ -390,19 +390,14 @@ macro_rules! common_methods {
             /// `packets_to_closed`, `peers_overflowed`, `handshakes_refused` (did not get in), of which
             /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`,
             /// `refused_busy`, `handshakes_timed_out` and `pending_evicted`; `health_checks`,
-<<<<<<< HEAD
             /// `accept_errors`, `poll_usec` (microseconds spent in those calls of `poll()` that found something,
             /// signal handlers included), `io_wakeups`.
-=======
-            /// `accept_errors`, `poll_usec` (microseconds spent in `poll()`, signal handlers included),
-            /// `io_wakeups`.
             /// ```gdscript
             /// var server := WebSocketServer.new()
             /// server.listen(9080, PackedStringArray(), true)
             /// var totals := server.get_statistics()
             /// print("%d players, %d packets refused" % [totals.peers, totals.packets_refused])
             /// ```
->>>>>>> ada0a2b (Warn of mistakes by which nothing fails, and show examples in the class reference)
             #[func]
             fn get_statistics(&self) -> godot::builtin::VarDictionary {
                 $crate::convert::statistics(&self.host.statistics())

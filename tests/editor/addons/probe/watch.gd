@@ -23,8 +23,6 @@ func run(debugger_port: int, picture: String, after: float) -> void:
 		faults.append("the debugger has no tab called WebSocket")
 		return
 	_look_at(tab)
-	# The whole table fits into the window then.
-	EditorInterface.distraction_free_mode = not picture.is_empty()
 	if not _open_server(debugger_port):
 		faults.append("the debugger's server cannot be opened")
 		return
