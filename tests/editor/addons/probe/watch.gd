@@ -29,8 +29,7 @@ func run(debugger_port: int, picture: String, after: float) -> void:
 	# Whoever reads this starts the game.
 	print("EDITOR WAITS FOR A GAME")
 	var tree: Tree = tab.find_children("*", "Tree", true, false)[0]
-	var complete := func() -> bool:
-		return _children(tree.get_root()).any(_is_complete)
+	var complete := func() -> bool: return _children(tree.get_root()).any(_is_complete)
 	if not await _until(complete):
 		faults.append("no row of a server with %d peers and their figures" % Traffic.CLIENTS)
 		return
@@ -107,7 +106,10 @@ func _check_rows(tree: Tree) -> void:
 	_check_rate("the server", object.get_text(3), Traffic.DOWN * Traffic.CLIENTS)
 	for peer in _children(object):
 		var who := "%s at %s" % [peer.get_text(0), peer.get_text(1)]
-		if not peer.get_text(0).begins_with("peer ") or not peer.get_text(1).begins_with("127.0.0.1:"):
+		if (
+			not peer.get_text(0).begins_with("peer ")
+			or not peer.get_text(1).begins_with("127.0.0.1:")
+		):
 			faults.append("a peer is listed as " + who)
 		_check_rate(who, peer.get_text(2), Traffic.UP)
 		_check_rate(who, peer.get_text(3), Traffic.DOWN)
