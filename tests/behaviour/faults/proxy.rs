@@ -119,6 +119,8 @@ impl<S: Stream> Proxy<S> {
     /// No further faults, and what only slows it down is over. What was lost stays lost.
     pub(super) fn calm_down(&mut self) {
         self.planned.clear();
+        self.weather.window = 65_536;
+        self.weather.delay = Duration::ZERO..Duration::from_millis(1);
         for way in &mut self.ways {
             way.throttle = None;
         }

@@ -610,6 +610,8 @@ impl Hub {
             let reason = reason.clone();
             member.reported = true;
             member.id_deadline = None;
+            // Nothing is told behind the end.
+            member.held = None;
             match member.link.clone() {
                 Some(link) => {
                     self.ids.remove(&link.id);

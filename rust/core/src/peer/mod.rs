@@ -325,7 +325,9 @@ impl Peer {
                 News::Failed(reason) => return Some(self.failed(&reason)),
                 News::Joined(id) => {
                     open.heard_of_another();
-                    if open.others.insert(id, 0).is_none() {
+                    // Behind the server's end there is nobody.
+                    let connected = open.roster.contains_key(&PeerId::SERVER);
+                    if connected && open.others.insert(id, 0).is_none() {
                         return Some(Event::PeerConnected { id, protocol: String::new() });
                     }
                 }
