@@ -251,11 +251,7 @@ impl Driver {
                 self.schedule(conn);
             }
             Command::NoDelay { conn, enabled } => {
-                if let Some(Some(socket)) = self
-                    .sockets
-                    .get(conn.slot as usize)
-                    .filter(|socket| socket.as_ref().is_some_and(|socket| socket.conn == conn))
-                {
+                if let Some(socket) = self.socket(conn) {
                     let _ = socket.stream.set_nodelay(enabled);
                 }
             }
@@ -372,7 +368,7 @@ impl Driver {
         {
             self.timers.pop();
             let conn = ConnId { slot, generation };
-            match self.socket(conn) {
+            match find(&mut self.sockets, conn) {
                 Some(socket) if socket.timer == Some(at) => socket.timer = None,
                 _ => continue,
             }
@@ -387,7 +383,7 @@ impl Driver {
 
     fn read_round(&mut self, now: Instant) {
         for conn in std::mem::take(&mut self.hub.rearm) {
-            if let Some(socket) = self.socket(conn)
+            if let Some(socket) = find(&mut self.sockets, conn)
                 && !socket.queued
             {
                 socket.queued = true;
@@ -421,14 +417,7 @@ impl Driver {
     }
 
     fn read(&mut self, conn: ConnId, now: Instant) {
-        let Some(socket) = self
-            .sockets
-            .get_mut(conn.slot as usize)
-            .and_then(Option::as_mut)
-            .filter(|socket| socket.conn == conn)
-        else {
-            return;
-        };
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
         socket.queued = false;
         let stream = &mut Transport::Socket(&mut socket.stream);
         let after = match &mut socket.simulator {
@@ -465,14 +454,7 @@ impl Driver {
     }
 
     fn flush(&mut self, conn: ConnId, now: Instant) {
-        let Some(socket) = self
-            .sockets
-            .get_mut(conn.slot as usize)
-            .and_then(Option::as_mut)
-            .filter(|socket| socket.conn == conn)
-        else {
-            return;
-        };
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
         let stream = &mut Transport::Socket(&mut socket.stream);
         let after = if let Some(simulator) = &mut socket.simulator {
             let after = simulator.flush(&mut self.hub, conn, stream, socket.writable, now);
@@ -493,7 +475,7 @@ impl Driver {
         if !after.ended {
             if !self.has_bytes_on_their_way(conn)
                 && self.hub.take_half_close(conn, now)
-                && let Some(socket) = self.socket(conn)
+                && let Some(socket) = find(&mut self.sockets, conn)
             {
                 // An error means that the stream is gone already, which reading will show.
                 let _ = socket.stream.shutdown(Shutdown::Write);
@@ -528,6 +510,11 @@ impl Driver {
     }
 
     fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
-        self.sockets.get_mut(conn.slot as usize).and_then(Option::as_mut).filter(|socket| socket.conn == conn)
+        find(&mut self.sockets, conn)
     }
+}
+
+/// The socket of a connection, unless it is gone.
+fn find(sockets: &mut [Option<Socket>], conn: ConnId) -> Option<&mut Socket> {
+    sockets.get_mut(conn.slot as usize).and_then(Option::as_mut).filter(|socket| socket.conn == conn)
 }

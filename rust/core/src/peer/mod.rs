@@ -1,6 +1,7 @@
 //! One server or one client as the game's thread sees it.
 
 mod handle;
+mod open;
 mod outbox;
 #[cfg(feature = "bench")]
 pub(crate) mod rig;
@@ -28,9 +29,9 @@ use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
 use crate::tls::Trust;
 use crate::verdict::Verdict;
-use crate::wire::godot3::SYSTEM_SIZE;
 use handle::Member;
 pub use handle::PeerHandle;
+use open::Open;
 use outbox::Outbox;
 pub use watch::{Load, Watch};
 
@@ -75,24 +76,6 @@ pub struct Peer {
     close_code: i32,
     close_reason: String,
     watch: Watch,
-}
-
-struct Open {
-    role: Role,
-    config: Rc<RefCell<PeerConfig>>,
-    mailbox: Arc<Mailbox>,
-    listener: Option<Listener>,
-    roster: PeerMap<Rc<Member>>,
-    /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
-    // Their ids come from the server, so they are kept where ids that collide do no harm.
-    others: HashMap<PeerId, u64>,
-    /// Server: requests that the game was not told of, because they were withdrawn by then; that they are is not told either.
-    unasked: Vec<PeerId>,
-    /// Counts polls, so that a member can remember the one in which packets of it became readable.
-    poll: u64,
-    /// Whose packets the game is taking.
-    owed: Option<Rc<Member>>,
-    outbox: Outbox,
 }
 
 impl Peer {
@@ -647,58 +630,6 @@ impl Peer {
             }
             keep
         });
-    }
-}
-
-impl Open {
-    /// Whose connection a packet of this sender came through.
-    fn carrier(&self, source: PeerId) -> Option<&Rc<Member>> {
-        self.roster.get(&self.carrier_id(source))
-    }
-
-    fn carrier_id(&self, source: PeerId) -> PeerId {
-        if self.role == Role::Client { PeerId::SERVER } else { source }
-    }
-
-    /// The game took a packet. Packets come in runs from the same peer, and their room is given back at the end of one.
-    fn taken(&mut self, packet: &Packet) {
-        let id = self.carrier_id(packet.source);
-        if self.owed.as_ref().is_none_or(|member| member.link().id != id) {
-            self.settle();
-            self.owed = self.roster.get(&id).cloned();
-        }
-        if let Some(member) = &self.owed {
-            member.owe(packet);
-        }
-    }
-
-    /// Gives back the room of what the game has taken.
-    fn settle(&mut self) {
-        if let Some(member) = self.owed.take() {
-            member.settle();
-        }
-    }
-
-    /// Makes room for more news of the server's about others.
-    fn heard_of_another(&self) {
-        if let Some(member) = self.roster.get(&PeerId::SERVER) {
-            member.make_room(SYSTEM_SIZE, 1);
-        }
-    }
-
-    /// Notes that packets of a peer became readable; false: there is no such peer.
-    fn note_fresh(&mut self, source: PeerId) -> bool {
-        if let Some(member) = self.roster.get(&source) {
-            member.set_fresh(self.poll);
-            return true;
-        }
-        let Some(fresh) = self.others.get_mut(&source) else { return false };
-        *fresh = self.poll;
-        // The server's end is that of all others too.
-        if let Some(server) = self.roster.get(&PeerId::SERVER) {
-            server.set_fresh(self.poll);
-        }
-        true
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::open::Open;
 use super::watch::Losses;
-use super::{Open, Peer, Status};
+use super::{Peer, Status};
 use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;

@@ -1,0 +1,87 @@
+//! One opening of a server or client, as the game's thread keeps it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::handle::Member;
+use super::outbox::Outbox;
+use crate::config::PeerConfig;
+use crate::id::{PeerId, PeerMap};
+use crate::net::listener::Listener;
+use crate::net::mailbox::Mailbox;
+use crate::packet::Packet;
+use crate::session::Role;
+use crate::wire::godot3::SYSTEM_SIZE;
+
+/// What is open, and who is connected to it.
+pub(super) struct Open {
+    pub(super) role: Role,
+    pub(super) config: Rc<RefCell<PeerConfig>>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) listener: Option<Listener>,
+    pub(super) roster: PeerMap<Rc<Member>>,
+    /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
+    // Their ids come from the server, so they are kept where ids that collide do no harm.
+    pub(super) others: HashMap<PeerId, u64>,
+    /// Server: requests that the game was not told of, because they were withdrawn by then; that they are is not told either.
+    pub(super) unasked: Vec<PeerId>,
+    /// Counts polls, so that a member can remember the one in which packets of it became readable.
+    pub(super) poll: u64,
+    /// Whose packets the game is taking.
+    pub(super) owed: Option<Rc<Member>>,
+    pub(super) outbox: Outbox,
+}
+
+impl Open {
+    /// Whose connection a packet of this sender came through.
+    pub(super) fn carrier(&self, source: PeerId) -> Option<&Rc<Member>> {
+        self.roster.get(&self.carrier_id(source))
+    }
+
+    fn carrier_id(&self, source: PeerId) -> PeerId {
+        if self.role == Role::Client { PeerId::SERVER } else { source }
+    }
+
+    /// The game took a packet. Packets come in runs from the same peer, and their room is given back at the end of one.
+    pub(super) fn taken(&mut self, packet: &Packet) {
+        let id = self.carrier_id(packet.source);
+        if self.owed.as_ref().is_none_or(|member| member.link().id != id) {
+            self.settle();
+            self.owed = self.roster.get(&id).cloned();
+        }
+        if let Some(member) = &self.owed {
+            member.owe(packet);
+        }
+    }
+
+    /// Gives back the room of what the game has taken.
+    pub(super) fn settle(&mut self) {
+        if let Some(member) = self.owed.take() {
+            member.settle();
+        }
+    }
+
+    /// Makes room for more news of the server's about others.
+    pub(super) fn heard_of_another(&self) {
+        if let Some(member) = self.roster.get(&PeerId::SERVER) {
+            member.make_room(SYSTEM_SIZE, 1);
+        }
+    }
+
+    /// Notes that packets of a peer became readable; false: there is no such peer.
+    pub(super) fn note_fresh(&mut self, source: PeerId) -> bool {
+        if let Some(member) = self.roster.get(&source) {
+            member.set_fresh(self.poll);
+            return true;
+        }
+        let Some(fresh) = self.others.get_mut(&source) else { return false };
+        *fresh = self.poll;
+        // The server's end is that of all others too.
+        if let Some(server) = self.roster.get(&PeerId::SERVER) {
+            server.set_fresh(self.poll);
+        }
+        true
+    }
+}
