@@ -146,13 +146,10 @@ func _report_of(id: int) -> int:
 
 
 func _has_heard(word: String) -> bool:
-	return (
-		end.packets.has(1)
-		and end.packets[1].any(
-			func(packet: PackedByteArray) -> bool:
-				return packet.size() == word.length() and packet.get_string_from_ascii() == word
-		)
-	)
+	for packet: PackedByteArray in end.packets.get(1, []):
+		if packet.size() == word.length() and packet.get_string_from_ascii() == word:
+			return true
+	return false
 
 
 func _received_bytes() -> int:
