@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::world::{ByHand, SECOND, World, frame, multiplayer, outbound, raw};
-use crate::error::{CloseFrame, CloseReason, Phase, Side};
+use crate::error::{CloseFrame, CloseReason, Phase};
 use crate::hub::News;
 use crate::net::mailbox::Command;
 
@@ -15,19 +15,9 @@ fn bye() -> CloseFrame {
 fn either_side_can_close_and_both_know_why() {
     for server_closes in [true, false] {
         let mut world = World::connected(raw());
-        let (node, conn) = if server_closes {
-            (&mut world.server, world.server_conn)
-        } else {
-            (&mut world.client, world.client_conn)
-        };
-        node.hub.command(Command::Close { conn, frame: Box::new(bye()) }, world.now);
+        world.close(server_closes, bye());
         world.run();
-        let closed = |by| CloseReason::Closed { by, code: 4000, reason: "bye".into() };
-        let (here, there) =
-            if server_closes { (Side::Local, Side::Remote) } else { (Side::Remote, Side::Local) };
-        assert_eq!(world.server.end(), Some(&closed(here)));
-        assert_eq!(world.client.end(), Some(&closed(there)));
-        assert_eq!((world.server.len(), world.client.len()), (0, 0), "no connection is left");
+        world.assert_closed(server_closes, 4000, "bye");
     }
 }
 

@@ -218,21 +218,10 @@ fn a_close_passes_behind_everything() {
         for _ in 0..20 {
             send(&mut world, server_closes, vec![7; 5000]);
         }
-        let frame = CloseFrame::new(4000, "bye").expect("a valid frame");
-        let (node, conn) = if server_closes {
-            (&mut world.server, world.server_conn)
-        } else {
-            (&mut world.client, world.client_conn)
-        };
-        node.hub.command(Command::Close { conn, frame: Box::new(frame) }, world.now);
+        world.close(server_closes, CloseFrame::new(4000, "bye").expect("a valid frame"));
         let came = arrivals(&mut world, !server_closes, 2 * SECOND);
         assert_eq!(came.len(), 20);
-        let closed = |by| CloseReason::Closed { by, code: 4000, reason: "bye".into() };
-        let (here, there) =
-            if server_closes { (Side::Local, Side::Remote) } else { (Side::Remote, Side::Local) };
-        assert_eq!(world.server.end(), Some(&closed(here)));
-        assert_eq!(world.client.end(), Some(&closed(there)));
-        assert_eq!((world.server.len(), world.client.len()), (0, 0), "no connection is left");
+        world.assert_closed(server_closes, 4000, "bye");
     }
 }
 

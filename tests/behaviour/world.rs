@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::budget::QueueTotal;
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::error::{CloseFrame, CloseReason, Side as CloseSide};
 use crate::gate::Gate;
 use crate::hub::{After, Hub, Large, News, Outbound, Payload, Side};
 use crate::id::ConnId;
@@ -345,7 +346,7 @@ impl Node {
         taken
     }
 
-    pub(super) fn end(&self) -> Option<&crate::error::CloseReason> {
+    pub(super) fn end(&self) -> Option<&CloseReason> {
         self.news.iter().find_map(|news| match news {
             News::Disconnected { reason, .. } | News::Failed(reason) => Some(reason),
             _ => None,
@@ -396,6 +397,29 @@ impl World {
         let server_conn = server.accept(server_end.clone(), now);
         let client_conn = client.dial(client_end.clone(), now);
         Self { now, server, client, server_conn, client_conn, ends: (server_end, client_end) }
+    }
+
+    /// One side starts the closing handshake.
+    pub(super) fn close(&mut self, server_closes: bool, frame: CloseFrame) {
+        let (node, conn) = if server_closes {
+            (&mut self.server, self.server_conn)
+        } else {
+            (&mut self.client, self.client_conn)
+        };
+        node.hub.command(Command::Close { conn, frame: Box::new(frame) }, self.now);
+    }
+
+    /// Both know who closed, and how.
+    pub(super) fn assert_closed(&self, server_closed: bool, code: u16, reason: &str) {
+        let closed = |by| CloseReason::Closed { by, code, reason: reason.into() };
+        let (here, there) = if server_closed {
+            (CloseSide::Local, CloseSide::Remote)
+        } else {
+            (CloseSide::Remote, CloseSide::Local)
+        };
+        assert_eq!(self.server.end(), Some(&closed(here)));
+        assert_eq!(self.client.end(), Some(&closed(there)));
+        assert_eq!((self.server.len(), self.client.len()), (0, 0), "no connection is left");
     }
 
     /// With the handshake done.

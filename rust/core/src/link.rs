@@ -146,6 +146,14 @@ impl Link {
         packets == 0 || bytes + size <= config.buffers.input_bytes && packets < config.buffers.input_packets
     }
 
+    /// Says whether it has something to send, and its connection does not take it. When the whole process has too much, such
+    /// peers go first.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.congested.load(Ordering::Relaxed)
+            && self.state() == PeerState::Open
+            && self.outgoing.load().1 > 0
+    }
+
     /// Says whether so much was taken that reading pays again.
     pub(crate) fn is_input_low(&self, config: &PeerConfig) -> bool {
         let (bytes, packets) = self.receiving.budget.load();

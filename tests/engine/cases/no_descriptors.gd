@@ -133,27 +133,9 @@ func _crowd() -> void:
 		return
 	var ends: Array[BarePeer] = []
 	for one in CROWD:
-		(
-			ends
-			. append(
-				(
-					BarePeer
-					. new(
-						self,
-						(
-							Peers
-							. make_client(
-								"ours",
-								"ws://127.0.0.1:%d" % port,
-								{
-									"handshake_timeout": 30.0,
-								}
-							)
-						)
-					)
-				)
-			)
-		)
+		var url := "ws://127.0.0.1:%d" % port
+		var peer := Peers.make_client("ours", url, {"handshake_timeout": 30.0})
+		ends.append(BarePeer.new(self, peer))
 	await until(func() -> bool: return is_left("end"), 50.0, "the end")
 	for one in ends:
 		check(one.is_connected_now(), "one of the crowd is in")

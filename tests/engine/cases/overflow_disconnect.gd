@@ -51,22 +51,8 @@ func run() -> void:
 func _server() -> void:
 	var lines := ErrorLines.new()
 	var to_the_cap: bool = args["how"] == "cap"
-	var end := (
-		BarePeer
-		. new(
-			self,
-			(
-				Peers
-				. make_server(
-					"ours",
-					port,
-					{
-						"overflow_grace": NO_GRACE if to_the_cap else GRACE,
-					}
-				)
-			)
-		)
-	)
+	var properties := {"overflow_grace": NO_GRACE if to_the_cap else GRACE}
+	var end := BarePeer.new(self, Peers.make_server("ours", port, properties))
 	ready_line()
 	await until(func() -> bool: return end.packets.size() == 4, 15.0, "four connections")
 	var ids := {}

@@ -42,23 +42,8 @@ func run() -> void:
 
 
 func _server() -> void:
-	end = (
-		BarePeer
-		. new(
-			self,
-			(
-				Peers
-				. make_server(
-					"ours",
-					port,
-					{
-						"heartbeat_interval": 0.3,
-						"heartbeat_timeout": TIMEOUT,
-					}
-				)
-			)
-		)
-	)
+	var properties := {"heartbeat_interval": 0.3, "heartbeat_timeout": TIMEOUT}
+	end = BarePeer.new(self, Peers.make_server("ours", port, properties))
 	end.on_packet = _on_word
 	next = 0
 	process_frame.connect(_tick)
@@ -111,23 +96,9 @@ func _server() -> void:
 func _start(its_name: String) -> int:
 	var command := OtherEngine.program()
 	var words: PackedStringArray = command.slice(1)
-	(
-		words
-		. append_array(
-			[
-				"--headless",
-				"--path",
-				ProjectSettings.globalize_path("res://"),
-				"-s",
-				"res://cases/process_faults.gd",
-				"--",
-				"role=victim",
-				"name=" + its_name,
-				"port=%d" % port,
-				"scratch=" + args["scratch"],
-			]
-		)
-	)
+	words.append_array(["--headless", "--path", ProjectSettings.globalize_path("res://")])
+	words.append_array(["-s", "res://cases/process_faults.gd", "--", "role=victim"])
+	words.append_array(["name=" + its_name, "port=%d" % port, "scratch=" + args["scratch"]])
 	var process := OS.create_process(command[0], words)
 	check(process > 0, "%s starts" % its_name)
 	await until(func() -> bool: return ids.has(its_name), PATIENCE, "%s is in" % its_name)
@@ -195,22 +166,8 @@ func _victim() -> void:
 
 
 func _connect() -> void:
-	end = (
-		BarePeer
-		. new(
-			self,
-			(
-				Peers
-				. make_client(
-					"ours",
-					"ws://127.0.0.1:%d" % port,
-					{
-						"heartbeat_interval": 0.3,
-					}
-				)
-			)
-		)
-	)
+	var url := "ws://127.0.0.1:%d" % port
+	end = BarePeer.new(self, Peers.make_client("ours", url, {"heartbeat_interval": 0.3}))
 	end.on_packet = _on_tick
 	await until(end.is_connected_now, PATIENCE, "connected")
 	check_eq(end.send(1, ("name " + name).to_ascii_buffer()), OK, "its name")

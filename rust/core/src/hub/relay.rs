@@ -1,7 +1,6 @@
 //! The Godot 3 wire: the server tells its clients of each other and passes their packets on, without the game's thread.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -165,11 +164,8 @@ impl Hub {
     /// Closes the congested peer with the most queued; false: there is none.
     fn overflow_worst(&mut self, now: Instant) -> bool {
         let stuck = |conn: &ConnId| {
-            let link = self.members.get(*conn)?.link.as_ref()?;
-            let (bytes, packets) = link.outgoing.load();
-            let stuck =
-                link.congested.load(Ordering::Relaxed) && link.state() == PeerState::Open && packets > 0;
-            stuck.then_some((bytes, *conn))
+            let link = self.members.get(*conn)?.link.as_ref().filter(|link| link.is_stuck())?;
+            Some((link.outgoing.load().0, *conn))
         };
         let worst = self.ids.values().filter_map(stuck).max_by_key(|(bytes, _)| *bytes);
         worst.is_some_and(|(_, conn)| {

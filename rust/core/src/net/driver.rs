@@ -285,16 +285,14 @@ impl Driver {
 
     /// Drops a connection; what was sent before leaves as far as the system takes it at once.
     fn cut(&mut self, conn: ConnId, now: Instant) {
-        let Some(Some(socket)) = self.sockets.get_mut(conn.slot as usize) else { return };
-        if socket.conn == conn {
-            if let Some(simulator) = &mut socket.simulator {
-                self.hub.flush(conn, &mut simulator.writer(now), now);
-            } else if socket.writable {
-                self.hub.flush(conn, &mut Transport::Socket(&mut socket.stream), now);
-            }
-            self.hub.fail(conn, CloseReason::Forced, now);
-            self.settle(conn, After { ended: true, ..After::default() }, now);
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        if let Some(simulator) = &mut socket.simulator {
+            self.hub.flush(conn, &mut simulator.writer(now), now);
+        } else if socket.writable {
+            self.hub.flush(conn, &mut Transport::Socket(&mut socket.stream), now);
         }
+        self.hub.fail(conn, CloseReason::Forced, now);
+        self.settle(conn, After { ended: true, ..After::default() }, now);
     }
 
     fn finish(&mut self, frame: &CloseFrame, now: Instant) {

@@ -73,21 +73,20 @@ pub(crate) struct Sent<'a> {
 
 impl Commands {
     /// Puts a small packet among the payloads.
-    #[inline]
-    fn list(&mut self, header: Option<&[u8; HEADER]>, payload: &[u8]) -> Payload {
+    #[inline(always)]
+    fn outbound(&mut self, Sent { header, body, text }: Sent<'_>) -> Outbound {
         let start = self.payloads.len();
-        if let Some(header) = header {
-            self.payloads.extend_from_slice(header);
-        }
-        self.payloads.extend_from_slice(payload);
-        Payload::Listed { start: start as u32, size: (self.payloads.len() - start) as u32 }
-    }
-
-    fn payload(&mut self, header: Option<&[u8; HEADER]>, body: Body<'_>) -> Payload {
-        match body {
-            Body::Borrowed(bytes) if self.payloads.len() <= LISTED_MAX => self.list(header, bytes),
+        let payload = match body {
+            Body::Borrowed(bytes) if start <= LISTED_MAX => {
+                if let Some(header) = header {
+                    self.payloads.extend_from_slice(header);
+                }
+                self.payloads.extend_from_slice(bytes);
+                Payload::Listed { start: start as u32, size: (self.payloads.len() - start) as u32 }
+            }
             body => Payload::Large(Box::new(Large { header: header.copied(), payload: body.to_shared() })),
-        }
+        };
+        Outbound { payload, text }
     }
 }
 
@@ -155,17 +154,9 @@ impl Mailbox {
     /// Game thread: the same for packets.
     #[inline]
     pub(crate) fn send(&self, to: ConnId, packet: Sent<'_>) {
-        let Sent { header, body, text } = packet;
-        let must_wake = self.commands.add(|commands| match body {
-            // Nearly always.
-            Body::Borrowed(bytes) if commands.payloads.len() <= LISTED_MAX => {
-                let payload = commands.list(header, bytes);
-                commands.list.push(Command::Send { to, message: Outbound { payload, text } });
-            }
-            _ => {
-                let payload = commands.payload(header, body);
-                commands.list.push(Command::Send { to, message: Outbound { payload, text } });
-            }
+        let must_wake = self.commands.add(|commands| {
+            let message = commands.outbound(packet);
+            commands.list.push(Command::Send { to, message });
         });
         if must_wake {
             self.wake();
@@ -175,8 +166,7 @@ impl Mailbox {
     /// Game thread: the same packet to many.
     pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, packet: Sent<'_>) {
         let must_wake = self.commands.add(|commands| {
-            let payload = commands.payload(packet.header, packet.body);
-            let message = Outbound { payload, text: packet.text };
+            let message = commands.outbound(packet);
             commands.list.push(Command::SendMany { to, message });
         });
         if must_wake {

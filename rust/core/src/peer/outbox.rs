@@ -249,13 +249,8 @@ impl Open {
 
     /// Closes the congested peer with the most queued; false: there is none.
     fn overflow_worst(&self) -> bool {
-        let links = self.roster.values().map(|member| member.link());
-        let stuck = |link: &&Arc<Link>| {
-            link.congested.load(Ordering::Relaxed)
-                && link.state() == PeerState::Open
-                && link.outgoing.load().1 > 0
-        };
-        let worst = links.filter(stuck).max_by_key(|link| link.outgoing.load().0);
+        let stuck = self.roster.values().map(|member| member.link()).filter(|link| link.is_stuck());
+        let worst = stuck.max_by_key(|link| link.outgoing.load().0);
         worst.is_some_and(|link| {
             self.overflow(link);
             true

@@ -163,7 +163,7 @@ mod tests {
         let mut keepalive = Keepalive::new(start);
         assert_eq!(keepalive.deadline(&config()), Some(start + SECOND));
         assert_eq!(keepalive.due(&config(), start + SECOND / 2), Due::Nothing);
-        let Due::Ping(payload) = keepalive.due(&config(), start + SECOND) else { panic!("a ping is due") };
+        let payload = ping(&mut keepalive, start + SECOND);
         keepalive.pong(b"other", start + 2 * SECOND);
         assert_eq!(keepalive.rtt(), None);
         keepalive.pong(&payload, start + 3 * SECOND);
@@ -173,22 +173,23 @@ mod tests {
         assert_eq!(keepalive.due(&config(), start + 40 * SECOND), Due::Nothing);
     }
 
+    /// The ping that is due by then.
+    fn ping(keepalive: &mut Keepalive, now: Instant) -> [u8; 8] {
+        let Due::Ping(payload) = keepalive.due(&config(), now) else { panic!("a ping is due") };
+        payload
+    }
+
     #[test]
     fn a_way_that_takes_longer_than_the_interval_is_measured() {
         let start = start();
         let mut keepalive = Keepalive::new(start);
-        let payloads = [1, 21, 41].map(|seconds| {
-            let Due::Ping(payload) = keepalive.due(&config(), start + seconds * SECOND) else {
-                panic!("a ping is due")
-            };
-            payload
-        });
+        let payloads = [1, 21, 41].map(|seconds| ping(&mut keepalive, start + seconds * SECOND));
         keepalive.received(start + 46 * SECOND);
         keepalive.pong(&payloads[0], start + 46 * SECOND);
         assert_eq!(keepalive.rtt(), Some(45 * SECOND));
         // What comes late for the others measures nothing, and neither does a number that was never sent.
         keepalive.pong(&payloads[1], start + 66 * SECOND);
-        let Due::Ping(next) = keepalive.due(&config(), start + 70 * SECOND) else { panic!("a ping is due") };
+        let next = ping(&mut keepalive, start + 70 * SECOND);
         keepalive.pong(&u64::MAX.to_be_bytes(), start + 71 * SECOND);
         assert_eq!(keepalive.rtt(), Some(45 * SECOND));
         keepalive.pong(&next, start + 72 * SECOND);
@@ -199,17 +200,11 @@ mod tests {
     fn a_remote_that_answers_only_the_last_ping_is_measured_by_the_next_one() {
         let start = start();
         let mut keepalive = Keepalive::new(start);
-        let ping = |keepalive: &mut Keepalive, seconds| {
-            let Due::Ping(payload) = keepalive.due(&config(), start + seconds * SECOND) else {
-                panic!("a ping is due")
-            };
-            payload
-        };
-        ping(&mut keepalive, 1);
-        let last = ping(&mut keepalive, 21);
+        ping(&mut keepalive, start + SECOND);
+        let last = ping(&mut keepalive, start + 21 * SECOND);
         keepalive.pong(&last, start + 22 * SECOND);
         assert_eq!(keepalive.rtt(), None);
-        let next = ping(&mut keepalive, 41);
+        let next = ping(&mut keepalive, start + 41 * SECOND);
         keepalive.pong(&next, start + 44 * SECOND);
         assert_eq!(keepalive.rtt(), Some(3 * SECOND));
     }
