@@ -99,6 +99,17 @@ fn a_remote_that_pings_and_does_not_read_costs_little() {
 }
 
 #[test]
+fn a_close_behind_more_pings_than_can_be_answered_is_answered() {
+    // The last pongs wait inside the message reader, which may have no room for the answer to the Close.
+    for pings in 0..500 {
+        let mut by_hand = ByHand::open(raw());
+        let end = [frame(0x89, b"x").repeat(pings), frame(0x88, b"\x03\xe8bye")].concat();
+        let answer = by_hand.say(&end);
+        assert!(answer.ends_with(b"\x88\x05\x03\xe8bye"), "behind {pings} pings");
+    }
+}
+
+#[test]
 fn arbitrary_bytes_never_panic() {
     // A simple generator, so that a failure can be repeated.
     let mut state = 0x2545_f491_u32;

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use tungstenite::Error as WireError;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
@@ -106,13 +107,23 @@ impl Assembly {
     pub(super) fn answer(&mut self, out: &mut Outgoing, pool: &mut Pool) {
         let Some(reader) = &mut self.reader else { return };
         let mut pipe = Pipe::answering(out, pool, CONTROLS_LIMIT);
-        // An error is WouldBlock, for too many answers wait: tried again after the next flush. What its own buffer had no
-        // room for leaves only with the second call.
-        let answered = reader.flush(&mut pipe).and_then(|()| reader.flush(&mut pipe)).is_ok();
+        // An error is WouldBlock, for too many answers wait: tried again after the next flush.
+        let answered = flush(reader, &mut pipe).is_ok();
         if answered && self.left == 0 && !self.fragmented {
             self.reader = None;
         }
     }
+}
+
+/// Takes what a reader has to answer. What its own buffer had no room for leaves only with the second call, also of a reader
+/// whose first one reports that it has answered a Close.
+pub(super) fn flush<S: Read>(
+    reader: &mut WebSocketContext,
+    pipe: &mut Pipe<'_, '_, S>,
+) -> Result<(), WireError> {
+    let first = reader.flush(pipe);
+    let second = reader.flush(pipe);
+    first.and(second)
 }
 
 /// The header of a whole message without anything special about it.

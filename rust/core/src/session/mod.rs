@@ -37,7 +37,7 @@ use tungstenite::{Error as WireError, Message as WireMessage};
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason, Phase, Side};
 use crate::url::Url;
-use assembly::{Assembly, Look};
+use assembly::{Assembly, Look, flush};
 use head::Head;
 use keepalive::{Due, Keepalive};
 use outgoing::Outgoing;
@@ -541,7 +541,7 @@ impl Session {
                 let mut reader = assembly.into_reader(self.role, cx.config.max_message());
                 let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
                 // Queues the answer; it reports the end of the handshake as an error.
-                let _ = reader.flush(&mut pipe);
+                let _ = flush(&mut reader, &mut pipe);
                 let outcome = CloseReason::Closed { by: Side::Remote, code, reason: reason.clone() };
                 // The server ends the stream first (section 7.1.1).
                 self.drain(
