@@ -6,6 +6,7 @@ mod abuse;
 mod closing;
 mod conditions;
 mod congestion;
+mod counted;
 mod faults;
 mod gate;
 mod godot3;

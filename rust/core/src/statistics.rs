@@ -29,6 +29,14 @@ pub struct Statistics {
     pub packets_to_closed: u64,
     /// Peers closed because they did not keep up.
     pub peers_overflowed: u64,
+    /// Peers whose connection was failed, because they broke the protocol or met a limit of receiving.
+    pub peers_violated: u64,
+    /// Peers dropped because they said nothing, took nothing, or did not answer a Close for too long.
+    pub peers_timed_out: u64,
+    /// Times that a peer was not read for a while, because its input buffer was full or it sent faster than it may.
+    pub reads_paused: u64,
+    /// Pings that came while so many answers waited to be written that only the last ping is answered.
+    pub pings_unanswered: u64,
     /// Connections that did not get in: all of the following and those that broke off.
     pub handshakes_refused: u64,
     /// No request that can be answered with 101.
@@ -65,6 +73,10 @@ impl Statistics {
         self.packets_in = totals.packets_in.get();
         self.packets_out = totals.packets_out.get();
         self.peers_overflowed = totals.peers_overflowed.get();
+        self.peers_violated = totals.peers_violated.get();
+        self.peers_timed_out = totals.peers_timed_out.get();
+        self.reads_paused = totals.reads_paused.get();
+        self.pings_unanswered = totals.pings_unanswered.get();
         self.handshakes_refused = totals.handshakes_refused.get();
         self.refused_malformed = totals.refused_malformed.get();
         self.refused_address = totals.refused_address.get();

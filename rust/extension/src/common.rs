@@ -387,7 +387,10 @@ macro_rules! common_methods {
 
             /// Totals since the object was opened: `peers`, `pending` (handshakes under way), `bytes_in`,
             /// `bytes_out`, `packets_in`, `packets_out`, `packets_refused`, `packets_dropped_unreliable`,
-            /// `packets_to_closed`, `peers_overflowed`, `handshakes_refused` (did not get in), of which
+            /// `packets_to_closed`, `peers_overflowed`, `peers_violated` (broke the protocol or met a limit of
+            /// receiving), `peers_timed_out` (silent, or took nothing, for too long), `reads_paused` (times that a
+            /// peer was not read for a while: its input buffer was full, or it sent faster than it may),
+            /// `pings_unanswered`, `handshakes_refused` (did not get in), of which
             /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`,
             /// `refused_busy`, `handshakes_timed_out` and `pending_evicted`; `health_checks`,
             /// `accept_errors`, `poll_usec` (microseconds spent in those calls of `poll()` that found something,

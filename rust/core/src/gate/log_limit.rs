@@ -1,4 +1,4 @@
-//! One line per address and minute: whoever knocks again and again must not fill the disk.
+//! So many lines per address and minute: whoever knocks again and again must not fill the disk.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use super::Source;
 
 /// Remembers who was written about.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LogLimit {
+    /// Lines per minute and source.
+    lines: u32,
     sources: HashMap<Source, Written>,
     /// All that there is no place for.
     others: Option<Written>,
@@ -17,11 +19,19 @@ pub(crate) struct LogLimit {
 
 #[derive(Clone, Copy, Debug)]
 struct Written {
+    /// When the minute began.
     at: Instant,
+    /// Lines in it.
+    lines: u32,
+    /// Not written since the last line that was.
     suppressed: u64,
 }
 
 impl LogLimit {
+    pub(crate) fn new(lines: u32) -> Self {
+        Self { lines, sources: HashMap::new(), others: None, full: None }
+    }
+
     /// Whether a line about this address may be written now, and how many were not since the last one.
     pub(crate) fn admit(&mut self, source: Source, now: Instant) -> Option<u64> {
         if !self.sources.contains_key(&source) && self.sources.len() >= PLACES {
@@ -31,31 +41,31 @@ impl LogLimit {
                 self.full = Some(now);
             }
             if self.sources.len() >= PLACES {
-                return Self::admit_at(self.others.get_or_insert_with(|| Written::long_ago(now)), now);
+                return self.others.get_or_insert_with(|| Written::new(now)).admit(self.lines, now);
             }
         }
-        Self::admit_at(self.sources.entry(source).or_insert_with(|| Written::long_ago(now)), now)
-    }
-
-    fn admit_at(written: &mut Written, now: Instant) -> Option<u64> {
-        if written.suppressed != NEVER && now.saturating_duration_since(written.at) < PAUSE {
-            written.suppressed += 1;
-            return None;
-        }
-        let suppressed = if written.suppressed == NEVER { 0 } else { written.suppressed };
-        *written = Written { at: now, suppressed: 0 };
-        Some(suppressed)
+        self.sources.entry(source).or_insert_with(|| Written::new(now)).admit(self.lines, now)
     }
 }
 
 impl Written {
-    fn long_ago(now: Instant) -> Self {
-        Self { at: now, suppressed: NEVER }
+    fn new(now: Instant) -> Self {
+        Self { at: now, lines: 0, suppressed: 0 }
+    }
+
+    fn admit(&mut self, lines: u32, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.at) >= PAUSE {
+            (self.at, self.lines) = (now, 0);
+        }
+        if self.lines == lines {
+            self.suppressed += 1;
+            return None;
+        }
+        self.lines += 1;
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
-/// Nothing was written yet.
-const NEVER: u64 = u64::MAX;
 const PAUSE: Duration = Duration::from_mins(1);
 /// Looking at all entries costs something.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -77,7 +87,7 @@ mod tests {
 
     #[test]
     fn one_line_a_minute_says_how_many_were_not_written() {
-        let (mut limit, now) = (LogLimit::default(), start());
+        let (mut limit, now) = (LogLimit::new(1), start());
         assert_eq!(limit.admit(source(1), now), Some(0));
         for _ in 0..7 {
             assert_eq!(limit.admit(source(1), now + PAUSE / 2), None);
@@ -88,8 +98,16 @@ mod tests {
     }
 
     #[test]
+    fn several_lines_a_minute_are_as_many() {
+        let (mut limit, now) = (LogLimit::new(3), start());
+        let lines = |limit: &mut LogLimit, at| (0..5).map(|_| limit.admit(source(1), at)).collect::<Vec<_>>();
+        assert_eq!(lines(&mut limit, now), [Some(0), Some(0), Some(0), None, None]);
+        assert_eq!(lines(&mut limit, now + PAUSE), [Some(2), Some(0), Some(0), None, None]);
+    }
+
+    #[test]
     fn a_million_addresses_take_no_more_room_and_no_more_lines() {
-        let (mut limit, now) = (LogLimit::default(), start());
+        let (mut limit, now) = (LogLimit::new(1), start());
         let lines = (0..1_000_000).filter(|number| limit.admit(source(*number), now).is_some()).count();
         assert_eq!((lines, limit.sources.len()), (PLACES + 1, PLACES));
         // A minute later there is room for new ones.

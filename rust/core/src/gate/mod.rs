@@ -19,7 +19,7 @@ use crate::session::{Refusal, Request};
 pub(crate) use allowance::Allowance;
 pub use forwarded::{Malformed, client_address};
 pub(crate) use health::health;
-pub(crate) use log_limit::LogLimit;
+use log_limit::LogLimit;
 pub use network::Network;
 pub use origin::OriginPattern;
 pub(crate) use source::Source;
@@ -32,7 +32,18 @@ pub(crate) struct Gate {
     pub(crate) refusing: bool,
     /// Connections by whom they count for.
     sources: HashMap<Source, usize>,
-    log: LogLimit,
+    logs: [LogLimit; 3],
+}
+
+/// Lines about clients, which are counted apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Line {
+    /// It did not get in.
+    TurnedAway,
+    /// It met a limit and is closed for that.
+    Limit,
+    /// It is gone.
+    Left,
 }
 
 /// Why a connection was not let in, for the counters.
@@ -65,7 +76,8 @@ pub(crate) enum Judgement {
 impl Gate {
     pub(crate) fn new(config: ServerConfig) -> Self {
         let refusing = config.refuse_new_connections;
-        Self { config, refusing, sources: HashMap::new(), log: LogLimit::default() }
+        let logs = [1, 1, LIVES].map(LogLimit::new);
+        Self { config, refusing, sources: HashMap::new(), logs }
     }
 
     /// Whom a connection counts for; a trusted proxy speaks for many.
@@ -150,9 +162,12 @@ impl Gate {
         Some(Refusal::new(503, why).retry_after(5))
     }
 
-    /// Whether a line about an address may be printed now, and how many were not since the last one.
-    pub(crate) fn may_log(&mut self, address: IpAddr, now: Instant) -> Option<u64> {
-        self.log.admit(Source::of(address), now)
+    /// What to add to a line about an address; `None`: it is not to be written, and counts for the next one.
+    pub(crate) fn may_log(&mut self, line: Line, address: IpAddr, now: Instant) -> Option<String> {
+        Some(match self.logs[line as usize].admit(Source::of(address), now)? {
+            0 => String::new(),
+            count => format!(" ({count} more from there since the last such line)"),
+        })
     }
 
     fn allows_origin(&self, request: &Request) -> bool {
@@ -166,3 +181,6 @@ impl Gate {
         }
     }
 }
+
+/// Lines per address and minute about players who left: a household may leave together.
+const LIVES: u32 = 10;

@@ -11,7 +11,7 @@ use super::{Hub, News, Side};
 use crate::config::{Mode, WireFormat};
 use crate::error::{CloseReason, Escaped};
 use crate::event::ConnectionRequest;
-use crate::gate::{Allowance, Judgement, Turned, health};
+use crate::gate::{Allowance, Judgement, Line, Turned, health};
 use crate::id::{ConnId, PeerId};
 use crate::link::PeerInfo;
 use crate::session::{Body, Context, Refusal, Request, SILENT, Session};
@@ -223,11 +223,7 @@ impl Hub {
         if let Some(counter) = counter {
             counter.add(1);
         }
-        if let Some(suppressed) = gate.may_log(member.address.ip(), now) {
-            let more = match suppressed {
-                0 => String::new(),
-                count => format!(" ({count} more from there since the last such line)"),
-            };
+        if let Some(more) = gate.may_log(Line::TurnedAway, member.address.ip(), now) {
             log::info!("no handshake with {}: {}{more}", member.address, Escaped(&reason.to_string()));
         }
     }

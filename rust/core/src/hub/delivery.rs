@@ -81,6 +81,7 @@ impl Hub {
         if let Some(member) = self.members.get_mut(conn) {
             member.held = Some(message);
             member.session.pause(now);
+            self.totals.reads_paused.add(1);
         }
         false
     }

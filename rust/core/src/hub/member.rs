@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::News;
 use super::admission::Asked;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
-use crate::error::{CloseReason, Escaped};
 use crate::gate::{Allowance, Source, Turned};
 use crate::link::Link;
+use crate::net::mailbox::Totals;
 use crate::session::{Body, Context, Message, Session};
 use crate::tls::TlsSession;
 
@@ -106,7 +106,7 @@ impl Member {
     }
 
     /// How many bytes may be read from it in this turn; `None`: not now.
-    pub(super) fn may_read(&mut self, most: usize, now: Instant) -> Option<usize> {
+    pub(super) fn may_read(&mut self, most: usize, totals: &Totals, now: Instant) -> Option<usize> {
         let Some(allowance) = &mut self.allowance else { return Some(most) };
         if self.throttled.is_some() {
             return None;
@@ -114,6 +114,7 @@ impl Member {
         let room = allowance.refill(now);
         if room == 0 {
             self.throttled = Some(allowance.ready_at());
+            totals.reads_paused.add(1);
             self.session.pause(now);
             return None;
         }
@@ -199,21 +200,5 @@ impl Member {
             return false;
         }
         true
-    }
-
-    /// The one line that a connection's life is worth.
-    pub(super) fn log_lifetime(&self, link: &Link, reason: &CloseReason, now: Instant) {
-        let figures = &link.figures;
-        log::info!(
-            "peer {} ({}) was connected for {:.1} s: {}; received {} packets ({} bytes), sent {} ({} bytes)",
-            link.id,
-            self.address,
-            now.saturating_duration_since(link.info.opened).as_secs_f64(),
-            Escaped(&reason.to_string()),
-            figures.packets_in.get(),
-            figures.bytes_in.get(),
-            figures.packets_out.get(),
-            figures.bytes_out.get(),
-        );
     }
 }

@@ -7,6 +7,7 @@
 
 mod admission;
 mod delivery;
+mod ends;
 mod member;
 mod pieces;
 mod relay;
@@ -262,7 +263,7 @@ impl Hub {
         {
             return After::default();
         }
-        let Some(limit) = member.may_read(buffer.len(), now) else { return After::default() };
+        let Some(limit) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
         let mut turn = Turn::new(stream, &mut buffer[..limit], trust_short_reads);
         member.session.begin_turn(&mut turn);
         while let Some(member) = self.members.get_mut(conn) {
@@ -298,6 +299,7 @@ impl Hub {
         let paused = member.held.is_some() || member.session.awaits_verdict();
         member.session.end_turn(&mut turn, now);
         member.has_read(turn.total());
+        self.totals.pings_unanswered.add(member.session.take_unanswered_pings());
         let more = (turn.may_have_more() || member.session.has_stash()) && !paused;
         if let Some(link) = &member.link {
             link.figures.bytes_in.add(turn.total());
@@ -565,27 +567,6 @@ impl Hub {
         }
     }
 
-    fn overflow(&mut self, conn: ConnId, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        if member.session.outcome().is_some() {
-            return;
-        }
-        let (packets, bytes) =
-            member.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Some(link) = &member.link {
-            log::warn!(
-                "peer {} ({}) does not take its packets: closing it with 1013, {packets} packets ({bytes} bytes) are not delivered; raise \
-                 max_out_buffer_kb / max_out_packets (set_buffers) or overflow_grace if this is a healthy peer",
-                link.id,
-                link.info.address
-            );
-            self.totals.peers_overflowed.add(1);
-            self.news.push(News::Overflowed(link.id));
-        }
-        self.dirty.push(conn);
-        self.after(conn, now);
-    }
-
     fn with_session(&mut self, conn: ConnId, now: Instant, act: impl FnOnce(&mut Session, &mut Context<'_>)) {
         let Some(member) = self.members.get_mut(conn) else { return };
         act(&mut member.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
@@ -615,15 +596,13 @@ impl Hub {
             match member.link.clone() {
                 Some(link) => {
                     self.ids.remove(&link.id);
-                    left = Some(link.id);
                     // The game has closed it, and takes nothing of it any more.
                     if link.state() == PeerState::Closed {
                         link.receiving.budget.clear();
                     }
                     link.set_closed(&reason);
                     link.outgoing.clear();
-                    member.log_lifetime(&link, &reason, now);
-                    self.news.push(News::Disconnected { id: link.id, reason });
+                    left = Some((link, reason));
                 }
                 None => {
                     self.pending -= 1;
@@ -636,8 +615,8 @@ impl Hub {
         }
         self.totals.pending.store(self.pending, Ordering::Relaxed);
         let ended = member.session.is_ended();
-        if let Some(id) = left {
-            self.announce_left(id, now);
+        if let Some((link, reason)) = left {
+            self.note_left(&link, reason, now);
         }
         if let Some(reason) = turned_away {
             self.note_turned_away(conn, &reason, now);

@@ -126,6 +126,10 @@ pub(crate) struct Totals {
     pub(crate) arrivals: AtomicUsize,
     pub(crate) accept_errors: Counter,
     pub(crate) peers_overflowed: Counter,
+    pub(crate) peers_violated: Counter,
+    pub(crate) peers_timed_out: Counter,
+    pub(crate) reads_paused: Counter,
+    pub(crate) pings_unanswered: Counter,
     pub(crate) wakeups: Counter,
     pub(crate) pending: AtomicUsize,
 }

@@ -21,6 +21,8 @@ pub(crate) struct Keepalive {
     paused: Option<Instant>,
     /// Since when the remote has taken no byte although some wait.
     stalled: Option<Instant>,
+    /// Pings of the remote's that came while too many answers waited.
+    unanswered: usize,
 }
 
 /// What is due.
@@ -45,7 +47,17 @@ impl Keepalive {
             rtt: None,
             paused: None,
             stalled: None,
+            unanswered: 0,
         }
+    }
+
+    /// Takes a ping; of those that find the queue of answers full only the last is answered (section 5.5.3).
+    pub(crate) fn pinged(&mut self, full: bool) {
+        self.unanswered += usize::from(full);
+    }
+
+    pub(crate) fn take_unanswered_pings(&mut self) -> usize {
+        std::mem::take(&mut self.unanswered)
     }
 
     pub(crate) fn received(&mut self, now: Instant) {

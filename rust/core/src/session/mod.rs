@@ -460,6 +460,11 @@ impl Session {
         self.keepalive.rtt()
     }
 
+    /// Pings since the last call that came while too many answers waited.
+    pub(crate) fn take_unanswered_pings(&mut self) -> usize {
+        self.keepalive.take_unanswered_pings()
+    }
+
     fn read_message<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
         let max_message = cx.config.max_message();
         let mut unlimited = usize::MAX;
@@ -501,7 +506,10 @@ impl Session {
         let step = match read {
             Ok(WireMessage::Binary(payload)) => self.message(payload, false, closing, cx.now),
             Ok(WireMessage::Text(payload)) => self.message(payload.into(), true, closing, cx.now),
-            Ok(WireMessage::Ping(payload)) => self.control(payload.len()),
+            Ok(WireMessage::Ping(payload)) => {
+                self.keepalive.pinged(self.out.controls() >= CONTROLS_LIMIT);
+                self.control(payload.len())
+            }
             Ok(WireMessage::Pong(payload)) => {
                 self.keepalive.pong(&payload, cx.now);
                 self.control(payload.len())
@@ -606,7 +614,7 @@ impl Session {
 
     /// Nothing that comes behind a violation is looked at.
     fn fail_at_the_end<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
-        if skip(turn) {
+        if turn.skip() {
             return Step::Wait;
         }
         if let Some(failing) = self.failing.take() {
@@ -624,7 +632,7 @@ impl Session {
     }
 
     fn throw_away<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
-        if skip(turn) {
+        if turn.skip() {
             return Step::Wait;
         }
         // What we still have to say may be read by a remote that only ended its own side.
@@ -651,20 +659,6 @@ impl Session {
         let mut payload = code.to_be_bytes().to_vec();
         payload.extend_from_slice(reason.as_bytes());
         self.out.push_control(self.role, Control::Close, &payload, cx.pool);
-    }
-}
-
-/// Throws away what the turn has; false: the stream has ended.
-fn skip<S: Read>(turn: &mut Turn<'_, S>) -> bool {
-    loop {
-        match turn.fill() {
-            Ok([]) => return false,
-            Ok(bytes) => {
-                let n = bytes.len();
-                turn.consume(n);
-            }
-            Err(error) => return error.kind() == ErrorKind::WouldBlock,
-        }
     }
 }
 

@@ -45,6 +45,20 @@ impl<'a, S: Read> Turn<'a, S> {
         *stash = Vec::new();
     }
 
+    /// Throws away what the stream has; false: it has ended.
+    pub(crate) fn skip(&mut self) -> bool {
+        loop {
+            match self.fill() {
+                Ok([]) => return false,
+                Ok(bytes) => {
+                    let n = bytes.len();
+                    self.consume(n);
+                }
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+
     /// Moves what was read from the stream and not used into `stash`, for the next turn.
     pub(crate) fn keep_rest(&mut self, stash: &mut Vec<u8>) {
         if self.start < self.end {
