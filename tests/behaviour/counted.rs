@@ -1,44 +1,8 @@
 //! Each limit that a peer meets is counted, and written down no more often than a disk can bear.
 
-use std::cell::RefCell;
-use std::sync::Once;
-
+use super::lines::Lines;
 use super::world::{ByHand, End, Node, REQUEST, SECOND, frame, raw, start};
 use crate::config::{Buffers, PeerConfig, ServerConfig};
-
-/// What was logged on this thread: a hub in memory has no other.
-struct Lines;
-
-thread_local! {
-    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-impl Lines {
-    fn catch() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            log::set_logger(&Self).expect("nobody else logs in these tests");
-            log::set_max_level(log::LevelFilter::Info);
-        });
-        LINES.take();
-    }
-
-    fn with(part: &str) -> Vec<String> {
-        LINES.with_borrow(|lines| lines.iter().filter(|line| line.contains(part)).cloned().collect())
-    }
-}
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.with_borrow_mut(|lines| lines.push(format!("{} {}", record.level(), record.args())));
-    }
-
-    fn flush(&self) {}
-}
 
 #[test]
 fn a_violation_and_a_large_message_are_counted() {

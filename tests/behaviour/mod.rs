@@ -1,5 +1,6 @@
 //! How connections behave, in memory and in virtual time: no socket, no thread, no waiting.
 
+mod lines;
 mod world;
 
 mod abuse;
@@ -14,4 +15,5 @@ mod handshake;
 mod hostile;
 mod keepalive;
 mod limits;
+mod tls;
 mod transfer;

@@ -360,8 +360,9 @@ impl Node {
     fn settle(&mut self, conn: ConnId, end: &End, after: After, now: Instant) -> bool {
         let mut simulator = self.simulators.get_mut(&conn);
         if after.ended {
-            if let Some(simulator) = &mut simulator {
-                simulator.finish(&mut self.hub, conn, &mut end.clone(), now);
+            match &mut simulator {
+                None => self.hub.say_last(conn, &mut end.clone()),
+                Some(simulator) => simulator.finish(&mut self.hub, conn, &mut end.clone(), now),
             }
             self.simulators.remove(&conn);
             end.cut();

@@ -13,13 +13,14 @@ use websocket_multiplayer_core::{Delivery, PeerId, Runtime, ServerConfig, Status
 use crate::support::{DEADLINE, Told, eventually, multiplayer, server_with};
 use crate::tls::{engine_like, tls_client};
 
-const REQUEST: &[u8] = b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+pub(crate) const REQUEST: &[u8] =
+    b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// A TLS client of the test's own, which says what no WebSocket client would.
-struct Bare {
-    tls: ClientConnection,
-    stream: TcpStream,
+pub(crate) struct Bare {
+    pub(crate) tls: ClientConnection,
+    pub(crate) stream: TcpStream,
 }
 
 /// The test is about records, not about certificates.
@@ -63,7 +64,7 @@ impl ServerCertVerifier for Anyone {
 
 impl Bare {
     /// With the TLS handshake done.
-    fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -83,7 +84,7 @@ impl Bare {
     }
 
     /// Plain bytes in a record.
-    fn say(&mut self, bytes: &[u8]) {
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.tls.writer().write_all(bytes).expect("it takes them");
         self.push().expect("they leave");
     }
@@ -96,7 +97,7 @@ impl Bare {
     }
 
     /// Reads until the answer to the request is there.
-    fn answer(&mut self) -> Vec<u8> {
+    pub(crate) fn answer(&mut self) -> Vec<u8> {
         let mut answer = Vec::new();
         while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
             let mut part = [0; 1024];
@@ -115,7 +116,7 @@ impl Bare {
 }
 
 /// A TLS server with one honest client.
-fn town(runtime: &Arc<Runtime>) -> (Told, Told) {
+pub(crate) fn town(runtime: &Arc<Runtime>) -> (Told, Told) {
     let (key, certificate) = engine_like("localhost", 2034);
     let tls = TlsServer::new(&key, &certificate, "").expect("usable");
     let mut server =
@@ -131,7 +132,7 @@ fn town(runtime: &Arc<Runtime>) -> (Told, Told) {
 }
 
 /// The honest client is heard and answered.
-fn lives(server: &mut Told, honest: &mut Told, what: &str) {
+pub(crate) fn lives(server: &mut Told, honest: &mut Told, what: &str) {
     let id = PeerId(honest.peer.unique_id());
     honest.peer.send(Target::One(PeerId::SERVER), what.as_bytes(), Delivery::Reliable).expect("room");
     let mut answered = false;
@@ -202,10 +203,14 @@ fn a_flood_of_bad_records_is_cut_and_others_play_on() {
     let runtime = Runtime::new();
     let (mut server, mut honest) = town(&runtime);
     let port = server.peer.local_port();
-    let rows: [(&str, Vec<u8>); 5] = [
+    let piece = |byte: u8| [0x16, 3, 1, 0, 1, byte];
+    // The first four say that it has 65535 bytes.
+    let endless = [1, 0, 0xff, 0xff].into_iter().chain([7; 20_000]).flat_map(piece).collect();
+    let rows: [(&str, Vec<u8>); 6] = [
         ("a plain request", REQUEST.to_vec()),
         ("zeros", vec![0; 70_000]),
         ("a record that is too long", b"\x16\x03\x01\xff\xff".repeat(5000)),
+        ("a hello that never ends, a byte in each record", endless),
         ("empty handshake records", b"\x16\x03\x01\0\0".repeat(20_000)),
         ("alerts", b"\x15\x03\x01\0\x02\x01\x5a".repeat(20_000)),
     ];

@@ -13,6 +13,7 @@ mod hostile;
 mod lifecycle;
 mod slow_reader;
 mod tls;
+mod tls_flood;
 mod tls_slow;
 mod waiting;
 mod watch;

@@ -6,6 +6,8 @@
 
 mod accept;
 mod simulation;
+#[cfg(test)]
+mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -78,6 +80,15 @@ struct Socket {
     simulator: Option<Box<Simulator>>,
 }
 
+/// Lists that a round fills and empties, kept for their memory.
+struct Round {
+    events: Events,
+    commands: Vec<Command>,
+    dialled: Vec<Token>,
+    /// Rounds in a row that ended without looking at the clock of the connections.
+    put_off: usize,
+}
+
 struct Dial {
     dialler: Dialler,
     protocols: Vec<String>,
@@ -92,6 +103,10 @@ impl Driver {
         listener: Listener,
         runtime: &Runtime,
     ) -> io::Result<Arc<Mailbox>> {
+        Self::server(config, listener, runtime)?.spawn("websocket-server", runtime)
+    }
+
+    fn server(config: ServerConfig, listener: Listener, runtime: &Runtime) -> io::Result<Self> {
         let poll = Poll::new()?;
         listener.register(poll.registry(), LISTENER)?;
         let totals = Arc::new(Totals::default());
@@ -101,7 +116,7 @@ impl Driver {
         let mut driver = Self::new(poll, hub, totals)?;
         driver.listener = Some(listener);
         driver.acceptor = Acceptor::new(max_pending);
-        driver.spawn("websocket-server", runtime)
+        Ok(driver)
     }
 
     /// Starts the thread of a client.
@@ -153,56 +168,58 @@ impl Driver {
     }
 
     fn run(&mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(EVENTS);
-        let mut put_off = 0;
-        let mut commands = Vec::new();
-        let mut dialled = Vec::new();
-        loop {
-            let timeout = self.timeout();
-            let timeout = if timeout.is_some_and(|timeout| timeout.is_zero()) || self.mailbox.may_sleep() {
-                timeout
-            } else {
-                Some(Duration::ZERO)
-            };
-            match self.poll.poll(&mut events, timeout) {
-                // As when the process was stopped and goes on: what came meanwhile is to be seen before anybody's time is up.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                result => result?,
-            }
-            self.mailbox.awake();
-            self.mailbox.totals.wakeups.add(1);
-            let now = Instant::now();
-            for event in &events {
-                match event.token() {
-                    WAKER => {}
-                    LISTENER => self.acceptor.state = Accept::Ready,
-                    token if token.0 >= FIRST_DIAL => dialled.push(token),
-                    token => self.ready(token.0 - FIRST_CONNECTION, event),
-                }
-            }
-            self.mailbox.take_commands(&mut commands, &mut self.hub.listed);
-            for command in commands.drain(..) {
-                self.command(command, now);
-            }
-            self.advance_dial(&dialled, now)?;
-            dialled.clear();
-            self.read_round(now);
-            // Behind reading: when the whole process was stopped, what came in time is still unread, and nobody is to be taken
-            // for silent who was not. A full list of events means that more may have something to say.
-            if events.iter().count() == EVENTS && put_off < self.hub.len() / EVENTS {
-                put_off += 1;
-            } else {
-                put_off = 0;
-                self.expire(now);
-            }
-            self.hand_over(now);
-            self.greet(now);
-            self.hand_over(now);
-            if self.is_finished(now) {
-                self.end_simulation(now);
-                return Ok(());
+        let mut round = Round::new();
+        while !self.round(&mut round)? {}
+        Ok(())
+    }
+
+    /// Waits for something to do and does it, a bounded part of it for each connection. True: there is nothing left to do.
+    fn round(&mut self, round: &mut Round) -> io::Result<bool> {
+        let timeout = self.timeout();
+        let timeout = if timeout.is_some_and(|timeout| timeout.is_zero()) || self.mailbox.may_sleep() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(&mut round.events, timeout) {
+            // As when the process was stopped and goes on: what came meanwhile is to be seen before anybody's time is up.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            result => result?,
+        }
+        self.mailbox.awake();
+        self.mailbox.totals.wakeups.add(1);
+        let now = Instant::now();
+        for event in &round.events {
+            match event.token() {
+                WAKER => {}
+                LISTENER => self.acceptor.state = Accept::Ready,
+                token if token.0 >= FIRST_DIAL => round.dialled.push(token),
+                token => self.ready(token.0 - FIRST_CONNECTION, event),
             }
         }
+        self.mailbox.take_commands(&mut round.commands, &mut self.hub.listed);
+        for command in round.commands.drain(..) {
+            self.command(command, now);
+        }
+        self.advance_dial(&round.dialled, now)?;
+        round.dialled.clear();
+        self.read_round(now);
+        // Behind reading: when the whole process was stopped, what came in time is still unread, and nobody is to be taken
+        // for silent who was not. A full list of events means that more may have something to say.
+        if round.events.iter().count() == EVENTS && round.put_off < self.hub.len() / EVENTS {
+            round.put_off += 1;
+        } else {
+            round.put_off = 0;
+            self.expire(now);
+        }
+        self.hand_over(now);
+        self.greet(now);
+        self.hand_over(now);
+        let finished = self.is_finished(now);
+        if finished {
+            self.end_simulation(now);
+        }
+        Ok(finished)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -509,6 +526,12 @@ impl Driver {
 
     fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
         find(&mut self.sockets, conn)
+    }
+}
+
+impl Round {
+    fn new() -> Self {
+        Self { events: Events::with_capacity(EVENTS), commands: Vec::new(), dialled: Vec::new(), put_off: 0 }
     }
 }
 

@@ -645,7 +645,13 @@ impl Session {
     }
 
     fn failed(&mut self, error: &io::Error) -> Step {
-        self.fail(error);
+        match (&self.state, error.kind()) {
+            // Of the rules of TLS, by a remote that has shown that it knows them.
+            (State::Open(_) | State::AwaitCloseReply { .. }, ErrorKind::InvalidData) => {
+                self.end(CloseReason::Violation(lost(error)));
+            }
+            _ => self.fail(error),
+        }
         Step::Wait
     }
 

@@ -96,11 +96,12 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 result => return result,
             }
             // Records that hold nothing, new keys and warnings must not keep the driver from other connections.
-            if taken >= TURN_LIMIT {
+            let left = TURN_LIMIT - taken;
+            if left == 0 {
                 self.session.spent = true;
                 return Err(ErrorKind::WouldBlock.into());
             }
-            let n = self.session.connection.read_tls(self.transport)?;
+            let n = self.session.connection.read_tls(&mut self.transport.take(left as u64))?;
             taken += n;
             if n == 0 && !self.session.heard {
                 // A probe, or the slower one of two connections that a client made: no handshake has failed.
@@ -114,10 +115,13 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 ));
             }
             // A failure leaves an alert to be sent; the next write does.
-            self.session
-                .connection
-                .process_new_packets()
-                .map_err(|error| io::Error::new(ErrorKind::InvalidData, explain(&error)))?;
+            self.session.connection.process_new_packets().map_err(|error| {
+                let kind = match error {
+                    rustls::Error::AlertReceived(_) => ErrorKind::UnexpectedEof,
+                    _ => ErrorKind::InvalidData,
+                };
+                io::Error::new(kind, explain(&error))
+            })?;
         }
     }
 }

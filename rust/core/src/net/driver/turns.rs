@@ -1,0 +1,243 @@
+//! Tests of who gets a turn when: a driver over real sockets whose rounds the test lets happen one by one. What is compared are
+//! counts, so that a machine that is busy with something else cannot spoil them.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::config::{BindAddress, Mode, PeerConfig};
+use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
+
+/// A server whose rounds happen when the test says so.
+struct Stepped {
+    driver: Driver,
+    round: Round,
+    port: u16,
+}
+
+impl Stepped {
+    fn new(encrypted: bool) -> Self {
+        let tls = encrypted.then(|| {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+            TlsServer::new(&made.signing_key.serialize_pem(), &made.cert.pem(), "").expect("usable")
+        });
+        // Nobody runs out of time, however busy the machine is, and nothing is said but what the test provokes.
+        let peer = PeerConfig {
+            mode: Mode::Raw,
+            handshake_timeout: Duration::from_secs(600),
+            heartbeat_interval: Duration::ZERO,
+            heartbeat_timeout: Duration::ZERO,
+            ..PeerConfig::default()
+        };
+        let config = ServerConfig { peer, tls, ..ServerConfig::default() };
+        let listener = Listener::bind(BindAddress::Ip(Ipv4Addr::LOCALHOST.into()), 0).expect("a free port");
+        let port = listener.port();
+        let driver = Driver::server(config, listener, &Runtime::new()).expect("a driver");
+        Self { driver, round: Round::new(), port }
+    }
+
+    /// One round, which does not wait for anything.
+    fn step(&mut self) {
+        let nothing = Command::NoDelay { conn: ConnId { slot: u32::MAX, generation: 0 }, enabled: true };
+        self.driver.mailbox.command(nothing);
+        self.driver.mailbox.note_poll();
+        assert!(!self.driver.round(&mut self.round).expect("a round"), "the server goes on");
+    }
+
+    /// A client whose TLS handshake has not begun, and the connection to it.
+    fn connect(&mut self) -> (TcpStream, ConnId) {
+        let before: Vec<_> = self.conns();
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the server listens");
+        stream.set_nonblocking(true).expect("an option");
+        stream.set_nodelay(true).expect("an option");
+        let start = Instant::now();
+        loop {
+            self.step();
+            if let Some(new) = self.conns().into_iter().find(|conn| !before.contains(conn)) {
+                return (stream, new);
+            }
+            assert!(start.elapsed() < DEADLINE, "it is not accepted");
+        }
+    }
+
+    fn conns(&self) -> Vec<ConnId> {
+        self.driver.sockets.iter().flatten().map(|socket| socket.conn).collect()
+    }
+
+    /// A client that is in.
+    fn join(&mut self, encrypted: bool) -> Client {
+        let (stream, conn) = self.connect();
+        let tls = encrypted.then(|| hello().session("localhost").expect("a name"));
+        let mut client = Client { stream, tls, conn, unsent: REQUEST.to_vec(), answers: Vec::new() };
+        let start = Instant::now();
+        while !client.answers.ends_with(b"\r\n\r\n") {
+            client.push();
+            self.step();
+            client.pull();
+            assert!(start.elapsed() < DEADLINE, "it is not let in");
+        }
+        assert!(client.answers.starts_with(b"HTTP/1.1 101 "));
+        client.answers.clear();
+        client
+    }
+
+    /// Waits until what was sent on a connection lies in the server's socket.
+    fn await_arrival(&mut self, conn: ConnId) {
+        let socket = self.driver.socket(conn).expect("connected");
+        let start = Instant::now();
+        while socket.stream.peek(&mut [0]).is_err() {
+            assert!(start.elapsed() < DEADLINE, "nothing arrives");
+        }
+    }
+
+    /// A round with a ping of this client before it, which that round has to answer.
+    fn step_with_ping(&mut self, client: &mut Client) {
+        client.unsent.extend_from_slice(PING);
+        client.push();
+        assert!(client.unsent.is_empty(), "a ping leaves at once");
+        self.await_arrival(client.conn);
+        self.step();
+        let start = Instant::now();
+        while client.answers.len() < PONG.len() {
+            client.pull();
+            assert!(start.elapsed() < DEADLINE, "its turn did not come in this round");
+        }
+        assert_eq!(client.answers, PONG);
+        client.answers.clear();
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    tls: Option<TlsSession>,
+    conn: ConnId,
+    unsent: Vec<u8>,
+    answers: Vec<u8>,
+}
+
+impl Client {
+    /// Writes as much as the socket takes.
+    fn push(&mut self) {
+        loop {
+            let wrote = match &mut self.tls {
+                None => self.stream.write(&self.unsent),
+                Some(tls) => {
+                    let mut stream = tls.stream(&mut self.stream);
+                    match stream.flush() {
+                        Ok(()) if !self.unsent.is_empty() => stream.write(&self.unsent),
+                        Ok(()) => Ok(0),
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match wrote {
+                Ok(0) => return,
+                Ok(n) => drop(self.unsent.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Reads what has come.
+    fn pull(&mut self) {
+        loop {
+            let mut part = [0; 4096];
+            let read = match &mut self.tls {
+                None => self.stream.read(&mut part),
+                Some(tls) => tls.stream(&mut self.stream).read(&mut part),
+            };
+            match read {
+                Ok(0) => panic!("the server ended"),
+                Ok(n) => self.answers.extend_from_slice(&part[..n]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Fills the socket with what the server has to read and neither keeps nor answers.
+    fn pour(&mut self) {
+        if self.unsent.len() < BACKLOG {
+            self.unsent
+                .extend(UNASKED_PONG.iter().chain(&[0; 125]).copied().cycle().take(2 * BACKLOG / 131 * 131));
+        }
+        self.push();
+    }
+}
+
+fn hello() -> TlsClient {
+    TlsClient::new(Trust::Anybody, None).expect("usable")
+}
+
+#[test]
+fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
+    let mut server = Stepped::new(true);
+    let mut open = server.join(true);
+    let mut newcomers: Vec<_> = (0..NEWCOMERS).map(|_| server.connect()).collect();
+    server.step();
+    assert!(server.driver.newcomers.is_empty(), "nobody has said anything yet");
+
+    for (stream, conn) in &mut newcomers {
+        let mut tls = hello().session("localhost").expect("a name");
+        tls.stream(stream).push().expect("room for a hello");
+        server.await_arrival(*conn);
+    }
+    let mut rounds = 0;
+    loop {
+        server.step_with_ping(&mut open);
+        rounds += 1;
+        let waiting = server.driver.newcomers.len();
+        if waiting == 0 {
+            break;
+        }
+        assert!(rounds + waiting <= NEWCOMERS, "round {rounds} did nothing for {waiting} newcomers");
+    }
+    println!("{NEWCOMERS} handshakes in {rounds} rounds, each with a turn of the open peer");
+    // One takes a tenth of the budget or more; a round that had all of them would have made the peer wait for all of them.
+    assert!(rounds >= 10, "only {rounds} rounds");
+}
+
+#[test]
+fn who_pours_gets_one_turn_in_a_round() {
+    for encrypted in [false, true] {
+        let mut server = Stepped::new(encrypted);
+        let mut quiet = server.join(encrypted);
+        let mut pouring: Vec<_> = (0..2).map(|_| server.join(encrypted)).collect();
+        let (mut most, mut all) = (0, 0);
+        for _ in 0..50 {
+            for client in &mut pouring {
+                client.pour();
+                server.await_arrival(client.conn);
+            }
+            let before = server.driver.mailbox.totals.bytes_in.get();
+            server.step_with_ping(&mut quiet);
+            let read = (server.driver.mailbox.totals.bytes_in.get() - before) as usize;
+            (most, all) = (most.max(read), all + read);
+        }
+        println!("encrypted: {encrypted}: {most} bytes in a round at most, {all} in all");
+        assert!(
+            most <= pouring.len() * TURN + PING.len(),
+            "encrypted: {encrypted}: {most} bytes in one round"
+        );
+        // They are read all the same, and have far more to say than one turn takes.
+        assert!(all >= 50 * pouring.len() * 2048, "encrypted: {encrypted}: {all} bytes in all");
+        for client in pouring {
+            client.stream.shutdown(Shutdown::Both).expect("it can be ended");
+        }
+    }
+}
+
+/// So many that the time for them is long against whatever a scheduler does.
+const NEWCOMERS: usize = 300;
+/// Bytes that somebody who pours has ready beyond what the socket takes.
+const BACKLOG: usize = 1 << 20;
+const DEADLINE: Duration = Duration::from_secs(60);
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+/// With a mask of zeros.
+const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
+const PONG: &[u8] = b"\x8a\x02hi";
+/// The head of a pong of 125 bytes.
+const UNASKED_PONG: &[u8] = b"\x8a\xfd\0\0\0\0";

@@ -1,0 +1,79 @@
+//! Encrypted connections that pour as fast as the system takes it, and one that wants an answer now and then.
+
+use std::io::Write;
+use std::thread;
+use std::time::Instant;
+
+use websocket_multiplayer_core::{Delivery, PeerId, Runtime, Target};
+
+use crate::hostile::{Bare, REQUEST, town};
+use crate::support::{DEADLINE, Told, eventually};
+
+/// One message of the honest client to the server and back, without a pause in between.
+fn round_trip(server: &mut Told, honest: &mut Told) {
+    let id = PeerId(honest.peer.unique_id());
+    honest.peer.send(Target::One(PeerId::SERVER), b"here", Delivery::Reliable).expect("room");
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < DEADLINE, "no answer");
+        server.poll();
+        for (from, packet) in server.packets() {
+            if from == id {
+                server.peer.send(Target::One(id), &packet, Delivery::Reliable).expect("room");
+            }
+        }
+        honest.poll();
+        if !honest.packets().is_empty() {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+/// A client that is in, and the records that it is going to pour: pongs that nobody asked for, which the server reads and
+/// neither keeps nor answers.
+fn pouring(port: u16, seed: &[u8]) -> (Bare, Vec<u8>) {
+    let mut bare = Bare::new(port);
+    bare.say(REQUEST);
+    assert!(bare.answer().starts_with(b"HTTP/1.1 101 "));
+    let mut records = Vec::new();
+    while records.len() < POURED {
+        bare.tls.writer().write_all(seed).expect("room");
+        while bare.tls.wants_write() {
+            bare.tls.write_tls(&mut records).expect("memory takes everything");
+        }
+    }
+    (bare, records)
+}
+
+#[test]
+fn who_pours_keeps_nobody_waiting() {
+    let runtime = Runtime::new();
+    let (mut server, mut honest) = town(&runtime);
+    let port = server.peer.local_port();
+    let pongs = [&[0x8a, 0xfd, 0, 0, 0, 0][..], &[0; 125]].concat().repeat(16 * 1024 / 131);
+    // Prepared, so that to pour costs nothing and the sockets are full all the time.
+    let pouring: Vec<_> = (0..2).map(|_| pouring(port, &pongs)).collect();
+    eventually("they are in", || {
+        server.poll();
+        server.connected_ids().len() == 3
+    });
+    let before = server.peer.statistics().bytes_in;
+    let all = (pouring.iter().map(|(_, records)| records.len()).sum::<usize>() * 9 / 10) as u64;
+    let mut answers = 0;
+    thread::scope(|scope| {
+        for (bare, records) in &pouring {
+            scope.spawn(|| (&bare.stream).write_all(records).expect("the server reads it"));
+        }
+        while server.peer.statistics().bytes_in - before < all {
+            round_trip(&mut server, &mut honest);
+            answers += 1;
+        }
+    });
+    println!("{answers} answers while {all} bytes poured in");
+    // A driver that read one of them for as long as there is something would have answered once or twice.
+    assert!(answers >= 20, "only {answers} answers while {all} bytes poured in");
+}
+
+/// Bytes that one pours: many times what the system keeps for it.
+const POURED: usize = 32 * 1024 * 1024;
