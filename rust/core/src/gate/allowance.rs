@@ -25,7 +25,8 @@ impl Allowance {
         self.bytes.max(0.0) as usize
     }
 
-    pub(crate) fn take(&mut self, bytes: usize) {
+    /// Uses so many up, or gives some back.
+    pub(crate) fn take(&mut self, bytes: isize) {
         self.bytes -= bytes as f64;
     }
 

@@ -125,6 +125,11 @@ impl Member {
     /// Notes that so many bytes came from it.
     pub(super) fn has_read(&mut self, bytes: usize) {
         self.spoke |= bytes > 0;
+        self.charge(bytes as isize);
+    }
+
+    /// Uses up what may be read from it. What TLS wraps its bytes in counts too: it may be nothing but padding.
+    pub(super) fn charge(&mut self, bytes: isize) {
         if let Some(allowance) = &mut self.allowance {
             allowance.take(bytes);
         }

@@ -243,6 +243,7 @@ impl Hub {
         after.more |= tls.take_spent();
         if let Some(member) = self.members.get_mut(conn) {
             member.spoke |= tls.has_heard();
+            member.charge(tls.take_wrapping());
             member.tls = Some(tls);
         }
         after

@@ -15,6 +15,8 @@ pub(crate) struct TlsSession {
     said_goodbye: bool,
     /// The remote has said something.
     heard: bool,
+    /// Bytes taken off the transport, less those that were found inside.
+    wrapping: isize,
 }
 
 /// A transport seen through TLS: what is read is plain, what is written leaves encrypted.
@@ -29,7 +31,7 @@ impl TlsSession {
     pub(super) fn new(mut connection: Connection) -> Self {
         // What the session has queued is bounded there; here only what one flush can hand over waits.
         connection.set_buffer_limit(Some(BUFFER_LIMIT));
-        Self { connection, spent: false, said_goodbye: false, heard: false }
+        Self { connection, spent: false, said_goodbye: false, heard: false, wrapping: 0 }
     }
 
     /// Says whether encrypted bytes wait to be written.
@@ -40,6 +42,12 @@ impl TlsSession {
     /// Says once whether reading stopped although the transport may have more.
     pub(crate) fn take_spent(&mut self) -> bool {
         std::mem::take(&mut self.spent)
+    }
+
+    /// Says by how much the remote sent more than was found inside since the last call; less than nothing when what is found
+    /// came before.
+    pub(crate) fn take_wrapping(&mut self) -> isize {
+        std::mem::take(&mut self.wrapping)
     }
 
     /// Says whether the remote has said anything, be it only of the handshake.
@@ -93,7 +101,10 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // The messages inside say where they end, so a missing closing alert cuts nothing off unseen.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
-                result => return result,
+                result => {
+                    self.session.wrapping -= *result.as_ref().unwrap_or(&0) as isize;
+                    return result;
+                }
             }
             // Records that hold nothing, new keys and warnings must not keep the driver from other connections.
             let left = TURN_LIMIT - taken;
@@ -103,6 +114,7 @@ impl<S: Read> Read for TlsStream<'_, S> {
             }
             let n = self.session.connection.read_tls(&mut self.transport.take(left as u64))?;
             taken += n;
+            self.session.wrapping += n as isize;
             if n == 0 && !self.session.heard {
                 // A probe, or the slower one of two connections that a client made: no handshake has failed.
                 return Ok(0);

@@ -88,8 +88,8 @@ multiplayer_class! {
         #[var(get = get_max_pending_connections, set = set_max_pending_connections)]
         max_pending_connections: PhantomVar<i64>,
 
-        /// KiB that are read from each peer in one second; a faster one is slowed down, and nothing is lost.
-        /// 0, the default, means no limit. Fixed while listening.
+        /// KiB that are read from each peer in one second, TLS included; a faster one is slowed down, and nothing
+        /// is lost. 0, the default, means no limit. Fixed while listening.
         #[var(get = get_max_inbound_kb_per_second, set = set_max_inbound_kb_per_second)]
         max_inbound_kb_per_second: PhantomVar<i64>,
 
