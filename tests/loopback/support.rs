@@ -105,6 +105,17 @@ pub(crate) fn foreign(port: u16) -> WebSocket<TcpStream> {
     tungstenite::client::client(request, stream).expect("the server lets us in").0
 }
 
+/// Lets this process open as many files as the system allows: for tests with hundreds of connections.
+pub(crate) fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let most = getrlimit(Resource::Nofile).maximum;
+        // A refusal shows where a connection is one too many.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
+    }
+}
+
 /// Polls until `done`, fails after the deadline.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();

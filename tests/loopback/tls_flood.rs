@@ -1,13 +1,16 @@
-//! Encrypted connections that pour as fast as the system takes it, and one that wants an answer now and then.
+//! Encrypted connections that pour as fast as the system takes it, or begin all at once, and one that wants an answer now and
+//! then.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use websocket_multiplayer_core::{Delivery, PeerId, Runtime, Target};
+use websocket_multiplayer_core::{Delivery, PeerConfig, PeerId, Runtime, Target};
 
 use crate::hostile::{Bare, REQUEST, town};
-use crate::support::{DEADLINE, Told, eventually};
+use crate::support::{DEADLINE, Told, eventually, multiplayer, raise_file_limit};
+use crate::tls_slow::client_hello;
 
 /// One message of the honest client to the server and back, without a pause in between.
 fn round_trip(server: &mut Told, honest: &mut Told) {
@@ -75,5 +78,36 @@ fn who_pours_keeps_nobody_waiting() {
     assert!(answers >= 20, "only {answers} answers while {all} bytes poured in");
 }
 
+#[test]
+fn many_handshakes_at_once_keep_nobody_waiting() {
+    raise_file_limit();
+    let runtime = Runtime::new();
+    let (mut server, mut honest) = town(&runtime);
+    // Nobody runs out of time, however busy the machine is.
+    let patient = PeerConfig { handshake_timeout: Duration::from_secs(600), ..multiplayer() };
+    server.peer.reconfigure(patient);
+    let port = server.peer.local_port();
+    let hello = client_hello(&runtime);
+    let newcomers: Vec<_> =
+        (0..NEWCOMERS).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected")).collect();
+    eventually("all are accepted", || server.peer.statistics().pending == NEWCOMERS);
+    for mut stream in &newcomers {
+        stream.write_all(&hello).expect("room for a hello");
+        stream.set_nonblocking(true).expect("an option");
+    }
+    let mut waiting: Vec<_> = newcomers.iter().collect();
+    let mut answers = 0;
+    while !waiting.is_empty() {
+        round_trip(&mut server, &mut honest);
+        answers += 1;
+        waiting.retain(|stream| stream.peek(&mut [0]).is_err());
+    }
+    println!("{answers} answers beside {NEWCOMERS} handshakes");
+    // A driver that did them all in one round would have answered once.
+    assert!(answers >= 5, "only {answers} answers beside {NEWCOMERS} handshakes");
+}
+
+/// Clients that begin a handshake at the same time.
+const NEWCOMERS: usize = 300;
 /// Bytes that one pours: many times what the system keeps for it.
 const POURED: usize = 32 * 1024 * 1024;

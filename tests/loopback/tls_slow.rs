@@ -11,14 +11,14 @@ use websocket_multiplayer_core::{
     ClientConfig, Delivery, PeerConfig, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
 
-use crate::support::{DEADLINE, Told, client_config, eventually, multiplayer, server_with};
+use crate::support::{DEADLINE, Told, client_config, eventually, multiplayer, raise_file_limit, server_with};
 use crate::tls::{engine_like, tls_client};
 
 const SLOW: usize = 1000;
 const ROUND_TRIPS: usize = 200;
 
 /// What a client of ours says first.
-fn client_hello(runtime: &Arc<Runtime>) -> Vec<u8> {
+pub(crate) fn client_hello(runtime: &Arc<Runtime>) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let mut client =
@@ -65,6 +65,7 @@ fn round_trip(server: &mut Told, client: &mut Told) -> Duration {
 
 #[test]
 fn a_thousand_slow_handshakes_do_not_hold_up_who_is_in() {
+    raise_file_limit();
     let runtime = Runtime::new();
     let identity = engine_like("localhost", 2034);
     // Nobody runs out of time before the measurement is over, however busy the machine is.
