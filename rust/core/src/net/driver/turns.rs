@@ -195,8 +195,8 @@ fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
         assert!(rounds + waiting <= NEWCOMERS, "round {rounds} did nothing for {waiting} newcomers");
     }
     println!("{NEWCOMERS} handshakes in {rounds} rounds, each with a turn of the open peer");
-    // One takes a tenth of the budget or more; a round that had all of them would have made the peer wait for all of them.
-    assert!(rounds >= 10, "only {rounds} rounds");
+    // A round that had all of them would have made the peer wait for all of them.
+    assert!(rounds >= 5, "only {rounds} rounds");
 }
 
 #[test]
