@@ -28,16 +28,20 @@ var _lag_from := 0.0
 
 static func make(data: Dictionary) -> Node:
 	var mover: Node = new()
-	mover.owner_id = data["owner"]
-	mover.title = data["title"]
-	mover.name = data["title"]
-	mover.add_child(mover._synchronizer("Always", mover.owner_id))
-	mover.add_child(mover._synchronizer("Changes", mover.owner_id))
+	mover.set_up(data)
 	return mover
 
 
 static func curve(at_tick: int) -> Vector2:
 	return Vector2(sin(at_tick * 0.1) * 300.0, at_tick * 0.25)
+
+
+func set_up(data: Dictionary) -> void:
+	owner_id = data["owner"]
+	title = data["title"]
+	name = data["title"]
+	add_child(_synchronizer("Always", owner_id))
+	add_child(_synchronizer("Changes", owner_id))
 
 
 func is_mine() -> bool:

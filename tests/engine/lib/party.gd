@@ -10,6 +10,8 @@ const Peers := preload("res://lib/peers.gd")
 const PATIENCE := 20.0
 
 var case: Case
+## Set on the peer before it is opened.
+var properties := {}
 var peer: MultiplayerPeer
 ## Name -> peer id, of everybody; the server is called "server".
 var ids := {}
@@ -58,9 +60,9 @@ func url() -> String:
 ## Listens or connects. The server's `ready_line` is the caller's, who may have more to prepare.
 func open() -> void:
 	if case.role == "server":
-		peer = Peers.make_server(kind(), case.port)
+		peer = Peers.make_server(kind(), case.port, properties)
 	else:
-		peer = Peers.make_client(kind(), url())
+		peer = Peers.make_client(kind(), url(), properties)
 	if not case.check(peer != null, "%s: no peer of kind %s" % [case.name, kind()]):
 		return
 	multiplayer.multiplayer_peer = peer
@@ -108,9 +110,9 @@ func is_released(label: String) -> bool:
 	return _released.has(label)
 
 
-## Tells all the others something that they may want to compare; it is in their `published`.
-func publish(key: String, value: Variant) -> void:
-	_publish.rpc(key, value)
+## Tells all the others, or one, something that they may want to compare; it is in their `published`.
+func publish(key: String, value: Variant, to := MultiplayerPeer.TARGET_PEER_BROADCAST) -> void:
+	_publish.rpc_id(to, key, value)
 
 
 ## The engine's own class, on either side, can lose what was sent right before a close. Ours must

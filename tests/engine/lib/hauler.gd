@@ -1,0 +1,138 @@
+extends "res://lib/mover.gd"
+## A mover with a load: its states are larger, and its owner writes numbered letters to everybody.
+## The others note what came and how old it was.
+
+const Letters := preload("res://lib/letters.gd")
+const HULL := 300
+const CARGO := 4000
+const LETTER := 3000
+
+## Seconds, of all that comes to this process while it measures.
+static var ages := PackedFloat64Array()
+static var is_measuring := false
+
+## Replicated always, with `tick`.
+var hull := PackedByteArray()
+## Replicated when changed, with `lap`.
+var cargo := PackedByteArray()
+
+## The owner's next letter.
+var letters := 0
+## What came: plain, so that it can be kept and told.
+var notes := {letters = _row(), laps = _row(), states = _row(), faults = faults}
+
+
+static func make(data: Dictionary) -> Node:
+	var hauler: Node = new()
+	hauler.set_up(data)
+	return hauler
+
+
+## How many numbers of a row did not come, from the first that did to the one before `next`.
+static func holes(row: Dictionary, next: int) -> int:
+	return next - row.first - row.came
+
+
+static func _row() -> Dictionary:
+	return {first = -1, last = -1, came = 0}
+
+
+## One step of the owner, at most one between two polls: then each state and each lap leaves once.
+func advance() -> void:
+	var lap_before := lap
+	super()
+	hull = Letters.write(title, "states", tick, HULL)
+	if lap != lap_before:
+		cargo = Letters.write(title, "laps", lap, CARGO)
+
+
+func write_letter() -> void:
+	var now := Time.get_unix_time_from_system()
+	letter.rpc(now, Letters.write(title, "letters", letters, LETTER))
+	letters += 1
+
+
+## The owner's next numbers.
+func written() -> Dictionary:
+	return {letters = letters, laps = lap + 1, states = tick + 1}
+
+
+## Owner: says whether the others get its states. They must have the node by then.
+func set_shown(shown: bool) -> void:
+	for synchronizer: MultiplayerSynchronizer in get_children():
+		synchronizer.public_visibility = shown
+
+
+## Something of each kind came.
+func has_begun() -> bool:
+	return ["letters", "laps", "states"].all(
+		func(kind: String) -> bool: return notes[kind].came > 0
+	)
+
+
+@rpc("any_peer", "call_remote", "reliable")
+func letter(written_at: float, text: PackedByteArray) -> void:
+	if multiplayer.get_remote_sender_id() != owner_id:
+		faults.append("a letter from %d" % multiplayer.get_remote_sender_id())
+	_note("letters", text)
+	_measure(written_at)
+
+
+func _on_synchronized() -> void:
+	# Before its first step, and while it rests, the owner repeats what it said.
+	var is_new := tick > maxi(notes.states.last, 0)
+	super()
+	if is_new:
+		_note("states", hull)
+		if tick != notes.states.last:
+			faults.append("tick %d with the load of %d" % [tick, notes.states.last])
+		_measure(sent_at)
+
+
+func _on_changes() -> void:
+	if lap == 0:
+		return
+	_note("laps", cargo)
+	if lap != notes.laps.last:
+		faults.append("lap %d with the load of %d" % [lap, notes.laps.last])
+
+
+func _note(kind: String, text: PackedByteArray) -> void:
+	var read := Letters.read(text)
+	var row: Dictionary = notes[kind]
+	if read.fault or read.from != title or read.to != kind:
+		faults.append("%s of %s: %s" % [kind, title, read])
+	elif read.number <= row.last:
+		faults.append("%s of %s: %d after %d" % [kind, title, read.number, row.last])
+	else:
+		if row.came == 0:
+			row.first = read.number
+		row.last = read.number
+		row.came += 1
+
+
+func _measure(since: float) -> void:
+	if is_measuring:
+		ages.append(Time.get_unix_time_from_system() - since)
+
+
+func _synchronizer(its_name: String, authority: int) -> MultiplayerSynchronizer:
+	var synchronizer := super(its_name, authority)
+	var config := synchronizer.replication_config
+	var is_always := its_name == "Always"
+	var property := NodePath(".:hull" if is_always else ".:cargo")
+	config.add_property(property)
+	config.property_set_spawn(property, false)
+	config.property_set_replication_mode(
+		property,
+		(
+			SceneReplicationConfig.REPLICATION_MODE_ALWAYS
+			if is_always
+			else SceneReplicationConfig.REPLICATION_MODE_ON_CHANGE
+		)
+	)
+	if is_always:
+		synchronizer.replication_interval = 0.0
+	else:
+		synchronizer.delta_synchronized.connect(_on_changes)
+	return synchronizer
