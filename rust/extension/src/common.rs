@@ -62,6 +62,8 @@ macro_rules! multiplayer_class {
             /// What happens in multiplayer mode to a peer that does not take its reliable packets fast
             /// enough: `OVERFLOW_DISCONNECT` (the default) closes it with code 1013 after `overflow_grace`,
             /// `OVERFLOW_REFUSE` makes `put_packet()` return `ERR_OUT_OF_MEMORY` until there is room.
+            /// RPCs and synchronizers ignore what it returns, and what is refused then is lost, which
+            /// `packets_refused` of `get_statistics()` counts.
             #[var(get = get_overflow_policy, set = set_overflow_policy)]
             overflow_policy: PhantomVar<i64>,
 

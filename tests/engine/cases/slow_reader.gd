@@ -23,8 +23,9 @@ const HEALTHY: Array[String] = ["a", "b"]
 const TITLES: Array[String] = ["a", "b", SUN]
 const TIDE: Array[String] = ["congested", "overflowed"]
 const PATIENCE := 20.0
-const FRAMES_PER_SECOND := 100
-const FRAMES_PER_LETTER := 3
+const FRAMES_PER_SECOND := 200
+const FRAMES_PER_STEP := 2
+const FRAMES_PER_LETTER := 6
 ## How long everybody plays without the slow one, and with one that is kept, once it is behind.
 const WINDOW := 1.5
 ## What is still measured once the slow one is being closed.
@@ -40,7 +41,7 @@ const BYTES_PER_SECOND := 1000
 const SMALL := 1024
 const LARGEST := 5000
 ## How much of a frame it reads when it need not be slow.
-const READING_USEC := 5000
+const READING_USEC := 3000
 ## The default of `unreliable_backlog_kb`.
 const MARK := 16 * 1024
 ## What is done in one frame leaves in the next, at the latest.
@@ -51,7 +52,7 @@ var stage: Node
 var spawner: MultiplayerSpawner
 var mine: Hauler
 var closes := false
-## On the wire of 3.x the server's thread passes packets on, and those of clients may come before what the game spawns.
+## Not on the wire of 3.x: there the I/O thread passes packets on, and a client's may come before what the server's game spawns.
 var spawns := false
 ## Everybody's hauler moves and writes.
 var works := false
@@ -346,8 +347,9 @@ func _build(cast: Dictionary) -> void:
 func _work() -> void:
 	if not works:
 		return
-	mine.advance()
 	frame += 1
+	if frame % FRAMES_PER_STEP == 0:
+		mine.advance()
 	if frame % FRAMES_PER_LETTER == 0:
 		mine.write_letter()
 
