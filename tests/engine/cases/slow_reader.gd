@@ -16,6 +16,7 @@ extends "res://lib/case.gd"
 
 const Hauler := preload("res://lib/hauler.gd")
 const Party := preload("res://lib/party.gd")
+const Stage := preload("res://lib/stage.gd")
 const Peers := preload("res://lib/peers.gd")
 
 const SUN := "sun"
@@ -48,8 +49,7 @@ const MARK := 16 * 1024
 const FRAMES_TO_REST := 3
 
 var party: Party
-var stage: Node
-var spawner: MultiplayerSpawner
+var stage: Stage
 var mine: Hauler
 var closes := false
 ## Not on the wire of 3.x: there the I/O thread passes packets on, and a client's may come before what the server's game spawns.
@@ -68,7 +68,7 @@ func run() -> void:
 	closes = args["policy"] == "disconnect"
 	# The slow one comes and goes.
 	peers -= 1
-	_build_stage()
+	stage = Stage.build(self, Hauler.make)
 	party = Party.attach(self)
 	spawns = args["wire"] == "4"
 	if not spawns:
@@ -324,7 +324,7 @@ func _enter() -> void:
 		_build(cast)
 	elif role == "server":
 		for title in TITLES:
-			spawner.spawn({"title": title, "owner": cast[title]})
+			stage.spawner.spawn({"title": title, "owner": cast[title]})
 	await until(func() -> bool: return _haulers().size() == TITLES.size(), PATIENCE, "haulers")
 	for hauler in _haulers():
 		if hauler.is_mine():
@@ -431,17 +431,6 @@ func _compare(visits: int) -> void:
 ## Nobody has learnt its name.
 func _is_of_slow(one: String, event: String) -> bool:
 	return one.begins_with(event + " ") and one.get_slice(" ", 1).is_valid_int()
-
-
-func _build_stage() -> void:
-	stage = Node.new()
-	stage.name = "Stage"
-	root.add_child(stage)
-	spawner = MultiplayerSpawner.new()
-	spawner.name = "Spawner"
-	spawner.spawn_function = Hauler.make
-	root.add_child(spawner)
-	spawner.spawn_path = NodePath("../Stage")
 
 
 func _haulers() -> Array[Hauler]:

@@ -8,6 +8,7 @@
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")
+const Stage := preload("res://lib/stage.gd")
 const Mover := preload("res://lib/mover.gd")
 const SECONDS := 10.0
 const TICK := 1.0 / 60.0
@@ -17,12 +18,11 @@ const LEAST_SHARE := 0.4
 const SUN := "sun"
 
 var party: Party
-var stage: Node
-var spawner: MultiplayerSpawner
+var stage: Stage
 
 
 func run() -> void:
-	_build_stage()
+	stage = Stage.build(self, Mover.make)
 	party = Party.attach(self)
 	if role == "server":
 		_spawn(SUN, 1)
@@ -50,19 +50,8 @@ func run() -> void:
 	await _part()
 
 
-func _build_stage() -> void:
-	stage = Node.new()
-	stage.name = "Stage"
-	root.add_child(stage)
-	spawner = MultiplayerSpawner.new()
-	spawner.name = "Spawner"
-	spawner.spawn_function = Mover.make
-	root.add_child(spawner)
-	spawner.spawn_path = NodePath("../Stage")
-
-
 func _spawn(title: String, owner: int) -> void:
-	spawner.spawn({"title": title, "owner": owner})
+	stage.spawner.spawn({"title": title, "owner": owner})
 
 
 func _move_for(time: float) -> void:

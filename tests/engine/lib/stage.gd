@@ -1,0 +1,15 @@
+extends Node
+## Where movers are, at the same path in every process, with the spawner that puts them there.
+
+var spawner := MultiplayerSpawner.new()
+
+
+static func build(tree: SceneTree, spawn_function: Callable) -> Node:
+	var stage: Node = new()
+	stage.name = "Stage"
+	tree.root.add_child(stage)
+	stage.spawner.name = "Spawner"
+	stage.spawner.spawn_function = spawn_function
+	tree.root.add_child(stage.spawner)
+	stage.spawner.spawn_path = NodePath("../Stage")
+	return stage
