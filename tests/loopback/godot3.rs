@@ -1,7 +1,7 @@
 //! The 3.x wire between our own two ends.
 
 use websocket_multiplayer_core::{
-    Delivery, Event, Mode, PeerConfig, PeerId, Runtime, SendError, Target, WireFormat,
+    Delivery, Event, Mode, PeerConfig, PeerId, PeerState, Runtime, SendError, Target, WireFormat,
 };
 
 use crate::support::{Told, eventually, multiplayer, party};
@@ -57,4 +57,36 @@ fn clients_know_each_other_and_talk_without_the_servers_game() {
             client.connected_ids().is_empty() && client.events.last() == Some(&Event::ServerDisconnected)
         })
     });
+}
+
+#[test]
+fn who_goes_with_the_server_goes_behind_its_last_packet_although_the_server_was_dropped_here() {
+    let runtime = Runtime::new();
+    let (server, clients) = party(&runtime, 2, &config());
+    let mut clients: Vec<_> = clients.into_iter().collect();
+    eventually("everybody knows everybody", || {
+        clients.iter_mut().for_each(|(_, client)| client.poll());
+        clients.iter().all(|(_, client)| client.connected_ids().len() == 2)
+    });
+    let (_, mut client) = clients.remove(0);
+    let (id, other) = &mut clients[0];
+    let handle = client.peer.peer(PeerId::SERVER).expect("it is connected");
+    other.peer.send(Target::All, b"bye", Delivery::Reliable).expect("room");
+    let arrived = || client.peer.peer_statistics(PeerId::SERVER).expect("known").queued_in_packets;
+    eventually("the packet waits for a poll", || arrived() > 0);
+    drop(server);
+    // The game still does not poll: the packet and the server's end come to it at once.
+    eventually("the server is gone", || handle.state() == PeerState::Closed && runtime.thread_count() == 0);
+    assert!(client.peer.begin_poll());
+    let mut told = Vec::new();
+    while let Some(event) = client.peer.next_event(true) {
+        if event == (Event::PacketReceived { id: *id }) {
+            assert!(client.peer.disconnect_now(PeerId::SERVER));
+        }
+        told.push(event);
+    }
+    assert_eq!(told, [Event::PacketReceived { id: *id }]);
+    assert_eq!(client.packets(), [(*id, b"bye".to_vec())], "it can be read before its sender is gone");
+    client.poll();
+    assert!(client.has(|event| matches!(event, Event::PeerDisconnected { id: gone, .. } if gone == id)));
 }

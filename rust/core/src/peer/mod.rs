@@ -299,7 +299,7 @@ impl Peer {
                     }
                 }
                 News::Disconnected { id, reason } => {
-                    if open.roster.get(&id).is_some_and(|member| member.is_fresh(open.poll)) {
+                    if open.is_fresh(id) {
                         self.ends.push(News::Disconnected { id, reason });
                     } else if let Some(event) = self.disconnected(id, &reason) {
                         return Some(event);

@@ -70,6 +70,13 @@ impl Open {
         }
     }
 
+    /// Says whether packets of a peer, or of those who go with it, became readable in this poll.
+    pub(super) fn is_fresh(&self, id: PeerId) -> bool {
+        // A client may have dropped its server since; the others are known through it all the same.
+        self.roster.get(&id).is_some_and(|member| member.is_fresh(self.poll))
+            || self.others.values().any(|fresh| *fresh == self.poll)
+    }
+
     /// Notes that packets of a peer became readable; false: there is no such peer.
     pub(super) fn note_fresh(&mut self, source: PeerId) -> bool {
         if let Some(member) = self.roster.get(&source) {
@@ -78,10 +85,6 @@ impl Open {
         }
         let Some(fresh) = self.others.get_mut(&source) else { return false };
         *fresh = self.poll;
-        // The server's end is that of all others too.
-        if let Some(server) = self.roster.get(&PeerId::SERVER) {
-            server.set_fresh(self.poll);
-        }
         true
     }
 }
