@@ -3,6 +3,8 @@
 mod lines;
 mod world;
 
+pub(crate) use world::REQUEST;
+
 mod abuse;
 mod closing;
 mod conditions;

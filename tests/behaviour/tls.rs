@@ -26,7 +26,7 @@ use crate::config::ServerConfig;
 use crate::error::CloseReason;
 use crate::hub::News;
 use crate::id::ConnId;
-use crate::tls::TlsServer;
+use crate::tls::{TlsServer, self_signed};
 
 /// A server with an honest peer, and whoever comes next.
 struct Town {
@@ -75,9 +75,8 @@ impl Town {
     }
 
     fn with(config: ServerConfig) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let certificate = made.cert.pem();
-        let tls = TlsServer::new(&made.signing_key.serialize_pem(), &certificate, "").expect("usable");
+        let (key, certificate) = self_signed("localhost");
+        let tls = TlsServer::new(&key, &certificate, "").expect("usable");
         let server = Node::gated(ServerConfig { tls: Some(tls), ..config });
         let mut town = Self { now: start(), server, certificate, honest: None };
         town.honest = Some(town.comes(&TLS13));

@@ -541,7 +541,7 @@ pub(super) fn start() -> Instant {
     Instant::now()
 }
 
-pub(super) const REQUEST: &[u8] =
+pub(crate) const REQUEST: &[u8] =
     b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 

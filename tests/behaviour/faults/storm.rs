@@ -20,7 +20,7 @@ use crate::gate::Gate;
 use crate::hub::Side;
 use crate::net::Runtime;
 use crate::session::Role;
-use crate::tls::{TlsServer, Trust};
+use crate::tls::{TlsServer, Trust, self_signed};
 use crate::url::Url;
 
 /// What a seed came to.
@@ -442,9 +442,8 @@ fn config(random: &mut SmallRng, mode: Mode, overflow_policy: OverflowPolicy, pr
 pub(super) fn identity() -> &'static TlsServer {
     static IDENTITY: OnceLock<TlsServer> = OnceLock::new();
     IDENTITY.get_or_init(|| {
-        let names = vec!["game.example".to_owned()];
-        let certified = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        TlsServer::new(&certified.signing_key.serialize_pem(), &certified.cert.pem(), "").expect("usable")
+        let (key, certificate) = self_signed("game.example");
+        TlsServer::new(&key, &certificate, "").expect("usable")
     })
 }
 

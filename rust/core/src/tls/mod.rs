@@ -181,6 +181,13 @@ impl fmt::Debug for TlsClient {
     }
 }
 
+/// A key and a certificate for tests, in PEM.
+#[cfg(test)]
+pub(crate) fn self_signed(name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    (made.signing_key.serialize_pem(), made.cert.pem())
+}
+
 /// Says in words why TLS failed.
 pub(crate) fn explain(error: &rustls::Error) -> String {
     use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};

@@ -170,13 +170,8 @@ mod tests {
     use rustls::HandshakeKind;
     use rustls::version::{TLS12, TLS13};
 
-    use super::super::{TlsClients, TlsServer, Trust, certified_key, server_config};
+    use super::super::{TlsClients, TlsServer, Trust, certified_key, self_signed, server_config};
     use super::*;
-
-    fn identity() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        (made.signing_key.serialize_pem(), made.cert.pem())
-    }
 
     /// Carries bytes both ways until neither side has more to say.
     fn shake_hands(client: &mut TlsSession, server: &mut TlsSession) -> Result<(), rustls::Error> {
@@ -220,7 +215,7 @@ mod tests {
     fn a_second_connection_resumes_the_session() {
         let full = (Some(HandshakeKind::Full), Some(HandshakeKind::Full));
         let resumed = (Some(HandshakeKind::Resumed), Some(HandshakeKind::Resumed));
-        let (key, certificate) = identity();
+        let (key, certificate) = self_signed("localhost");
         for version in [&TLS12, &TLS13] {
             let certified = certified_key(&key, &certificate, "").expect("usable");
             let config = server_config(certified, &[version]).expect("usable");
@@ -239,8 +234,8 @@ mod tests {
 
     #[test]
     fn a_session_begun_without_checks_does_not_open_the_door() {
-        let (key, certificate) = identity();
-        let (_, other) = identity();
+        let (key, certificate) = self_signed("localhost");
+        let (_, other) = self_signed("localhost");
         let server = TlsServer::new(&key, &certificate, "").expect("usable");
         let clients = TlsClients::default();
         kinds(&clients, Trust::Anybody, &server);
@@ -254,7 +249,7 @@ mod tests {
     fn few_kinds_of_trust_are_remembered() {
         let clients = TlsClients::default();
         let configs: Vec<_> = (0..20)
-            .map(|_| clients.client(Trust::Only(&identity().1), None).expect("usable").config)
+            .map(|_| clients.client(Trust::Only(&self_signed("localhost").1), None).expect("usable").config)
             .collect();
         assert_eq!(configs.iter().filter(|config| Arc::strong_count(config) > 1).count(), 8);
         assert!(clients.client(Trust::Only("platform"), None).is_err());

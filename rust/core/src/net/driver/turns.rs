@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::behaviour::REQUEST;
 use crate::config::{BindAddress, Mode, PeerConfig};
-use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
+use crate::tls::{TlsClient, TlsServer, TlsSession, Trust, self_signed};
 
 /// A server whose rounds happen when the test says so.
 struct Stepped {
@@ -19,8 +20,8 @@ struct Stepped {
 impl Stepped {
     fn new(encrypted: bool) -> Self {
         let tls = encrypted.then(|| {
-            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-            TlsServer::new(&made.signing_key.serialize_pem(), &made.cert.pem(), "").expect("usable")
+            let (key, certificate) = self_signed("localhost");
+            TlsServer::new(&key, &certificate, "").expect("usable")
         });
         // Nobody runs out of time, however busy the machine is, and nothing is said but what the test provokes.
         let peer = PeerConfig {
@@ -234,8 +235,6 @@ const NEWCOMERS: usize = 300;
 /// Bytes that somebody who pours has ready beyond what the socket takes.
 const BACKLOG: usize = 1 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 /// With a mask of zeros.
 const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
 const PONG: &[u8] = b"\x8a\x02hi";
