@@ -45,7 +45,7 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     }
     let started = Instant::now();
     let mut sheet = Sheet::default();
-    if laboratory.engine_3.is_none() {
+    if uses(&scenarios, Subject::Three) && laboratory.engine_3.is_none() {
         sheet.faults.push(format!("the column of 3.6: there is no {} here", Generation::Three));
     }
     for turn in 1..=options.repeat {
@@ -103,9 +103,13 @@ fn documents(repo: &Repo, options: &BenchOptions) -> Result<Option<[PathBuf; 3]>
     Ok(Some(documents))
 }
 
+/// Says whether one of these rows has such a column.
+fn uses(scenarios: &[&Scenario], subject: Subject) -> bool {
+    scenarios.iter().any(|scenario| scenario.subjects.contains(&subject))
+}
+
 fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<Laboratory> {
     raise_file_limit();
-    let uses = |subject| scenarios.iter().any(|scenario| scenario.subjects.contains(&subject));
     let core = scenarios.iter().any(|scenario| scenario.stage == Stage::Core);
     addon::build(repo, addon::BuildOptions::default())?;
     ui::step("Building the load client and what the addon is compared with (release)");
@@ -116,9 +120,10 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<Laboratory> {
         if core { repo.build_program(&arguments, name) } else { Ok(PathBuf::new()) }
     };
     let (core, bare) = (example("echo")?, example("bare")?);
-    let null_peer = if uses(Subject::Floor) { null_peer(repo)? } else { PathBuf::new() };
+    let null_peer = if uses(scenarios, Subject::Floor) { null_peer(repo)? } else { PathBuf::new() };
     let engine = engines::provide(Generation::Four)?;
-    let engine_3 = if uses(Subject::Three) { engines::provide(Generation::Three).ok() } else { None };
+    let engine_3 =
+        if uses(scenarios, Subject::Three) { engines::provide(Generation::Three).ok() } else { None };
     addon::stage(repo)?;
     let home = repo.scratch.join("home");
     let imported = import(&engine, &repo.test_project(), &home)?;
