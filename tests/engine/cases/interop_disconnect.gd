@@ -41,8 +41,8 @@ func run() -> void:
 	await party.barrier("b has left", ["c", "d"])
 
 	# The server sends c away.
+	await party.wait_for_engine("b has left", ["c", "d"])
 	if role == "server":
-		await party.pause_for_engine()
 		party.peer.disconnect_peer(party.ids["c"])
 	if name == "c":
 		await _sees_the_end()
@@ -51,8 +51,8 @@ func run() -> void:
 	await party.barrier("c has left", ["d"])
 
 	# The server ends, d is told.
+	await party.wait_for_engine("c has left", ["d"])
 	if role == "server":
-		await party.pause_for_engine()
 		party.peer.close()
 		await frames(5)
 		check_eq(party.peer.get_connection_status(), OFFLINE, "the server's status")

@@ -138,9 +138,9 @@ func _part() -> void:
 	check_eq(party.events, ["peer_disconnected b"] as Array[String], "b leaves")
 	check(not get_multiplayer().get_peers().has(party.ids["b"]), "b is off the list")
 	party.events.clear()
+	await party.barrier("b has left", ["a"])
+	await party.wait_for_engine("b has left", ["a"])
 	if role == "server":
-		await party.barrier("b has left", ["a"])
-		await party.pause_for_engine()
 		party.peer.close()
 		await frames(10)
 		check_eq(
@@ -150,7 +150,6 @@ func _part() -> void:
 		)
 		check_eq(party.events.count("peer_disconnected a"), 0, "close() tells the server of nobody")
 		return
-	await party.barrier("b has left", ["a"])
 	await party.wait_for_event("server_disconnected")
 	await frames(10)
 	check_eq(

@@ -100,8 +100,8 @@ func _part() -> void:
 		_mover("a").queue_free()
 	await until(func() -> bool: return _titles() == ["b"], 10.0, "a is off the stage")
 	await party.barrier("a has left", ["b"])
+	await party.wait_for_engine("a has left", ["b"])
 	if role == "server":
-		await party.pause_for_engine()
 		party.peer.close()
 		return
 	await party.wait_for_event("server_disconnected")

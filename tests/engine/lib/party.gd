@@ -88,12 +88,9 @@ func gather() -> void:
 
 ## Comes back when everybody in `who` (the server aside) has called it with the same label.
 func barrier(label: String, who: Array = []) -> void:
-	var others: Array = who if who else ids.keys()
-	others = others.filter(func(one: String) -> bool: return one != "server")
+	var others := _clients_of(who)
 	if case.role == "server":
-		var complete := func() -> bool:
-			return others.all(func(one: String) -> bool: return _arrived.get(label, {}).has(one))
-		await case.until(complete, PATIENCE, 'everybody at "%s"' % label)
+		await _all_arrive(label, others)
 		for one: String in others:
 			release(ids[one], label)
 	else:
@@ -115,12 +112,18 @@ func publish(key: String, value: Variant, to := MultiplayerPeer.TARGET_PEER_BROA
 	_publish.rpc_id(to, key, value)
 
 
-## The engine's own class, on either side, can lose what was sent right before a close. Ours must
-## not, so that cases without the engine's class do not wait here.
-func pause_for_engine() -> void:
+## The engine's own class, on either side, can lose what was sent right before a close: the server
+## waits until everybody in `who` has passed the barrier `label`. Ours must not, so that cases
+## without the engine's class do not wait here.
+func wait_for_engine(label: String, who: Array = []) -> void:
 	var kinds: String = case.args.get("server", "") + case.args.get("clients", "")
-	if kinds.contains("engine"):
-		await case.seconds(0.2)
+	if not kinds.contains("engine"):
+		return
+	var passed := label + ", passed"
+	if case.role == "server":
+		await _all_arrive(passed, _clients_of(who))
+	else:
+		_arrive.rpc_id(1, passed)
 
 
 ## The clients close one after the other; the server's part ends with the last. In one go the
@@ -173,6 +176,17 @@ func _arrive(label: String) -> void:
 @rpc("authority", "call_remote", "reliable")
 func _release(label: String) -> void:
 	_released[label] = true
+
+
+func _clients_of(who: Array) -> Array:
+	var others: Array = who if who else ids.keys()
+	return others.filter(func(one: String) -> bool: return one != "server")
+
+
+func _all_arrive(label: String, who: Array) -> void:
+	var complete := func() -> bool:
+		return who.all(func(one: String) -> bool: return _arrived.get(label, {}).has(one))
+	await case.until(complete, PATIENCE, 'everybody at "%s"' % label)
 
 
 func _learn(names: Dictionary) -> void:
