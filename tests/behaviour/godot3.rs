@@ -1,6 +1,7 @@
 //! The wire of the 3.x classes: who is told of whom, and who gets what.
 
-use super::world::{End, Node, REQUEST, frame, multiplayer};
+use super::lines::Lines;
+use super::world::{End, Node, REQUEST, SECOND, frame, multiplayer};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::CloseReason;
 use crate::hub::News;
@@ -8,24 +9,27 @@ use crate::id::{PeerId, Target};
 use crate::packet::Packet;
 use crate::wire::godot3::packet_header;
 
-fn config() -> PeerConfig {
+pub(super) fn config() -> PeerConfig {
     PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot3), ..multiplayer() }
 }
 
 /// A server with clients that the test speaks for.
-struct Party {
-    now: std::time::Instant,
-    server: Node,
-    clients: Vec<(PeerId, End)>,
+pub(super) struct Party {
+    pub(super) now: std::time::Instant,
+    pub(super) server: Node,
+    pub(super) clients: Vec<(PeerId, End)>,
     /// Nobody reads what comes to them.
     starved: Vec<usize>,
 }
 
 impl Party {
-    fn new(n: usize) -> Self {
+    pub(super) fn new(n: usize) -> Self {
+        Self::with(config(), n)
+    }
+
+    pub(super) fn with(config: PeerConfig, n: usize) -> Self {
         let now = super::world::start();
-        let mut party =
-            Self { now, server: Node::server(config()), clients: Vec::new(), starved: Vec::new() };
+        let mut party = Self { now, server: Node::server(config), clients: Vec::new(), starved: Vec::new() };
         for _ in 0..n {
             let (server_end, end) = End::pair(1 << 20, usize::MAX);
             party.server.accept(server_end, now);
@@ -72,7 +76,7 @@ impl Party {
     }
 
     /// Who was closed for not keeping up.
-    fn overflowed(&self) -> Vec<PeerId> {
+    pub(super) fn overflowed(&self) -> Vec<PeerId> {
         let overflowed = |news: &News| match news {
             News::Overflowed(id) => Some(*id),
             _ => None,
@@ -95,14 +99,14 @@ impl Party {
     }
 }
 
-fn message(kind: u8, id: i32) -> Vec<u8> {
+pub(super) fn message(kind: u8, id: i32) -> Vec<u8> {
     let mut bytes = vec![kind, 1, 0, 0, 0, 0, 0, 0, 0];
     bytes.extend(id.to_le_bytes());
     bytes
 }
 
 /// The payloads of a server's short frames.
-fn messages(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn messages(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     while let [first, len, rest @ ..] = bytes {
         let (body, after) = rest.split_at(usize::from(*len));
@@ -141,6 +145,26 @@ fn nobody_speaks_in_the_name_of_another() {
         assert_eq!(party.receivers(&sent), Vec::<usize>::new(), "{claimed:?}");
     }
     assert_eq!(party.server.len(), 3, "the connection is kept, as 3.6 does");
+}
+
+#[test]
+fn who_sends_nonsense_for_ever_fills_no_disk() {
+    let mut party = Party::new(2);
+    Lines::catch();
+    for _ in 0..50 {
+        party.send(0, PeerId(5), Target::All);
+        party.clients[0].1.inject(&frame(0x82, b"scrap"));
+        party.server.run(party.now);
+    }
+    assert_eq!(Lines::with("ignored").len(), 1);
+    for _ in 0..2 {
+        party.now += 31 * SECOND;
+        party.clients[0].1.inject(&frame(0x8a, b""));
+        party.server.run(party.now);
+    }
+    party.send(0, PeerId(5), Target::All);
+    let lines = Lines::with("ignored");
+    assert!(lines.len() == 2 && lines[1].contains("in the name of 5: ignored (99 more"), "{lines:?}");
 }
 
 #[test]
@@ -184,6 +208,11 @@ fn one_that_does_not_take_its_relayed_packets_is_closed_and_the_others_go_on() {
 
 /// A client whose server the test speaks for, with its id told.
 fn told_client() -> (std::time::Instant, Node, End) {
+    client_told(&message(3, 77))
+}
+
+/// A client whose server the test speaks for, with a first message.
+fn client_told(first: &[u8]) -> (std::time::Instant, Node, End) {
     let now = super::world::start();
     let (client_end, end) = End::pair(1 << 20, usize::MAX);
     let mut client = Node::client(config());
@@ -196,7 +225,7 @@ fn told_client() -> (std::time::Instant, Node, End) {
         format!("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
             .as_bytes(),
     );
-    end.inject(&served(&message(3, 77)));
+    end.inject(&served(first));
     client.run(now);
     (now, client, end)
 }
@@ -204,6 +233,22 @@ fn told_client() -> (std::time::Instant, Node, End) {
 /// A server's short frame.
 fn served(payload: &[u8]) -> Vec<u8> {
     [&[0x82, payload.len() as u8], payload].concat()
+}
+
+#[test]
+fn a_client_refuses_what_is_no_id() {
+    let nobody = [message(3, 1), message(3, 0), message(3, -5), message(3, i32::MIN)];
+    let other = [
+        message(1, 77),
+        message(2, 77),
+        vec![3],
+        vec![0; 13],
+        packet_header(PeerId(1), Target::All).to_vec(),
+    ];
+    for bad in nobody.iter().chain(&other) {
+        let (_, client, _) = client_told(bad);
+        assert!(matches!(client.end(), Some(CloseReason::Violation(_))), "{bad:?}: {:?}", client.end());
+    }
 }
 
 #[test]
@@ -225,8 +270,9 @@ fn a_server_cannot_pile_up_news_of_others() {
     }
     assert_eq!(client.link().receiving.budget.load(), (0, 0));
     assert_eq!(client.end(), None);
-    // Repeated, unknown, or about the client's own server: not news.
-    let nothing = [message(1, 100), message(2, 9999), message(1, 1), message(2, 1), message(3, 5)];
+    // Repeated, unknown, or about the client itself or its server: not news.
+    let nothing =
+        [(1, 100), (2, 9999), (1, 1), (2, 1), (3, 5), (1, 77), (2, 77)].map(|(kind, id)| message(kind, id));
     end.inject(&nothing.iter().flat_map(|message| served(message)).collect::<Vec<u8>>());
     client.run(now);
     assert_eq!(client.news.len(), 1, "{:?}", &client.news[1..]);

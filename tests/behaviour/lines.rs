@@ -16,7 +16,7 @@ impl Lines {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             log::set_logger(&Self).expect("nobody else logs in these tests");
-            log::set_max_level(log::LevelFilter::Info);
+            log::set_max_level(log::LevelFilter::Debug);
         });
         LINES.take();
     }

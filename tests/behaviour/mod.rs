@@ -6,6 +6,7 @@ mod world;
 pub(crate) use world::REQUEST;
 
 mod abuse;
+mod churn;
 mod closing;
 mod conditions;
 mod congestion;

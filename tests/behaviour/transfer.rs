@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::world::{ByHand, World, frame, multiplayer, outbound, raw};
+use super::world::{ByHand, End, Node, REQUEST, World, frame, multiplayer, outbound, raw, start};
 use crate::config::{Buffers, PeerConfig};
 use crate::error::CloseReason;
+use crate::hub::News;
 use crate::net::mailbox::Command;
 
 fn sizes() -> Vec<usize> {
@@ -134,4 +135,60 @@ fn the_end_inside_a_frame_is_a_lost_connection() {
         by_hand.run();
         assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))), "after {cut} bytes");
     }
+}
+
+#[test]
+fn input_leaves_half_of_the_room_of_the_process_for_output_and_loses_nothing() {
+    const CLIENTS: usize = 30;
+    const PACKETS: usize = 60;
+    let (mut server, now) = (Node::server(multiplayer()), start());
+    server.queue_total.set_limit(1_000_000);
+    let mut sent = Vec::new();
+    for client in 0..CLIENTS {
+        let (server_end, end) = End::pair(1 << 20, usize::MAX);
+        server.accept(server_end, now);
+        end.inject(REQUEST);
+        for at in 0..PACKETS {
+            let packet = vec![(client * PACKETS + at) as u8; 1000 + at];
+            end.inject(&frame(0x82, &packet));
+            sent.push(packet);
+        }
+    }
+    let links = |server: &Node| -> Vec<_> {
+        let link = |news: &News| match news {
+            News::Connected { link, .. } => Some(std::sync::Arc::clone(link)),
+            _ => None,
+        };
+        server.news.iter().filter_map(link).collect()
+    };
+    server.run(now);
+    let links = links(&server);
+    let waiting = server.queue_total.bytes();
+    assert!((450_000..=500_000).contains(&waiting), "{waiting} bytes wait");
+    assert!(links.iter().all(|link| link.receiving.budget.load().1 > 0), "everybody has the first packet in");
+    assert!(links[0].outgoing.process_has_room(400_000), "and the game can send");
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        let before = got.len();
+        server.news.retain(|news| match news {
+            News::Packet(packet) => {
+                let link = links.iter().find(|link| link.id == packet.source).expect("a peer");
+                link.receiving.budget.release(packet.payload.len(), 1);
+                got.push((packet.source, packet.payload.to_vec()));
+                false
+            }
+            _ => true,
+        });
+        assert!(got.len() > before, "stuck at {before}");
+        server.run(now);
+    }
+    // In order from each.
+    let of_one = |link: &std::sync::Arc<crate::link::Link>| {
+        got.iter()
+            .filter(|(source, _)| *source == link.id)
+            .map(|(_, packet)| packet.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(links.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
+    assert_eq!(server.queue_total.bytes(), 0);
 }

@@ -222,6 +222,11 @@ impl Node {
         self.adopt(conn, end, now)
     }
 
+    /// The stream of a connection.
+    pub(super) fn end_of(&self, conn: ConnId) -> End {
+        self.ends.iter().find(|(known, _)| *known == conn).expect("it is there").1.clone()
+    }
+
     /// As the driver does when it needs the room.
     pub(super) fn evict(&mut self, now: Instant) -> Result<ConnId, Option<Instant>> {
         let evicted = self.hub.evict(|_| false, now);

@@ -67,6 +67,11 @@ impl Budget {
         self.total.has_room(bytes)
     }
 
+    /// The same for what comes in.
+    pub(crate) fn process_has_input_room(&self, bytes: usize) -> bool {
+        self.total.has_input_room(bytes)
+    }
+
     fn grow(&self, bytes: usize) -> (usize, usize) {
         let more = pack(bytes, 1);
         let before = self.waiting.fetch_add(more, Ordering::SeqCst);
@@ -121,5 +126,10 @@ impl QueueTotal {
 
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// What comes in can wait outside. It gets half, or a game that does not look at its input could not send any more.
+    pub(crate) fn has_input_room(&self, bytes: usize) -> bool {
+        self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit.load(Ordering::Relaxed) / 2
     }
 }

@@ -143,7 +143,10 @@ impl Link {
     /// Says whether the input limits leave room for a packet; an empty queue always does, or nothing would ever move.
     pub(crate) fn has_input_room(&self, size: usize, config: &PeerConfig) -> bool {
         let (bytes, packets) = self.receiving.budget.load();
-        packets == 0 || bytes + size <= config.buffers.input_bytes && packets < config.buffers.input_packets
+        packets == 0
+            || bytes + size <= config.buffers.input_bytes
+                && packets < config.buffers.input_packets
+                && self.receiving.budget.process_has_input_room(size)
     }
 
     /// Says whether it has something to send, and its connection does not take it. When the whole process has too much, such

@@ -32,7 +32,7 @@ pub(crate) struct Gate {
     pub(crate) refusing: bool,
     /// Connections by whom they count for.
     sources: HashMap<Source, usize>,
-    logs: [LogLimit; 3],
+    logs: [LogLimit; 4],
 }
 
 /// Lines about clients, which are counted apart.
@@ -44,6 +44,8 @@ pub(crate) enum Line {
     Limit,
     /// It is gone.
     Left,
+    /// What it sent means nothing.
+    Ignored,
 }
 
 /// Why a connection was not let in, for the counters.
@@ -76,7 +78,7 @@ pub(crate) enum Judgement {
 impl Gate {
     pub(crate) fn new(config: ServerConfig) -> Self {
         let refusing = config.refuse_new_connections;
-        let logs = [1, 1, LIVES].map(LogLimit::new);
+        let logs = [1, 1, LIVES, 1].map(LogLimit::new);
         Self { config, refusing, sources: HashMap::new(), logs }
     }
 

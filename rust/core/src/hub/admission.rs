@@ -292,11 +292,13 @@ impl Hub {
             Mode::Multiplayer(WireFormat::Godot4) => {
                 member.session.send(false, &[], Body::Borrowed(&godot4::encode_id(id)), None, &mut cx);
             }
-            Mode::Multiplayer(WireFormat::Godot3) => self.introduce(conn, id, now),
-            Mode::Raw => {}
+            Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }
         self.dirty.push(conn);
         self.connected(conn, id, PeerId::SERVER, info);
+        if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
+            self.introduce(conn, id, now);
+        }
     }
 
     fn unused_id(&self) -> PeerId {

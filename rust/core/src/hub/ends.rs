@@ -67,7 +67,7 @@ impl Hub {
     }
 
     /// As [`Gate::may_log`](crate::gate::Gate::may_log); a client has but one connection to write about.
-    fn may_log(&mut self, line: Line, link: &Link, now: Instant) -> Option<String> {
+    pub(super) fn may_log(&mut self, line: Line, link: &Link, now: Instant) -> Option<String> {
         match &mut self.side {
             Side::Server(gate) => gate.may_log(line, link.info.address.ip(), now),
             Side::Client { .. } => Some(String::new()),

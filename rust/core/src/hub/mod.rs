@@ -40,6 +40,7 @@ use delivery::Received;
 pub(crate) use delivery::SMALL;
 use member::Member;
 use pieces::Pieces;
+use relay::RELAY_TURN;
 pub(crate) use slab::Slab;
 
 /// What the game's thread hears, in order.
@@ -154,6 +155,12 @@ pub(crate) struct Hub {
     pub(crate) main_thread_idle: Duration,
     /// Client of the Godot 3 wire: whom the server has told of.
     others: HashSet<PeerId>,
+    /// Client: what the server calls us.
+    own_id: PeerId,
+    /// Server of the Godot 3 wire: of whose end the others are being told.
+    departed: Vec<PeerId>,
+    /// The same: copies of messages that the turn at hand has passed on.
+    relayed: usize,
 }
 
 impl Hub {
@@ -181,6 +188,9 @@ impl Hub {
             totals,
             main_thread_idle: Duration::ZERO,
             others: HashSet::new(),
+            own_id: PeerId::SERVER,
+            departed: Vec::new(),
+            relayed: 0,
         }
     }
 
@@ -267,7 +277,11 @@ impl Hub {
         let Some(limit) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
         let mut turn = Turn::new(stream, &mut buffer[..limit], trust_short_reads);
         member.session.begin_turn(&mut turn);
-        while let Some(member) = self.members.get_mut(conn) {
+        self.relayed = 0;
+        // What is relayed takes time by the copy, not by the byte.
+        while self.relayed < RELAY_TURN
+            && let Some(member) = self.members.get_mut(conn)
+        {
             let incoming = match &member.held {
                 Some(_) => member.held.take().map(Incoming::Message),
                 None => member
@@ -547,6 +561,7 @@ impl Hub {
         self.limbo.leave(member);
         self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);
+        self.own_id = own_id;
         self.news.push(News::Connected { link, own_id });
     }
 

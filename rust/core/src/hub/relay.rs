@@ -1,5 +1,6 @@
 //! The Godot 3 wire: the server tells its clients of each other and passes their packets on, without the game's thread.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use super::delivery::may_deliver;
 use super::{Hub, News, Side};
 use crate::config::{Mode, WireFormat};
+use crate::gate::Line;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::packet::Packet;
@@ -15,25 +17,41 @@ use crate::session::{Body, Context, Message};
 use crate::wire::godot3::{self, System, system_message};
 
 impl Hub {
-    /// Server: tells a new client its id and of everyone, and everyone of it. The order is that of 3.6.
+    /// Server: tells a new client its id and of everyone, and everyone of it. To each of them the order is that of 3.6.
     pub(super) fn introduce(&mut self, conn: ConnId, id: PeerId, now: Instant) {
         self.tell(conn, System::YourId, id, now);
         self.tell(conn, System::Joined, PeerId::SERVER, now);
-        let others: Vec<_> = self.ids.iter().map(|(id, conn)| (*id, *conn)).collect();
-        for (other, other_conn) in others {
-            self.tell(conn, System::Joined, other, now);
+        let others: Vec<_> =
+            self.ids.iter().filter(|(other, _)| **other != id).map(|(id, conn)| (*id, *conn)).collect();
+        for (other, _) in &others {
+            self.tell(conn, System::Joined, *other, now);
+        }
+        // Not before: one of them may have to be closed, and who has left cannot be introduced.
+        for (_, other_conn) in others {
             self.tell(other_conn, System::Joined, id, now);
         }
     }
 
     /// Server: tells the others that one has left.
     pub(super) fn announce_left(&mut self, id: PeerId, now: Instant) {
-        if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) && matches!(self.side, Side::Server(_)) {
+        if self.config.mode != Mode::Multiplayer(WireFormat::Godot3) || !matches!(self.side, Side::Server(_))
+        {
+            return;
+        }
+        self.departed.push(id);
+        // Telling somebody can close them: then the call that is under way already tells of that too.
+        if self.departed.len() > 1 {
+            return;
+        }
+        let mut told = 0;
+        while let Some(id) = self.departed.get(told).copied() {
             let others: Vec<_> = self.ids.values().copied().collect();
             for conn in others {
                 self.tell(conn, System::Left, id, now);
             }
+            told += 1;
         }
+        self.departed.clear();
     }
 
     /// A message with a header, behind the id; false: it waits for room.
@@ -49,7 +67,7 @@ impl Hub {
             Some(godot3::Message::Packet { from, to, payload }) if serves => {
                 if from != link.id {
                     // As 3.6: the packet is ignored, the connection is kept.
-                    log::debug!("peer {} sent a packet in the name of {from}: ignored", link.id);
+                    self.note_ignored(link, format_args!("a packet in the name of {from}"), now);
                     return true;
                 }
                 let local = match to {
@@ -72,9 +90,17 @@ impl Hub {
             Some(godot3::Message::System(kind, id)) if !serves => {
                 return self.told_of_another(conn, link, kind, id, message, now);
             }
-            _ => log::debug!("peer {} sent a message that is none of the Godot 3 wire: ignored", link.id),
+            _ => self.note_ignored(link, format_args!("a message that is none of the Godot 3 wire"), now),
         }
         true
+    }
+
+    fn note_ignored(&mut self, link: &Link, what: fmt::Arguments<'_>, now: Instant) {
+        if log::log_enabled!(log::Level::Debug)
+            && let Some(more) = self.may_log(Line::Ignored, link, now)
+        {
+            log::debug!("peer {} sent {what}: ignored{more}", link.id);
+        }
     }
 
     /// Client: somebody came or went. It waits for the game like a packet does: a server cannot pile up news either.
@@ -89,9 +115,9 @@ impl Hub {
     ) -> bool {
         let known = self.others.contains(&id);
         let news = match kind {
-            System::Joined if id.is_client() && !known => News::Joined(id),
+            System::Joined if id.is_client() && id != self.own_id && !known => News::Joined(id),
             System::Left if known => News::Left(id),
-            // The server itself is known by its first message; a second id means nothing.
+            // The server is known by its first message, and we know ourselves; a second id means nothing.
             _ => return true,
         };
         let Some(member) = self.members.get_mut(conn) else { return true };
@@ -144,19 +170,29 @@ impl Hub {
 
     /// Nobody waits for an answer here, so a peer without room cannot be refused: it is closed.
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
+        self.relayed += 1;
         // When the whole process has too much, those go first that do not keep up.
         while !self.queue_total.has_room(message.len()) && self.overflow_worst(now) {}
-        let Some(member) = self.members.get(conn) else { return };
+        let has_room = self.queue_total.has_room(message.len());
+        self.queue_or_close(conn, Body::Shared(message), has_room, now);
+    }
+
+    /// News of others wait like packets do, or who reads nothing could be made to keep them for ever. The bound of the process
+    /// is not looked at: nobody who keeps up is closed because somebody else came.
+    fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
+        self.queue_or_close(conn, Body::Borrowed(&system_message(kind, id)), true, now);
+    }
+
+    fn queue_or_close(&mut self, conn: ConnId, body: Body<'_>, has_room: bool, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
         let Some(link) = member.link.as_ref().filter(|link| link.state() == PeerState::Open) else { return };
-        let room = self.queue_total.has_room(message.len())
-            && link.outgoing.reserve(message.len(), self.config.burst_bytes(), self.config.burst_packets());
-        if !room {
+        let size = body.bytes().len();
+        if !has_room || !link.outgoing.reserve(size, self.config.burst_bytes(), self.config.burst_packets()) {
             self.overflow(conn, now);
             return;
         }
-        let Some(member) = self.members.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if member.send(false, &[], Body::Shared(message), &mut cx) {
+        if member.send(false, &[], body, &mut cx) {
             self.dirty.push(conn);
         }
     }
@@ -173,14 +209,9 @@ impl Hub {
             true
         })
     }
-
-    fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        member.session.send(false, &[], Body::Borrowed(&system_message(kind, id)), None, &mut cx);
-        self.dirty.push(conn);
-    }
 }
 
 /// Other clients that a server may tell a client of.
 const OTHERS_LIMIT: usize = 65_536;
+/// Copies of relayed messages after which a connection's turn of reading is over.
+pub(super) const RELAY_TURN: usize = 4096;

@@ -1,0 +1,172 @@
+//! Those who come and go on the wire of the 3.x classes, and those who do not listen to the news of it.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::godot3::{Party, config, message, messages};
+use super::world::{End, REQUEST, frame};
+use crate::config::{OverflowPolicy, PeerConfig};
+use crate::error::CloseReason;
+use crate::hub::News;
+use crate::id::{ConnId, PeerId, Target};
+use crate::link::Link;
+use crate::wire::godot3::packet_header;
+
+impl Party {
+    /// Somebody joins, and is gone.
+    fn flit(&mut self) {
+        let (server_end, end) = End::pair(1 << 20, usize::MAX);
+        self.server.accept(server_end, self.now);
+        end.inject(REQUEST);
+        self.server.run(self.now);
+        end.cut();
+        self.server.run(self.now);
+        self.server.news.retain(|news| matches!(news, News::Overflowed(_)));
+        // The game polls.
+        self.server.totals().arrivals.store(0, Ordering::Relaxed);
+    }
+
+    /// Nothing more fits what this client has not read.
+    fn stop_reading(&self, at: usize) {
+        self.clients[at].1.set_capacity(0);
+    }
+
+    fn links(&self) -> Vec<std::sync::Arc<Link>> {
+        let link = |news: &News| match news {
+            News::Connected { link, .. } => Some(std::sync::Arc::clone(link)),
+            _ => None,
+        };
+        self.server.news.iter().filter_map(link).collect()
+    }
+}
+
+#[test]
+fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
+    let refuse = PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() };
+    let mut party = Party::with(refuse, 2);
+    let deaf = party.clients[1].0;
+    let link = party.links()[1].clone();
+    party.stop_reading(1);
+    let mut heard = 0;
+    let mut most = 0;
+    for _ in 0..33_000 {
+        party.flit();
+        most = most.max(link.outgoing.load().1);
+        heard += messages(&party.clients[0].1.take_all()).len();
+    }
+    assert_eq!(party.overflowed(), [deaf]);
+    assert!((60_000..=65_536).contains(&most), "{most} waited");
+    assert_eq!(party.server.queue_total.bytes(), 0);
+    // The other one has heard of the deaf one's end, too.
+    assert_eq!(heard, 2 * 33_000 + 1);
+}
+
+#[test]
+fn news_count_for_the_output_limits_like_packets() {
+    let mut party = Party::new(2);
+    let deaf = party.clients[1].0;
+    party.stop_reading(1);
+    for _ in 0..900 {
+        party.flit();
+        party.clients[0].1.take_all();
+        party.now += Duration::from_millis(5);
+    }
+    assert_eq!(party.overflowed(), [deaf], "1024 packets, and a second of grace");
+}
+
+#[test]
+fn at_the_bound_of_the_process_nobody_is_closed_because_another_came() {
+    let mut party = Party::new(3);
+    party.server.queue_total.set_limit(0);
+    party.flit();
+    assert_eq!(party.overflowed(), []);
+    for (_, end) in &party.clients {
+        assert_eq!(messages(&end.take_all()).len(), 2);
+    }
+}
+
+/// Clients that do not read, with room for so many more bytes each.
+fn brimful(deaf: usize, room: usize) -> Party {
+    let mut party = Party::with(PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() }, deaf + 2);
+    for at in 2..deaf + 2 {
+        party.stop_reading(at);
+    }
+    let mut left = party.server.hub.config().burst_bytes() - room;
+    while left > 0 {
+        let size = left.min(60_000);
+        let size = if left - size < 20 && left > size { size - 100 } else { size };
+        let mut bytes = packet_header(party.clients[0].0, Target::AllExcept(PeerId::SERVER)).to_vec();
+        bytes.resize(size, 7);
+        party.clients[0].1.inject(&frame(0x82, &bytes));
+        party.server.run(party.now);
+        party.clients[1].1.take_all();
+        left -= size;
+    }
+    assert_eq!(party.overflowed(), []);
+    party
+}
+
+#[test]
+fn one_end_after_which_hundreds_have_no_room_needs_no_deep_stack() {
+    const DEAF: usize = 300;
+    let shallow = std::thread::Builder::new().stack_size(512 * 1024);
+    let body = || {
+        let mut party = brimful(DEAF, 12);
+        party.clients[0].1.cut();
+        party.server.run(party.now);
+        assert_eq!(party.overflowed().len(), DEAF);
+        let told: HashSet<_> = messages(&party.clients[1].1.take_all()).into_iter().collect();
+        let left = |at: usize| message(2, party.clients[at].0.0);
+        assert_eq!(told, (0..DEAF + 2).filter(|at| *at != 1).map(left).collect());
+        assert_eq!(party.server.queue_total.bytes(), 0);
+    };
+    shallow.spawn(body).expect("a thread").join().expect("it goes through");
+}
+
+#[test]
+fn a_newcomer_is_told_of_the_end_of_whoever_has_no_room_for_the_news_of_it() {
+    let mut party = brimful(3, 12);
+    let (server_end, end) = End::pair(1 << 20, usize::MAX);
+    party.server.accept(server_end, party.now);
+    end.inject(REQUEST);
+    party.server.run(party.now);
+    let answer = end.take_all();
+    let at = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
+    let mut there = HashSet::new();
+    for told in messages(&answer[at..]) {
+        match told[0] {
+            1 => assert!(there.insert(told[9..].to_vec()), "came twice"),
+            2 => assert!(there.remove(&told[9..]), "left, and had not come"),
+            _ => {}
+        }
+    }
+    let left: HashSet<_> =
+        [PeerId::SERVER, party.clients[0].0, party.clients[1].0].map(|id| id.0.to_le_bytes().to_vec()).into();
+    assert_eq!(there, left);
+    assert_eq!(party.overflowed().len(), 3);
+    let forced = |news: &News| matches!(news, News::Disconnected { reason: CloseReason::Overflow, .. });
+    assert_eq!(party.server.news.iter().filter(|news| forced(news)).count(), 3);
+}
+
+#[test]
+fn a_turn_of_relaying_is_bounded_in_copies() {
+    const CLIENTS: usize = 101;
+    let mut party = Party::new(CLIENTS);
+    let tiny = frame(0x82, &packet_header(party.clients[0].0, Target::AllExcept(PeerId::SERVER)));
+    let count = 60_000 / tiny.len();
+    party.clients[0].1.inject(&tiny.repeat(count));
+    let conn: ConnId = party.links()[0].conn;
+    let copies = |party: &Party| party.links()[1..].iter().map(|link| link.outgoing.load().1).sum::<usize>();
+    let mut end = party.server.end_of(conn);
+    let mut buffer = vec![0; 64 * 1024];
+    for turn in 1..=3 {
+        let after = party.server.hub.read(conn, &mut end, &mut buffer, true, party.now);
+        assert!(after.more);
+        assert_eq!(copies(&party), turn * 4100, "whole messages, and no more than 4096 and one");
+    }
+    party.server.run(party.now);
+    for (_, end) in &party.clients[1..] {
+        assert_eq!(messages(&end.take_all()).len(), count);
+    }
+}
