@@ -1,4 +1,6 @@
 //! Somebody in the middle of a connection who passes bytes on late, in pieces, slowly, or not at all, as a seed decides.
+//!
+//! Bytes of one direction keep their order, as TCP has it; the two directions, and the connections, overtake each other at will.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};

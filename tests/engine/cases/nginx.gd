@@ -2,13 +2,15 @@
 # checks, refusals, and a quiet game that outlives the proxy's timeout because of heartbeats.
 # processes: server:one server:two client proxy
 # nginx: proxy
-# timeout: 60
+# timeout: 120
 extends "res://lib/case.gd"
 
 const Doc := preload("res://lib/doc.gd")
 const PATIENCE := 20.0
 ## What the proxy waits for a word, in place of 75 s.
-const QUIET := 3
+const QUIET := 6
+## For how long nobody plays.
+const IDLE := 30.0
 
 
 func run() -> void:
@@ -25,7 +27,7 @@ func _server() -> void:
 	server.health_path = "/%s/health" % name
 	# Two has no heartbeats: its quiet client shows that the proxy really cuts.
 	server.heartbeat_timeout = 60.0
-	server.heartbeat_interval = 1.0 if name == "one" else 0.0
+	server.heartbeat_interval = 2.0 if name == "one" else 0.0
 	server.request_handler = func(request: Dictionary) -> Variant:
 		return {status = 403, reason = "banned"} if "ban" in request.query else true
 	server.client_connected.connect(
@@ -37,7 +39,7 @@ func _server() -> void:
 	process_frame.connect(server.poll)
 	leave("port_" + name, str(server.get_local_port()))
 	ready_line()
-	await until(func() -> bool: return is_left("over"), 50.0, "the end")
+	await until(func() -> bool: return is_left("over"), 100.0, "the end")
 	process_frame.disconnect(server.poll)
 	server.stop()
 
@@ -72,7 +74,7 @@ func _client() -> void:
 	var lively := await _connect(base + "/one", [])
 	var quiet := await _connect(base + "/two", [])
 	await until(func() -> bool: return _is_out(quiet), QUIET * 4, "the proxy cuts who is quiet")
-	await seconds(QUIET + 1)
+	await seconds(IDLE - QUIET)
 	check(not _is_out(lively), "heartbeats keep a quiet game")
 	for client: WebSocketClient in [lively, quiet]:
 		process_frame.disconnect(client.poll)
