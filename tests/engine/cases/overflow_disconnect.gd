@@ -1,6 +1,6 @@
 # The default policy: a peer that takes nothing is closed with 1013 and reported once, and nobody else notices.
 # processes: server client:slow client:b client:c
-# timeout: 60
+# timeout: 90
 # serial
 # variant: grace how=grace wakes_after=0
 # variant: late how=grace wakes_after=6
@@ -16,16 +16,23 @@ const Peers := preload("res://lib/peers.gd")
 const BULK := 60000
 ## What everybody gets, sixty times a second: number and time.
 const TICK_BYTES := 1000
-const GRACE := 1.5
+const GRACE := 3.0
+## The I/O thread counts from the begin of a round, in which it may take what was sent later.
+const EARLY := 0.5
+## Far above what a busy machine adds, far below closing never, for what the peer still takes.
+const LATE := 8.0
 ## Reaching the cap does not wait for the grace time, which is made longer than the case for that.
-const NO_GRACE := 50.0
+const NO_GRACE := 80.0
+## From the first bulk to the cap, on a busy machine.
+const FILLED := 20.0
 ## The default of `close_timeout`.
 const CLOSE_TIMEOUT := 3.0
 const OUT_BYTES := 64 * 1024
 const CAP_BYTES := 4 * 1024 * 1024
-## How old a tick may be when a peer that keeps up reads it, and how long after the one before.
-const MOST_AGE := 0.4
-const MOST_GAP := 0.5
+## How old a tick may be when a peer that keeps up reads it, and how long after the one before: less
+## than the grace time, for which it would have to wait for the slow one.
+const MOST_AGE := 2.0
+const MOST_GAP := 2.0
 ## Ticks that go on after the slow peer is gone.
 const TICKS_AFTERWARDS := 120
 
@@ -64,18 +71,20 @@ func _server() -> void:
 
 	var overflowed := "peer_overflowed %d" % slow
 	var congested := "peer_congested %d" % slow
-	var over_since := -1.0
+	# In grace the last time that it was within its limits, else the first bulk.
+	var since := Time.get_ticks_usec() / 1e6
 	var most_waiting := 0
-	var deadline := Time.get_ticks_msec() + 20000
+	var deadline := Time.get_ticks_msec() + 30000
 	while not end.has(overflowed):
 		if not check(Time.get_ticks_msec() < deadline, "the slow peer is still there"):
 			return
+		var before := Time.get_ticks_usec() / 1e6
 		check_eq(_tick(end), OK, "a tick while one peer is slow")
 		if end.peer.has_peer(slow):
 			var waiting := end.waiting(slow)
 			most_waiting = maxi(most_waiting, waiting)
-			if end.has(congested) and waiting > OUT_BYTES and over_since < 0.0:
-				over_since = Time.get_ticks_usec() / 1e6
+			if waiting <= OUT_BYTES and not to_the_cap:
+				since = before
 			# Up to its limits, so that the grace time runs; or all that it can have.
 			if to_the_cap or not end.has(congested) or waiting <= OUT_BYTES:
 				for packet in 8 if to_the_cap else 1:
@@ -84,17 +93,17 @@ func _server() -> void:
 						error == OK or error == ERR_OUT_OF_MEMORY and to_the_cap, "bulk: %d" % error
 					)
 		await process_frame
-	var took: float = end.times[overflowed] - over_since
-	print("closed %.2f s after it had too much waiting, at most %d bytes" % [took, most_waiting])
+	var took: float = end.times[overflowed] - since
+	print("closed after %.2f s, with at most %d bytes waiting" % [took, most_waiting])
 	if to_the_cap:
 		check(most_waiting > CAP_BYTES * 3 / 4, "closed with %d bytes waiting" % most_waiting)
-		check(took < GRACE, "closed %.2f s after it had too much" % took)
+		check(took < FILLED, "closed %.2f s after the first bulk" % took)
 	else:
 		check(
-			took > GRACE - 0.1,
+			took > GRACE - EARLY,
 			"closed %.2f s after it had too much, the grace time is %.1f" % [took, GRACE]
 		)
-		check(took < GRACE + 1.0, "closed only %.2f s after it had too much" % took)
+		check(took < GRACE + LATE, "closed only %.2f s after it had too much" % took)
 		check(most_waiting < CAP_BYTES, "%d bytes waited" % most_waiting)
 	check_eq(end.send(ids["orders"], "wake".to_ascii_buffer()), OK, "an order")
 	for tick in TICKS_AFTERWARDS:
