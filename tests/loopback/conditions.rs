@@ -80,9 +80,9 @@ fn everything_arrives_through_tls_too() {
     let peer = PeerConfig { conditions, ..patient() };
     let mut server = server_with(&runtime, ServerConfig { peer, tls: Some(tls), ..ServerConfig::default() });
     let port = server.peer.local_port();
+    let start = Instant::now();
     let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&certificate), None);
     client.peer.reconfigure(patient());
-    let start = Instant::now();
     eventually("it is in", || {
         server.poll();
         client.poll();
@@ -180,9 +180,9 @@ fn a_server_that_closes_leaves_nothing_on_the_way() {
     let config = PeerConfig { close_timeout: 100 * MS, ..patient() };
     let (mut server, mut clients) = party(&runtime, 1, &config);
     let client = clients.values_mut().next().expect("one client");
+    let start = Instant::now();
     server.peer.reconfigure(PeerConfig { conditions: slow(10_000 * MS), ..config });
     server.peer.send(Target::All, b"last words", Delivery::Reliable).expect("room");
-    let start = Instant::now();
     server.peer.close();
     let mut got = Vec::new();
     eventually("the last words", || {

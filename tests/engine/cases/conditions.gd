@@ -36,16 +36,16 @@ func run() -> void:
 func _server() -> void:
 	var properties := {heartbeat_interval = 0.1, handshake_timeout = PATIENCE}
 	end = BarePeer.new(self, Peers.make_server(args["server"], port, properties))
-	ready_line()
-	await until(func() -> bool: return end.has("peer_connected"), PATIENCE, "a client")
-	var id := end.events[0].get_slice(" ", 1).to_int()
 	var bulk := PacketRun.new(7, BULK_BYTES, BULK_BYTES)
-	end.on_packet = func(_from: int, packet: PackedByteArray) -> void:
+	end.on_packet = func(from: int, packet: PackedByteArray) -> void:
 		if packet.size() == BULK_BYTES:
 			bulk.take(packet)
 		else:
 			_last = packet.get_string_from_ascii()
-			check_eq(end.send(id, packet), OK, "the echo")
+			check_eq(end.send(from, packet), OK, "the echo")
+	ready_line()
+	await until(func() -> bool: return end.has("peer_connected"), PATIENCE, "a client")
+	var id := end.events[0].get_slice(" ", 1).to_int()
 	await until(func() -> bool: return _round_trip(id) >= 2000 * LATENCY, PATIENCE, "the latency")
 	await until(func() -> bool: return end.has("peer_disconnected"), 60.0, "it leaves")
 	check_eq(_last, "last words", "what it said last")
@@ -85,8 +85,8 @@ func _echoes(conditions: Dictionary, least: float) -> void:
 	var sent: Array[int] = []
 	end.packets.clear()
 	for number in 50:
-		check_eq(end.send(1, str(number).to_ascii_buffer()), OK, "packet %d" % number)
 		sent.append(Time.get_ticks_usec())
+		check_eq(end.send(1, str(number).to_ascii_buffer()), OK, "packet %d" % number)
 		await frames(1)
 	var came := 0
 	while came < sent.size() and not has_ended():
