@@ -10,7 +10,7 @@
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")
-const AUTH_TIMEOUT := 1.5
+const AUTH_TIMEOUT := 6.0
 const PASSWORD := "open sesame"
 
 var party: Party
@@ -24,7 +24,7 @@ var failed: Array[int] = []
 func run() -> void:
 	party = Party.attach(self)
 	api = get_multiplayer() as SceneMultiplayer
-	api.auth_timeout = AUTH_TIMEOUT if role == "server" else 10.0
+	api.auth_timeout = AUTH_TIMEOUT if role == "server" else 20.0
 	api.peer_authenticating.connect(func(id: int) -> void: authenticating.append(id))
 	api.peer_authentication_failed.connect(func(id: int) -> void: failed.append(id))
 	if role == "server":
@@ -91,7 +91,7 @@ func _come_in_later() -> void:
 	# Less than the server's patience, long after the WebSocket is open.
 	party.open()
 	await until(func() -> bool: return authenticating.has(1), 20.0, "peer_authenticating(1)")
-	await seconds(AUTH_TIMEOUT * 0.5)
+	await seconds(AUTH_TIMEOUT * 0.25)
 	check_eq(party.events, [] as Array[String], "not in yet")
 	check_eq(api.send_auth(1, PASSWORD.to_utf8_buffer()), OK, "send_auth")
 	check_eq(api.complete_auth(1), OK, "complete_auth")
@@ -120,7 +120,8 @@ func _be_silent() -> void:
 	var begun := Time.get_ticks_msec()
 	await until(func() -> bool: return failed.has(1), 20.0, "peer_authentication_failed(1)")
 	var took := (Time.get_ticks_msec() - begun) / 1000.0
-	check(took > AUTH_TIMEOUT * 0.7, "given up after %.2f s" % took)
+	# The server's clock began before this one.
+	check(took > AUTH_TIMEOUT * 0.4, "given up after %.2f s" % took)
 	check(not party.events.has("connected_to_server"), "not in: %s" % [party.events])
 
 

@@ -23,6 +23,8 @@ class Judge:
 
 
 const PATIENCE := 15.0
+## Of both sides, where it is not what a part is about.
+const HANDSHAKE_TIMEOUT := 20.0
 
 var _server: WebSocketServer
 var _client: WebSocketClient
@@ -55,6 +57,7 @@ func _what_it_is_told() -> void:
 	var look := func(id: int) -> void: seen.append(_server.get_peer(id).get_handshake_meta())
 	_server.peer_connected.connect(look)
 	_client = WebSocketClient.new()
+	_client.handshake_timeout = HANDSHAKE_TIMEOUT
 	var error := _client.connect_to_url(
 		"ws://127.0.0.1:%d/lobby/5?token=a%%20b" % _server.get_local_port(),
 		["chess", "go"],
@@ -158,9 +161,10 @@ func _what_it_may_not_return() -> void:
 
 func _waiting_is_not_the_clients_fault() -> void:
 	_serve()
-	_server.handshake_timeout = 0.5
+	# Within it the client's thread must be able to send its request.
+	_server.handshake_timeout = 2.0
 	_answer = func(_request: Dictionary) -> Variant:
-		OS.delay_msec(700)
+		OS.delay_msec(2500)
 		return true
 	await _knock()
 	check(_is_in(), "a slow handler")
@@ -168,7 +172,7 @@ func _waiting_is_not_the_clients_fault() -> void:
 	_answer = func(_request: Dictionary) -> Variant: return true
 	_go()
 	process_frame.disconnect(_server.poll)
-	await seconds(1.2)
+	await seconds(3.0)
 	check_eq(_asked.size(), 1, "nobody is asked without poll()")
 	process_frame.connect(_server.poll)
 	await until(_is_in, PATIENCE, "let in after more than handshake_timeout")
@@ -180,20 +184,24 @@ func _who_left_is_not_asked_about() -> void:
 	_answer = func(_request: Dictionary) -> Variant: return true
 	process_frame.disconnect(_server.poll)
 	_go()
-	await until(func() -> bool: return _server.get_statistics().pending == 1, PATIENCE, "it waits")
+	var has_asked := func() -> bool:
+		return _server.get_statistics().pending == 1 and _server.get_statistics().bytes_in > 0
+	await until(has_asked, PATIENCE, "it waits")
 	_client.close()
-	await until(func() -> bool: return _server.get_statistics().pending == 0, PATIENCE, "it leaves")
+	await until(_refused.bind(1), PATIENCE, "it leaves")
 	process_frame.connect(_server.poll)
 	await frames(5)
 	check_eq(_asked.size(), 0, "questions about somebody who is gone")
 	# One leaves while the handler thinks: no peer, and nothing is kept for it.
 	_answer = func(_request: Dictionary) -> Variant:
 		_client.close()
-		OS.delay_msec(200)
+		var end := Time.get_ticks_msec() + int(PATIENCE * 1000)
+		while _server.get_statistics().pending > 0 and Time.get_ticks_msec() < end:
+			OS.delay_msec(5)
 		return {status = 101, meta = "lost"}
 	_go()
 	await until(func() -> bool: return _asked.size() == 1, PATIENCE, "a question")
-	await until(func() -> bool: return _server.get_statistics().pending == 0, PATIENCE, "no peer")
+	await until(_refused.bind(2), PATIENCE, "no peer")
 	await frames(5)
 	check_eq(_connected.size(), 0, "peers")
 	_end()
@@ -252,6 +260,7 @@ func _serve(protocols: PackedStringArray = []) -> void:
 	_asked = []
 	_connected = []
 	_server = WebSocketServer.new()
+	_server.handshake_timeout = HANDSHAKE_TIMEOUT
 	_server.request_handler = _decide
 	_server.peer_connected.connect(func(id: int) -> void: _connected.append(id))
 	check_eq(_server.listen(0, protocols, true), OK, "listen")
@@ -292,8 +301,15 @@ func _knock() -> void:
 
 func _go() -> void:
 	_client = WebSocketClient.new()
+	_client.handshake_timeout = HANDSHAKE_TIMEOUT
 	var url := "ws://127.0.0.1:%d/" % _server.get_local_port()
 	check_eq(_client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url")
+
+
+## Nobody waits any more, and so many did not get in. The count comes last of what is noted then.
+func _refused(count: int) -> bool:
+	var statistics: Dictionary = _server.get_statistics()
+	return statistics.pending == 0 and statistics.handshakes_refused == count
 
 
 func _is_in() -> bool:
