@@ -64,7 +64,13 @@ fn a_receiver_that_stops_taking_makes_the_sender_refuse_and_gets_everything_late
 #[test]
 fn a_peer_that_does_not_keep_up_is_closed_once_and_nobody_else_notices() {
     let runtime = Runtime::new();
-    let config = PeerConfig { buffers: small(), overflow_grace: Duration::from_millis(200), ..multiplayer() };
+    // The slow one has as long to learn why it is closed as a busy machine takes to read.
+    let config = PeerConfig {
+        buffers: small(),
+        overflow_grace: Duration::from_millis(200),
+        close_timeout: DEADLINE,
+        ..multiplayer()
+    };
     let (mut server, mut clients) = party(&runtime, 2, &config);
     let mut ids = clients.keys().copied();
     let (slow, healthy) = (ids.next().expect("first"), ids.next().expect("second"));

@@ -94,7 +94,8 @@ fn every_refusal_has_a_status_that_arrives() {
 #[test]
 fn a_slow_request_is_cut_at_the_deadline() {
     let runtime = Runtime::new();
-    let config = PeerConfig { handshake_timeout: Duration::from_millis(300), ..multiplayer() };
+    // In this time a thread must be able to send its part, and the server's to read it.
+    let config = PeerConfig { handshake_timeout: Duration::from_secs(2), ..multiplayer() };
     let server = server(&runtime, config);
     assert!(raw_exchange(server.peer.local_port(), b"GET / HT").starts_with("HTTP/1.1 408 "));
     assert_eq!(raw_exchange(server.peer.local_port(), b""), "");
@@ -103,7 +104,7 @@ fn a_slow_request_is_cut_at_the_deadline() {
 #[test]
 fn more_handshakes_than_allowed_wait_their_turn() {
     let runtime = Runtime::new();
-    let peer = PeerConfig { handshake_timeout: Duration::from_millis(300), ..multiplayer() };
+    let peer = PeerConfig { handshake_timeout: Duration::from_secs(2), ..multiplayer() };
     let mut server = server_with(&runtime, ServerConfig { peer, max_pending: 2, ..ServerConfig::default() });
     let port = server.peer.local_port();
     let _silent: Vec<_> =
@@ -160,8 +161,8 @@ fn pings_are_answered_while_the_game_does_not_poll() {
 fn silence_is_pinged_and_then_cut() {
     let runtime = Runtime::new();
     let config = PeerConfig {
-        heartbeat_interval: Duration::from_millis(50),
-        heartbeat_timeout: Duration::from_millis(400),
+        heartbeat_interval: Duration::from_millis(250),
+        heartbeat_timeout: Duration::from_secs(3),
         ..raw()
     };
     let mut server = server(&runtime, config);
@@ -170,7 +171,7 @@ fn silence_is_pinged_and_then_cut() {
     let answers = std::thread::spawn(move || {
         // Reading answers the pings.
         let mut pings = 0;
-        while pings < 12 {
+        while pings < 16 {
             if lively.read().expect("a ping").is_ping() {
                 pings += 1;
             }

@@ -113,12 +113,13 @@ fn a_thousand_slow_handshakes_do_not_hold_up_who_is_in() {
     });
     println!("round trip {calm:?}, {busy:?} beside {SLOW} slow handshakes");
     // A driver that waited for any of them would take as long as they do: seconds.
-    assert!(busy < calm.max(Duration::from_millis(1)) * 20, "{calm:?} grew to {busy:?}");
+    assert!(busy < calm.max(Duration::from_millis(10)) * 20, "{calm:?} grew to {busy:?}");
 
     server.peer.reconfigure(PeerConfig { handshake_timeout: Duration::from_millis(100), ..multiplayer() });
     eventually("the slow ones are gone", || {
         server.poll();
-        server.peer.statistics().pending == 0
+        let statistics = server.peer.statistics();
+        statistics.pending == 0 && statistics.handshakes_refused >= SLOW as u64
     });
     let statistics = server.peer.statistics();
     assert_eq!((statistics.handshakes_refused, statistics.peers), (SLOW as u64, 1));

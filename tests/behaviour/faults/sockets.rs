@@ -261,8 +261,9 @@ fn parties(mode: Mode, policy: OverflowPolicy, secure: bool) {
     let seeds = super::number("FAULT_SEED").map_or(0..PARTIES, |seed| seed..seed + 1);
     let mut parties: Vec<_> = seeds.map(|seed| Party::new(seed, mode, policy, secure)).collect();
     let all = |parties: &mut Vec<Party>| parties.iter_mut().for_each(Party::step);
-    let end = Instant::now() + ACTIVE;
-    while Instant::now() < end {
+    let start = Instant::now();
+    // On a busy machine as much happens as elsewhere, only later.
+    while start.elapsed() < ACTIVE || !has_suffered(&parties) && start.elapsed() < PATIENCE {
         all(&mut parties);
         thread::sleep(TICK);
     }
@@ -274,11 +275,21 @@ fn parties(mode: Mode, policy: OverflowPolicy, secure: bool) {
         party.games.iter().for_each(|game| told.add(game.told));
     }
     wait(&mut parties, Party::remains);
-    let delivered: usize = parties.iter().map(|party| party.ledger.borrow().delivered).sum();
-    let harmed: usize =
-        parties.iter().map(|party| party.harmed.iter().filter(|harmed| **harmed).count()).sum();
-    println!("{delivered} packets, {harmed} connections suffered, {told:?}");
-    assert!(super::is_alone() || delivered > 100 * parties.len() && harmed > 2);
+    println!("{} packets, {} connections suffered, {told:?}", delivered(&parties), harmed(&parties));
+    assert!(has_suffered(&parties));
+}
+
+fn delivered(parties: &[Party]) -> usize {
+    parties.iter().map(|party| party.ledger.borrow().delivered).sum()
+}
+
+fn harmed(parties: &[Party]) -> usize {
+    parties.iter().map(|party| party.harmed.iter().filter(|harmed| **harmed).count()).sum()
+}
+
+/// Enough has happened for the verdict to mean something.
+fn has_suffered(parties: &[Party]) -> bool {
+    super::is_alone() || delivered(parties) > 100 * parties.len() && harmed(parties) > 2
 }
 
 fn wait(parties: &mut [Party], done: impl Fn(&Party) -> Result<(), String>) {
