@@ -15,6 +15,16 @@ fn config() -> PeerConfig {
     PeerConfig { buffers, ..multiplayer() }
 }
 
+/// A connection whose wire takes a thousand bytes from the server and no more before somebody reads them; plain, and through
+/// TLS, which takes some off the session's hands that are not on the wire.
+fn worlds(config: &PeerConfig) -> [(&'static str, World); 2] {
+    let worlds = [("plain", World::connected(config.clone())), ("TLS", World::encrypted(config.clone()))];
+    for (_, world) in &worlds {
+        world.ends.1.set_capacity(1000);
+    }
+    worlds
+}
+
 fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
         world.server.link().outgoing.add(size);
@@ -48,78 +58,121 @@ fn starve_for(world: &mut World, time: std::time::Duration, bytes: usize) {
 
 #[test]
 fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
-    let mut world = World::connected(config());
-    world.ends.1.set_capacity(1000);
-    send(&mut world, 20, 1000);
-    assert!(world.server.link().congested.load(Ordering::SeqCst));
-    assert!(world.server.has(|news| matches!(news, News::Congested(_))));
-    starve(&mut world, 1, 0);
-    starve(&mut world, 1, 0);
-    assert_eq!(world.server.end(), Some(&CloseReason::Overflow));
-    assert_eq!(world.server.news.iter().filter(|news| matches!(news, News::Overflowed(_))).count(), 1);
-    starve(&mut world, 5, 0);
-    assert_eq!(world.server.len(), 0, "it does not linger for ever");
-    assert_eq!(world.server.link().outgoing.load(), (0, 0));
+    for (row, mut world) in worlds(&config()) {
+        send(&mut world, 60, 1000);
+        assert!(world.server.link().congested.load(Ordering::SeqCst), "{row}");
+        assert!(world.server.has(|news| matches!(news, News::Congested(_))), "{row}");
+        starve(&mut world, 1, 0);
+        starve(&mut world, 1, 0);
+        assert_eq!(world.server.end(), Some(&CloseReason::Overflow), "{row}");
+        let told = world.server.news.iter().filter(|news| matches!(news, News::Overflowed(_))).count();
+        assert_eq!(told, 1, "{row}");
+        starve(&mut world, 5, 0);
+        assert_eq!(world.server.len(), 0, "{row}: it does not linger for ever");
+        assert_eq!(world.server.link().outgoing.load(), (0, 0), "{row}");
+    }
 }
 
 #[test]
 fn it_learns_the_code_when_it_reads_after_all() {
-    let mut world = World::connected(config());
-    world.ends.1.set_capacity(1000);
-    send(&mut world, 20, 1000);
-    starve(&mut world, 2, 0);
-    world.run();
-    assert_eq!(world.client.end().map(CloseReason::code), Some(1013));
-    let whole = world.client.packets();
-    assert!(whole.len() < 20 && whole.iter().all(|packet| *packet == [7; 1000]), "whole packets or none");
+    for (row, mut world) in worlds(&config()) {
+        send(&mut world, 60, 1000);
+        starve(&mut world, 2, 0);
+        world.run();
+        assert_eq!(world.client.end().map(CloseReason::code), Some(1013), "{row}");
+        let whole = world.client.packets();
+        assert!(whole.len() < 60, "{row}");
+        assert!(whole.iter().all(|packet| *packet == [7; 1000]), "{row}: whole packets or none");
+    }
 }
 
 #[test]
 fn a_peer_that_works_off_a_burst_is_left_alone() {
-    let mut world = World::connected(config());
-    world.ends.1.set_capacity(1000);
-    send(&mut world, 100, 1000);
-    starve(&mut world, 30, 2000);
-    assert_eq!(world.server.end(), None, "2 KB/s of 100 KB is slow, and steady");
-    starve(&mut world, 30, 2000);
-    assert!(world.server.has(|news| matches!(news, News::Drained(_))));
+    for (row, mut world) in worlds(&config()) {
+        send(&mut world, 100, 1000);
+        starve(&mut world, 30, 2000);
+        assert_eq!(world.server.end(), None, "{row}: 2 KB/s of 100 KB is slow, and steady");
+        starve(&mut world, 30, 2000);
+        assert!(world.server.has(|news| matches!(news, News::Drained(_))), "{row}");
+    }
 }
 
 #[test]
 fn a_peer_that_takes_much_is_left_alone_although_more_keeps_coming() {
-    let mut world = World::connected(config());
-    world.ends.1.set_capacity(1000);
-    send(&mut world, 20, 1000);
-    for _ in 0..200 {
-        // What it takes in a twentieth of a second is replaced: 20 KB wait all the time, 40 KB/s leave.
-        starve_for(&mut world, SECOND / 20, 2000);
-        let (waiting, _) = world.server.link().outgoing.load();
-        send(&mut world, 20 - (waiting / 1000).min(20), 1000);
+    for (row, mut world) in worlds(&config()) {
+        send(&mut world, 20, 1000);
+        for _ in 0..200 {
+            // What it takes in a twentieth of a second is replaced: 20 KB wait all the time, 40 KB/s leave.
+            starve_for(&mut world, SECOND / 20, 2000);
+            let (waiting, _) = world.server.link().outgoing.load();
+            send(&mut world, 20 - (waiting / 1000).min(20), 1000);
+        }
+        assert_eq!(world.server.end(), None, "{row}");
     }
-    assert_eq!(world.server.end(), None);
 }
 
 #[test]
 fn the_refusing_policy_closes_nobody() {
-    let mut world = World::connected(PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() });
-    world.ends.1.set_capacity(1000);
-    send(&mut world, 20, 1000);
-    starve(&mut world, 20, 0);
-    assert_eq!(world.server.end(), None);
+    for (row, mut world) in worlds(&PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() }) {
+        send(&mut world, 60, 1000);
+        starve(&mut world, 20, 0);
+        assert_eq!(world.server.end(), None, "{row}");
+    }
+}
+
+/// Nobody is dropped but for the bytes that it does not take.
+fn patient() -> PeerConfig {
+    PeerConfig {
+        overflow_policy: OverflowPolicy::Refuse,
+        heartbeat_timeout: std::time::Duration::ZERO,
+        ..config()
+    }
 }
 
 #[test]
 fn a_peer_that_takes_no_byte_at_all_is_dropped_in_the_end() {
-    let config = PeerConfig {
-        overflow_policy: OverflowPolicy::Refuse,
-        heartbeat_timeout: std::time::Duration::ZERO,
-        ..config()
-    };
-    let mut world = World::connected(config);
-    world.ends.1.set_capacity(1000);
-    send(&mut world, 3, 1000);
-    starve(&mut world, 29, 0);
-    assert_eq!(world.server.end(), None);
-    starve(&mut world, 2, 0);
-    assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)));
+    // Less than TLS takes off the session's hands, and more.
+    for packets in [3, 30, 60] {
+        for (row, mut world) in worlds(&patient()) {
+            send(&mut world, packets, 1000);
+            starve(&mut world, 29, 0);
+            assert_eq!(world.server.end(), None, "{row}, {packets} packets");
+            assert_eq!(world.server.totals().peers_timed_out.get(), 0, "{row}, {packets} packets");
+            starve(&mut world, 2, 0);
+            let end = world.server.end();
+            assert_eq!(end, Some(&CloseReason::TimedOut(Phase::Write)), "{row}, {packets} packets");
+            assert_eq!(world.server.totals().peers_timed_out.get(), 1, "{row}, {packets} packets");
+        }
+    }
+}
+
+#[test]
+fn neither_what_is_queued_nor_what_it_says_keeps_a_peer_that_takes_nothing() {
+    for (row, mut world) in worlds(&patient()) {
+        send(&mut world, 3, 1000);
+        for _ in 0..29 {
+            starve(&mut world, 1, 0);
+            send(&mut world, 1, 100);
+            let message = outbound(Bytes::from_static(b"still here"));
+            world.client.hub.command(Command::Send { to: world.client_conn, message }, world.now);
+            world.client.hub.flush(world.client_conn, &mut world.ends.1, world.now);
+        }
+        starve(&mut world, 2, 0);
+        assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)), "{row}");
+        assert_eq!(world.server.packets().len(), 29, "{row}: it was heard");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_a_few_bytes_now_and_then_is_not_dropped() {
+    for (row, mut world) in worlds(&patient()) {
+        send(&mut world, 100, 1000);
+        for _ in 0..10 {
+            starve(&mut world, 20, 0);
+            starve_for(&mut world, SECOND / 20, 10);
+        }
+        assert_eq!(world.server.end(), None, "{row}: 10 bytes in 20 s are few, but some");
+        starve(&mut world, 31, 0);
+        assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)), "{row}");
+    }
 }

@@ -19,6 +19,7 @@ use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
 use crate::net::simulator::Simulator;
+use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
 use crate::url::Url;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -192,10 +193,11 @@ impl Node {
     }
 
     pub(super) fn client(config: PeerConfig) -> Self {
-        Self::new(
-            config,
-            Side::Client { url: Url::parse("ws://game.example/lobby").expect("a valid URL"), tls: None },
-        )
+        Self::dialling("ws://game.example/lobby", None, config)
+    }
+
+    fn dialling(url: &str, tls: Option<TlsClient>, config: PeerConfig) -> Self {
+        Self::new(config, Side::Client { url: Url::parse(url).expect("a valid URL"), tls })
     }
 
     fn new(config: PeerConfig, side: Side) -> Self {
@@ -308,13 +310,15 @@ impl Node {
                     }
                     busy |= self.settle(conn, &end, after, now);
                 } else if self.hub.wants_write(conn) {
-                    let takes = end.takes();
-                    let after = if takes {
+                    let before = end.written();
+                    let after = if end.takes() {
                         self.hub.flush(conn, &mut end, now)
                     } else {
                         self.hub.still_blocked(conn, now)
                     };
-                    busy |= takes | self.settle(conn, &end, after, now);
+                    // During the handshake of TLS a session has something to write that cannot leave yet.
+                    busy |= end.written() != before || !self.hub.wants_write(conn);
+                    busy |= self.settle(conn, &end, after, now);
                 }
             }
             self.hub.dirty.clear();
@@ -397,9 +401,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: PeerConfig, capacity: usize, step: usize) -> Self {
+        Self::between(Node::server(config.clone()), Node::client(config), capacity, step)
+    }
+
+    fn between(mut server: Node, mut client: Node, capacity: usize, step: usize) -> Self {
         let now = start();
         let (server_end, client_end) = End::pair(capacity, step);
-        let (mut server, mut client) = (Node::server(config.clone()), Node::client(config));
         let server_conn = server.accept(server_end.clone(), now);
         let client_conn = client.dial(client_end.clone(), now);
         Self { now, server, client, server_conn, client_conn, ends: (server_end, client_end) }
@@ -430,11 +437,24 @@ impl World {
 
     /// With the handshake done.
     pub(super) fn connected(config: PeerConfig) -> Self {
-        let mut world = Self::new(config, 64 * 1024, usize::MAX);
-        world.run();
-        assert!(world.client.has(|news| matches!(news, News::Connected { .. })));
-        assert!(world.server.has(|news| matches!(news, News::Connected { .. })));
-        world
+        Self::new(config, 64 * 1024, usize::MAX).join()
+    }
+
+    /// The same through TLS.
+    pub(super) fn encrypted(config: PeerConfig) -> Self {
+        let (key, certificate) = self_signed("game.example");
+        let server = TlsServer::new(&key, &certificate, "").expect("usable");
+        let server = ServerConfig { peer: config.clone(), tls: Some(server), ..ServerConfig::default() };
+        let client = TlsClient::new(Trust::Only(&certificate), None).expect("usable");
+        let client = Node::dialling("wss://game.example/lobby", Some(client), config);
+        Self::between(Node::gated(server), client, 64 * 1024, usize::MAX).join()
+    }
+
+    fn join(mut self) -> Self {
+        self.run();
+        assert!(self.client.has(|news| matches!(news, News::Connected { .. })));
+        assert!(self.server.has(|news| matches!(news, News::Connected { .. })));
+        self
     }
 
     /// Lets both sides work until nothing moves.

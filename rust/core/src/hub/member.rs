@@ -1,5 +1,6 @@
 //! One connection of a hub.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::gate::{Allowance, Source, Turned};
 use crate::link::Link;
 use crate::net::mailbox::Totals;
-use crate::session::{Body, Context, Message, Session};
+use crate::session::{Body, Context, Flushed, Message, Session};
 use crate::tls::TlsSession;
 
 pub(super) struct Member {
@@ -54,9 +55,16 @@ pub(super) struct Member {
     told_congested: bool,
 }
 
-/// Since when a peer has not kept up, what waited then, and what it had taken.
+/// Since when a peer has not kept up, and how far it was then.
 struct Over {
     since: Instant,
+    backlog: Backlog,
+}
+
+/// What waits for a peer, and how many bytes it has taken. What TLS holds waits too: it takes so much at once that a slow peer
+/// would seem to take nothing in between.
+#[derive(Clone, Copy)]
+struct Backlog {
     bytes: usize,
     packets: usize,
     taken: u64,
@@ -94,6 +102,19 @@ impl Member {
         let charge = (prefix.len() + body.bytes().len()) as u32;
         let sent = self.session.send(text, prefix, body, Some(charge), cx);
         sent && !std::mem::replace(&mut self.dirty, true)
+    }
+
+    /// Writes what is queued.
+    pub(super) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
+        let (flushed, moved) = match &mut self.tls {
+            None => {
+                let flushed = self.session.flush(stream, cx);
+                (flushed, flushed.bytes > 0)
+            }
+            Some(tls) => (flush_tls(&mut self.session, tls, stream, cx), tls.take_moved()),
+        };
+        self.session.note_written(moved, self.wants_write(), cx.now);
+        flushed
     }
 
     /// Applies a new `handshake_timeout` to a handshake that is under way.
@@ -164,8 +185,9 @@ impl Member {
         let Some(link) = &self.link else { return };
         let (bytes, packets) = link.outgoing.load();
         if blocked && link.is_over_output_limits(0, 0, config) {
-            let taken = link.figures.bytes_out.get();
-            self.over.get_or_insert(Over { since: now, bytes, packets, taken });
+            if self.over.is_none() {
+                self.over = Some(Over { since: now, backlog: self.backlog(link) });
+            }
         } else {
             self.over = None;
         }
@@ -194,16 +216,49 @@ impl Member {
     /// Decides. A peer gets as long again when all that waited has left, however much came after it, or when it works off a
     /// burst: its backlog has shrunk by an eighth of the output buffer.
     pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
-        let (Some(link), Some(over)) = (&self.link, &mut self.over) else { return false };
-        let (bytes, packets) = link.outgoing.load();
-        let taken = link.figures.bytes_out.get();
-        let kept_up = taken - over.taken >= over.bytes as u64;
-        let shrunk = bytes + config.buffers.output_bytes / 8 <= over.bytes
-            || packets + (config.buffers.output_packets / 8).max(1) <= over.packets && bytes <= over.bytes;
-        if kept_up || shrunk {
-            *over = Over { since: now, bytes, packets, taken };
+        let (Some(link), Some(over)) = (&self.link, &self.over) else { return false };
+        let (before, backlog) = (over.backlog, self.backlog(link));
+        let kept_up = backlog.taken - before.taken >= before.bytes as u64;
+        let fewer_bytes = backlog.bytes + config.buffers.output_bytes / 8 <= before.bytes;
+        let fewer_packets = backlog.packets + (config.buffers.output_packets / 8).max(1) <= before.packets;
+        if kept_up || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes {
+            self.over = Some(Over { since: now, backlog });
             return false;
         }
         true
     }
+
+    fn backlog(&self, link: &Link) -> Backlog {
+        let (bytes, packets) = link.outgoing.load();
+        let unsent = self.tls.as_ref().map_or(0, TlsSession::unsent);
+        Backlog {
+            bytes: bytes + unsent,
+            packets,
+            taken: link.figures.bytes_out.get().saturating_sub(unsent as u64),
+        }
+    }
+}
+
+/// Through TLS the stream may still take nothing although the session has nothing left, and the other way round.
+fn flush_tls<W: Write>(
+    session: &mut Session,
+    tls: &mut TlsSession,
+    stream: &mut W,
+    cx: &mut Context<'_>,
+) -> Flushed {
+    let mut stream = tls.stream(stream);
+    let blocked = match stream.push() {
+        Ok(blocked) => blocked,
+        Err(error) => {
+            session.write_failed(&error);
+            return Flushed::default();
+        }
+    };
+    if blocked || stream.is_handshaking() {
+        return Flushed { blocked, ..Flushed::default() };
+    }
+    let flushed = session.flush(&mut stream, cx);
+    // An error shows itself to the next write.
+    let blocked = flushed.blocked || stream.push().unwrap_or(false);
+    Flushed { blocked, ..flushed }
 }

@@ -31,7 +31,7 @@ use crate::id::{ConnId, PeerId, PeerMap};
 use crate::link::{Link, PeerInfo, PeerState};
 use crate::net::mailbox::{Command, Totals};
 use crate::packet::Packet;
-use crate::session::{Body, Context, Flushed, Incoming, Message, Pool, Session, Turn};
+use crate::session::{Body, Context, Incoming, Message, Pool, Session, Turn};
 use crate::tls::{TlsClient, TlsSession};
 use crate::url::Url;
 use crate::wire::godot3;
@@ -334,10 +334,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         member.dirty = false;
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let flushed = match &mut member.tls {
-            None => member.session.flush(stream, &mut cx),
-            Some(tls) => flush_tls(&mut member.session, tls, stream, &mut cx),
-        };
+        let flushed = member.flush(stream, &mut cx);
         self.totals.bytes_out.add(flushed.bytes);
         self.totals.packets_out.add(flushed.packets);
         if let Some(link) = &member.link {
@@ -643,27 +640,3 @@ impl Hub {
 
 /// Bytes that are written at once instead of at the end of the round.
 const MUCH: usize = 32 * 1024;
-
-/// Through TLS the stream may still take nothing although the session has nothing left, and the other way round.
-fn flush_tls<W: Write>(
-    session: &mut Session,
-    tls: &mut TlsSession,
-    stream: &mut W,
-    cx: &mut Context<'_>,
-) -> Flushed {
-    let mut stream = tls.stream(stream);
-    let blocked = match stream.push() {
-        Ok(blocked) => blocked,
-        Err(error) => {
-            session.write_failed(&error);
-            return Flushed::default();
-        }
-    };
-    if blocked || stream.is_handshaking() {
-        return Flushed { blocked, ..Flushed::default() };
-    }
-    let flushed = session.flush(&mut stream, cx);
-    // An error shows itself to the next write.
-    let blocked = flushed.blocked || stream.push().unwrap_or(false);
-    Flushed { blocked, ..flushed }
-}

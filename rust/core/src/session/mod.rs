@@ -310,8 +310,12 @@ impl Session {
                 break;
             }
         }
-        self.keepalive.wrote(done.bytes > 0, self.out.pending() > 0, cx.now);
         done
+    }
+
+    /// Follows whether the stream takes what waits (`moved`: it took some since the last call).
+    pub(crate) fn note_written(&mut self, moved: bool, waiting: bool, now: Instant) {
+        self.keepalive.wrote(moved, waiting && self.broken.is_none(), now);
     }
 
     /// Takes it that nothing can be written any more.

@@ -17,6 +17,10 @@ pub(crate) struct TlsSession {
     heard: bool,
     /// Bytes taken off the transport, less those that were found inside.
     wrapping: isize,
+    /// Bytes taken to be written, less those that the transport took.
+    unsent: usize,
+    /// The transport took some.
+    moved: bool,
 }
 
 /// A transport seen through TLS: what is read is plain, what is written leaves encrypted.
@@ -31,7 +35,15 @@ impl TlsSession {
     pub(super) fn new(mut connection: Connection) -> Self {
         // What the session has queued is bounded there; here only what one flush can hand over waits.
         connection.set_buffer_limit(Some(BUFFER_LIMIT));
-        Self { connection, spent: false, said_goodbye: false, heard: false, wrapping: 0 }
+        Self {
+            connection,
+            spent: false,
+            said_goodbye: false,
+            heard: false,
+            wrapping: 0,
+            unsent: 0,
+            moved: false,
+        }
     }
 
     /// Says whether encrypted bytes wait to be written.
@@ -48,6 +60,16 @@ impl TlsSession {
     /// came before.
     pub(crate) fn take_wrapping(&mut self) -> isize {
         std::mem::take(&mut self.wrapping)
+    }
+
+    /// Bytes that were taken to be written and that the transport has not taken.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Says whether the transport took any bytes since the last call.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// Says whether the remote has said anything, be it only of the handshake.
@@ -83,12 +105,17 @@ impl<S: Write> TlsStream<'_, S> {
         while self.session.connection.wants_write() {
             match self.session.connection.write_tls(self.transport) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(_) => {}
+                Ok(n) => {
+                    self.session.moved = true;
+                    // What TLS adds counts as well: some dozens of bytes per record, until it holds nothing any more.
+                    self.session.unsent = self.session.unsent.saturating_sub(n);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => return Err(error),
             }
         }
+        self.session.unsent = 0;
         Ok(false)
     }
 }
@@ -148,6 +175,7 @@ impl<S: Write> Write for TlsStream<'_, S> {
             return Err(ErrorKind::WouldBlock.into());
         }
         let n = self.session.connection.writer().write_vectored(plain)?;
+        self.session.unsent += n;
         // If this blocks, the bytes are taken all the same, and the next call says so.
         self.push()?;
         Ok(n)
