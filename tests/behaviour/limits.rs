@@ -28,6 +28,7 @@ fn the_documented_defaults_are_those_of_the_code() {
         ("`heartbeat_timeout`", seconds(peer.heartbeat_timeout)),
         ("`overflow_grace`", seconds(peer.overflow_grace)),
         ("16 output buffers", format!("{} bytes at least", peer.burst_bytes())),
+        ("16 × `max_out_packets`", format!("{} at least", peer.burst_packets())),
         ("`unreliable_backlog_kb`", format!("{} bytes", peer.unreliable_backlog)),
         ("`write_timeout`", seconds(peer.write_timeout)),
         ("`close_timeout`", seconds(peer.close_timeout)),

@@ -96,8 +96,11 @@ fn unpack(waiting: u64) -> (usize, usize) {
     ((waiting & ((1 << BYTES_BITS) - 1)) as usize, (waiting >> BYTES_BITS) as usize)
 }
 
-/// A terabyte and 16 million packets: far above what `set_buffers` allows.
+/// A terabyte, sixty times what [`burst_bytes`](crate::config::PeerConfig::burst_bytes) allows, and 16 million packets.
 const BYTES_BITS: u32 = 40;
+/// The most packets that a limit may allow. Who finds too many has counted one more by then, and so may the other thread; far
+/// fewer than the rest of the 24 bits.
+pub(crate) const MOST_PACKETS: usize = (1 << (64 - BYTES_BITS)) - 1024;
 /// A queue counts for the process in steps of so many bytes, so that small packets leave the common counter alone.
 const COARSE: usize = 4096;
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::budget::MOST_PACKETS;
 use crate::conditions::Conditions;
 use crate::error::ConfigError;
 use crate::gate::{Network, OriginPattern};
@@ -190,7 +191,7 @@ impl PeerConfig {
 
     /// The same in packets.
     pub fn burst_packets(&self) -> usize {
-        self.buffers.output_packets.saturating_mul(16).max(65_536)
+        self.buffers.output_packets.saturating_mul(16).clamp(65_536, MOST_PACKETS)
     }
 }
 

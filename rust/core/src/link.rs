@@ -203,6 +203,7 @@ impl Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Buffers;
 
     const STEP: usize = 4096;
 
@@ -223,6 +224,23 @@ mod tests {
         // The other thread cleared it between a reservation and its end.
         budget.release(40, 1);
         assert_eq!(budget.load(), (0, 0));
+    }
+
+    #[test]
+    fn the_largest_limits_hold() {
+        let buffers = Buffers::rounded(1, 1, Buffers::MAX, Buffers::MAX).expect("the largest there are");
+        let config = PeerConfig { buffers, ..PeerConfig::default() };
+        let (bytes, packets) = (config.burst_bytes(), config.burst_packets());
+        let total = Arc::new(QueueTotal::new(usize::MAX));
+        let budget = Budget::new(&total);
+        let taken = (0..=packets).take_while(|_| budget.reserve(1, bytes, packets)).count();
+        assert_eq!((taken, budget.load()), (packets, (packets, packets)));
+        budget.clear();
+        let size = buffers.output_bytes;
+        let taken = (0..=bytes / size).take_while(|_| budget.reserve(size, bytes, packets)).count();
+        assert_eq!((taken, budget.load()), (16, (bytes, 16)));
+        budget.clear();
+        assert_eq!(total.bytes(), 0);
     }
 
     #[test]
