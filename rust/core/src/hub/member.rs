@@ -61,8 +61,8 @@ struct Over {
     backlog: Backlog,
 }
 
-/// What waits for a peer, and how many bytes it has taken. What TLS holds waits too: it takes so much at once that a slow peer
-/// would seem to take nothing in between.
+/// What waits for a peer, and how many bytes it has taken, to the byte: a slow one takes a large packet, or what TLS has taken off
+/// the session's hands, over many times the grace.
 #[derive(Clone, Copy)]
 struct Backlog {
     bytes: usize,
@@ -232,7 +232,7 @@ impl Member {
         let (bytes, packets) = link.outgoing.load();
         let unsent = self.tls.as_ref().map_or(0, TlsSession::unsent);
         Backlog {
-            bytes: bytes + unsent,
+            bytes: bytes.saturating_sub(self.session.begun()) + unsent,
             packets,
             taken: link.figures.bytes_out.get().saturating_sub(unsent as u64),
         }

@@ -444,6 +444,11 @@ impl Session {
         self.out.pending()
     }
 
+    /// Bytes of the frame under way that have left already.
+    pub(crate) fn begun(&self) -> usize {
+        self.out.begun()
+    }
+
     /// Says whether bytes that were read already wait to be used.
     pub(crate) fn has_stash(&self) -> bool {
         !self.stash.is_empty() && !self.awaits_rest

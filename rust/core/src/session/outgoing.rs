@@ -123,6 +123,11 @@ impl Outgoing {
         self.pending
     }
 
+    /// Bytes of the first frame that waits that have left already.
+    pub(crate) fn begun(&self) -> usize {
+        (self.queued_total - self.pending as u64 - self.left_whole) as usize
+    }
+
     /// Frames that wait and are not data: what the remote provoked.
     pub(crate) fn controls(&self) -> usize {
         self.controls
