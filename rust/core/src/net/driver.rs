@@ -204,8 +204,10 @@ impl Driver {
         self.advance_dial(&round.dialled, now)?;
         round.dialled.clear();
         self.read_round(now);
-        // Behind reading: when the whole process was stopped, what came in time is still unread, and nobody is to be taken
-        // for silent who was not. A full list of events means that more may have something to say.
+        self.flush_round(now);
+        // Behind reading and writing: when the whole process was stopped, what came in time is still unread, and what waited is
+        // still unwritten although the socket would take it. Nobody is to be taken for silent or stuck who was not. A full list
+        // of events means that more may have something to say.
         if round.events.iter().count() == EVENTS && round.put_off < self.hub.len() / EVENTS {
             round.put_off += 1;
         } else {
