@@ -7,6 +7,8 @@ extends RefCounted
 
 const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
 const ENGINE := &"WebSocketMultiplayerPeer"
+## Unless a case says otherwise; the default is shorter than what a busy machine may need.
+const HANDSHAKE_TIMEOUT := 20.0
 
 
 ## Null when it does not listen; the reason is printed. `properties` are set before. `tls` is a
@@ -15,6 +17,7 @@ static func make_server(kind: String, port: int, properties := {}, tls := "") ->
 	var peer: Variant = _instance(kind, &"WebSocketServer")
 	if peer == null:
 		return null
+	peer.handshake_timeout = HANDSHAKE_TIMEOUT
 	for property: String in properties:
 		peer.set(property, properties[property])
 	var key: CryptoKey = null
@@ -46,6 +49,7 @@ static func make_client(kind: String, url: String, properties := {}) -> Multipla
 	var peer: Variant = _instance(kind, &"WebSocketClient")
 	if peer == null:
 		return null
+	peer.handshake_timeout = HANDSHAKE_TIMEOUT
 	for property: String in properties:
 		peer.set(property, properties[property])
 	var error: Error
