@@ -129,7 +129,7 @@ func _a_flood_is_slowed_down() -> void:
 
 
 func _a_status_arrives_whole() -> void:
-	await _serve({})
+	await _serve({handshake_timeout = 30.0})
 	# What the server does not want is read all the same, or a reset would eat the answer.
 	for number in 20:
 		var answer := await _exchange("POST / HTTP/1.1\r\nHost: h\r\n\r\n" + "x".repeat(60_000))
@@ -138,7 +138,7 @@ func _a_status_arrives_whole() -> void:
 	var started := Time.get_ticks_msec()
 	var bare := await _exchange("GET / HTTP/1.1\nHost: h\n\n")
 	check(bare.begins_with("HTTP/1.1 400 ") and bare.contains("CR LF"), bare)
-	check(Time.get_ticks_msec() - started < 2500, "at once, not at the deadline")
+	check(Time.get_ticks_msec() - started < 10_000, "at once, not at the deadline")
 	_end()
 
 

@@ -8,9 +8,11 @@ const TIMES := 1000
 const PAIRS := 100
 ## A closed server may keep a connection until the other side has answered, for `close_timeout`
 ## at most.
-const PATIENCE := 5.0
-## Far below any timeout of the addon, far above what a busy machine needs.
-const AT_ONCE := 0.25
+const PATIENCE := 15.0
+## Half of `close_timeout`, for which it would wait.
+const AT_ONCE := 1.5
+## The default of `handshake_timeout` is shorter than what a busy machine may need.
+const HANDSHAKE_TIMEOUT := 20.0
 ## Each function that waits is an object of the engine. Fewer than any of the parts below opens.
 const COROUTINES := 8
 
@@ -81,8 +83,8 @@ func _clients() -> void:
 
 
 func _pairs() -> void:
-	server = WebSocketServer.new()
-	client = WebSocketClient.new()
+	server = _new_server()
+	client = _new_client()
 	for time in PAIRS:
 		await _connect_pair()
 		check_eq(client.put_packet(PackedByteArray([1, 2, 3])), OK, "put_packet()")
@@ -100,7 +102,7 @@ func _pairs() -> void:
 
 ## Connections that never say anything, and one that has joined and never answers.
 func _silent_connections_do_not_delay_close() -> void:
-	server = WebSocketServer.new()
+	server = _new_server()
 	check_eq(server.listen(0, PackedStringArray(), true), OK, "listen()")
 	var silent: Array[StreamPeerTCP] = []
 	for index in 10:
@@ -115,7 +117,7 @@ func _silent_connections_do_not_delay_close() -> void:
 	var connected := func() -> bool:
 		joined.poll()
 		return joined.get_status() == StreamPeerTCP.STATUS_CONNECTED
-	await until(connected, 2.0, "TCP")
+	await until(connected, PATIENCE, "TCP")
 	var request := (
 		"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		+ "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -124,7 +126,7 @@ func _silent_connections_do_not_delay_close() -> void:
 	var arrived := func() -> bool:
 		server.poll()
 		return server.get_statistics().peers == 1 and server.get_statistics().pending == 10
-	await until(arrived, 2.0, "ten handshakes and one peer")
+	await until(arrived, PATIENCE, "ten handshakes and one peer")
 	var begun := Time.get_ticks_usec()
 	server.close()
 	var took := (Time.get_ticks_usec() - begun) / 1e6
@@ -141,8 +143,8 @@ func _silent_connections_do_not_delay_close() -> void:
 
 
 func _the_port_is_free_at_once() -> void:
-	server = WebSocketServer.new()
-	client = WebSocketClient.new()
+	server = _new_server()
+	client = _new_client()
 	await _connect_pair()
 	var at := server.get_local_port()
 	for time in 50:
@@ -155,7 +157,7 @@ func _the_port_is_free_at_once() -> void:
 	check_eq(server.get_local_port(), at, "port")
 	# Another object, while the first connection still lingers.
 	server.close()
-	var other := WebSocketServer.new()
+	var other := _new_server()
 	check_eq(other.listen(at, PackedStringArray(), true), OK, "listen() of another object")
 	client.close()
 	check_eq(
@@ -164,7 +166,7 @@ func _the_port_is_free_at_once() -> void:
 		"connect_to_url() again"
 	)
 	server = other
-	await until(_is_paired, 3.0, "a client of the other object")
+	await until(_is_paired, PATIENCE, "a client of the other object")
 	server.close()
 	client.close()
 	other = null
@@ -175,8 +177,8 @@ func _the_port_is_free_at_once() -> void:
 
 func _objects_that_are_dropped_while_open() -> void:
 	for time in 20:
-		server = WebSocketServer.new()
-		client = WebSocketClient.new()
+		server = _new_server()
+		client = _new_client()
 		await _connect_pair()
 		var handle := client.get_peer(1)
 		check_eq(handle.get_ready_state(), BufferedWebSocketPeer.STATE_OPEN, "state")
@@ -193,11 +195,23 @@ func _objects_that_are_dropped_while_open() -> void:
 	await _nothing_is_left("dropped objects")
 
 
+func _new_server() -> WebSocketServer:
+	var one := WebSocketServer.new()
+	one.handshake_timeout = HANDSHAKE_TIMEOUT
+	return one
+
+
+func _new_client() -> WebSocketClient:
+	var one := WebSocketClient.new()
+	one.handshake_timeout = HANDSHAKE_TIMEOUT
+	return one
+
+
 func _connect_pair() -> void:
 	check_eq(server.listen(0, PackedStringArray(), true), OK, "listen()")
 	var url := "ws://127.0.0.1:%d" % server.get_local_port()
 	check_eq(client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url()")
-	await until(_is_paired, 3.0, "a pair")
+	await until(_is_paired, PATIENCE, "a pair")
 
 
 func _is_paired() -> bool:

@@ -1,7 +1,7 @@
 # What the system does to processes. A client that is killed is reported, one that is stopped for longer than heartbeat_timeout is
 # dropped, one that is stopped for less time stays and misses nothing; and a server that was stopped itself blames nobody.
 # processes: server client:a
-# timeout: 90
+# timeout: 150
 # serial
 extends "res://lib/case.gd"
 
@@ -10,7 +10,7 @@ const OtherEngine := preload("res://lib/engine.gd")
 const Peers := preload("res://lib/peers.gd")
 const Proc := preload("res://lib/proc.gd")
 
-const TIMEOUT := 1.5
+const TIMEOUT := 4.0
 const PATIENCE := 20.0
 
 var end: BarePeer
@@ -58,7 +58,8 @@ func _server() -> void:
 	var stopped := await _start("stopped")
 	took = await _lost("stopped", func() -> void: _signal(stopped, "STOP"))
 	print("a stopped client is dropped after %.2f s" % took)
-	check(took > TIMEOUT - 0.5, "dropped after %.2f s, the timeout is %.1f s" % [took, TIMEOUT])
+	# It counts from what came last, which may have been a while before.
+	check(took > TIMEOUT / 2, "dropped after %.2f s, the timeout is %.1f s" % [took, TIMEOUT])
 	_signal(stopped, "CONT")
 	await until(func() -> bool: return is_left("stopped"), PATIENCE, "it learns that it is out")
 	check_eq(FileAccess.get_file_as_string(scratch("stopped")), "", "ticks before its end")
@@ -145,7 +146,7 @@ func _on_word(sender: int, packet: PackedByteArray) -> void:
 
 func _steady_client() -> void:
 	await _connect()
-	await until(func() -> bool: return is_left("stop_me"), 80.0, "its turn")
+	await until(func() -> bool: return is_left("stop_me"), 120.0, "its turn")
 	var server := FileAccess.get_file_as_string(scratch("server")).to_int()
 	_signal(server, "STOP")
 	var before := next
@@ -161,7 +162,7 @@ func _steady_client() -> void:
 ## Killed in the end, unless the server is lost before.
 func _victim() -> void:
 	await _connect()
-	await until(end.is_closed, 60.0, "the end")
+	await until(end.is_closed, 120.0, "the end")
 	leave(name, " ".join(faults))
 
 
