@@ -100,14 +100,14 @@ func _output_waiting(asked: int, counts: int, by_bytes: bool, step: int) -> void
 		check_eq(
 			waits, counts, "packets that wait when the next one is refused (bytes: %s)" % by_bytes
 		)
-		_say_done(step)
+		leave("done %d" % step, "")
 		end.peer.close()
 	else:
 		end.paused = true
 		var stalled := func() -> bool: return _queued(end).queued_in_packets > 0
 		await until(stalled, 10.0, "a first packet")
 		# A peer that takes nothing cannot be told through its connection when to go on.
-		await until(_take_done.bind(step), 40.0, "the server's count in step %d" % step)
+		await until(is_left.bind("done %d" % step), 40.0, "the server's count in step %d" % step)
 		end.paused = false
 	await _close(end)
 
@@ -189,21 +189,6 @@ func _close(end: BarePeer) -> void:
 		end.peer.refuse_new_connections = true
 		await until(func() -> bool: return end.has("peer_disconnected"), 20.0, "the client leaves")
 		end.peer.close()
-
-
-func _say_done(step: int) -> void:
-	FileAccess.open(_done_file(step), FileAccess.WRITE).close()
-
-
-func _take_done(step: int) -> bool:
-	var done := FileAccess.file_exists(_done_file(step))
-	if done:
-		DirAccess.remove_absolute(_done_file(step))
-	return done
-
-
-func _done_file(step: int) -> String:
-	return OS.get_cache_dir().path_join("websocket_buffers_%d_%d" % [port, step])
 
 
 func _queued(end: BarePeer) -> Dictionary:
