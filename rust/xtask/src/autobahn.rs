@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
+use crate::engine_run::free_port;
 use crate::foreign::{self, Wstest};
 use crate::process::{Group, describe};
 use crate::repo::Repo;
@@ -100,7 +101,7 @@ fn test_server(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<()> {
 
 fn test_client(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<()> {
     // It cannot choose a free port itself.
-    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let port = free_port().context("no free port")?;
     let url = format!("ws://127.0.0.1:{port}");
     let specification = json!({ "outdir": folder, "url": url, "cases": ["*"], "exclude-cases": EXCLUDED });
     let mut tests = Group::new();

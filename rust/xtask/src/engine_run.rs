@@ -348,8 +348,8 @@ mod tests {
     #[test]
     fn good_processes_pass_and_the_others_wait_for_ready() {
         let script = "mark=${TMPDIR:-/tmp}/xtask-ready-$port\n\
-             if [ $role = server ]; then sleep 0.3; touch $mark; echo READY; sleep 0.3; rm $mark\n\
-             else test -e $mark || exit 9; fi\necho CASE OK";
+             if [ $role = server ]; then sleep 0.3; touch $mark; echo READY; while test -e $mark; do sleep 0.05; done\n\
+             else rm $mark || exit 9; fi\necho CASE OK";
         assert_eq!(run(script, &["server", "client"], &[], 20).faults, [""; 0]);
     }
 

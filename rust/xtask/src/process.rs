@@ -249,7 +249,7 @@ fn strip_colours(text: &str) -> String {
 }
 
 const SLICE: Duration = Duration::from_millis(25);
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(5);
 const TAIL_LINES: usize = 400;
 
 #[cfg(test)]

@@ -133,26 +133,39 @@ impl Party {
             self.faults.push(format!("{} bytes wait in queues that are gone", self.runtime.queued_bytes()));
         }
         self.runtime.shutdown(Duration::from_secs(1));
+        // A thread that has ended for the runtime may not have done so for the system.
+        let deadline = Instant::now() + PATIENCE;
+        let (mut left, mut excess) = self.left_behind();
+        while !excess.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            (left, excess) = self.left_behind();
+        }
+        self.faults.append(&mut excess);
+        (left, self.faults)
+    }
+
+    /// What the process holds, and what of it is more than before the party.
+    fn left_behind(&self) -> (Option<Holding>, Vec<String>) {
+        let mut excess = Vec::new();
         let left = holding();
         if let (Some(base), Some(left)) = (self.base, left) {
             for (what, before, after) in
                 [("files", base.files, left.files), ("threads", base.threads, left.threads)]
             {
                 if after > before {
-                    self.faults.push(format!("{after} {what} are held instead of {before}"));
+                    excess.push(format!("{after} {what} are held instead of {before}"));
                 }
             }
             // Tables of the process that grow once and then stay.
             if left.allocated > base.allocated + 512 {
-                self.faults
-                    .push(format!("{} KiB are allocated instead of {}", left.allocated, base.allocated));
+                excess.push(format!("{} KiB are allocated instead of {}", left.allocated, base.allocated));
             }
             // The allocator keeps some of what it got, and never the same: only a bound that far more than this would break.
             if left.resident > 2 * base.resident + 64 * 1024 {
-                self.faults.push(format!("{} KiB are held instead of {}", left.resident, base.resident));
+                excess.push(format!("{} KiB are held instead of {}", left.resident, base.resident));
             }
         }
-        (left, self.faults)
+        (left, excess)
     }
 
     fn join(&mut self) -> Result<()> {
