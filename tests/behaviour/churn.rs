@@ -57,7 +57,7 @@ fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
     }
     assert_eq!(party.overflowed(), [deaf]);
     assert!((60_000..=65_536).contains(&most), "{most} waited");
-    assert_eq!(party.server.queue_total.bytes(), 0);
+    assert_eq!(party.server.queue_totals.bytes(), 0);
     // The other one has heard of the deaf one's end, too.
     assert_eq!(heard, 2 * 33_000 + 1);
 }
@@ -78,7 +78,7 @@ fn news_count_for_the_output_limits_like_packets() {
 #[test]
 fn at_the_bound_of_the_process_nobody_is_closed_because_another_came() {
     let mut party = Party::new(3);
-    party.server.queue_total.set_limit(0);
+    party.server.queue_totals.set_limit(0);
     party.flit();
     assert_eq!(party.overflowed(), []);
     for (_, end) in &party.clients {
@@ -119,7 +119,7 @@ fn one_end_after_which_hundreds_have_no_room_needs_no_deep_stack() {
         let told: HashSet<_> = messages(&party.clients[1].1.take_all()).into_iter().collect();
         let left = |at: usize| message(2, party.clients[at].0.0);
         assert_eq!(told, (0..DEAF + 2).filter(|at| *at != 1).map(left).collect());
-        assert_eq!(party.server.queue_total.bytes(), 0);
+        assert_eq!(party.server.queue_totals.bytes(), 0);
     };
     shallow.spawn(body).expect("a thread").join().expect("it goes through");
 }

@@ -307,7 +307,7 @@ fn at_the_bound_of_the_process_the_relay_closes_the_one_with_the_most_waiting() 
     party.starve(0, 1, 40);
     party.starve(0, 3, 60);
     let slowest = party.clients[3].0;
-    party.server.queue_total.set_limit(party.server.queue_total.bytes());
+    party.server.queue_totals.outgoing.set_limit(party.server.queue_totals.bytes());
     let sent = party.send(0, first, Target::One(third));
     assert_eq!(party.overflowed(), [slowest]);
     assert_eq!(party.receivers(&sent), [3], "it makes room for one who keeps up");
@@ -323,11 +323,11 @@ fn the_one_that_a_packet_is_for_can_be_the_one_that_is_closed() {
     let mut party = Party::new(3);
     let (first, slow) = (party.clients[0].0, party.clients[1].0);
     party.starve(0, 1, 40);
-    party.server.queue_total.set_limit(party.server.queue_total.bytes());
+    party.server.queue_totals.outgoing.set_limit(party.server.queue_totals.bytes());
     party.send(0, first, Target::One(slow));
     assert_eq!(party.overflowed(), [slow], "nobody else had anything waiting");
     // What it had waiting counts no more, and the others go on.
-    assert_eq!(party.server.queue_total.bytes(), 0);
+    assert_eq!(party.server.queue_totals.bytes(), 0);
     let sent = party.send(0, first, Target::All);
     assert_eq!(party.receivers(&sent), [0, 3]);
     assert_eq!(party.overflowed(), [slow], "once");

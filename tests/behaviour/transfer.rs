@@ -138,15 +138,16 @@ fn the_end_inside_a_frame_is_a_lost_connection() {
 }
 
 #[test]
-fn input_leaves_half_of_the_room_of_the_process_for_output_and_loses_nothing() {
+fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() {
     const CLIENTS: usize = 30;
     const PACKETS: usize = 60;
     let (mut server, now) = (Node::server(multiplayer()), start());
-    server.queue_total.set_limit(1_000_000);
-    let mut sent = Vec::new();
+    server.queue_totals.set_limit(1_000_000);
+    let (mut sent, mut ends) = (Vec::new(), Vec::new());
     for client in 0..CLIENTS {
         let (server_end, end) = End::pair(1 << 20, usize::MAX);
         server.accept(server_end, now);
+        ends.push(end.clone());
         end.inject(REQUEST);
         for at in 0..PACKETS {
             let packet = vec![(client * PACKETS + at) as u8; 1000 + at];
@@ -163,7 +164,7 @@ fn input_leaves_half_of_the_room_of_the_process_for_output_and_loses_nothing() {
     };
     server.run(now);
     let links = links(&server);
-    let waiting = server.queue_total.bytes();
+    let waiting = server.queue_totals.bytes();
     assert!((450_000..=500_000).contains(&waiting), "{waiting} bytes wait");
     assert!(links.iter().all(|link| link.receiving.budget.load().1 > 0), "everybody has the first packet in");
     assert!(links[0].outgoing.process_has_room(400_000), "and the game can send");
@@ -190,5 +191,11 @@ fn input_leaves_half_of_the_room_of_the_process_for_output_and_loses_nothing() {
             .collect::<Vec<_>>()
     };
     assert_eq!(links.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
-    assert_eq!(server.queue_total.bytes(), 0);
+    assert_eq!(server.queue_totals.bytes(), 0);
+    // Nor do those who do not listen keep the game from hearing.
+    links[0].outgoing.add(600_000);
+    ends[1].inject(&frame(0x82, &[1; 1000]).repeat(PACKETS));
+    server.run(now);
+    let heard = server.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
+    assert_eq!(heard, PACKETS);
 }

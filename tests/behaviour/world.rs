@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::budget::QueueTotal;
+use crate::budget::QueueTotals;
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, Side as CloseSide};
@@ -175,7 +175,7 @@ impl Write for End {
 pub(super) struct Node {
     pub(super) hub: Hub,
     totals: Arc<Totals>,
-    pub(super) queue_total: Arc<QueueTotal>,
+    pub(super) queue_totals: QueueTotals,
     pub(super) news: Vec<News>,
     ends: Vec<(ConnId, End)>,
     simulators: HashMap<ConnId, Simulator>,
@@ -202,12 +202,12 @@ impl Node {
 
     fn new(config: PeerConfig, side: Side) -> Self {
         let totals = Arc::new(Totals::default());
-        let queue_total = Arc::new(QueueTotal::new(usize::MAX));
-        let hub = Hub::new(config, side, Arc::clone(&queue_total), Arc::clone(&totals));
+        let queue_totals = QueueTotals::new(usize::MAX);
+        let hub = Hub::new(config, side, queue_totals.clone(), Arc::clone(&totals));
         Self {
             hub,
             totals,
-            queue_total,
+            queue_totals,
             news: Vec::new(),
             ends: Vec::new(),
             simulators: HashMap::new(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::budget::QueueTotal;
+use crate::budget::QueueTotals;
 use crate::hub::News;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo};
@@ -49,7 +49,7 @@ impl Queue {
             headers: Box::default(),
             opened: Instant::now(),
         };
-        Self(Link::new(CONN, PeerId(2), info, &Arc::new(QueueTotal::new(usize::MAX))))
+        Self(Link::new(CONN, PeerId(2), info, &QueueTotals::new(usize::MAX)))
     }
 
     /// Takes room for one packet.

@@ -14,7 +14,15 @@ pub(crate) struct Budget {
     total: Arc<QueueTotal>,
 }
 
-/// Bytes that wait in all queues of the process.
+/// What waits in all queues of the process: each direction has half of the room. A game that does not look at its input could not
+/// send any more if that took it all, nor hear anybody because of those who do not listen.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueTotals {
+    pub(crate) outgoing: Arc<QueueTotal>,
+    pub(crate) incoming: Arc<QueueTotal>,
+}
+
+/// Bytes that wait in all queues of one direction.
 #[derive(Debug)]
 pub(crate) struct QueueTotal {
     bytes: AtomicUsize,
@@ -62,14 +70,9 @@ impl Budget {
         fits
     }
 
-    /// Says whether all queues of the process together may take so much more.
+    /// Says whether all queues of the process in this direction together may take so much more.
     pub(crate) fn process_has_room(&self, bytes: usize) -> bool {
         self.total.has_room(bytes)
-    }
-
-    /// The same for what comes in.
-    pub(crate) fn process_has_input_room(&self, bytes: usize) -> bool {
-        self.total.has_input_room(bytes)
     }
 
     fn grow(&self, bytes: usize) -> (usize, usize) {
@@ -104,6 +107,22 @@ pub(crate) const MOST_PACKETS: usize = (1 << (64 - BYTES_BITS)) - 1024;
 /// A queue counts for the process in steps of so many bytes, so that small packets leave the common counter alone.
 const COARSE: usize = 4096;
 
+impl QueueTotals {
+    pub(crate) fn new(limit: usize) -> Self {
+        let half = || Arc::new(QueueTotal::new(limit / 2));
+        Self { outgoing: half(), incoming: half() }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.outgoing.bytes() + self.incoming.bytes()
+    }
+
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.outgoing.set_limit(bytes / 2);
+        self.incoming.set_limit(bytes / 2);
+    }
+}
+
 impl QueueTotal {
     pub(crate) fn new(limit: usize) -> Self {
         Self { bytes: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
@@ -129,10 +148,5 @@ impl QueueTotal {
 
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit.load(Ordering::Relaxed)
-    }
-
-    /// What comes in can wait outside. It gets half, or a game that does not look at its input could not send any more.
-    pub(crate) fn has_input_room(&self, bytes: usize) -> bool {
-        self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit.load(Ordering::Relaxed) / 2
     }
 }

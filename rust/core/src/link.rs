@@ -1,11 +1,11 @@
 //! What the two threads share about one peer: its queues' budgets, its state and its figures.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::budget::{Budget, QueueTotal};
+use crate::budget::{Budget, QueueTotals};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
 use crate::id::{ConnId, PeerId};
@@ -85,16 +85,16 @@ pub(crate) struct Figures {
 pub(crate) struct Counter(AtomicU64);
 
 impl Link {
-    pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, total: &Arc<QueueTotal>) -> Self {
+    pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, totals: &QueueTotals) -> Self {
         let figures = Figures { rtt: AtomicU32::new(u32::MAX), ..Figures::default() };
         Self {
-            outgoing: Budget::new(total),
+            outgoing: Budget::new(&totals.outgoing),
             conn,
             id,
             congested: AtomicBool::new(false),
             congestion_news: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
-            receiving: Receiving { budget: Budget::new(total), paused: AtomicBool::new(false) },
+            receiving: Receiving { budget: Budget::new(&totals.incoming), paused: AtomicBool::new(false) },
             figures,
             info,
             end: OnceLock::new(),
@@ -146,7 +146,7 @@ impl Link {
         packets == 0
             || bytes + size <= config.buffers.input_bytes
                 && packets < config.buffers.input_packets
-                && self.receiving.budget.process_has_input_room(size)
+                && self.receiving.budget.process_has_room(size)
     }
 
     /// Says whether it has something to send, and its connection does not take it. When the whole process has too much, such
@@ -202,7 +202,10 @@ impl Counter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::budget::QueueTotal;
     use crate::config::Buffers;
 
     const STEP: usize = 4096;

@@ -553,7 +553,7 @@ impl Game {
     }
 
     fn scarce(&self, size: usize) -> bool {
-        !self.runtime.queue_total.has_room(size)
+        !self.runtime.queue_totals.outgoing.has_room(size)
     }
 
     fn pick(&mut self, ids: &[PeerId]) -> Option<PeerId> {

@@ -29,6 +29,14 @@ pub(super) struct Weather {
     pub(super) window: usize,
 }
 
+impl Weather {
+    /// Bytes that surely pass one way in this time.
+    pub(super) fn passes_in(&self, time: Duration) -> usize {
+        let rounds = time.as_millis() / self.delay.end.as_millis().max(1);
+        self.window.saturating_mul(rounds as usize)
+    }
+}
+
 /// Something that happens to a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {

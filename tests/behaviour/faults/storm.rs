@@ -324,9 +324,11 @@ impl Storm {
         self.ios.push(io);
         let harm = !quiet && self.random.random_range(0..100) < self.badness;
         let (weather, planned) = forecast(&mut self.random, harm, Duration::from_millis(1500));
+        // A closing handshake has to wait behind what waits.
+        let narrow = weather.passes_in(self.config.close_timeout) < self.config.buffers.output_bytes;
         let random = SmallRng::seed_from_u64(self.random.random());
         self.proxies.push((session, Proxy::new([near, far], weather, planned, random, self.now)));
-        self.harmed.push(false);
+        self.harmed.push(harm && narrow);
     }
 
     /// From now on everybody only reads, and nothing else happens to connections.

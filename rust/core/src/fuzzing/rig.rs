@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::budget::QueueTotal;
+use crate::budget::QueueTotals;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::error::CloseReason;
 use crate::gate::Gate;
@@ -131,7 +131,7 @@ impl Rig {
 
     fn new(mode: Mode, side: Side) -> Self {
         let totals = Arc::new(Totals::default());
-        let hub = Hub::new(config(mode), side, Arc::new(QueueTotal::new(usize::MAX)), totals);
+        let hub = Hub::new(config(mode), side, QueueTotals::new(usize::MAX), totals);
         Self {
             hub,
             now: start(),

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::budget::QueueTotal;
+use crate::budget::QueueTotals;
 use crate::config::{Mode, PeerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
@@ -149,7 +149,7 @@ pub(crate) struct Hub {
     limbo: Limbo,
     /// Server: ids of those who may become peers when the game's handler says so.
     asked_ids: HashSet<PeerId>,
-    queue_total: Arc<QueueTotal>,
+    queue_totals: QueueTotals,
     totals: Arc<Totals>,
     /// For how long the game has not polled; as new as the last round.
     pub(crate) main_thread_idle: Duration,
@@ -167,7 +167,7 @@ impl Hub {
     pub(crate) fn new(
         config: PeerConfig,
         side: Side,
-        queue_total: Arc<QueueTotal>,
+        queue_totals: QueueTotals,
         totals: Arc<Totals>,
     ) -> Self {
         Self {
@@ -184,7 +184,7 @@ impl Hub {
             pending: 0,
             limbo: Limbo::default(),
             asked_ids: HashSet::new(),
-            queue_total,
+            queue_totals,
             totals,
             main_thread_idle: Duration::ZERO,
             others: HashSet::new(),
@@ -551,7 +551,7 @@ impl Hub {
 
     fn connected(&mut self, conn: ConnId, id: PeerId, own_id: PeerId, info: PeerInfo) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        let link = Arc::new(Link::new(conn, id, info, &self.queue_total));
+        let link = Arc::new(Link::new(conn, id, info, &self.queue_totals));
         member.link = Some(Arc::clone(&link));
         member.id_deadline = None;
         self.pending -= 1;

@@ -172,8 +172,8 @@ impl Hub {
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
         self.relayed += 1;
         // When the whole process has too much, those go first that do not keep up.
-        while !self.queue_total.has_room(message.len()) && self.overflow_worst(now) {}
-        let has_room = self.queue_total.has_room(message.len());
+        while !self.queue_totals.outgoing.has_room(message.len()) && self.overflow_worst(now) {}
+        let has_room = self.queue_totals.outgoing.has_room(message.len());
         self.queue_or_close(conn, Body::Shared(message), has_room, now);
     }
 

@@ -112,7 +112,7 @@ impl Driver {
         let totals = Arc::new(Totals::default());
         let (peer, max_pending) = (config.peer.clone(), config.max_pending);
         let side = Side::Server(Box::new(Gate::new(config)));
-        let hub = Hub::new(peer, side, Arc::clone(&runtime.queue_total), Arc::clone(&totals));
+        let hub = Hub::new(peer, side, runtime.queue_totals.clone(), Arc::clone(&totals));
         let mut driver = Self::new(poll, hub, totals)?;
         driver.listener = Some(listener);
         driver.acceptor = Acceptor::new(max_pending);
@@ -126,7 +126,7 @@ impl Driver {
         let deadline = now + config.peer.handshake_timeout;
         let totals = Arc::new(Totals::default());
         let side = Side::Client { url: config.url.clone(), tls: config.tls };
-        let hub = Hub::new(config.peer, side, Arc::clone(&runtime.queue_total), Arc::clone(&totals));
+        let hub = Hub::new(config.peer, side, runtime.queue_totals.clone(), Arc::clone(&totals));
         let mut driver = Self::new(poll, hub, totals)?;
         let dialler = Dialler::start(&config.url, deadline, FIRST_DIAL, runtime, &driver.mailbox, now)?;
         driver.dial =

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use super::mailbox::Mailbox;
-use crate::budget::QueueTotal;
+use crate::budget::QueueTotals;
 use crate::tls::{TlsClient, TlsClients, TlsError, Trust};
 
 /// The I/O threads and queues of a process. Make one, and [`shutdown`](Self::shutdown) it before the library is unloaded.
 pub struct Runtime {
     threads: Mutex<Vec<Running>>,
-    pub(crate) queue_total: Arc<QueueTotal>,
+    pub(crate) queue_totals: QueueTotals,
     tls_clients: TlsClients,
 }
 
@@ -27,14 +27,14 @@ impl Runtime {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             threads: Mutex::default(),
-            queue_total: Arc::new(QueueTotal::new(512 * 1024 * 1024)),
+            queue_totals: QueueTotals::new(512 * 1024 * 1024),
             tls_clients: TlsClients::default(),
         })
     }
 
     /// Bounds the bytes that wait in all queues of the process together.
     pub fn set_total_queue_limit(&self, bytes: usize) {
-        self.queue_total.set_limit(bytes);
+        self.queue_totals.set_limit(bytes);
     }
 
     /// As [`TlsClient::new`]; a connection to a server that was met before under the same trust resumes that session, which
@@ -48,7 +48,7 @@ impl Runtime {
 
     /// Bytes that wait in all queues of the process together; each queue counts in steps of 4 KiB.
     pub fn queued_bytes(&self) -> usize {
-        self.queue_total.bytes()
+        self.queue_totals.bytes()
     }
 
     /// I/O threads that have not ended.

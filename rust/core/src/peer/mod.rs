@@ -502,7 +502,7 @@ impl Peer {
         self.last_error.clear();
         self.close_code = -1;
         self.close_reason.clear();
-        let outbox = Outbox::new(Arc::clone(&self.runtime.queue_total));
+        let outbox = Outbox::new(Arc::clone(&self.runtime.queue_totals.outgoing));
         let port = listener.as_ref().map_or(0, Listener::port);
         self.watch.opened(self.generation, role, port, &mailbox, &outbox.losses);
         self.open = Some(Open {

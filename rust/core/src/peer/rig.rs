@@ -40,7 +40,7 @@ impl Peer {
             Side::Server(_) => (Role::Server, Status::Connected, PeerId::SERVER.0),
             Side::Client { .. } => (Role::Client, Status::Connecting, 0),
         };
-        let hub = Hub::new(config.clone(), side, Arc::clone(&self.runtime.queue_total), totals);
+        let hub = Hub::new(config.clone(), side, self.runtime.queue_totals.clone(), totals);
         self.opened(role, config, Arc::clone(&mailbox), None);
         self.status = status;
         self.unique_id = unique_id;
