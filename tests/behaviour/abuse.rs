@@ -38,6 +38,19 @@ impl Town {
         }
     }
 
+    /// The packets of the one that came last, while the game takes them as they come.
+    fn hear_all(&mut self) -> Vec<Vec<u8>> {
+        let mut heard = Vec::new();
+        loop {
+            self.server.run(self.now);
+            let more = self.server.packets();
+            if more.is_empty() {
+                return heard;
+            }
+            heard.extend(more);
+        }
+    }
+
     /// The honest peer is still heard, and another one still gets in.
     fn lives(&mut self, row: &str) {
         let heard = |news: &News| matches!(news, News::Packet(packet) if packet.payload == b"still here"[..]);
@@ -231,35 +244,67 @@ fn bad_close_codes_are_answered_as_protocol_errors() {
     }
 }
 
+/// What becomes of somebody who floods.
+enum Fate {
+    /// It is thrown out, or said that it goes.
+    Ends,
+    /// It is answered with so many bytes, and can say one thing more, which is heard.
+    Stays { answers: usize, last: Vec<u8>, heard: &'static [u8] },
+}
+
 #[test]
 fn floods_cost_little_and_harm_nobody() {
     let small = |opcode: u8, n: usize| frame(opcode, b"").repeat(n);
-    let rows: Vec<(&str, Vec<u8>)> = vec![
-        ("empty fragments", [frame(0x02, b""), small(0x00, 100_000)].concat()),
-        ("fragments of one byte", [frame(0x02, b""), frame(0x00, b"x").repeat(100_000)].concat()),
-        ("pings", frame(0x89, &[7; 125]).repeat(10_000)),
-        ("pongs", small(0x8a, 100_000)),
-        ("pings between fragments", [frame(0x02, b"x"), small(0x89, 50_000)].concat()),
-        ("empty messages", small(0x82, 100_000)),
-        ("messages of one byte", frame(0x82, b"x").repeat(100_000)),
-        ("data behind a close", [frame(0x88, b"\x03\xe8"), frame(0x82, &[7; 1000]).repeat(2000)].concat()),
+    let stays = |answers| Fate::Stays { answers, last: frame(0x82, b"and now"), heard: b"and now" };
+    // Of the answers to pings that it does not read 64 wait, and one to the last of them.
+    let pongs = |size: usize| 65 * (2 + size);
+    let goes_on = Fate::Stays { answers: pongs(0), last: frame(0x80, b"and now"), heard: b"xand now" };
+    let rows: Vec<(&str, Vec<u8>, Fate)> = vec![
+        ("empty fragments", [frame(0x02, b""), small(0x00, 100_000)].concat(), Fate::Ends),
+        ("fragments of one byte", [frame(0x02, b""), frame(0x00, b"x").repeat(100_000)].concat(), Fate::Ends),
+        ("pings", frame(0x89, &[7; 125]).repeat(10_000), stays(pongs(125))),
+        ("small pings", small(0x89, 100_000), stays(pongs(0))),
+        ("pongs", frame(0x8a, &[7; 125]).repeat(10_000), stays(0)),
+        ("small pongs", small(0x8a, 100_000), stays(0)),
+        ("pings between fragments", [frame(0x02, b"x"), small(0x89, 50_000)].concat(), goes_on),
+        ("empty messages", small(0x82, 100_000), stays(0)),
+        ("empty messages in fragments", [small(0x02, 1), small(0x80, 1)].concat().repeat(50_000), stays(0)),
+        ("messages of one byte", frame(0x82, b"x").repeat(100_000), stays(0)),
+        (
+            "data behind a close",
+            [frame(0x88, b"\x03\xe8"), frame(0x82, &[7; 1000]).repeat(2000)].concat(),
+            Fate::Ends,
+        ),
     ];
-    for (row, bytes) in rows {
+    for (row, bytes, fate) in rows {
         let mut town = Town::new(raw());
         let (_, end) = town.comes(REQUEST);
         end.take_all();
+        let link = town.server.link();
         // It reads nothing of what it provokes.
         end.set_capacity(0);
         end.inject(&bytes);
         town.server.run(town.now);
         let waiting = town.server.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
         assert!(waiting <= 1024, "{row}: {waiting} packets wait for the game");
+        assert_eq!(link.outgoing.load(), (0, 0), "{row}: it is sent no packet");
+        let mut heard = town.hear_all();
         end.set_capacity(1 << 20);
         town.server.run(town.now);
         let answer = end.take_all().len();
-        assert!(answer <= 64 * 1024, "{row}: {answer} bytes of answers had piled up");
-        // The one that floods may have filled its queue; that of the honest one is its own.
-        town.server.news.retain(|news| !matches!(news, News::Packet(_)));
+        match fate {
+            Fate::Ends => {
+                assert!(town.server.end().is_some(), "{row}: it stays");
+                assert!(answer <= 4, "{row}: {answer} bytes of answers had piled up");
+            }
+            Fate::Stays { answers, last, heard: wanted } => {
+                assert_eq!(answer, answers, "{row}: answers that had piled up");
+                end.inject(&last);
+                heard.extend(town.hear_all());
+                assert_eq!(heard.last().map(Vec::as_slice), Some(wanted), "{row}: it is not heard any more");
+                assert_eq!((town.server.end(), link.receiving.budget.load()), (None, (0, 0)), "{row}");
+            }
+        }
         town.lives(row);
         end.cut();
         town.wait(4);

@@ -21,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "echo-64" => echo(packets)?,
         "broadcast-256" => broadcast(packets)?,
         "relay-64" => relay(packets),
+        "ping" => flood(packets, 0x89),
+        "pong" => flood(packets, 0x8a),
         other => return Err(format!("there is no scenario {other:?}").into()),
     };
     assert_eq!(moved, packets, "a packet was lost");
@@ -122,6 +124,22 @@ fn relay(packets: usize) -> usize {
     bytes / frame_size(message.len())
 }
 
+/// Control frames without a payload, as many at a time as no honest client sends.
+fn flood(frames: usize, first: u8) -> usize {
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    rig.connect();
+    let many = [first, 0x80, 0x3a, 0x91, 0x5c, 0xe7].repeat(FLOOD);
+    for _ in 0..frames / FLOOD {
+        rig.say(0, &many);
+        rig.drive();
+        rig.clear_output();
+    }
+    rig.say(0, &client_frame(&[7; 64]));
+    rig.drive();
+    assert_eq!(take(rig.server(), |_, _| {}), 1, "it was not read to its end");
+    frames / FLOOD * FLOOD
+}
+
 fn take(server: &mut Peer, mut each: impl FnMut(PeerId, &bytes::Bytes)) -> usize {
     server.begin_poll();
     while server.next_event(false).is_some() {}
@@ -144,3 +162,5 @@ fn frame_size(payload: usize) -> usize {
 }
 
 const BURST: usize = 16;
+/// Control frames in one turn.
+const FLOOD: usize = 1000;

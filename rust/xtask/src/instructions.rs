@@ -160,9 +160,10 @@ fn valgrind() -> Result<PathBuf> {
 const FIGURES: &str = "tests/instructions.toml";
 const UPDATE: &str = "cargo xtask test instructions --update";
 const HEAD: &str = "\
-# Instructions that one packet takes on its way through a server in memory (rust/core/examples/instructions.rs), counted by
-# callgrind on Linux x86_64 with the compiler of rust-toolchain.toml. `cargo xtask test instructions` fails when one is
-# exceeded by more than the tolerance; `cargo xtask test instructions --update` writes new ones.
+# Instructions that one packet, or a ping or pong of many, takes on its way through a server in memory
+# (rust/core/examples/instructions.rs), counted by callgrind on Linux x86_64 with the compiler of rust-toolchain.toml.
+# `cargo xtask test instructions` fails when one is exceeded by more than the tolerance;
+# `cargo xtask test instructions --update` writes new ones.
 ";
 const FEW: u64 = 2_000;
 const MANY: u64 = 12_000;

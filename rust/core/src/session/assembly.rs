@@ -1,18 +1,18 @@
 //! Messages out of frames: most are one frame that lies whole in the turn's buffer, and are taken from there.
 //!
-//! Everything else (fragments, control frames, large frames that come in pieces, violations) is the message reader's. It is
-//! fed one frame at a time, so that it is known when it holds nothing any more; then it is dropped, its buffers with it.
+//! Pings and pongs are, too: to make a message reader for each would let one who sends nothing else take the driver's time.
+//!
+//! Everything else (fragments, large frames that come in pieces, a Close, violations) is the message reader's. It is fed one frame
+//! at a time, so that it is known when it holds nothing any more; then it is dropped with the turn, its buffers with it.
 
 use std::io::{self, Read};
 
-use tungstenite::Error as WireError;
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
 
-use super::outgoing::{Outgoing, Pool, apply_mask};
-use super::pipe::Pipe;
-use super::{CONTROLS_LIMIT, Role, Turn};
+use super::outgoing::apply_mask;
+use super::{Role, Turn};
 
 /// How far an open connection is in its messages.
 #[derive(Default)]
@@ -29,6 +29,8 @@ pub(super) struct Assembly {
 pub(super) enum Look {
     /// A message of so many bytes, unmasked, at the front of the turn.
     Message { size: usize, text: bool },
+    /// A ping or a pong with so many bytes, unmasked, at the front of the turn.
+    Signal { size: usize, ping: bool },
     /// The rest of a frame, for the reader.
     Frame,
     /// The stream has ended.
@@ -48,7 +50,7 @@ impl Assembly {
             if bytes.is_empty() {
                 return Ok(Look::Ended);
             }
-            if self.reader.is_none()
+            if !self.fragmented
                 && let Some(Plain { head, size, mask, text }) = plain(bytes, role)
                 && size <= max_message
             {
@@ -81,13 +83,27 @@ impl Assembly {
                     break;
                 }
             };
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            let whole = size.saturating_add(cursor.position() as usize);
             match header.opcode {
                 OpCode::Data(Data::Continue) => self.fragmented &= !header.is_final,
                 OpCode::Data(_) => self.fragmented |= !header.is_final,
+                OpCode::Control(control) if is_signal(&header, control, size, role) => {
+                    if whole > bytes.len() {
+                        if turn.fill_more()? == 0 {
+                            return Ok(Look::Ended);
+                        }
+                        continue;
+                    }
+                    turn.consume(whole - size);
+                    if let Some(mask) = header.mask {
+                        apply_mask(turn.front(size), mask);
+                    }
+                    return Ok(Look::Signal { size, ping: control == Control::Ping });
+                }
                 OpCode::Control(_) => {}
             }
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            self.left = size.saturating_add(cursor.position() as usize);
+            self.left = whole;
         }
         Ok(Look::Frame)
     }
@@ -103,27 +119,21 @@ impl Assembly {
         self.reader.unwrap_or_else(|| reader(role, max_message))
     }
 
-    /// Queues what the reader has to answer, and drops it when nothing is left in it.
-    pub(super) fn answer(&mut self, out: &mut Outgoing, pool: &mut Pool) {
-        let Some(reader) = &mut self.reader else { return };
-        let mut pipe = Pipe::answering(out, pool, CONTROLS_LIMIT);
-        // An error is WouldBlock, for too many answers wait: tried again after the next flush.
-        let answered = flush(reader, &mut pipe).is_ok();
-        if answered && self.left == 0 && !self.fragmented {
+    /// Drops the reader when nothing is left in it.
+    pub(super) fn rest(&mut self) {
+        if self.left == 0 && !self.fragmented {
             self.reader = None;
         }
     }
 }
 
-/// Takes what a reader has to answer. What its own buffer had no room for leaves only with the second call, also of a reader
-/// whose first one reports that it has answered a Close.
-pub(super) fn flush<S: Read>(
-    reader: &mut WebSocketContext,
-    pipe: &mut Pipe<'_, '_, S>,
-) -> Result<(), WireError> {
-    let first = reader.flush(pipe);
-    let second = reader.flush(pipe);
-    first.and(second)
+/// Says whether a header is that of a ping or a pong with nothing wrong about it (RFC 6455 section 5.5).
+fn is_signal(header: &FrameHeader, control: Control, size: usize, role: Role) -> bool {
+    matches!(control, Control::Ping | Control::Pong)
+        && header.is_final
+        && !(header.rsv1 || header.rsv2 || header.rsv3)
+        && header.mask.is_some() == (role == Role::Server)
+        && size <= 125
 }
 
 /// The header of a whole message without anything special about it.
@@ -178,5 +188,5 @@ fn reader(role: Role, max_message: usize) -> Box<WebSocketContext> {
 const WAITED_FOR: usize = 32 * 1024;
 /// Read buffer of a message reader, in bytes.
 const READ_BUFFER: usize = 4 * 1024;
-/// Answers of the message reader that wait inside it: a Close and a pong are at most 2 × 139 bytes.
+/// Bytes that the message reader may write at once: a Close has at most 139.
 const REPLY_BUFFER: usize = 1024;

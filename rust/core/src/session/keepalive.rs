@@ -23,6 +23,8 @@ pub(crate) struct Keepalive {
     stalled: Option<Instant>,
     /// Pings of the remote's that came while too many answers waited.
     unanswered: usize,
+    /// What the last of them said.
+    late_ping: Option<Vec<u8>>,
 }
 
 /// What is due.
@@ -48,12 +50,21 @@ impl Keepalive {
             paused: None,
             stalled: None,
             unanswered: 0,
+            late_ping: None,
         }
     }
 
-    /// Takes a ping; of those that find the queue of answers full only the last is answered (section 5.5.3).
-    pub(crate) fn pinged(&mut self, full: bool) {
-        self.unanswered += usize::from(full);
+    /// Takes a ping that found the queue of answers full: of those only the last is answered (section 5.5.3).
+    pub(crate) fn pinged_in_vain(&mut self, payload: &[u8]) {
+        self.unanswered += 1;
+        let late = self.late_ping.get_or_insert_default();
+        late.clear();
+        late.extend_from_slice(payload);
+    }
+
+    /// What that one said; it is answered now.
+    pub(crate) fn take_late_ping(&mut self) -> Option<Vec<u8>> {
+        self.late_ping.take()
     }
 
     pub(crate) fn take_unanswered_pings(&mut self) -> usize {

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::frame::CloseFrame as WireCloseFrame;
+use tungstenite::protocol::frame::coding::Control;
 use tungstenite::{Error as WireError, Message as WireMessage};
 
-use super::assembly::{Look, flush};
+use super::assembly::Look;
 use super::pipe::Pipe;
-use super::{
-    CONTROLS_LIMIT, Context, Failing, HalfClose, Incoming, Message, Role, Session, State, Step, Turn,
-};
+use super::{Context, Failing, HalfClose, Incoming, Message, Role, Session, State, Step, Turn};
 use crate::error::{CloseReason, Side};
 
 impl Session {
@@ -31,6 +30,15 @@ impl Session {
                         self.last_message = Some(cx.now);
                         return Step::Incoming(Incoming::Buffered { size, text });
                     }
+                    Ok(Look::Signal { size, ping }) => {
+                        let payload = turn.pop_front(size);
+                        if ping {
+                            self.ping(payload, cx);
+                        } else {
+                            self.keepalive.pong(payload, cx.now);
+                        }
+                        return Step::Again;
+                    }
                     Ok(Look::Frame) => {}
                     Ok(Look::Ended) => return self.read_failed(WireError::ConnectionClosed, cx),
                     Err(error) => {
@@ -44,39 +52,42 @@ impl Session {
             State::AwaitCloseReply { reader, .. } => (&mut **reader, &mut unlimited, true),
             _ => return Step::Wait,
         };
-        let mut pipe = Pipe {
-            turn: Some(turn),
-            out: &mut self.out,
-            pool: cx.pool,
-            controls_limit: CONTROLS_LIMIT,
-            limit: *left,
-            given: 0,
-        };
+        let mut pipe = Pipe { turn: Some(turn), out: &mut self.out, pool: cx.pool, limit: *left, given: 0 };
         let read = reader.read(&mut pipe);
         *left -= pipe.given;
         let whole = *left == 0;
-        self.since_message += pipe.given;
-        let step = match read {
+        // Behind our Close nothing is kept, and all of it has an end soon.
+        self.since_message += if closing { 0 } else { pipe.given };
+        match read {
             Ok(WireMessage::Binary(payload)) => self.message(payload, false, closing, cx.now),
             Ok(WireMessage::Text(payload)) => self.message(payload.into(), true, closing, cx.now),
-            Ok(WireMessage::Ping(payload)) => {
-                self.keepalive.pinged(self.out.controls() >= CONTROLS_LIMIT);
-                self.control(payload.len())
-            }
-            Ok(WireMessage::Pong(payload)) => {
-                self.keepalive.pong(&payload, cx.now);
-                self.control(payload.len())
-            }
             Ok(WireMessage::Close(frame)) => self.close_received(frame, cx),
-            Ok(WireMessage::Frame(_)) => Step::Again,
+            // Signs of life behind our Close.
+            Ok(WireMessage::Ping(_) | WireMessage::Pong(_) | WireMessage::Frame(_)) => Step::Again,
             // It has all of a fragment.
             Err(WireError::Io(error)) if error.kind() == ErrorKind::WouldBlock && whole => Step::Again,
             Err(error) => self.read_failed(error, cx),
-        };
-        if let State::Open(assembly) = &mut self.state {
-            assembly.answer(&mut self.out, cx.pool);
         }
-        step
+    }
+
+    /// Answers, unless so many answers wait already that a remote seems to send pings and not to read.
+    fn ping(&mut self, payload: &[u8], cx: &mut Context<'_>) {
+        self.push_late_pong(cx);
+        if self.out.controls() < CONTROLS_LIMIT {
+            self.out.push_control(self.role, Control::Pong, payload, cx.pool);
+        } else {
+            self.keepalive.pinged_in_vain(payload);
+        }
+    }
+
+    /// Answers the last ping that could not be answered, when there is room; says whether it did.
+    pub(super) fn push_late_pong(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.out.controls() >= CONTROLS_LIMIT || !matches!(self.state, State::Open(_)) {
+            return false;
+        }
+        let Some(payload) = self.keepalive.take_late_ping() else { return false };
+        self.out.push_control(self.role, Control::Pong, &payload, cx.pool);
+        true
     }
 
     fn message(&mut self, payload: Bytes, text: bool, closing: bool, now: Instant) -> Step {
@@ -84,12 +95,6 @@ impl Session {
         self.last_message = Some(now);
         // Behind our Close the remote may still be sending; the game has said that it does not care (section 1.4).
         if closing { Step::Again } else { Step::Incoming(Incoming::Message(Message { payload, text })) }
-    }
-
-    fn control(&mut self, payload: usize) -> Step {
-        let header = if self.role == Role::Server { 6 } else { 2 };
-        self.since_message = self.since_message.saturating_sub(payload + header);
-        Step::Again
     }
 
     fn close_received(&mut self, frame: Option<WireCloseFrame>, cx: &mut Context<'_>) -> Step {
@@ -100,9 +105,9 @@ impl Session {
         match mem::replace(&mut self.state, State::AwaitVerdict) {
             State::Open(assembly) => {
                 let mut reader = assembly.into_reader(self.role, cx.config.max_message());
-                let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
+                let mut pipe = Pipe::answering(&mut self.out, cx.pool);
                 // Queues the answer; it reports the end of the handshake as an error.
-                let _ = flush(&mut reader, &mut pipe);
+                let _ = reader.flush(&mut pipe);
                 let outcome = CloseReason::Closed { by: Side::Remote, code, reason: reason.clone() };
                 // The server ends the stream first (section 7.1.1).
                 self.drain(
@@ -177,6 +182,8 @@ impl Session {
     }
 }
 
+/// Control frames that may wait because of what the remote sent.
+const CONTROLS_LIMIT: usize = 64;
 const NOT_UTF8: &str = "a text message that is not UTF-8";
 /// Bytes beyond twice the largest message that the fragments of one message may take.
 const OVERHEAD_LIMIT: usize = 64 * 1024;

@@ -94,7 +94,7 @@ pub(crate) struct Session {
     stash: Vec<u8>,
     /// What is in the stash is the beginning of a frame: it is of no use before more comes.
     awaits_rest: bool,
-    /// Bytes given to the message reader since it last completed a message, control frames not counted.
+    /// Bytes given to the message reader since it last completed a message.
     since_message: usize,
     keepalive: Keepalive,
     /// Of the state; `Open` has those of `keepalive`.
@@ -205,6 +205,9 @@ impl Session {
         if turn.total() > 0 {
             self.keepalive.received(now);
         }
+        if let State::Open(assembly) = &mut self.state {
+            assembly.rest();
+        }
         if !turn.may_have_more()
             && let Some(why) = self.broken.take()
         {
@@ -233,7 +236,7 @@ impl Session {
         match mem::replace(&mut self.state, State::AwaitVerdict) {
             State::Open(assembly) => {
                 let mut reader = assembly.into_reader(self.role, cx.config.max_message());
-                let mut pipe = Pipe::answering(&mut self.out, cx.pool, usize::MAX);
+                let mut pipe = Pipe::answering(&mut self.out, cx.pool);
                 let wire = WireCloseFrame {
                     code: frame.code.into(),
                     reason: Utf8Bytes::from(frame.reason.as_str()),
@@ -305,7 +308,7 @@ impl Session {
                     return done;
                 }
             }
-            if done.blocked || !self.push_late_replies(cx) {
+            if done.blocked || !self.push_late_pong(cx) {
                 break;
             }
         }
@@ -324,15 +327,6 @@ impl Session {
         if !matches!(self.state, State::Open(_)) {
             self.fail(error);
         }
-    }
-
-    /// What the message reader could not answer because too many answers waited.
-    fn push_late_replies(&mut self, cx: &mut Context<'_>) -> bool {
-        let before = self.out.pending();
-        if let State::Open(assembly) = &mut self.state {
-            assembly.answer(&mut self.out, cx.pool);
-        }
-        self.out.pending() > before
     }
 
     /// Says whether everything has left and our side of the stream should end.
@@ -534,7 +528,5 @@ fn lost(error: &io::Error) -> String {
     }
 }
 
-/// Control frames that may wait because of what the remote sent.
-const CONTROLS_LIMIT: usize = 64;
 /// How long a remote may take to end its side after we ended ours.
 const LINGER: Duration = Duration::from_secs(1);

@@ -10,7 +10,6 @@ pub(super) struct Pipe<'a, 't, S> {
     pub(super) turn: Option<&'a mut Turn<'t, S>>,
     pub(super) out: &'a mut Outgoing,
     pub(super) pool: &'a mut Pool,
-    pub(super) controls_limit: usize,
     /// Bytes that may be read.
     pub(super) limit: usize,
     pub(super) given: usize,
@@ -18,8 +17,8 @@ pub(super) struct Pipe<'a, 't, S> {
 
 impl<'a> Pipe<'a, '_, io::Empty> {
     /// One that only answers.
-    pub(super) fn answering(out: &'a mut Outgoing, pool: &'a mut Pool, controls_limit: usize) -> Self {
-        Self { turn: None, out, pool, controls_limit, limit: 0, given: 0 }
+    pub(super) fn answering(out: &'a mut Outgoing, pool: &'a mut Pool) -> Self {
+        Self { turn: None, out, pool, limit: 0, given: 0 }
     }
 }
 
@@ -38,10 +37,6 @@ impl<S: Read> Read for Pipe<'_, '_, S> {
 
 impl<S> Write for Pipe<'_, '_, S> {
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        // A remote that sends pings and does not read the pongs gets one for the last of them (section 5.5.3).
-        if self.out.controls() >= self.controls_limit {
-            return Err(ErrorKind::WouldBlock.into());
-        }
         self.out.push_raw(frames, self.pool);
         Ok(frames.len())
     }

@@ -193,11 +193,10 @@ impl Client {
         }
     }
 
-    /// Fills the socket with what the server has to read and neither keeps nor answers.
-    fn pour(&mut self) {
+    /// Fills the socket with frames.
+    fn pour(&mut self, frame: &[u8]) {
         if self.unsent.len() < BACKLOG {
-            self.unsent
-                .extend(UNASKED_PONG.iter().chain(&[0; 125]).copied().cycle().take(2 * BACKLOG / 131 * 131));
+            self.unsent.extend(frame.repeat(2 * BACKLOG / frame.len()));
         }
         self.push();
     }
@@ -237,30 +236,37 @@ fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
 
 #[test]
 fn who_pours_gets_one_turn_in_a_round() {
-    for encrypted in [false, true] {
-        let mut server = Stepped::new(encrypted);
-        let mut quiet = server.join(encrypted);
-        let mut pouring: Vec<_> = (0..2).map(|_| server.join(encrypted)).collect();
-        let (mut most, mut all) = (0, 0);
-        for _ in 0..50 {
-            for client in &mut pouring {
-                client.pour();
-                server.await_arrival(client.conn);
+    // What the server has to read and keeps nothing of. Pings it answers, but nobody here reads that.
+    let long = [b"\x8a\xfd\0\0\0\0", &[0; 125][..]].concat();
+    for (row, frame) in
+        [("long pongs", &long[..]), ("pongs", b"\x8a\x80\0\0\0\0"), ("pings", b"\x89\x80\0\0\0\0")]
+    {
+        for encrypted in [false, true] {
+            let row = format!("{row}, encrypted: {encrypted}");
+            let mut server = Stepped::new(encrypted);
+            let mut quiet = server.join(encrypted);
+            let mut pouring: Vec<_> = (0..2).map(|_| server.join(encrypted)).collect();
+            let (mut most, mut all) = (0, 0);
+            for _ in 0..50 {
+                for client in &mut pouring {
+                    client.pour(frame);
+                    server.await_arrival(client.conn);
+                }
+                let before = server.driver.mailbox.totals.bytes_in.get();
+                server.step_with_ping(&mut quiet);
+                let read = (server.driver.mailbox.totals.bytes_in.get() - before) as usize;
+                (most, all) = (most.max(read), all + read);
             }
-            let before = server.driver.mailbox.totals.bytes_in.get();
-            server.step_with_ping(&mut quiet);
-            let read = (server.driver.mailbox.totals.bytes_in.get() - before) as usize;
-            (most, all) = (most.max(read), all + read);
-        }
-        println!("encrypted: {encrypted}: {most} bytes in a round at most, {all} in all");
-        assert!(
-            most <= pouring.len() * TURN + PING.len(),
-            "encrypted: {encrypted}: {most} bytes in one round"
-        );
-        // They are read all the same, and have far more to say than one turn takes.
-        assert!(all >= 50 * pouring.len() * 2048, "encrypted: {encrypted}: {all} bytes in all");
-        for client in pouring {
-            client.stream.shutdown(Shutdown::Both).expect("it can be ended");
+            println!("{row}: {most} bytes in a round at most, {all} in all");
+            assert!(most <= pouring.len() * TURN + PING.len(), "{row}: {most} bytes in one round");
+            // They are read all the same, and have far more to say than one turn takes.
+            assert!(all >= 50 * pouring.len() * 2048, "{row}: {all} bytes in all");
+            for client in pouring {
+                assert!(server.has(client.conn), "{row}: it was thrown out");
+                client.stream.shutdown(Shutdown::Both).expect("it can be ended");
+            }
+            let unanswered = server.driver.mailbox.totals.pings_unanswered.get();
+            assert_eq!(unanswered > 0, frame[0] == 0x89, "{row}: {unanswered} pings are not answered");
         }
     }
 }
@@ -311,5 +317,3 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// With a mask of zeros.
 const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
 const PONG: &[u8] = b"\x8a\x02hi";
-/// The head of a pong of 125 bytes.
-const UNASKED_PONG: &[u8] = b"\x8a\xfd\0\0\0\0";
