@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::godot3::{Party, config, message, messages};
 use super::world::{End, REQUEST, frame};
-use crate::config::{OverflowPolicy, PeerConfig};
+use crate::config::{Buffers, OverflowPolicy, PeerConfig};
 use crate::error::CloseReason;
 use crate::hub::News;
 use crate::id::{ConnId, PeerId, Target};
@@ -147,6 +147,43 @@ fn a_newcomer_is_told_of_the_end_of_whoever_has_no_room_for_the_news_of_it() {
     assert_eq!(party.overflowed().len(), 3);
     let forced = |news: &News| matches!(news, News::Disconnected { reason: CloseReason::Overflow, .. });
     assert_eq!(party.server.news.iter().filter(|news| forced(news)).count(), 3);
+}
+
+#[test]
+fn without_any_grace_a_few_bytes_of_one_large_message_are_no_endless_matter() {
+    let buffers = Buffers { output_bytes: 1024, ..Buffers::default() };
+    let mut party = Party::with(PeerConfig { buffers, overflow_grace: Duration::ZERO, ..config() }, 2);
+    let (sender, deaf) = (party.clients[0].0, party.clients[1].0);
+    let mut bytes = packet_header(sender, Target::One(deaf)).to_vec();
+    bytes.resize(3000, 7);
+    // Its frame has a head of four bytes, which nobody counts; the last three do not fit.
+    party.clients[1].1.set_capacity(3004 - 3);
+    party.clients[0].1.inject(&frame(0x82, &bytes));
+    party.server.run(party.now);
+    let conn = party.links()[1].conn;
+    let settled = |party: &Party| party.server.hub.deadline(conn).is_none_or(|due| due > party.now);
+    assert!(settled(&party) && party.overflowed() == [deaf]);
+}
+
+#[test]
+fn a_peer_that_the_game_has_just_closed_is_no_endless_matter() {
+    let mut party = Party::with(PeerConfig { overflow_grace: Duration::ZERO, ..config() }, 2);
+    let (link, first) = (party.links()[1].clone(), party.clients[0].0);
+    let mut bytes = packet_header(first, Target::One(party.clients[1].0)).to_vec();
+    bytes.resize(60_000, 7);
+    party.clients[1].1.set_capacity(100);
+    let from = party.links()[0].conn;
+    party.clients[0].1.inject(&frame(0x82, &bytes).repeat(2));
+    let (mut end, mut buffer) = (party.server.end_of(from), vec![0; 64 * 1024]);
+    while end.readable() > 0 {
+        party.server.hub.read(from, &mut end, &mut buffer, true, party.now);
+    }
+    party.server.hub.flush(link.conn, &mut party.server.end_of(link.conn), party.now);
+    assert!(party.server.hub.deadline(link.conn).is_some_and(|due| due <= party.now), "it is to be decided");
+    // As the game's thread does it when the whole process has too much.
+    link.outgoing.clear();
+    party.server.hub.expire(link.conn, party.now);
+    assert!(party.server.hub.deadline(link.conn).is_none_or(|due| due > party.now));
 }
 
 #[test]

@@ -169,9 +169,10 @@ impl Member {
         }
     }
 
-    /// Says whether bytes wait to be written.
+    /// Says whether bytes wait to be written that somebody may take.
     pub(super) fn wants_write(&self) -> bool {
-        self.session.wants_write() || self.tls.as_ref().is_some_and(TlsSession::wants_write)
+        let waits = self.session.wants_write() || self.tls.as_ref().is_some_and(TlsSession::wants_write);
+        waits && !self.session.is_broken()
     }
 
     /// Follows whether the peer takes its data.
@@ -217,8 +218,13 @@ impl Member {
     /// burst: its backlog has shrunk by an eighth of the output buffer.
     pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
         let (Some(link), Some(over)) = (&self.link, &self.over) else { return false };
+        if !link.is_over_output_limits(0, 0, config) {
+            // The game has closed it since it was last looked at.
+            self.over = None;
+            return false;
+        }
         let (before, backlog) = (over.backlog, self.backlog(link));
-        let kept_up = backlog.taken - before.taken >= before.bytes as u64;
+        let kept_up = backlog.taken - before.taken >= before.bytes.max(1) as u64;
         let fewer_bytes = backlog.bytes + config.buffers.output_bytes / 8 <= before.bytes;
         let fewer_packets = backlog.packets + (config.buffers.output_packets / 8).max(1) <= before.packets;
         if kept_up || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes {

@@ -380,9 +380,10 @@ impl Driver {
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some(Reverse((at, slot, generation))) =
-            self.timers.peek().copied().filter(|Reverse((at, ..))| *at <= now)
-        {
+        // What becomes due at once is for the next round: this one has to end, whatever a deadline is set to.
+        for _ in 0..self.timers.len() {
+            let due = self.timers.peek().copied().filter(|Reverse((at, ..))| *at <= now);
+            let Some(Reverse((at, slot, generation))) = due else { break };
             self.timers.pop();
             let conn = ConnId { slot, generation };
             match find(&mut self.sockets, conn) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::behaviour::REQUEST;
-use crate::config::{BindAddress, Mode, PeerConfig, WireFormat};
+use crate::config::{BindAddress, Buffers, Mode, PeerConfig, WireFormat};
 use crate::hub::News;
 use crate::net::mailbox::Sent;
 use crate::session::Body;
@@ -306,6 +306,49 @@ fn who_took_its_packets_while_the_process_was_stopped_is_not_closed() {
                 assert!(start.elapsed() < DEADLINE, "{row}, encrypted: {encrypted}: it is never closed");
             }
         }
+    }
+}
+
+#[test]
+fn a_broken_connection_that_is_not_read_leaves_the_thread_at_rest() {
+    for encrypted in [false, true] {
+        let buffers = Buffers { input_packets: 2, ..Buffers::default() };
+        let mut server = Stepped::with(encrypted, PeerConfig { buffers, ..patient() });
+        let mut client = server.join(encrypted);
+        // More than the game has room for, so that the end behind it is not seen.
+        client.unsent = [0x82, 0x80, 0, 0, 0, 0].repeat(10);
+        client.push();
+        server.await_arrival(client.conn);
+        for _ in 0..3 {
+            server.step();
+        }
+        // With something unread, the system resets the connection.
+        server.send(client.conn, 1 << 20);
+        server.step();
+        drop(client.stream);
+        let start = Instant::now();
+        let mut rested = false;
+        while !rested {
+            server
+                .driver
+                .mailbox
+                .send(client.conn, Sent { header: None, body: Body::Borrowed(b"?"), text: false });
+            for _ in 0..5 {
+                server.step();
+            }
+            rested = server.driver.timeout() != Some(Duration::ZERO);
+            assert!(server.has(client.conn), "what it sent can still be read");
+            assert!(start.elapsed() < DEADLINE, "encrypted: {encrypted}: the thread never rests");
+        }
+        // Not just before it learns of the reset.
+        server
+            .driver
+            .mailbox
+            .send(client.conn, Sent { header: None, body: Body::Borrowed(b"?"), text: false });
+        for _ in 0..50 {
+            server.step();
+        }
+        assert_ne!(server.driver.timeout(), Some(Duration::ZERO), "encrypted: {encrypted}");
     }
 }
 
