@@ -4,7 +4,8 @@ extends EditorPlugin
 
 const MANIFEST := "res://addons/websocket_multiplayer/websocket_multiplayer.gdextension"
 const RELOADS := 2
-const PATIENCE_MSEC := 5000
+const PATIENCE_MSEC := 20_000
+const REST_MSEC := 2000
 
 var server: Object
 var client: Object
@@ -18,8 +19,7 @@ func _run() -> void:
 	while EditorInterface.get_resource_filesystem().is_scanning():
 		await get_tree().process_frame
 	# The editor starts and ends threads of its own until it is at rest.
-	await _frames(120)
-	var threads := _threads()
+	var threads := await _threads_at_rest()
 	for time in RELOADS:
 		_make()
 		if not await _connect():
@@ -91,9 +91,16 @@ func _settles(threads: int) -> bool:
 	return true
 
 
-func _frames(count: int) -> void:
-	for frame in count:
+## How many there are once that has not changed for a while.
+func _threads_at_rest() -> int:
+	var threads := _threads()
+	var since := Time.get_ticks_msec()
+	while Time.get_ticks_msec() - since < REST_MSEC:
 		await get_tree().process_frame
+		if _threads() != threads:
+			threads = _threads()
+			since = Time.get_ticks_msec()
+	return threads
 
 
 func _holds(condition: bool, what: String) -> bool:
