@@ -14,9 +14,15 @@ run(async () => {
     handleProtocols: (protocols) => (protocols.has('echo') ? 'echo' : false),
     verifyClient: ({ req }, answer) => answer(req.headers['x-test'] === 'yes', 401, 'Go away'),
   });
+  // By connection, in the order in which they came: a later one may end sooner.
   const ends = [];
+  const errors = [];
+  let connections = 0;
+  let ended = 0;
   const finished = new Promise((resolve) => {
     server.on('connection', (socket, request) => {
+      const number = connections;
+      connections += 1;
       checkEqual(request.url, '/some/path?x=1', 'path');
       socket.on('message', (data, isBinary) => {
         const text = isBinary ? '' : data.toString();
@@ -34,15 +40,17 @@ run(async () => {
           socket.send(data, { binary: isBinary });
         }
       });
-      socket.on('error', (error) => ends.push(String(error)));
+      socket.on('error', (error) => errors.push(String(error)));
       socket.on('close', (code, reason) => {
-        ends.push([code, reason.toString()]);
-        if (ends.length === 3) resolve();
+        ends[number] = [code, reason.toString()];
+        ended += 1;
+        if (ended === 3) resolve();
       });
     });
   });
   await within(new Promise((resolve) => { server.on('listening', resolve); }), 'listening');
   console.log('READY');
   await within(finished, 'three connections', 40);
+  checkEqual(errors, [], 'errors');
   checkEqual(ends, [[4001, 'adiós'], [4002, 'geh, schöner Gast'], [1006, '']], 'ends');
 });

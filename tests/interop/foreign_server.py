@@ -7,10 +7,13 @@ from case import PORT, check_equal, run
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+# By connection, in the order in which they came: a later one may end sooner.
 ENDS = []
 
 
 async def converse(socket):
+    number = len(ENDS)
+    ENDS.append(None)
     check_equal(socket.request.path, "/some/path?x=1", "path")
     try:
         async for message in socket:
@@ -25,7 +28,7 @@ async def converse(socket):
     except ConnectionClosed:
         pass
     await socket.wait_closed()
-    ENDS.append((socket.close_code, socket.close_reason))
+    ENDS[number] = (socket.close_code, socket.close_reason)
 
 
 def refuse_strangers(socket, request):
@@ -39,7 +42,7 @@ async def main():
     async with serve(converse, "127.0.0.1", PORT, **arguments):
         print("READY")
         async with asyncio.timeout(40):
-            while len(ENDS) < 3:
+            while len(ENDS) < 3 or None in ENDS:
                 await asyncio.sleep(0.01)
     check_equal(ENDS, [(4001, "adiós"), (4002, "geh, schöner Gast"), (1006, "")], "ends")
 
