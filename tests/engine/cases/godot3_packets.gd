@@ -2,7 +2,7 @@
 # encoded differently in 3.x and 4.x. Each process runs the steps of lib/correspondence.gd or of its
 # 3.6 twin, in which everybody writes to everybody and counts what comes.
 # processes: server client:a client:b client:c
-# timeout: 60
+# timeout: 300
 # variant: clients_3 engine3=client:a,client:b,client:c
 # variant: clients_3_of_ours4 engine3=client:a,client:b,client:c server=ours4
 # variant: server_3 engine3=server on3=server
@@ -13,6 +13,7 @@ extends "res://lib/case.gd"
 
 const Correspondence := preload("res://lib/correspondence.gd")
 const Peers := preload("res://lib/peers.gd")
+const PATIENCE := 30.0
 const OFFLINE := MultiplayerPeer.CONNECTION_DISCONNECTED
 
 var mail: Correspondence
@@ -71,7 +72,7 @@ func _part() -> void:
 		check_eq(bare.peer.get_connection_status(), OFFLINE, "a's status")
 		check_eq(_seen(), [] as Array[String], "a's own end")
 		return
-	await until(bare.has.bind("peer_disconnected %d" % mail.ids["a"]), 10, "a leaves")
+	await until(bare.has.bind("peer_disconnected %d" % mail.ids["a"]), PATIENCE, "a leaves")
 	if role == "server":
 		await mail.heard(1, ["b", "c"])
 		bare.peer.disconnect_peer(mail.ids["b"])
@@ -80,7 +81,7 @@ func _part() -> void:
 	if name == "b":
 		await _ends(["a"])
 		return
-	await until(bare.has.bind("peer_disconnected %d" % mail.ids["b"]), 10, "b leaves")
+	await until(bare.has.bind("peer_disconnected %d" % mail.ids["b"]), PATIENCE, "b leaves")
 	if role == "server":
 		await mail.heard(2, ["c"])
 		bare.peer.close()
@@ -95,7 +96,7 @@ func _part() -> void:
 
 ## A client whose server ends after these have left.
 func _ends(gone: Array[String]) -> void:
-	await until(mail.bare.is_closed, 10, "%s's end" % name)
+	await until(mail.bare.is_closed, PATIENCE, "%s's end" % name)
 	var rest: Array[String] = []
 	for one: String in mail.ids:
 		if one != name and one != "server" and one not in gone:

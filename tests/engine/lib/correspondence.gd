@@ -15,7 +15,10 @@ const SIZES: Array[int] = [60, 116, 117, 118, 1400, 32768, 65517, 65525, 65526]
 ## Letters in one go.
 const BURST := 60
 const BURST_SIZE := 700
-const PATIENCE := 20.0
+## For one answer: a writer whose letter is lost says so long before the others give up.
+const PATIENCE := 30.0
+## For all that one of them writes, and for the engines to start, on a busy machine.
+const TURN := 240.0
 
 var bare: Bare
 ## Name -> id.
@@ -40,15 +43,13 @@ func _init(case: Case, peer: MultiplayerPeer) -> void:
 func introduce() -> void:
 	await _case.until(
 		func() -> bool: return bare.count("peer_connected") == _case.peers,
-		PATIENCE,
+		TURN,
 		"all others announced to %s" % _case.name
 	)
 	ids[_case.name] = bare.peer.get_unique_id()
 	_post(0, "name", ids[_case.name])
 	await _case.until(
-		func() -> bool: return ids.size() == _case.peers + 1,
-		PATIENCE,
-		"all names at %s" % _case.name
+		func() -> bool: return ids.size() == _case.peers + 1, TURN, "all names at %s" % _case.name
 	)
 
 
@@ -60,7 +61,7 @@ func write_to_everybody() -> void:
 		else:
 			await _case.until(
 				func() -> bool: return _ended.has(writer),
-				PATIENCE,
+				TURN,
 				"%s's end at %s" % [writer, _case.name]
 			)
 	for writer in ORDER:

@@ -1,6 +1,7 @@
 extends "res://lib/case.gd"
 
 const Correspondence = preload("res://lib/correspondence.gd")
+const PATIENCE = 30.0
 
 var mail
 
@@ -15,11 +16,11 @@ func run():
 
 	# a goes, b is sent away, at last the server ends.
 	var a_left = ["peer_disconnected %d" % mail.ids["a"]]
-	yield(until(mail, "has", a_left, 10.0, "a leaves"), "completed")
+	yield(until(mail, "has", a_left, PATIENCE, "a leaves"), "completed")
 	for one in ["b", "c"]:
-		yield(until(mail, "has_told", [one, 1], 10.0, "%s sees it" % one), "completed")
+		yield(until(mail, "has_told", [one, 1], PATIENCE, "%s sees it" % one), "completed")
 	server.disconnect_peer(mail.ids["b"])
 	var b_left = ["peer_disconnected %d" % mail.ids["b"]]
-	yield(until(mail, "has", b_left, 10.0, "b leaves"), "completed")
-	yield(until(mail, "has_told", ["c", 2], 10.0, "c sees it"), "completed")
+	yield(until(mail, "has", b_left, PATIENCE, "b leaves"), "completed")
+	yield(until(mail, "has_told", ["c", 2], PATIENCE, "c sees it"), "completed")
 	server.stop()
