@@ -64,10 +64,12 @@ impl Dialler {
         };
         let left = literal.map(|ips| ips.into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect());
         if left.is_none() {
-            let (host, port, mailbox) = (url.host.clone(), url.port, Arc::clone(mailbox));
-            runtime.spawn("websocket-dns", None, move || {
+            let (host, port, mailbox) = (url.host.clone(), url.port, Arc::downgrade(mailbox));
+            runtime.look_up(move || {
                 let answer = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-                mailbox.command(Command::Resolved(answer));
+                if let Some(mailbox) = mailbox.upgrade() {
+                    mailbox.command(Command::Resolved(answer));
+                }
             })?;
         }
         Ok(Self {

@@ -79,6 +79,18 @@ impl Runtime {
         }
     }
 
+    /// Starts a thread that asks the system for a host's addresses. Nothing can end it before it is answered, and a game may try
+    /// again and again.
+    pub(super) fn look_up(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let unanswered = |running: &&Running| running.mailbox.is_none() && !running.thread.is_finished();
+        if self.lock().iter().filter(unanswered).count() >= LOOKUPS {
+            return Err(io::Error::other(format!(
+                "the system has not answered {LOOKUPS} look-ups of host names yet; try again later"
+            )));
+        }
+        self.spawn("websocket-dns", None, work)
+    }
+
     pub(super) fn spawn(
         &self,
         name: &str,
@@ -103,5 +115,36 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Look-ups of host names under way.
+const LOOKUPS: usize = 16;
 /// Bytes of stack; no call of ours is deep.
 const STACK: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn look_ups_that_are_not_answered_are_bounded() {
+        let runtime = Runtime::new();
+        let mut ends = Vec::new();
+        for _ in 0..LOOKUPS {
+            let (end, wait) = mpsc::channel::<()>();
+            runtime.look_up(move || drop(wait.recv())).expect("there is room");
+            ends.push(end);
+        }
+        let refused = runtime.look_up(|| {}).expect_err("one too many");
+        assert!(refused.to_string().contains("16 look-ups"), "{refused}");
+        ends.pop();
+        let start = Instant::now();
+        while runtime.look_up(|| {}).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(60), "the place of an answered one is free");
+            thread::yield_now();
+        }
+        drop(ends);
+        runtime.shutdown(Duration::from_secs(60));
+        assert_eq!(runtime.thread_count(), 0);
+    }
+}

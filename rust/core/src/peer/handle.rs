@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ use crate::wire::godot3::packet_header;
 /// What the game's thread keeps of a peer.
 pub(super) struct Member {
     link: Arc<Link>,
-    mailbox: Arc<Mailbox>,
+    /// A handle that a game keeps must not keep what the system gave the mailbox.
+    mailbox: Weak<Mailbox>,
     config: Rc<RefCell<PeerConfig>>,
     /// What we are called.
     own_id: PeerId,
@@ -42,7 +43,7 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(
         link: Arc<Link>,
-        mailbox: Arc<Mailbox>,
+        mailbox: Weak<Mailbox>,
         config: Rc<RefCell<PeerConfig>>,
         own_id: PeerId,
     ) -> Self {
@@ -61,6 +62,12 @@ impl Member {
 
     pub(super) fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    fn command(&self, command: Command) {
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            mailbox.command(command);
+        }
     }
 
     pub(super) fn is_discarding(&self) -> bool {
@@ -110,7 +117,7 @@ impl Member {
             && self.link.is_input_low(&self.config.borrow())
             && self.link.receiving.paused.swap(false, Ordering::SeqCst)
         {
-            self.mailbox.command(Command::Resume(self.link.conn));
+            self.command(Command::Resume(self.link.conn));
         }
     }
 
@@ -118,20 +125,20 @@ impl Member {
         self.discard();
         if self.link.state() == PeerState::Open {
             self.link.set_closing();
-            self.mailbox.command(Command::Close { conn: self.link.conn, frame: Box::new(frame) });
+            self.command(Command::Close { conn: self.link.conn, frame: Box::new(frame) });
         }
     }
 
     pub(super) fn abandon(&self) {
         self.close_locally();
-        self.mailbox.command(Command::Abandon(self.link.conn));
+        self.command(Command::Abandon(self.link.conn));
     }
 
     fn cut(&self) {
         let open = self.link.state() != PeerState::Closed;
         self.close_locally();
         if open {
-            self.mailbox.command(Command::Cut(self.link.conn));
+            self.command(Command::Cut(self.link.conn));
         }
     }
 
@@ -244,7 +251,7 @@ impl PeerHandle {
     /// Sets it for this peer alone, whatever the object's own is or becomes.
     pub fn set_heartbeat_interval(&self, interval: Duration) {
         self.member.heartbeat_interval.set(Some(interval));
-        self.member.mailbox.command(Command::Heartbeat { conn: self.link().conn, interval });
+        self.member.command(Command::Heartbeat { conn: self.link().conn, interval });
     }
 
     /// Nothing received for so long ends the connection; zero = never.
@@ -254,7 +261,7 @@ impl PeerHandle {
 
     /// Sets `TCP_NODELAY`, which is on from the beginning.
     pub fn set_no_delay(&self, enabled: bool) {
-        self.member.mailbox.command(Command::NoDelay { conn: self.link().conn, enabled });
+        self.member.command(Command::NoDelay { conn: self.link().conn, enabled });
     }
 
     /// Readable messages (raw mode).
@@ -291,6 +298,7 @@ impl PeerHandle {
         // A server's packet to this one peer, or a client's to the server.
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
             .then(|| packet_header(self.member.own_id, Target::One(link.id)));
+        let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;
         if !fits_refusing(link, payload.len() + config.mode.header_len(), &config) {
             return Err(SendError::Full);
         }
@@ -301,7 +309,7 @@ impl PeerHandle {
             copy = Bytes::copy_from_slice(payload);
             Body::Shared(&copy)
         };
-        self.member.mailbox.send(link.conn, Sent { header: header.as_ref(), body, text });
+        mailbox.send(link.conn, Sent { header: header.as_ref(), body, text });
         Ok(())
     }
 

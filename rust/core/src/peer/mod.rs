@@ -547,7 +547,7 @@ impl Peer {
         let protocol = link.info.protocol.clone();
         if let Some(open) = &mut self.open {
             self.watch.joined(&link);
-            let member = Member::new(link, Arc::clone(&open.mailbox), Rc::clone(&open.config), own_id);
+            let member = Member::new(link, Arc::downgrade(&open.mailbox), Rc::clone(&open.config), own_id);
             open.roster.insert(id, Rc::new(member));
             open.outbox.forget_roster();
             if open.role == Role::Client {
