@@ -89,7 +89,9 @@ mod tests {
     fn payloads_of_a_round_lie_together_and_rounds_apart() {
         let mut pieces = Pieces::default();
         // Of a round like this one it learns how much the next may need.
-        [1, 2].map(|byte| pieces.copy(&[byte; 100]));
+        for byte in [1, 2] {
+            pieces.copy(&[byte; 100]);
+        }
         pieces.finish();
         let one = pieces.copy(&[1; 100]);
         let two = pieces.copy(&[2; 100]);

@@ -132,7 +132,10 @@ mod tests {
         let mut ends = Vec::new();
         for _ in 0..LOOKUPS {
             let (end, wait) = mpsc::channel::<()>();
-            runtime.look_up(move || drop(wait.recv())).expect("there is room");
+            let until_ended = move || {
+                let _ = wait.recv();
+            };
+            runtime.look_up(until_ended).expect("there is room");
             ends.push(end);
         }
         let refused = runtime.look_up(|| {}).expect_err("one too many");
