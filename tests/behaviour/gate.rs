@@ -12,60 +12,60 @@ use crate::id::ConnId;
 use crate::net::mailbox::Command;
 use crate::verdict::Verdict;
 
-const HERE: &str = "192.0.2.1:1234";
-const PROXY: &str = "10.0.0.1:1234";
+pub(super) const HERE: &str = "192.0.2.1:1234";
+pub(super) const PROXY: &str = "10.0.0.1:1234";
 
 /// A server, and connections to it that the test speaks by hand.
-struct Door {
-    node: Node,
-    now: Instant,
+pub(super) struct Door {
+    pub(super) node: Node,
+    pub(super) now: Instant,
 }
 
 impl Door {
-    fn new(config: ServerConfig) -> Self {
+    pub(super) fn new(config: ServerConfig) -> Self {
         Self { node: Node::gated(ServerConfig { peer: raw(), ..config }), now: start() }
     }
 
-    fn asking() -> Self {
+    pub(super) fn asking() -> Self {
         Self::new(ServerConfig { ask: true, ..ServerConfig::default() })
     }
 
-    fn arrive(&mut self, from: &str) -> (ConnId, End) {
+    pub(super) fn arrive(&mut self, from: &str) -> (ConnId, End) {
         let (server_end, end) = End::pair(64 * 1024, usize::MAX);
         let conn = self.node.accept_from(from, server_end, self.now);
         self.node.run(self.now);
         (conn, end)
     }
 
-    fn hear(&mut self, end: &End) -> String {
+    pub(super) fn hear(&mut self, end: &End) -> String {
         while self.node.run(self.now) {}
         String::from_utf8_lossy(&end.take_all()).into_owned()
     }
 
-    fn say(&mut self, end: &End, bytes: &[u8]) -> String {
+    pub(super) fn say(&mut self, end: &End, bytes: &[u8]) -> String {
         end.inject(bytes);
         self.hear(end)
     }
 
     /// What the usual request is answered, with further header lines, from an address.
-    fn knock(&mut self, from: &str, lines: &str) -> (String, End) {
+    pub(super) fn knock(&mut self, from: &str, lines: &str) -> (String, End) {
         let (_, end) = self.arrive(from);
         let request = String::from_utf8_lossy(REQUEST).replacen("\r\n", &format!("\r\n{lines}"), 1);
         (self.say(&end, request.as_bytes()), end)
     }
 
-    fn status(&mut self, from: &str, lines: &str) -> String {
+    pub(super) fn status(&mut self, from: &str, lines: &str) -> String {
         let (answer, _) = self.knock(from, lines);
         answer.get(9..12).unwrap_or_default().to_owned()
     }
 
     /// The end of a connection that is refused: the client ends its side when it has read the answer.
-    fn leave(&mut self, end: &End) {
+    pub(super) fn leave(&mut self, end: &End) {
         end.half_close();
         while self.node.run(self.now) {}
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             self.now = end.min(self.now + Duration::from_millis(50));
@@ -74,7 +74,7 @@ impl Door {
     }
 
     /// Requests that the game hears of.
-    fn asked(&mut self) -> Vec<ConnectionRequest> {
+    pub(super) fn asked(&mut self) -> Vec<ConnectionRequest> {
         let mut asked = Vec::new();
         self.node.news.retain(|news| match news {
             News::Requested { request, left } => {
@@ -88,13 +88,13 @@ impl Door {
         asked
     }
 
-    fn decide(&mut self, request: &ConnectionRequest, verdict: Verdict) {
+    pub(super) fn decide(&mut self, request: &ConnectionRequest, verdict: Verdict) {
         let command = Command::Verdict { conn: request.conn, id: request.id, verdict: Box::new(verdict) };
         self.node.hub.command(command, self.now);
         while self.node.run(self.now) {}
     }
 
-    fn connected(&self) -> usize {
+    pub(super) fn connected(&self) -> usize {
         self.node.news.iter().filter(|news| matches!(news, News::Connected { .. })).count()
     }
 }
@@ -260,6 +260,25 @@ fn what_comes_before_the_word_waits_for_it() {
 }
 
 #[test]
+fn so_much_waits_for_the_word_and_no_more() {
+    let mut door = Door::asking();
+    let (_, end) = door.arrive(HERE);
+    door.say(&end, REQUEST);
+    let early = frame(0x82, &[7; 60_000]).repeat(4);
+    let sent = early.len();
+    door.say(&end, &early);
+    assert_eq!(sent - door.node.unread(), 65_536);
+    let request = door.asked().remove(0);
+    door.decide(&request, Verdict::accept());
+    let mut got = 0;
+    for _ in 0..4 {
+        got += door.node.packets().len();
+        door.hear(&end);
+    }
+    assert_eq!(got, 4, "nothing is lost");
+}
+
+#[test]
 fn a_seat_is_given_once() {
     let mut door = Door::new(ServerConfig { ask: true, max_connections: 1, ..ServerConfig::default() });
     let ends = [door.knock(HERE, "").1, door.knock(HERE, "").1];
@@ -287,24 +306,6 @@ fn refusing_answers_also_those_who_wait_for_the_game() {
     door.node.hub.command(Command::Refuse { refuse: false, number: 8 }, door.now);
     let (_, _end) = door.knock(HERE, "");
     assert_eq!(door.asked().len(), 1, "not the one that was refused");
-}
-
-#[test]
-fn the_silent_make_room_after_a_second() {
-    let mut door = Door::new(ServerConfig::default());
-    let (silent, _end) = door.arrive(HERE);
-    let (_, slow) = door.arrive(HERE);
-    door.say(&slow, b"GET / HT");
-    assert_eq!(door.node.evict(door.now), Err(Some(door.now + SECOND)));
-    door.pass(SECOND);
-    assert_eq!(door.node.hub.evict(|_| true, door.now), Err(Some(door.now)), "nobody listened to it");
-    assert_eq!(door.node.evict(door.now), Ok(silent));
-    assert_eq!(door.node.evict(door.now), Err(None), "it speaks, if slowly");
-    // One that was refused and does not go is worth less than one that waits.
-    let (answer, _refused) = door.knock(HERE, "Content-Length: 0\r\n");
-    assert!(answer.starts_with("HTTP/1.1 400 "));
-    assert!(door.node.evict(door.now).is_ok());
-    assert_eq!((door.node.hub.in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod closing;
 mod conditions;
 mod congestion;
 mod counted;
+mod doorstep;
 mod faults;
 mod gate;
 mod godot3;

@@ -14,7 +14,7 @@ use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, Side as CloseSide};
 use crate::gate::Gate;
-use crate::hub::{After, Hub, Large, News, Outbound, Payload, Side};
+use crate::hub::{After, Hub, Large, News, Outbound, Payload, Room, Side};
 use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
@@ -229,15 +229,16 @@ impl Node {
         self.ends.iter().find(|(known, _)| *known == conn).expect("it is there").1.clone()
     }
 
-    /// As the driver does when it needs the room.
-    pub(super) fn evict(&mut self, now: Instant) -> Result<ConnId, Option<Instant>> {
-        let evicted = self.hub.evict(|_| false, now);
-        if let Ok(conn) = evicted
+    /// As the driver does when it needs room for one that comes from there.
+    pub(super) fn make_room(&mut self, newcomer: &str, now: Instant) -> Room {
+        let newcomer = newcomer.parse().expect("an address");
+        let room = self.hub.make_room(Some(newcomer), |_| false, now);
+        if let Room::Made(conn) = room
             && let Some((_, end)) = self.ends.iter().find(|(known, _)| *known == conn).cloned()
         {
             self.settle(conn, &end, After { ended: true, ..After::default() }, now);
         }
-        evicted
+        room
     }
 
     pub(super) fn dial(&mut self, end: End, now: Instant) -> ConnId {
@@ -281,6 +282,11 @@ impl Node {
     /// Connections that are not forgotten.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Bytes that came and were not read.
+    pub(super) fn unread(&self) -> usize {
+        self.ends.iter().map(|(_, end)| end.readable()).sum()
     }
 
     /// Reads and writes until nothing moves; says whether anything did.

@@ -5,8 +5,12 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{Event, PeerConfig, Runtime, ServerConfig, Status, Verdict};
+#[cfg(target_os = "linux")]
+use websocket_multiplayer_core::{TlsServer, Trust};
 
 use crate::support::{DEADLINE, Told, client, eventually, foreign, multiplayer, raw, server, server_with};
+#[cfg(target_os = "linux")]
+use crate::tls::{engine_like, tls_client};
 
 fn asking() -> ServerConfig {
     ServerConfig { peer: multiplayer(), ask: true, ..ServerConfig::default() }
@@ -83,6 +87,70 @@ fn a_silent_connection_makes_room_for_one_that_waits() {
     assert!(start.elapsed() < DEADLINE, "it waited for the handshake timeout");
     let statistics = server.peer.statistics();
     assert_eq!((statistics.pending_evicted, statistics.pending), (1, 1));
+    drop(silent);
+}
+
+/// A connection that comes from another address of this machine.
+#[cfg(target_os = "linux")]
+fn from_elsewhere(port: u16) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let here: std::net::SocketAddr = "127.0.0.2:0".parse().expect("an address");
+    socket.bind(&here.into()).expect("all of 127/8 is this machine");
+    let there: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
+    // The backlog is longer than there are places.
+    socket.connect(&there.into()).expect("connected");
+    socket.into()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_with_a_byte_each_does_not_hold_the_door_shut() {
+    let runtime = Runtime::new();
+    let peer = PeerConfig { handshake_timeout: Duration::from_mins(10), ..raw() };
+    let config = ServerConfig { peer, max_pending: 8, ..ServerConfig::default() };
+    let server = server_with(&runtime, config);
+    let port = server.peer.local_port();
+    // More of them stand in front of the one that has something to say.
+    let slow: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = from_elsewhere(port);
+            stream.write_all(b"G").expect("sent");
+            stream
+        })
+        .collect();
+    let _welcome = foreign(port);
+    let statistics = server.peer.statistics();
+    assert_eq!(statistics.pending, 7, "it got in");
+    assert_eq!(statistics.pending_evicted, 40 - 7, "one went for it, and the others did not get a place");
+    assert_eq!(statistics.handshakes_refused, 40 - 7);
+    drop(slow);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_over_its_cap_does_not_hold_the_door_of_tls_shut() {
+    let runtime = Runtime::new();
+    let identity = engine_like("localhost", 2034);
+    let tls = TlsServer::new(&identity.0, &identity.1, "").expect("usable");
+    let patience = Duration::from_mins(10);
+    let peer = PeerConfig { handshake_timeout: patience, close_timeout: patience, ..multiplayer() };
+    let config = ServerConfig {
+        peer,
+        tls: Some(tls),
+        max_pending: 8,
+        max_connections_per_address: 2,
+        ..ServerConfig::default()
+    };
+    let mut server = server_with(&runtime, config);
+    let port = server.peer.local_port();
+    let silent: Vec<_> = (0..20).map(|_| from_elsewhere(port)).collect();
+    eventually("the room is full", || server.peer.statistics().refused_address >= 6);
+    let mut welcome = tls_client(&runtime, port, "localhost", Trust::Only(&identity.1), None);
+    eventually("it is in", || {
+        server.poll();
+        welcome.poll();
+        welcome.peer.status() == Status::Connected
+    });
     drop(silent);
 }
 

@@ -219,7 +219,8 @@ pub struct ServerConfig {
     pub extra_headers: Vec<String>,
     /// Connected peers; 0 = no limit. Further clients are answered 503. See [`Peer::set_max_connections`](crate::Peer).
     pub max_connections: usize,
-    /// Handshakes under way; further clients wait. One that has sent nothing for a second goes when others wait.
+    /// Handshakes under way; further clients wait. One that has sent nothing for a second goes when others wait, and one of an
+    /// address that holds more than a sixteenth of the places.
     pub max_pending: usize,
     /// Connections of one address, of one /64 in IPv6; 0 = no limit. Further clients are answered 429.
     pub max_connections_per_address: usize,

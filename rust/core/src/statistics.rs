@@ -53,7 +53,7 @@ pub struct Statistics {
     pub refused_busy: u64,
     /// The handshake took too long.
     pub handshakes_timed_out: u64,
-    /// Silent for a second while others waited.
+    /// Silent, or slow and many of their address, for a second while others waited.
     pub pending_evicted: u64,
     /// Health checks answered; they are no handshakes.
     pub health_checks: u64,

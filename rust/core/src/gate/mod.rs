@@ -63,7 +63,7 @@ pub(crate) enum Turned {
     Handler,
     /// The game did not poll for too long.
     Busy,
-    /// It said nothing for a second, and others wait.
+    /// It took too long, and others wait.
     Evicted,
 }
 
@@ -83,9 +83,8 @@ impl Gate {
     }
 
     /// Whom a connection counts for; a trusted proxy speaks for many.
-    fn source(&self, address: IpAddr) -> Option<Source> {
-        (self.config.max_connections_per_address > 0 && !self.is_trusted(address))
-            .then(|| Source::of(address))
+    pub(crate) fn source(&self, address: IpAddr) -> Option<Source> {
+        (!self.is_trusted(address)).then(|| Source::of(address))
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
@@ -94,9 +93,10 @@ impl Gate {
 
     /// Counts a connection for its address; give the result back to [`release`](Self::release).
     pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<Source>, Refusal> {
-        let Some(source) = self.source(address) else { return Ok(None) };
+        let limit = self.config.max_connections_per_address;
+        let Some(source) = self.source(address).filter(|_| limit > 0) else { return Ok(None) };
         let count = self.sources.entry(source).or_default();
-        if *count >= self.config.max_connections_per_address {
+        if *count >= limit {
             return Err(Refusal::new(429, "too many connections from your address").retry_after(5));
         }
         *count += 1;

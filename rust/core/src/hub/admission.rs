@@ -1,6 +1,5 @@
 //! How a connection gets in: the rules of the gate, the game's handler, and what becomes of those that stay out.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use super::{Hub, News, Side};
 use crate::config::{Mode, WireFormat};
 use crate::error::{CloseReason, Escaped};
 use crate::event::ConnectionRequest;
-use crate::gate::{Allowance, Judgement, Line, Turned, health};
+use crate::gate::{Allowance, Gate, Judgement, Line, Turned, health};
 use crate::id::{ConnId, PeerId};
 use crate::link::PeerInfo;
 use crate::session::{Body, Context, Refusal, Request, SILENT, Session};
@@ -28,27 +27,6 @@ pub(super) struct Asked {
     left: Arc<AtomicBool>,
 }
 
-/// Connections that are not connected yet, or were turned away and are not gone: their number is bounded.
-#[derive(Debug, Default)]
-pub(super) struct Limbo {
-    len: usize,
-    /// In the order in which they came; those that have left it are still there for a while.
-    queue: VecDeque<ConnId>,
-}
-
-impl Limbo {
-    fn enter(&mut self, conn: ConnId) {
-        self.len += 1;
-        self.queue.push_back(conn);
-    }
-
-    pub(super) fn leave(&mut self, member: &mut Member) {
-        if std::mem::take(&mut member.in_limbo) {
-            self.len -= 1;
-        }
-    }
-}
-
 impl Hub {
     /// Takes a connection that was accepted.
     pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
@@ -57,7 +35,6 @@ impl Hub {
         let counted = gate.count(address.ip());
         let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
         let mut member = Member::new(session, address, now);
-        member.in_limbo = true;
         self.pending += 1;
         let refusal = match counted {
             Ok(source) => {
@@ -67,51 +44,11 @@ impl Hub {
             Err(refusal) => Some(refusal),
         };
         let conn = self.admit(member, tls, now);
-        // Each leaves something behind in the queue.
-        if self.limbo.queue.len() > 2 * self.limbo.len + 64 {
-            self.limbo.queue.retain(|conn| self.members.get(*conn).is_some_and(|member| member.in_limbo));
-        }
-        self.limbo.enter(conn);
+        self.enter_limbo(conn);
         if let Some(refusal) = refusal {
             self.turn_away(conn, Turned::Address, &refusal, now);
         }
         conn
-    }
-
-    /// Connections that may not become more than `max_pending`.
-    pub(crate) fn in_limbo(&self) -> usize {
-        self.limbo.len
-    }
-
-    /// Ends one that has been silent for a second, else one that was answered and does not go, so that another can be heard;
-    /// else says when to ask again. What is `unread` may have spoken.
-    pub(crate) fn evict(
-        &mut self,
-        unread: impl Fn(ConnId) -> bool,
-        now: Instant,
-    ) -> Result<ConnId, Option<Instant>> {
-        self.limbo.queue.retain(|conn| self.members.get(*conn).is_some_and(|member| member.in_limbo));
-        let (mut answered, mut again) = (None, None);
-        let silent = self.limbo.queue.iter().copied().find(|conn| {
-            let Some(member) = self.members.get(*conn) else { return false };
-            if member.reported {
-                answered = answered.or_else(|| Some(*conn).filter(|_| !member.wants_write()));
-                return false;
-            }
-            let until = member.started + SILENCE;
-            if !member.spoke && (until > now || unread(*conn)) {
-                let until = until.max(now);
-                again = Some(again.map_or(until, |earliest: Instant| earliest.min(until)));
-                return false;
-            }
-            !member.spoke
-        });
-        let Some(conn) = silent.or(answered) else { return Err(again) };
-        if let Some(member) = self.members.get_mut(conn) {
-            member.turned.get_or_insert(Turned::Evicted);
-        }
-        self.fail(conn, CloseReason::Lost("it said nothing while others waited".into()), now);
-        Ok(conn)
     }
 
     /// A valid request is there.
@@ -223,9 +160,15 @@ impl Hub {
         if let Some(counter) = counter {
             counter.add(1);
         }
-        if let Some(more) = gate.may_log(Line::TurnedAway, member.address.ip(), now) {
-            log::info!("no handshake with {}: {}{more}", member.address, Escaped(&reason.to_string()));
-        }
+        log_turned_away(gate, member.address, &reason.to_string(), now);
+    }
+
+    /// Counts, and writes down, that somebody was not even listened to: see [`Room::Refused`](super::Room::Refused).
+    pub(crate) fn note_not_taken(&mut self, address: SocketAddr, now: Instant) {
+        let Side::Server(gate) = &mut self.side else { return };
+        self.totals.handshakes_refused.add(1);
+        self.totals.pending_evicted.add(1);
+        log_turned_away(gate, address, "there was no room for more of its address", now);
     }
 
     fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &Refusal, now: Instant) {
@@ -311,9 +254,13 @@ impl Hub {
     }
 }
 
+fn log_turned_away(gate: &mut Gate, address: SocketAddr, why: &str, now: Instant) {
+    if let Some(more) = gate.may_log(Line::TurnedAway, address.ip(), now) {
+        log::info!("no handshake with {address}: {}{more}", Escaped(why));
+    }
+}
+
 /// How long a request waits for the game's handler.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection may be silent when others wait.
-const SILENCE: Duration = Duration::from_secs(1);
 /// Clients that have come while the game did not poll; further ones are answered 503.
 const ARRIVALS_LIMIT: usize = 4096;

@@ -27,8 +27,8 @@ pub(super) struct Member {
     pub(super) started: Instant,
     /// It is neither connected nor gone.
     pub(super) in_limbo: bool,
-    /// Something came from it, TLS included.
-    pub(super) spoke: bool,
+    /// When something came from it first, TLS included.
+    pub(super) heard: Option<Instant>,
     /// Its end is nothing to write down.
     pub(super) quiet: bool,
     /// Why it did not get in.
@@ -81,7 +81,7 @@ impl Member {
             id_deadline: None,
             started,
             in_limbo: false,
-            spoke: false,
+            heard: None,
             quiet: false,
             turned: None,
             counted: None,
@@ -144,9 +144,15 @@ impl Member {
     }
 
     /// Notes that so many bytes came from it.
-    pub(super) fn has_read(&mut self, bytes: usize) {
-        self.spoke |= bytes > 0;
+    pub(super) fn has_read(&mut self, bytes: usize, now: Instant) {
+        self.note_heard(bytes > 0, now);
         self.charge(bytes as isize);
+    }
+
+    pub(super) fn note_heard(&mut self, something: bool, now: Instant) {
+        if something {
+            self.heard.get_or_insert(now);
+        }
     }
 
     /// Uses up what may be read from it. What TLS wraps its bytes in counts too: it may be nothing but padding.

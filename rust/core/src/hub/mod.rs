@@ -8,6 +8,7 @@
 mod admission;
 mod delivery;
 mod ends;
+mod limbo;
 mod member;
 mod pieces;
 mod relay;
@@ -35,9 +36,10 @@ use crate::session::{Body, Context, Incoming, Message, Pool, Session, Turn};
 use crate::tls::{TlsClient, TlsSession};
 use crate::url::Url;
 use crate::wire::godot3;
-use admission::Limbo;
 use delivery::Received;
 pub(crate) use delivery::SMALL;
+use limbo::Limbo;
+pub(crate) use limbo::Room;
 use member::Member;
 use pieces::Pieces;
 use relay::RELAY_TURN;
@@ -252,7 +254,7 @@ impl Hub {
         let mut after = self.read_plain(conn, &mut tls.stream(stream), buffer, false, now);
         after.more |= tls.take_spent();
         if let Some(member) = self.members.get_mut(conn) {
-            member.spoke |= tls.has_heard();
+            member.note_heard(tls.has_heard(), now);
             member.charge(tls.take_wrapping());
             member.tls = Some(tls);
         }
@@ -313,7 +315,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         let paused = member.held.is_some() || member.session.awaits_verdict();
         member.session.end_turn(&mut turn, now);
-        member.has_read(turn.total());
+        member.has_read(turn.total(), now);
         self.totals.pings_unanswered.add(member.session.take_unanswered_pings());
         let more = (turn.may_have_more() || member.session.has_stash()) && !paused;
         if let Some(link) = &member.link {

@@ -82,8 +82,8 @@ multiplayer_class! {
         max_connections_per_address: PhantomVar<i64>,
 
         /// How many handshakes may be under way, 1 or more; further clients wait, and one that has sent nothing
-        /// for a second makes room for them. Clients that wait for `request_handler` count too. The default
-        /// (1024) comes from the project setting
+        /// for a second makes room for them, or one of an address that has more than a sixteenth of the places.
+        /// Clients that wait for `request_handler` count too. The default (1024) comes from the project setting
         /// `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
         #[var(get = get_max_pending_connections, set = set_max_pending_connections)]
         max_pending_connections: PhantomVar<i64>,

@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 
 use super::Driver;
 use crate::error::CloseReason;
-use crate::hub::After;
+use crate::hub::{After, Room};
 use crate::id::ConnId;
 use crate::net::listener::{Listener, tune};
 
@@ -20,7 +20,7 @@ pub(super) struct Acceptor {
     pub(super) max_pending: usize,
     /// Taken off the listener while there was no room: it shows that somebody waits.
     waiting: Option<(TcpStream, SocketAddr)>,
-    /// When the oldest silent connection may be dropped for it.
+    /// When a connection may have to go for it.
     retry: Option<Instant>,
     /// When a line about the system's refusals was written last, and how many there have been since.
     complained: Option<(Instant, u64)>,
@@ -91,8 +91,21 @@ impl Driver {
             if self.acceptor.waiting.is_none() && !self.take_next(now) {
                 return;
             }
-            if self.hub.in_limbo() >= self.acceptor.max_pending && !self.make_room(now) {
-                return;
+            if self.hub.in_limbo() >= self.acceptor.max_pending {
+                let newcomer = self.acceptor.waiting.as_ref().map(|(_, address)| canonical(*address));
+                match self.make_room(newcomer, now) {
+                    Room::Made(_) => {}
+                    Room::Refused => {
+                        self.acceptor.waiting = None;
+                        if let Some(address) = newcomer {
+                            self.hub.note_not_taken(address, now);
+                        }
+                    }
+                    Room::Wait(again) => {
+                        self.acceptor.retry = again;
+                        return;
+                    }
+                }
             }
             if let Some((stream, address)) = self.acceptor.waiting.take() {
                 self.welcome(stream, address, now);
@@ -105,6 +118,7 @@ impl Driver {
 
     /// Takes a connection off the listener; false: there is none.
     fn take_next(&mut self, now: Instant) -> bool {
+        let mut made_room = false;
         while matches!(self.acceptor.state, Accept::Ready) {
             match self.listener.as_ref().and_then(Listener::accept) {
                 Some(Ok(accepted)) => {
@@ -114,7 +128,16 @@ impl Driver {
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.acceptor.state = Accept::Idle;
                 }
-                Some(Err(error)) => self.accept_failed(&error, now),
+                Some(Err(error)) => {
+                    self.accept_failed(&error, now);
+                    // One that is worth less than one that waits gives back what the system lacks.
+                    if matches!(self.acceptor.state, Accept::BackOff(_))
+                        && !std::mem::replace(&mut made_room, true)
+                        && matches!(self.make_room(None, now), Room::Made(_))
+                    {
+                        self.acceptor.state = Accept::Ready;
+                    }
+                }
                 None => self.acceptor.state = Accept::Idle,
             }
         }
@@ -122,20 +145,15 @@ impl Driver {
     }
 
     /// Lets go of a connection that is worth less than the one that waits.
-    fn make_room(&mut self, now: Instant) -> bool {
+    fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> Room {
         let sockets = &self.sockets;
         let unread =
             |conn: ConnId| matches!(sockets.get(conn.slot as usize), Some(Some(socket)) if socket.queued);
-        match self.hub.evict(unread, now) {
-            Ok(conn) => {
-                self.settle(conn, After { ended: true, ..After::default() }, now);
-                true
-            }
-            Err(again) => {
-                self.acceptor.retry = again;
-                false
-            }
+        let room = self.hub.make_room(newcomer, unread, now);
+        if let Room::Made(conn) = room {
+            self.settle(conn, After { ended: true, ..After::default() }, now);
         }
+        room
     }
 
     fn welcome(&mut self, stream: TcpStream, address: SocketAddr, now: Instant) {

@@ -1,0 +1,188 @@
+//! Who goes when the room before the door is full and another waits.
+
+use std::time::Duration;
+
+use super::gate::{Door, HERE, PROXY};
+use super::world::{End, REQUEST, SECOND, raw};
+use crate::config::{PeerConfig, ServerConfig};
+use crate::hub::{News, Room};
+use crate::id::ConnId;
+use crate::tls::{TlsServer, self_signed};
+
+const STRANGER: &str = "198.51.100.1:1";
+/// Of which a source may hold four before it is told from a crowd.
+const PLACES: usize = 64;
+
+/// A door before which there is all the time in the world.
+fn patient(config: ServerConfig) -> Door {
+    let mut door = Door::new(ServerConfig { max_pending: PLACES, ..config });
+    let peer = PeerConfig { handshake_timeout: 600 * SECOND, ..raw() };
+    door.node.hub.command(crate::net::mailbox::Command::Configure(Box::new(peer)), door.now);
+    door
+}
+
+/// So many of one address that say half of what they have to say.
+fn dawdle(door: &mut Door, from: &str, count: usize) -> Vec<(ConnId, End)> {
+    (0..count)
+        .map(|_| {
+            let (conn, end) = door.arrive(from);
+            door.say(&end, b"G");
+            (conn, end)
+        })
+        .collect()
+}
+
+#[test]
+fn the_silent_make_room_after_a_second() {
+    let mut door = Door::new(ServerConfig::default());
+    let (silent, _end) = door.arrive(HERE);
+    let (_, slow) = door.arrive(HERE);
+    door.say(&slow, b"GET / HT");
+    assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(Some(door.now + SECOND)));
+    door.pass(SECOND);
+    let unread = door.node.hub.make_room(None, |_| true, door.now);
+    assert_eq!(unread, Room::Wait(Some(door.now)), "nobody listened to it");
+    assert_eq!(door.node.make_room(HERE, door.now), Room::Made(silent));
+    assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(None), "it speaks, if slowly");
+    // One that was refused and does not go is worth less than one that waits.
+    let (answer, _refused) = door.knock(HERE, "Content-Length: 0\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "));
+    assert!(matches!(door.node.make_room(HERE, door.now), Room::Made(_)));
+    assert_eq!((door.node.hub.in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));
+}
+
+#[test]
+fn one_address_too_many_does_not_stay_for_an_answer_that_tls_keeps_back() {
+    let (key, certificate) = self_signed("localhost");
+    let tls = TlsServer::new(&key, &certificate, "").expect("usable");
+    let config = ServerConfig { tls: Some(tls), max_connections_per_address: 1, ..ServerConfig::default() };
+    let mut door = patient(config);
+    let (within, _end) = door.arrive(HERE);
+    door.pass(SECOND / 2);
+    let (over, _end) = door.arrive(HERE);
+    assert!(door.node.hub.wants_write(over), "the answer waits for the handshake");
+    assert_eq!(door.node.make_room(STRANGER, door.now + SECOND / 2), Room::Made(within));
+    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(Some(door.now + SECOND)));
+    assert_eq!(door.node.make_room(STRANGER, door.now + SECOND), Room::Made(over));
+    assert_eq!(door.node.totals().refused_address.get(), 1, "it is counted for what it was");
+}
+
+#[test]
+fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
+    let mut door = patient(ServerConfig::default());
+    let slow = dawdle(&mut door, HERE, PLACES);
+    let soon = Room::Wait(Some(door.now + SECOND));
+    assert_eq!([HERE, STRANGER].map(|from| door.node.make_room(from, door.now)), [soon; 2]);
+    door.pass(SECOND);
+    let unread = door.node.hub.make_room(Some(STRANGER.parse().expect("an address")), |_| true, door.now);
+    assert_eq!(unread, Room::Wait(None), "what it said since then was not read");
+    // Its next one is not worth it, and keeps nobody waiting who stands behind it.
+    assert_eq!(door.node.make_room("192.0.2.1:99", door.now), Room::Refused);
+    assert_eq!(door.node.len(), PLACES);
+    for (conn, _) in &slow[..PLACES - 4] {
+        assert_eq!(door.node.make_room(STRANGER, door.now), Room::Made(*conn), "the oldest first");
+    }
+    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(None), "a fair share");
+    assert_eq!(door.node.totals().pending_evicted.get(), PLACES as u64 - 4);
+    // Also when the system has run out of something, and nobody knows who waits.
+    dawdle(&mut door, HERE, 1);
+    assert_eq!(door.node.hub.make_room(None, |_| false, door.now), Room::Made(slow[PLACES - 4].0));
+}
+
+#[test]
+fn the_addresses_of_one_subscriber_are_one() {
+    let mut door = patient(ServerConfig::default());
+    let ends: Vec<_> = (0..8).map(|host| dawdle(&mut door, &format!("[2001:db8::{host}]:1"), 1)).collect();
+    door.pass(SECOND);
+    assert_eq!(door.node.make_room("[2001:db8::ffff]:1", door.now), Room::Refused);
+    assert_eq!(door.node.make_room("[2001:db8:0:1::1]:1", door.now), Room::Made(ends[0][0].0));
+}
+
+#[test]
+fn the_address_with_the_most_places_gives_one() {
+    let mut door = patient(ServerConfig::default());
+    let (_some, most) = (dawdle(&mut door, "192.0.2.1:1", 10), dawdle(&mut door, "192.0.2.2:1", 12));
+    door.pass(SECOND);
+    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Made(most[0].0));
+    // Nothing would be gained if it were turned around.
+    assert_eq!(door.node.make_room("192.0.2.1:2", door.now), Room::Refused);
+}
+
+#[test]
+fn a_crowd_that_takes_its_time_harms_none_of_its_own() {
+    let mut door = patient(ServerConfig::default());
+    let households: Vec<_> =
+        (0..PLACES / 4).map(|home| dawdle(&mut door, &format!("203.0.113.{home}:1"), 4)).collect();
+    door.pass(10 * SECOND);
+    for from in [STRANGER, "203.0.113.0:2"] {
+        assert_eq!(door.node.make_room(from, door.now), Room::Wait(None), "{from}");
+    }
+    assert_eq!((door.node.len(), households.len() * 4), (PLACES, PLACES));
+}
+
+#[test]
+fn players_of_one_address_do_not_push_each_other_out() {
+    let mut door = patient(ServerConfig::default());
+    let _crowd = dawdle(&mut door, HERE, PLACES);
+    for _ in 0..30 {
+        door.pass(SECOND / 10);
+        assert!(!matches!(door.node.make_room(HERE, door.now), Room::Made(_)));
+    }
+    assert_eq!((door.node.len(), door.node.totals().handshakes_refused.get()), (PLACES, 0));
+}
+
+#[test]
+fn time_counts_from_the_first_word_that_was_heard() {
+    let mut door = patient(ServerConfig::default());
+    let arrived: Vec<_> = (0..PLACES).map(|_| door.arrive(HERE)).collect();
+    // What came stays unread, for there is so much to do.
+    door.now += 5 * SECOND;
+    for (_, end) in &arrived {
+        door.say(end, b"G");
+    }
+    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(Some(door.now + SECOND)));
+}
+
+#[test]
+fn a_proxy_speaks_for_many_and_only_its_clients_are_many_or_few() {
+    let trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+    let mut door = patient(ServerConfig { ask: true, trusted_proxies, ..ServerConfig::default() });
+    let _slow = dawdle(&mut door, PROXY, PLACES / 2);
+    door.pass(SECOND);
+    for from in [STRANGER, PROXY] {
+        assert_eq!(door.node.make_room(from, door.now), Room::Wait(None), "{from}");
+    }
+    // Valid requests that wait for a game that loads.
+    let ends: Vec<_> =
+        (0..PLACES / 2).map(|_| door.knock(PROXY, "X-Forwarded-For: 203.0.113.7\r\n").1).collect();
+    let asked = door.asked();
+    assert_eq!((asked.len(), ends.len()), (PLACES / 2, PLACES / 2));
+    door.pass(Duration::from_millis(900));
+    assert!(matches!(door.node.make_room(PROXY, door.now), Room::Wait(Some(_))));
+    door.pass(Duration::from_millis(100));
+    assert_eq!(door.node.make_room(PROXY, door.now), Room::Made(asked[0].conn));
+    door.node.run(door.now);
+    assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == asked[0].id)));
+}
+
+#[test]
+fn who_waits_for_the_game_keeps_its_place_unless_it_is_many() {
+    let mut door = patient(ServerConfig { ask: true, ..ServerConfig::default() });
+    let players: Vec<_> = (0..PLACES).map(|home| door.knock(&format!("203.0.113.{home}:1"), "").1).collect();
+    door.pass(20 * SECOND);
+    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(None));
+    for end in &players[..PLACES / 2] {
+        door.leave(end);
+    }
+    let (attackers, many) = (PLACES / 2, "192.0.2.66:1");
+    for _ in 0..attackers {
+        let (_, end) = door.arrive(many);
+        door.say(&end, REQUEST);
+    }
+    door.pass(SECOND);
+    let made = (0..attackers).filter(|_| matches!(door.node.make_room(STRANGER, door.now), Room::Made(_)));
+    assert_eq!(made.count(), attackers - 4);
+    let left = door.asked();
+    assert_eq!(left.iter().filter(|request| request.address.to_string() == many).count(), 4);
+    assert_eq!(left.len(), PLACES / 2 + 4);
+}
