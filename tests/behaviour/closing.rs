@@ -60,6 +60,7 @@ fn a_remote_that_ignores_the_close_is_cut() {
     assert_eq!(by_hand.server.end(), None);
     by_hand.pass(SECOND / 5);
     assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Close)));
+    assert_eq!(by_hand.server.totals().peers_timed_out.get(), 1);
     assert!(
         !by_hand.server.has(|news| matches!(news, News::Packet(_))),
         "nothing is delivered behind our close"

@@ -21,3 +21,4 @@ mod keepalive;
 mod limits;
 mod tls;
 mod transfer;
+mod turned;

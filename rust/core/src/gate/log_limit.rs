@@ -66,11 +66,11 @@ impl Written {
     }
 }
 
-const PAUSE: Duration = Duration::from_mins(1);
+pub(crate) const PAUSE: Duration = Duration::from_mins(1);
 /// Looking at all entries costs something.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Addresses that are told apart.
-const PLACES: usize = 1024;
+pub(crate) const PLACES: usize = 1024;
 
 #[cfg(test)]
 mod tests {

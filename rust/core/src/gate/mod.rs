@@ -5,7 +5,7 @@
 mod allowance;
 mod forwarded;
 mod health;
-mod log_limit;
+pub(crate) mod log_limit;
 mod network;
 mod origin;
 mod source;
@@ -185,4 +185,4 @@ impl Gate {
 }
 
 /// Lines per address and minute about players who left: a household may leave together.
-const LIVES: u32 = 10;
+pub(crate) const LIVES: u32 = 10;

@@ -261,6 +261,6 @@ fn log_turned_away(gate: &mut Gate, address: SocketAddr, why: &str, now: Instant
 }
 
 /// How long a request waits for the game's handler.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Clients that have come while the game did not poll; further ones are answered 503.
-const ARRIVALS_LIMIT: usize = 4096;
+pub(crate) const ARRIVALS_LIMIT: usize = 4096;

@@ -5,13 +5,13 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod admission;
+pub(crate) mod admission;
 mod delivery;
 mod ends;
-mod limbo;
+pub(crate) mod limbo;
 mod member;
 mod pieces;
-mod relay;
+pub(crate) mod relay;
 mod slab;
 
 use std::collections::HashSet;

@@ -212,6 +212,6 @@ impl Hub {
 }
 
 /// Other clients that a server may tell a client of.
-const OTHERS_LIMIT: usize = 65_536;
+pub(crate) const OTHERS_LIMIT: usize = 65_536;
 /// Copies of relayed messages after which a connection's turn of reading is over.
-pub(super) const RELAY_TURN: usize = 4096;
+pub(crate) const RELAY_TURN: usize = 4096;

@@ -4,7 +4,7 @@
 //! the same). Every connection gets one bounded turn per round, so that none keeps the others waiting. Those that are not peers
 //! yet share a bounded time per round: a handshake of TLS takes as long as hundreds of packets, and a thousand may come at once.
 
-mod accept;
+pub(crate) mod accept;
 mod simulation;
 #[cfg(test)]
 mod turns;
@@ -43,9 +43,9 @@ const FIRST_DIAL: usize = usize::MAX / 2;
 /// Events that the poller reports at once.
 const EVENTS: usize = 1024;
 /// Bytes that one connection may deliver in one round.
-const TURN: usize = 64 * 1024;
+pub(crate) const TURN: usize = 64 * 1024;
 /// Time that newcomers get in one round, if half of what the peers took is not more.
-const GREETING: Duration = Duration::from_millis(1);
+pub(crate) const GREETING: Duration = Duration::from_millis(1);
 /// A short read empties the socket where the poller reports every later arrival.
 const TRUST_SHORT_READS: bool = cfg!(unix);
 

@@ -13,7 +13,7 @@ use crate::config::BindAddress;
 use crate::error::OpenError;
 
 /// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 /// Bytes that the kernel takes beyond what it can send at once: more would hide for seconds that a peer does not keep up.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT_LOW_WATER: u32 = 32 * 1024;

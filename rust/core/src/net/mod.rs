@@ -6,7 +6,7 @@ mod inbox;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 mod outlet;
-mod runtime;
+pub(crate) mod runtime;
 pub(crate) mod simulator;
 pub(crate) mod transport;
 

@@ -27,7 +27,7 @@ impl Runtime {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             threads: Mutex::default(),
-            queue_totals: QueueTotals::new(512 * 1024 * 1024),
+            queue_totals: QueueTotals::new(QUEUES_LIMIT),
             tls_clients: TlsClients::default(),
         })
     }
@@ -116,9 +116,11 @@ impl fmt::Debug for Runtime {
 }
 
 /// Look-ups of host names under way.
-const LOOKUPS: usize = 16;
+pub(crate) const LOOKUPS: usize = 16;
 /// Bytes of stack; no call of ours is deep.
 const STACK: usize = 512 * 1024;
+/// Bytes that may wait in all queues together.
+pub(crate) const QUEUES_LIMIT: usize = 512 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -365,4 +365,4 @@ fn capacity(conditions: &Conditions) -> usize {
 /// Bytes in one packet of a network, without its headers.
 const SEGMENT: usize = 1460;
 /// Bytes that may be on their way at once, in one direction of one connection.
-const IN_FLIGHT: usize = 1024 * 1024;
+pub(crate) const IN_FLIGHT: usize = 1024 * 1024;

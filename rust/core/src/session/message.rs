@@ -183,9 +183,9 @@ impl Session {
 }
 
 /// Control frames that may wait because of what the remote sent.
-const CONTROLS_LIMIT: usize = 64;
+pub(crate) const CONTROLS_LIMIT: usize = 64;
 const NOT_UTF8: &str = "a text message that is not UTF-8";
 /// Bytes beyond twice the largest message that the fragments of one message may take.
-const OVERHEAD_LIMIT: usize = 64 * 1024;
+pub(crate) const OVERHEAD_LIMIT: usize = 64 * 1024;
 /// How long a game has for the answer to a message with a violation behind it: some frames.
-const ANSWER_TIME: Duration = Duration::from_millis(100);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_millis(100);

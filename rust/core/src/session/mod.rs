@@ -14,9 +14,9 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod assembly;
-mod head;
+pub(crate) mod head;
 mod keepalive;
-mod message;
+pub(crate) mod message;
 mod outgoing;
 mod pipe;
 mod request;
@@ -529,4 +529,4 @@ fn lost(error: &io::Error) -> String {
 }
 
 /// How long a remote may take to end its side after we ended ours.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! TLS: what scripts give as PEM becomes a configuration, and failures become words.
 
-mod stream;
+pub(crate) mod stream;
 mod verify;
 
 use std::fmt;

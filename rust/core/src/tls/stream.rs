@@ -187,7 +187,7 @@ impl<S: Write> Write for TlsStream<'_, S> {
 }
 
 /// Encrypted bytes that one read takes in search of a plain one.
-const TURN_LIMIT: usize = 64 * 1024;
+pub(crate) const TURN_LIMIT: usize = 64 * 1024;
 /// Plain bytes that one write hands over at most.
 const BUFFER_LIMIT: usize = 32 * 1024;
 

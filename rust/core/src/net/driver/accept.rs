@@ -199,6 +199,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// How long to wait for a file descriptor or memory to become free.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// One line about it in so long.
-const COMPLAINT_PAUSE: Duration = Duration::from_mins(1);
+pub(crate) const COMPLAINT_PAUSE: Duration = Duration::from_mins(1);
