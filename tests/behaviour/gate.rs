@@ -188,6 +188,33 @@ fn a_health_check_is_answered_without_the_game() {
 }
 
 #[test]
+fn a_health_check_counts_for_its_address_and_a_trusted_one_for_nobody() {
+    let config = ServerConfig {
+        health_path: "/health".into(),
+        max_connections_per_address: 1,
+        trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        ..ServerConfig::default()
+    };
+    let mut door = Door::new(config);
+    let check = |door: &mut Door, from: &str, line: &str| {
+        let (_, end) = door.arrive(from);
+        let answer = door.say(&end, format!("GET /health HTTP/1.1\r\nHost: h\r\n{line}\r\n").as_bytes());
+        door.leave(&end);
+        answer.get(9..12).unwrap_or_default().to_owned()
+    };
+    let named = "X-Forwarded-For: 192.0.2.1\r\n";
+    for at_its_limit in [false, true] {
+        let expected = if at_its_limit { "429" } else { "200" };
+        assert_eq!(check(&mut door, HERE, ""), expected);
+        assert_eq!(check(&mut door, PROXY, named), expected, "for whom the proxy names");
+        assert_eq!(check(&mut door, "192.0.2.99:1", ""), "200", "another address");
+        assert_eq!(check(&mut door, PROXY, ""), "200", "a prober that is trusted");
+        door.status(HERE, "");
+        door.status(PROXY, "");
+    }
+}
+
+#[test]
 fn the_games_word_decides() {
     let mut door = Door::asking();
     let (silence, end) = door.knock(HERE, "X-Token: 5\r\nSec-WebSocket-Protocol: chess, go\r\n");

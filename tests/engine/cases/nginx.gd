@@ -65,11 +65,14 @@ func _client() -> void:
 		var client := await _connect(base + refusal[0], [])
 		check_eq(client.get_last_error(), refusal[1], refusal[0])
 		process_frame.disconnect(client.poll)
-	var health := await _fetch("/one/health")
-	check_eq(health[0], 200, "health")
-	var state: Variant = JSON.parse_string(health[1])
-	check(state is Dictionary and state.peers is float, "health: %s" % health[1])
-	check_eq((await _fetch("/two/health"))[0], 200, "health of the other")
+	for one: String in ["one", "two"]:
+		var path := "/%s/health" % one
+		check_eq((await _fetch(path, port, true))[0], 404, "health is not for everybody")
+		var itself := FileAccess.get_file_as_string(scratch("port_" + one)).to_int()
+		var health := await _fetch(path, itself, false)
+		check_eq(health[0], 200, "health")
+		var state: Variant = JSON.parse_string(health[1])
+		check(state is Dictionary and state.peers is float, "health: %s" % health[1])
 
 	var lively := await _connect(base + "/one", [])
 	var quiet := await _connect(base + "/two", [])
@@ -146,9 +149,10 @@ func _greeting(url: String, headers: PackedStringArray) -> String:
 	return greeting
 
 
-func _fetch(path: String) -> Array:
+func _fetch(path: String, from: int, secure: bool) -> Array:
 	var http := HTTPClient.new()
-	check_eq(http.connect_to_host("127.0.0.1", port, TLSOptions.client_unsafe()), OK, path)
+	var tls := TLSOptions.client_unsafe() if secure else null
+	check_eq(http.connect_to_host("127.0.0.1", from, tls), OK, path)
 	var polled := func(status: int) -> bool:
 		http.poll()
 		return http.get_status() == status
