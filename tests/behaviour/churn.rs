@@ -9,8 +9,7 @@ use super::world::{End, REQUEST, frame};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
 use crate::error::CloseReason;
 use crate::hub::News;
-use crate::id::{ConnId, PeerId, Target};
-use crate::link::Link;
+use crate::id::{PeerId, Target};
 use crate::wire::godot3::packet_header;
 
 impl Party {
@@ -31,14 +30,6 @@ impl Party {
     fn stop_reading(&self, at: usize) {
         self.clients[at].1.set_capacity(0);
     }
-
-    fn links(&self) -> Vec<std::sync::Arc<Link>> {
-        let link = |news: &News| match news {
-            News::Connected { link, .. } => Some(std::sync::Arc::clone(link)),
-            _ => None,
-        };
-        self.server.news.iter().filter_map(link).collect()
-    }
 }
 
 #[test]
@@ -46,7 +37,7 @@ fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
     let refuse = PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() };
     let mut party = Party::with(refuse, 2);
     let deaf = party.clients[1].0;
-    let link = party.links()[1].clone();
+    let link = party.server.links().nth(1).expect("it is connected");
     party.stop_reading(1);
     let mut heard = 0;
     let mut most = 0;
@@ -160,7 +151,7 @@ fn without_any_grace_a_few_bytes_of_one_large_message_are_no_endless_matter() {
     party.clients[1].1.set_capacity(3004 - 3);
     party.clients[0].1.inject(&frame(0x82, &bytes));
     party.server.run(party.now);
-    let conn = party.links()[1].conn;
+    let conn = party.server.link().conn;
     let settled = |party: &Party| party.server.hub.deadline(conn).is_none_or(|due| due > party.now);
     assert!(settled(&party) && party.overflowed() == [deaf]);
 }
@@ -168,11 +159,11 @@ fn without_any_grace_a_few_bytes_of_one_large_message_are_no_endless_matter() {
 #[test]
 fn a_peer_that_the_game_has_just_closed_is_no_endless_matter() {
     let mut party = Party::with(PeerConfig { overflow_grace: Duration::ZERO, ..config() }, 2);
-    let (link, first) = (party.links()[1].clone(), party.clients[0].0);
+    let (link, first) = (party.server.links().nth(1).expect("it is connected"), party.clients[0].0);
     let mut bytes = packet_header(first, Target::One(party.clients[1].0)).to_vec();
     bytes.resize(60_000, 7);
     party.clients[1].1.set_capacity(100);
-    let from = party.links()[0].conn;
+    let from = party.server.links().next().expect("it is connected").conn;
     party.clients[0].1.inject(&frame(0x82, &bytes).repeat(2));
     let (mut end, mut buffer) = (party.server.end_of(from), vec![0; 64 * 1024]);
     while end.readable() > 0 {
@@ -193,8 +184,9 @@ fn a_turn_of_relaying_is_bounded_in_copies() {
     let tiny = frame(0x82, &packet_header(party.clients[0].0, Target::AllExcept(PeerId::SERVER)));
     let count = 60_000 / tiny.len();
     party.clients[0].1.inject(&tiny.repeat(count));
-    let conn: ConnId = party.links()[0].conn;
-    let copies = |party: &Party| party.links()[1..].iter().map(|link| link.outgoing.load().1).sum::<usize>();
+    let conn = party.server.links().next().expect("it is connected").conn;
+    let copies =
+        |party: &Party| party.server.links().skip(1).map(|link| link.outgoing.load().1).sum::<usize>();
     let mut end = party.server.end_of(conn);
     let mut buffer = vec![0; 64 * 1024];
     for turn in 1..=3 {

@@ -360,11 +360,7 @@ fn news_of_a_peer_that_stalls_again_and_again_do_not_pile_up_while_the_game_does
     }
     assert_eq!(waiting(&party), 2, "that it stalled, and that it drained");
     // The game polls.
-    let links = party.server.news.iter().filter_map(|news| match news {
-        News::Connected { link, .. } if link.id == slow => Some(std::sync::Arc::clone(link)),
-        _ => None,
-    });
-    let link = links.last().expect("it is connected");
+    let link = party.server.links().rfind(|link| link.id == slow).expect("it is connected");
     party.server.news.retain(|news| !matches!(news, News::Congested(_) | News::Drained(_)));
     link.heard_of_congestion();
     link.heard_of_congestion();

@@ -155,15 +155,8 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
             sent.push(packet);
         }
     }
-    let links = |server: &Node| -> Vec<_> {
-        let link = |news: &News| match news {
-            News::Connected { link, .. } => Some(std::sync::Arc::clone(link)),
-            _ => None,
-        };
-        server.news.iter().filter_map(link).collect()
-    };
     server.run(now);
-    let links = links(&server);
+    let links: Vec<_> = server.links().collect();
     let waiting = server.queue_totals.bytes();
     assert!((450_000..=500_000).contains(&waiting), "{waiting} bytes wait");
     assert!(links.iter().all(|link| link.receiving.budget.load().1 > 0), "everybody has the first packet in");

@@ -338,12 +338,16 @@ impl Node {
         moved
     }
 
-    pub(super) fn link(&self) -> Arc<Link> {
-        let mut links = self.news.iter().filter_map(|news| match news {
+    /// Everybody who is, or was, connected, in the order in which they came.
+    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = Arc<Link>> + '_ {
+        self.news.iter().filter_map(|news| match news {
             News::Connected { link, .. } => Some(Arc::clone(link)),
             _ => None,
-        });
-        links.next_back().expect("somebody is connected")
+        })
+    }
+
+    pub(super) fn link(&self) -> Arc<Link> {
+        self.links().next_back().expect("somebody is connected")
     }
 
     /// Packets that were delivered; the game takes them at once.

@@ -77,6 +77,14 @@ impl Stepped {
         }
     }
 
+    /// Sends a byte to a connection, and lets so many rounds pass.
+    fn say_and_step(&mut self, conn: ConnId, rounds: usize) {
+        self.driver.mailbox.send(conn, Sent { header: None, body: Body::Borrowed(b"?"), text: false });
+        for _ in 0..rounds {
+            self.step();
+        }
+    }
+
     /// Says whether a connection is as it was, and not about to end.
     fn has(&self, conn: ConnId) -> bool {
         let mut news = Vec::new();
@@ -329,25 +337,13 @@ fn a_broken_connection_that_is_not_read_leaves_the_thread_at_rest() {
         let start = Instant::now();
         let mut rested = false;
         while !rested {
-            server
-                .driver
-                .mailbox
-                .send(client.conn, Sent { header: None, body: Body::Borrowed(b"?"), text: false });
-            for _ in 0..5 {
-                server.step();
-            }
+            server.say_and_step(client.conn, 5);
             rested = server.driver.timeout() != Some(Duration::ZERO);
             assert!(server.has(client.conn), "what it sent can still be read");
             assert!(start.elapsed() < DEADLINE, "encrypted: {encrypted}: the thread never rests");
         }
         // Not just before it learns of the reset.
-        server
-            .driver
-            .mailbox
-            .send(client.conn, Sent { header: None, body: Body::Borrowed(b"?"), text: false });
-        for _ in 0..50 {
-            server.step();
-        }
+        server.say_and_step(client.conn, 50);
         assert_ne!(server.driver.timeout(), Some(Duration::ZERO), "encrypted: {encrypted}");
     }
 }
