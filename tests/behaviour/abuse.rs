@@ -1,6 +1,6 @@
 //! Everything bad that a remote can say, one row each: the right end, nobody else harmed, and the server goes on.
 
-use super::world::{End, Node, REQUEST, frame, multiplayer, raw};
+use super::world::{End, Node, REQUEST, assert_fails_with, frame, multiplayer, raw};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
 use crate::hub::News;
@@ -215,9 +215,7 @@ fn bad_frames_get_their_code() {
             // What comes behind it is not looked at.
             end.inject(&[bytes.clone(), frame(0x82, b"behind")].concat());
             town.server.run(town.now);
-            let mut expected = vec![0x88, 2];
-            expected.extend(code.to_be_bytes());
-            assert_eq!(end.take_all(), expected, "{row}");
+            assert_fails_with(&end.take_all(), code, row);
             assert!(matches!(town.server.end(), Some(CloseReason::Violation(_))), "{row}");
             assert!(
                 !town.server.has(|news| matches!(news, News::Packet(_))),

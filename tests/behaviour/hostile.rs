@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::world::{ByHand, SECOND, World, frame, outbound, raw};
+use super::world::{ByHand, SECOND, World, assert_fails_with, frame, outbound, raw};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
 use crate::hub::News;
@@ -11,9 +11,7 @@ use crate::net::mailbox::Command;
 fn closes_with(bytes: &[u8], code: u16) {
     let mut by_hand = ByHand::open(raw());
     let answer = by_hand.say(bytes);
-    let mut expected = vec![0x88, 2];
-    expected.extend(code.to_be_bytes());
-    assert_eq!(answer, expected, "{bytes:?}");
+    assert_fails_with(&answer, code, &format!("{bytes:.20?}"));
     assert!(matches!(by_hand.server.end(), Some(CloseReason::Violation(_))), "{:?}", by_hand.server.end());
 }
 

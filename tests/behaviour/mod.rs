@@ -22,3 +22,4 @@ mod limits;
 mod tls;
 mod transfer;
 mod turned;
+mod words;

@@ -563,6 +563,17 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A server's Close that fails a connection: its reason is empty but for a message that is too large.
+#[track_caller]
+pub(super) fn assert_fails_with(answer: &[u8], code: u16, what: &str) {
+    let [0x88, len, high, low, reason @ ..] = answer else { panic!("{what}: no Close, but {answer:?}") };
+    assert_eq!((u16::from_be_bytes([*high, *low]), usize::from(*len)), (code, 2 + reason.len()), "{what}");
+    let reason = std::str::from_utf8(reason).expect("a reason is text");
+    assert!(reason.len() <= 123, "{what}: {reason}");
+    assert_eq!(reason.contains("max_message_size_kb"), code == 1009, "{what}: {reason:?}");
+    assert_eq!(reason.is_empty(), code != 1009, "{what}: {reason:?}");
+}
+
 pub(super) fn raw() -> PeerConfig {
     PeerConfig { mode: Mode::Raw, ..PeerConfig::default() }
 }

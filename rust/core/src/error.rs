@@ -219,6 +219,9 @@ impl fmt::Display for CloseReason {
                 if !reason.is_empty() {
                     write!(f, " ({})", reason.escape_debug())?;
                 }
+                if *by == Side::Remote && *code == 1009 && !reason.contains("max_message_size_kb") {
+                    f.write_str(TOO_LARGE_THERE)?;
+                }
                 Ok(())
             }
             Self::TimedOut(Phase::Handshake) => f.write_str("the handshake timed out"),
@@ -234,6 +237,10 @@ impl fmt::Display for CloseReason {
         }
     }
 }
+
+/// For a remote that says only that a message was too large.
+const TOO_LARGE_THERE: &str = ": a message was larger than it takes; raise its limit (in the engine's class \
+    inbound_buffer_size) or send less at once";
 
 /// Shows a text of somebody else's in one line: control characters are escaped.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
@@ -253,6 +260,9 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Bytes of the reason of a Close (RFC 6455 section 5.5).
+pub(crate) const LONGEST_REASON: usize = 123;
+
 /// A checked Close frame that may be sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CloseFrame {
@@ -269,7 +279,7 @@ impl CloseFrame {
     pub fn new(code: i64, reason: &str) -> Result<Self, ConfigError> {
         let why = match code {
             1004..=1006 | 1015 => "it is reserved and never sent",
-            1000..=4999 if reason.len() > 123 => "the reason is longer than 123 bytes of UTF-8",
+            1000..=4999 if reason.len() > LONGEST_REASON => "the reason is longer than 123 bytes of UTF-8",
             1000..=4999 => return Ok(Self { code: code as u16, reason: reason.to_owned() }),
             _ => "it must be between 1000 and 4999",
         };
@@ -301,6 +311,17 @@ mod tests {
         }
         assert!(CloseFrame::new(1000, &"x".repeat(123)).is_ok());
         assert!(CloseFrame::new(1000, &"ä".repeat(62)).is_err());
+    }
+
+    #[test]
+    fn a_remote_that_takes_no_message_that_large_is_explained() {
+        let closed =
+            |by, reason: &str| CloseReason::Closed { by, code: 1009, reason: reason.into() }.to_string();
+        let foreign = closed(Side::Remote, "");
+        assert!(foreign.contains("1009") && foreign.contains("inbound_buffer_size"), "{foreign}");
+        let ours = closed(Side::Remote, "raise its max_message_size_kb");
+        assert_eq!(ours, "closed by the remote with code 1009 (raise its max_message_size_kb)");
+        assert_eq!(closed(Side::Local, ""), "closed here with code 1009", "the game's own choice");
     }
 
     #[test]

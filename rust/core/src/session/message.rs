@@ -151,7 +151,7 @@ impl Session {
                 return Step::Wait;
             }
             WireError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-                (1009, format!("a message of {size} bytes; the limit is {max_size}"))
+                (TOO_LARGE, too_large(size, max_size))
             }
             WireError::Utf8(_) => (1007, NOT_UTF8.into()),
             other => (1002, other.to_string()),
@@ -182,6 +182,13 @@ impl Session {
     }
 }
 
+/// In words for both sides: the remote reads them as the reason of the Close.
+fn too_large(size: usize, limit: usize) -> String {
+    format!("a message of {size} bytes; the receiver takes {limit} at most: raise its max_message_size_kb")
+}
+
+/// The code of a Close because of a message that is too large (RFC 6455 section 7.4.1).
+pub(crate) const TOO_LARGE: u16 = 1009;
 /// Control frames that may wait because of what the remote sent.
 pub(crate) const CONTROLS_LIMIT: usize = 64;
 const NOT_UTF8: &str = "a text message that is not UTF-8";

@@ -34,11 +34,12 @@ use tungstenite::protocol::frame::coding::Control;
 use tungstenite::protocol::frame::{CloseFrame as WireCloseFrame, Utf8Bytes};
 
 use crate::config::PeerConfig;
-use crate::error::{CloseFrame, CloseReason, Phase};
+use crate::error::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
 use crate::url::Url;
 use assembly::Assembly;
 use head::Head;
 use keepalive::{Due, Keepalive};
+use message::TOO_LARGE;
 use outgoing::Outgoing;
 pub(crate) use outgoing::{Body, Flushed, Pool};
 use pipe::Pipe;
@@ -470,7 +471,10 @@ impl Session {
     /// Fails the connection (section 7.1.7).
     pub(crate) fn violation(&mut self, code: u16, what: String, cx: &mut Context<'_>) {
         if matches!(self.state, State::Open(_)) {
-            self.push_close(code, "", cx);
+            // Only this one is for the people at the other end to put right, by a setting or a smaller message.
+            let reason =
+                if code == TOO_LARGE { &what[..what.floor_char_boundary(LONGEST_REASON)] } else { "" };
+            self.push_close(code, reason, cx);
         }
         self.drain(CloseReason::Violation(what), HalfClose::Wanted, cx);
     }
