@@ -179,10 +179,33 @@ fn a_health_check_is_answered_without_the_game() {
     assert!(answer.contains("\r\n\r\n{\"peers\":0,\"pending\":0,\"main_thread_idle_msec\":0,"), "{answer}");
     assert!(check(&mut door, b"GET /health?from=lb HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));
     assert!(check(&mut door, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 426 "));
+    let head = check(&mut door, b"HEAD /health HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(!head.contains("Content-Length: 0\r\n"), "the length of what GET is answered: {head}");
+    let options = check(&mut door, b"OPTIONS /health HTTP/1.0\r\n\r\n");
+    assert!(options.starts_with("HTTP/1.1 200 OK\r\n") && options.ends_with("\r\n\r\n"), "{options}");
+    assert!(options.contains("\r\nContent-Length: 0\r\n"), "{options}");
+    // Elsewhere they are refused, and whatever HEAD is answered has no body.
+    for (request, status) in [
+        (&b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"[..], "426"),
+        (b"HEAD /health HTTP/1.1\r\n\r\n", "400"),
+        (b"HEAD / HTTP/1.1\nHost: h\n\n", "400"),
+    ] {
+        let answer = check(&mut door, request);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
+    }
+    assert!(check(&mut door, b"OPTIONS / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
+    assert!(check(&mut door, b"POST /health HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 405 "));
     door.node.hub.main_thread_idle = 11 * SECOND;
-    assert!(check(&mut door, b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 503 "));
-    assert_eq!(door.node.totals().health_checks.get(), 3);
-    assert_eq!(door.node.totals().handshakes_refused.get(), 1, "health checks are no handshakes");
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let answer = check(&mut door, format!("{method} /health HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{method}: {answer}");
+    }
+    assert_eq!(door.node.totals().health_checks.get(), 7);
+    assert_eq!(door.node.totals().handshakes_refused.get(), 6, "health checks are no handshakes");
     door.pass(2 * SECOND);
     assert_eq!((door.node.hub.len(), door.node.hub.in_limbo()), (0, 0));
 }

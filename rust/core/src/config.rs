@@ -234,7 +234,7 @@ pub struct ServerConfig {
     pub proxy_header: String,
     /// Every request becomes an [`Event::Requested`](crate::Event) that waits for [`Peer::answer`](crate::Peer::answer).
     pub ask: bool,
-    /// A plain GET of this path is answered with the server's state; empty: none.
+    /// GET of this path is answered with the server's state, HEAD and OPTIONS with its status; empty: none.
     pub health_path: String,
     /// New connections are answered 503 from the start.
     pub refuse_new_connections: bool,

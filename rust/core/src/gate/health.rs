@@ -2,11 +2,20 @@
 
 use std::time::Duration;
 
-use crate::session::Refusal;
+use crate::session::{Refusal, Request};
 
 /// The answer to a health check: 503 when the game does not poll any more.
-pub(crate) fn health(peers: usize, pending: usize, refusing: bool, idle: Duration) -> Refusal {
+pub(crate) fn health(
+    request: &Request,
+    peers: usize,
+    pending: usize,
+    refusing: bool,
+    idle: Duration,
+) -> Refusal {
     let status = if idle > STUCK { 503 } else { 200 };
+    if request.asks_for_options() {
+        return Refusal::new(status, "").with("Allow: GET, HEAD, OPTIONS");
+    }
     let text = format!(
         "{{\"peers\":{peers},\"pending\":{pending},\"main_thread_idle_msec\":{},\"refusing\":{refusing}}}",
         idle.as_millis()
@@ -23,13 +32,21 @@ mod tests {
 
     #[test]
     fn a_game_that_does_not_poll_is_ill() {
-        let healthy = health(3, 1, false, STUCK).encode();
+        let get = Request::parse(b"GET /health HTTP/1.0\r\n\r\n").expect("a request");
+        let healthy = health(&get, 3, 1, false, STUCK).encode();
         assert!(healthy.starts_with("HTTP/1.1 200 OK\r\n"), "{healthy}");
         assert!(healthy.contains("\r\nContent-Type: application/json\r\n"), "{healthy}");
         assert!(healthy.ends_with(
             "\r\n\r\n{\"peers\":3,\"pending\":1,\"main_thread_idle_msec\":10000,\"refusing\":false}\n"
         ));
-        let ill = health(3, 1, true, STUCK + Duration::from_millis(1)).encode();
-        assert!(ill.starts_with("HTTP/1.1 503 "), "{ill}");
+        let options = Request::parse(b"OPTIONS /health HTTP/1.0\r\n\r\n").expect("a request");
+        let healthy = health(&options, 3, 1, false, STUCK).encode();
+        assert!(healthy.starts_with("HTTP/1.1 200 OK\r\n"), "{healthy}");
+        assert!(healthy.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"), "{healthy}");
+        assert!(healthy.ends_with("\r\nContent-Length: 0\r\n\r\n"), "{healthy}");
+        for request in [get, options] {
+            let ill = health(&request, 3, 1, true, STUCK + Duration::from_millis(1)).encode();
+            assert!(ill.starts_with("HTTP/1.1 503 "), "{ill}");
+        }
     }
 }

@@ -71,7 +71,8 @@ impl Hub {
             Judgement::Health => {
                 member.quiet = true;
                 self.totals.health_checks.add(1);
-                let answer = health(self.ids.len(), self.pending - 1, gate.refusing, self.main_thread_idle);
+                let (peers, pending) = (self.ids.len(), self.pending - 1);
+                let answer = health(&request, peers, pending, gate.refusing, self.main_thread_idle);
                 self.answer(conn, &answer, now);
             }
             Judgement::Admitted { protocol } if gate.config.ask => self.ask(conn, request, protocol, now),

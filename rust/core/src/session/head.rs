@@ -69,6 +69,11 @@ impl Head {
         &self.bytes
     }
 
+    /// Says whether it is, or begins, a request whose answer has no body.
+    pub(crate) fn asks_for_head(&self) -> bool {
+        self.bytes.starts_with(b"HEAD ")
+    }
+
     /// Says whether the first bytes cannot be the beginning of an HTTP message: a TLS record, binary data.
     pub(crate) fn is_not_http(&self) -> bool {
         self.bytes.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r' && *byte != b'\n')

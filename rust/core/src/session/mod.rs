@@ -98,6 +98,8 @@ pub(crate) struct Session {
     /// Bytes given to the message reader since it last completed a message.
     since_message: usize,
     keepalive: Keepalive,
+    /// Server: the request was HEAD, and whatever it is answered has no body.
+    wants_head_only: bool,
     /// Of the state; `Open` has those of `keepalive`.
     deadline: Option<Instant>,
     /// When the last message came.
@@ -165,6 +167,7 @@ impl Session {
             awaits_rest: false,
             since_message: 0,
             keepalive: Keepalive::new(now),
+            wants_head_only: false,
             deadline,
             last_message: None,
             failing: None,

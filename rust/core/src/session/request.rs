@@ -5,9 +5,18 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::head::HEADERS_LIMIT;
 
-/// A GET request without a body, most often a valid upgrade.
+/// The methods that are answered; the last two only where a health check may use them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Method {
+    Get,
+    Head,
+    Options,
+}
+
+/// A request without a body, most often a valid upgrade.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    method: Method,
     /// Path and query.
     pub(crate) target: String,
     /// Names in lower case, values trimmed, in order.
@@ -48,24 +57,39 @@ impl Refusal {
         self.with(&format!("Retry-After: {seconds}"))
     }
 
-    fn with(mut self, header: &str) -> Self {
+    pub(crate) fn with(mut self, header: &str) -> Self {
         self.headers.push(header.to_owned());
         self
     }
 
-    /// The whole answer.
+    /// The whole answer; without a text it has no body.
     pub(crate) fn encode(&self) -> String {
+        let mut answer = self.encode_head();
+        if !self.text.is_empty() {
+            answer.push_str(&self.text);
+            answer.push('\n');
+        }
+        answer
+    }
+
+    /// The answer to HEAD: what GET would be answered, without the body (RFC 9110 section 9.3.2).
+    pub(crate) fn encode_head(&self) -> String {
         let mut answer = format!(
-            "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\n",
+            "HTTP/1.1 {} {}\r\nConnection: close\r\n",
             self.status,
             self.phrase.as_deref().unwrap_or_else(|| reason_phrase(self.status)),
-            self.content_type
         );
+        let length = if self.text.is_empty() {
+            0
+        } else {
+            answer.push_str(&format!("Content-Type: {}\r\n", self.content_type));
+            self.text.len() + 1
+        };
         for line in &self.headers {
             answer.push_str(line);
             answer.push_str("\r\n");
         }
-        answer.push_str(&format!("Content-Length: {}\r\n\r\n{}\n", self.text.len() + 1, self.text));
+        answer.push_str(&format!("Content-Length: {length}\r\n\r\n"));
         answer
     }
 }
@@ -89,10 +113,13 @@ impl Request {
             }
             Err(error) => return Err(Refusal::new(400, format!("malformed request: {error}"))),
         }
-        if parsed.method != Some("GET") {
-            return Err(Refusal::new(405, "only GET is answered here").with("Allow: GET"));
-        }
         let target = parsed.path.unwrap_or_default();
+        let method = match parsed.method {
+            Some("GET") => Method::Get,
+            Some("HEAD") => Method::Head,
+            Some("OPTIONS") if target != "*" => Method::Options,
+            _ => return Err(only_get()),
+        };
         let headers = parsed
             .headers
             .iter()
@@ -100,7 +127,7 @@ impl Request {
                 (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).trim().to_owned())
             })
             .collect();
-        Self::check(origin_form(target)?, headers, parsed.version == Some(1))
+        Self::check(method, origin_form(target)?, headers, parsed.version == Some(1))
     }
 
     /// The first header of this name, in lower case.
@@ -120,7 +147,12 @@ impl Request {
 
     /// Says whether it asks for a page, as browsers and health checks do.
     pub(crate) fn is_plain(&self) -> bool {
-        !has_token(&self.headers, "upgrade", "websocket")
+        self.method != Method::Get || !has_token(&self.headers, "upgrade", "websocket")
+    }
+
+    /// Says whether it asks what may be asked here (`OPTIONS`), and not for the thing itself.
+    pub(crate) fn asks_for_options(&self) -> bool {
+        self.method == Method::Options
     }
 
     /// Why it cannot be answered with 101.
@@ -157,7 +189,12 @@ impl Request {
         answer
     }
 
-    fn check(target: String, headers: Vec<(String, String)>, is_1_1: bool) -> Result<Self, Refusal> {
+    fn check(
+        method: Method,
+        target: String,
+        headers: Vec<(String, String)>,
+        is_1_1: bool,
+    ) -> Result<Self, Refusal> {
         let many = |name| headers.iter().filter(|(known, _)| known == name).count();
         if many("host") != 1 && (is_1_1 || many("host") > 1) {
             return Err(Refusal::new(400, "exactly one Host header is required"));
@@ -166,28 +203,28 @@ impl Request {
             return Err(Refusal::new(400, "an upgrade request has no body"));
         }
         // HTTP/1.0 is enough for a health check.
-        let upgrade = if is_1_1 {
-            Self::check_upgrade(&headers)
-        } else {
-            Err(Refusal::new(505, "only HTTP/1.1 is spoken here"))
+        let upgrade = match method {
+            Method::Options => Err(only_get()),
+            Method::Head if has_token(&headers, "upgrade", "websocket") => Err(only_get()),
+            _ if !is_1_1 => Err(Refusal::new(505, "only HTTP/1.1 is spoken here")),
+            Method::Head => Err(upgrade_required(NOT_A_PAGE)),
+            Method::Get => Self::check_upgrade(&headers),
         };
         Ok(match upgrade {
-            Ok((accept, protocols)) => Self { target, headers, protocols, accept, fault: None },
+            Ok((accept, protocols)) => Self { method, target, headers, protocols, accept, fault: None },
             Err(fault) => {
                 let fault = Some(fault);
-                Self { target, headers, protocols: Vec::new(), accept: String::new(), fault }
+                Self { method, target, headers, protocols: Vec::new(), accept: String::new(), fault }
             }
         })
     }
 
     /// What the answer needs, and the subprotocols offered.
     fn check_upgrade(headers: &[(String, String)]) -> Result<(String, Vec<String>), Refusal> {
-        let upgrade_required =
-            |text: &str| Refusal::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13");
         let find = |name| find(headers, name);
         let many = |name| headers.iter().filter(|(known, _)| known == name).count();
         if !has_token(headers, "upgrade", "websocket") || !has_token(headers, "connection", "upgrade") {
-            return Err(upgrade_required("this is a WebSocket server; it answers upgrade requests"));
+            return Err(upgrade_required(NOT_A_PAGE));
         }
         match (find("sec-websocket-version"), many("sec-websocket-version")) {
             (Some("13"), 1) => {}
@@ -208,6 +245,16 @@ impl Request {
         Ok((accept, protocols))
     }
 }
+
+fn only_get() -> Refusal {
+    Refusal::new(405, "only GET is answered here").with("Allow: GET")
+}
+
+fn upgrade_required(text: &str) -> Refusal {
+    Refusal::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13")
+}
+
+const NOT_A_PAGE: &str = "this is a WebSocket server; it answers upgrade requests";
 
 /// What the parser would report only as a generic error: the method and version decide the status (RFC 9110 section 15).
 fn refuse_request_line(head: &[u8]) -> Option<Refusal> {
@@ -380,12 +427,38 @@ mod tests {
     }
 
     #[test]
+    fn the_methods_of_health_checks_are_told_apart_and_never_upgrade() {
+        let fault = |line: &str| request(line, &["Host: h"]).expect_err("no upgrade").status;
+        assert_eq!(fault("HEAD / HTTP/1.1"), 426);
+        assert_eq!(fault("HEAD / HTTP/1.0"), 505);
+        assert_eq!(fault("OPTIONS / HTTP/1.1"), 405);
+        for method in ["HEAD", "OPTIONS"] {
+            let line = format!("{method} /health HTTP/1.1\r\nHost: h\r\n");
+            let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
+            let request =
+                Request::parse(format!("{line}{upgrade}{KEY}\r\n\r\n").as_bytes()).expect("a request");
+            assert!(request.is_plain() && request.fault().is_some(), "{method}");
+            assert_eq!(request.asks_for_options(), method == "OPTIONS");
+        }
+        // What HAProxy asks unless it is told otherwise.
+        let haproxy = Request::parse(b"OPTIONS / HTTP/1.0\r\n\r\n").expect("a request");
+        assert!(haproxy.is_plain() && haproxy.asks_for_options() && haproxy.path() == "/");
+    }
+
+    #[test]
     fn refusals_are_complete_answers() {
         let answer = with(|headers| headers[4] = "Sec-WebSocket-Version: 8").expect_err("refused").encode();
         assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
         assert!(answer.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{answer}");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        let empty = Refusal::new(200, "").encode();
+        assert!(
+            empty.ends_with("\r\nContent-Length: 0\r\n\r\n") && !empty.contains("Content-Type"),
+            "{empty}"
+        );
+        let page = Refusal::new(426, "no page");
+        assert_eq!(page.encode(), page.encode_head() + "no page\n");
     }
 
     #[test]

@@ -26,8 +26,12 @@ impl Session {
 
     /// Server: answers the request with an error and ends.
     pub(crate) fn refuse(&mut self, refusal: &Refusal, cx: &mut Context<'_>) {
+        if let State::AwaitRequest(head) = &self.state {
+            self.wants_head_only = head.asks_for_head();
+        }
         if matches!(self.state, State::AwaitRequest(_) | State::AwaitVerdict) {
-            self.out.push_raw(refusal.encode().as_bytes(), cx.pool);
+            let answer = if self.wants_head_only { refusal.encode_head() } else { refusal.encode() };
+            self.out.push_raw(answer.as_bytes(), cx.pool);
             let outcome = CloseReason::Refused(format!("refused with {}: {}", refusal.status, refusal.text));
             self.drain(outcome, HalfClose::Wanted, cx);
         }
@@ -76,6 +80,7 @@ impl Session {
             Progress::Ended(_) => Refusal::new(400, "the request head is incomplete"),
             Progress::Whole(len) => match Request::parse(&head.bytes()[..len]) {
                 Ok(request) => {
+                    self.wants_head_only = head.asks_for_head();
                     self.state = State::AwaitVerdict;
                     return Step::Incoming(Incoming::Request(Box::new(request)));
                 }

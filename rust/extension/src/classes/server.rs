@@ -135,9 +135,11 @@ multiplayer_class! {
         #[var(get = get_request_handler, set = set_request_handler)]
         request_handler: PhantomVar<Callable>,
 
-        /// A path, such as `/health`, whose plain GET is answered with the server's state as JSON: `peers`,
-        /// `pending`, `main_thread_idle_msec`, `refusing`. The status is 200, or 503 when the game has not
-        /// polled for 10 seconds. Empty, the default, means none. Fixed while listening.
+        /// A path, such as `/health`, for health checks: a GET is answered with the server's state as JSON
+        /// (`peers`, `pending`, `main_thread_idle_msec`, `refusing`), HEAD and OPTIONS without it. The status
+        /// is 200, or 503 when the game has not polled for 10 seconds. With `/`, the path that load balancers
+        /// ask for by default, clients can still connect to that path. Empty, the default, means none. Fixed
+        /// while listening.
         #[var(get = get_health_path, set = set_health_path)]
         health_path: PhantomVar<GString>,
 
