@@ -17,3 +17,4 @@ mod tls_flood;
 mod tls_slow;
 mod waiting;
 mod watch;
+mod zones;

@@ -1,7 +1,11 @@
-//! `ws://` and `wss://` URLs (RFC 6455 section 3), with what the engine's parser gets wrong: IPv6 literals, a query
-//! without a path, user and password.
+//! `ws://` and `wss://` URLs (RFC 6455 section 3), as the engine's class takes them: without a scheme too, and with a fragment,
+//! which is left out. What its parser gets wrong works: IPv6 literals, a query without a path, user and password.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use data_encoding::BASE64;
+use idna::AsciiDenyList;
 
 use crate::error::ConfigError;
 
@@ -10,12 +14,14 @@ use crate::error::ConfigError;
 pub struct Url {
     /// `wss`.
     pub secure: bool,
-    /// Name or address, without brackets.
+    /// Name or address in ASCII, without brackets and zone.
     pub host: String,
     /// Port, 80 and 443 by default.
     pub port: u16,
     /// Path and query, as the request line has it.
     pub target: String,
+    /// On which network an IPv6 address is: the name or number of an interface of this machine, of no concern to the server.
+    pub(crate) zone: Option<String>,
     /// `Authorization` for a user and password in the URL.
     pub(crate) authorization: Option<String>,
 }
@@ -24,36 +30,35 @@ impl Url {
     /// Parses a URL.
     ///
     /// # Errors
-    /// [`ConfigError::Url`] for another scheme, no host, a bad port, a fragment or a control character.
+    /// [`ConfigError::Url`] for another scheme, no host, a bad port, or a control character.
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
         let url = url.trim();
         let bad = |why| ConfigError::Url { url: printable(url), why };
-        let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| bad("it must begin with ws:// or wss://"))?;
+        let (scheme, rest) = split_scheme(url).unwrap_or(("ws", url));
         let secure = match scheme.to_ascii_lowercase().as_str() {
             "ws" => false,
             "wss" => true,
             _ => return Err(bad("it must begin with ws:// or wss://")),
         };
-        if rest.contains('#') {
-            return Err(bad("a WebSocket URL has no fragment (#)"));
-        }
         if rest.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(bad("it contains a space or a control character"));
         }
-        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (user, host) =
-            authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-        let (host, port) = split_port(host).ok_or_else(|| bad("its port is not a number from 1 to 65535"))?;
-        if host.is_empty() || host.bytes().any(|byte| b"[]<>\"\\^`{|}".contains(&byte)) {
-            return Err(bad("it has no valid host"));
-        }
+        let located = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = located.split_at(located.find(['/', '?']).unwrap_or(located.len()));
+        let (user, place) =
+            authority.rsplit_once('@').map_or((None, authority), |(user, place)| (Some(user), place));
+        let Place { host, zone, port } = Place::parse(place).map_err(|why| {
+            // One that is no user name is part of a path or a fragment.
+            let cut = user.is_none() && place.contains(':') && rest[authority.len()..].contains('@');
+            bad(if cut { "in a user name or password, write / as %2F, ? as %3F and # as %23" } else { why })
+        })?;
         Ok(Self {
             secure,
-            host: host.to_owned(),
+            host: host.into_owned(),
             port: port.unwrap_or(if secure { 443 } else { 80 }),
             target: if target.starts_with('/') { encode(target) } else { encode(&format!("/{target}")) },
-            authorization: user.map(|user| format!("Basic {}", BASE64.encode(&percent_decoded(user)))),
+            zone,
+            authorization: user.and_then(basic),
         })
     }
 
@@ -64,23 +69,74 @@ impl Url {
     }
 }
 
-/// `None`: there is a port, and it is not one.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
-        let (host, after) = bracketed.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
-        (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
-    } else {
-        authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
-    };
-    match port {
-        None => Some((host, None)),
-        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => match port.parse() {
-            Ok(0) | Err(_) => None,
-            Ok(port) => Some((host, Some(port))),
-        },
-        Some(_) => None,
+/// What is in front of `://`, if that can be a scheme: a query may hold another URL.
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    url.split_once("://").filter(|(scheme, _)| scheme.bytes().all(legal))
+}
+
+/// Where a server is.
+struct Place<'a> {
+    host: Cow<'a, str>,
+    zone: Option<String>,
+    port: Option<u16>,
+}
+
+impl<'a> Place<'a> {
+    fn parse(text: &'a str) -> Result<Self, &'static str> {
+        if let Some(bracketed) = text.strip_prefix('[') {
+            let (inner, after) =
+                bracketed.split_once(']').ok_or("its IPv6 address has no closing bracket")?;
+            let (address, zone) = inner.split_once('%').map_or((inner, None), |(a, z)| (a, Some(z)));
+            address.parse::<Ipv6Addr>().map_err(|_| "there is no IPv6 address in its brackets")?;
+            let port = match after {
+                "" => None,
+                _ => Some(port(after.strip_prefix(':').ok_or("only a port may follow its brackets")?)?),
+            };
+            return Ok(Self { host: address.into(), zone: zone.map(zone_name).transpose()?, port });
+        }
+        let mut parts = text.split(':');
+        let (host, port, more) = (parts.next().unwrap_or_default(), parts.next().map(port), parts.next());
+        if more.is_some() {
+            return Err("an IPv6 address needs brackets, as in ws://[::1]:9080");
+        }
+        if host.bytes().any(|byte| b"[]<>\"\\^`{|}".contains(&byte)) {
+            return Err("its host has a character that no name has");
+        }
+        let host: Cow<'_, str> = if host.is_ascii() {
+            host.into()
+        } else {
+            idna::domain_to_ascii_cow(host.as_bytes(), AsciiDenyList::URL)
+                .map_err(|_| "its host is not a valid international name")?
+        };
+        // A name of nothing but invisible characters is none, either.
+        if host.is_empty() {
+            return Err("it has no host");
+        }
+        Ok(Self { host, zone: None, port: port.transpose()? })
     }
+}
+
+fn port(digits: &str) -> Result<u16, &'static str> {
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    number.filter(|port| *port > 0).ok_or("its port is not a number from 1 to 65535")
+}
+
+/// A zone as RFC 6874 writes it, behind `%25`, or as everybody else does, behind `%`.
+fn zone_name(text: &str) -> Result<String, &'static str> {
+    let text = text.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(text);
+    let name = String::from_utf8(percent_decoded(text)).unwrap_or_default();
+    if name.is_empty() || name.contains('%') || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the zone of its IPv6 address is not the name or number of a network interface");
+    }
+    Ok(name)
+}
+
+/// Credentials for a server: always with a colon, even without a password (RFC 7617 section 2).
+fn basic(user: &str) -> Option<String> {
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let credentials = [percent_decoded(name), percent_decoded(password)].join(&b':');
+    (credentials.len() > 1).then(|| format!("Basic {}", BASE64.encode(&credentials)))
 }
 
 /// A request target is ASCII (RFC 9112 section 3.2): other bytes are percent-encoded.
@@ -112,11 +168,10 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// For messages: short, and without a password.
+/// For messages: short, and without a password, also where its characters end the user name too early.
 fn printable(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let rest = rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    let (scheme, rest) = split_scheme(url).unwrap_or(("", url));
+    let rest = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
     let shown = |part: &str| part.chars().take(80).collect::<String>();
     if scheme.is_empty() { shown(rest) } else { format!("{}://{}", shown(scheme), shown(rest)) }
 }
@@ -151,19 +206,110 @@ mod tests {
     }
 
     #[test]
+    fn without_a_scheme_it_is_ws() {
+        for (url, host, port, target) in [
+            ("example.org", "example.org", 80, "/"),
+            ("localhost:9080/lobby?a=b", "localhost", 9080, "/lobby?a=b"),
+            ("127.0.0.1:9080?a", "127.0.0.1", 9080, "/?a"),
+            ("[::1]:9080", "::1", 9080, "/"),
+            ("h/?next=http://other/", "h", 80, "/?next=http://other/"),
+        ] {
+            let parsed = parse(url);
+            let found = (parsed.host.as_str(), parsed.port, parsed.target.as_str(), parsed.secure);
+            assert_eq!(found, (host, port, target, false), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_left_out() {
+        for (url, target) in [
+            ("ws://h/a#x", "/a"),
+            ("ws://h#x", "/"),
+            ("ws://h?q#x?y", "/?q"),
+            ("ws://h/#", "/"),
+            ("h:1/a?b#/c#d", "/a?b"),
+        ] {
+            let parsed = parse(url);
+            assert_eq!((parsed.host.as_str(), parsed.target.as_str()), ("h", target), "{url}");
+        }
+    }
+
+    #[test]
     fn user_and_password_become_basic_authorization() {
-        assert_eq!(
-            parse("ws://Aladdin:open%20sesame@h").authorization.as_deref(),
-            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        );
+        let decoded = |url: &str| {
+            let authorization = parse(url).authorization?;
+            let encoded = authorization.strip_prefix("Basic ").expect("a scheme");
+            Some(String::from_utf8(BASE64.decode(encoded.as_bytes()).expect("base64")).expect("text"))
+        };
+        for (user, expected) in [
+            ("Aladdin:open%20sesame@", "Aladdin:open sesame"),
+            ("Aladdin@", "Aladdin:"),
+            ("Aladdin:@", "Aladdin:"),
+            (":key@", ":key"),
+            ("a:b:c@", "a:b:c"),
+            ("u:p%40ss@", "u:p@ss"),
+            ("u:p@ss@", "u:p@ss"),
+            ("M%C3%A4rz@", "M\u{e4}rz:"),
+        ] {
+            assert_eq!(decoded(&format!("ws://{user}h")).as_deref(), Some(expected), "{user}");
+        }
+        for nobody in ["ws://h", "ws://@h", "ws://:@h"] {
+            assert_eq!(decoded(nobody), None, "{nobody}");
+        }
+    }
+
+    #[test]
+    fn international_names_become_ascii() {
+        for (name, host) in [
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("bu\u{308}cher.example", "xn--bcher-kva.example"),
+            ("faß.example", "xn--fa-hia.example"),
+            ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("game。example", "game.example"),
+            ("under_score.example", "under_score.example"),
+        ] {
+            let parsed = parse(&format!("wss://{name}:9080/"));
+            assert_eq!(
+                (parsed.host.as_str(), parsed.host_header()),
+                (host, format!("{host}:9080")),
+                "{name}"
+            );
+        }
+        for bad in ["ws://a\u{200d}b\u{fffd}/", "ws://ä b/", "ws://ä<b/", "ws://\u{ad}/", "ws://xn--ä/"] {
+            assert!(Url::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn zones_are_for_this_machine_and_not_for_the_server() {
+        for (url, zone) in [
+            ("ws://[fe80::1%25eth0]:9080", "eth0"),
+            ("ws://[fe80::1%eth0]:9080", "eth0"),
+            ("ws://[fe80::1%2]:9080", "2"),
+            ("ws://[fe80::1%25]:9080", "25"),
+            ("[fe80::1%25br%2D0]:9080", "br-0"),
+        ] {
+            let parsed = parse(url);
+            assert_eq!((parsed.host.as_str(), parsed.zone.as_deref()), ("fe80::1", Some(zone)), "{url}");
+            assert_eq!(parsed.host_header(), "[fe80::1]:9080");
+        }
+        for bad in ["ws://[fe80::1%]", "ws://[fe80::1%25%20]", "ws://[%eth0]", "ws://[fe80::1%a%25b]"] {
+            assert!(Url::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
     fn refuses_what_cannot_be_connected_to() {
         let many = [
             "",
-            "h",
             "http://h",
+            "://h",
+            "//h",
+            "localhost:x",
+            "::1",
+            "::1:9080",
             "ws://",
             "ws://:80",
             "ws://h:",
@@ -172,7 +318,7 @@ mod tests {
             "ws://h:x",
             "ws://[::1",
             "ws://[x]:1",
-            "ws://h/#a",
+            "ws://#a",
             "ws://h /",
             "ws://h\r\nX: y/",
             "ws://a]b/",
@@ -181,6 +327,23 @@ mod tests {
         ];
         for url in many {
             assert!(Url::parse(url).is_err(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn messages_say_what_to_write() {
+        for (url, part) in [
+            ("http://h", "ws:// or wss://"),
+            ("", "no host"),
+            ("ws://h:x", "port"),
+            ("::1:9080", "brackets"),
+            ("ws://me:se/cret@h", "%2F"),
+            ("ws://me:se#cret@h", "%23"),
+            ("ws://[fe80::1%]", "interface"),
+        ] {
+            let words = Url::parse(url).expect_err(url).to_string();
+            assert!(words.contains(part), "{url}: {words}");
+            assert!(!words.contains("cret"), "{words}");
         }
     }
 

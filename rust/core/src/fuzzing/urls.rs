@@ -11,11 +11,13 @@ pub fn url(data: &[u8]) {
                 assert!(!part.bytes().any(|byte| byte <= b' ' || byte == 0x7f), "{part:?} in a request line");
             }
             assert!(url.target.starts_with('/') && url.target.is_ascii() && !url.target.contains('#'));
-            assert!(url.port > 0 && !url.host.is_empty());
+            assert!(url.port > 0 && !url.host.is_empty() && url.host.is_ascii());
+            let zone = url.zone.as_deref().unwrap_or("1");
+            assert!(!zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%'));
             let scheme = if url.secure { "wss" } else { "ws" };
             let again =
                 Url::parse(&format!("{scheme}://{}{}", url.host_header(), url.target)).expect("its parts");
-            assert_eq!(Url { authorization: None, ..url }, again);
+            assert_eq!(Url { authorization: None, zone: None, ..url }, again);
         }
         Err(error) => {
             let shown = error.to_string();

@@ -21,6 +21,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Connects to the first address that answers.
 pub(crate) struct Dialler {
     host: String,
+    zone: Option<String>,
     port: u16,
     /// `None` while the name is looked up.
     left: Option<VecDeque<SocketAddr>>,
@@ -55,6 +56,8 @@ impl Dialler {
         now: Instant,
     ) -> io::Result<Self> {
         let literal: Option<Vec<IpAddr>> = match url.host.parse() {
+            // The system knows the numbers of its interfaces, and finds out without asking anybody.
+            Ok(_) if url.zone.is_some() => None,
             Ok(address) => Some(vec![address]),
             // RFC 6761 section 6.3: no look-up is needed, and some systems take seconds for one.
             Err(_) if url.host.eq_ignore_ascii_case("localhost") => {
@@ -64,7 +67,9 @@ impl Dialler {
         };
         let left = literal.map(|ips| ips.into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect());
         if left.is_none() {
-            let (host, port, mailbox) = (url.host.clone(), url.port, Arc::downgrade(mailbox));
+            let zone = url.zone.iter().flat_map(|zone| ["%", zone]);
+            let host: String = std::iter::once(url.host.as_str()).chain(zone).collect();
+            let (port, mailbox) = (url.port, Arc::downgrade(mailbox));
             runtime.look_up(move || {
                 let answer = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
                 if let Some(mailbox) = mailbox.upgrade() {
@@ -74,6 +79,7 @@ impl Dialler {
         }
         Ok(Self {
             host: url.host.clone(),
+            zone: url.zone.clone(),
             port: url.port,
             left,
             attempts: Vec::new(),
@@ -89,7 +95,15 @@ impl Dialler {
         self.left = Some(match answer {
             Ok(addresses) => interleave(&addresses),
             Err(error) => {
-                self.problem = Some(format!("cannot find the host {:?}: {error}", self.host));
+                self.problem = Some(match &self.zone {
+                    None => format!("cannot find the host {:?}: {error}", self.host),
+                    Some(zone) => {
+                        format!(
+                            "{} has the zone {zone:?}, which names no network interface here: {error}",
+                            self.host
+                        )
+                    }
+                });
                 VecDeque::new()
             }
         });

@@ -93,6 +93,9 @@ impl WebSocketClient {
     /// Starts to connect to a `ws://` or `wss://` URL and returns at once. `protocols` are the subprotocols to ask for,
     /// `gd_mp_api` chooses multiplayer mode, `custom_headers` are `Name: value` lines for the request.
     ///
+    /// Without a scheme the URL means `ws://`, and a fragment (`#...`) is left out. `user:password@` becomes an `Authorization`
+    /// header. International names work, and IPv6 addresses in brackets, with a zone if need be: `ws://[fe80::1%eth0]:9080`.
+    ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol
     /// or header that cannot be used, and `ERR_INVALID_DATA` for a `trusted_ssl_certificate` that cannot be
     /// used.

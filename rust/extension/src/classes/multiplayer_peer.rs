@@ -135,7 +135,7 @@ multiplayer_class! {
 #[godot_api(secondary)]
 impl WebSocketMultiplayerPeer {
     /// Starts to connect to a `ws://` or `wss://` URL and returns at once. Without options, the platform's
-    /// trusted certificates decide about a `wss://` server.
+    /// trusted certificates decide about a `wss://` server. What a URL may hold is that of `WebSocketClient.connect_to_url()`.
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be
     /// used or the TLS options of a server, and `ERR_INVALID_DATA` for a certificate that cannot be used.
