@@ -33,7 +33,13 @@ func _origins() -> void:
 	check_eq(await _status("Origin: https://a.example.org\r\n"), 101, "an allowed page")
 	check_eq(await _status(""), 101, "no page")
 	check_eq(await _status("Origin: https://evil.example\r\n"), 403, "another page")
-	check_eq(_server.get_statistics().refused_origin, 1, "refused_origin")
+	check_eq(await _status("Origin: null\r\n"), 403, "a page without an origin")
+	check_eq(_server.get_statistics().refused_origin, 2, "refused_origin")
+	_end()
+	await _serve({allowed_origins = PackedStringArray(["http://localhost:*", "null", "file://"])})
+	for origin: String in ["http://localhost", "http://localhost:8060", "null", "file://"]:
+		check_eq(await _status("Origin: %s\r\n" % origin), 101, origin)
+	check_eq(await _status("Origin: https://localhost\r\n"), 403, "another scheme")
 	_end()
 
 
@@ -63,6 +69,7 @@ func _behind_a_proxy() -> void:
 	check_eq(await _status("X-Forwarded-For: 203.0.113.1\r\n"), 101, "a client")
 	check_eq(await _status("X-Forwarded-For: 203.0.113.2\r\n"), 101, "another one")
 	check_eq(await _status("X-Forwarded-For: 203.0.113.2\r\n"), 429, "the same again")
+	check_eq(await _status("X-Forwarded-For: 203.0.113.2, ,127.0.0.9,\r\n"), 429, "empty elements")
 	check_eq(await _status("X-Forwarded-For: nonsense\r\n"), 400, "a proxy that talks nonsense")
 	var addresses: Array = []
 	await until(func() -> bool: return _server.get_statistics().peers == 2, PATIENCE, "both are in")

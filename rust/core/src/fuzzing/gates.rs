@@ -1,6 +1,6 @@
 //! What decides who gets in: origins, networks, and what proxies say of their clients.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::gate::{Network, OriginPattern, client_address};
 
@@ -21,23 +21,31 @@ fn origins(pattern: &str, origin: &str) {
         Err(error) => return is_fit_to_be_logged(&error.to_string()),
     };
     let written = pattern.trim().to_ascii_lowercase();
-    if let Some((scheme, host)) = written.split_once("://*.") {
-        assert!(
-            parsed.matches(&format!("{scheme}://a.{host}"))
-                && parsed.matches(&format!("{scheme}://a.b.{host}"))
-        );
-        for other in
-            [format!("{scheme}://{host}"), format!("{scheme}://.{host}"), format!("{scheme}://a{host}")]
-        {
-            assert!(!parsed.matches(&other), "{written} lets {other} in");
-        }
-    } else {
-        assert!(parsed.matches(&written) && parsed.matches(&written.to_ascii_uppercase()));
-        for other in
-            [format!("x{written}"), format!("{written}x"), format!("{written}/"), format!("{written}.")]
-        {
-            // Of a port and a host only the last is allowed to grow into another origin, never into the same one.
-            assert!(!parsed.matches(&other), "{written} lets {other} in");
+    if pattern.trim() == "null" {
+        assert_eq!(parsed.matches(origin), origin == "null", "null lets {origin} in");
+        return;
+    }
+    // With any port it matches with none, and with each.
+    let base = written.strip_suffix(":*").unwrap_or(&written);
+    let ports = if base == written { &[""][..] } else { &["", ":1", ":8060", ":65535"] };
+    for port in ports {
+        if let Some((scheme, host)) = base.split_once("://*.") {
+            assert!(
+                parsed.matches(&format!("{scheme}://a.{host}{port}"))
+                    && parsed.matches(&format!("{scheme}://a.b.{host}{port}"))
+            );
+            for other in
+                [format!("{scheme}://{host}"), format!("{scheme}://.{host}"), format!("{scheme}://a{host}")]
+            {
+                assert!(!parsed.matches(&(other.clone() + port)), "{written} lets {other}{port} in");
+            }
+        } else {
+            let with_port = format!("{base}{port}");
+            assert!(parsed.matches(&with_port) && parsed.matches(&with_port.to_ascii_uppercase()));
+            for other in [format!("x{base}"), format!("{base}x"), format!("{base}/"), format!("{base}.")] {
+                // Of a port and a host only the last is allowed to grow into another origin, never into the same one.
+                assert!(!parsed.matches(&(other.clone() + port)), "{written} lets {other}{port} in");
+            }
         }
     }
     if parsed.matches(origin) {
@@ -46,7 +54,11 @@ fn origins(pattern: &str, origin: &str) {
             let host = text.split_once("://").map(|(_, host)| host.trim_start_matches("*.").to_owned());
             let host = host.unwrap_or_default();
             let end = host.rfind(':').filter(|at| !host[*at..].ends_with(']')).unwrap_or(host.len());
-            host[..end].to_owned()
+            let host = &host[..end];
+            // An address may be written in several ways.
+            let address =
+                host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
+            address.map_or_else(|| host.to_owned(), |address| address.to_string())
         };
         assert!(host(&origin).ends_with(&host(&written)), "{written} lets {origin} in");
         assert_eq!(origin.split("://").next(), written.split("://").next(), "the scheme is the pattern's");
@@ -94,15 +106,21 @@ fn proxies(lines: &[&str]) {
     let is_trusted = |ip| trusted.iter().any(|network| network.contains(ip));
     let all: Vec<Network> = ["0.0.0.0/0", "::/0"].map(|text| text.parse().expect("a network")).into();
     if let Ok(client) = client_address(lines.iter().copied(), socket, &trusted) {
-        let hops = lines.iter().flat_map(|line| line.split(',')).count();
-        assert!(hops > 0 || client == socket);
+        let hops = lines.iter().flat_map(|line| line.split(','));
+        let named = hops.filter(|hop| !hop.trim().is_empty()).count();
+        assert!(named > 0 || lines.is_empty() && client == socket, "a list without an address");
         // Either nobody else was named, or all that were are trusted, or this one is not.
         let everybody = client_address(lines.iter().copied(), socket, &all);
         assert!(!is_trusted(client.ip()) || everybody == Ok(client), "it stopped at a trusted hop");
         assert_eq!(client.ip(), client.ip().to_canonical());
     }
     // What a stranger wrote is not looked at once a trusted hop has named the stranger.
-    for named in ["203.0.113.7", "203.0.113.7, 10.9.9.9", "203.0.113.7,2001:db8::1 , 10.0.0.2:80"] {
+    for named in [
+        "203.0.113.7",
+        "203.0.113.7, 10.9.9.9",
+        "203.0.113.7,2001:db8::1 , 10.0.0.2:80",
+        ", \"203.0.113.7\",, \"[2001:db8::1%eth0]:80\" , ",
+    ] {
         let forged = lines.iter().copied().chain([named]).collect::<Vec<_>>();
         let client = client_address(forged.into_iter(), socket, &trusted).expect("hops that are addresses");
         assert_eq!(client, "203.0.113.7:0".parse().expect("an address"));

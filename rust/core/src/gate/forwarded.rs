@@ -9,36 +9,73 @@ use super::Network;
 pub struct Malformed;
 
 /// The client's address. Each hop appends whom it heard from, so the list is read from its end, for as long as the hops are
-/// trusted; what is further left was written by somebody who is not. The port is 0 unless the proxy names it.
+/// trusted; what is further left was written by somebody who is not. Lists may have empty elements (RFC 9110 section
+/// 5.6.1). The port is 0 unless the proxy names it.
+///
+/// Without a list the connection is the proxy's own, as that of a health check is.
 ///
 /// # Errors
-/// [`Malformed`]: a trusted hop named something that is not an address.
+/// [`Malformed`]: a trusted hop named something that is not an address, or there is a list and no address in it.
 pub fn client_address<'a>(
     lines: impl DoubleEndedIterator<Item = &'a str>,
     socket: SocketAddr,
     trusted: &[Network],
 ) -> Result<SocketAddr, Malformed> {
-    let mut client = socket;
+    let (mut named, mut is_list) = (None, false);
+    // From right to left, and by commas alone: a quote that a stranger opened on the left must not swallow the rest.
     for hop in lines.rev().flat_map(|line| line.rsplit(',')) {
-        client = parse(hop.trim()).ok_or(Malformed)?;
-        if !trusted.iter().any(|network| network.contains(client.ip())) {
+        is_list = true;
+        let hop = hop.trim_matches([' ', '\t']);
+        if hop.is_empty() {
+            continue;
+        }
+        let address = parse(hop).ok_or(Malformed)?;
+        named = Some(address);
+        if !trusted.iter().any(|network| network.contains(address.ip())) {
             break;
         }
     }
-    Ok(client)
+    match named {
+        Some(address) => Ok(address),
+        None if is_list => Err(Malformed),
+        None => Ok(socket),
+    }
 }
 
-/// An address with or without a port; IPv6 with or without brackets.
+/// An address with or without a port, IPv6 with or without brackets and zone, all of it with or without quotes.
 fn parse(text: &str) -> Option<SocketAddr> {
-    let address = text
-        .parse::<SocketAddr>()
-        .ok()
-        .or_else(|| text.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0)))
-        .or_else(|| {
-            let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-            inner.parse().ok().map(|ip: std::net::Ipv6Addr| SocketAddr::new(ip.into(), 0))
-        })?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    let text = match text.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"')?,
+        None => text,
+    };
+    let (ip, port) = match text.strip_prefix('[') {
+        Some(bracketed) => {
+            let (ip, port) = bracketed.split_once(']')?;
+            let port = if port.is_empty() { 0 } else { parse_port(port.strip_prefix(':')?)? };
+            (parse_v6(ip)?, port)
+        }
+        // One colon is that of a port, more are those of IPv6.
+        None => match text.split_once(':') {
+            Some((ip, port)) if !port.contains(':') => (IpAddr::V4(ip.parse().ok()?), parse_port(port)?),
+            Some(_) => (parse_v6(text)?, 0),
+            None => (IpAddr::V4(text.parse().ok()?), 0),
+        },
+    };
+    Some(SocketAddr::new(ip.to_canonical(), port))
+}
+
+/// The zone of a link-local address (RFC 4007 section 11) means something on the proxy's machine only.
+fn parse_v6(text: &str) -> Option<IpAddr> {
+    let address = match text.split_once('%') {
+        Some((address, zone)) => Some(address).filter(|_| !zone.is_empty())?,
+        None => text,
+    };
+    address.parse().ok().map(IpAddr::V6)
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    // `parse` alone would take a plus sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -62,6 +99,18 @@ mod tests {
             (&["[2001:db9::7]"], "[2001:db9::7]:0"),
             (&["[2001:db9::7]:80, 2001:db8::1"], "[2001:db9::7]:80"),
             (&["::ffff:203.0.113.7"], "203.0.113.7:0"),
+            (&["fe80::1%eth0"], "[fe80::1]:0"),
+            (&["[fe80::1%eth0]:80"], "[fe80::1]:80"),
+            (&["\"203.0.113.7\""], "203.0.113.7:0"),
+            (&["\"203.0.113.7:4711\" , 10.2.2.2"], "203.0.113.7:4711"),
+            (&["\"[2001:db9::7]:80\""], "[2001:db9::7]:80"),
+            (&["[::ffff:203.0.113.7]:80"], "203.0.113.7:80"),
+            (&["\t203.0.113.7 ,\t10.2.2.2\t"], "203.0.113.7:0"),
+            // Empty elements, and lines.
+            (&["203.0.113.7,"], "203.0.113.7:0"),
+            (&[", 203.0.113.7"], "203.0.113.7:0"),
+            (&["203.0.113.7, , ,,10.2.2.2,"], "203.0.113.7:0"),
+            (&["203.0.113.7", "", " , "], "203.0.113.7:0"),
             // Everybody is trusted: the one that is furthest away.
             (&["10.3.3.3, 10.2.2.2"], "10.3.3.3:0"),
             // It speaks for itself, as a health check does.
@@ -75,6 +124,11 @@ mod tests {
     fn what_the_client_itself_wrote_is_never_read() {
         assert_eq!(client(&["nonsense, 203.0.113.7"]).as_deref(), Ok("203.0.113.7:0"));
         assert_eq!(client(&["10.0.0.9, 203.0.113.7, 10.1.1.1"]).as_deref(), Ok("203.0.113.7:0"));
+        for opened in ["\"198.51.100.1", "[", "\"\\", "unknown", "a.example", "\u{fffd}"] {
+            let list = format!("{opened}, 203.0.113.7");
+            assert_eq!(client(&[&list]).as_deref(), Ok("203.0.113.7:0"), "{list}");
+            assert_eq!(client(&[opened, "203.0.113.7"]).as_deref(), Ok("203.0.113.7:0"), "{list}");
+        }
     }
 
     #[test]
@@ -83,7 +137,25 @@ mod tests {
             "",
             "unknown",
             "_hidden",
-            "203.0.113.7,",
+            ",\t, ,",
+            "-",
+            "203.0.113.7 x",
+            "203.0.113.7, garbage",
+            "203.0.113.7:",
+            "203.0.113.7:+80",
+            "203.0.113.7%eth0",
+            "203.0.113.7\u{a0}",
+            "[203.0.113.7]",
+            "\"",
+            "\"\"",
+            "\"203.0.113.7",
+            "203.0.113.7\"",
+            "\"203.0.113.7, 10.1.1.1\"",
+            "fe80::1%",
+            "[::1]80",
+            "[::1]:",
+            "[::1]:99999",
+            "[::1%]",
             "for=203.0.113.7",
             "203.0.113.7:99999",
             "[::1",

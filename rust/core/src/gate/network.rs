@@ -3,55 +3,44 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv4Net};
+
 use crate::error::ConfigError;
 
 /// All addresses that begin alike.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Says whether an address is in it. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.first, address.to_canonical()) {
-            (IpAddr::V4(first), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
-                address.to_bits() & mask == first.to_bits()
-            }
-            (IpAddr::V6(first), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
-                address.to_bits() & mask == first.to_bits()
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
+        // The parser of `ipnet` wants the slash, and does not say what is wrong.
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
         let written: IpAddr = address.parse().map_err(|_| "it is not an IP address")?;
-        let longest = if written.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => longest,
+        let network = match prefix {
+            None => IpNet::from(written),
             Some(digits) => Some(digits)
-                .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-                .and_then(|digits| digits.parse().ok())
-                .filter(|prefix| *prefix <= longest)
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|digits| IpNet::new(written, digits.parse().ok()?).ok())
                 .ok_or("the number behind the slash is not a prefix length")?,
         };
-        let (first, prefix) = match (written, written.to_canonical()) {
-            (IpAddr::V6(_), first @ IpAddr::V4(_)) if prefix >= MAPPED => (first, prefix - MAPPED),
-            _ => (written, prefix),
+        let network = match (network, written.to_canonical()) {
+            (IpNet::V6(mapped), IpAddr::V4(first)) if mapped.prefix_len() >= MAPPED => {
+                IpNet::V4(Ipv4Net::new_assert(first, mapped.prefix_len() - MAPPED))
+            }
+            _ => network,
         };
-        let network = Self { first, prefix };
-        if !network.contains(first) {
+        if network != network.trunc() {
             return Err("the address has bits behind the prefix");
         }
-        Ok(network)
+        Ok(Self(network))
     }
 }
 

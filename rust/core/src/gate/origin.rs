@@ -1,31 +1,48 @@
 //! Origins of web pages (RFC 6454) and the patterns that allow them.
 
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::error::ConfigError;
 
-/// Origins that are allowed: `https://game.example`, `https://game.example:8443`, `https://*.game.example`.
+/// Origins that are allowed: `https://game.example`, `https://game.example:8443`, `https://*.game.example`,
+/// `http://localhost:*`, and `file://` and `null` for pages that come from no server.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OriginPattern {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
-    subdomains: bool,
+pub struct OriginPattern(Pattern);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Pattern {
+    /// What browsers call a page without an origin: a local file, a sandboxed frame, a redirected request.
+    Null,
+    Origin {
+        scheme: String,
+        host: String,
+        subdomains: bool,
+        port: Port,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Port {
+    Any,
+    /// `None`: the scheme's own.
+    Only(Option<u16>),
 }
 
 impl OriginPattern {
     /// Says whether the value of an `Origin` header is one of them.
     pub fn matches(&self, origin: &str) -> bool {
+        let Pattern::Origin { scheme, host, subdomains, port } = &self.0 else { return origin == NULL };
         let Ok(origin) = Parts::parse(origin) else { return false };
-        let host = if self.subdomains {
+        let is_host = if *subdomains {
             origin
                 .host
-                .strip_suffix(self.host.as_str())
+                .strip_suffix(host.as_str())
                 .is_some_and(|before| before.len() > 1 && before.ends_with('.') && !before.starts_with('.'))
         } else {
-            origin.host == self.host
+            origin.host == *host
         };
-        host && origin.scheme == self.scheme && origin.port == self.port
+        is_host && origin.scheme == *scheme && (*port == Port::Any || *port == Port::Only(origin.port))
     }
 }
 
@@ -35,46 +52,76 @@ impl FromStr for OriginPattern {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let bad = |why| ConfigError::Origin { text: text.chars().take(80).collect(), why };
         let text = text.trim();
-        let (plain, subdomains) = match text.split_once("://*.") {
+        if text == NULL {
+            return Ok(Self(Pattern::Null));
+        }
+        let (plain, any_port) = match text.strip_suffix(":*") {
+            Some(plain) => (plain, true),
+            None => (text, false),
+        };
+        let (plain, subdomains) = match plain.split_once("://*.") {
             Some((scheme, host)) => (format!("{scheme}://{host}"), true),
-            None => (text.to_owned(), false),
+            None => (plain.to_owned(), false),
         };
         let Parts { scheme, host, port } = Parts::parse(&plain).map_err(bad)?;
         if subdomains && (host.starts_with('[') || host.ends_with(|last: char| last.is_ascii_digit())) {
             return Err(bad("an address has no subdomains"));
         }
-        Ok(Self { scheme, host, port, subdomains })
+        let port = match (any_port, host.is_empty(), has_port(&plain)) {
+            (true, true, _) => return Err(bad("it has no host, and so no port")),
+            (true, _, true) => return Err(bad("it has two ports")),
+            (true, ..) => Port::Any,
+            (false, ..) => Port::Only(port),
+        };
+        Ok(Self(Pattern::Origin { scheme, host, subdomains, port }))
     }
 }
 
 /// Scheme and host in lower case; no port means the scheme's own.
 struct Parts {
     scheme: String,
+    /// Empty for `file://` only.
     host: String,
     port: Option<u16>,
 }
 
 impl Parts {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let (scheme, authority) = text.split_once("://").ok_or("it is not scheme://host[:port]")?;
+        let (scheme, authority) =
+            text.split_once("://").ok_or("it is not scheme://host[:port], null or file://")?;
         let mut first = scheme.bytes();
         if !first.next().is_some_and(|byte| byte.is_ascii_alphabetic())
             || !first.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         {
             return Err("its scheme is not one");
         }
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address are inside its brackets.
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let is_address = host.starts_with('[') && host.ends_with(']');
-        let inner = if is_address { &host[1..host.len() - 1] } else { host };
-        let legal =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte) || is_address && byte == b':';
-        if inner.is_empty() || !inner.bytes().all(legal) {
-            return Err("its host is not one; leave out paths and a slash at the end");
+        let scheme = scheme.to_ascii_lowercase();
+        if scheme == "file" {
+            let host = String::new();
+            return if authority.is_empty() {
+                Ok(Self { scheme, host, port: None })
+            } else {
+                Err("write file://")
+            };
         }
+        let (host, port) = split_port(authority);
+        let host = match host.strip_prefix('[') {
+            // Browsers send the shortest form.
+            Some(bracketed) => {
+                let address: Option<Ipv6Addr> =
+                    bracketed.strip_suffix(']').and_then(|inner| inner.parse().ok());
+                format!("[{}]", address.ok_or("its host is not an IPv6 address")?)
+            }
+            None => {
+                let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+                if host.is_empty() || !host.bytes().all(legal) {
+                    return Err(
+                        "its host is not one; leave out paths and a slash at the end, and write xn-- names",
+                    );
+                }
+                host.to_ascii_lowercase()
+            }
+        };
         let port = match port {
             None => None,
             Some(digits) => Some(
@@ -85,15 +132,28 @@ impl Parts {
                     .ok_or("its port is not one")?,
             ),
         };
-        let scheme = scheme.to_ascii_lowercase();
         let usual = match scheme.as_str() {
             "http" => Some(80),
             "https" => Some(443),
             _ => None,
         };
-        Ok(Self { host: host.to_ascii_lowercase(), port: port.filter(|port| Some(*port) != usual), scheme })
+        Ok(Self { host, port: port.filter(|port| Some(*port) != usual), scheme })
     }
 }
+
+/// The colons of an IPv6 address are inside its brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+fn has_port(origin: &str) -> bool {
+    origin.split_once("://").is_some_and(|(_, authority)| split_port(authority).1.is_some())
+}
+
+const NULL: &str = "null";
 
 #[cfg(test)]
 mod tests {
@@ -142,6 +202,58 @@ mod tests {
     }
 
     #[test]
+    fn pages_without_a_server_are_null_or_file() {
+        assert!(matches("null", "null") && matches(" null ", "null"));
+        assert!(matches("file://", "file://") && matches("FILE://", "file://"));
+        for (pattern, other) in [
+            ("null", ""),
+            ("null", "NULL"),
+            ("null", "null, null"),
+            ("null", "file://"),
+            ("null", "http://null"),
+            ("file://", "null"),
+            ("file://", "file:///"),
+            ("file://", "file://evil"),
+            ("file://", "http://"),
+            ("http://null", "null"),
+            ("http://localhost:*", "null"),
+            ("https://*.game.example", "null"),
+        ] {
+            assert!(!matches(pattern, other), "{pattern} {other}");
+        }
+    }
+
+    #[test]
+    fn a_star_in_place_of_the_port_stands_for_each() {
+        for origin in
+            ["http://localhost", "http://localhost:80", "http://LOCALHOST:8060", "http://localhost:65535"]
+        {
+            assert!(matches("http://localhost:*", origin), "{origin}");
+        }
+        assert!(matches("http://[::1]:*", "http://[::1]:8060"));
+        assert!(matches("https://*.game.example:*", "https://a.game.example:8443"));
+        for other in [
+            "https://localhost",
+            "http://localhost.evil:80",
+            "http://evil:80",
+            "http://localhost:",
+            "http://localhost:*",
+            "http://localhost:0",
+            "http://localhost:80:80",
+            "http://localhost:80/",
+        ] {
+            assert!(!matches("http://localhost:*", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        assert!(matches("http://[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080"));
+        assert!(matches("http://[2001:DB8::1]", "http://[2001:db8::1]:80"));
+        assert!(!matches("http://[::1]", "http://[::2]") && !matches("http://[::1]", "http://[::1]:8080"));
+    }
+
+    #[test]
     fn what_is_no_pattern_is_named() {
         for bad in [
             "",
@@ -160,9 +272,29 @@ mod tests {
             "https://u@h",
             "https://*.192.0.2.1",
             "https://*.[::1]",
-            "null",
+            "NULL",
+            "Null",
+            "null/",
+            "null://",
+            "null:*",
+            "file:///",
+            "file://host",
+            "file://*",
+            "file://*.host",
+            "file://:*",
+            "file:",
+            "https://:*",
+            "https://h:80:*",
+            "https://h:**",
+            "https://h:8*",
+            "*://h",
             "https://[::1",
+            "https://[::1]]",
+            "https://[1.2.3.4]",
+            "https://[fe80::1%eth0]",
+            "https://::1",
             "https://a b",
+            "https://bücher.example",
         ] {
             assert!(bad.parse::<OriginPattern>().is_err(), "{bad:?}");
         }

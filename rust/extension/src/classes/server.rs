@@ -94,8 +94,10 @@ multiplayer_class! {
         max_inbound_kb_per_second: PhantomVar<i64>,
 
         /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all
-        /// subdomains. Others are answered 403. Empty, the default, means any. Clients that send no `Origin`,
-        /// as games outside of browsers do, are always allowed. Fixed while listening.
+        /// subdomains, and `http://localhost:*` any port. `file://` and `null` are what browsers send for pages
+        /// without a server: local files, web views, sandboxed frames. Others are answered 403. Empty, the
+        /// default, means any. Clients that send no `Origin`, as games outside of browsers do, are always
+        /// allowed. Fixed while listening.
         #[var(get = get_allowed_origins, set = set_allowed_origins)]
         allowed_origins: PhantomVar<PackedStringArray>,
 
@@ -105,8 +107,10 @@ multiplayer_class! {
         trusted_proxies: PhantomVar<PackedStringArray>,
 
         /// The header in which a trusted proxy names the client's address, a list of addresses to whose end
-        /// each proxy adds whom it heard from. A trusted proxy that sends something else is answered 400.
-        /// Fixed while listening.
+        /// each proxy adds whom it heard from. It is read from its end: trusted proxies are passed over, and the
+        /// first other address is the client's. Ports, quotes, IPv6 zones and empty elements do no harm. A
+        /// trusted proxy that sends something else in it is answered 400; one that sends no such header speaks
+        /// for itself. Fixed while listening.
         #[var(get = get_proxy_header, set = set_proxy_header)]
         proxy_header: PhantomVar<GString>,
 
