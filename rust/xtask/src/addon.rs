@@ -12,13 +12,17 @@ use crate::repo::{ADDON, Repo};
 use crate::{cross, ui};
 
 /// How to build.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct BuildOptions {
-    /// The dev profile, under the debug name only: quick to build, slow to run.
+    /// Use the dev profile, under the debug name only: quick to build, slow to run
+    #[arg(long, conflicts_with = "editor")]
     pub(crate) debug: bool,
-    /// A second build with what the editor shows in it for the debug name, as releases have it.
+    /// Put the class reference and the tab of the debugger into the debug library, as releases have them
+    #[arg(long)]
     pub(crate) editor: bool,
-    /// For this system, as it is given to others: see [`cross`]. None: for this machine.
+    /// Build for this system, as it is given to others: linux-x86_64, linux-arm64, windows-x86_64, windows-arm64, macos,
+    /// android-arm64, android-x86_64, ios; this machine unless given
+    #[arg(long, value_name = "NAME", value_parser = Platform::named)]
     pub(crate) platform: Option<&'static Platform>,
 }
 

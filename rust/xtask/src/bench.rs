@@ -17,24 +17,32 @@ use crate::repo::Repo;
 use crate::{CannotRun, addon, ui};
 
 /// What to measure, and how often.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchOptions {
-    /// The file whose section between the markers is replaced, as are those of the documentation.
+    /// Measure these rows only: core, echo, echo60, idle, memory, broadcast, join, tls, stall, relay
+    #[arg(long, value_name = "ROW,..", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Take the medians of so many runs
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Measure once
+    #[arg(long, conflicts_with = "repeat")]
+    quick: bool,
+    /// Replace what is between <!-- bench:begin --> and <!-- bench:end --> in FILE and in docs/performance.md, and
+    /// docs/images/bench.svg
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
     pub(crate) markdown: Option<PathBuf>,
-    /// Names of rows; empty: all of them.
-    pub(crate) rows: Vec<String>,
-    pub(crate) repeat: usize,
 }
 
-impl Default for BenchOptions {
-    fn default() -> Self {
-        Self { markdown: None, rows: Vec::new(), repeat: 3 }
+impl BenchOptions {
+    pub(crate) fn turns(&self) -> usize {
+        if self.quick { 1 } else { self.repeat as usize }
     }
 }
 
 /// Builds what is needed, measures, and shows the table. `Ok(false)` when something could not be measured.
 pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
-    let scenarios = select(&options.rows)?;
+    let scenarios = select(&options.only)?;
     let documents = documents(repo, options)?;
     let laboratory = prepare(repo, &scenarios)?;
     // A server and its client keep two cores busy: whatever else runs is measured, too.
@@ -48,14 +56,14 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     if uses(&scenarios, Subject::Three) && laboratory.engine_3.is_none() {
         sheet.faults.push(format!("the column of 3.6: there is no {} here", Generation::Three));
     }
-    for turn in 1..=options.repeat {
+    for turn in 1..=options.turns() {
         for scenario in &scenarios {
             for &subject in scenario.subjects {
                 if subject == Subject::Three && laboratory.engine_3.is_none() {
                     continue;
                 }
                 let label =
-                    format!("{turn}/{} {} {}", options.repeat, scenario.name, name(scenario, subject));
+                    format!("{turn}/{} {} {}", options.turns(), scenario.name, name(scenario, subject));
                 match laboratory.measure(scenario, subject, &label) {
                     Ok(trial) => {
                         ui::detail(&format!("{label}: {}", trial.summary(scenario)));
@@ -71,16 +79,16 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     }
     let host = Host::describe(repo, &laboratory.engine, sheet.build);
     ui::step(&format!("Measured in {}", ui::seconds(started.elapsed())));
-    print!("{}", sheet.text(&host, &scenarios, options.repeat));
-    let full = sheet.full(&host, &scenarios, options.repeat);
-    let picture = bench_svg::picture(&sheet.headlines(&scenarios), &host.line(options.repeat));
+    print!("{}", sheet.text(&host, &scenarios, options.turns()));
+    let full = sheet.full(&host, &scenarios, options.turns());
+    let picture = bench_svg::picture(&sheet.headlines(&scenarios), &host.line(options.turns()));
     let folder = repo.scratch.parent().context("the scratch folder is inside another")?.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     write(&folder.join("report.md"), &full)?;
     write(&folder.join("bench.svg"), &picture)?;
     write(&folder.join("figures.json"), &format!("{:#}\n", sheet.to_json(&host)))?;
     if let Some([readme, performance, image]) = &documents {
-        let section = sheet.short(&host, &scenarios, options.repeat);
+        let section = sheet.short(&host, &scenarios, options.turns());
         write(readme, &bench_report::replace_section(&read(readme)?, &section)?)?;
         write(performance, &bench_report::replace_section(&read(performance)?, &full)?)?;
         write(image, &picture)?;
@@ -91,9 +99,6 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
 /// The files that `--markdown` rewrites, looked at before the minutes that the run takes.
 fn documents(repo: &Repo, options: &BenchOptions) -> Result<Option<[PathBuf; 3]>> {
     let Some(readme) = &options.markdown else { return Ok(None) };
-    if !options.rows.is_empty() {
-        bail!(CannotRun("--markdown writes the whole table: it cannot go with --only".to_owned()));
-    }
     let documents =
         [readme.clone(), repo.root.join("docs/performance.md"), repo.root.join("docs/images/bench.svg")];
     for file in &documents[..2] {

@@ -13,17 +13,19 @@ use crate::engine_run::{engine_command, free_port, has_classes, import};
 use crate::engines::{self, Engine, Generation};
 use crate::process::{Group, describe};
 use crate::repo::Repo;
-use crate::suites::Tally;
+use crate::suites::{DEMO_SECONDS, Tally};
 use crate::ui::Heartbeat;
 use crate::verdict::Verdict;
 use crate::{CannotRun, addon, demo_chat, ui};
 
 /// How to play.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, clap::Args)]
 pub(crate) struct DemoOptions {
-    /// In windows, for a person, until they close them.
+    /// Open the game in windows, for a person
+    #[arg(long)]
     pub(crate) window: bool,
-    /// How long the scripted players move.
+    /// How long the scripted players move
+    #[arg(long, value_name = "N", default_value_t = DEMO_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,
 }
 

@@ -94,7 +94,7 @@ fn mirrors() -> Result<Vec<String>> {
     if !fs::read_to_string("/etc/os-release").is_ok_and(|text| text.lines().any(|line| line == "ID=debian")) {
         bail!(CannotRun(format!("engines can be fetched on Debian only. {help}")));
     }
-    let mirrors = apt::debian_mirrors(Path::new("/etc/apt"));
+    let mirrors = apt::debian_mirrors();
     if mirrors.is_empty() {
         bail!(CannotRun(format!("apt's sources name no Debian mirror; name one in DEBIAN_MIRROR. {help}")));
     }

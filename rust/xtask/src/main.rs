@@ -5,6 +5,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 
 mod addon;
 mod apt;
@@ -66,11 +67,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool> {
-    let action = args::parse(lexopt::Parser::from_env())?;
+    let action = args::Arguments::parse().action;
     process::kill_children_on_interrupt()?;
     let repo = Repo::locate()?;
     match action {
-        Action::Help => println!("{}", args::USAGE),
         Action::Engines => {
             for generation in Generation::ALL {
                 let engine = engines::provide(generation)?;
@@ -87,15 +87,15 @@ fn run() -> Result<bool> {
         }
         Action::Package(options) => {
             if options.check {
-                let tally = package_suite::run(&repo, &options.package)?;
+                let tally = package_suite::run(&repo, &options)?;
                 return Ok(tally.failed + tally.skipped == 0);
             }
-            package::make(&repo, &options.package)?;
+            package::make(&repo, &options)?;
         }
         Action::Stage => addon::stage(&repo)?,
         Action::Test(options) => return suites::run(&repo, &options),
         Action::Demo(options) => demo::run(&repo, options)?,
-        Action::Screenshots(names) => screenshots::run(&repo, &names)?,
+        Action::Screenshots(options) => screenshots::run(&repo, &options)?,
         Action::Bench(options) => return bench::run(&repo, &options),
         Action::Soak(options) => return soak::run(&repo, &options),
         Action::Doctor => return doctor::run(&repo),

@@ -16,11 +16,16 @@ use crate::repo::{ADDON, Repo};
 use crate::{CannotRun, ui};
 
 /// What to make.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct PackageOptions {
-    /// Fail unless the library of every platform is there.
+    /// Try them in an empty project
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Fail unless the library of every platform is there
+    #[arg(long)]
     pub(crate) complete: bool,
-    /// Fail unless this tag is that of the present version.
+    /// Fail unless this tag, such as v1.2.3, is that of the present version
+    #[arg(long)]
     pub(crate) tag: Option<String>,
 }
 

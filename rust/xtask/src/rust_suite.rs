@@ -1,7 +1,8 @@
 //! The suites that cargo runs.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use crate::CannotRun;
 use crate::repo::Repo;
 use crate::suites::Tally;
 
@@ -48,7 +49,13 @@ pub(crate) fn deny(repo: &Repo) -> Result<Tally> {
 }
 
 /// All Rust tests; with `long` also those that are ignored by default (but not ignored examples in docs).
-pub(crate) fn tests(repo: &Repo, long: bool) -> Result<Tally> {
+pub(crate) fn tests(repo: &Repo, long: bool, only: Option<&str>) -> Result<Tally> {
+    if let Some(part) = only {
+        let one =
+            run(repo, &["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", part])?.tally;
+        ensure!(one.passed + one.failed > 0, CannotRun(format!("no Rust test has {part:?} in its path")));
+        return Ok(one);
+    }
     let mut tally = run(repo, &["test", "--workspace", "--no-fail-fast"])?;
     if long {
         let more = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--", "--ignored"];

@@ -17,11 +17,16 @@ use crate::process::{Group, describe};
 use crate::repo::Repo;
 use crate::{CannotRun, addon, editor_suite, editor_watch, ui};
 
+/// Which pictures.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ScreenshotOptions {
+    /// All of them unless named
+    #[arg(value_parser = PICTURES)]
+    names: Vec<String>,
+}
+
 /// Takes the named pictures anew, or all of them.
-pub(crate) fn run(repo: &Repo, names: &[String]) -> Result<()> {
-    if let Some(unknown) = names.iter().find(|name| !PICTURES.contains(&name.as_str())) {
-        bail!(CannotRun(format!("there is no picture {unknown:?}: {}", PICTURES.join(", "))));
-    }
+pub(crate) fn run(repo: &Repo, ScreenshotOptions { names }: &ScreenshotOptions) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!(CannotRun("the pictures are taken on Linux, under Xvfb".to_owned()));
     }

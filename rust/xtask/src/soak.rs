@@ -6,11 +6,16 @@ use crate::repo::Repo;
 use crate::ui;
 
 /// How long, with how many, and which game.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SoakOptions {
+    /// For how long
+    #[arg(long, value_name = "N", default_value_t = Self::default().seconds)]
     pub(crate) seconds: u64,
+    /// With how many clients at once
+    #[arg(long, value_name = "N", default_value_t = Self::default().clients)]
     pub(crate) clients: usize,
-    /// Another one each time unless given.
+    /// Repeat a game; another one each time unless given
+    #[arg(long)]
     pub(crate) seed: Option<u64>,
 }
 

@@ -18,15 +18,25 @@ use crate::{
 };
 
 /// What to test.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(after_help = SUITES)]
 pub(crate) struct TestOptions {
-    /// Suites, or parts of the names of engine cases. Empty: everything.
+    /// Suites, or parts of the names of engine cases; everything unless given
     pub(crate) names: Vec<String>,
-    /// The long tests as well.
+    /// Also run what takes long: ignored Rust tests, repeated engine cases, ten minutes of each fuzz target
+    #[arg(long)]
     pub(crate) long: bool,
-    /// Take what is counted as the new figures.
+    /// Run only the Rust tests whose path contains this, as in `cargo xtask test rust --only budget::`
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<String>,
+    /// Take the instructions that are counted as the new figures, as in `cargo xtask test instructions --update`
+    #[arg(long, conflicts_with = "only")]
     pub(crate) update: bool,
 }
+
+const SUITES: &str = "\
+Suites: fmt, gdscript, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, package,
+browser, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.";
 
 /// How many tests of a suite went which way.
 #[derive(Debug, Default)]
@@ -63,6 +73,12 @@ enum Suite {
 
 /// Runs the suites. `Ok(false)` when something failed, or was skipped where that is not allowed.
 pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
+    if options.update && options.names != ["instructions"] {
+        bail!(CannotRun("--update belongs to `test instructions`".to_owned()));
+    }
+    if options.only.is_some() && options.names != ["rust"] {
+        bail!(CannotRun("--only belongs to `test rust`".to_owned()));
+    }
     let ci = env::var("CI").is_ok_and(|value| value == "true");
     let cases = Case::all(&repo.test_project().join("cases"));
     let (suites, filters) = select(&options.names, cases.as_deref().unwrap_or_default())?;
@@ -83,7 +99,7 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
             Suite::Deny => rust_suite::deny(repo),
             Suite::Soak => soak::run(repo, &soak::SoakOptions::default())
                 .map(|passed| Tally::whole(passed, "see above; the seed is in the first line")),
-            Suite::Rust => rust_suite::tests(repo, options.long),
+            Suite::Rust => rust_suite::tests(repo, options.long, options.only.as_deref()),
             Suite::Instructions => instructions::run(repo, options.update),
             Suite::Engine | Suite::Browser | Suite::Foreign => build.ready(repo).and_then(|()| {
                 let mut cases = Case::all(&repo.test_project().join("cases"))?;

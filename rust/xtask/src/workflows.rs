@@ -64,7 +64,9 @@ const MISTAKES: [&str; 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{self, Action};
+    use clap::Parser;
+
+    use crate::args::{Action, Arguments};
     use crate::suites;
 
     #[test]
@@ -82,10 +84,11 @@ mod tests {
                 let words = words
                     .replace("${{ matrix.platform }}", "linux-x86_64")
                     .replace("\"$GITHUB_REF_NAME\"", "v1");
-                let words: Vec<&str> = words.split_whitespace().collect();
-                let action = args::parse(lexopt::Parser::from_args(&words));
-                let action = action.unwrap_or_else(|error| panic!("{}: {line}: {error}", file.display()));
-                if let Action::Test(options) = action {
+                let words = ["cargo xtask"].into_iter().chain(words.split_whitespace());
+                let arguments = Arguments::try_parse_from(words);
+                let arguments =
+                    arguments.unwrap_or_else(|error| panic!("{}: {line}: {error}", file.display()));
+                if let Action::Test(options) = arguments.action {
                     let stray = options.names.iter().find(|name| !suites::is_suite(name));
                     assert_eq!(stray, None, "{}: {line}: there is no such suite", file.display());
                 }
