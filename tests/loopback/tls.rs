@@ -7,6 +7,8 @@ use std::net::TcpStream;
 #[cfg(target_os = "linux")]
 use std::process::Command;
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 use websocket_multiplayer_core::{
@@ -125,6 +127,11 @@ fn who_is_not_trusted_is_refused_in_words() {
         (&right, Trust::Only(&right.1), None, "another host name"),
         (&right, Trust::Only(&other.1), name, "unknown issuer"),
         (&right, Trust::Only(&plain_name.1), name, "unknown issuer"),
+        (&right, Trust::OnlyAnyName(&right.1), None, ""),
+        (&right, Trust::OnlyAnyName(&other.1), None, "unknown issuer"),
+        (&right, Trust::OnlyAnyName(&plain_name.1), name, "unknown issuer"),
+        (&expired, Trust::OnlyAnyName(&expired.1), None, "expired"),
+        (&plain_name, Trust::OnlyAnyName(&plain_name.1), None, ""),
         (&right, Trust::Platform, name, "unknown issuer"),
         (&right, Trust::Anybody, None, ""),
         (&expired, Trust::Only(&expired.1), name, "expired"),
@@ -168,6 +175,16 @@ fn a_chain_leads_to_a_trusted_root() {
     let port = server.peer.local_port();
     let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&root), None);
     assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    // Its certificate is for another name, which counts or not.
+    let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::Only(&root), None);
+    let why = outcome(&mut server, &mut client).expect_err("the name is wrong");
+    assert!(why.contains("another host name"), "{why}");
+    let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::OnlyAnyName(&root), None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    let (stranger, _) = rooted();
+    let mut client = tls_client(&runtime, port, "localhost", Trust::OnlyAnyName(&stranger), None);
+    let why = outcome(&mut server, &mut client).expect_err("another authority");
+    assert!(why.contains("unknown issuer") || why.contains("signature"), "{why}");
 }
 
 /// Where the roots of a Linux system are can be said in the environment, of a process of its own.
@@ -198,7 +215,9 @@ const FOLDER: &str = "WEBSOCKET_TEST_ROOTS";
 #[test]
 #[ignore = "only as the other half of the_platforms_roots_are_trusted"]
 fn in_a_process_with_its_own_roots() {
-    let Some(folder) = std::env::var_os(FOLDER).map(std::path::PathBuf::from) else {
+    let Some(folder) =
+        std::env::var_os(FOLDER).filter(|folder| folder != "none").map(std::path::PathBuf::from)
+    else {
         return; // All ignored tests were asked for: the other half is among the rest.
     };
     let read = |name: &str| fs::read_to_string(folder.join(name)).expect("written by the other half");
@@ -211,6 +230,61 @@ fn in_a_process_with_its_own_roots() {
     let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::Platform, None);
     let why = outcome(&mut server, &mut client).expect_err("the name is wrong");
     assert!(why.contains("another host name"), "{why}");
+}
+
+/// In a container without the package of certificates, or where the environment names a file that is not there.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_the_platforms_roots_a_built_in_list_serves() {
+    let output = Command::new(std::env::current_exe().expect("this test's program"))
+        .args(["--exact", "--ignored", "tls::in_a_process_without_roots", "--nocapture"])
+        .envs([("SSL_CERT_FILE", "/nonexistent/file"), ("SSL_CERT_DIR", "/nonexistent/folder")])
+        .env(FOLDER, "none")
+        .output()
+        .expect("the process starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Counts what is said about it.
+#[cfg(target_os = "linux")]
+struct Warnings(AtomicUsize);
+
+#[cfg(target_os = "linux")]
+impl log::Log for Warnings {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.level() <= log::Level::Warn && record.args().to_string().contains("ca-certificates") {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "only as the other half of without_the_platforms_roots_a_built_in_list_serves"]
+fn in_a_process_without_roots() {
+    static WARNINGS: Warnings = Warnings(AtomicUsize::new(0));
+    if std::env::var_os(FOLDER).is_none_or(|folder| folder != "none") {
+        return; // All ignored tests were asked for: the other half is among the rest.
+    }
+    log::set_logger(&WARNINGS).expect("nobody else logs in this process");
+    log::set_max_level(log::LevelFilter::Warn);
+    for _ in 0..2 {
+        // Each runtime looks for roots anew.
+        let runtime = Runtime::new();
+        let mut server = tls_server(&runtime, &ordinary("localhost"));
+        let port = server.peer.local_port();
+        let mut client = tls_client(&runtime, port, "localhost", Trust::Platform, None);
+        let why = outcome(&mut server, &mut client).expect_err("Mozilla does not know it");
+        assert!(why.contains("unknown issuer"), "{why}");
+    }
+    assert_eq!(WARNINGS.0.load(Ordering::SeqCst), 1, "it is said once");
 }
 
 #[test]

@@ -35,26 +35,34 @@ pub(crate) fn server_options(options: &Gd<TlsOptions>) -> Result<TlsServer, TlsE
     TlsServer::new(&key, &certificate, "")
 }
 
-/// Whom a client trusts, from the 3.x properties.
+/// Whom a client trusts, from the 3.x properties. As in 3.x, whoever does not verify needs no certificate for it.
 pub(crate) fn client(verify: bool, trusted: Option<&Gd<X509Certificate>>) -> Result<TlsClient, TlsError> {
-    trusting(verify, trusted, "")
+    if verify { trusting(trusted, "") } else { crate::entry::runtime().tls_client(Trust::Anybody, None) }
 }
 
 /// Whom a client trusts, from `TLSOptions.client()` or `TLSOptions.client_unsafe()`.
 pub(crate) fn client_options(options: &Gd<TlsOptions>) -> Result<TlsClient, TlsError> {
-    let name = options.get_common_name_override().to_string();
-    trusting(!options.is_unsafe_client(), options.get_trusted_ca_chain().as_ref(), &name)
+    let trusted = options.get_trusted_ca_chain();
+    if !options.is_unsafe_client() {
+        return trusting(trusted.as_ref(), &options.get_common_name_override().to_string());
+    }
+    let runtime = crate::entry::runtime();
+    match trusted {
+        // As in the engine, which leaves out the name alone: nobody names a root to have it ignored.
+        Some(trusted) => runtime.tls_client(Trust::OnlyAnyName(&pem(&trusted)?), None),
+        None => runtime.tls_client(Trust::Anybody, None),
+    }
 }
 
-fn trusting(verify: bool, trusted: Option<&Gd<X509Certificate>>, name: &str) -> Result<TlsClient, TlsError> {
+fn trusting(trusted: Option<&Gd<X509Certificate>>, name: &str) -> Result<TlsClient, TlsError> {
     let name = (!name.is_empty()).then_some(name);
     let runtime = crate::entry::runtime();
-    match (verify, trusted, bundle_override()) {
-        // The engine checks a given chain also where it does not check names; nobody names a root to have it ignored.
-        (_, Some(trusted), _) if verify => runtime.tls_client(Trust::Only(&pem(trusted)?), name),
-        (true, None, Some(bundle)) => runtime.tls_client(Trust::Only(&bundle), name),
-        (true, _, _) => runtime.tls_client(Trust::Platform, name),
-        (false, ..) => runtime.tls_client(Trust::Anybody, name),
+    match trusted {
+        Some(trusted) => runtime.tls_client(Trust::Only(&pem(trusted)?), name),
+        None => match bundle_override() {
+            Some(bundle) => runtime.tls_client(Trust::Only(&bundle), name),
+            None => runtime.tls_client(Trust::Platform, name),
+        },
     }
 }
 

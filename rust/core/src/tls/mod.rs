@@ -1,7 +1,10 @@
 //! TLS: what scripts give as PEM becomes a configuration, and failures become words.
 
+mod key;
+mod platform;
 pub(crate) mod stream;
 mod verify;
+mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +15,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use platform::Platform;
 pub(crate) use stream::TlsSession;
+use words::explain_setup;
 
 /// Why TLS cannot be set up.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -42,11 +47,13 @@ pub struct TlsClient {
 /// Whom a client trusts.
 #[derive(Clone, Copy, Debug)]
 pub enum Trust<'a> {
-    /// The platform's roots.
+    /// The platform's roots; where it has none, those of Mozilla's list.
     Platform,
     /// Only these certificates (PEM): as roots, or as the very certificate of the server.
     Only(&'a str),
-    /// Anybody. The connection is encrypted, and nobody knows with whom.
+    /// The same, whatever name the server's certificate is for.
+    OnlyAnyName(&'a str),
+    /// Anybody, with any certificate. The connection is encrypted, and nobody knows with whom.
     Anybody,
 }
 
@@ -84,7 +91,7 @@ impl TlsServer {
 
     pub(crate) fn session(&self) -> Result<TlsSession, String> {
         let config = Arc::clone(&lock(&self.config));
-        let session = rustls::ServerConnection::new(config).map_err(|error| explain(&error))?;
+        let session = rustls::ServerConnection::new(config).map_err(|error| explain_setup(&error))?;
         Ok(TlsSession::new(session.into()))
     }
 }
@@ -93,7 +100,7 @@ impl TlsClient {
     /// `name_override` is used instead of the URL's host to find the right certificate.
     ///
     /// # Errors
-    /// [`TlsError`]: no certificate in `trust`, a name that is none, no platform roots.
+    /// [`TlsError`]: no certificate in `trust`, a name that is none.
     pub fn new(trust: Trust<'_>, name_override: Option<&str>) -> Result<Self, TlsError> {
         Ok(Self { config: client_config(trust)?, name: name_override.map(server_name).transpose()? })
     }
@@ -103,8 +110,8 @@ impl TlsClient {
             Some(name) => name.clone(),
             None => server_name(host).map_err(|error| error.to_string())?,
         };
-        let session =
-            rustls::ClientConnection::new(Arc::clone(&self.config), name).map_err(|error| explain(&error))?;
+        let session = rustls::ClientConnection::new(Arc::clone(&self.config), name)
+            .map_err(|error| explain_setup(&error))?;
         Ok(TlsSession::new(session.into()))
     }
 }
@@ -120,6 +127,7 @@ impl TlsClients {
         let (kind, pem) = match trust {
             Trust::Platform => ("platform", ""),
             Trust::Only(pem) => ("only", pem),
+            Trust::OnlyAnyName(pem) => ("only, any name", pem),
             Trust::Anybody => ("anybody", ""),
         };
         let mut known = lock(&self.0);
@@ -154,8 +162,9 @@ fn server_config(
 fn client_config(trust: Trust<'_>) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = match trust {
-        Trust::Platform => verify::platform(&provider)?,
-        Trust::Only(pem) => verify::only(certificates(pem, "the trusted certificate")?, &provider)?,
+        Trust::Platform => Platform::new(&provider),
+        Trust::Only(pem) => verify::only(certificates(pem, TRUSTED)?, true, &provider),
+        Trust::OnlyAnyName(pem) => verify::only(certificates(pem, TRUSTED)?, false, &provider),
         Trust::Anybody => verify::anybody(&provider),
     };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
@@ -188,48 +197,6 @@ pub(crate) fn self_signed(name: &str) -> (String, String) {
     (made.signing_key.serialize_pem(), made.cert.pem())
 }
 
-/// Says in words why TLS failed.
-pub(crate) fn explain(error: &rustls::Error) -> String {
-    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
-    match error {
-        Error::InvalidCertificate(problem) => match problem {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the certificate has expired".into()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the certificate is not valid yet; is this machine's clock right?".into()
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "the certificate is for another host name".into()
-            }
-            CertificateError::UnknownIssuer => {
-                "the certificate comes from an unknown issuer; trust it by name if it is yours".into()
-            }
-            CertificateError::BadSignature => "the certificate's signature is wrong".into(),
-            CertificateError::Revoked => "the certificate was revoked".into(),
-            // What webpki says of a self-signed certificate of the engine's kind that nobody named as trusted.
-            CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
-                "the certificate is self-signed and not the one that is trusted (unknown issuer)".into()
-            }
-            CertificateError::Other(other) => format!("the certificate is not accepted: {}", other.0),
-            other => format!("the certificate is not accepted: {other}"),
-        },
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "the remote does not speak TLS".into(),
-        Error::AlertReceived(alert) => match alert {
-            AlertDescription::UnknownCA => {
-                "the remote does not trust our certificate (unknown issuer)".into()
-            }
-            AlertDescription::CertificateExpired => "the remote says that our certificate has expired".into(),
-            AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
-                "the remote does not accept our certificate".into()
-            }
-            AlertDescription::ProtocolVersion => "the remote speaks no TLS 1.2 or 1.3".into(),
-            other => format!("the remote ended TLS: {other:?}"),
-        },
-        other => format!("TLS failed: {other}"),
-    }
-}
-
 fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedKey, TlsError> {
     let mut certificates = certificates(certificate, "the certificate")?;
     if !chain.trim().is_empty() {
@@ -242,7 +209,14 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedK
         return Err(TlsError("the private key is on the curve P-521; use RSA, P-256 or P-384".into()));
     }
     let key = ring::sign::any_supported_type(&key).map_err(|error| {
-        TlsError(format!("this kind of private key cannot be used (RSA, P-256 and P-384 can): {error}"))
+        TlsError(match key::odd_private_rsa(&key) {
+            Some(bits) => format!(
+                "the private key is RSA with {bits} bits; RSA with 2048, 3072 or 4096 bits, P-256, P-384 and Ed25519 can be used"
+            ),
+            None => {
+                format!("this private key cannot be used (RSA, P-256, P-384 and Ed25519 can): {error}")
+            }
+        })
     })?;
     let certified = CertifiedKey::new(certificates, key);
     match certified.keys_match() {
@@ -250,7 +224,7 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedK
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(TlsError("the private key does not belong to the certificate".into()))
         }
-        Err(error) => Err(TlsError(explain(&error))),
+        Err(error) => Err(TlsError(explain_setup(&error))),
     }
 }
 
@@ -274,6 +248,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is said of a certificate that is to be trusted and is none.
+const TRUSTED: &str = "the trusted certificate";
 /// Kinds of trust that a process remembers sessions for. A game needs one or two.
 const REMEMBERED: usize = 8;
 /// HTTP/1.1: the upgrade is not defined for later versions here.

@@ -4,11 +4,13 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use rustls::Connection;
 
-use super::explain;
+use super::words::{self, Remote};
 
 /// The state of TLS on one connection.
 pub(crate) struct TlsSession {
     connection: Connection,
+    /// What the remote said first.
+    first: First,
     /// A read stopped although the transport may have more.
     spent: bool,
     /// The remote was told that nothing more comes.
@@ -37,6 +39,7 @@ impl TlsSession {
         connection.set_buffer_limit(Some(BUFFER_LIMIT));
         Self {
             connection,
+            first: First::default(),
             spent: false,
             said_goodbye: false,
             heard: false,
@@ -87,8 +90,58 @@ impl TlsSession {
         first
     }
 
+    fn remote(&self) -> Remote {
+        match self.connection {
+            Connection::Client(_) => Remote::Server,
+            Connection::Server(_) => Remote::Client,
+        }
+    }
+
+    /// An error of TLS, in words.
+    pub(super) fn failure(&self, error: &rustls::Error) -> io::Error {
+        let kind = match error {
+            rustls::Error::AlertReceived(_) => ErrorKind::UnexpectedEof,
+            _ => ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, words::explain(error, self.remote(), self.first.bytes()))
+    }
+
     pub(crate) fn stream<'a, S>(&'a mut self, transport: &'a mut S) -> TlsStream<'a, S> {
         TlsStream { session: self, transport }
+    }
+}
+
+/// The first bytes of a stream: they tell what is spoken on it.
+#[derive(Clone, Copy, Debug, Default)]
+struct First {
+    bytes: [u8; 8],
+    len: usize,
+}
+
+/// A stream whose first bytes are noted.
+struct Noted<'a, S> {
+    first: &'a mut First,
+    stream: &'a mut S,
+}
+
+impl First {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn note<'a, S>(&'a mut self, stream: &'a mut S) -> Noted<'a, S> {
+        Noted { first: self, stream }
+    }
+}
+
+impl<S: Read> Read for Noted<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.read(buffer)?;
+        let First { bytes, len } = self.first;
+        let new = n.min(bytes.len() - *len);
+        bytes[*len..*len + new].copy_from_slice(&buffer[..new]);
+        *len += new;
+        Ok(n)
     }
 }
 
@@ -139,28 +192,24 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 self.session.spent = true;
                 return Err(ErrorKind::WouldBlock.into());
             }
-            let n = self.session.connection.read_tls(&mut self.transport.take(left as u64))?;
+            let session = &mut *self.session;
+            let transport = session.first.note(self.transport);
+            let n = session.connection.read_tls(&mut transport.take(left as u64))?;
             taken += n;
             self.session.wrapping += n as isize;
-            if n == 0 && !self.session.heard {
+            if n == 0 && !self.session.heard && self.session.remote() == Remote::Client {
                 // A probe, or the slower one of two connections that a client made: no handshake has failed.
                 return Ok(0);
             }
-            self.session.heard = true;
+            self.session.heard |= n > 0;
             if n == 0 && self.session.connection.is_handshaking() {
-                return Err(io::Error::new(
-                    ErrorKind::UnexpectedEof,
-                    "the remote ended the connection during the TLS handshake",
-                ));
+                let why = words::ended(self.session.remote(), self.session.first.bytes());
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
             }
             // A failure leaves an alert to be sent; the next write does.
-            self.session.connection.process_new_packets().map_err(|error| {
-                let kind = match error {
-                    rustls::Error::AlertReceived(_) => ErrorKind::UnexpectedEof,
-                    _ => ErrorKind::InvalidData,
-                };
-                io::Error::new(kind, explain(&error))
-            })?;
+            if let Err(error) = self.session.connection.process_new_packets() {
+                return Err(self.session.failure(&error));
+            }
         }
     }
 }
@@ -192,7 +241,7 @@ pub(crate) const TURN_LIMIT: usize = 64 * 1024;
 const BUFFER_LIMIT: usize = 32 * 1024;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use rustls::HandshakeKind;
@@ -202,7 +251,10 @@ mod tests {
     use super::*;
 
     /// Carries bytes both ways until neither side has more to say.
-    fn shake_hands(client: &mut TlsSession, server: &mut TlsSession) -> Result<(), rustls::Error> {
+    pub(in super::super) fn shake_hands(
+        client: &mut TlsSession,
+        server: &mut TlsSession,
+    ) -> Result<(), rustls::Error> {
         while client.wants_write() || server.wants_write() {
             carry(client, server)?;
             carry(server, client)?;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
@@ -13,53 +14,25 @@ use x509_cert::der::{Decode, Tag, Tagged};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::TlsError;
+use super::key::{self, Version};
 
-/// The platform's roots.
-#[cfg(not(target_os = "android"))]
-pub(super) fn platform(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider))
-        .map_err(|error| TlsError(format!("the platform's trusted certificates cannot be used: {error}")))?;
-    Ok(Arc::new(verifier))
-}
-
-/// The roots that browsers trust: the platform's are out of reach.
-#[cfg(target_os = "android")]
-pub(super) fn platform(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let verifier = builder
-        .build()
-        .map_err(|error| TlsError(format!("the built-in trusted certificates cannot be used: {error}")))?;
-    Ok(verifier)
-}
-
-/// These certificates and nothing else.
+/// These certificates and nothing else; `names`: also the name has to be right.
 pub(super) fn only(
     trusted: Vec<CertificateDer<'static>>,
+    names: bool,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+) -> Arc<dyn ServerCertVerifier> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted.iter().cloned());
-    let by_root = if roots.is_empty() {
-        None
-    } else {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        Some(
-            builder
-                .build()
-                .map_err(|error| TlsError(format!("the trusted certificate cannot be used: {error}")))?,
-        )
-    };
-    Ok(Arc::new(Named { trust: Accepted::Only { trusted, by_root }, provider: Arc::clone(provider) }))
+    Arc::new(Named { trust: Accepted::Only { trusted, roots, names }, provider: Arc::clone(provider) })
 }
 
-/// Anybody: only that the remote has the key of the certificate that it shows is checked.
+/// Anybody: only that the remote has the key of the certificate that it shows is checked, where that can be.
 pub(super) fn anybody(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     Arc::new(Named { trust: Accepted::Anybody, provider: Arc::clone(provider) })
 }
 
-/// Decides as the script has named it; that the remote has the key of the certificate that it shows is always checked.
+/// Decides as the script has named it.
 #[derive(Debug)]
 struct Named {
     trust: Accepted,
@@ -72,9 +45,37 @@ enum Accepted {
     /// by name. One that the script itself names is as good as it gets: its dates and its name are checked here.
     Only {
         trusted: Vec<CertificateDer<'static>>,
-        by_root: Option<Arc<WebPkiServerVerifier>>,
+        roots: RootCertStore,
+        names: bool,
     },
     Anybody,
+}
+
+impl Named {
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let Accepted::Only { trusted, roots, names } = &self.trust else { return Ok(()) };
+        let name = names.then_some(name);
+        if trusted.iter().any(|trusted| trusted.as_ref() == leaf.as_ref()) {
+            return check_by_hand(leaf, name, now);
+        }
+        if roots.is_empty() {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
+        name.map_or(Ok(()), |name| verify_server_name(&parsed, name))
+    }
+
+    fn is_lenient(&self) -> bool {
+        matches!(self.trust, Accepted::Anybody)
+    }
 }
 
 impl ServerCertVerifier for Named {
@@ -83,46 +84,54 @@ impl ServerCertVerifier for Named {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Accepted::Only { trusted, by_root } = &self.trust else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        if trusted.iter().any(|trusted| trusted.as_ref() == leaf.as_ref()) {
-            return check_by_hand(leaf, name, now).map(|()| ServerCertVerified::assertion());
-        }
-        match by_root {
-            Some(by_root) => by_root.verify_server_cert(leaf, intermediates, name, ocsp, now),
-            None => Err(CertificateError::UnknownIssuer.into()),
+        match self.verify(leaf, intermediates, name, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => {
+                let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).collect();
+                Err(key::name_the_size(error, &chain))
+            }
         }
     }
 
     fn verify_tls12_signature(
         &self,
         message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        key::check_signature(message, certificate, signed, Version::Tls12, algorithms, self.is_lenient())
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        key::check_signature(message, certificate, signed, Version::Tls13, algorithms, self.is_lenient())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
+        if self.is_lenient() {
+            // So that a server whose key can do nothing else does not give up.
+            schemes.extend(UNCHECKED);
+        }
+        schemes
     }
 }
 
-/// Dates, and the name: by the alternative names where there are any, else by the common name.
-fn check_by_hand(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
+/// Dates, and the name, if that counts: by the alternative names where there are any, else by the common name.
+fn check_by_hand(
+    leaf: &CertificateDer<'_>,
+    name: Option<&ServerName<'_>>,
+    now: UnixTime,
+) -> Result<(), Error> {
     let certificate = Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
     let certificate = certificate.tbs_certificate;
     if now.as_secs() < certificate.validity.not_before.to_unix_duration().as_secs() {
@@ -131,6 +140,7 @@ fn check_by_hand(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime
     if now.as_secs() > certificate.validity.not_after.to_unix_duration().as_secs() {
         return Err(CertificateError::Expired.into());
     }
+    let Some(name) = name else { return Ok(()) };
     let wanted = name.to_str();
     let alternatives = certificate.get::<SubjectAltName>().map_err(|_| CertificateError::BadEncoding)?;
     let matches = match alternatives {
@@ -183,6 +193,17 @@ fn common_names(subject: &x509_cert::name::Name) -> Vec<String> {
     });
     texts.collect()
 }
+
+/// Schemes of signatures that nobody here can check, for who trusts anybody: P-521, Ed448, RSA keys that are for PSS alone, SHA-1.
+const UNCHECKED: [SignatureScheme; 7] = [
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::ED448,
+    SignatureScheme::Unknown(0x0809),
+    SignatureScheme::Unknown(0x080a),
+    SignatureScheme::Unknown(0x080b),
+    SignatureScheme::RSA_PKCS1_SHA1,
+    SignatureScheme::ECDSA_SHA1_Legacy,
+];
 
 #[cfg(test)]
 mod tests {

@@ -28,12 +28,13 @@ multiplayer_class! {
     /// In raw mode each message is one packet of `get_peer(1)`, and `poll()` must be called regularly.
     #[class(init, tool, base = MultiplayerPeerExtension)]
     class WebSocketClient: Client {
-        /// Whether the certificate of a `wss://` server is checked.
+        /// Whether the certificate of a `wss://` server is checked. If not, any certificate is accepted, and
+        /// `trusted_ssl_certificate` is not looked at.
         #[var(get = is_verify_ssl_enabled, set = set_verify_ssl_enabled)]
         verify_ssl: PhantomVar<bool>,
 
         /// When set, the only certificate, or authority, that a `wss://` server may have; else those that the
-        /// platform trusts. Fixed while open.
+        /// platform trusts, or Mozilla's list where it has none. Fixed while open.
         #[var(get = get_trusted_ssl_certificate, set = set_trusted_ssl_certificate)]
         trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
