@@ -9,6 +9,7 @@ use crate::net::driver::{self, accept};
 use crate::net::{listener, runtime, simulator};
 use crate::session::{self, head, message};
 use crate::tls::stream;
+use crate::wire::proxy_protocol;
 
 /// Rows whose figure is nothing to compare: words, and what other libraries limit, which tests of its own show.
 const IN_WORDS: [&str; 12] = [
@@ -59,6 +60,15 @@ fn the_documented_figures_are_those_of_the_code() {
         ("connections that wait to be accepted", listener::BACKLOG.to_string()),
         ("connected clients", unlimited(server.max_connections)),
         ("connections of one address (IPv6: of one /64)", unlimited(server.max_connections_per_address)),
+        ("the header of the PROXY protocol, version 1", bytes(proxy_protocol::LINE_LIMIT)),
+        (
+            "the same, version 2",
+            format!(
+                "{}, of which {} are kept",
+                bytes(proxy_protocol::HEAD_V2 + usize::from(u16::MAX)),
+                proxy_protocol::HEAD_V2 + proxy_protocol::ADDRESSES_V6
+            ),
+        ),
         ("waiting for the game's word", seconds(admission::PATIENCE)),
         ("what a client sends while it waits for that", bytes(driver::TURN)),
         ("clients that came while the game did not poll", admission::ARRIVALS_LIMIT.to_string()),

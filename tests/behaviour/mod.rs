@@ -19,6 +19,7 @@ mod handshake;
 mod hostile;
 mod keepalive;
 mod limits;
+mod proxy_protocol;
 mod tls;
 mod transfer;
 mod turned;

@@ -196,6 +196,12 @@ impl Node {
         Self::dialling("ws://game.example/lobby", None, config)
     }
 
+    /// One that trusts any certificate.
+    pub(super) fn encrypted_client(config: PeerConfig) -> Self {
+        let tls = TlsClient::new(Trust::Anybody, None).expect("usable");
+        Self::dialling("wss://game.example/lobby", Some(tls), config)
+    }
+
     fn dialling(url: &str, tls: Option<TlsClient>, config: PeerConfig) -> Self {
         Self::new(config, Side::Client { url: Url::parse(url).expect("a valid URL"), tls })
     }

@@ -232,6 +232,8 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<Network>,
     /// In lower case.
     pub proxy_header: String,
+    /// Connections of `trusted_proxies` begin with the PROXY protocol, version 1 or 2.
+    pub proxy_protocol: bool,
     /// Every request becomes an [`Event::Requested`](crate::Event) that waits for [`Peer::answer`](crate::Peer::answer).
     pub ask: bool,
     /// GET of this path is answered with the server's state, HEAD and OPTIONS with its status; empty: none.
@@ -257,6 +259,7 @@ impl Default for ServerConfig {
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_header: "x-forwarded-for".to_owned(),
+            proxy_protocol: false,
             ask: false,
             health_path: String::new(),
             refuse_new_connections: false,

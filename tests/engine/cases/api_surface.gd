@@ -121,6 +121,7 @@ func _server() -> void:
 		allowed_origins = PackedStringArray(),
 		trusted_proxies = PackedStringArray(),
 		proxy_header = "x-forwarded-for",
+		proxy_protocol = false,
 		request_handler = Callable(),
 		health_path = "",
 	}

@@ -175,6 +175,7 @@ func _gate_of_a_server() -> void:
 		),
 		trusted_proxies = PackedStringArray(["10.0.0.0/8", "::1"]),
 		proxy_header = "X-Real-IP",
+		proxy_protocol = true,
 		request_handler = func(_request: Dictionary) -> bool: return true,
 		health_path = "/health",
 	}

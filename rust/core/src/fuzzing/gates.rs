@@ -3,9 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::gate::{Network, OriginPattern, client_address};
+use crate::wire::proxy_protocol::{Preamble, Preface, is_proxy_protocol};
 
-/// Lines: a pattern of origins, an origin, a network, an address, and whatever follows is the proxies' header.
+/// The PROXY protocol; or lines: a pattern of origins, an origin, a network, an address, and whatever follows is the proxies'
+/// header.
 pub fn gate(data: &[u8]) {
+    proxy_protocol(data);
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let mut next = || lines.next().unwrap_or_default();
@@ -13,6 +16,46 @@ pub fn gate(data: &[u8]) {
     origins(pattern, origin);
     networks(network, address);
     proxies(&lines.collect::<Vec<_>>());
+}
+
+/// However the bytes are cut up, the header says the same, takes the same, and keeps no more than it needs.
+fn proxy_protocol(data: &[u8]) {
+    let (whole, taken) = preface(data, data.len().max(1));
+    for step in [1, 2, 7, 16] {
+        let (outcome, took) = preface(data, step);
+        match (&whole, &outcome) {
+            (Preface::Malformed(_), Preface::Malformed(_)) => {}
+            _ => assert_eq!((&outcome, took), (&whole, taken), "in pieces of {step}"),
+        }
+    }
+    if let Preface::Whole(client) = whole {
+        assert!(taken >= 15 && is_proxy_protocol(&data[..taken]));
+        // Nothing behind it counts, and without its last byte it is not whole.
+        assert_eq!(preface(&data[..taken], taken), (Preface::Whole(client), taken));
+        assert_eq!(preface(&data[..taken - 1], taken).0, Preface::Partial);
+        if let Some(client) = client {
+            assert_eq!(client.ip(), client.ip().to_canonical());
+            let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+            let (ip, port) = (client.ip(), client.port());
+            let line = format!("PROXY {family} {ip} {ip} {port} 1\r\n");
+            assert_eq!(preface(line.as_bytes(), 3), (Preface::Whole(Some(client)), line.len()));
+        }
+    }
+}
+
+/// What is made of a header that comes in pieces, and how many bytes it took.
+fn preface(data: &[u8], step: usize) -> (Preface, usize) {
+    let mut preamble = Preamble::default();
+    let mut scratch = [0; 4096];
+    for piece in data.chunks(step) {
+        let before = preamble.len();
+        // An empty slice reads as the end: here it only means that no more has come yet.
+        match preamble.read(&mut &*piece, &mut scratch).expect("memory does not fail") {
+            Preface::Ended => assert_eq!(preamble.len() - before, piece.len()),
+            outcome => return (outcome, preamble.len()),
+        }
+    }
+    (Preface::Partial, preamble.len())
 }
 
 fn origins(pattern: &str, origin: &str) {

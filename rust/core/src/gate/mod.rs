@@ -91,6 +91,11 @@ impl Gate {
         self.config.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
+    /// Says whether a connection from there begins with the PROXY protocol.
+    pub(crate) fn wants_proxy_protocol(&self, address: IpAddr) -> bool {
+        self.config.proxy_protocol && self.is_trusted(address)
+    }
+
     /// Counts a connection for its address; give the result back to [`release`](Self::release).
     pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<Source>, Refusal> {
         let limit = self.config.max_connections_per_address;

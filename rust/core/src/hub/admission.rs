@@ -35,6 +35,7 @@ impl Hub {
         let counted = gate.count(address.ip());
         let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
         let mut member = Member::new(session, address, now);
+        member.preamble = gate.wants_proxy_protocol(address.ip()).then(Box::default);
         self.pending += 1;
         let refusal = match counted {
             Ok(source) => {
@@ -172,7 +173,7 @@ impl Hub {
         log_turned_away(gate, address, "there was no room for more of its address", now);
     }
 
-    fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &Refusal, now: Instant) {
+    pub(super) fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &Refusal, now: Instant) {
         if let Some(member) = self.members.get_mut(conn) {
             member.turned = Some(why);
         }

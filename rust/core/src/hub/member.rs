@@ -13,9 +13,12 @@ use crate::link::Link;
 use crate::net::mailbox::Totals;
 use crate::session::{Body, Context, Flushed, Message, Session};
 use crate::tls::TlsSession;
+use crate::wire::proxy_protocol::Preamble;
 
 pub(super) struct Member {
     pub(super) session: Session,
+    /// Before TLS and HTTP: where the PROXY protocol has come to, while it comes.
+    pub(super) preamble: Option<Box<Preamble>>,
     /// Between the session and its stream.
     pub(super) tls: Option<TlsSession>,
     pub(super) address: SocketAddr,
@@ -74,6 +77,7 @@ impl Member {
     pub(super) fn new(session: Session, address: SocketAddr, started: Instant) -> Self {
         Self {
             session,
+            preamble: None,
             tls: None,
             address,
             link: None,

@@ -11,6 +11,7 @@ mod ends;
 pub(crate) mod limbo;
 mod member;
 mod pieces;
+mod preamble;
 pub(crate) mod relay;
 mod slab;
 
@@ -247,6 +248,12 @@ impl Hub {
         now: Instant,
     ) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.preamble.is_some() {
+            return match self.read_preamble(conn, stream, buffer, now) {
+                Some(after) => after,
+                None => self.read(conn, stream, buffer, trust_short_reads, now),
+            };
+        }
         let Some(mut tls) = member.tls.take() else {
             return self.read_plain(conn, stream, buffer, trust_short_reads, now);
         };

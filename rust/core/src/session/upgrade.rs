@@ -8,6 +8,7 @@ use super::head::Progress;
 use super::keepalive::Keepalive;
 use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step, Turn};
 use crate::error::CloseReason;
+use crate::wire::proxy_protocol::{self, is_proxy_protocol};
 
 impl Session {
     /// Server: answers the request with 101.
@@ -66,7 +67,12 @@ impl Session {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
         };
+        // The second version of the protocol begins like an empty head.
+        let next = if head.bytes() == b"\r\n\r\n" { turn.fill().unwrap_or_default() } else { &[] };
         let refusal = match progress {
+            _ if is_proxy_protocol(head.bytes()) || next.first() == Some(&0) => {
+                Refusal::new(400, proxy_protocol::UNEXPECTED)
+            }
             Progress::Partial | Progress::BadLine if head.is_not_http() => {
                 Refusal::new(400, "this is not HTTP; TLS is not spoken on this port")
             }

@@ -2,6 +2,8 @@
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
+use crate::wire::proxy_protocol::{self, is_proxy_protocol};
+
 /// Who the remote is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Remote {
@@ -198,8 +200,8 @@ fn not_tls(remote: Remote, first: &[u8]) -> String {
         Remote::Server if http(&[b"HTTP/"]) => {
             "the server does not speak TLS: it answered in plain HTTP (ws:// instead of wss://?)".into()
         }
-        Remote::Client if http(&[b"PROXY ", b"\r\n\r\n\0\r\n"]) => {
-            "the client does not speak TLS: it began with the PROXY protocol; is a proxy in front set to send it?".into()
+        Remote::Client if is_proxy_protocol(first) => {
+            format!("the client does not speak TLS: {}", proxy_protocol::UNEXPECTED)
         }
         Remote::Client
             if http(&[b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"DELETE "]) =>

@@ -114,6 +114,19 @@ multiplayer_class! {
         #[var(get = get_proxy_header, set = set_proxy_header)]
         proxy_header: PhantomVar<GString>,
 
+        /// Whether connections from `trusted_proxies` begin with the PROXY protocol, version 1 or 2, in which a
+        /// proxy that passes bytes on says whose they are: HAProxy's `send-proxy-v2`, the TCP load balancers of
+        /// clouds. The client's address and port are then known also where its TLS reaches this server. Those
+        /// proxies must send it, and nobody else may. `false` by default. Fixed while listening.
+        /// ```gdscript
+        /// var server := WebSocketServer.new()
+        /// server.trusted_proxies = ["10.0.0.5"]
+        /// server.proxy_protocol = true
+        /// server.listen(9080, PackedStringArray(), true)
+        /// ```
+        #[var(get = get_proxy_protocol, set = set_proxy_protocol)]
+        proxy_protocol: PhantomVar<bool>,
+
         /// Called from `poll()` with a dictionary about each client that wants in: `peer_id` (the id that it
         /// will have), `path`, `query`, `headers` (names in lower case), `address`, `port` (0 when only a
         /// proxy knows it), `protocols`, `secure`.
@@ -316,6 +329,18 @@ multiplayer_class! {
         }
 
         #[func]
+        fn get_proxy_protocol(&self) -> bool {
+            self.options.proxy_protocol
+        }
+
+        #[func]
+        fn set_proxy_protocol(&mut self, enabled: bool) {
+            if self.host.may_change("proxy_protocol") {
+                self.options.proxy_protocol = enabled;
+            }
+        }
+
+        #[func]
         fn get_request_handler(&self) -> Callable {
             self.host.request_handler.clone()
         }
@@ -502,6 +527,7 @@ impl WebSocketServer {
             allowed_origins: parse_all(&options.allowed_origins).map_err(refuse)?,
             trusted_proxies: parse_all(&options.trusted_proxies).map_err(refuse)?,
             proxy_header: check_proxy_header(&options.proxy_header.to_string()).map_err(refuse)?,
+            proxy_protocol: options.proxy_protocol,
             ask: !host.request_handler.is_null(),
             health_path: check_health_path(&options.health_path.to_string()).map_err(refuse)?,
             refuse_new_connections: false,
@@ -509,6 +535,11 @@ impl WebSocketServer {
         };
         if let Some(half) = self.options.half_an_identity() {
             warning(&format!("WebSocketServer.listen(): {half}, so that the server listens without TLS."));
+        }
+        if config.proxy_protocol && config.trusted_proxies.is_empty() {
+            warning(
+                "WebSocketServer.listen(): proxy_protocol is set and trusted_proxies is empty: it is read from nobody.",
+            );
         }
         self.options.identity.clone_from(&config.tls);
         Ok(self.host.open_server("listen", config))
@@ -528,6 +559,7 @@ struct Options {
     allowed_origins: PackedStringArray,
     trusted_proxies: PackedStringArray,
     proxy_header: GString,
+    proxy_protocol: bool,
     health_path: GString,
     extra_headers: Vec<String>,
     /// What the server listens with.
@@ -548,6 +580,7 @@ impl Options {
             allowed_origins: PackedStringArray::new(),
             trusted_proxies: PackedStringArray::new(),
             proxy_header: GString::from("x-forwarded-for"),
+            proxy_protocol: false,
             health_path: GString::new(),
             extra_headers: Vec::new(),
             identity: None,

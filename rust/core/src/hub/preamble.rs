@@ -1,0 +1,73 @@
+//! Connections of proxies that say in the PROXY protocol whom they speak for.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{After, Hub, Side};
+use crate::error::CloseReason;
+use crate::gate::Turned;
+use crate::id::ConnId;
+use crate::session::{Refusal, SILENT};
+use crate::wire::proxy_protocol::Preface;
+
+impl Hub {
+    /// Reads on in the header that a trusted proxy begins with. `None`: there is none to read (any more), and what follows can
+    /// be read.
+    #[cold]
+    pub(super) fn read_preamble<S: Read>(
+        &mut self,
+        conn: ConnId,
+        stream: &mut S,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Option<After> {
+        let member = self.members.get_mut(conn)?;
+        let mut preamble = member.preamble.take()?;
+        if member.session.outcome().is_some() {
+            // It is closed already, and whatever comes is thrown away.
+            return None;
+        }
+        let before = preamble.len();
+        let preface = preamble.read(stream, buffer);
+        let came = preamble.len();
+        member.note_heard(came > before, now);
+        self.totals.bytes_in.add(came - before);
+        match preface {
+            Ok(Preface::Partial) => {
+                member.preamble = Some(preamble);
+                return Some(After::default());
+            }
+            Ok(Preface::Whole(None)) => {}
+            Ok(Preface::Whole(Some(client))) => self.speaks_for(conn, client, now),
+            Ok(Preface::Malformed(why)) => self.refuse_preamble(conn, why, now),
+            Ok(Preface::Ended) if came > 0 => self.refuse_preamble(conn, "it is incomplete", now),
+            Ok(Preface::Ended) => member.session.end(CloseReason::Lost(SILENT.into())),
+            Err(error) => member.session.fail(&error),
+        }
+        // What follows was not asked for yet.
+        self.members.get(conn)?.session.is_ended().then(|| self.after(conn, now))
+    }
+
+    /// From here on it is this client's connection, as if there were no proxy.
+    fn speaks_for(&mut self, conn: ConnId, client: SocketAddr, now: Instant) {
+        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else { return };
+        member.address = client;
+        match gate.count(client.ip()) {
+            Ok(source) => member.counted = source,
+            Err(refusal) => self.turn_away(conn, Turned::Address, &refusal, now),
+        }
+    }
+
+    fn refuse_preamble(&mut self, conn: ConnId, why: &str, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let what = format!("the PROXY protocol was expected of this trusted proxy: {why}");
+        if member.tls.is_some() {
+            // It is not known whether the other side speaks TLS, in which an answer would have to be.
+            member.turned = Some(Turned::Malformed);
+            member.session.end(CloseReason::Refused(what));
+        } else {
+            self.turn_away(conn, Turned::Malformed, &Refusal::new(400, what), now);
+        }
+    }
+}
