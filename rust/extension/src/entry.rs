@@ -4,17 +4,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use godot::init::{ExtensionLibrary, InitStage, gdextension};
+use godot::sys;
 use websocket_multiplayer_core::Runtime;
 
-use crate::{advice, debugger, logging, monitors, settings, watched};
+use crate::{advice, border, debugger, logging, monitors, settings, watched};
+
+/// What the engine calls first: gdext's own entry point, with `border` in between.
+///
+/// # Safety
+/// The engine calls it once for each load, with what its header says.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn websocket_multiplayer_init(
+    engine: sys::GDExtensionInterfaceGetProcAddress,
+    library: sys::GDExtensionClassLibraryPtr,
+    init: *mut sys::GDExtensionInitialization,
+) -> sys::GDExtensionBool {
+    border::enter_main_thread();
+    // SAFETY: the engine's own arguments.
+    unsafe { websocket_multiplayer_bindings(border::intercept(engine), library, init) }
+}
 
 struct WebSocketMultiplayer;
 
 // SAFETY: implementing the trait asserts that gdext's rules for extensions are kept; raw.rs is all the unsafe
 // code there is.
-#[gdextension(entry_symbol = websocket_multiplayer_init)]
+#[gdextension(entry_symbol = websocket_multiplayer_bindings)]
 unsafe impl ExtensionLibrary for WebSocketMultiplayer {
     fn on_stage_init(stage: InitStage) {
+        border::enter_main_thread();
         // Scene is the first stage at which every supported engine has ProjectSettings, and still before any
         // autoload.
         if stage == InitStage::Scene {
@@ -22,6 +39,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             logging::install();
             monitors::install();
             debugger::install();
+            border::settle();
         }
     }
 
@@ -30,6 +48,8 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             monitors::remove();
             debugger::remove();
             advice::remove();
+            border::leave();
+            border::settle();
             watched::forget();
         }
         // The last hook: all objects are gone, and printing still works.
@@ -38,6 +58,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             if let Some(runtime) = runtime {
                 runtime.shutdown(SHUTDOWN);
             }
+            border::release();
             logging::silence();
         }
     }

@@ -15,7 +15,6 @@ use websocket_multiplayer_core::{
     TlsError, Url, WireFormat, check_header_lines, check_protocols,
 };
 
-use crate::advice;
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::report::Kind;
@@ -23,6 +22,7 @@ use crate::request::Faults;
 use crate::settings;
 use crate::signals::SignalNames;
 use crate::watched::Watched;
+use crate::{advice, border};
 
 /// One server or client, behind whichever class.
 pub(crate) struct PeerHost {
@@ -70,6 +70,7 @@ impl PeerHost {
         let runtime = crate::entry::runtime();
         runtime.set_total_queue_limit((settings::TOTAL_QUEUE_MB.read() as usize).saturating_mul(1024 * 1024));
         crate::logging::set_level(settings::LOG_LEVEL.read());
+        border::attend();
         let core = Peer::new(runtime);
         let watched = Watched::new(kind, core.watch());
         Self {
@@ -173,14 +174,22 @@ impl PeerHost {
     /// Ends everything at once and emits nothing.
     pub(crate) fn close(&mut self) {
         self.core.close();
-        self.handles.get_mut().clear();
-        self.metas.clear();
+        self.forget_all();
+    }
+
+    /// Whatever was kept for peers. Neither a handle nor what a handler attached is let go while this object is borrowed.
+    fn forget_all(&mut self) {
+        if !self.handles.get_mut().is_empty() || !self.metas.is_empty() {
+            border::let_go((self.handles.take(), std::mem::take(&mut self.metas)));
+        }
     }
 
     /// Whatever was kept for a peer that is gone.
     fn forget(&mut self, id: i32) {
-        self.handles.get_mut().remove(&id);
-        self.metas.remove(&id);
+        let kept = (self.handles.get_mut().remove(&id), self.metas.remove(&id));
+        if !matches!(kept, (None, None)) {
+            border::let_go(kept);
+        }
     }
 
     fn open(
@@ -193,8 +202,8 @@ impl PeerHost {
             Ok(()) => {
                 self.config.mode = mode;
                 self.watched.reset_poll_time();
-                self.handles.get_mut().clear();
-                self.metas.clear();
+                self.forget_all();
+                border::attend();
                 advice::look_after();
                 Error::OK
             }
@@ -209,7 +218,7 @@ impl PeerHost {
         let event = self.core.next_event(packet_events)?;
         match &event {
             Event::PeerDisconnected { id, .. } | Event::RequestWithdrawn { id } => self.forget(id.0),
-            Event::ConnectionFailed | Event::ServerDisconnected => self.handles.get_mut().clear(),
+            Event::ConnectionFailed | Event::ServerDisconnected => self.forget_all(),
             _ => {}
         }
         Some(event)

@@ -5,6 +5,7 @@
 //! into signals.
 
 mod advice;
+mod border;
 mod classes;
 mod common;
 mod convert;

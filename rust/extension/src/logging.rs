@@ -1,16 +1,34 @@
-//! Log records of the core and this crate, on the engine's console. The I/O threads log too: printing is safe
-//! from them.
+//! Log records of the core, and the error lines of this crate, on the engine's console.
+//!
+//! A script may be the engine's logger: it may take long, and may ask the object that prints for something. Nothing is therefore printed
+//! where it is said. Lines wait in a queue until the main thread has nothing borrowed: until the call of a script that brought them about
+//! returns, or until the next frame.
+
+use std::collections::VecDeque;
+use std::panic;
+use std::sync::{Mutex, PoisonError};
 
 use godot::global::{PrintLevel, PrintRecord, PrintSource, print_custom};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::settings;
+use crate::{border, settings};
 
 /// Starts forwarding, at the level that the project asks for.
 pub(crate) fn install() {
     // After a reload that kept this library mapped the logger is already there.
     let _ = log::set_logger(&EngineLog);
     set_level(settings::LOG_LEVEL.read());
+    // gdext's own hook prints at once, on whatever thread, and with whatever is borrowed.
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location();
+        queue(Line {
+            level: PrintLevel::Error,
+            message: format!("WebSocket: a bug in this addon, please report it: {}", panic_text(panic)),
+            function: std::thread::current().name().unwrap_or_default().to_owned(),
+            file: place.map_or_else(String::new, |place| place.file().to_owned()),
+            line: place.map_or(0, panic::Location::line),
+        });
+    }));
 }
 
 /// 0 = off … 5 = trace.
@@ -25,10 +43,115 @@ pub(crate) fn set_level(level: i64) {
     });
 }
 
-/// Nothing may be printed once the library is unloaded.
+/// Prints the last lines: nothing may be printed once the library is unloaded.
 pub(crate) fn silence() {
+    flush();
+    // What panics from now on, if anything, says so by itself.
+    let _ = panic::take_hook();
     log::set_max_level(LevelFilter::Off);
 }
+
+/// One line of the console.
+pub(crate) struct Line {
+    pub(crate) level: PrintLevel,
+    pub(crate) message: String,
+    pub(crate) function: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+}
+
+/// Puts a line at the end of the queue. On any thread, with anything borrowed.
+pub(crate) fn queue(mut line: Line) {
+    if let Some((end, _)) = line.message.char_indices().nth(LONGEST_LINE) {
+        line.message.truncate(end);
+    }
+    let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+    if queue.lines.len() < MOST_LINES {
+        queue.lines.push_back(line);
+    } else {
+        queue.lost += 1;
+    }
+    drop(queue);
+    border::wake();
+}
+
+/// Prints what is in the queue now. On the main thread, with nothing borrowed.
+pub(crate) fn flush() {
+    // What is printed may bring about another line, and that one another: they wait for the next time.
+    let (lines, lost) = {
+        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.printing {
+            return;
+        }
+        queue.printing = true;
+        (std::mem::take(&mut queue.lines), std::mem::take(&mut queue.lost))
+    };
+    let _printing = Printing;
+    for line in &lines {
+        print(line);
+    }
+    if lost > 0 {
+        print(&Line {
+            level: PrintLevel::Warn,
+            message: format!(
+                "WebSocket: {lost} further lines are left out, for {MOST_LINES} were waiting to be printed"
+            ),
+            function: String::new(),
+            file: String::new(),
+            line: 0,
+        });
+    }
+}
+
+fn print(line: &Line) {
+    let source = (line.level != PrintLevel::Info).then_some(PrintSource {
+        function: &line.function,
+        file: &line.file,
+        line: line.line,
+    });
+    print_custom(PrintRecord {
+        level: line.level,
+        message: &line.message,
+        rationale: None,
+        source,
+        editor_notify: false,
+    });
+}
+
+/// While lines are printed, none of those that a logger brings about is.
+struct Printing;
+
+impl Drop for Printing {
+    fn drop(&mut self) {
+        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.printing = false;
+        let more = !queue.lines.is_empty();
+        drop(queue);
+        if more {
+            border::wake();
+        }
+    }
+}
+
+struct Queue {
+    lines: VecDeque<Line>,
+    /// Lines for which there was no room.
+    lost: u64,
+    printing: bool,
+}
+
+fn panic_text<'a>(panic: &'a panic::PanicHookInfo<'_>) -> &'a str {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { lines: VecDeque::new(), lost: 0, printing: false });
+
+/// Lines that wait. Only a main thread that is busy for long lets so many come together.
+const MOST_LINES: usize = 1024;
+/// Characters of a line.
+const LONGEST_LINE: usize = 4096;
 
 struct EngineLog;
 
@@ -49,13 +172,13 @@ impl Log for EngineLog {
             Level::Debug => (PrintLevel::Info, "[debug] "),
             Level::Trace => (PrintLevel::Info, "[trace] "),
         };
-        let source = (level != PrintLevel::Info).then(|| PrintSource {
-            function: record.target(),
-            file: record.file_static().unwrap_or(""),
+        queue(Line {
+            level,
+            message: format!("WebSocket: {tag}{}", record.args()),
+            function: record.target().to_owned(),
+            file: record.file_static().unwrap_or_default().to_owned(),
             line: record.line().unwrap_or(0),
         });
-        let message = format!("WebSocket: {tag}{}", record.args());
-        print_custom(PrintRecord { level, message: &message, rationale: None, source, editor_notify: false });
     }
 
     fn flush(&self) {}

@@ -1,8 +1,11 @@
 //! One readable line for what a script did wrong.
 
 use std::fmt::Display;
+use std::panic::Location;
 
 use godot::global::{PrintLevel, PrintRecord, PrintSource, print_custom};
+
+use crate::logging::{self, Line};
 
 /// Which class speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,8 +62,32 @@ pub(crate) fn warning(text: &str) {
     print(PrintLevel::Warn, "", text);
 }
 
+/// A script has called an object on another thread than the main one. Printed at once: that thread is the script's own, and has nothing
+/// of this library borrowed.
+pub(crate) fn wrong_thread(class: &str, method: &str) {
+    let message = format!(
+        "{class}.{method}() was called on another thread than the main one: it does nothing there. An object may be made and let go on any \
+         thread; use it on the main one, for example with call_deferred(). This is said once of each object."
+    );
+    let source = PrintSource { function: method, ..PrintSource::caller() };
+    print_custom(PrintRecord {
+        level: PrintLevel::Error,
+        message: &message,
+        rationale: None,
+        source: Some(source),
+        editor_notify: false,
+    });
+}
+
+/// Printed when the call that a script is making returns, for nothing may be borrowed then.
 #[track_caller]
 fn print(level: PrintLevel, function: &str, message: &str) {
-    let source = PrintSource { function, ..PrintSource::caller() };
-    print_custom(PrintRecord { level, message, rationale: None, source: Some(source), editor_notify: false });
+    let place = Location::caller();
+    logging::queue(Line {
+        level,
+        message: message.to_owned(),
+        function: function.to_owned(),
+        file: place.file().to_owned(),
+        line: place.line(),
+    });
 }

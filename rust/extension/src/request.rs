@@ -25,18 +25,22 @@ pub(crate) fn decide<T: HostClass>(this: &mut Gd<T>, request: &ConnectionRequest
     } else {
         Err("its object is gone: the client was answered 500".to_owned())
     };
+    // What is not kept must go when nothing is borrowed: these two live longer than the borrow.
+    let (fault, (verdict, mut meta)) = match outcome {
+        Ok(answer) => (None, answer),
+        Err(why) => (Some(why), (Verdict::fault(), Variant::nil())),
+    };
     let mut class = this.bind_mut();
     let host = class.host_mut();
     // The handler may have closed the object; whoever opened it again has other requests.
     if host.core.generation() != generation {
         return;
     }
-    let (verdict, meta) = outcome.unwrap_or_else(|why| {
+    if let Some(why) = fault {
         host.faults.report(host.kind, &why);
-        (Verdict::fault(), Variant::nil())
-    });
+    }
     if verdict.accepts() && !meta.is_nil() {
-        host.metas.insert(request.id.0, meta);
+        std::mem::swap(host.metas.entry(request.id.0).or_default(), &mut meta);
     }
     host.core.answer(request, verdict);
 }

@@ -57,8 +57,11 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
             }
         } else if let Event::Requested(request) = &event {
             decide(&mut this, request);
+            heard = heard.filter(|heard| *heard);
         } else {
             announce(object, kind, mode, &names, event);
+            // That handler may have connected another one to the packets.
+            heard = heard.filter(|heard| *heard);
         }
         // The handler dropped the last reference: a freed object says nothing more.
         if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {

@@ -25,10 +25,14 @@ fn unsafe_lines(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
 
 fn is_allowed(file: &str, line: &str) -> bool {
     match file {
-        // The second is what the bench compares with, and never shipped.
-        "extension/src/raw.rs" | "null_peer/src/lib.rs" => true,
-        // The trait of an extension's entry point.
-        "extension/src/entry.rs" => line.contains("impl ExtensionLibrary"),
+        // The last is what the bench compares with, and never shipped.
+        "extension/src/raw.rs" | "extension/src/border/hooks.rs" | "null_peer/src/lib.rs" => true,
+        // An extension's entry point, and its trait.
+        "extension/src/entry.rs" => {
+            ["impl ExtensionLibrary", "fn websocket_multiplayer_init(", "websocket_multiplayer_bindings("]
+                .iter()
+                .any(|allowed| line.contains(allowed))
+        }
         // The virtuals that take pointers do nothing with them but hand them to raw.rs.
         "extension/src/virtuals.rs" | "extension/src/classes/peer.rs" => {
             ["fn get_packet_rawptr", "fn put_packet_rawptr", "raw::hand_out(", "raw::handed_in("]
@@ -43,7 +47,7 @@ fn is_allowed(file: &str, line: &str) -> bool {
 const KEYWORD: &str = concat!("un", "safe");
 
 #[test]
-fn pointers_are_touched_in_one_file() {
+fn pointers_are_touched_in_two_files() {
     let rust = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the folder of all crates");
     let mut found = Vec::new();
     unsafe_lines(rust, &mut found);

@@ -8,6 +8,7 @@ use godot::register::godot_api;
 use godot::register::property::PhantomVar;
 use websocket_multiplayer_core::CloseFrame;
 
+use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::simulation::Simulated;
@@ -83,7 +84,7 @@ multiplayer_class! {
         #[func]
         fn set_trusted_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
             if self.host.may_change("trusted_ssl_certificate") {
-                self.trusted = certificate;
+                border::replace(&mut self.trusted, certificate);
             }
         }
     }

@@ -13,6 +13,7 @@ use websocket_multiplayer_core::{
     TlsServer, check_header_lines, check_health_path, check_protocols, check_proxy_header,
 };
 
+use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::report::warning;
@@ -207,7 +208,7 @@ multiplayer_class! {
         #[func]
         fn set_private_key(&mut self, key: Option<Gd<CryptoKey>>) {
             if self.host.may_change("private_key") {
-                self.options.private_key = key;
+                border::replace(&mut self.options.private_key, key);
             }
         }
 
@@ -219,7 +220,7 @@ multiplayer_class! {
         #[func]
         fn set_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
             if self.host.may_change("ssl_certificate") {
-                self.options.ssl_certificate = certificate;
+                border::replace(&mut self.options.ssl_certificate, certificate);
             }
         }
 
@@ -231,7 +232,7 @@ multiplayer_class! {
         #[func]
         fn set_ca_chain(&mut self, chain: Option<Gd<X509Certificate>>) {
             if self.host.may_change("ca_chain") {
-                self.options.ca_chain = chain;
+                border::replace(&mut self.options.ca_chain, chain);
             }
         }
 
@@ -348,7 +349,7 @@ multiplayer_class! {
         #[func]
         fn set_request_handler(&mut self, handler: Callable) {
             if self.host.may_change("request_handler") {
-                self.host.request_handler = handler;
+                border::replace(&mut self.host.request_handler, handler);
             }
         }
 

@@ -1,0 +1,605 @@
+//! Stands between the engine and gdext's glue, for the classes that scripts use.
+//!
+//! The engine hands a library one function by which it finds all others. gdext gets another one from here, which answers the same,
+//! but for the functions that register classes and methods: what is registered through those is called by way of this file.
+//!
+//! * A call on another thread than the main one does not reach gdext. It says so once per object, and gets an error code or a default.
+//! * An object that is made on another thread is hollow: it gets its Rust part when the main thread first uses it.
+//! * An object that is let go on another thread, or inside of a call, loses its Rust part when the main thread has no call under way.
+//! * After the library was unloaded (a peer in `Engine.set_meta()`), nothing of gdext is called.
+
+#![allow(unsafe_code, reason = "functions of the engine and of gdext are called through pointers")]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, c_char, c_void};
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use godot::builtin::StringName;
+use godot::sys::{self, GodotFfi};
+
+use super::{Call, in_call, is_main_thread, wake};
+use crate::report;
+
+/// What gdext is to be loaded with, in place of the engine's own function.
+pub(crate) fn intercept(
+    engine: sys::GDExtensionInterfaceGetProcAddress,
+) -> sys::GDExtensionInterfaceGetProcAddress {
+    *ENGINE.write().unwrap_or_else(PoisonError::into_inner) = engine.map(|find| Engine { find });
+    LOADED.store(true, Ordering::Relaxed);
+    engine.map(|_| find as Find)
+}
+
+/// The library goes: what is still there is let go, and from now on nothing is.
+pub(crate) fn release() {
+    free_waiting();
+    LOADED.store(false, Ordering::Relaxed);
+    NAMES.with_borrow_mut(|names| drop(std::mem::take(&mut **names)));
+}
+
+/// Lets go of the Rust parts of objects that are gone. No call may be under way.
+pub(super) fn free_waiting() {
+    let gone = std::mem::take(&mut *lock(&GONE));
+    for (class, instance) in gone {
+        // SAFETY: the engine has said that this instance goes, and nobody has passed it on to gdext yet.
+        unsafe { class.free(std::ptr::with_exposed_provenance_mut(instance)) };
+    }
+}
+
+type Find = unsafe extern "C" fn(*const c_char) -> sys::GDExtensionInterfaceFunctionPtr;
+type RegisterClass = sys::GDExtensionInterfaceClassdbRegisterExtensionClass3;
+type RegisterMethod = sys::GDExtensionInterfaceClassdbRegisterExtensionClassMethod;
+type Instance = sys::GDExtensionClassInstancePtr;
+
+/// The engine's functions.
+#[derive(Clone, Copy)]
+struct Engine {
+    find: Find,
+}
+
+impl Engine {
+    fn get() -> Option<Self> {
+        *ENGINE.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// # Safety
+    /// `F` is the type that the engine's header gives to the function of this name.
+    unsafe fn function<F: Copy>(self, name: &CStr) -> Option<F> {
+        const { assert!(size_of::<F>() == size_of::<sys::GDExtensionInterfaceFunctionPtr>()) };
+        // SAFETY: the engine's own function, and a string that ends with a zero.
+        let found = unsafe { (self.find)(name.as_ptr()) };
+        // SAFETY: both are pointers to functions, and the caller knows the type.
+        found.map(|function| unsafe { std::mem::transmute_copy::<unsafe extern "C" fn(), F>(&function) })
+    }
+}
+
+/// A registered class that scripts use.
+struct Class {
+    name: String,
+    /// The `StringName`s of the class and of its base.
+    name_id: usize,
+    base_id: usize,
+    create: unsafe extern "C" fn(*mut c_void) -> sys::GDExtensionObjectPtr,
+    free: unsafe extern "C" fn(*mut c_void, Instance),
+    recreate: unsafe extern "C" fn(*mut c_void, sys::GDExtensionObjectPtr) -> Instance,
+    virtuals: Vec<Virtual>,
+}
+
+impl Class {
+    /// # Safety
+    /// On the main thread, with an instance that gdext has made and that goes.
+    unsafe fn free(&self, instance: Instance) {
+        lock(&TOLD).remove(&instance.addr());
+        // SAFETY: as above. gdext does not use the first argument.
+        unsafe { (self.free)(std::ptr::null_mut(), instance) };
+    }
+}
+
+/// A virtual function of one class.
+struct Virtual {
+    class: String,
+    name: &'static str,
+    /// Its `StringName`.
+    id: usize,
+    call: unsafe extern "C" fn(Instance, *const sys::GDExtensionConstTypePtr, sys::GDExtensionTypePtr),
+    refusal: Refusal,
+}
+
+/// A method of one class.
+struct Method {
+    class: String,
+    name: String,
+    call: unsafe extern "C" fn(
+        *mut c_void,
+        Instance,
+        *const sys::GDExtensionConstVariantPtr,
+        sys::GDExtensionInt,
+        sys::GDExtensionVariantPtr,
+        *mut sys::GDExtensionCallError,
+    ),
+    ptrcall: unsafe extern "C" fn(
+        *mut c_void,
+        Instance,
+        *const sys::GDExtensionConstTypePtr,
+        sys::GDExtensionTypePtr,
+    ),
+    refusal: Refusal,
+}
+
+/// What a call returns that did not take place.
+#[derive(Clone, Copy)]
+enum Refusal {
+    Nothing,
+    Int(i64),
+    Bool,
+    Float,
+    Object,
+    Variant,
+    /// The empty value of a type.
+    Empty(sys::GDExtensionVariantType),
+}
+
+/// `ERR_UNAVAILABLE`.
+const UNAVAILABLE: Refusal = Refusal::Int(2);
+
+/// The virtuals of the base classes, and what a script gets on another thread.
+const VIRTUALS: [(&str, Refusal); 23] = [
+    ("_close", Refusal::Nothing),
+    ("_disconnect_peer", Refusal::Nothing),
+    ("_get_available_packet_count", Refusal::Int(0)),
+    ("_get_connection_status", Refusal::Int(0)),
+    ("_get_max_packet_size", Refusal::Int(0)),
+    ("_get_packet", UNAVAILABLE),
+    ("_get_packet_channel", Refusal::Int(0)),
+    ("_get_packet_mode", TRANSFER_MODE),
+    ("_get_packet_peer", Refusal::Int(1)),
+    ("_get_packet_script", Refusal::Empty(sys::GDEXTENSION_VARIANT_TYPE_PACKED_BYTE_ARRAY)),
+    ("_get_transfer_channel", Refusal::Int(0)),
+    ("_get_transfer_mode", TRANSFER_MODE),
+    ("_get_unique_id", Refusal::Int(0)),
+    ("_is_refusing_new_connections", Refusal::Bool),
+    ("_is_server", Refusal::Bool),
+    ("_is_server_relay_supported", Refusal::Bool),
+    ("_poll", Refusal::Nothing),
+    ("_put_packet", UNAVAILABLE),
+    ("_put_packet_script", UNAVAILABLE),
+    ("_set_refuse_new_connections", Refusal::Nothing),
+    ("_set_target_peer", Refusal::Nothing),
+    ("_set_transfer_channel", Refusal::Nothing),
+    ("_set_transfer_mode", Refusal::Nothing),
+];
+
+/// `TRANSFER_MODE_RELIABLE`.
+const TRANSFER_MODE: Refusal = Refusal::Int(2);
+
+/// The bases of the classes that scripts use.
+const BASES: [&str; 2] = ["MultiplayerPeerExtension", "PacketPeerExtension"];
+
+static ENGINE: RwLock<Option<Engine>> = RwLock::new(None);
+/// gdext may be called.
+static LOADED: AtomicBool = AtomicBool::new(false);
+static CLASSES: Mutex<Vec<&'static Class>> = Mutex::new(Vec::new());
+/// Objects without a Rust part, by the number that the engine has in its place.
+static HOLLOWS: Mutex<BTreeMap<usize, Hollow>> = Mutex::new(BTreeMap::new());
+/// Rust parts whose objects are gone.
+static GONE: Mutex<Vec<(&'static Class, usize)>> = Mutex::new(Vec::new());
+/// Objects of which it was said that they were used on another thread.
+static TOLD: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+
+thread_local! {
+    // Keeps the names alive by whose addresses virtuals are found. Not dropped with the thread, which would keep the library from
+    // being unloaded.
+    static NAMES: RefCell<ManuallyDrop<Vec<StringName>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// --- what gdext registers ---
+
+unsafe extern "C" fn find(name: *const c_char) -> sys::GDExtensionInterfaceFunctionPtr {
+    let engine = Engine::get()?;
+    // SAFETY: gdext asks with a string that ends with a zero, as the engine wants it.
+    let (found, name) = unsafe { ((engine.find)(name)?, CStr::from_ptr(name)) };
+    let ours = match name.to_bytes() {
+        // SAFETY: a pointer to a function of any type may be passed on as one of this type; gdext casts it back to the type of that
+        // name.
+        b"classdb_register_extension_class3" => unsafe {
+            std::mem::transmute::<RegisterClass, unsafe extern "C" fn()>(register_class)
+        },
+        // SAFETY: as above.
+        b"classdb_register_extension_class_method" => unsafe {
+            std::mem::transmute::<RegisterMethod, unsafe extern "C" fn()>(register_method)
+        },
+        _ => found,
+    };
+    Some(ours)
+}
+
+unsafe extern "C" fn register_class(
+    library: sys::GDExtensionClassLibraryPtr,
+    name: sys::GDExtensionConstStringNamePtr,
+    base: sys::GDExtensionConstStringNamePtr,
+    info: *const sys::GDExtensionClassCreationInfo3,
+) {
+    // SAFETY: the engine's own function of this name.
+    let register = Engine::get()
+        .and_then(|engine| unsafe { engine.function::<RegisterClass>(c"classdb_register_extension_class3") });
+    let Some(register) = register else { return };
+    // SAFETY: what gdext passes is what the engine is to get, and valid for this call.
+    unsafe {
+        let mut info = *info;
+        if let Some(class) = adopt(name, base, &info) {
+            info.class_userdata = std::ptr::from_ref(class).cast_mut().cast();
+            info.create_instance_func = Some(create);
+            info.free_instance_func = Some(free);
+            info.recreate_instance_func = Some(recreate);
+            info.get_virtual_func = None;
+            info.get_virtual_call_data_func = Some(get_virtual);
+            info.call_virtual_with_data_func = Some(call_virtual);
+            // gdext does nothing in these, and they would be called on any thread.
+            info.reference_func = None;
+            info.unreference_func = None;
+        }
+        register(library, name, base, &raw const info);
+    }
+}
+
+/// What is kept of a class that scripts use; `None` for the editor's.
+///
+/// # Safety
+/// The arguments of gdext's registration, on the main thread.
+unsafe fn adopt(
+    name: sys::GDExtensionConstStringNamePtr,
+    base: sys::GDExtensionConstStringNamePtr,
+    info: &sys::GDExtensionClassCreationInfo3,
+) -> Option<&'static Class> {
+    // SAFETY: both are pointers to names, which are copied.
+    let (name, base) =
+        unsafe { (StringName::new_from_sys(name.cast()), StringName::new_from_sys(base.cast())) };
+    if !BASES.iter().any(|known| base == *known) {
+        return None;
+    }
+    let get_virtual = info.get_virtual_func?;
+    let mut names = vec![name.clone(), base.clone()];
+    let virtuals = VIRTUALS.iter().filter_map(|&(virtual_name, refusal)| {
+        let key = StringName::from(virtual_name);
+        // SAFETY: gdext's own function, with a name.
+        let call = unsafe { get_virtual(std::ptr::null_mut(), key.sys().cast()) }?;
+        let found = Virtual { class: name.to_string(), name: virtual_name, id: id(&key), call, refusal };
+        names.push(key);
+        Some(found)
+    });
+    let class = Class {
+        name: name.to_string(),
+        name_id: id(&name),
+        base_id: id(&base),
+        create: info.create_instance_func?,
+        free: info.free_instance_func?,
+        recreate: info.recreate_instance_func?,
+        virtuals: virtuals.collect(),
+    };
+    NAMES.with_borrow_mut(|kept| kept.append(&mut names));
+    // For as long as the engine has pointers to it, which is until the process ends.
+    let class: &'static Class = Box::leak(Box::new(class));
+    lock(&CLASSES).push(class);
+    Some(class)
+}
+
+/// What tells names apart: the engine has each text once.
+fn id(name: &StringName) -> usize {
+    // SAFETY: a name is one pointer.
+    unsafe { *name.sys().cast::<usize>() }
+}
+
+unsafe extern "C" fn register_method(
+    library: sys::GDExtensionClassLibraryPtr,
+    class: sys::GDExtensionConstStringNamePtr,
+    info: *const sys::GDExtensionClassMethodInfo,
+) {
+    // SAFETY: the engine's own function of this name.
+    let register = Engine::get().and_then(|engine| unsafe {
+        engine.function::<RegisterMethod>(c"classdb_register_extension_class_method")
+    });
+    let Some(register) = register else { return };
+    // SAFETY: what gdext passes is what the engine is to get, and valid for this call. A name is one pointer.
+    unsafe {
+        let mut info = *info;
+        let class_id = *class.cast::<usize>();
+        // The latest, should the library have been loaded before.
+        let known = lock(&CLASSES).iter().rev().find(|known| known.name_id == class_id).copied();
+        if let (Some(known), Some(call), Some(ptrcall)) = (known, info.call_func, info.ptrcall_func)
+            && info.method_flags & sys::GDEXTENSION_METHOD_FLAG_STATIC.cast_unsigned() == 0
+        {
+            let name = StringName::new_from_sys(info.name.cast()).to_string();
+            let refusal =
+                if info.has_return_value == 0 { Refusal::Nothing } else { refusal(&*info.return_value_info) };
+            let method = Method { class: known.name.clone(), name, call, ptrcall, refusal };
+            // As the classes.
+            info.method_userdata = std::ptr::from_mut(Box::leak(Box::new(method))).cast();
+            info.call_func = Some(call_method);
+            info.ptrcall_func = Some(ptrcall_method);
+        }
+        register(library, class, &raw const info);
+    }
+}
+
+/// # Safety
+/// A return value as gdext describes it.
+unsafe fn refusal(info: &sys::GDExtensionPropertyInfo) -> Refusal {
+    match info.type_ {
+        sys::GDEXTENSION_VARIANT_TYPE_NIL if info.usage & NIL_IS_VARIANT != 0 => Refusal::Variant,
+        sys::GDEXTENSION_VARIANT_TYPE_NIL => Refusal::Nothing,
+        sys::GDEXTENSION_VARIANT_TYPE_INT => {
+            // SAFETY: the name of an enum, or an empty one.
+            let name = unsafe { StringName::new_from_sys(info.class_name.cast()) };
+            if name == "Error" { UNAVAILABLE } else { Refusal::Int(0) }
+        }
+        sys::GDEXTENSION_VARIANT_TYPE_BOOL => Refusal::Bool,
+        sys::GDEXTENSION_VARIANT_TYPE_FLOAT => Refusal::Float,
+        sys::GDEXTENSION_VARIANT_TYPE_OBJECT => Refusal::Object,
+        other => Refusal::Empty(other),
+    }
+}
+
+/// `PROPERTY_USAGE_NIL_IS_VARIANT`.
+const NIL_IS_VARIANT: u32 = 1 << 17;
+
+// --- objects come and go ---
+
+/// An object without a Rust part.
+struct Hollow {
+    class: &'static Class,
+    object: usize,
+}
+
+/// The next number of a hollow object. Odd, as no address of a Rust part is.
+static NEXT_HOLLOW: AtomicUsize = AtomicUsize::new(1);
+
+unsafe extern "C" fn create(class: *mut c_void) -> sys::GDExtensionObjectPtr {
+    // SAFETY: what was registered with the class.
+    let class: &'static Class = unsafe { &*class.cast::<Class>() };
+    if is_main_thread() {
+        // SAFETY: gdext's own function.
+        return unsafe { (class.create)(std::ptr::null_mut()) };
+    }
+    // SAFETY: the engine's own functions, with an object of the base class that is nobody's yet and the names of both classes. The engine
+    // does nothing with the number but hand it back.
+    unsafe { make_hollow(class) }.unwrap_or(std::ptr::null_mut())
+}
+
+/// # Safety
+/// The class is registered.
+unsafe fn make_hollow(class: &'static Class) -> Option<sys::GDExtensionObjectPtr> {
+    let engine = Engine::get()?;
+    // SAFETY: the types are those of the engine's header.
+    let (construct, set_instance) = unsafe {
+        (
+            engine
+                .function::<sys::GDExtensionInterfaceClassdbConstructObject>(c"classdb_construct_object")?,
+            engine.function::<sys::GDExtensionInterfaceObjectSetInstance>(c"object_set_instance")?,
+        )
+    };
+    // SAFETY: a name is one pointer, and these two live as long as the library.
+    let object = unsafe { construct((&raw const class.base_id).cast()) };
+    if object.is_null() {
+        return None;
+    }
+    let number = NEXT_HOLLOW.fetch_add(2, Ordering::Relaxed);
+    lock(&HOLLOWS).insert(number, Hollow { class, object: object.expose_provenance() });
+    // SAFETY: as above.
+    unsafe {
+        set_instance(object, (&raw const class.name_id).cast(), std::ptr::without_provenance_mut(number))
+    };
+    Some(object)
+}
+
+/// Whether this stands for a Rust part that does not exist yet.
+fn is_hollow(instance: Instance) -> bool {
+    instance.addr() & 1 == 1
+}
+
+/// After a reload of the library, for objects that outlived it.
+unsafe extern "C" fn recreate(class: *mut c_void, object: sys::GDExtensionObjectPtr) -> Instance {
+    // SAFETY: what was registered with the class, and gdext's own function.
+    unsafe { ((*class.cast::<Class>()).recreate)(std::ptr::null_mut(), object) }
+}
+
+unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
+    if is_hollow(instance) {
+        lock(&HOLLOWS).remove(&instance.addr());
+        lock(&TOLD).remove(&instance.addr());
+    } else if !LOADED.load(Ordering::Relaxed) {
+        // The engine lets go of it after the library was told to go. Its connections are closed, and its memory ends with the process.
+    } else if is_main_thread() && !in_call() {
+        // SAFETY: what was registered with the class, and an instance of it.
+        unsafe { (*class.cast::<Class>()).free(instance) };
+    } else {
+        // SAFETY: as above.
+        let class: &'static Class = unsafe { &*class.cast::<Class>() };
+        lock(&GONE).push((class, instance.expose_provenance()));
+        wake();
+    }
+}
+
+// --- calls ---
+
+/// The Rust part to call, if there may be a call.
+#[inline]
+fn admit(class: &str, method: &str, instance: Instance) -> Option<Instance> {
+    if !is_main_thread() {
+        turn_away(class, method, instance);
+        return None;
+    }
+    if is_hollow(instance) { fill(instance) } else { Some(instance) }
+}
+
+#[cold]
+fn turn_away(class: &str, method: &str, instance: Instance) {
+    if lock(&TOLD).insert(instance.addr()) {
+        report::wrong_thread(class, method);
+    }
+}
+
+/// Gives a hollow object its Rust part.
+#[cold]
+fn fill(instance: Instance) -> Option<Instance> {
+    let hollow = lock(&HOLLOWS).remove(&instance.addr())?;
+    lock(&TOLD).remove(&instance.addr());
+    let object = std::ptr::with_exposed_provenance_mut(hollow.object);
+    // SAFETY: gdext's own function, with an object of this class that has no Rust part. It tells the engine.
+    let made = unsafe { (hollow.class.recreate)(std::ptr::null_mut(), object) };
+    (!made.is_null()).then_some(made)
+}
+
+unsafe extern "C" fn get_virtual(
+    class: *mut c_void,
+    name: sys::GDExtensionConstStringNamePtr,
+) -> *mut c_void {
+    // SAFETY: what was registered with the class, and a name, which is one pointer.
+    let (class, id): (&'static Class, usize) = unsafe { (&*class.cast::<Class>(), *name.cast::<usize>()) };
+    let found = class.virtuals.iter().find(|one| one.id == id);
+    found.map_or(std::ptr::null_mut(), |found| std::ptr::from_ref(found).cast_mut().cast())
+}
+
+unsafe extern "C" fn call_virtual(
+    instance: Instance,
+    _name: sys::GDExtensionConstStringNamePtr,
+    method: *mut c_void,
+    arguments: *const sys::GDExtensionConstTypePtr,
+    result: sys::GDExtensionTypePtr,
+) {
+    // SAFETY: what get_virtual has given.
+    let method = unsafe { &*method.cast::<Virtual>() };
+    // SAFETY: the engine's result, of the type that the virtual has. gdext leaves it alone when the call fails.
+    unsafe { method.refusal.write_plain(result) };
+    let Some(instance) = admit(&method.class, &method.name[1..], instance) else {
+        return;
+    };
+    let _call = Call::begin();
+    // SAFETY: gdext's own function, with what the engine passes.
+    unsafe { (method.call)(instance, arguments, result) };
+}
+
+unsafe extern "C" fn call_method(
+    method: *mut c_void,
+    instance: Instance,
+    arguments: *const sys::GDExtensionConstVariantPtr,
+    count: sys::GDExtensionInt,
+    result: sys::GDExtensionVariantPtr,
+    error: *mut sys::GDExtensionCallError,
+) {
+    // SAFETY: what was registered with the method.
+    let method = unsafe { &*method.cast::<Method>() };
+    let Some(instance) = admit(&method.class, &method.name, instance) else {
+        // SAFETY: the engine's result, which is nil.
+        return unsafe { method.refusal.write_variant(result) };
+    };
+    let _call = Call::begin();
+    // SAFETY: gdext's own function, with what the engine passes. gdext does not use the first argument.
+    unsafe { (method.call)(std::ptr::null_mut(), instance, arguments, count, result, error) };
+}
+
+unsafe extern "C" fn ptrcall_method(
+    method: *mut c_void,
+    instance: Instance,
+    arguments: *const sys::GDExtensionConstTypePtr,
+    result: sys::GDExtensionTypePtr,
+) {
+    // SAFETY: what was registered with the method.
+    let method = unsafe { &*method.cast::<Method>() };
+    let Some(instance) = admit(&method.class, &method.name, instance) else {
+        // SAFETY: the engine's result, which is a value of the type that was registered.
+        return unsafe { method.refusal.write(result) };
+    };
+    let _call = Call::begin();
+    // SAFETY: gdext's own function, with what the engine passes. gdext does not use the first argument.
+    unsafe { (method.ptrcall)(std::ptr::null_mut(), instance, arguments, result) };
+}
+
+impl Refusal {
+    /// Writes what has no destructor.
+    ///
+    /// # Safety
+    /// The place is one for a value of this type.
+    unsafe fn write_plain(self, place: sys::GDExtensionTypePtr) {
+        // SAFETY: integers and enums are passed in 64 bits, bools in 8, objects as pointers.
+        unsafe {
+            match self {
+                Self::Int(value) => *place.cast::<i64>() = value,
+                Self::Bool => *place.cast::<u8>() = 0,
+                Self::Float => *place.cast::<f64>() = 0.0,
+                Self::Object => *place.cast::<*mut c_void>() = std::ptr::null_mut(),
+                Self::Nothing | Self::Variant | Self::Empty(_) => {}
+            }
+        }
+    }
+
+    /// # Safety
+    /// The place holds a value of this type.
+    unsafe fn write(self, place: sys::GDExtensionTypePtr) {
+        let Some(engine) = Engine::get() else { return };
+        // SAFETY: the types of the functions are those of the engine's header, and the old value is destroyed before the new one is made.
+        unsafe {
+            self.write_plain(place);
+            match self {
+                Self::Variant => {
+                    let destroy =
+                        engine.function::<sys::GDExtensionInterfaceVariantDestroy>(c"variant_destroy");
+                    let make = engine.function::<sys::GDExtensionInterfaceVariantNewNil>(c"variant_new_nil");
+                    if let (Some(destroy), Some(make)) = (destroy, make) {
+                        destroy(place.cast());
+                        make(place.cast());
+                    }
+                }
+                Self::Empty(kind) => {
+                    let destructor = engine.function::<sys::GDExtensionInterfaceVariantGetPtrDestructor>(
+                        c"variant_get_ptr_destructor",
+                    );
+                    let constructor = engine.function::<sys::GDExtensionInterfaceVariantGetPtrConstructor>(
+                        c"variant_get_ptr_constructor",
+                    );
+                    if let Some(make) = constructor.and_then(|find| find(kind, 0)) {
+                        if let Some(destroy) = destructor.and_then(|find| find(kind)) {
+                            destroy(place);
+                        }
+                        make(place.cast(), std::ptr::null());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// # Safety
+    /// The place holds nil.
+    unsafe fn write_variant(self, place: sys::GDExtensionVariantPtr) {
+        let Some(engine) = Engine::get() else { return };
+        let kind = match self {
+            Self::Int(_) => sys::GDEXTENSION_VARIANT_TYPE_INT,
+            Self::Bool => sys::GDEXTENSION_VARIANT_TYPE_BOOL,
+            Self::Float => sys::GDEXTENSION_VARIANT_TYPE_FLOAT,
+            Self::Empty(kind) => kind,
+            Self::Nothing | Self::Object | Self::Variant => return,
+        };
+        // SAFETY: the types of the functions are those of the engine's header; nil needs no destructor.
+        unsafe {
+            if let Self::Int(mut value) = self {
+                let find = engine.function::<sys::GDExtensionInterfaceGetVariantFromTypeConstructor>(
+                    c"get_variant_from_type_constructor",
+                );
+                if let Some(make) = find.and_then(|find| find(kind)) {
+                    make(place.cast(), (&raw mut value).cast());
+                }
+            } else if let Some(make) =
+                engine.function::<sys::GDExtensionInterfaceVariantConstruct>(c"variant_construct")
+            {
+                let mut error = sys::default_call_error();
+                make(kind, place.cast(), std::ptr::null(), 0, &raw mut error);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Where the engine enters this library: on which thread, how deep, and what is to be done once nothing is borrowed any more.
+//!
+//! gdext borrows an object for as long as one of its methods runs, and its classes belong to the main thread. What prints a line
+//! or lets go of a script's value may run a script (a `Logger`, a destructor), and that script may ask the same object for
+//! something. Both therefore wait until the call that brought them about has returned to `hooks`, which is the last moment
+//! before the script goes on.
+
+mod frames;
+mod hooks;
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+pub(crate) use frames::{attend, leave};
+pub(crate) use hooks::{intercept, release};
+
+use crate::logging;
+
+/// Says which thread is the main one: this one. Android starts the library on another thread than it goes on with.
+pub(crate) fn enter_main_thread() {
+    MAIN.store(here(), Ordering::Relaxed);
+}
+
+/// Whether this is the main thread.
+#[inline]
+pub(crate) fn is_main_thread() -> bool {
+    here() == MAIN.load(Ordering::Relaxed)
+}
+
+/// Lets go of a value of the game, once nothing is borrowed: its destructor may be a script's.
+pub(crate) fn let_go(value: impl Any) {
+    TRASH.with_borrow_mut(|trash| trash.push(Box::new(value)));
+    wake();
+}
+
+/// Puts a value in the place of another one, which is let go.
+pub(crate) fn replace<T: 'static>(place: &mut T, value: T) {
+    let_go(std::mem::replace(place, value));
+}
+
+/// Something waits for [`settle`].
+pub(crate) fn wake() {
+    WAITING.store(true, Ordering::Release);
+}
+
+/// Prints and lets go of what waits. Nothing may be borrowed.
+pub(crate) fn settle() {
+    if !WAITING.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    // Whoever calls is C++ code, which must not see a panic.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        logging::flush();
+        let trash = TRASH.with_borrow_mut(|trash| std::mem::take(&mut **trash));
+        drop(trash);
+        if !in_call() {
+            hooks::free_waiting();
+        }
+    }));
+}
+
+/// One call of the engine into this library, on the main thread.
+struct Call;
+
+impl Call {
+    #[inline]
+    fn begin() -> Self {
+        // Only the main thread counts: this needs no more than a load and a store.
+        DEPTH.store(DEPTH.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Call {
+    #[inline]
+    fn drop(&mut self) {
+        DEPTH.store(DEPTH.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        if WAITING.load(Ordering::Relaxed) {
+            settle();
+        }
+    }
+}
+
+/// Whether the main thread is in a call of the engine.
+fn in_call() -> bool {
+    DEPTH.load(Ordering::Relaxed) > 0
+}
+
+/// Tells threads apart, and costs a few instructions.
+#[inline]
+fn here() -> usize {
+    HERE.with(|here| std::ptr::from_ref(here).addr())
+}
+
+/// Calls of the engine into this library, on the main thread, that have not returned. Not thread-local, which costs more in a library
+/// that is loaded late.
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+static MAIN: AtomicUsize = AtomicUsize::new(0);
+/// A line, a value or an object waits.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static HERE: u8 = const { 0 };
+    // Not dropped with the thread, which would keep the library from being unloaded.
+    static TRASH: RefCell<ManuallyDrop<Vec<Box<dyn Any>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+}
