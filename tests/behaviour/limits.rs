@@ -6,7 +6,7 @@ use crate::config::{PeerConfig, ServerConfig};
 use crate::gate::{self, log_limit};
 use crate::hub::{admission, limbo, relay};
 use crate::net::driver::{self, accept};
-use crate::net::{listener, runtime, simulator};
+use crate::net::{checks, listener, runtime, simulator};
 use crate::session::{self, head, message};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
@@ -55,6 +55,10 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "look-ups of host names that the system has not answered (clients, the whole process)",
             runtime::LOOKUPS.to_string(),
+        ),
+        (
+            "certificates that the platform judges at once (clients, the whole process)",
+            checks::CHECKS.to_string(),
         ),
         ("handshakes under way, and refused ones that are not gone", server.max_pending.to_string()),
         ("connections that wait to be accepted", listener::BACKLOG.to_string()),

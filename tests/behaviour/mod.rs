@@ -21,6 +21,7 @@ mod keepalive;
 mod limits;
 mod proxy_protocol;
 mod tls;
+mod tls_verdict;
 mod transfer;
 mod turned;
 mod words;

@@ -119,7 +119,7 @@ impl End {
         self.input.borrow_mut().capacity = capacity;
     }
 
-    fn written(&self) -> usize {
+    pub(super) fn written(&self) -> usize {
         self.output.borrow().bytes.len()
     }
 
@@ -202,7 +202,7 @@ impl Node {
         Self::dialling("wss://game.example/lobby", Some(tls), config)
     }
 
-    fn dialling(url: &str, tls: Option<TlsClient>, config: PeerConfig) -> Self {
+    pub(super) fn dialling(url: &str, tls: Option<TlsClient>, config: PeerConfig) -> Self {
         Self::new(config, Side::Client { url: Url::parse(url).expect("a valid URL"), tls })
     }
 
@@ -420,7 +420,7 @@ impl World {
         Self::between(Node::server(config.clone()), Node::client(config), capacity, step)
     }
 
-    fn between(mut server: Node, mut client: Node, capacity: usize, step: usize) -> Self {
+    pub(super) fn between(mut server: Node, mut client: Node, capacity: usize, step: usize) -> Self {
         let now = start();
         let (server_end, client_end) = End::pair(capacity, step);
         let server_conn = server.accept(server_end.clone(), now);

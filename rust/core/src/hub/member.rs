@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) preamble: Option<Box<Preamble>>,
     /// Between the session and its stream.
     pub(super) tls: Option<TlsSession>,
+    /// It is where a certificate is looked at; until it is back, nothing is read or written.
+    pub(super) tls_is_away: bool,
     pub(super) address: SocketAddr,
     /// Once the game knows, or is about to know, of it.
     pub(super) link: Option<Arc<Link>>,
@@ -79,6 +81,7 @@ impl Member {
             session,
             preamble: None,
             tls: None,
+            tls_is_away: false,
             address,
             link: None,
             held: None,
@@ -182,7 +185,7 @@ impl Member {
     /// Says whether bytes wait to be written that somebody may take.
     pub(super) fn wants_write(&self) -> bool {
         let waits = self.session.wants_write() || self.tls.as_ref().is_some_and(TlsSession::wants_write);
-        waits && !self.session.is_broken()
+        waits && !self.session.is_broken() && !self.tls_is_away
     }
 
     /// Follows whether the peer takes its data.

@@ -147,6 +147,8 @@ pub(crate) struct Hub {
     pub(crate) dirty: Vec<ConnId>,
     /// Connections that should be read although their stream reported nothing new.
     pub(crate) rearm: Vec<ConnId>,
+    /// Handshakes that go on elsewhere, and come back with [`Command::Checked`].
+    pub(crate) checks: Vec<(ConnId, Box<TlsSession>)>,
     pending: usize,
     /// Server: connections that are not connected yet, or were turned away and are not gone.
     limbo: Limbo,
@@ -184,6 +186,7 @@ impl Hub {
             news: Vec::new(),
             dirty: Vec::new(),
             rearm: Vec::new(),
+            checks: Vec::new(),
             pending: 0,
             limbo: Limbo::default(),
             asked_ids: HashSet::new(),
@@ -254,6 +257,9 @@ impl Hub {
                 None => self.read(conn, stream, buffer, trust_short_reads, now),
             };
         }
+        if member.tls_is_away {
+            return self.after(conn, now);
+        }
         let Some(mut tls) = member.tls.take() else {
             return self.read_plain(conn, stream, buffer, trust_short_reads, now);
         };
@@ -263,7 +269,12 @@ impl Hub {
         if let Some(member) = self.members.get_mut(conn) {
             member.note_heard(tls.has_heard(), now);
             member.charge(tls.take_wrapping());
-            member.tls = Some(tls);
+            if tls.is_unchecked() && member.session.outcome().is_none() {
+                member.tls_is_away = true;
+                self.checks.push((conn, Box::new(tls)));
+            } else {
+                member.tls = Some(tls);
+            }
         }
         after
     }
@@ -342,6 +353,9 @@ impl Hub {
     pub(crate) fn flush<W: Write>(&mut self, conn: ConnId, stream: &mut W, now: Instant) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         member.dirty = false;
+        if member.tls_is_away {
+            return self.after(conn, now);
+        }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         let flushed = member.flush(stream, &mut cx);
         self.totals.bytes_out.add(flushed.bytes);
@@ -427,6 +441,7 @@ impl Hub {
                     }
                 }
             }
+            Command::Checked { conn, session } => self.checked(conn, session, now),
             Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
             Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
             Command::MaxConnections(count) => {
@@ -436,6 +451,19 @@ impl Hub {
             }
             Command::Cut(_) | Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
         }
+    }
+
+    /// A handshake is back. Whoever is gone meanwhile does not need it any more.
+    fn checked(&mut self, conn: ConnId, session: Option<Box<TlsSession>>, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        member.tls_is_away = false;
+        match session {
+            Some(session) => member.tls = Some(*session),
+            None => self.fail(conn, CloseReason::Lost("the certificate could not be checked".into()), now),
+        }
+        // It was not read or written meanwhile.
+        self.rearm.push(conn);
+        self.dirty.push(conn);
     }
 
     /// Closes every connection.

@@ -5,6 +5,8 @@
 //! yet share a bounded time per round: a handshake of TLS takes as long as hundreds of packets, and a thousand may come at once.
 
 pub(crate) mod accept;
+#[cfg(test)]
+mod judged;
 mod simulation;
 #[cfg(test)]
 mod turns;
@@ -14,13 +16,14 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::Shutdown;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::checks::Check;
 use super::dial::{Dialled, Dialler};
 use super::listener::Listener;
 use super::mailbox::{Command, Mailbox, Totals};
@@ -64,6 +67,8 @@ pub(crate) struct Driver {
     newcomers: VecDeque<ConnId>,
     buffer: Box<[u8]>,
     finish_by: Option<Instant>,
+    /// Client: who checks certificates.
+    runtime: Weak<Runtime>,
 }
 
 struct Socket {
@@ -120,7 +125,7 @@ impl Driver {
     }
 
     /// Starts the thread of a client.
-    pub(crate) fn connect(config: ClientConfig, runtime: &Runtime) -> io::Result<Arc<Mailbox>> {
+    pub(crate) fn connect(config: ClientConfig, runtime: &Arc<Runtime>) -> io::Result<Arc<Mailbox>> {
         let poll = Poll::new()?;
         let now = Instant::now();
         let deadline = now + config.peer.handshake_timeout;
@@ -131,6 +136,7 @@ impl Driver {
         let dialler = Dialler::start(&config.url, deadline, FIRST_DIAL, runtime, &driver.mailbox, now)?;
         driver.dial =
             Some(Dial { dialler, protocols: config.protocols, headers: config.headers, started: now });
+        driver.runtime = Arc::downgrade(runtime);
         driver.spawn("websocket-client", runtime)
     }
 
@@ -149,6 +155,7 @@ impl Driver {
             newcomers: VecDeque::new(),
             buffer: vec![0; TURN].into_boxed_slice(),
             finish_by: None,
+            runtime: Weak::new(),
         })
     }
 
@@ -452,7 +459,17 @@ impl Driver {
         if self.hub.wants_write(conn) {
             self.hub.dirty.push(conn);
         }
+        self.start_checks();
         self.settle(conn, after, now);
+    }
+
+    /// Hands over handshakes whose certificate is to be looked at: that may take longer than anybody else can wait.
+    fn start_checks(&mut self) {
+        for (conn, session) in self.hub.checks.drain(..) {
+            if let Some(runtime) = self.runtime.upgrade() {
+                runtime.check(Check { conn, session, mailbox: Arc::downgrade(&self.mailbox) });
+            }
+        }
     }
 
     /// Passes on what a round brought: bytes to the sockets, news to the game.

@@ -15,6 +15,7 @@ use crate::hub::{Large, News, Outbound, Payload};
 use crate::id::{ConnId, PeerId};
 use crate::link::Counter;
 use crate::session::Body;
+use crate::tls::TlsSession;
 use crate::verdict::Verdict;
 use crate::wire::godot3::HEADER;
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Finish { frame: Box<CloseFrame> },
     /// The resolver's answer.
     Resolved(io::Result<Vec<SocketAddr>>),
+    /// A handshake comes back from where its certificate was looked at; `None`: something broke there.
+    Checked { conn: ConnId, session: Option<Box<TlsSession>> },
 }
 
 /// Commands in order, and the payloads that they speak of.

@@ -1,5 +1,6 @@
 //! Sockets, threads and the clock: everything that the rest of the core does without.
 
+pub(crate) mod checks;
 mod dial;
 pub(crate) mod driver;
 mod inbox;

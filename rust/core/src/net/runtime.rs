@@ -5,7 +5,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use super::mailbox::Mailbox;
+use super::checks::{self, Check, Checks};
+use super::mailbox::{Command, Mailbox};
 use crate::budget::QueueTotals;
 use crate::tls::{TlsClient, TlsClients, TlsError, Trust};
 
@@ -14,11 +15,12 @@ pub struct Runtime {
     threads: Mutex<Vec<Running>>,
     pub(crate) queue_totals: QueueTotals,
     tls_clients: TlsClients,
+    checks: Arc<Checks>,
 }
 
 struct Running {
     thread: JoinHandle<()>,
-    /// A resolver has none: it cannot be asked to hurry. A driver that has ended takes its own with it.
+    /// Look-ups of names and checks of certificates have none: the system cannot be asked to hurry. A driver that has ended takes its own with it.
     mailbox: Option<Weak<Mailbox>>,
 }
 
@@ -29,6 +31,7 @@ impl Runtime {
             threads: Mutex::default(),
             queue_totals: QueueTotals::new(QUEUES_LIMIT),
             tls_clients: TlsClients::default(),
+            checks: Arc::default(),
         })
     }
 
@@ -61,34 +64,58 @@ impl Runtime {
     /// A look-up of a host name that the system has not answered by then is left behind with a warning.
     pub fn shutdown(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        let threads = std::mem::take(&mut *self.lock());
+        let mut threads = std::mem::take(&mut *self.lock());
         for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()?.upgrade()) {
             mailbox.hurry(deadline);
         }
-        for running in threads {
-            // A driver ends by itself; only a look-up has to be waited for with a limit.
-            while running.mailbox.is_none() && !running.thread.is_finished() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(5));
+        while !threads.is_empty() {
+            for running in threads {
+                // A driver ends by itself; only what waits for the system has to be waited for with a limit.
+                while running.mailbox.is_none() && !running.thread.is_finished() && Instant::now() < deadline
+                {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                if running.mailbox.is_some() || running.thread.is_finished() {
+                    // A panic inside was reported when it happened.
+                    let _ = running.thread.join();
+                } else {
+                    log::warn!(
+                        "a look-up of a host name or a check of a certificate did not end before the library was unloaded"
+                    );
+                }
             }
-            if running.mailbox.is_some() || running.thread.is_finished() {
-                // A panic inside was reported when it happened.
-                let _ = running.thread.join();
-            } else {
-                log::warn!("a host name look-up did not end before the library was unloaded");
-            }
+            // What a driver has started before it ended.
+            threads = std::mem::take(&mut *self.lock());
         }
     }
 
     /// Starts a thread that asks the system for a host's addresses. Nothing can end it before it is answered, and a game may try
     /// again and again.
     pub(super) fn look_up(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let unanswered = |running: &&Running| running.mailbox.is_none() && !running.thread.is_finished();
+        let unanswered = |running: &&Running| {
+            running.thread.thread().name() == Some(LOOK_UP) && !running.thread.is_finished()
+        };
         if self.lock().iter().filter(unanswered).count() >= LOOKUPS {
             return Err(io::Error::other(format!(
                 "the system has not answered {LOOKUPS} look-ups of host names yet; try again later"
             )));
         }
-        self.spawn("websocket-dns", None, work)
+        self.spawn(LOOK_UP, None, work)
+    }
+
+    /// Goes on with a handshake elsewhere: the answer is a [`Command::Checked`].
+    pub(super) fn check(&self, check: Check) {
+        if !self.checks.add(check) {
+            return;
+        }
+        if let Err(error) = self.spawn("websocket-tls", None, checks::start(&self.checks)) {
+            log::error!("cannot start a thread to check a certificate: {error}");
+            for check in self.checks.not_started() {
+                if let Some(mailbox) = check.mailbox.upgrade() {
+                    mailbox.command(Command::Checked { conn: check.conn, session: None });
+                }
+            }
+        }
     }
 
     pub(super) fn spawn(
@@ -115,6 +142,8 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// What a thread is called that looks up a name.
+const LOOK_UP: &str = "websocket-dns";
 /// Look-ups of host names under way.
 pub(crate) const LOOKUPS: usize = 16;
 /// Bytes of stack; no call of ours is deep.

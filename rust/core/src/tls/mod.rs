@@ -1,5 +1,7 @@
 //! TLS: what scripts give as PEM becomes a configuration, and failures become words.
 
+#[cfg(test)]
+pub(crate) mod judge;
 mod key;
 mod platform;
 pub(crate) mod stream;
@@ -10,7 +12,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::SupportedProtocolVersion;
-use rustls::crypto::ring;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -41,6 +44,8 @@ pub struct TlsServer {
 #[derive(Clone)]
 pub struct TlsClient {
     config: Arc<rustls::ClientConfig>,
+    /// Who decides may take long.
+    apart: bool,
     name: Option<ServerName<'static>>,
 }
 
@@ -102,7 +107,15 @@ impl TlsClient {
     /// # Errors
     /// [`TlsError`]: no certificate in `trust`, a name that is none.
     pub fn new(trust: Trust<'_>, name_override: Option<&str>) -> Result<Self, TlsError> {
-        Ok(Self { config: client_config(trust)?, name: name_override.map(server_name).transpose()? })
+        let name = name_override.map(server_name).transpose()?;
+        Ok(Self { config: client_config(trust)?, apart: trust.may_take_long(), name })
+    }
+
+    /// Whom this one trusts; as with the platform's, the deciding may take long.
+    #[cfg(test)]
+    pub(crate) fn judged_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+        let config = with_verifier(verifier, Arc::new(ring::default_provider())).expect("usable");
+        Self { config, apart: true, name: None }
     }
 
     pub(crate) fn session(&self, host: &str) -> Result<TlsSession, String> {
@@ -112,7 +125,13 @@ impl TlsClient {
         };
         let session = rustls::ClientConnection::new(Arc::clone(&self.config), name)
             .map_err(|error| explain_setup(&error))?;
-        Ok(TlsSession::new(session.into()))
+        Ok(TlsSession::new(session.into()).apart(self.apart))
+    }
+}
+
+impl Trust<'_> {
+    fn may_take_long(self) -> bool {
+        matches!(self, Self::Platform)
     }
 }
 
@@ -141,7 +160,7 @@ impl TlsClients {
             known.remove(0);
         }
         known.push(one);
-        Ok(TlsClient { config, name })
+        Ok(TlsClient { config, apart: trust.may_take_long(), name })
     }
 }
 
@@ -167,6 +186,13 @@ fn client_config(trust: Trust<'_>) -> Result<Arc<rustls::ClientConfig>, TlsError
         Trust::OnlyAnyName(pem) => verify::only(certificates(pem, TRUSTED)?, false, &provider),
         Trust::Anybody => verify::anybody(&provider),
     };
+    with_verifier(verifier, provider)
+}
+
+fn with_verifier(
+    verifier: Arc<dyn ServerCertVerifier>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError(error.to_string()))?

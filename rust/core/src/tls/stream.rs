@@ -11,6 +11,12 @@ pub(crate) struct TlsSession {
     connection: Connection,
     /// What the remote said first.
     first: First,
+    /// During the handshake, what comes is looked at elsewhere.
+    apart: bool,
+    /// It is to be looked at now.
+    unchecked: bool,
+    /// What is wrong with what was looked at elsewhere.
+    failed: Option<rustls::Error>,
     /// A read stopped although the transport may have more.
     spent: bool,
     /// The remote was told that nothing more comes.
@@ -40,6 +46,9 @@ impl TlsSession {
         Self {
             connection,
             first: First::default(),
+            apart: false,
+            unchecked: false,
+            failed: None,
             spent: false,
             said_goodbye: false,
             heard: false,
@@ -47,6 +56,23 @@ impl TlsSession {
             unsent: 0,
             moved: false,
         }
+    }
+
+    /// Has the handshake go on in [`check`](Self::check), which the caller calls where it may take long.
+    pub(super) fn apart(mut self, apart: bool) -> Self {
+        self.apart = apart;
+        self
+    }
+
+    /// Says whether `check` is to be called before anything else.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.unchecked
+    }
+
+    /// Goes on with the handshake. What it finds wrong, the next read says.
+    pub(crate) fn check(&mut self) {
+        self.unchecked = false;
+        self.failed = self.connection.process_new_packets().err();
     }
 
     /// Says whether encrypted bytes wait to be written.
@@ -145,6 +171,12 @@ impl<S: Read> Read for Noted<'_, S> {
     }
 }
 
+impl std::fmt::Debug for TlsSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsSession").finish_non_exhaustive()
+    }
+}
+
 impl<S> TlsStream<'_, S> {
     /// Says whether nothing but the handshake can be read and written yet.
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -175,6 +207,9 @@ impl<S: Write> TlsStream<'_, S> {
 
 impl<S: Read> Read for TlsStream<'_, S> {
     fn read(&mut self, plain: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.session.failed.take() {
+            return Err(self.session.failure(&error));
+        }
         let mut taken = 0;
         loop {
             match self.session.connection.reader().read(plain) {
@@ -205,6 +240,10 @@ impl<S: Read> Read for TlsStream<'_, S> {
             if n == 0 && self.session.connection.is_handshaking() {
                 let why = words::ended(self.session.remote(), self.session.first.bytes());
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
+            }
+            if self.session.apart && self.session.connection.is_handshaking() {
+                self.session.unchecked = true;
+                return Err(ErrorKind::WouldBlock.into());
             }
             // A failure leaves an alert to be sent; the next write does.
             if let Err(error) = self.session.connection.process_new_packets() {
