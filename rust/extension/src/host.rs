@@ -19,6 +19,7 @@ use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::report::Kind;
 use crate::request::Faults;
+use crate::rules::Refused;
 use crate::settings;
 use crate::signals::SignalNames;
 use crate::watched::Watched;
@@ -51,6 +52,8 @@ pub(crate) struct PeerHost {
     /// What it attached to the peers that it let in.
     pub(crate) metas: HashMap<i32, Variant>,
     pub(crate) faults: Faults,
+    /// Rules that the script got wrong; nothing opens until they are set well.
+    pub(crate) refused: Refused,
 }
 
 impl PeerHost {
@@ -94,6 +97,7 @@ impl PeerHost {
             request_handler: Callable::invalid(),
             metas: HashMap::new(),
             faults: Faults::default(),
+            refused: Refused::new(),
         }
     }
 

@@ -20,6 +20,7 @@ mod monitors;
 mod raw;
 mod report;
 mod request;
+mod rules;
 mod settings;
 mod signals;
 mod simulation;

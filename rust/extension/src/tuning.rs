@@ -164,10 +164,7 @@ impl PeerHost {
     pub(crate) fn in_range(&self, property: &str, value: i64, min: i64, max: i64) -> bool {
         let fits = (min..=max).contains(&value);
         if !fits {
-            self.kind.property_error(
-                property,
-                format_args!("{value} cannot be used; it must be from {min} to {max}"),
-            );
+            self.kind.property_error(property, out_of_range(value, min, max));
         }
         fits
     }
@@ -192,6 +189,11 @@ impl PeerHost {
             self.core.reconfigure(self.config.clone());
         }
     }
+}
+
+/// What is wrong with a number.
+pub(crate) fn out_of_range(value: i64, min: i64, max: i64) -> String {
+    format!("{value} cannot be used; it must be from {min} to {max}")
 }
 
 /// What a property in seconds means; prints a line when it means nothing.

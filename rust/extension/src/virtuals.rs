@@ -27,6 +27,17 @@ macro_rules! multiplayer_virtuals {
 
             fn poll(&mut self) {}
 
+            // Also called for what the setter's type does not take.
+            fn on_set(
+                &mut self,
+                property: godot::builtin::StringName,
+                value: godot::builtin::Variant,
+            ) -> bool {
+                $crate::virtuals::guarded(false, || {
+                    $crate::rules::Ruled::is_misfit(self, &property.to_string(), &value)
+                })
+            }
+
             fn close(&mut self) {
                 $crate::virtuals::guarded((), || self.host.close());
             }

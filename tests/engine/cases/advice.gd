@@ -3,8 +3,6 @@
 # timeout: 120
 # expect: ^WARNING: WebSocketServer \(port \d+\): nobody has called poll\(\) for \d+ s, .* multiplayer_peer .*_process\(\)\.
 # expect: ^WARNING: WebSocketServer\.peer_connected has a handler, but is never emitted in raw mode\. Pass gd_mp_api = true
-# expect: ^WARNING: WebSocketServer\.listen\(\): private_key is set and ssl_certificate is not, so .* without TLS\.
-# expect: ^WARNING: WebSocketServer\.listen\(\): ssl_certificate is set and private_key is not
 # expect: ^WARNING: WebSocket: project setting network/tls/certificate_bundle_override is res://lib/case\.gd, in which
 extends "res://lib/case.gd"
 
@@ -18,26 +16,10 @@ var _polled: Array[MultiplayerPeer] = []
 
 func run() -> void:
 	process_frame.connect(_poll)
-	_half_an_identity()
 	_bundle_without_certificates()
 	await _signals_of_the_other_mode()
 	await _nobody_polls()
 	_lines.stop()
-
-
-func _half_an_identity() -> void:
-	var server := WebSocketServer.new()
-	server.private_key = CryptoKey.new()
-	check_eq(server.listen(0), OK, "listen() with a key alone")
-	server.stop()
-	server.private_key = null
-	server.ssl_certificate = X509Certificate.new()
-	check_eq(server.listen(0), OK, "listen() with a certificate alone")
-	server.stop()
-	server.ssl_certificate = null
-	check_eq(server.listen(0), OK, "listen() without TLS")
-	server.stop()
-	_check_count(2, "half an identity")
 
 
 func _bundle_without_certificates() -> void:

@@ -198,6 +198,9 @@ func _gate_of_a_server() -> void:
 				value = PackedStringArray(value)
 			_wrong(server.set.bind(property, value), null, "%s: .+\\.$" % property)
 			check_eq(server.get(property), right[property], property + " is unchanged")
+	_wrong(server.listen.bind(0), ERR_INVALID_DATA, "allowed_origins .*trusted_proxies was refused")
+	for property: String in ["allowed_origins", "trusted_proxies"]:
+		server.set(property, right[property])
 	_right(server.listen.bind(0), OK)
 	for property: String in right:
 		var other: Variant = WebSocketServer.new().get(property)
@@ -351,6 +354,13 @@ func _multiplayer_peer() -> void:
 			_refused(peer, property, bad)
 	_refused(peer, "supported_protocols", PackedStringArray(["a b"]))
 	_refused(peer, "handshake_headers", PackedStringArray(["no colon"]))
+	_wrong(
+		peer.create_server.bind(0),
+		ERR_INVALID_PARAMETER,
+		"handshake_headers .*supported_protocols was refused"
+	)
+	peer.supported_protocols = PackedStringArray()
+	peer.handshake_headers = PackedStringArray()
 	_right(peer.create_server.bind(0, "127.0.0.1"), OK)
 	_wrong(peer.create_server.bind(0), ERR_ALREADY_IN_USE, "already open")
 	_wrong(peer.create_client.bind("ws://host"), ERR_ALREADY_IN_USE, "already open")

@@ -111,8 +111,9 @@ impl Peer {
         let listener = Listener::bind(config.bind, config.port)?;
         let peer = config.peer.clone().bounded();
         let config = ServerConfig { peer: peer.clone(), refuse_new_connections: self.refuse, ..config };
+        let scheme = if config.tls.is_some() { "wss" } else { "ws" };
         let mailbox = Driver::serve(config, listener.clone(), &self.runtime).map_err(OpenError::System)?;
-        log::info!("listening on port {}", listener.port());
+        log::info!("listening on port {} ({scheme})", listener.port());
         self.opened(Role::Server, peer, mailbox, Some(listener));
         self.status = Status::Connected;
         self.unique_id = PeerId::SERVER.0;

@@ -6,11 +6,12 @@ use godot::global::Error;
 use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
-use websocket_multiplayer_core::CloseFrame;
+use websocket_multiplayer_core::{CloseFrame, TlsError};
 
 use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
+use crate::rules::{FINE, Ruled, Takes};
 use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
@@ -34,8 +35,9 @@ multiplayer_class! {
         #[var(get = is_verify_ssl_enabled, set = set_verify_ssl_enabled)]
         verify_ssl: PhantomVar<bool>,
 
-        /// When set, the only certificate, or authority, that a `wss://` server may have; else those that the
-        /// platform trusts, or Mozilla's list where it has none. Fixed while open.
+        /// When set, the only certificate, or authority, that a `wss://` server may have. Null, the default, means those
+        /// that the platform trusts, or Mozilla's list where it has none: look whether `load()` gave a certificate.
+        /// Fixed while open. One that was refused keeps `connect_to_url()` from a `wss://` server until it is set well.
         #[var(get = get_trusted_ssl_certificate, set = set_trusted_ssl_certificate)]
         trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
@@ -71,7 +73,7 @@ multiplayer_class! {
 
         #[func]
         fn set_verify_ssl_enabled(&mut self, enabled: bool) {
-            if self.host.may_change("verify_ssl") {
+            if self.takes("verify_ssl", FINE, enabled && !self.verify) {
                 self.verify = enabled;
             }
         }
@@ -83,7 +85,7 @@ multiplayer_class! {
 
         #[func]
         fn set_trusted_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
-            if self.host.may_change("trusted_ssl_certificate") {
+            if self.takes("trusted_ssl_certificate", FINE, certificate != self.trusted) {
                 border::replace(&mut self.trusted, certificate);
             }
         }
@@ -119,8 +121,8 @@ impl WebSocketClient {
         #[opt(default = &PackedStringArray::new())] custom_headers: PackedStringArray,
     ) -> Error {
         let (protocols, headers) = (convert::strings(&protocols), convert::strings(&custom_headers));
-        let (verify, trusted) = (self.verify, self.trusted.clone());
-        let trust = || tls::client(verify, trusted.as_ref());
+        let (verify, trusted, rules) = (self.verify, self.trusted.clone(), self.host.check_rules());
+        let trust = || rules.map_err(TlsError::new).and_then(|()| tls::client(verify, trusted.as_ref()));
         self.host.connect("connect_to_url", &url.to_string(), protocols, headers, gd_mp_api, trust)
     }
 
@@ -152,4 +154,10 @@ impl WebSocketClient {
     fn get_connected_port(&self) -> i64 {
         self.host.known("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
     }
+}
+
+impl Ruled for WebSocketClient {
+    /// Whom it trusts.
+    const RULES: &'static [(&'static str, Takes)] =
+        &[("trusted_ssl_certificate", Takes::Certificate), ("verify_ssl", Takes::Bool)];
 }

@@ -12,6 +12,7 @@ use websocket_multiplayer_core::{Buffers, OpenError, ServerConfig, check_header_
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::raw::OptionalTlsOptions;
+use crate::rules::{Ruled, Takes};
 use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
@@ -31,11 +32,13 @@ multiplayer_class! {
     #[cfg_attr(feature = "engine-names", class(init, tool, base = MultiplayerPeerExtension, rename = WebSocketMultiplayerPeer))]
     #[cfg_attr(not(feature = "engine-names"), class(init, tool, base = MultiplayerPeerExtension, rename = BufferedWebSocketMultiplayerPeer))]
     class WebSocketMultiplayerPeer: Either {
-        /// The subprotocols that a server speaks, or that a client asks for. Fixed while open.
+        /// The subprotocols that a server speaks, or that a client asks for. Fixed while open. A list with one that is no
+        /// token is refused, and nothing opens until it is set well.
         #[var(get = get_supported_protocols, set = set_supported_protocols)]
         supported_protocols: PhantomVar<PackedStringArray>,
 
-        /// `Name: value` lines that are sent with the handshake. Fixed while open.
+        /// `Name: value` lines that are sent with the handshake. Fixed while open. A list with a line that cannot be sent
+        /// is refused, and nothing opens until it is set well.
         #[var(get = get_handshake_headers, set = set_handshake_headers)]
         handshake_headers: PhantomVar<PackedStringArray>,
 
@@ -68,9 +71,8 @@ multiplayer_class! {
 
         #[func]
         fn set_supported_protocols(&mut self, protocols: PackedStringArray) {
-            if let Err(error) = check_protocols(convert::strings(&protocols)) {
-                self.host.kind.property_error("supported_protocols", error);
-            } else if self.host.may_change("supported_protocols") {
+            let checked = check_protocols(convert::strings(&protocols)).map(drop);
+            if self.takes("supported_protocols", checked, protocols != self.protocols) {
                 self.protocols = protocols;
             }
         }
@@ -82,9 +84,8 @@ multiplayer_class! {
 
         #[func]
         fn set_handshake_headers(&mut self, headers: PackedStringArray) {
-            if let Err(error) = check_header_lines(convert::strings(&headers)) {
-                self.host.kind.property_error("handshake_headers", error);
-            } else if self.host.may_change("handshake_headers") {
+            let checked = check_header_lines(convert::strings(&headers)).map(drop);
+            if self.takes("handshake_headers", checked, headers != self.headers) {
                 self.headers = headers;
             }
         }
@@ -138,7 +139,7 @@ impl WebSocketMultiplayerPeer {
     /// trusted certificates decide about a `wss://` server. What a URL may hold is that of `WebSocketClient.connect_to_url()`.
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be
-    /// used or the TLS options of a server, and `ERR_INVALID_DATA` for a certificate that cannot be used.
+    /// used, the TLS options of a server, or `handshake_headers` or `supported_protocols` that were refused, and `ERR_INVALID_DATA` for a certificate that cannot be used.
     /// ```gdscript
     /// var peer := BufferedWebSocketMultiplayerPeer.new()
     /// # A self-signed certificate, for a test: anybody could pretend to be the server.
@@ -151,6 +152,9 @@ impl WebSocketMultiplayerPeer {
         url: GString,
         #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_client_options: OptionalTlsOptions,
     ) -> Error {
+        if let Err(error) = self.host.check_opening("create_client", Error::ERR_INVALID_PARAMETER) {
+            return error;
+        }
         let (protocols, headers) = (convert::strings(&self.protocols), convert::strings(&self.headers));
         if tls_client_options.0.as_ref().is_some_and(|options| options.is_server()) {
             self.host.kind.error(
@@ -167,7 +171,8 @@ impl WebSocketMultiplayerPeer {
     /// Starts to listen on a port (0: any free one) of an address (`"*"`: all).
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for
-    /// a port outside 0 to 65535, a bad address or the TLS options of a client, `ERR_INVALID_DATA` for a key
+    /// a port outside 0 to 65535, a bad address, the TLS options of a client, or `handshake_headers` or
+    /// `supported_protocols` that were refused, `ERR_INVALID_DATA` for a key
     /// or certificate that cannot be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
     /// ```gdscript
     /// var peer := BufferedWebSocketMultiplayerPeer.new()
@@ -208,7 +213,7 @@ impl WebSocketMultiplayerPeer {
         tls: Option<&Gd<TlsOptions>>,
     ) -> Result<Error, Error> {
         let host = &self.host;
-        host.check_closed("create_server")?;
+        host.check_opening("create_server", Error::ERR_INVALID_PARAMETER)?;
         let port = host.check_port("create_server", port)?;
         let Some(bind) = convert::bind_address(address) else {
             host.kind.error(
@@ -239,6 +244,12 @@ impl WebSocketMultiplayerPeer {
         };
         Ok(self.host.open_server("create_server", config))
     }
+}
+
+impl Ruled for WebSocketMultiplayerPeer {
+    /// What a handshake must not pass without.
+    const RULES: &'static [(&'static str, Takes)] =
+        &[("handshake_headers", Takes::Texts), ("supported_protocols", Takes::Texts)];
 }
 
 const MAX_BYTES: i64 = 1 << 30;

@@ -17,6 +17,7 @@ use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::report::warning;
+use crate::rules::{FINE, Ruled, Takes, number_in};
 use crate::settings;
 use crate::simulation::Simulated;
 use crate::tls;
@@ -46,11 +47,14 @@ multiplayer_class! {
     /// ```
     #[class(init, tool, base = MultiplayerPeerExtension)]
     class WebSocketServer: Server {
-        /// The address to listen on; `"*"`, the default, means all of them. Fixed while listening.
+        /// The address to listen on; `"*"`, the default, means all of them. Fixed while listening. What is neither is
+        /// refused, and `listen()` returns `ERR_INVALID_DATA` until the address is set well.
         #[var(get = get_bind_ip, set = set_bind_ip)]
         bind_ip: PhantomVar<GString>,
 
-        /// The private key for TLS, which is used when `ssl_certificate` is set, too. Fixed while listening.
+        /// The private key for TLS, which is used when `ssl_certificate` is set, too. Fixed while listening. With one of
+        /// both `listen()` returns `ERR_INVALID_DATA`; with neither the server listens without TLS. `load()` gives null
+        /// for a file that the engine does not know as a key or certificate, such as one named `.pem`.
         /// ```gdscript
         /// var server := WebSocketServer.new()
         /// var crypto := Crypto.new()
@@ -98,12 +102,14 @@ multiplayer_class! {
         /// subdomains, and `http://localhost:*` any port. `file://` and `null` are what browsers send for pages
         /// without a server: local files, web views, sandboxed frames. Others are answered 403. Empty, the
         /// default, means any. Clients that send no `Origin`, as games outside of browsers do, are always
-        /// allowed. Fixed while listening.
+        /// allowed. Fixed while listening. A list with an entry that is no origin is refused, and `listen()` returns
+        /// `ERR_INVALID_DATA` until it is set well.
         #[var(get = get_allowed_origins, set = set_allowed_origins)]
         allowed_origins: PhantomVar<PackedStringArray>,
 
         /// Addresses or networks (`10.0.0.0/8`) of proxies that are believed when they say in `proxy_header`
-        /// whom they speak for. Empty by default. Fixed while listening.
+        /// whom they speak for. Empty by default. Fixed while listening. A list with an entry that is neither is refused,
+        /// and `listen()` returns `ERR_INVALID_DATA` until it is set well.
         #[var(get = get_trusted_proxies, set = set_trusted_proxies)]
         trusted_proxies: PhantomVar<PackedStringArray>,
 
@@ -193,9 +199,9 @@ multiplayer_class! {
 
         #[func]
         fn set_bind_ip(&mut self, address: GString) {
-            if convert::bind_address(&address.to_string()).is_none() {
-                self.host.kind.property_error("bind_ip", format_args!("\"{address}\" is neither an IP address nor \"*\""));
-            } else if self.host.may_change("bind_ip") {
+            let parsed = convert::bind_address(&address.to_string());
+            let checked = parsed.map(drop).ok_or_else(|| format!("\"{address}\" is neither an IP address nor \"*\""));
+            if self.takes("bind_ip", checked, address != self.options.bind_ip) {
                 self.options.bind_ip = address;
             }
         }
@@ -207,7 +213,10 @@ multiplayer_class! {
 
         #[func]
         fn set_private_key(&mut self, key: Option<Gd<CryptoKey>>) {
-            if self.host.may_change("private_key") {
+            if self.takes("private_key", FINE, key != self.options.private_key) {
+                if key.is_some() {
+                    self.host.refused.remove(SET_CERTIFICATE);
+                }
                 border::replace(&mut self.options.private_key, key);
             }
         }
@@ -219,7 +228,10 @@ multiplayer_class! {
 
         #[func]
         fn set_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
-            if self.host.may_change("ssl_certificate") {
+            if self.takes("ssl_certificate", FINE, certificate != self.options.ssl_certificate) {
+                if certificate.is_some() {
+                    self.host.refused.remove(SET_CERTIFICATE);
+                }
                 border::replace(&mut self.options.ssl_certificate, certificate);
             }
         }
@@ -231,7 +243,7 @@ multiplayer_class! {
 
         #[func]
         fn set_ca_chain(&mut self, chain: Option<Gd<X509Certificate>>) {
-            if self.host.may_change("ca_chain") {
+            if self.takes("ca_chain", FINE, chain != self.options.ca_chain) {
                 border::replace(&mut self.options.ca_chain, chain);
             }
         }
@@ -243,9 +255,13 @@ multiplayer_class! {
 
         #[func]
         fn set_max_connections(&mut self, count: i64) {
-            if self.host.in_range("max_connections", count, 0, MAX_COUNT) {
-                self.options.max_connections = count;
-                self.host.core.set_max_connections(count as usize);
+            match number_in(count, 0, MAX_COUNT) {
+                Err(why) => self.refuses("max_connections", why),
+                Ok(()) => {
+                    self.host.refused.remove("max_connections");
+                    self.options.max_connections = count;
+                    self.host.core.set_max_connections(count as usize);
+                }
             }
         }
 
@@ -256,8 +272,9 @@ multiplayer_class! {
 
         #[func]
         fn set_max_connections_per_address(&mut self, count: i64) {
-            let name = "max_connections_per_address";
-            if self.host.in_range(name, count, 0, MAX_COUNT) && self.host.may_change(name) {
+            let changes = count != self.options.max_connections_per_address;
+            let checked = number_in(count, 0, MAX_COUNT);
+            if self.takes("max_connections_per_address", checked, changes) {
                 self.options.max_connections_per_address = count;
             }
         }
@@ -281,8 +298,9 @@ multiplayer_class! {
 
         #[func]
         fn set_max_inbound_kb_per_second(&mut self, rate_kb: i64) {
-            let name = "max_inbound_kb_per_second";
-            if self.host.in_range(name, rate_kb, 0, MAX_COUNT) && self.host.may_change(name) {
+            let changes = rate_kb != self.options.max_inbound_kb_per_second;
+            let checked = number_in(rate_kb, 0, MAX_COUNT);
+            if self.takes("max_inbound_kb_per_second", checked, changes) {
                 self.options.max_inbound_kb_per_second = rate_kb;
             }
         }
@@ -294,9 +312,8 @@ multiplayer_class! {
 
         #[func]
         fn set_allowed_origins(&mut self, origins: PackedStringArray) {
-            if let Err(error) = parse_all::<OriginPattern>(&origins) {
-                self.host.kind.property_error("allowed_origins", error);
-            } else if self.host.may_change("allowed_origins") {
+            let checked = parse_all::<OriginPattern>(&origins).map(drop);
+            if self.takes("allowed_origins", checked, origins != self.options.allowed_origins) {
                 self.options.allowed_origins = origins;
             }
         }
@@ -308,9 +325,8 @@ multiplayer_class! {
 
         #[func]
         fn set_trusted_proxies(&mut self, networks: PackedStringArray) {
-            if let Err(error) = parse_all::<Network>(&networks) {
-                self.host.kind.property_error("trusted_proxies", error);
-            } else if self.host.may_change("trusted_proxies") {
+            let checked = parse_all::<Network>(&networks).map(drop);
+            if self.takes("trusted_proxies", checked, networks != self.options.trusted_proxies) {
                 self.options.trusted_proxies = networks;
             }
         }
@@ -322,10 +338,9 @@ multiplayer_class! {
 
         #[func]
         fn set_proxy_header(&mut self, name: GString) {
-            match check_proxy_header(&name.to_string()) {
-                Err(error) => self.host.kind.property_error("proxy_header", error),
-                Ok(_) if self.host.may_change("proxy_header") => self.options.proxy_header = name,
-                Ok(_) => {}
+            let checked = check_proxy_header(&name.to_string()).map(drop);
+            if self.takes("proxy_header", checked, name != self.options.proxy_header) {
+                self.options.proxy_header = name;
             }
         }
 
@@ -348,7 +363,8 @@ multiplayer_class! {
 
         #[func]
         fn set_request_handler(&mut self, handler: Callable) {
-            if self.host.may_change("request_handler") {
+            let changes = handler != self.host.request_handler;
+            if self.takes("request_handler", FINE, changes) {
                 border::replace(&mut self.host.request_handler, handler);
             }
         }
@@ -377,7 +393,11 @@ impl WebSocketServer {
     ///
     /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for
     /// a port outside 0 to 65535 or a bad subprotocol, `ERR_INVALID_DATA` for a key or certificate that cannot
-    /// be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
+    /// be used or is set without the other, and `ERR_CANT_CREATE` when the address cannot be listened on.
+    ///
+    /// `ERR_INVALID_DATA` also follows when a value was refused that says who gets in and where, and was not set well
+    /// since: `allowed_origins`, `trusted_proxies`, `bind_ip`, key and certificates, `set_extra_headers()`, and limits,
+    /// `proxy_header` or `request_handler` that were not set before. A typing error lets nobody in.
     /// ```gdscript
     /// var server := WebSocketServer.new()
     /// var error := server.listen(9080)
@@ -468,10 +488,18 @@ impl WebSocketServer {
     /// Replaces `private_key` and `ssl_certificate`, also while the server listens: new connections get the new
     /// certificate, those that are open stay. `ca_chain` is sent with it as before.
     ///
-    /// Returns `ERR_INVALID_DATA` for a key or certificate that cannot be used, and `ERR_UNCONFIGURED` for a
-    /// server that listens without TLS; nothing changes then.
+    /// Returns `ERR_INVALID_DATA` for a key or certificate that cannot be used or is null, and `ERR_UNCONFIGURED` for
+    /// a server that listens without TLS. A server that listens goes on with what it has then; another one does not
+    /// listen until they are set well.
     #[func]
-    fn set_certificate(&mut self, key: Gd<CryptoKey>, certificate: Gd<X509Certificate>) -> Error {
+    fn set_certificate(
+        &mut self,
+        key: Option<Gd<CryptoKey>>,
+        certificate: Option<Gd<X509Certificate>>,
+    ) -> Error {
+        let (Some(key), Some(certificate)) = (key, certificate) else {
+            return self.refuse_certificate(TlsError::new("the key or the certificate is null".to_owned()));
+        };
         let chain = self.options.ca_chain.as_ref();
         let checked = match (self.host.is_open(), &self.options.identity) {
             (true, None) => {
@@ -483,7 +511,10 @@ impl WebSocketServer {
             (false, _) => tls::server(&key, &certificate, chain).map(drop),
         };
         if let Err(error) = checked {
-            return self.host.refuse("set_certificate", &OpenError::Tls(error));
+            return self.refuse_certificate(error);
+        }
+        for name in [SET_CERTIFICATE, "private_key", "ssl_certificate"] {
+            self.host.refused.remove(name);
         }
         self.options.private_key = Some(key);
         self.options.ssl_certificate = Some(certificate);
@@ -495,14 +526,26 @@ impl WebSocketServer {
     #[func]
     fn set_extra_headers(&mut self, #[opt(default = &PackedStringArray::new())] headers: PackedStringArray) {
         match check_header_lines(convert::strings(&headers)) {
-            Err(error) => self.host.kind.error("set_extra_headers", error),
-            Ok(lines) if self.host.may_change("set_extra_headers()") => self.options.extra_headers = lines,
-            Ok(_) => {}
+            Err(error) => self.refuses(EXTRA_HEADERS, error.to_string()),
+            Ok(lines) => {
+                if self.takes(EXTRA_HEADERS, FINE, lines != self.options.extra_headers) {
+                    self.options.extra_headers = lines;
+                }
+            }
         }
     }
 }
 
 impl WebSocketServer {
+    /// A server that listens keeps the certificate that it has. Another one must not listen without.
+    fn refuse_certificate(&mut self, error: TlsError) -> Error {
+        let code = self.host.refuse("set_certificate", &OpenError::Tls(error.clone()));
+        if !self.host.is_open() {
+            self.host.refused.insert(SET_CERTIFICATE, error.to_string());
+        }
+        code
+    }
+
     fn try_listen(
         &mut self,
         port: i64,
@@ -510,8 +553,12 @@ impl WebSocketServer {
         gd_mp_api: bool,
     ) -> Result<Error, Error> {
         let host = &self.host;
-        host.check_closed("listen")?;
+        host.check_opening("listen", Error::ERR_INVALID_DATA)?;
         let port = host.check_port("listen", port)?;
+        if let Some(half) = self.options.half_an_identity() {
+            host.kind.error("listen", format_args!("{half}; TLS needs both, and without TLS both are null"));
+            return Err(Error::ERR_INVALID_DATA);
+        }
         let refuse = |error| host.refuse("listen", &OpenError::Config(error));
         let protocols = check_protocols(convert::strings(protocols)).map_err(refuse)?;
         let options = &self.options;
@@ -534,9 +581,6 @@ impl WebSocketServer {
             refuse_new_connections: false,
             tls: self.options.tls().map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
         };
-        if let Some(half) = self.options.half_an_identity() {
-            warning(&format!("WebSocketServer.listen(): {half}, so that the server listens without TLS."));
-        }
         if config.proxy_protocol && config.trusted_proxies.is_empty() {
             warning(
                 "WebSocketServer.listen(): proxy_protocol is set and trusted_proxies is empty: it is read from nobody.",
@@ -544,6 +588,35 @@ impl WebSocketServer {
         }
         self.options.identity.clone_from(&config.tls);
         Ok(self.host.open_server("listen", config))
+    }
+}
+
+impl Ruled for WebSocketServer {
+    /// Who gets in, and where.
+    const RULES: &'static [(&'static str, Takes)] = &[
+        ("allowed_origins", Takes::Texts),
+        ("bind_ip", Takes::Text),
+        ("ca_chain", Takes::Certificate),
+        ("max_connections", Takes::Whole),
+        ("max_connections_per_address", Takes::Whole),
+        ("max_inbound_kb_per_second", Takes::Whole),
+        ("private_key", Takes::Key),
+        ("proxy_header", Takes::Text),
+        ("request_handler", Takes::Callable),
+        ("ssl_certificate", Takes::Certificate),
+        ("trusted_proxies", Takes::Texts),
+    ];
+
+    fn stays(&self, rule: &str) -> bool {
+        let options = &self.options;
+        match rule {
+            "max_connections" => options.max_connections > 0,
+            "max_connections_per_address" => options.max_connections_per_address > 0,
+            "max_inbound_kb_per_second" => options.max_inbound_kb_per_second > 0,
+            "proxy_header" => options.proxy_header != DEFAULT_PROXY_HEADER,
+            "request_handler" => !self.host.request_handler.is_null(),
+            _ => false,
+        }
     }
 }
 
@@ -580,7 +653,7 @@ impl Options {
             max_inbound_kb_per_second: 0,
             allowed_origins: PackedStringArray::new(),
             trusted_proxies: PackedStringArray::new(),
-            proxy_header: GString::from("x-forwarded-for"),
+            proxy_header: GString::from(DEFAULT_PROXY_HEADER),
             proxy_protocol: false,
             health_path: GString::new(),
             extra_headers: Vec::new(),
@@ -593,7 +666,7 @@ impl Options {
         match (&self.private_key, &self.ssl_certificate, &self.ca_chain) {
             (Some(_), None, _) => Some("private_key is set and ssl_certificate is not"),
             (None, Some(_), _) => Some("ssl_certificate is set and private_key is not"),
-            (None, None, Some(_)) => Some("ca_chain is set, but neither private_key nor ssl_certificate"),
+            (None, None, Some(_)) => Some("ca_chain is set, and neither private_key nor ssl_certificate is"),
             _ => None,
         }
     }
@@ -612,3 +685,7 @@ fn parse_all<T: FromStr<Err = ConfigError>>(texts: &PackedStringArray) -> Result
 }
 
 const MAX_COUNT: i64 = i32::MAX as i64;
+const DEFAULT_PROXY_HEADER: &str = "x-forwarded-for";
+/// As rules that were refused are called.
+const SET_CERTIFICATE: &str = "set_certificate()";
+const EXTRA_HEADERS: &str = "set_extra_headers()";

@@ -1,0 +1,150 @@
+//! Settings that keep somebody or something out. One that was refused closes the door: a typing error never lets more in than the
+//! script meant to, so nothing opens until the setting is set well.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use godot::builtin::{Callable, GString, PackedStringArray, Variant, VariantType};
+use godot::classes::{CryptoKey, Object, X509Certificate};
+use godot::global::Error;
+use godot::obj::Gd;
+
+use crate::host::PeerHost;
+use crate::signals::HostClass;
+use crate::tuning;
+
+/// What was refused, by the setting's name, and why.
+pub(crate) type Refused = BTreeMap<&'static str, String>;
+
+/// What a rule takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Takes {
+    Bool,
+    Callable,
+    Certificate,
+    Key,
+    Text,
+    Texts,
+    Whole,
+}
+
+impl Takes {
+    /// Whether the setter is called with such a value. One of another type does not reach it.
+    fn fits(self, value: &Variant) -> bool {
+        match self {
+            Self::Bool => value.try_to_relaxed::<bool>().is_ok(),
+            Self::Callable => value.try_to_relaxed::<Callable>().is_ok(),
+            Self::Certificate => value.try_to_relaxed::<Option<Gd<X509Certificate>>>().is_ok(),
+            Self::Key => value.try_to_relaxed::<Option<Gd<CryptoKey>>>().is_ok(),
+            Self::Text => value.try_to_relaxed::<GString>().is_ok(),
+            Self::Texts => value.try_to_relaxed::<PackedStringArray>().is_ok(),
+            Self::Whole => value.try_to_relaxed::<i64>().is_ok(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "a bool",
+            Self::Callable => "a Callable",
+            Self::Certificate => "an X509Certificate or null",
+            Self::Key => "a CryptoKey or null",
+            Self::Text => "a String",
+            Self::Texts => "a PackedStringArray",
+            Self::Whole => "an int",
+        }
+    }
+}
+
+/// A class with properties that are rules.
+pub(crate) trait Ruled: HostClass {
+    /// The properties, and what they take.
+    const RULES: &'static [(&'static str, Takes)];
+
+    /// Whether an earlier value of the script's stays in force, so that nobody gets in whom it keeps out.
+    fn stays(&self, _rule: &str) -> bool {
+        false
+    }
+
+    /// Whether a rule takes a new value. One that cannot be used is noted, and so is one that comes too late and `changes`
+    /// something: what the script wanted is not in force, and must not be forgotten when the object opens the next time.
+    fn takes(&mut self, rule: &'static str, checked: Result<(), impl Display>, changes: bool) -> bool {
+        match checked {
+            Err(why) => self.refuses(rule, why.to_string()),
+            Ok(()) if self.host_mut().may_change(rule) => {
+                self.host_mut().refused.remove(rule);
+                return true;
+            }
+            Ok(()) => {
+                if changes && !self.stays(rule) {
+                    self.host_mut().refused.insert(rule, "it was set while open".to_owned());
+                }
+            }
+        }
+        false
+    }
+
+    /// Says that a value of a rule cannot be used, and notes it.
+    fn refuses(&mut self, rule: &'static str, why: String) {
+        let stays = self.stays(rule);
+        let host = self.host_mut();
+        host.kind.property_error(rule, &why);
+        if !stays {
+            host.refused.insert(rule, why);
+        }
+    }
+
+    /// The engine does not call the setter of a rule for a value of another type, and the rule would be missing: whether it is
+    /// such a value.
+    fn is_misfit(&mut self, property: &str, value: &Variant) -> bool {
+        let Some((rule, takes)) = Self::RULES.iter().find(|(rule, _)| *rule == property) else {
+            return false;
+        };
+        let fits = takes.fits(value);
+        if !fits {
+            self.refuses(rule, format!("{} cannot be used; it must be {}", shown(value), takes.name()));
+        }
+        !fits
+    }
+}
+
+impl PeerHost {
+    /// Whether the object may open: it is closed, and no rule was refused and not set well since. Prints a line when it may not.
+    pub(crate) fn check_opening(&self, method: &str, code: Error) -> Result<(), Error> {
+        self.check_closed(method)?;
+        self.check_rules().map_err(|why| {
+            self.kind.error(method, why);
+            code
+        })
+    }
+
+    /// Names the rules that were refused and not set well since.
+    pub(crate) fn check_rules(&self) -> Result<(), String> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let refused: Vec<_> =
+            self.refused.iter().map(|(name, why)| format!("{name} was refused ({why})")).collect();
+        Err(format!("{}; set what is meant, or the default, first", refused.join(", ")))
+    }
+}
+
+/// Whether a number is in the range of a rule.
+pub(crate) fn number_in(value: i64, min: i64, max: i64) -> Result<(), String> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(tuning::out_of_range(value, min, max)) }
+}
+
+/// For a setter that has nothing to check.
+pub(crate) const FINE: Result<(), &str> = Ok(());
+
+fn shown(value: &Variant) -> String {
+    let text: String = value.to_string().chars().filter(|char| !char.is_control()).take(60).collect();
+    match value.get_type() {
+        VariantType::STRING | VariantType::STRING_NAME => format!("{text:?}"),
+        VariantType::NIL => "null".to_owned(),
+        // The name of its class says more than its number.
+        VariantType::OBJECT => {
+            value.try_to::<Gd<Object>>().map_or(text, |object| object.get_class().to_string())
+        }
+        _ => text,
+    }
+}
