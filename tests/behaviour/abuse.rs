@@ -79,11 +79,11 @@ fn more(line: &str) -> Vec<u8> {
 
 #[test]
 fn bad_heads_get_their_status() {
-    let long_target = format!("GET /{} HTTP/1.1", "a".repeat(9000));
-    let lines = "A: b\r\n".repeat(70);
+    let long_target = format!("GET /{} HTTP/1.1", "a".repeat(17_000));
+    let lines = "A: b\r\n".repeat(140);
     let rows: Vec<(&str, Vec<u8>, &str)> = vec![
         ("an oversized target", request("GET /game HTTP/1.1", &long_target), "431"),
-        ("an oversized header", more(&format!("A: {}", "b".repeat(9000))), "431"),
+        ("an oversized header", more(&format!("A: {}", "b".repeat(17_000))), "431"),
         ("too many headers", more(lines.trim_end()), "431"),
         ("no method", request("GET ", " "), "400"),
         ("no version", request(" HTTP/1.1", ""), "400"),
@@ -133,7 +133,6 @@ fn bad_heads_get_their_status() {
         ("a bare LF", request("Host: h\r\n", "Host: h\n"), "400"),
         ("bare LFs only", String::from_utf8_lossy(REQUEST).replace('\r', "").into_bytes(), "400"),
         ("subprotocols that are none", more("Sec-WebSocket-Protocol: a b"), "400"),
-        ("an empty subprotocol", more("Sec-WebSocket-Protocol: ,"), "400"),
     ];
     for (row, bytes, status) in rows {
         let mut town = Town::new(raw());

@@ -45,7 +45,7 @@ fn the_silent_make_room_after_a_second() {
     assert_eq!(door.node.make_room(HERE, door.now), Room::Made(silent));
     assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(None), "it speaks, if slowly");
     // One that was refused and does not go is worth less than one that waits.
-    let (answer, _refused) = door.knock(HERE, "Content-Length: 0\r\n");
+    let (answer, _refused) = door.knock(HERE, "Content-Length: 1\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "));
     assert!(matches!(door.node.make_room(HERE, door.now), Room::Made(_)));
     assert_eq!((door.node.hub.in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));

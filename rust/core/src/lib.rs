@@ -33,7 +33,7 @@
 //!
 //! | what | default | beyond it |
 //! |---|---|---|
-//! | request or answer head | 8 KiB, 64 lines | 431, or the client gives up |
+//! | request or answer head | 16 KiB, 128 lines | 431, or the client gives up |
 //! | received and not taken, per peer | 64 KiB, 1024 packets | the peer is not read until the game takes some |
 //! | one message from the wire | the input buffer | Close 1009 |
 //! | fragments of one message | twice the largest message and 64 KiB in all | Close 1008 |

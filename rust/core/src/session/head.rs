@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use super::turn::Turn;
 
 /// Largest head accepted, in bytes.
-pub(crate) const HEAD_LIMIT: usize = 8 * 1024;
+pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
 /// Most header lines accepted.
-pub(crate) const HEADERS_LIMIT: usize = 64;
+pub(crate) const HEADERS_LIMIT: usize = 128;
 
 /// Collects bytes until the empty line.
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ mod tests {
         let mut progress = Progress::Partial;
         for part in parts {
             let mut stream = *part;
-            let mut buffer = [0; 20_000];
+            let mut buffer = [0; 2 * HEAD_LIMIT];
             let mut turn = Turn::new(&mut stream, &mut buffer, true);
             progress = head.collect(&mut turn).expect("no I/O error");
             turn.keep_rest(&mut stash);

@@ -16,6 +16,7 @@
 mod assembly;
 pub(crate) mod head;
 mod keepalive;
+mod list;
 pub(crate) mod message;
 mod outgoing;
 mod pipe;

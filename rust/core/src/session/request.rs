@@ -4,6 +4,7 @@ use httparse::Status as Parsed;
 use tungstenite::handshake::derive_accept_key;
 
 use super::head::HEADERS_LIMIT;
+use super::list::{elements, has_element, named};
 
 /// The methods that are answered; the last two only where a health check may use them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,7 +148,7 @@ impl Request {
 
     /// Says whether it asks for a page, as browsers and health checks do.
     pub(crate) fn is_plain(&self) -> bool {
-        self.method != Method::Get || !has_token(&self.headers, "upgrade", "websocket")
+        self.method != Method::Get || !has_element(&self.headers, "upgrade", "websocket")
     }
 
     /// Says whether it asks what may be asked here (`OPTIONS`), and not for the thing itself.
@@ -168,7 +169,15 @@ impl Request {
         }
         let chosen = self.protocols.iter().find(|offered| supported.contains(offered));
         chosen.cloned().map(Some).ok_or_else(|| {
-            Refusal::new(400, format!("no common subprotocol; supported: {}", supported.join(", ")))
+            let supported = named(supported);
+            let text = match self.protocols.as_slice() {
+                [] => format!("the client offers no subprotocol; this server wants one of: {supported}"),
+                offered => format!(
+                    "no common subprotocol: the client offers {}, this server supports {supported}",
+                    named(offered)
+                ),
+            };
+            Refusal::new(400, text)
         })
     }
 
@@ -199,13 +208,15 @@ impl Request {
         if many("host") != 1 && (is_1_1 || many("host") > 1) {
             return Err(Refusal::new(400, "exactly one Host header is required"));
         }
-        if many("content-length") + many("transfer-encoding") > 0 {
+        let is_empty =
+            headers.iter().filter(|(name, _)| name == "content-length").all(|(_, length)| is_zero(length));
+        if !is_empty || many("transfer-encoding") > 0 {
             return Err(Refusal::new(400, "an upgrade request has no body"));
         }
         // HTTP/1.0 is enough for a health check.
         let upgrade = match method {
             Method::Options => Err(only_get()),
-            Method::Head if has_token(&headers, "upgrade", "websocket") => Err(only_get()),
+            Method::Head if has_element(&headers, "upgrade", "websocket") => Err(only_get()),
             _ if !is_1_1 => Err(Refusal::new(505, "only HTTP/1.1 is spoken here")),
             Method::Head => Err(upgrade_required(NOT_A_PAGE)),
             Method::Get => Self::check_upgrade(&headers),
@@ -223,12 +234,13 @@ impl Request {
     fn check_upgrade(headers: &[(String, String)]) -> Result<(String, Vec<String>), Refusal> {
         let find = |name| find(headers, name);
         let many = |name| headers.iter().filter(|(known, _)| known == name).count();
-        if !has_token(headers, "upgrade", "websocket") || !has_token(headers, "connection", "upgrade") {
+        if !has_element(headers, "upgrade", "websocket") || !has_element(headers, "connection", "upgrade") {
             return Err(upgrade_required(NOT_A_PAGE));
         }
-        match (find("sec-websocket-version"), many("sec-websocket-version")) {
-            (Some("13"), 1) => {}
-            (None, _) => return Err(Refusal::new(400, "Sec-WebSocket-Version is missing")),
+        let mut versions = elements(headers, "sec-websocket-version").peekable();
+        match (versions.peek().is_some(), many("sec-websocket-version")) {
+            (true, 1) if versions.all(|version| version == "13") => {}
+            (false, _) => return Err(Refusal::new(400, "Sec-WebSocket-Version is missing")),
             _ => return Err(upgrade_required("only WebSocket version 13 is spoken here")),
         }
         let key = match (find("sec-websocket-key"), many("sec-websocket-key")) {
@@ -238,8 +250,8 @@ impl Request {
             _ => return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
         };
         let accept = derive_accept_key(key.as_bytes());
-        let protocols: Vec<_> = tokens(headers, "sec-websocket-protocol").map(str::to_owned).collect();
-        if protocols.iter().any(|name| name.is_empty() || !name.bytes().all(crate::config::is_token_byte)) {
+        let protocols: Vec<_> = elements(headers, "sec-websocket-protocol").map(str::to_owned).collect();
+        if protocols.iter().any(|name| !name.bytes().all(crate::config::is_token_byte)) {
             return Err(Refusal::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
         }
         Ok((accept, protocols))
@@ -296,21 +308,20 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// The elements of a list header over all its lines; browsers send `Connection: keep-alive, Upgrade`.
-pub(super) fn tokens<'a>(headers: &'a [(String, String)], name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers
-        .iter()
-        .filter(move |(known, _)| known == name)
-        .flat_map(|(_, value)| value.split(','))
-        .map(str::trim)
-}
-
-pub(super) fn has_token(headers: &[(String, String)], name: &str, token: &str) -> bool {
-    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
-}
-
+/// Says whether it is 16 bytes in base64. What the last digit has beyond them is not looked at: some clients leave bits there.
 fn is_key(key: &str) -> bool {
-    data_encoding::BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
+    key.strip_suffix("==").is_some_and(|digits| {
+        digits.len() == 22
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+    })
+}
+
+/// Says whether a `Content-Length` says that there is no body; proxies that join lines may say so twice.
+fn is_zero(length: &str) -> bool {
+    length
+        .split(',')
+        .map(str::trim)
+        .all(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit == b'0'))
 }
 
 fn reason_phrase(status: u16) -> &'static str {
@@ -367,11 +378,83 @@ mod tests {
         assert!(with(|headers| headers[2] = "Connection: keep-alive, Upgrade").is_ok());
         assert!(with(|headers| headers[1] = "upgrade: WebSocket").is_ok());
         assert!(with(|headers| headers.push("X-Empty:")).is_ok());
+        assert!(with(|headers| headers.extend(["A: b"; HEADERS_LIMIT - 5])).is_ok());
         let absolute = request(
             "GET http://h/a?b HTTP/1.1",
             &["Host: h", "Upgrade: websocket", "Connection: upgrade", KEY, "Sec-WebSocket-Version: 13"],
         );
         assert_eq!(absolute.expect("valid").target, "/a?b");
+    }
+
+    #[test]
+    fn lists_may_have_empty_elements_and_quotes() {
+        for (at, line) in [
+            (1, "Upgrade: , websocket,"),
+            (1, "Upgrade: h2c,,WebSocket"),
+            (2, "Connection: ,keep-alive,, Upgrade ,"),
+            (2, "Connection: \"Upgrade\""),
+            (2, "Connection: x=\"a, b\", upgrade"),
+            (4, "Sec-WebSocket-Version: 13,"),
+            (4, "Sec-WebSocket-Version: 13, 13"),
+        ] {
+            assert!(with(|headers| headers[at] = line).is_ok(), "{line}");
+        }
+        for (line, offered) in [
+            ("Sec-WebSocket-Protocol: a,,b,", &["a", "b"][..]),
+            ("Sec-WebSocket-Protocol:", &[]),
+            ("Sec-WebSocket-Protocol: ,", &[]),
+            ("Sec-WebSocket-Protocol: \"a\", b", &["a", "b"]),
+        ] {
+            assert_eq!(with(|headers| headers.push(line)).expect(line).protocols, offered, "{line}");
+        }
+        // A word inside of quotes is no element of its own.
+        assert_eq!(status(with(|headers| headers[2] = "Connection: x=\"a, upgrade, b\"")), 426);
+    }
+
+    #[test]
+    fn no_body_may_be_said_in_so_many_words() {
+        for fine in ["Content-Length: 0", "content-length:  0 ", "Content-Length: 0, 0", "Content-Length: 00"]
+        {
+            assert!(with(|headers| headers.push(fine)).is_ok(), "{fine}");
+        }
+        assert!(with(|headers| headers.extend(["Content-Length: 0"; 2])).is_ok());
+        for bad in [
+            "Content-Length: 5",
+            "Content-Length: -0",
+            "Content-Length: +0",
+            "Content-Length: 0x0",
+            "Content-Length:",
+            "Content-Length: ,",
+            "Content-Length: 0, 5",
+            "Content-Length: 0 0",
+            "Transfer-Encoding: chunked",
+            "Transfer-Encoding: identity",
+        ] {
+            assert_eq!(status(with(|headers| headers.push(bad))), 400, "{bad}");
+            assert_eq!(
+                status(with(|headers| headers.extend(["Content-Length: 0", bad]))),
+                400,
+                "0 and {bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_keys_last_digit_has_too_many_is_sent_back_as_it_came() {
+        let request =
+            with(|headers| headers[3] = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==").expect("16 bytes");
+        let accept = derive_accept_key(b"dGhlIHNhbXBsZSBub25jZR==");
+        assert!(request.accept(None, &[]).contains(&format!("Sec-WebSocket-Accept: {accept}\r\n")));
+        for bad in [
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQQ=",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ-==",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==dGhlIA==",
+            "Sec-WebSocket-Key: ==",
+        ] {
+            assert_eq!(status(with(|headers| headers[3] = bad)), 400, "{bad}");
+        }
     }
 
     #[test]
@@ -412,8 +495,11 @@ mod tests {
         assert_eq!(status(with(|headers| headers.push(" folded: line"))), 400);
         assert_eq!(status(with(|headers| headers.push("no colon"))), 400);
         assert_eq!(status(with(|headers| headers.push("A: \0"))), 400);
-        assert_eq!(status(with(|headers| headers.push("Sec-WebSocket-Protocol: a,,b"))), 400);
-        assert_eq!(status(with(|headers| headers.extend(["A: b"; 60]))), 431);
+        assert_eq!(status(with(|headers| headers.push("Sec-WebSocket-Protocol: a b"))), 400);
+        assert_eq!(status(with(|headers| headers.push("Sec-WebSocket-Version: 13"))), 426);
+        assert_eq!(status(with(|headers| headers[4] = "Sec-WebSocket-Version: 13, 8")), 426);
+        assert_eq!(status(with(|headers| headers[4] = "Sec-WebSocket-Version: ,")), 400);
+        assert_eq!(status(with(|headers| headers.extend(["A: b"; HEADERS_LIMIT - 4]))), 431);
     }
 
     #[test]
@@ -469,14 +555,12 @@ mod tests {
         let supported = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(request.choose_protocol(&supported(&["c", "b"])), Ok(Some("b".to_owned())));
         assert_eq!(request.choose_protocol(&[]), Ok(None));
-        assert_eq!(request.choose_protocol(&supported(&["x"])).expect_err("none in common").status, 400);
-        assert_eq!(
-            with(|_| {})
-                .expect("valid")
-                .choose_protocol(&supported(&["x"]))
-                .expect_err("none offered")
-                .status,
-            400
-        );
+        let refusal = request.choose_protocol(&supported(&["x", "y"])).expect_err("none in common");
+        let text = "no common subprotocol: the client offers a, b, c, this server supports x, y";
+        assert_eq!((refusal.status, refusal.text.as_str()), (400, text));
+        let refusal =
+            with(|_| {}).expect("valid").choose_protocol(&supported(&["x"])).expect_err("none offered");
+        let text = "the client offers no subprotocol; this server wants one of: x";
+        assert_eq!((refusal.status, refusal.text.as_str()), (400, text));
     }
 }

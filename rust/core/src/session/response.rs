@@ -5,7 +5,7 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 use super::head::HEADERS_LIMIT;
-use super::request::{has_token, tokens};
+use super::list::{elements, has_element};
 use crate::url::Url;
 
 /// What a client asks for, and what the answer must hold.
@@ -76,7 +76,7 @@ impl Offer {
         if parsed.version != Some(1) {
             return Err("the server's answer is not HTTP/1.1".into());
         }
-        if !has_token(&headers, "upgrade", "websocket") || !has_token(&headers, "connection", "upgrade") {
+        if !has_element(&headers, "upgrade", "websocket") || !has_element(&headers, "connection", "upgrade") {
             return Err("the server's answer does not upgrade to WebSocket".into());
         }
         let mut accepts = headers.iter().filter(|(name, _)| name == "sec-websocket-accept");
@@ -84,11 +84,11 @@ impl Offer {
             (Some((_, accept)), None) if *accept == self.accept => {}
             _ => return Err("the server's Sec-WebSocket-Accept does not match".into()),
         }
-        if tokens(&headers, "sec-websocket-extensions").any(|extension| !extension.is_empty()) {
+        if elements(&headers, "sec-websocket-extensions").any(|extension| !extension.is_empty()) {
             return Err("the server chose an extension that was not offered".into());
         }
         let chosen: Vec<_> =
-            tokens(&headers, "sec-websocket-protocol").filter(|name| !name.is_empty()).collect();
+            elements(&headers, "sec-websocket-protocol").filter(|name| !name.is_empty()).collect();
         match chosen.as_slice() {
             [] if self.protocols.is_empty() => Ok(String::new()),
             [] => Err("the server chose none of the offered subprotocols".into()),

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::time::Instant;
 
 use super::assembly::Assembly;
-use super::head::Progress;
+use super::head::{HEAD_LIMIT, Progress};
 use super::keepalive::Keepalive;
 use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step, Turn};
 use crate::error::CloseReason;
@@ -77,7 +77,9 @@ impl Session {
                 Refusal::new(400, "this is not HTTP; TLS is not spoken on this port")
             }
             Progress::Partial => return Step::Wait,
-            Progress::TooLarge => Refusal::new(431, "the request head is larger than 8 KiB"),
+            Progress::TooLarge => {
+                Refusal::new(431, format!("the request head is larger than {} KiB", HEAD_LIMIT / 1024))
+            }
             Progress::BadLine => Refusal::new(400, "the lines of a request head end with CR LF"),
             Progress::Ended(0) => {
                 self.end(CloseReason::Lost(SILENT.into()));
@@ -108,7 +110,9 @@ impl Session {
                 "the server does not speak HTTP; it may want TLS (wss://)".to_owned()
             }
             Progress::Partial => return Step::Wait,
-            Progress::TooLarge => "the server's answer is larger than 8 KiB".to_owned(),
+            Progress::TooLarge => {
+                format!("the head of the server's answer is larger than {} KiB", HEAD_LIMIT / 1024)
+            }
             Progress::BadLine => "the server does not speak HTTP: a line does not end with CR LF".to_owned(),
             Progress::Ended(_) => "the server closed the connection during the handshake".to_owned(),
             Progress::Whole(len) => match offer.check(&head.bytes()[..len]) {
