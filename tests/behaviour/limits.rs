@@ -7,7 +7,7 @@ use crate::gate::{self, log_limit};
 use crate::hub::{admission, limbo, relay};
 use crate::net::driver::{self, accept};
 use crate::net::{checks, listener, runtime, simulator};
-use crate::session::{self, head, message};
+use crate::session::{self, body, head, message, refused, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
@@ -51,6 +51,11 @@ fn the_documented_figures_are_those_of_the_code() {
     let figures = [
         ("request or answer head", bytes(head::HEAD_LIMIT)),
         ("header lines", head::HEADERS_LIMIT.to_string()),
+        ("interim answers (1xx) that a client passes over", upgrade::INTERIM_LIMIT.to_string()),
+        (
+            "what a client reads of the body of a refusal",
+            format!("{} and {}", bytes(body::BODY_LIMIT), seconds(refused::BODY_TIME)),
+        ),
         ("time for TCP, TLS, HTTP (client: name look-up and id too)", seconds(peer.handshake_timeout)),
         (
             "look-ups of host names that the system has not answered (clients, the whole process)",

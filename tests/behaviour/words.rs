@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::lines::Lines;
-use super::world::{Node, World, outbound, raw};
-use crate::config::PeerConfig;
+use super::world::{ByHand, End, Node, REQUEST, SECOND, World, outbound, raw, start};
+use crate::config::{PeerConfig, ServerConfig};
 use crate::error::{CloseReason, Side};
 use crate::id::ConnId;
 use crate::net::mailbox::Command;
@@ -40,4 +40,244 @@ fn a_message_that_is_too_large_says_on_both_sides_which_setting_to_raise() {
             "on either side: {lines:?}"
         );
     }
+}
+
+/// A client and a server that the test speaks by hand.
+struct Asking {
+    now: Instant,
+    client: Node,
+    end: End,
+    request: String,
+}
+
+impl Asking {
+    fn new(config: PeerConfig) -> Self {
+        let now = start();
+        let (client_end, end) = End::pair(64 * 1024, usize::MAX);
+        let mut client = Node::client(config);
+        client.dial(client_end, now);
+        client.run(now);
+        let request = String::from_utf8(end.take_all()).expect("a request is text");
+        Self { now, client, end, request }
+    }
+
+    fn say(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.end.inject(bytes.as_ref());
+        self.client.run(self.now);
+        self
+    }
+
+    fn pass(&mut self, time: std::time::Duration) -> &mut Self {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = end.min(self.now + std::time::Duration::from_millis(50));
+            self.client.run(self.now);
+        }
+        self
+    }
+
+    /// The right 101, with further lines.
+    fn switch(&self, lines: &str) -> String {
+        let key = self.request.split("Sec-WebSocket-Key: ").nth(1).expect("a key").split("\r\n").next();
+        let accept = tungstenite::handshake::derive_accept_key(key.expect("a line").as_bytes());
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
+        )
+    }
+
+    /// Why it is not in; nothing while it waits.
+    fn words(&self) -> Option<String> {
+        self.client.end().map(ToString::to_string)
+    }
+
+    fn is_in(&self) -> bool {
+        self.client.links().next().is_some()
+    }
+}
+
+/// What a client tells the game about an answer that is there at once and whole.
+fn told(answer: &str) -> String {
+    Asking::new(raw()).say(answer).words().unwrap_or_else(|| panic!("it still waits behind {answer:?}"))
+}
+
+#[test]
+fn the_body_of_a_refusal_reaches_the_game() {
+    let json = r#"{"error":"token expired"}"#;
+    let expected = format!("server answered 401 Unauthorized: {json}");
+    let head = "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n";
+    assert_eq!(told(&format!("{head}Content-Length: 25\r\n\r\n{json}rest")), expected);
+    let chunks = "9\r\n{\"error\":\r\n10;x=y\r\n\"token expired\"}\r\n0\r\n\r\n";
+    assert_eq!(told(&format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}")), expected);
+    let mut asking = Asking::new(raw());
+    asking.say(head).say("\r\n").say(json);
+    assert_eq!(asking.words(), None, "there may be more");
+    asking.end.half_close();
+    assert_eq!(asking.say("").words(), Some(expected.clone()));
+    // One byte at a time, and a connection that is reset instead of ended.
+    let mut asking = Asking::new(raw());
+    for byte in format!("{head}\r\n{json}").bytes() {
+        asking.say([byte]);
+    }
+    asking.end.reset();
+    assert_eq!(asking.say("").words(), Some(expected));
+}
+
+#[test]
+fn a_refusal_is_one_line_of_words() {
+    let long = "long ".repeat(40).trim_end().to_owned();
+    let page =
+        "<html><head><title>502 Bad Gateway</title></head><h1>502 Bad Gateway</h1><hr>nginx/1.22.1</html>";
+    for (head, body, words) in [
+        ("403 Forbidden", "", "server answered 403 Forbidden"),
+        ("403", "", "server answered 403"),
+        ("403 gesperrt bis März", "", "server answered 403 gesperrt bis März"),
+        ("403 Forbidden", "binary\0x", "server answered 403 Forbidden"),
+        (
+            "403 Forbidden\r\nContent-Type: text/plain",
+            "you are\r\n\tbanned\u{1b}[31m \u{202e}x\0",
+            "server answered 403 Forbidden: you are banned [31m x",
+        ),
+        ("403 \u{1b}[31m\u{202e}x", "", "the server does not speak HTTP: invalid response status"),
+        ("403 \u{202e}x", "", "server answered 403 x"),
+        ("404 Not Found", "not found", "server answered 404 Not Found"),
+        ("599 Refused", "refused by the game", "server answered 599 Refused: refused by the game"),
+        (&format!("403 {long}"), &long, &format!("server answered 403: {long}")),
+        ("502 Bad Gateway\r\nContent-Type: text/html", page, "server answered 502 Bad Gateway: nginx/1.22.1"),
+        (
+            "503 Service Unavailable\r\nRetry-After: 5",
+            "the server is full\n",
+            "server answered 503 Service Unavailable: the server is full; try again in 5 s",
+        ),
+        ("503 Busy\r\nContent-Type: image/png", "PNG", "server answered 503 Busy"),
+        ("403 Forbidden\r\nContent-Encoding: gzip", "not readable", "server answered 403 Forbidden"),
+        (
+            "200 OK\r\nContent-Type: text/html",
+            page,
+            "server answered 200 OK and no upgrade: what is at this path speaks no WebSocket",
+        ),
+        (
+            "301 Moved\r\nLocation: https://game.example/ws?a",
+            page,
+            "server answered 301 Moved and redirects to https://game.example/ws?a; redirects are not followed, connect to wss://game.example/ws?a",
+        ),
+        (
+            "307 Temporary Redirect\r\nLocation: /lobby\u{202e}\u{202e}2",
+            "",
+            "server answered 307 Temporary Redirect and redirects to /lobby 2; redirects are not followed, connect to it",
+        ),
+    ] {
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        assert_eq!(told(&answer), words);
+    }
+}
+
+#[test]
+fn a_body_is_waited_for_only_so_long_and_only_so_much_of_it() {
+    let head = "HTTP/1.1 403 Forbidden\r\nContent-Length: 1000000000\r\n\r\n";
+    let mut asking = Asking::new(raw());
+    asking.say(head).say("go away").pass(SECOND - SECOND / 10);
+    assert_eq!(asking.words(), None);
+    asking.pass(SECOND / 5);
+    assert_eq!(asking.words().as_deref(), Some("server answered 403 Forbidden: go away"));
+    // Not longer than the handshake may take.
+    let mut asking = Asking::new(PeerConfig { handshake_timeout: SECOND, ..raw() });
+    asking.pass(SECOND * 9 / 10).say(head).say("go away");
+    assert_eq!(asking.words(), None);
+    asking.pass(SECOND / 5);
+    assert_eq!(asking.words().as_deref(), Some("server answered 403 Forbidden: go away"));
+    let mut asking = Asking::new(raw());
+    let shown = format!("server answered 403 Forbidden: {}…", "x".repeat(500));
+    assert_eq!(asking.say(head).say("x".repeat(100_000)).words(), Some(shown));
+}
+
+#[test]
+fn interim_answers_are_passed_over() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
+    for before in [hints, "HTTP/1.1 100 Continue\r\n\r\n", &hints.repeat(16)] {
+        let mut asking = Asking::new(raw());
+        let answer = asking.switch("");
+        assert!(asking.say([before, &answer].concat()).is_in(), "{before}");
+        let mut asking = Asking::new(raw());
+        let answer = asking.switch("");
+        for byte in [before, &answer].concat().bytes() {
+            asking.say([byte]);
+        }
+        assert!(asking.is_in(), "{before}, in pieces");
+    }
+    let mut asking = Asking::new(raw());
+    asking.say(hints).say("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno\n\n");
+    assert_eq!(asking.words().as_deref(), Some("server answered 403 Forbidden: no"));
+    let mut asking = Asking::new(raw());
+    asking.say(hints.repeat(20_000));
+    assert_eq!(asking.words().as_deref(), Some("the server sent more than 16 interim answers (1xx)"));
+    let mut asking = Asking::new(raw());
+    asking.say(hints).pass(4 * SECOND);
+    assert_eq!(asking.words().as_deref(), Some("the handshake timed out"));
+}
+
+#[test]
+fn heads_that_proxies_let_through_lead_in() {
+    let many = |count: usize| (0..count).map(|n| format!("X-Line-{n}: {n}\r\n")).collect::<String>();
+    let long = |size: usize| format!("Cookie: {}\r\n", "x".repeat(size));
+    for lines in [many(120), long(15_000)] {
+        let mut asking = Asking::new(raw());
+        let answer = asking.switch(&lines);
+        assert!(asking.say(answer).is_in(), "a client");
+        let mut by_hand = ByHand::new(raw());
+        let request = String::from_utf8_lossy(REQUEST).replace("Host: h\r\n", &format!("Host: h\r\n{lines}"));
+        assert!(by_hand.say(request.as_bytes()).starts_with(b"HTTP/1.1 101 "), "a server");
+    }
+    for (lines, words) in [
+        (many(130), "the server's answer has more than 128 header lines"),
+        (long(17_000), "the head of the server's answer is larger than 16 KiB"),
+    ] {
+        let mut asking = Asking::new(raw());
+        let answer = asking.switch(&lines);
+        assert_eq!(asking.say(answer).words().as_deref(), Some(words));
+        let mut by_hand = ByHand::new(raw());
+        let request = String::from_utf8_lossy(REQUEST).replace("Host: h\r\n", &format!("Host: h\r\n{lines}"));
+        assert!(by_hand.say(request.as_bytes()).starts_with(b"HTTP/1.1 431 "), "a server");
+    }
+}
+
+#[test]
+fn subprotocols_that_one_side_names_are_told_on_both() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (offered, supported, client_is_told, server_says) in [
+        (
+            &["ludus", "chat"][..],
+            &[][..],
+            "the server chose no subprotocol, and this client offers ludus, chat; make the server support one of them, or offer none",
+            "offers the subprotocols ludus, chat, and this server names none",
+        ),
+        (
+            &["ludus"],
+            &["chat"],
+            "server answered 400 Bad Request: no common subprotocol: the client offers ludus, this server supports chat",
+            "no common subprotocol: the client offers ludus, this server supports chat",
+        ),
+        (
+            &[],
+            &["chat"],
+            "server answered 400 Bad Request: the client offers no subprotocol; this server wants one of: chat",
+            "the client offers no subprotocol; this server wants one of: chat",
+        ),
+    ] {
+        Lines::catch();
+        let mut world = World::offering(
+            names(offered),
+            ServerConfig { protocols: names(supported), ..ServerConfig::default() },
+        );
+        world.run();
+        assert_eq!(world.client.end().map(ToString::to_string).as_deref(), Some(client_is_told));
+        assert_eq!(Lines::with(server_says).len(), 1, "{:?}", Lines::with(""));
+    }
+    Lines::catch();
+    let mut world = World::offering(
+        names(&["chat"]),
+        ServerConfig { protocols: names(&["chat"]), ..ServerConfig::default() },
+    );
+    world.run();
+    assert_eq!(world.client.link().info.protocol, "chat");
+    assert!(Lines::with("subprotocol").is_empty(), "nothing to say about it");
 }

@@ -174,6 +174,8 @@ impl Write for End {
 /// A hub with its connections, driven as the driver does it.
 pub(super) struct Node {
     pub(super) hub: Hub,
+    /// Subprotocols that a client offers.
+    offered: Vec<String>,
     totals: Arc<Totals>,
     pub(super) queue_totals: QueueTotals,
     pub(super) news: Vec<News>,
@@ -212,6 +214,7 @@ impl Node {
         let hub = Hub::new(config, side, queue_totals.clone(), Arc::clone(&totals));
         Self {
             hub,
+            offered: Vec::new(),
             totals,
             queue_totals,
             news: Vec::new(),
@@ -248,7 +251,8 @@ impl Node {
     }
 
     pub(super) fn dial(&mut self, end: End, now: Instant) -> ConnId {
-        let conn = self.hub.dialled("192.0.2.2:80".parse().expect("an address"), &[], &[], now, now);
+        let address = "192.0.2.2:80".parse().expect("an address");
+        let conn = self.hub.dialled(address, &self.offered, &[], now, now);
         self.adopt(conn, end, now)
     }
 
@@ -426,6 +430,12 @@ impl World {
         let server_conn = server.accept(server_end.clone(), now);
         let client_conn = client.dial(client_end.clone(), now);
         Self { now, server, client, server_conn, client_conn, ends: (server_end, client_end) }
+    }
+
+    /// A client that offers subprotocols, and a server with rules.
+    pub(super) fn offering(protocols: Vec<String>, config: ServerConfig) -> Self {
+        let client = Node { offered: protocols, ..Node::client(config.peer.clone()) };
+        Self::between(Node::gated(config), client, 64 * 1024, usize::MAX)
     }
 
     /// One side starts the closing handshake.

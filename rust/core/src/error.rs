@@ -248,9 +248,7 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for char in self.0.chars() {
-            if char.is_control()
-                || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-            {
+            if is_invisible(char) {
                 write!(f, "{}", char.escape_default())?;
             } else {
                 f.write_char(char)?;
@@ -258,6 +256,12 @@ impl fmt::Display for Escaped<'_> {
         }
         Ok(())
     }
+}
+
+/// Says whether a character moves others around, or ends a line, instead of being shown.
+pub(crate) fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes of the reason of a Close (RFC 6455 section 5.5).

@@ -34,6 +34,8 @@
 //! | what | default | beyond it |
 //! |---|---|---|
 //! | request or answer head | 16 KiB, 128 lines | 431, or the client gives up |
+//! | interim answers (1xx) before the final one | 16 | the client gives up |
+//! | body of a refusal, as far as a client reads it | 4096 bytes, 1 s | the rest is left out of [`Peer::last_error`] |
 //! | received and not taken, per peer | 64 KiB, 1024 packets | the peer is not read until the game takes some |
 //! | one message from the wire | the input buffer | Close 1009 |
 //! | fragments of one message | twice the largest message and 64 KiB in all | Close 1008 |

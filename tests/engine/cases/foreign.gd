@@ -115,7 +115,7 @@ func _visit() -> void:
 	# Without the header the server does not want us.
 	check_eq(client.connect_to_url(url, ["echo"]), OK, "3")
 	await _sees([["error"]], "refusal")
-	check("401" in client.get_last_error(), client.get_last_error())
+	check_eq(client.get_last_error(), "server answered 401 Unauthorized: Go away", "why")
 
 	check_eq(client.connect_to_url(url, ["echo"], false, ["X-Test: yes"]), OK, "4")
 	await _sees([["connected", "echo"]], "fourth connection")

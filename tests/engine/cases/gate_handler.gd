@@ -25,6 +25,10 @@ class Judge:
 const PATIENCE := 15.0
 ## Of both sides, where it is not what a part is about.
 const HANDSHAKE_TIMEOUT := 20.0
+const UNDECIDED := (
+	"server answered 500 Internal Server Error: the server could not decide about the request"
+)
+const LONG := "long "
 
 var _server: WebSocketServer
 var _client: WebSocketClient
@@ -99,22 +103,26 @@ func _what_it_may_return() -> void:
 		check(_is_in(), "%s lets in" % [yes])
 		_client.close()
 	for refusal: Array in [
-		[false, "403 Forbidden"],
-		[400, "400 Bad Request"],
-		[599, "599 Refused"],
-		[{status = 401}, "401 Unauthorized"],
+		[false, "403 Forbidden: refused by the game"],
+		[400, "400 Bad Request: refused by the game"],
+		[599, "599 Refused: refused by the game"],
+		[{status = 401}, "401 Unauthorized: refused by the game"],
 		[{status = 403, reason = "banned for cheating"}, "403 banned for cheating"],
-		[{status = 403, reason = "größer"}, "403 Forbidden"],
+		[{status = 403, reason = "größer"}, "403 Forbidden: größer"],
+		[{status = 403, reason = LONG.repeat(20)}, "403: " + LONG.repeat(20).strip_edges()],
 		[
 			{status = 503, headers = PackedStringArray(["Retry-After: 5"])},
-			"503 Service Unavailable"
+			"503 Service Unavailable: refused by the game; try again in 5 s"
 		],
-		[{status = 503, headers = {"Retry-After": 5}}, "503 Service Unavailable"],
+		[
+			{status = 503, reason = "so voll", headers = {"Retry-After": 5}},
+			"503 so voll; try again in 5 s"
+		],
 	]:
 		_answer = func(_request: Dictionary) -> Variant: return refusal[0]
 		await _knock()
 		check_eq(_client.get_last_error(), "server answered " + refusal[1], "%s" % [refusal[0]])
-	check_eq(_server.get_statistics().refused_handler, 8, "refused_handler")
+	check_eq(_server.get_statistics().refused_handler, 9, "refused_handler")
 	await until(func() -> bool: return _connected.size() == 5, PATIENCE, "all that were let in")
 	_end()
 
@@ -136,24 +144,23 @@ func _what_it_may_not_return() -> void:
 	for answer: Variant in nonsense:
 		_answer = func(_request: Dictionary) -> Variant: return answer
 		await _knock()
-		check_eq(
-			_client.get_last_error(), "server answered 500 Internal Server Error", "%s" % [answer]
-		)
+		check_eq(_client.get_last_error(), UNDECIDED, "%s" % [answer])
 	await _serve_with(
 		func(_request: Dictionary) -> Variant:
 			await process_frame
 			return true
 	)
-	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "await")
+	check_eq(_client.get_last_error(), UNDECIDED, "await")
 	# An error in a script: the engine's own lines about it are not wanted here.
 	Engine.print_error_messages = false
 	await _serve_with(func(request: Dictionary) -> Variant: return request["no such key"].x)
-	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "an error")
+	check_eq(_client.get_last_error(), UNDECIDED, "an error")
 	await _serve_with(func() -> Variant: return true)
-	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "no parameter")
+	check_eq(_client.get_last_error(), UNDECIDED, "no parameter")
 	# The engine makes `false` of an error in such a function.
 	await _serve_with(func(request: Dictionary) -> bool: return request["no such key"].x)
-	check_eq(_client.get_last_error(), "server answered 403 Forbidden", "an error in a typed one")
+	var refused := "server answered 403 Forbidden: refused by the game"
+	check_eq(_client.get_last_error(), refused, "an error in a typed one")
 	Engine.print_error_messages = true
 	check_eq(_connected, [], "peers")
 	_end()
@@ -252,7 +259,7 @@ func _its_object_may_be_gone() -> void:
 	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen")
 	judge.free()
 	await _knock()
-	check_eq(_client.get_last_error(), "server answered 500 Internal Server Error", "nobody to ask")
+	check_eq(_client.get_last_error(), UNDECIDED, "nobody to ask")
 	_end()
 
 

@@ -170,7 +170,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
         News::Connected { link, .. } => Ok(link.info.protocol.clone()),
         News::Failed(reason) => {
             let why = reason.to_string();
-            assert!(!why.chars().any(char::is_control) && why.len() < 500, "{why:?}");
+            assert!(!why.chars().any(char::is_control) && why.len() < 3000, "{why:?}");
             assert!(matches!(reason, CloseReason::Refused(_) | CloseReason::Lost(_)), "{reason:?}");
             Err(why)
         }

@@ -13,7 +13,7 @@ use crate::event::ConnectionRequest;
 use crate::gate::{Allowance, Gate, Judgement, Line, Turned, health};
 use crate::id::{ConnId, PeerId};
 use crate::link::PeerInfo;
-use crate::session::{Body, Context, Refusal, Request, SILENT, Session};
+use crate::session::{Body, Context, Refusal, Request, SILENT, Session, named};
 use crate::verdict::{Decision, Verdict};
 use crate::wire::godot4;
 
@@ -240,9 +240,25 @@ impl Hub {
             Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }
         self.dirty.push(conn);
+        if protocol.is_none() && !request.protocols.is_empty() {
+            self.note_unheeded(conn, id, &request.protocols, now);
+        }
         self.connected(conn, id, PeerId::SERVER, info);
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             self.introduce(conn, id, now);
+        }
+    }
+
+    /// Writes down why a client leaves at once that wants a subprotocol.
+    fn note_unheeded(&mut self, conn: ConnId, id: PeerId, offered: &[String], now: Instant) {
+        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get(conn)) else { return };
+        if let Some(more) = gate.may_log(Line::Ignored, member.address.ip(), now) {
+            log::info!(
+                "peer {id} ({}) offers the subprotocols {}, and this server names none: browsers and the engine's class end such a \
+                 connection; give one of them to listen(), or to supported_protocols{more}",
+                member.address,
+                named(offered)
+            );
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) fn has_element(headers: &[(String, String)], name: &str, wanted: &str
 }
 
 /// Names for a line or an answer, as many as fit.
-pub(super) fn named(names: &[String]) -> String {
+pub(crate) fn named(names: &[String]) -> String {
     let mut line = String::new();
     for (at, name) in names.iter().enumerate() {
         if line.len() + name.len() > LONGEST_LINE {

@@ -14,16 +14,19 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod assembly;
+pub(crate) mod body;
 pub(crate) mod head;
 mod keepalive;
 mod list;
 pub(crate) mod message;
 mod outgoing;
 mod pipe;
+pub(crate) mod refused;
 mod request;
 mod response;
+mod text;
 mod turn;
-mod upgrade;
+pub(crate) mod upgrade;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
@@ -40,10 +43,12 @@ use crate::url::Url;
 use assembly::Assembly;
 use head::Head;
 use keepalive::{Due, Keepalive};
+pub(crate) use list::named;
 use message::TOO_LARGE;
 use outgoing::Outgoing;
 pub(crate) use outgoing::{Body, Flushed, Pool};
 use pipe::Pipe;
+use refused::Refused;
 pub(crate) use request::{Refusal, Request};
 use response::Offer;
 pub(crate) use turn::Turn;
@@ -114,7 +119,8 @@ pub(crate) struct Session {
 enum State {
     AwaitRequest(Head),
     AwaitVerdict,
-    AwaitResponse { offer: Box<Offer>, head: Head },
+    AwaitResponse { offer: Box<Offer>, head: Head, interim: usize },
+    Refused(Box<Refused>),
     Open(Assembly),
     AwaitCloseReply { reader: Box<WebSocketContext>, sent: CloseFrame },
     Draining { outcome: CloseReason, half_close: HalfClose },
@@ -153,8 +159,12 @@ impl Session {
         let offer = Box::new(Offer::new(url, protocols, headers));
         let mut out = Outgoing::default();
         out.push_raw(offer.request(), cx.pool);
-        let mut session =
-            Self::new(Role::Client, State::AwaitResponse { offer, head: Head::default() }, cx.now, deadline);
+        let mut session = Self::new(
+            Role::Client,
+            State::AwaitResponse { offer, head: Head::default(), interim: 0 },
+            cx.now,
+            deadline,
+        );
         session.out = out;
         session
     }
@@ -182,6 +192,7 @@ impl Session {
             let step = match &mut self.state {
                 State::AwaitRequest(_) => self.read_request(turn, cx),
                 State::AwaitResponse { .. } => self.read_response(turn, cx),
+                State::Refused(_) => self.read_refusal(turn),
                 State::Open(_) if self.failing.is_some() => self.fail_at_the_end(turn, cx),
                 State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(turn, cx),
                 State::Draining { .. } => self.throw_away(turn),
@@ -255,7 +266,7 @@ impl Session {
                 self.state = state;
                 self.refuse(&Refusal::new(503, "the server is closing"), cx);
             }
-            State::AwaitResponse { .. } => self.end(CloseReason::Forced),
+            State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Forced),
             state => self.state = state,
         }
     }
@@ -285,6 +296,8 @@ impl Session {
         if !matches!(self.state, State::Ended(_)) {
             let reason = match mem::replace(&mut self.state, State::AwaitVerdict) {
                 State::Draining { outcome, .. } => outcome,
+                // However it ends: this is why.
+                State::Refused(refused) => CloseReason::Refused(refused.words()),
                 _ => reason,
             };
             self.state = State::Ended(reason);

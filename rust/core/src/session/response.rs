@@ -5,8 +5,23 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 use super::head::HEADERS_LIMIT;
-use super::list::{elements, has_element};
+use super::list::{elements, has_element, named};
+use super::refused::Refused;
+use super::text;
 use crate::url::Url;
+
+/// What an answer comes to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The connection is open, with this subprotocol or none.
+    Upgraded(String),
+    /// The final one is still to come (RFC 9110 section 15.2).
+    Interim,
+    /// The server does not want to.
+    Refused(Box<Refused>),
+    /// It is none, in words.
+    Bad(String),
+}
 
 /// What a client asks for, and what the answer must hold.
 #[derive(Clone, Debug)]
@@ -28,6 +43,9 @@ impl Offer {
         let mut request = format!("GET {} HTTP/1.1\r\n", url.target);
         if !given("host") {
             request.push_str(&format!("Host: {}\r\n", url.host_header()));
+        }
+        if !given("user-agent") {
+            request.push_str(&format!("User-Agent: {USER_AGENT}\r\n"));
         }
         request.push_str(&format!(
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
@@ -51,20 +69,19 @@ impl Offer {
         self.request.as_bytes()
     }
 
-    /// Checks a whole answer and says which subprotocol the server chose; else, in words, why the client is not in.
-    pub(crate) fn check(&self, head: &[u8]) -> Result<String, String> {
+    /// Reads the head of an answer, which is whole.
+    pub(super) fn check(&self, head: &[u8]) -> Answer {
         let mut lines = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
         let mut parsed = httparse::Response::new(&mut lines);
         match parsed.parse(head) {
             Ok(Parsed::Complete(_)) => {}
-            Ok(Parsed::Partial) => return Err("the server's answer is incomplete".into()),
-            Err(error) => return Err(format!("the server does not speak HTTP: {error}")),
-        }
-        let status = parsed.code.unwrap_or_default();
-        if status != 101 {
-            let reason: String =
-                parsed.reason.unwrap_or_default().chars().filter(|c| !c.is_control()).take(80).collect();
-            return Err(format!("server answered {status} {reason}").trim_end().to_owned());
+            Ok(Parsed::Partial) => return Answer::Bad("the server's answer is incomplete".into()),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Answer::Bad(format!(
+                    "the server's answer has more than {HEADERS_LIMIT} header lines"
+                ));
+            }
+            Err(error) => return Answer::Bad(format!("the server does not speak HTTP: {error}")),
         }
         let headers: Vec<_> = parsed
             .headers
@@ -73,10 +90,22 @@ impl Offer {
                 (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).trim().to_owned())
             })
             .collect();
-        if parsed.version != Some(1) {
+        match parsed.code.unwrap_or_default() {
+            101 => match self.check_upgrade(&headers, parsed.version == Some(1)) {
+                Ok(protocol) => Answer::Upgraded(protocol),
+                Err(why) => Answer::Bad(why),
+            },
+            100..200 => Answer::Interim,
+            status => Answer::Refused(Box::new(Refused::new(status, head, &headers))),
+        }
+    }
+
+    /// Which subprotocol the server chose; else, in words, why the client is not in.
+    fn check_upgrade(&self, headers: &[(String, String)], is_1_1: bool) -> Result<String, String> {
+        if !is_1_1 {
             return Err("the server's answer is not HTTP/1.1".into());
         }
-        if !has_element(&headers, "upgrade", "websocket") || !has_element(&headers, "connection", "upgrade") {
+        if !has_element(headers, "upgrade", "websocket") || !has_element(headers, "connection", "upgrade") {
             return Err("the server's answer does not upgrade to WebSocket".into());
         }
         let mut accepts = headers.iter().filter(|(name, _)| name == "sec-websocket-accept");
@@ -84,19 +113,41 @@ impl Offer {
             (Some((_, accept)), None) if *accept == self.accept => {}
             _ => return Err("the server's Sec-WebSocket-Accept does not match".into()),
         }
-        if elements(&headers, "sec-websocket-extensions").any(|extension| !extension.is_empty()) {
-            return Err("the server chose an extension that was not offered".into());
+        let extensions: Vec<_> = elements(headers, "sec-websocket-extensions").collect();
+        if !extensions.is_empty() {
+            return Err(format!(
+                "the server chose an extension that was not offered: {}",
+                shown(&extensions)
+            ));
         }
-        let chosen: Vec<_> =
-            elements(&headers, "sec-websocket-protocol").filter(|name| !name.is_empty()).collect();
-        match chosen.as_slice() {
-            [] if self.protocols.is_empty() => Ok(String::new()),
-            [] => Err("the server chose none of the offered subprotocols".into()),
-            [one] if self.protocols.iter().any(|offered| offered == one) => Ok((*one).to_owned()),
-            _ => Err("the server chose a subprotocol that was not offered".into()),
+        let chosen: Vec<_> = elements(headers, "sec-websocket-protocol").collect();
+        match (chosen.as_slice(), self.protocols.as_slice()) {
+            ([], []) => Ok(String::new()),
+            ([one], offered) if offered.iter().any(|name| name == one) => Ok((*one).to_owned()),
+            ([], offered) => Err(format!(
+                "the server chose no subprotocol, and this client offers {}; make the server support one of them, or offer none",
+                named(offered)
+            )),
+            (chosen, []) => Err(format!(
+                "the server chose the subprotocol {}, and this client offers none; offer it",
+                shown(chosen)
+            )),
+            (chosen, offered) => Err(format!(
+                "the server chose the subprotocol {}, and this client offers {}",
+                shown(chosen),
+                named(offered)
+            )),
         }
     }
 }
+
+/// What the server wrote, for a line.
+fn shown(elements: &[&str]) -> String {
+    named(&elements.iter().map(|element| text::tidy(element, 80)).collect::<Vec<_>>())
+}
+
+/// What asks, for the logs of servers and proxies.
+const USER_AGENT: &str = concat!("websocket-multiplayer/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {
@@ -111,23 +162,37 @@ mod tests {
         )
     }
 
+    fn check(offer: &Offer, head: &str) -> Result<String, String> {
+        match offer.check(head.as_bytes()) {
+            Answer::Upgraded(protocol) => Ok(protocol),
+            Answer::Interim => Err("interim".into()),
+            Answer::Refused(refused) => Err(refused.words()),
+            Answer::Bad(why) => Err(why),
+        }
+    }
+
     fn answer(offer: &Offer, extra: &str) -> Result<String, String> {
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: {}\r\n{extra}\r\n",
             offer.accept
         );
-        offer.check(head.as_bytes())
+        check(offer, &head)
     }
 
     #[test]
     fn the_request_is_what_servers_expect() {
         let request = offer(&["a", "b"]).request;
         assert!(
-            request.starts_with("GET /a?b HTTP/1.1\r\nHost: [::1]:9080\r\nUpgrade: websocket\r\n"),
+            request
+                .starts_with("GET /a?b HTTP/1.1\r\nHost: [::1]:9080\r\nUser-Agent: websocket-multiplayer/"),
             "{request}"
         );
-        for line in ["Sec-WebSocket-Protocol: a,b\r\n", "Authorization: Basic dTpw\r\n", "X-Game: 1\r\n\r\n"]
-        {
+        for line in [
+            "\r\nUpgrade: websocket\r\n",
+            "Sec-WebSocket-Protocol: a,b\r\n",
+            "Authorization: Basic dTpw\r\n",
+            "X-Game: 1\r\n\r\n",
+        ] {
             assert!(request.contains(line), "{request}");
         }
     }
@@ -139,18 +204,85 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_answer_says_why() {
-        assert!(answer(&offer(&[]), "Sec-WebSocket-Protocol: a\r\n").is_err());
-        assert!(answer(&offer(&["a"]), "").is_err());
-        assert!(answer(&offer(&["a"]), "Sec-WebSocket-Protocol: b\r\n").is_err());
-        assert!(answer(&offer(&[]), "Sec-WebSocket-Extensions: permessage-deflate\r\n").is_err());
-        let offer = offer(&[]);
+    fn lists_may_have_empty_elements() {
+        let offer = offer(&["a"]);
         assert_eq!(
-            offer.check(b"HTTP/1.1 403 Forbidden\r\n\r\n"),
-            Err("server answered 403 Forbidden".into())
+            answer(&offer, "Sec-WebSocket-Protocol: , a ,\r\nSec-WebSocket-Extensions: ,\r\n"),
+            Ok("a".into())
         );
-        assert!(offer.check(b"SSH-2.0-x\r\n\r\n").is_err());
-        assert!(offer.check(b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n").is_err());
-        assert!(offer.check(b"HTTP/1.1 101 OK\r\n\r\n").is_err());
+        let head = format!(
+            "HTTP/1.1 101 x\r\nUpgrade: ,websocket,\r\nConnection: ,,upgrade\r\nSec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: \"a\"\r\n\r\n",
+            offer.accept
+        );
+        assert_eq!(check(&offer, &head), Ok("a".into()));
+    }
+
+    #[test]
+    fn a_bad_answer_says_why() {
+        for (offered, line, words) in [
+            (
+                &[][..],
+                "Protocol: a",
+                "the server chose the subprotocol a, and this client offers none; offer it",
+            ),
+            (&["a"], "Protocol: b", "the server chose the subprotocol b, and this client offers a"),
+            (
+                &["a", "b"],
+                "Protocol: a, b",
+                "the server chose the subprotocol a, b, and this client offers a, b",
+            ),
+            (&["a"], "Protocol: \u{1b}[31m\u{202e}", "the server does not speak HTTP: invalid header value"),
+            (&["a"], "Protocol: \u{202e}x", "the server chose the subprotocol x, and this client offers a"),
+            (
+                &["a", "b"],
+                "Version: 13",
+                "the server chose no subprotocol, and this client offers a, b; make the server support one of them, or offer none",
+            ),
+            (
+                &[],
+                "Extensions: permessage-deflate; x",
+                "the server chose an extension that was not offered: permessage-deflate; x",
+            ),
+        ] {
+            assert_eq!(
+                answer(&offer(offered), &format!("Sec-WebSocket-{line}\r\n")),
+                Err(words.into()),
+                "{line}"
+            );
+        }
+        let offer = offer(&[]);
+        for bad in [
+            "SSH-2.0-x\r\n\r\n",
+            "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+            "HTTP/1.1 101 OK\r\n\r\n",
+        ] {
+            assert!(check(&offer, bad).is_err(), "{bad}");
+        }
+        let many = format!("HTTP/1.1 101 OK\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_LIMIT + 1));
+        assert_eq!(check(&offer, &many), Err("the server's answer has more than 128 header lines".into()));
+    }
+
+    #[test]
+    fn an_interim_answer_is_not_the_final_one() {
+        let offer = offer(&[]);
+        for line in ["100 Continue", "102 Processing", "103 Early Hints", "199 "] {
+            assert_eq!(check(&offer, &format!("HTTP/1.1 {line}\r\n\r\n")), Err("interim".into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_user_agent_is_sent_unless_the_game_names_one() {
+        let url = Url::parse("ws://h").expect("valid");
+        let ours = Offer::new(&url, &[], &[]).request;
+        assert!(
+            ours.contains(&format!(
+                "\r\nUser-Agent: websocket-multiplayer/{}\r\n",
+                env!("CARGO_PKG_VERSION")
+            ))
+        );
+        let theirs = Offer::new(&url, &[], &["user-agent: My Game/2".to_owned()]).request;
+        assert!(
+            theirs.contains("\r\nuser-agent: My Game/2\r\n") && !theirs.contains("websocket-multiplayer")
+        );
     }
 }

@@ -4,8 +4,10 @@ use std::io::{ErrorKind, Read};
 use std::time::Instant;
 
 use super::assembly::Assembly;
-use super::head::{HEAD_LIMIT, Progress};
+use super::head::{HEAD_LIMIT, Head, Progress};
 use super::keepalive::Keepalive;
+use super::refused::BODY_TIME;
+use super::response::Answer;
 use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step, Turn};
 use crate::error::CloseReason;
 use crate::wire::proxy_protocol::{self, is_proxy_protocol};
@@ -100,7 +102,7 @@ impl Session {
     }
 
     pub(super) fn read_response<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &Context<'_>) -> Step {
-        let State::AwaitResponse { offer, head } = &mut self.state else { return Step::Wait };
+        let State::AwaitResponse { offer, head, interim } = &mut self.state else { return Step::Wait };
         let progress = match head.collect(turn) {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
@@ -116,14 +118,46 @@ impl Session {
             Progress::BadLine => "the server does not speak HTTP: a line does not end with CR LF".to_owned(),
             Progress::Ended(_) => "the server closed the connection during the handshake".to_owned(),
             Progress::Whole(len) => match offer.check(&head.bytes()[..len]) {
-                Ok(protocol) => {
+                Answer::Upgraded(protocol) => {
                     self.open(cx);
                     return Step::Incoming(Incoming::Opened { protocol });
                 }
-                Err(why) => why,
+                Answer::Interim if *interim < INTERIM_LIMIT => {
+                    *interim += 1;
+                    *head = Head::default();
+                    return Step::Again;
+                }
+                Answer::Interim => format!("the server sent more than {INTERIM_LIMIT} interim answers (1xx)"),
+                Answer::Refused(refused) => {
+                    let enough = cx.now + BODY_TIME;
+                    self.deadline = Some(self.deadline.map_or(enough, |deadline| deadline.min(enough)));
+                    self.state = State::Refused(refused);
+                    return Step::Again;
+                }
+                Answer::Bad(why) => why,
             },
         };
         self.end(CloseReason::Refused(why));
+        Step::Wait
+    }
+
+    /// Client: listens to what the server has to say about its refusal.
+    pub(super) fn read_refusal<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
+        let State::Refused(refused) = &mut self.state else { return Step::Wait };
+        while !refused.is_whole() {
+            let size = match turn.fill() {
+                Ok([]) => break,
+                Ok(bytes) => {
+                    refused.take(bytes);
+                    bytes.len()
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
+                Err(_) => break,
+            };
+            turn.consume(size);
+        }
+        let words = refused.words();
+        self.end(CloseReason::Refused(words));
         Step::Wait
     }
 
@@ -136,3 +170,5 @@ impl Session {
 
 /// How a connection ends that never said anything: a probe, or a browser's spare connection.
 pub(crate) const SILENT: &str = "closed before a request came";
+/// Interim answers that a client passes over: each is a head of its own.
+pub(crate) const INTERIM_LIMIT: usize = 16;

@@ -1,0 +1,127 @@
+//! What a server says when it does not let a client in, in one line for the game: the status, where it sends the client, and
+//! a piece of the body, of which only so much is read, and not for long.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::body::{Body, Framing};
+use super::text::{self, Kind};
+
+/// An answer that is final, and not 101.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: u16,
+    phrase: String,
+    /// `None`: it has none, or one that nobody can read.
+    body: Option<Body>,
+    kind: Kind,
+    latin1: bool,
+    location: Option<String>,
+    /// Seconds until it is worth another try.
+    retry_after: Option<u32>,
+}
+
+impl Refused {
+    /// Reads a whole head; `headers` have names in lower case.
+    pub(super) fn new(status: u16, head: &[u8], headers: &[(String, String)]) -> Self {
+        let find =
+            |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let (kind, latin1) = text::kind(find("content-type"));
+        let is_plain = find("content-encoding").is_none_or(|how| how.eq_ignore_ascii_case("identity"));
+        let location = find("location").filter(|_| (300..400).contains(&status));
+        let has_body =
+            !matches!(status, 200..300 | 304) && location.is_none() && is_plain && kind != Kind::Binary;
+        let framing = Framing::of(find("transfer-encoding"), find("content-length"));
+        Self {
+            status,
+            phrase: text::tidy(&phrase(head), LONGEST_PHRASE),
+            body: framing.filter(|_| has_body).map(Body::new),
+            kind,
+            latin1,
+            location: location.map(|target| text::tidy(target, LONGEST_LOCATION)),
+            retry_after: find("retry-after").and_then(|seconds| seconds.parse().ok()),
+        }
+    }
+
+    /// Says whether nothing of the body is worth waiting for any more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_whole)
+    }
+
+    /// Takes what comes behind the head.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        if let Some(body) = &mut self.body {
+            body.take(bytes);
+        }
+    }
+
+    /// The line for the game.
+    pub(super) fn words(&self) -> String {
+        let said = self.body.as_ref().map(|body| text::readable(body.bytes(), self.kind, self.latin1));
+        let said = text::tidy(&said.unwrap_or_default(), LONGEST_SAID);
+        // A server that has but one thing to say says it twice.
+        let repeated = self.phrase.strip_suffix('…').is_some_and(|begin| said.starts_with(begin));
+        let phrase = if repeated { "" } else { &self.phrase };
+        let mut words = format!("server answered {} {phrase}", self.status).trim_end().to_owned();
+        if let Some(location) = &self.location {
+            // Writing to a text cannot fail.
+            let _ = write!(words, " and redirects to {location}; redirects are not followed, connect to ");
+            words.push_str(&web_socket(location));
+            return words;
+        }
+        if (200..300).contains(&self.status) {
+            words.push_str(" and no upgrade: what is at this path speaks no WebSocket");
+            return words;
+        }
+        let said = self.without_status(&said);
+        if !said.is_empty() {
+            let _ = write!(words, ": {said}");
+        }
+        if let Some(seconds) = self.retry_after {
+            let _ = write!(words, "; try again in {seconds} s");
+        }
+        words
+    }
+
+    /// Without the status and its phrase at the beginning: pages repeat them.
+    fn without_status<'a>(&self, said: &'a str) -> &'a str {
+        let mut rest = said;
+        for known in [self.status.to_string().as_str(), self.phrase.as_str()] {
+            if !known.is_empty()
+                && let Some((first, behind)) = rest.split_at_checked(known.len())
+                // In small letters it is a word of a sentence.
+                && (first == known || behind.is_empty() && first.eq_ignore_ascii_case(known))
+                && !behind.starts_with(char::is_alphanumeric)
+            {
+                rest = behind.trim_start_matches(|char: char| char.is_whitespace() || ".:-".contains(char));
+            }
+        }
+        rest
+    }
+}
+
+/// The reason phrase as it came, in any language: the parser gives up on what is not ASCII.
+fn phrase(head: &[u8]) -> String {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let phrase = line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default();
+    text::decode(phrase, false)
+}
+
+/// The address to connect to: browsers and proxies redirect to `https://`.
+fn web_socket(location: &str) -> String {
+    for (page, socket) in [("https://", "wss://"), ("http://", "ws://")] {
+        if let Some((scheme, rest)) = location.split_at_checked(page.len())
+            && scheme.eq_ignore_ascii_case(page)
+        {
+            return format!("{socket}{rest}");
+        }
+    }
+    "it".to_owned()
+}
+
+/// How long a body is waited for, if the handshake has not less time left.
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(1);
+/// Characters of a body that the game is told: no less than a server's `request_handler` may say.
+pub(crate) const LONGEST_SAID: usize = 500;
+const LONGEST_PHRASE: usize = 80;
+const LONGEST_LOCATION: usize = 200;
