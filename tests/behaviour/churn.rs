@@ -26,6 +26,12 @@ impl Party {
         self.server.totals().arrivals.store(0, Ordering::Relaxed);
     }
 
+    /// The Close of one that does not read waits for so long.
+    fn end_goodbyes(&mut self) {
+        self.now += self.server.hub.config().close_timeout;
+        self.server.run(self.now);
+    }
+
     /// Nothing more fits what this client has not read.
     fn stop_reading(&self, at: usize) {
         self.clients[at].1.set_capacity(0);
@@ -48,6 +54,7 @@ fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
     }
     assert_eq!(party.overflowed(), [deaf]);
     assert!((60_000..=65_536).contains(&most), "{most} waited");
+    party.end_goodbyes();
     assert_eq!(party.server.queue_totals.bytes(), 0);
     // The other one has heard of the deaf one's end, too.
     assert_eq!(heard, 2 * 33_000 + 1);
@@ -110,6 +117,7 @@ fn one_end_after_which_hundreds_have_no_room_needs_no_deep_stack() {
         let told: HashSet<_> = messages(&party.clients[1].1.take_all()).into_iter().collect();
         let left = |at: usize| message(2, party.clients[at].0.0);
         assert_eq!(told, (0..DEAF + 2).filter(|at| *at != 1).map(left).collect());
+        party.end_goodbyes();
         assert_eq!(party.server.queue_totals.bytes(), 0);
     };
     shallow.spawn(body).expect("a thread").join().expect("it goes through");

@@ -53,7 +53,7 @@ impl Party {
         party
     }
 
-    fn send(&mut self, from: usize, claimed: PeerId, to: Target) -> Vec<u8> {
+    pub(super) fn send(&mut self, from: usize, claimed: PeerId, to: Target) -> Vec<u8> {
         let mut bytes = packet_header(claimed, to).to_vec();
         bytes.extend(b"hello");
         self.clients[from].1.inject(&frame(0x82, &bytes));
@@ -62,7 +62,7 @@ impl Party {
     }
 
     /// The client takes nothing more, and this many packets of 1000 bytes wait for it.
-    fn starve(&mut self, from: usize, slow: usize, packets: usize) {
+    pub(super) fn starve(&mut self, from: usize, slow: usize, packets: usize) {
         let (sender, target) = (self.clients[from].0, self.clients[slow].0);
         self.clients[slow].1.set_capacity(100);
         self.starved.push(slow);
@@ -298,48 +298,6 @@ fn a_server_that_tells_of_everybody_is_left() {
         }
     }
     assert!(matches!(client.end(), Some(CloseReason::Violation(what)) if what.contains("65536 peers")));
-}
-
-#[test]
-fn at_the_bound_of_the_process_the_relay_closes_the_one_with_the_most_waiting() {
-    let mut party = Party::new(4);
-    let (first, third) = (party.clients[0].0, party.clients[2].0);
-    party.starve(0, 1, 40);
-    party.starve(0, 3, 60);
-    let slowest = party.clients[3].0;
-    party.server.queue_totals.outgoing.set_limit(party.server.queue_totals.bytes());
-    let sent = party.send(0, first, Target::One(third));
-    assert_eq!(party.overflowed(), [slowest]);
-    assert_eq!(party.receivers(&sent), [3], "it makes room for one who keeps up");
-    assert_eq!(party.server.totals().peers_overflowed.get(), 1);
-    let closed = |news: &News| matches!(news, News::Disconnected { id, reason } if *id == slowest && *reason == CloseReason::Overflow);
-    assert!(party.server.has(closed));
-    let told = messages(&party.clients[0].1.take_all());
-    assert!(told.is_empty() || told == [message(2, slowest.0)]);
-}
-
-#[test]
-fn the_one_that_a_packet_is_for_can_be_the_one_that_is_closed() {
-    let mut party = Party::new(3);
-    let (first, slow) = (party.clients[0].0, party.clients[1].0);
-    party.starve(0, 1, 40);
-    party.server.queue_totals.outgoing.set_limit(party.server.queue_totals.bytes());
-    party.send(0, first, Target::One(slow));
-    assert_eq!(party.overflowed(), [slow], "nobody else had anything waiting");
-    // What it had waiting counts no more, and the others go on.
-    assert_eq!(party.server.queue_totals.bytes(), 0);
-    let sent = party.send(0, first, Target::All);
-    assert_eq!(party.receivers(&sent), [0, 3]);
-    assert_eq!(party.overflowed(), [slow], "once");
-    // When it reads after all, it finds a whole frame and the code.
-    party.clients[1].1.set_capacity(1 << 20);
-    let mut heard = Vec::new();
-    for _ in 0..20 {
-        party.server.run(party.now);
-        heard.extend(party.clients[1].1.take_all());
-    }
-    let code = heard.windows(4).any(|window| window[0] == 0x88 && window[2..] == 1013_u16.to_be_bytes());
-    assert!(code, "closed with 1013");
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::config::{PeerConfig, ServerConfig};
 use crate::gate::{self, log_limit};
-use crate::hub::{admission, limbo, relay};
+use crate::hub::{SMALL, admission, limbo, relay};
 use crate::net::driver::{self, accept};
 use crate::net::{checks, listener, runtime, simulator};
+use crate::peer::outbox;
 use crate::session::{self, body, head, message, refused, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
@@ -129,6 +130,10 @@ fn the_documented_figures_are_those_of_the_code() {
         ("backlog above which unreliable packets are dropped", bytes(peer.unreliable_backlog)),
         ("a peer that takes no byte", seconds(peer.write_timeout)),
         ("bytes on their way through a simulated network, per direction", bytes(simulator::IN_FLIGHT)),
+        (
+            "packets that `packet_refused` tells of while the game does not poll",
+            outbox::REFUSED_LIMIT.to_string(),
+        ),
         ("what waits in the whole process to be sent", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
         ("the closing handshake", seconds(peer.close_timeout)),
         ("the answer to a message with a violation right behind it", millis(message::ANSWER_TIME)),
@@ -148,6 +153,7 @@ fn the_documented_figures_are_those_of_the_code() {
     let (grace, places) = (seconds(limbo::GRACE), server.max_pending / limbo::FAIR_PART);
     assert_eq!(limbo::FAIR_PART, 16);
     assert_eq!(log_limit::PAUSE, Duration::from_mins(1));
+    assert_eq!(outbox::PAUSE, Duration::from_mins(1));
     assert_eq!(accept::COMPLAINT_PAUSE, Duration::from_mins(1));
     for sentence in [
         format!("one that has said nothing for {grace};"),
@@ -155,6 +161,10 @@ fn the_documented_figures_are_those_of_the_code() {
         format!("more than a sixteenth of all ({places})"),
         format!("it is tried again each {}; one warning a minute", millis(accept::ACCEPT_BACKOFF)),
         format!("dropped, after {grace} if others wait"),
+        format!("A packet of more than {} that many peers", bytes(SMALL)),
+        format!("up to {} KiB that TLS holds", stream::BUFFER_LIMIT >> 10),
+        format!("each {} it is tried again", millis(relay::RETRY)),
+        format!("passed on all the same, {} in a round or one packet", bytes(relay::BORROWED)),
     ] {
         assert!(text.contains(&sentence), "{sentence}");
     }

@@ -20,6 +20,7 @@ mod hostile;
 mod keepalive;
 mod limits;
 mod proxy_protocol;
+mod scarce;
 mod tls;
 mod tls_verdict;
 mod transfer;

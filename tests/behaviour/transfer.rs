@@ -7,6 +7,7 @@ use crate::config::{Buffers, PeerConfig};
 use crate::error::CloseReason;
 use crate::hub::News;
 use crate::net::mailbox::Command;
+use crate::shared::shared;
 
 fn sizes() -> Vec<usize> {
     vec![1, 125, 126, 127, 1023, 1024, 1025, 4096, 65_535, 65_536, 2, 30_000]
@@ -160,7 +161,7 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     let waiting = server.queue_totals.bytes();
     assert!((450_000..=500_000).contains(&waiting), "{waiting} bytes wait");
     assert!(links.iter().all(|link| link.receiving.budget.load().1 > 0), "everybody has the first packet in");
-    assert!(links[0].outgoing.process_has_room(400_000), "and the game can send");
+    assert!(server.queue_totals.outgoing.has_room(400_000), "and the game can send");
     let mut got = Vec::new();
     while got.len() < sent.len() {
         let before = got.len();
@@ -186,7 +187,7 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     assert_eq!(links.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
     assert_eq!(server.queue_totals.bytes(), 0);
     // Nor do those who do not listen keep the game from hearing.
-    links[0].outgoing.add(600_000);
+    let _deaf = shared(&server.queue_totals.outgoing, vec![7; 600_000]);
     ends[1].inject(&frame(0x82, &[1; 1000]).repeat(PACKETS));
     server.run(now);
     let heard = server.news.iter().filter(|news| matches!(news, News::Packet(_))).count();

@@ -339,7 +339,7 @@ impl Node {
             }
             self.hub.dirty.clear();
             busy |= !std::mem::take(&mut self.hub.rearm).is_empty();
-            self.news.append(&mut self.hub.news);
+            self.news.append(self.hub.end_round());
             moved |= busy;
             if !busy {
                 return moved;

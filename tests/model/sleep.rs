@@ -26,7 +26,11 @@ struct Drive {
 
 impl Mailbox {
     fn new() -> Arc<Self> {
-        Arc::new(Self { inbox: Inbox::default(), woken: AtomicBool::new(false), hurry: Mutex::new(false) })
+        Arc::new(Self {
+            inbox: Inbox::new(Vec::new()),
+            woken: AtomicBool::new(false),
+            hurry: Mutex::new(false),
+        })
     }
 
     fn command(&self, command: u32) {

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::budget::QueueTotals;
+use crate::budget::{QueueTotal, QueueTotals};
 use crate::hub::News;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo};
-use crate::net::mailbox::{Command, Mailbox, Sent, Totals};
+use crate::net::mailbox::{Command, Listed, Mailbox, Sent, Totals};
 use crate::packet::Packet;
 use crate::session::Body;
 use crate::wire::{godot3, godot4};
@@ -74,7 +74,7 @@ pub struct Post {
     mailbox: Mailbox,
     _poll: mio::Poll,
     commands: Vec<Command>,
-    payloads: Vec<u8>,
+    listed: Listed,
     batch: Vec<News>,
     news: Vec<News>,
 }
@@ -84,12 +84,13 @@ impl Post {
     pub fn new() -> Self {
         let poll = mio::Poll::new().expect("the system has a poller");
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
-        let mailbox = Mailbox::new(waker, Arc::new(Totals::default()));
+        let total = Arc::new(QueueTotal::new(usize::MAX));
+        let mailbox = Mailbox::new(waker, Arc::new(Totals::default()), &total);
         Self {
             mailbox,
             _poll: poll,
             commands: Vec::new(),
-            payloads: Vec::new(),
+            listed: Listed::new(&total),
             batch: Vec::new(),
             news: Vec::new(),
         }
@@ -100,7 +101,7 @@ impl Post {
         for _ in 0..count {
             self.mailbox.send(CONN, Sent { header: None, body: Body::Borrowed(payload), text: false });
         }
-        self.mailbox.take_commands(&mut self.commands, &mut self.payloads);
+        self.mailbox.take_commands(&mut self.commands, &mut self.listed);
         self.commands.drain(..).count()
     }
 

@@ -127,7 +127,7 @@ pub enum SendError {
         /// The largest that fits.
         max: usize,
     },
-    /// The peer, or one of the peers, has no room now.
+    /// The peer, or one of the peers, has no room now, or the whole process has none.
     #[error("the output buffer is full")]
     Full,
     /// The packet is marked as text and is not UTF-8.

@@ -43,7 +43,7 @@
 //! | waiting for a congested peer | 64 KiB, 1024 packets | [`OverflowPolicy`] |
 //! | pongs waiting | 64 | only the last ping is answered |
 //! | on the way through a simulated network | 1 MiB in each direction | the session waits, the socket is not read |
-//! | all queues of a process | 512 MiB | congested peers with the most queued are closed |
+//! | all queues of a process, half for each direction | 512 MiB | [`SendError::Full`], or dropped if unreliable |
 //! | handshakes under way, and refused ones that are not gone | 1024 | clients wait in the backlog of 1024; one that was silent for a second goes |
 //! | a request that waits for the game's word | 30 s | 503 |
 //! | a refused connection that does not go | 1 s | it is dropped |
@@ -70,6 +70,7 @@ mod net;
 mod packet;
 mod peer;
 mod session;
+mod shared;
 mod statistics;
 mod sync;
 mod tls;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::budget::{Budget, QueueTotals};
+use crate::budget::{Budget, Counted, QueueTotals, Reservation};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
 use crate::id::{ConnId, PeerId};
@@ -61,7 +61,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Receiving {
-    pub(crate) budget: Budget,
+    pub(crate) budget: Counted,
     /// The driver does not read this peer until the game has taken some of its packets.
     pub(crate) paused: AtomicBool,
 }
@@ -88,13 +88,13 @@ impl Link {
     pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, totals: &QueueTotals) -> Self {
         let figures = Figures { rtt: AtomicU32::new(u32::MAX), ..Figures::default() };
         Self {
-            outgoing: Budget::new(&totals.outgoing),
+            outgoing: Budget::new(),
             conn,
             id,
             congested: AtomicBool::new(false),
             congestion_news: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
-            receiving: Receiving { budget: Budget::new(&totals.incoming), paused: AtomicBool::new(false) },
+            receiving: Receiving { budget: Counted::new(&totals.incoming), paused: AtomicBool::new(false) },
             figures,
             info,
             end: OnceLock::new(),
@@ -144,17 +144,15 @@ impl Link {
     pub(crate) fn has_input_room(&self, size: usize, config: &PeerConfig) -> bool {
         let (bytes, packets) = self.receiving.budget.load();
         packets == 0
-            || bytes + size <= config.buffers.input_bytes
+            || bytes.saturating_add(size) <= config.buffers.input_bytes
                 && packets < config.buffers.input_packets
                 && self.receiving.budget.process_has_room(size)
     }
 
-    /// Says whether it has something to send, and its connection does not take it. When the whole process has too much, such
-    /// peers go first.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.congested.load(Ordering::Relaxed)
-            && self.state() == PeerState::Open
-            && self.outgoing.load().1 > 0
+    /// Any thread: takes room for a packet, or none at all.
+    pub(crate) fn reserve(&self, size: usize, config: &PeerConfig) -> Reservation {
+        let closed = || self.state() == PeerState::Closed;
+        self.outgoing.reserve_open(size, config.burst_bytes(), config.burst_packets(), closed)
     }
 
     /// Says whether so much was taken that reading pays again.
@@ -166,7 +164,8 @@ impl Link {
     /// Says whether more waits than `set_buffers` allows a congested peer, or would with `size` more bytes in `more` packets.
     pub(crate) fn is_over_output_limits(&self, size: usize, more: usize, config: &PeerConfig) -> bool {
         let (bytes, packets) = self.outgoing.load();
-        bytes + size > config.buffers.output_bytes || packets + more > config.buffers.output_packets
+        bytes.saturating_add(size) > config.buffers.output_bytes
+            || packets + more > config.buffers.output_packets
     }
 }
 
@@ -205,15 +204,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::budget::QueueTotal;
+    use crate::budget::{Charge, QueueTotal};
     use crate::config::Buffers;
 
     const STEP: usize = 4096;
 
     #[test]
     fn a_reservation_takes_all_or_nothing() {
-        let total = Arc::new(QueueTotal::new(1000));
-        let budget = Budget::new(&total);
+        let budget = Budget::new();
         assert!(budget.reserve(60, 100, 2));
         assert!(!budget.reserve(41, 100, 2));
         assert!(budget.reserve(40, 100, 2));
@@ -234,22 +232,19 @@ mod tests {
         let buffers = Buffers::rounded(1, 1, Buffers::MAX, Buffers::MAX).expect("the largest there are");
         let config = PeerConfig { buffers, ..PeerConfig::default() };
         let (bytes, packets) = (config.burst_bytes(), config.burst_packets());
-        let total = Arc::new(QueueTotal::new(usize::MAX));
-        let budget = Budget::new(&total);
+        let budget = Budget::new();
         let taken = (0..=packets).take_while(|_| budget.reserve(1, bytes, packets)).count();
         assert_eq!((taken, budget.load()), (packets, (packets, packets)));
         budget.clear();
         let size = buffers.output_bytes;
         let taken = (0..=bytes / size).take_while(|_| budget.reserve(size, bytes, packets)).count();
         assert_eq!((taken, budget.load()), (16, (bytes, 16)));
-        budget.clear();
-        assert_eq!(total.bytes(), 0);
     }
 
     #[test]
     fn the_process_counts_in_steps_and_forgets_what_was_dropped() {
         let total = Arc::new(QueueTotal::new(10 * STEP));
-        let (one, two) = (Budget::new(&total), Budget::new(&total));
+        let (one, two) = (Counted::new(&total), Counted::new(&total));
         one.add(STEP - 1);
         assert!(total.has_room(10 * STEP));
         one.add(1);
@@ -259,5 +254,35 @@ mod tests {
         assert!(total.has_room(7 * STEP));
         drop(two);
         assert!(total.has_room(10 * STEP));
+    }
+
+    #[test]
+    fn a_queue_of_four_gib_is_full_where_addresses_have_32_bits() {
+        const MOST: usize = u32::MAX as usize;
+        let budget = Budget::new();
+        assert!(budget.reserve(MOST - 10, MOST, 10));
+        assert!(!budget.reserve(20, MOST, 10));
+        assert!(budget.reserve(10, MOST, 10));
+        // What waits may be more while the other thread finds that it is too much.
+        budget.add(20);
+        assert!(!budget.reserve(1, MOST, 10));
+        budget.release(20, 1);
+        assert_eq!(budget.load(), (MOST, 2));
+    }
+
+    #[test]
+    fn a_charge_is_given_back_whole() {
+        let total = Arc::new(QueueTotal::new(100_000));
+        let (mut one, mut two) = (Charge::new(&total), Charge::new(&total));
+        one.set(50_000);
+        two.follow(STEP - 1);
+        assert_eq!((total.bytes(), total.is_short()), (50_000, false));
+        two.follow(STEP);
+        two.set(25_001);
+        assert!(total.is_short() && total.has_room(24_999) && !total.has_room(25_000));
+        one.set(10);
+        assert_eq!(total.bytes(), 25_011);
+        drop((one, two));
+        assert_eq!(total.bytes(), 0);
     }
 }

@@ -115,8 +115,9 @@ macro_rules! multiplayer_class {
             #[signal]
             fn peer_packet(peer_source: i64);
 
-            /// Under `OVERFLOW_REFUSE` a packet of `size` bytes for several peers had no room towards peer
-            /// `id`; the others got it.
+            /// A packet of `size` bytes for several peers did not go to peer `id`: under `OVERFLOW_REFUSE` it
+            /// had no room for it, and the others got it; with either policy no peer got it when the whole
+            /// process had no room.
             #[signal]
             fn packet_refused(id: i64, size: i64);
 
@@ -376,8 +377,9 @@ macro_rules! common_methods {
             /// Sends a packet to the target of `set_target_peer()` with the current transfer mode.
             ///
             /// Returns `ERR_UNCONFIGURED` when not connected, `ERR_INVALID_PARAMETER` for an unknown target
-            /// or an empty packet, and `ERR_OUT_OF_MEMORY` for one that is larger than the output buffer or,
-            /// with `OVERFLOW_REFUSE`, finds no room now.
+            /// or an empty packet, and `ERR_OUT_OF_MEMORY` for one that is larger than the output buffer,
+            /// finds no room in the whole process (`network/limits/websocket_total_queue_mb`) or, with
+            /// `OVERFLOW_REFUSE`, none for its peer.
             // The engine's own answers OK to an empty packet without asking anybody.
             #[func(rename = put_packet)]
             fn put_packet_of_script(

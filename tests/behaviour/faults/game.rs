@@ -512,8 +512,9 @@ impl Game {
         let refuses = self.config.overflow_policy == OverflowPolicy::Refuse;
         match result {
             Ok(()) => {}
-            Err(SendError::Full) if broadcast && refuses => self.refused.push((number, size)),
-            Err(SendError::Full) if !broadcast && (refuses || raw) => {
+            // With the other policy nobody is told who is closed for it, but everybody when the process is full.
+            Err(SendError::Full) if broadcast => self.refused.push((number, size)),
+            Err(SendError::Full) if refuses || raw => {
                 self.refusals += u64::from(!raw);
                 self.told.refused += 1;
             }

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use super::News;
 use super::admission::Asked;
+use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::gate::{Allowance, Source, Turned};
 use crate::link::Link;
 use crate::net::mailbox::Totals;
-use crate::session::{Body, Context, Flushed, Message, Session};
+use crate::session::{Body, Context, Flushed, Message, Pool, Session};
 use crate::tls::TlsSession;
 use crate::wire::proxy_protocol::Preamble;
 
@@ -26,8 +27,11 @@ pub(super) struct Member {
     pub(super) address: SocketAddr,
     /// Once the game knows, or is about to know, of it.
     pub(super) link: Option<Arc<Link>>,
-    /// A message that did not fit the input buffer; reading goes on when it does.
+    /// A message that did not fit the input buffer, or that the relay has no room for; reading goes on when it has.
     pub(super) held: Option<Message>,
+    /// The latter, and when it is tried again.
+    pub(super) awaits_relay: bool,
+    pub(super) relay_at: Option<Instant>,
     /// Since when the handshake is under way.
     pub(super) started: Instant,
     /// It is neither connected nor gone.
@@ -58,6 +62,8 @@ pub(super) struct Member {
     over: Option<Over>,
     /// `Congested` was told, and `Drained` was not.
     told_congested: bool,
+    /// What TLS holds of it, as it was counted last.
+    sealed: usize,
 }
 
 /// Since when a peer has not kept up, and how far it was then.
@@ -85,6 +91,8 @@ impl Member {
             address,
             link: None,
             held: None,
+            awaits_relay: false,
+            relay_at: None,
             id_deadline: None,
             started,
             in_limbo: false,
@@ -100,6 +108,7 @@ impl Member {
             reported: false,
             over: None,
             told_congested: false,
+            sealed: 0,
         }
     }
 
@@ -118,10 +127,22 @@ impl Member {
                 let flushed = self.session.flush(stream, cx);
                 (flushed, flushed.bytes > 0)
             }
-            Some(tls) => (flush_tls(&mut self.session, tls, stream, cx), tls.take_moved()),
+            Some(tls) => {
+                let flushed = flush_tls(&mut self.session, tls, stream, cx);
+                cx.pool.recount(self.sealed, tls.unsent());
+                self.sealed = tls.unsent();
+                (flushed, tls.take_moved())
+            }
         };
         self.session.note_written(moved, self.wants_write(), cx.now);
         flushed
+    }
+
+    /// Drops what waits to be written.
+    pub(super) fn discard(&mut self, pool: &mut Pool) {
+        self.session.discard(pool);
+        pool.recount(self.sealed, 0);
+        self.sealed = 0;
     }
 
     /// Applies a new `handshake_timeout` to a handshake that is under way.
@@ -219,12 +240,24 @@ impl Member {
         }
     }
 
-    /// When it is decided whether the peer is closed for not keeping up.
-    pub(super) fn overflow_deadline(&self, config: &PeerConfig) -> Option<Instant> {
+    /// When it is decided whether the peer is closed for not keeping up. Where packets are relayed it is with either policy while
+    /// the process is short of room: others may have to wait for it.
+    pub(super) fn overflow_deadline(
+        &self,
+        config: &PeerConfig,
+        relays: bool,
+        total: &QueueTotal,
+    ) -> Option<Instant> {
+        let over = self.over.as_ref().filter(|_| self.session.outcome().is_none())?;
         let closes = matches!(config.mode, Mode::Multiplayer(_))
             && config.overflow_policy == OverflowPolicy::Disconnect;
-        let over = self.over.as_ref().filter(|_| closes && self.session.outcome().is_none())?;
-        over.since.checked_add(config.overflow_grace)
+        let closes = closes || relays && total.is_short();
+        closes.then(|| over.since.checked_add(config.overflow_grace)).flatten()
+    }
+
+    /// When a message that awaits room to be relayed is tried again.
+    pub(super) fn relay_at(&self) -> Option<Instant> {
+        self.relay_at.filter(|_| self.held.is_some())
     }
 
     /// Decides. A peer gets as long again when all that waited has left, however much came after it, or when it works off a
@@ -269,7 +302,7 @@ fn flush_tls<W: Write>(
     let blocked = match stream.push() {
         Ok(blocked) => blocked,
         Err(error) => {
-            session.write_failed(&error);
+            session.write_failed(&error, cx.pool);
             return Flushed::default();
         }
     };

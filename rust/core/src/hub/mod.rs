@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::budget::QueueTotals;
+use crate::budget::{Charge, QueueTotals};
 use crate::config::{Mode, PeerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::gate::Gate;
 use crate::id::{ConnId, PeerId, PeerMap};
 use crate::link::{Link, PeerInfo, PeerState};
-use crate::net::mailbox::{Command, Totals};
+use crate::net::mailbox::{Command, Listed, Totals};
 use crate::packet::Packet;
 use crate::session::{Body, Context, Incoming, Message, Pool, Session, Turn};
 use crate::tls::{TlsClient, TlsSession};
@@ -140,7 +140,7 @@ pub(crate) struct Hub {
     /// Where small payloads of this round are copied to.
     small: Pieces,
     /// What [`Payload::Listed`] of the commands at hand is about.
-    pub(crate) listed: Vec<u8>,
+    pub(crate) listed: Listed,
     /// For the mailbox.
     pub(crate) news: Vec<News>,
     /// Connections that have something to write.
@@ -155,6 +155,8 @@ pub(crate) struct Hub {
     /// Server: ids of those who may become peers when the game's handler says so.
     asked_ids: HashSet<PeerId>,
     queue_totals: QueueTotals,
+    /// What the queues of all connections held when the last round ended.
+    charge: Charge,
     totals: Arc<Totals>,
     /// For how long the game has not polled; as new as the last round.
     pub(crate) main_thread_idle: Duration,
@@ -166,6 +168,10 @@ pub(crate) struct Hub {
     departed: Vec<PeerId>,
     /// The same: copies of messages that the turn at hand has passed on.
     relayed: usize,
+    /// The same: bytes that this round has passed on although the process has no room for them.
+    borrowed: usize,
+    /// The same: the last one that others had to wait for.
+    behind: Option<PeerId>,
 }
 
 impl Hub {
@@ -182,7 +188,7 @@ impl Hub {
             ids: PeerMap::default(),
             pool: Pool::default(),
             small: Pieces::default(),
-            listed: Vec::new(),
+            listed: Listed::new(&queue_totals.outgoing),
             news: Vec::new(),
             dirty: Vec::new(),
             rearm: Vec::new(),
@@ -190,6 +196,7 @@ impl Hub {
             pending: 0,
             limbo: Limbo::default(),
             asked_ids: HashSet::new(),
+            charge: Charge::new(&queue_totals.outgoing),
             queue_totals,
             totals,
             main_thread_idle: Duration::ZERO,
@@ -197,6 +204,8 @@ impl Hub {
             own_id: PeerId::SERVER,
             departed: Vec::new(),
             relayed: 0,
+            borrowed: 0,
+            behind: None,
         }
     }
 
@@ -294,6 +303,10 @@ impl Hub {
         {
             return After::default();
         }
+        if member.relay_at().is_some_and(|at| now < at) {
+            return After::default();
+        }
+        member.relay_at = None;
         let Some(limit) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
         let mut turn = Turn::new(stream, &mut buffer[..limit], trust_short_reads);
         member.session.begin_turn(&mut turn);
@@ -331,6 +344,9 @@ impl Hub {
             }
         }
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.held.is_none() && std::mem::take(&mut member.awaits_relay) {
+            member.session.resume(now);
+        }
         let paused = member.held.is_some() || member.session.awaits_verdict();
         member.session.end_turn(&mut turn, now);
         member.has_read(turn.total(), now);
@@ -483,12 +499,12 @@ impl Hub {
     /// When `expire` wants to be called.
     pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
         let member = self.members.get(conn)?;
-        let throttled = member.throttled_until();
         [
             member.session.deadline(&self.config),
             member.id_deadline,
-            member.overflow_deadline(&self.config),
-            throttled,
+            member.overflow_deadline(&self.config, self.relays(), &self.queue_totals.outgoing),
+            member.throttled_until(),
+            member.relay_at(),
         ]
         .into_iter()
         .flatten()
@@ -497,13 +513,20 @@ impl Hub {
 
     /// Does what is due.
     pub(crate) fn expire(&mut self, conn: ConnId, now: Instant) -> After {
+        let relays = self.relays();
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         if member.throttled_until().is_some_and(|until| until <= now) {
             member.end_throttling(now);
             self.rearm.push(conn);
             return self.after(conn, now);
         }
-        if member.overflow_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
+        if member.relay_at().is_some_and(|at| at <= now) {
+            member.relay_at = None;
+            self.rearm.push(conn);
+            return self.after(conn, now);
+        }
+        let overflow = member.overflow_deadline(&self.config, relays, &self.queue_totals.outgoing);
+        if overflow.is_some_and(|deadline| deadline <= now) {
             if member.is_stuck(&self.config, now) {
                 self.overflow(conn, now);
             }
@@ -536,6 +559,7 @@ impl Hub {
     /// Forgets a connection whose stream is dropped.
     pub(crate) fn forget(&mut self, conn: ConnId) {
         if let Some(mut member) = self.members.remove(conn) {
+            member.discard(&mut self.pool);
             self.discharge(&mut member);
         }
     }
@@ -551,6 +575,9 @@ impl Hub {
     /// Ends a round: its news may go to the game's thread.
     pub(crate) fn end_round(&mut self) -> &mut Vec<News> {
         self.small.finish();
+        self.listed.copied();
+        self.charge.set(self.pool.held());
+        self.borrowed = 0;
         &mut self.news
     }
 
@@ -605,9 +632,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         let (prefix, body) = match &message.payload {
-            &Payload::Listed { start, size } => {
-                (&[][..], Body::Borrowed(&self.listed[start as usize..][..size as usize]))
-            }
+            &Payload::Listed { start, size } => (&[][..], Body::Borrowed(self.listed.get(start, size))),
             Payload::Large(large) => {
                 (large.header.as_ref().map_or(&[][..], |header| header), Body::Shared(&large.payload))
             }

@@ -2,18 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::delivery::may_deliver;
+use super::delivery::{SMALL, may_deliver};
 use super::{Hub, News, Side};
+use crate::budget::Reservation;
 use crate::config::{Mode, WireFormat};
 use crate::gate::Line;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::packet::Packet;
 use crate::session::{Body, Context, Message};
+use crate::shared::shared;
 use crate::wire::godot3::{self, System, system_message};
 
 impl Hub {
@@ -75,6 +78,9 @@ impl Hub {
                     Target::One(id) => id == PeerId::SERVER,
                     Target::AllExcept(id) => id != PeerId::SERVER,
                 };
+                if self.must_wait(from, to, message.payload.len()) {
+                    return self.wait_for_room(conn, message, now);
+                }
                 let packet = Packet { source: from, payload, text: message.text };
                 if local && !packet.payload.is_empty() && !self.deliver(conn, link, packet, now) {
                     return self.hold(conn, message, now);
@@ -145,8 +151,65 @@ impl Hub {
         true
     }
 
+    /// A server of this wire passes packets on.
+    pub(super) fn relays(&self) -> bool {
+        self.config.mode == Mode::Multiplayer(WireFormat::Godot3) && matches!(self.side, Side::Server(_))
+    }
+
+    /// Says whether a message has to wait because the queues of the process are full. Nobody who takes its data is closed for
+    /// that, and a sender cannot be told: it is not read until there is room, or until those whom the message is for have taken
+    /// what they had, or are gone. What goes to those who keep up leaves with this round; it never waits for room that only reading
+    /// on can make, as where this process is at both ends.
+    fn must_wait(&mut self, from: PeerId, to: Target, size: usize) -> bool {
+        let peers = if size > SMALL || matches!(to, Target::One(_)) { 1 } else { self.ids.len() };
+        let size = size.saturating_mul(peers);
+        let unpublished = self.pool.held().saturating_sub(self.charge.bytes());
+        if self.queue_totals.outgoing.has_room(size.saturating_add(unpublished)) {
+            return false;
+        }
+        if self.borrowed > 0 && self.borrowed.saturating_add(size) > BORROWED {
+            return true;
+        }
+        let is_behind = |id: PeerId| {
+            let member = self.ids.get(&id).and_then(|conn| self.members.get(*conn));
+            let link = member.and_then(|member| member.link.as_ref());
+            is_meant(from, to, id) && link.is_some_and(|link| link.congested.load(Ordering::Relaxed))
+        };
+        // Many may be waiting for the same one.
+        if self.behind.is_some_and(is_behind) {
+            return true;
+        }
+        let behind = match to {
+            Target::One(id) => Some(id).filter(|id| is_behind(*id)),
+            _ => self.ids.keys().copied().find(|id| is_behind(*id)),
+        };
+        if behind.is_some() {
+            self.behind = behind;
+            return true;
+        }
+        self.borrowed += size;
+        false
+    }
+
+    /// Keeps a message until there is room, or the sender would be read on and its next one come first.
+    fn wait_for_room(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
+        if let Some(member) = self.members.get_mut(conn) {
+            member.held = Some(message);
+            member.relay_at = now.checked_add(RETRY);
+            if !std::mem::replace(&mut member.awaits_relay, true) {
+                member.session.pause(now);
+                self.totals.reads_paused.add(1);
+            }
+        }
+        false
+    }
+
     /// Passes the message on as it is.
     fn relay(&mut self, from: PeerId, to: Target, message: &Bytes, now: Instant) {
+        let size = message.len();
+        // Large ones are not copied, whoever gets them, and count once.
+        let large = (size > SMALL).then(|| shared(&self.queue_totals.outgoing, message.clone()));
+        let message = large.as_ref().unwrap_or(message);
         match to {
             Target::One(id) => {
                 // One that has just left is no mistake of the sender's.
@@ -155,12 +218,8 @@ impl Hub {
                 }
             }
             Target::All | Target::AllExcept(_) => {
-                let conns: Vec<_> = self
-                    .ids
-                    .iter()
-                    .filter(|(id, _)| **id != from && Target::AllExcept(**id) != to)
-                    .map(|(_, conn)| *conn)
-                    .collect();
+                let meant = self.ids.iter().filter(|(id, _)| is_meant(from, to, **id));
+                let conns: Vec<_> = meant.map(|(_, conn)| *conn).collect();
                 for conn in conns {
                     self.pass_on(conn, message, now);
                 }
@@ -168,50 +227,48 @@ impl Hub {
         }
     }
 
-    /// Nobody waits for an answer here, so a peer without room cannot be refused: it is closed.
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
         self.relayed += 1;
-        // When the whole process has too much, those go first that do not keep up.
-        while !self.queue_totals.outgoing.has_room(message.len()) && self.overflow_worst(now) {}
-        let has_room = self.queue_totals.outgoing.has_room(message.len());
-        self.queue_or_close(conn, Body::Shared(message), has_room, now);
+        self.queue_or_close(conn, Body::Shared(message), now);
     }
 
     /// News of others wait like packets do, or who reads nothing could be made to keep them for ever. The bound of the process
-    /// is not looked at: nobody who keeps up is closed because somebody else came.
+    /// is not looked at: nobody waits because somebody else came.
     fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
-        self.queue_or_close(conn, Body::Borrowed(&system_message(kind, id)), true, now);
+        self.queue_or_close(conn, Body::Borrowed(&system_message(kind, id)), now);
     }
 
-    fn queue_or_close(&mut self, conn: ConnId, body: Body<'_>, has_room: bool, now: Instant) {
+    /// Nobody waits for an answer here, so a peer that has as much waiting as any may have cannot be refused: it is closed.
+    fn queue_or_close(&mut self, conn: ConnId, body: Body<'_>, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
         let Some(link) = member.link.as_ref().filter(|link| link.state() == PeerState::Open) else { return };
-        let size = body.bytes().len();
-        if !has_room || !link.outgoing.reserve(size, self.config.burst_bytes(), self.config.burst_packets()) {
-            self.overflow(conn, now);
-            return;
+        match link.reserve(body.bytes().len(), &self.config) {
+            Reservation::Taken => {}
+            Reservation::Full => return self.overflow(conn, now),
+            Reservation::Closed => return,
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         if member.send(false, &[], body, &mut cx) {
             self.dirty.push(conn);
         }
     }
+}
 
-    /// Closes the congested peer with the most queued; false: there is none.
-    fn overflow_worst(&mut self, now: Instant) -> bool {
-        let stuck = |conn: &ConnId| {
-            let link = self.members.get(*conn)?.link.as_ref().filter(|link| link.is_stuck())?;
-            Some((link.outgoing.load().0, *conn))
-        };
-        let worst = self.ids.values().filter_map(stuck).max_by_key(|(bytes, _)| *bytes);
-        worst.is_some_and(|(_, conn)| {
-            self.overflow(conn, now);
-            true
-        })
-    }
+/// Says whether a packet that one peer sends is for another.
+fn is_meant(from: PeerId, to: Target, id: PeerId) -> bool {
+    let named = match to {
+        Target::One(one) => one == id,
+        Target::All => true,
+        Target::AllExcept(one) => one != id,
+    };
+    named && id != from
 }
 
 /// Other clients that a server may tell a client of.
 pub(crate) const OTHERS_LIMIT: usize = 65_536;
 /// Copies of relayed messages after which a connection's turn of reading is over.
 pub(crate) const RELAY_TURN: usize = 4096;
+/// After this time a message is tried again for which there was no room. Room may come from anywhere in the process.
+pub(crate) const RETRY: Duration = Duration::from_millis(10);
+/// Bytes that one round passes on, beyond the bound of the process, to those who keep up.
+pub(crate) const BORROWED: usize = 256 * 1024;

@@ -30,6 +30,7 @@ use super::mailbox::{Command, Mailbox, Totals};
 use super::runtime::Runtime;
 use super::simulator::Simulator;
 use super::transport::Transport;
+use crate::budget::QueueTotal;
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::gate::Gate;
@@ -118,7 +119,7 @@ impl Driver {
         let (peer, max_pending) = (config.peer.clone(), config.max_pending);
         let side = Side::Server(Box::new(Gate::new(config)));
         let hub = Hub::new(peer, side, runtime.queue_totals.clone(), Arc::clone(&totals));
-        let mut driver = Self::new(poll, hub, totals)?;
+        let mut driver = Self::new(poll, hub, totals, &runtime.queue_totals.outgoing)?;
         driver.listener = Some(listener);
         driver.acceptor = Acceptor::new(max_pending);
         Ok(driver)
@@ -132,7 +133,7 @@ impl Driver {
         let totals = Arc::new(Totals::default());
         let side = Side::Client { url: config.url.clone(), tls: config.tls };
         let hub = Hub::new(config.peer, side, runtime.queue_totals.clone(), Arc::clone(&totals));
-        let mut driver = Self::new(poll, hub, totals)?;
+        let mut driver = Self::new(poll, hub, totals, &runtime.queue_totals.outgoing)?;
         let dialler = Dialler::start(&config.url, deadline, FIRST_DIAL, runtime, &driver.mailbox, now)?;
         driver.dial =
             Some(Dial { dialler, protocols: config.protocols, headers: config.headers, started: now });
@@ -140,8 +141,8 @@ impl Driver {
         driver.spawn("websocket-client", runtime)
     }
 
-    fn new(poll: Poll, hub: Hub, totals: Arc<Totals>) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?, totals));
+    fn new(poll: Poll, hub: Hub, totals: Arc<Totals>, queue_total: &Arc<QueueTotal>) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?, totals, queue_total));
         Ok(Self {
             poll,
             hub,

@@ -15,13 +15,11 @@ pub(crate) struct Inbox<L> {
     sleeping: AtomicBool,
 }
 
-impl<L: Default> Default for Inbox<L> {
-    fn default() -> Self {
-        Self { list: Mutex::new(L::default()), sleeping: AtomicBool::new(false) }
-    }
-}
-
 impl<L> Inbox<L> {
+    pub(crate) fn new(list: L) -> Self {
+        Self { list: Mutex::new(list), sleeping: AtomicBool::new(false) }
+    }
+
     /// Any thread: adds to the list. True: the reader sleeps, and the caller has to wake it.
     #[must_use]
     pub(crate) fn add(&self, act: impl FnOnce(&mut L)) -> bool {

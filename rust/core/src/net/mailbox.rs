@@ -9,6 +9,7 @@ use std::{io, mem};
 
 use super::inbox::Inbox;
 use super::outlet::Outlet;
+use crate::budget::{Charge, QueueTotal};
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{Large, News, Outbound, Payload};
@@ -59,10 +60,19 @@ pub(crate) enum Command {
 }
 
 /// Commands in order, and the payloads that they speak of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Commands {
     list: Vec<Command>,
-    payloads: Vec<u8>,
+    listed: Listed,
+}
+
+/// Small payloads of commands, one behind the other.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    bytes: Vec<u8>,
+    /// What the copies for all who get them will take: they count for the process from now on.
+    copies: usize,
+    charge: Charge,
 }
 
 /// A packet that is sent.
@@ -75,21 +85,41 @@ pub(crate) struct Sent<'a> {
 }
 
 impl Commands {
-    /// Puts a small packet among the payloads.
+    /// Puts a small packet for so many peers among the payloads.
     #[inline(always)]
-    fn outbound(&mut self, Sent { header, body, text }: Sent<'_>) -> Outbound {
-        let start = self.payloads.len();
+    fn outbound(&mut self, Sent { header, body, text }: Sent<'_>, peers: usize) -> Outbound {
+        let listed = &mut self.listed;
+        let start = listed.bytes.len();
         let payload = match body {
             Body::Borrowed(bytes) if start <= LISTED_MAX => {
                 if let Some(header) = header {
-                    self.payloads.extend_from_slice(header);
+                    listed.bytes.extend_from_slice(header);
                 }
-                self.payloads.extend_from_slice(bytes);
-                Payload::Listed { start: start as u32, size: (self.payloads.len() - start) as u32 }
+                listed.bytes.extend_from_slice(bytes);
+                let size = listed.bytes.len() - start;
+                listed.copies = listed.copies.saturating_add(size.saturating_mul(peers));
+                listed.charge.follow(listed.copies);
+                Payload::Listed { start: start as u32, size: size as u32 }
             }
             body => Payload::Large(Box::new(Large { header: header.copied(), payload: body.to_shared() })),
         };
         Outbound { payload, text }
+    }
+}
+
+impl Listed {
+    pub(crate) fn new(total: &Arc<QueueTotal>) -> Self {
+        Self { bytes: Vec::new(), copies: 0, charge: Charge::new(total) }
+    }
+
+    pub(crate) fn get(&self, start: u32, size: u32) -> &[u8] {
+        &self.bytes[start as usize..][..size as usize]
+    }
+
+    /// The copies are made, and count where they are.
+    pub(crate) fn copied(&mut self) {
+        self.copies = 0;
+        self.charge.set(0);
     }
 }
 
@@ -106,6 +136,8 @@ pub(crate) struct Mailbox {
     /// The library is being unloaded: end by then.
     hurry: Mutex<Option<Instant>>,
     pub(crate) totals: Arc<Totals>,
+    /// What all queues of the process hold that waits to be sent.
+    pub(crate) queue_total: Arc<QueueTotal>,
 }
 
 /// Counters of a whole driver, written by it only.
@@ -138,9 +170,9 @@ pub(crate) struct Totals {
 }
 
 impl Mailbox {
-    pub(crate) fn new(waker: mio::Waker, totals: Arc<Totals>) -> Self {
+    pub(crate) fn new(waker: mio::Waker, totals: Arc<Totals>, queue_total: &Arc<QueueTotal>) -> Self {
         Self {
-            commands: Inbox::default(),
+            commands: Inbox::new(Commands { list: Vec::new(), listed: Listed::new(queue_total) }),
             news: Outlet::default(),
             payloads_kept: AtomicUsize::new(0),
             waker,
@@ -148,6 +180,7 @@ impl Mailbox {
             polled: AtomicU64::new(0),
             hurry: Mutex::default(),
             totals,
+            queue_total: Arc::clone(queue_total),
         }
     }
 
@@ -162,7 +195,7 @@ impl Mailbox {
     #[inline]
     pub(crate) fn send(&self, to: ConnId, packet: Sent<'_>) {
         let must_wake = self.commands.add(|commands| {
-            let message = commands.outbound(packet);
+            let message = commands.outbound(packet, 1);
             commands.list.push(Command::Send { to, message });
         });
         if must_wake {
@@ -173,7 +206,7 @@ impl Mailbox {
     /// Game thread: the same packet to many.
     pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, packet: Sent<'_>) {
         let must_wake = self.commands.add(|commands| {
-            let message = commands.outbound(packet);
+            let message = commands.outbound(packet, to.len());
             commands.list.push(Command::SendMany { to, message });
         });
         if must_wake {
@@ -227,8 +260,10 @@ impl Mailbox {
 
     /// Driver: takes all commands; `list` must be empty. Both sides swap their lists, so that no memory is allocated in the
     /// long run.
-    pub(crate) fn take_commands(&self, list: &mut Vec<Command>, payloads: &mut Vec<u8>) {
+    pub(crate) fn take_commands(&self, list: &mut Vec<Command>, listed: &mut Listed) {
         let kept = self.payloads_kept.load(Ordering::Relaxed);
+        listed.copied();
+        let payloads = &mut listed.bytes;
         payloads.clear();
         // As much as was needed lately: to give it back and get it anew for each burst costs more than to fill it.
         if payloads.capacity() > 4 * kept {
@@ -237,10 +272,10 @@ impl Mailbox {
         list.shrink_to(COMMANDS_KEPT);
         self.commands.take(|commands| {
             mem::swap(&mut commands.list, list);
-            mem::swap(&mut commands.payloads, payloads);
+            mem::swap(&mut commands.listed, listed);
         });
         // Most rounds have few payloads, or none: those of a burst do not come in each.
-        let kept = (kept - kept / 256).max(payloads.len()).clamp(PAYLOADS_KEPT.start, PAYLOADS_KEPT.end);
+        let kept = (kept - kept / 256).max(listed.bytes.len()).clamp(PAYLOADS_KEPT.start, PAYLOADS_KEPT.end);
         self.payloads_kept.store(kept, Ordering::Relaxed);
     }
 

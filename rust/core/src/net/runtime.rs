@@ -35,7 +35,7 @@ impl Runtime {
         })
     }
 
-    /// Bounds the bytes that wait in all queues of the process together.
+    /// Bounds the bytes that all queues of the process hold, half of them for each direction.
     pub fn set_total_queue_limit(&self, bytes: usize) {
         self.queue_totals.set_limit(bytes);
     }
@@ -49,7 +49,8 @@ impl Runtime {
         self.tls_clients.client(trust, name_override)
     }
 
-    /// Bytes that wait in all queues of the process together; each queue counts in steps of 4 KiB.
+    /// Bytes that all queues of the process hold; what several peers are sent together counts once. What waits to be read counts
+    /// in steps of 4 KiB.
     pub fn queued_bytes(&self) -> usize {
         self.queue_totals.bytes()
     }

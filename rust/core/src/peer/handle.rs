@@ -7,9 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::outbox::fits_refusing;
+use super::outbox::reserve_refusing;
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, SendError};
 use crate::hub::SMALL;
@@ -18,6 +16,7 @@ use crate::link::{Link, PeerState};
 use crate::net::mailbox::{Command, Mailbox, Sent};
 use crate::packet::Packet;
 use crate::session::Body;
+use crate::shared::shared;
 use crate::wire::godot3::packet_header;
 
 /// What the game's thread keeps of a peer.
@@ -299,14 +298,13 @@ impl PeerHandle {
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
             .then(|| packet_header(self.member.own_id, Target::One(link.id)));
         let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;
-        if !fits_refusing(link, payload.len() + config.mode.header_len(), &config) {
-            return Err(SendError::Full);
-        }
+        let total = &mailbox.queue_total;
+        reserve_refusing(link, payload.len() + config.mode.header_len(), &config, total)?;
         let copy;
         let body = if payload.len() <= SMALL {
             Body::Borrowed(payload)
         } else {
-            copy = Bytes::copy_from_slice(payload);
+            copy = shared(total, Vec::from(payload));
             Body::Shared(&copy)
         };
         mailbox.send(link.conn, Sent { header: header.as_ref(), body, text });

@@ -2,7 +2,7 @@
 
 mod handle;
 mod open;
-mod outbox;
+pub(crate) mod outbox;
 #[cfg(feature = "bench")]
 pub(crate) mod rig;
 mod watch;
@@ -203,6 +203,7 @@ impl Peer {
         let Some(open) = &mut self.open else { return waits };
         open.mailbox.note_poll();
         open.settle();
+        open.outbox.forget_last();
         // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.
         if !waits && !open.mailbox.has_news() {
             return false;

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::open::Open;
 use super::watch::Losses;
 use super::{Peer, Status};
-use crate::budget::QueueTotal;
+use crate::budget::{QueueTotal, Reservation};
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
@@ -20,6 +21,7 @@ use crate::link::{Link, PeerState};
 use crate::net::mailbox::{Command, Sent};
 use crate::packet::Delivery;
 use crate::session::{Body, Role};
+use crate::shared::shared;
 use crate::wire::godot3::{HEADER, packet_header};
 
 /// The sending half of an open object.
@@ -33,6 +35,8 @@ pub(super) struct Outbox {
     audience: Vec<(PeerId, Arc<Link>)>,
     /// Connections that the broadcast at hand goes to; kept for its memory.
     taken: Vec<ConnId>,
+    /// When it was written down last that the process has no room.
+    complained: Option<Instant>,
     /// Peers for which a broadcast found no room, to be told at the next poll.
     refused: Vec<(PeerId, usize)>,
     pub(super) losses: Rc<Losses>,
@@ -77,6 +81,7 @@ impl Outbox {
             everyone: None,
             audience: Vec::new(),
             taken: Vec::new(),
+            complained: None,
             refused: Vec::new(),
             losses: Rc::default(),
         }
@@ -102,16 +107,45 @@ impl Outbox {
         events.extend(self.refused.drain(..).map(|(id, size)| Event::PacketRefused { id, size }));
     }
 
-    /// Copies a large payload once, also over several calls.
-    fn sent<'a>(&'a mut self, Sending { header, payload, .. }: Sending<'a>) -> Sent<'a> {
-        let body = if payload.len() <= SMALL {
-            Body::Borrowed(payload)
-        } else {
-            if self.last.as_ref() != payload {
-                self.last = Bytes::copy_from_slice(payload);
+    /// The game polls: nobody is sent the last payload any more.
+    pub(super) fn forget_last(&mut self) {
+        if !self.last.is_empty() {
+            self.last = Bytes::new();
+        }
+    }
+
+    /// Finds room in the process for a packet to so many peers; false: there is none. A large payload is copied once, also over
+    /// several calls: whoever is sent the same again takes no more room.
+    fn prepare(&mut self, packet: &Sending<'_>, peers: usize) -> bool {
+        let payload = packet.payload;
+        if payload.len() <= SMALL {
+            return self.has_room(packet.size().saturating_mul(peers));
+        }
+        if self.last.as_ref() != payload {
+            if !self.has_room(payload.len()) {
+                return false;
             }
-            Body::Shared(&self.last)
-        };
+            self.last = shared(&self.queue_total, Vec::from(payload));
+        }
+        true
+    }
+
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let has_room = self.queue_total.has_room(bytes);
+        if !has_room && self.complained.is_none_or(|at| at.elapsed() >= PAUSE) {
+            self.complained = Some(Instant::now());
+            log::warn!(
+                "{} bytes wait to be sent in all queues of the process together, half of \
+                 network/limits/websocket_total_queue_mb: packets are refused until some have left; send less, or raise it",
+                self.queue_total.bytes()
+            );
+        }
+        has_room
+    }
+
+    /// What leaves of a packet that was prepared.
+    fn sent<'a>(&'a self, Sending { header, payload, .. }: Sending<'a>) -> Sent<'a> {
+        let body = if payload.len() <= SMALL { Body::Borrowed(payload) } else { Body::Shared(&self.last) };
         Sent { header, body, text: false }
     }
 
@@ -172,7 +206,7 @@ impl Open {
     fn send_one(&mut self, id: PeerId, packet: Sending<'_>, config: &PeerConfig) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
         let link = member.link();
-        let room = self.reserve(link, packet.size(), packet.delivery, config);
+        let room = room(link, &packet, config, || self.outbox.prepare(&packet, 1));
         self.outbox.count(room);
         match room {
             Room::Taken => {
@@ -202,8 +236,11 @@ impl Open {
         }
         let mut complete = true;
         let mut full = false;
+        // All of them or none: it is nobody's fault when the process is full.
+        let mut prepared = None;
         for (id, link) in audience.iter().filter(|(id, _)| Some(*id) != except) {
-            let room = self.reserve(link, packet.size(), packet.delivery, config);
+            let prepare = || self.outbox.prepare(&packet, audience.len());
+            let room = room(link, &packet, config, || *prepared.get_or_insert_with(prepare));
             self.outbox.count(room);
             match room {
                 Room::Taken => {
@@ -212,7 +249,9 @@ impl Open {
                 }
                 Room::Gone | Room::Dropped => {}
                 Room::Full => {
-                    self.outbox.refused.push((*id, packet.payload.len()));
+                    if self.outbox.refused.len() < REFUSED_LIMIT {
+                        self.outbox.refused.push((*id, packet.payload.len()));
+                    }
                     full = true;
                 }
                 Room::Overflow => {
@@ -236,28 +275,7 @@ impl Open {
         if full { Err(SendError::Full) } else { Ok(()) }
     }
 
-    /// Finds room for one peer.
-    fn reserve(&self, link: &Link, size: usize, delivery: Delivery, config: &PeerConfig) -> Room {
-        let total = &self.outbox.queue_total;
-        let mut found = room(link, size, delivery, config, total);
-        // A reliable stream has no holes: when the whole process has too much, those go that do not keep up.
-        while found == Room::Overflow && !total.has_room(size) && self.overflow_worst() {
-            found = room(link, size, delivery, config, total);
-        }
-        found
-    }
-
-    /// Closes the congested peer with the most queued; false: there is none.
-    fn overflow_worst(&self) -> bool {
-        let stuck = self.roster.values().map(|member| member.link()).filter(|link| link.is_stuck());
-        let worst = stuck.max_by_key(|link| link.outgoing.load().0);
-        worst.is_some_and(|link| {
-            self.overflow(link);
-            true
-        })
-    }
-
-    /// Closes a peer; what waits for it is not sent any more, and makes room for the others at once.
+    /// Closes a peer that has as much waiting as any may have; nothing of that is sent any more.
     fn overflow(&self, link: &Link) {
         link.set_closing();
         link.outgoing.clear();
@@ -265,41 +283,195 @@ impl Open {
     }
 }
 
-fn room(link: &Link, size: usize, delivery: Delivery, config: &PeerConfig, total: &QueueTotal) -> Room {
+/// Finds room for one peer; `prepare` says whether there is room in the process.
+fn room(link: &Link, packet: &Sending<'_>, config: &PeerConfig, prepare: impl FnOnce() -> bool) -> Room {
     if link.state() != PeerState::Open {
         return Room::Gone;
     }
+    let size = packet.size();
+    let droppable = packet.delivery == Delivery::Droppable;
     let refuse = config.overflow_policy == OverflowPolicy::Refuse;
-    let none = match (delivery, refuse) {
-        (Delivery::Droppable, _) => Room::Dropped,
-        (Delivery::Reliable, true) => Room::Full,
-        (Delivery::Reliable, false) => Room::Overflow,
-    };
     if link.congested.load(Ordering::Relaxed) {
         let waiting = link.outgoing.load().0;
         let stale = config.unreliable_backlog > 0 && waiting > config.unreliable_backlog;
-        if delivery == Delivery::Droppable && (stale || link.is_over_output_limits(size, 1, config)) {
+        if droppable && (stale || link.is_over_output_limits(size, 1, config)) {
             return Room::Dropped;
         }
         if refuse && link.is_over_output_limits(size, 1, config) {
             return Room::Full;
         }
     }
-    if !total.has_room(size) || !link.outgoing.reserve(size, config.burst_bytes(), config.burst_packets()) {
-        return none;
+    if !prepare() {
+        // Nobody is closed because others do not take their data.
+        return if droppable { Room::Dropped } else { Room::Full };
     }
-    if link.state() == PeerState::Closed {
-        // It was closed between the first look and the reservation, which nobody would release any more.
-        link.outgoing.clear();
-        return Room::Gone;
+    match link.reserve(size, config) {
+        Reservation::Taken => Room::Taken,
+        Reservation::Closed => Room::Gone,
+        Reservation::Full if droppable => Room::Dropped,
+        Reservation::Full if refuse => Room::Full,
+        Reservation::Full => Room::Overflow,
     }
-    Room::Taken
 }
 
+/// Refused packets that the game is told of at the next poll; a game that does not poll cannot pile up more.
+pub(crate) const REFUSED_LIMIT: usize = 65_536;
+/// Between two lines about the same.
+pub(crate) const PAUSE: Duration = Duration::from_mins(1);
+
 /// Room for a raw-mode message: always refused above the limits of a congested peer, as 3.6 did.
-pub(super) fn fits_refusing(link: &Link, size: usize, config: &PeerConfig) -> bool {
+pub(super) fn reserve_refusing(
+    link: &Link,
+    size: usize,
+    config: &PeerConfig,
+    total: &QueueTotal,
+) -> Result<(), SendError> {
     let congested = link.congested.load(Ordering::Relaxed);
-    !(congested && link.is_over_output_limits(size, 1, config))
-        && link.outgoing.process_has_room(size)
-        && link.outgoing.reserve(size, config.burst_bytes(), config.burst_packets())
+    if congested && link.is_over_output_limits(size, 1, config) || !total.has_room(size) {
+        return Err(SendError::Full);
+    }
+    match link.reserve(size, config) {
+        Reservation::Taken => Ok(()),
+        Reservation::Full => Err(SendError::Full),
+        Reservation::Closed => Err(SendError::NotConnected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::Rig;
+    use super::*;
+    use crate::tls::{TlsServer, self_signed};
+
+    const CLIENTS: usize = 20;
+    const LARGE: usize = 60_000;
+
+    /// Servers with clients that take everything, and room for so many bytes on the way to them.
+    fn rigs(limit: usize) -> Vec<(Rig, Vec<PeerId>)> {
+        let (key, certificate) = self_signed("localhost");
+        let identity = || TlsServer::new(&key, &certificate, "").expect("usable");
+        let rig = |format, secure: bool| {
+            let mut rig = Rig::new(format, secure.then(identity));
+            let ids = (0..CLIENTS).map(|_| rig.connect()).collect();
+            total(&mut rig).set_limit(limit);
+            (rig, ids)
+        };
+        vec![rig(WireFormat::Godot4, false), rig(WireFormat::Godot4, true), rig(WireFormat::Godot3, false)]
+    }
+
+    fn total(rig: &mut Rig) -> Arc<QueueTotal> {
+        Arc::clone(&rig.server().runtime.queue_totals.outgoing)
+    }
+
+    /// All clients have taken everything; how many bytes that were for each, at least and at most.
+    fn deliver(rig: &mut Rig) -> (usize, usize) {
+        rig.drive();
+        let heard = (0..CLIENTS).map(|client| rig.hear(client).len());
+        let (least, most) = heard.fold((usize::MAX, 0), |(least, most), n| (least.min(n), most.max(n)));
+        rig.server().begin_poll();
+        assert_eq!(total(rig).bytes(), 0);
+        assert_eq!(rig.server().statistics().peers, CLIENTS, "nobody is closed");
+        (least, most)
+    }
+
+    #[test]
+    fn what_many_get_takes_room_once_however_it_is_sent() {
+        for (mut rig, ids) in rigs(5 * LARGE) {
+            for round in 0..5 {
+                let payload = vec![round; LARGE];
+                // As the engine's SceneMultiplayer does it, and as one call.
+                for id in ids.iter().take(CLIENTS / 2) {
+                    rig.server().send(Target::One(*id), &payload, Delivery::Reliable).expect("there is room");
+                }
+                rig.server().send(Target::All, &payload, Delivery::Reliable).expect("there is room");
+            }
+            assert_eq!(total(&mut rig).bytes(), 5 * LARGE);
+            let server = rig.server();
+            assert_eq!(server.send(Target::All, &vec![9; LARGE], Delivery::Reliable), Err(SendError::Full));
+            server.send(Target::One(ids[0]), &vec![9; LARGE], Delivery::Droppable).expect("no error");
+            let statistics = server.statistics();
+            assert_eq!(statistics.packets_refused, CLIENTS as u64);
+            assert_eq!(statistics.packets_dropped_unreliable, 1);
+            // The last one that is there goes to whoever has not got it.
+            server.send(Target::One(ids[0]), &vec![4; LARGE], Delivery::Reliable).expect("it is there");
+            let (least, most) = deliver(&mut rig);
+            assert!((5 * LARGE..6 * LARGE).contains(&least), "{least}");
+            assert!((11 * LARGE..12 * LARGE).contains(&most), "{most}");
+            rig.server().send(Target::All, &[9; LARGE], Delivery::Reliable).expect("there is room again");
+            assert!(deliver(&mut rig).0 > LARGE);
+        }
+    }
+
+    #[test]
+    fn small_packets_take_room_for_each_and_a_broadcast_is_whole_or_none() {
+        for (mut rig, ids) in rigs(50_000) {
+            rig.server().send(Target::All, &[1; 1000], Delivery::Reliable).expect("there is room");
+            rig.server()
+                .send(Target::AllExcept(ids[0]), &[2; 1000], Delivery::Reliable)
+                .expect("there is room");
+            // Those of the Godot 3 wire have their header.
+            let waiting = total(&mut rig).bytes();
+            assert!([1000, 1009].map(|size| (2 * CLIENTS - 1) * size).contains(&waiting), "{waiting}");
+            let full = rig.server().send(Target::All, &[3; 1000], Delivery::Reliable);
+            assert_eq!(full, Err(SendError::Full));
+            let refused = |rig: &mut Rig| {
+                rig.server().begin_poll();
+                std::iter::from_fn(|| rig.server().next_event(true))
+                    .filter(|event| matches!(event, Event::PacketRefused { size: 1000, .. }))
+                    .count()
+            };
+            assert_eq!(refused(&mut rig), CLIENTS, "each of them is told of");
+            rig.server()
+                .send(Target::One(ids[0]), &[4; 1000], Delivery::Reliable)
+                .expect("this one has room");
+            rig.drive();
+            let heard: Vec<_> = (0..CLIENTS).map(|client| rig.hear(client).len()).collect();
+            let packet = heard[0] / 2;
+            assert!([1004, 1013].contains(&packet), "{heard:?}");
+            assert_eq!(heard, [2 * packet; CLIENTS]);
+            rig.server().send(Target::All, &[3; 1000], Delivery::Reliable).expect("there is room again");
+            assert_eq!(deliver(&mut rig), (packet, packet));
+        }
+    }
+
+    #[test]
+    fn what_is_given_up_before_it_left_takes_no_room() {
+        for (mut rig, ids) in rigs(1 << 20) {
+            for id in &ids {
+                rig.server().send(Target::One(*id), &[1; 500], Delivery::Reliable).expect("there is room");
+                rig.server().send(Target::One(*id), &[1; LARGE], Delivery::Reliable).expect("there is room");
+                rig.server().disconnect_now(*id);
+            }
+            rig.drive();
+            rig.server().begin_poll();
+            assert_eq!(total(&mut rig).bytes(), 0);
+            let total = total(&mut rig);
+            drop(rig);
+            assert_eq!(total.bytes(), 0);
+        }
+        for (mut rig, _) in rigs(1 << 20) {
+            rig.server().send(Target::All, &[1; 500], Delivery::Reliable).expect("there is room");
+            rig.server().send(Target::All, &[1; LARGE], Delivery::Reliable).expect("there is room");
+            let total = total(&mut rig);
+            rig.server().close();
+            assert!(total.bytes() > LARGE, "it leaves first");
+            drop(rig);
+            assert_eq!(total.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_handle_keeps_to_the_same_room() {
+        for (mut rig, ids) in rigs(100_000) {
+            let handles: Vec<_> = ids.iter().map(|id| rig.server().peer(*id).expect("connected")).collect();
+            handles[0].send(&[1; LARGE], false).expect("there is room");
+            assert_eq!(handles[1].send(&[1; LARGE], false), Err(SendError::Full), "each makes its own copy");
+            for handle in &handles {
+                handle.send(&[1; 1000], false).expect("there is room");
+            }
+            deliver(&mut rig);
+            handles[1].send(&[1; LARGE], false).expect("there is room again");
+            deliver(&mut rig);
+        }
+    }
 }

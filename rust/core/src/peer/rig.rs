@@ -35,7 +35,7 @@ impl Peer {
         let poll = mio::Poll::new().expect("the system has a poller");
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
         let totals = Arc::new(Totals::default());
-        let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals)));
+        let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals), &self.runtime.queue_totals.outgoing));
         let (role, status, unique_id) = match side {
             Side::Server(_) => (Role::Server, Status::Connected, PeerId::SERVER.0),
             Side::Client { .. } => (Role::Client, Status::Connecting, 0),

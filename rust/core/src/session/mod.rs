@@ -286,7 +286,7 @@ impl Session {
 
     /// Drops what waits but the frame under way, and closes with 1013 (try again later). Returns (packets, bytes) dropped.
     pub(crate) fn overflow(&mut self, cx: &mut Context<'_>) -> (usize, usize) {
-        let dropped = self.out.drop_unsent();
+        let dropped = self.out.drop_unsent(cx.pool);
         self.abandon(&CloseFrame { code: 1013, reason: "too slow".into() }, CloseReason::Overflow, cx);
         dropped
     }
@@ -322,7 +322,7 @@ impl Session {
                     done.blocked = flushed.blocked;
                 }
                 Err(error) => {
-                    self.write_failed(&error);
+                    self.write_failed(&error, cx.pool);
                     return done;
                 }
             }
@@ -339,12 +339,17 @@ impl Session {
     }
 
     /// Takes it that nothing can be written any more.
-    pub(crate) fn write_failed(&mut self, error: &io::Error) {
-        self.out = Outgoing::default();
+    pub(crate) fn write_failed(&mut self, error: &io::Error, pool: &mut Pool) {
+        self.discard(pool);
         self.broken = Some(lost(error));
         if !matches!(self.state, State::Open(_)) {
             self.fail(error);
         }
+    }
+
+    /// Drops what waits to be written.
+    pub(crate) fn discard(&mut self, pool: &mut Pool) {
+        self.out.discard(pool);
     }
 
     /// Says whether everything has left and our side of the stream should end.

@@ -24,17 +24,40 @@ const POOLED: usize = 64;
 
 /// Spare buffers, shared by all connections of a driver, so that an idle connection holds none.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Vec<Vec<u8>>);
+pub(crate) struct Pool {
+    spare: Vec<Vec<u8>>,
+    /// Bytes in the buffers that are in use.
+    held: usize,
+}
 
 impl Pool {
+    /// Bytes that the queues of all connections hold for themselves, what they share not among them.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Counts other bytes that wait on a connection's way out: there were `before`, there are `after`.
+    pub(crate) fn recount(&mut self, before: usize, after: usize) {
+        self.held = self.held - before + after;
+    }
+
     fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_default()
+        self.spare.pop().unwrap_or_default()
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < POOLED && buffer.capacity() <= 2 * GATHERED_MAX {
+        self.held -= buffer.len();
+        if self.spare.len() < POOLED && buffer.capacity() <= 2 * GATHERED_MAX {
             buffer.clear();
-            self.0.push(buffer);
+            self.spare.push(buffer);
+        }
+    }
+
+    fn discard(&mut self, segments: VecDeque<Segment>) {
+        for segment in segments {
+            if let Segment::Gathered(buffer) = segment {
+                self.give(buffer);
+            }
         }
     }
 }
@@ -136,6 +159,7 @@ impl Outgoing {
     /// Queues bytes that are encoded already: heads of the upgrade, and what the message reader answers by itself.
     pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
         self.gather(bytes.len(), pool).extend_from_slice(bytes);
+        pool.held += bytes.len();
         self.added(bytes.len(), None);
     }
 
@@ -161,7 +185,7 @@ impl Outgoing {
     }
 
     /// Drops every frame of which no byte has left and returns the data messages among them as (packets, bytes).
-    pub(crate) fn drop_unsent(&mut self) -> (usize, usize) {
+    pub(crate) fn drop_unsent(&mut self, pool: &mut Pool) -> (usize, usize) {
         let written = self.queued_total - self.pending as u64;
         let boundary =
             if self.left_whole == written { Some(written) } else { self.ends.front().map(|end| end.at) };
@@ -173,8 +197,13 @@ impl Outgoing {
                 None => self.controls -= 1,
             }
         }
-        self.truncate((boundary - written) as usize);
+        self.truncate((boundary - written) as usize, pool);
         dropped
+    }
+
+    /// Drops everything: nothing of it will be written.
+    pub(crate) fn discard(&mut self, pool: &mut Pool) {
+        pool.discard(std::mem::take(self).segments);
     }
 
     /// Writes until everything has left or the stream blocks.
@@ -251,6 +280,7 @@ impl Outgoing {
             apply_mask(&mut buffer[body..], mask);
         }
         let mut added = buffer.len() - before;
+        pool.held += added;
         if let Some(payload) = shared {
             self.segments.push_back(Segment::Shared(payload.clone()));
             added += payload.len();
@@ -300,27 +330,27 @@ impl Outgoing {
         }
     }
 
-    fn truncate(&mut self, keep: usize) {
+    fn truncate(&mut self, keep: usize, pool: &mut Pool) {
         let drop = self.pending - keep;
         self.pending = keep;
         self.queued_total -= drop as u64;
         let mut room = keep + self.skip;
         let mut kept = VecDeque::new();
-        while let Some(segment) = self.segments.pop_front() {
-            if room == 0 {
-                break;
-            }
+        while room > 0
+            && let Some(segment) = self.segments.pop_front()
+        {
             let len = segment.bytes().len().min(room);
             room -= len;
             kept.push_back(match segment {
                 Segment::Gathered(mut buffer) => {
+                    pool.held -= buffer.len() - len;
                     buffer.truncate(len);
                     Segment::Gathered(buffer)
                 }
                 Segment::Shared(bytes) => Segment::Shared(bytes.slice(..len)),
             });
         }
-        self.segments = kept;
+        pool.discard(std::mem::replace(&mut self.segments, kept));
         if self.segments.is_empty() {
             self.skip = 0;
         }
@@ -461,7 +491,7 @@ mod tests {
             }
             let mut narrow = Narrow { taken: Vec::new(), room };
             let sent = out.flush(&mut narrow, &mut pool).expect("written").packets;
-            let (dropped, bytes) = out.drop_unsent();
+            let (dropped, bytes) = out.drop_unsent(&mut pool);
             assert_eq!(bytes, dropped * 10);
             out.push_control(Role::Server, Control::Close, &1013_u16.to_be_bytes(), &mut pool);
             narrow.room = usize::MAX;
@@ -480,7 +510,7 @@ mod tests {
         push(&mut out, &mut pool, 2000, 2);
         let mut narrow = Narrow { taken: Vec::new(), room: 4 };
         out.flush(&mut narrow, &mut pool).expect("written");
-        assert_eq!(out.drop_unsent(), (1, 2000));
+        assert_eq!(out.drop_unsent(&mut pool), (1, 2000));
         assert_eq!(out.pending(), 2000);
     }
 

@@ -277,7 +277,7 @@ impl<S: Write> Write for TlsStream<'_, S> {
 /// Encrypted bytes that one read takes in search of a plain one.
 pub(crate) const TURN_LIMIT: usize = 64 * 1024;
 /// Plain bytes that one write hands over at most.
-const BUFFER_LIMIT: usize = 32 * 1024;
+pub(crate) const BUFFER_LIMIT: usize = 32 * 1024;
 
 #[cfg(test)]
 pub(super) mod tests {

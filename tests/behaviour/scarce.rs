@@ -1,0 +1,340 @@
+//! The bound of the process on what waits to be sent: what counts for it, and who waits or goes when it is reached.
+
+use std::io::Read;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::godot3::{Party, config, messages};
+use super::world::{SECOND, World, frame, multiplayer, outbound};
+use crate::config::{Buffers, OverflowPolicy, PeerConfig};
+use crate::error::CloseReason;
+use crate::hub::News;
+use crate::id::{PeerId, Target};
+use crate::net::mailbox::Command;
+use crate::shared::shared;
+use crate::wire::godot3::packet_header;
+
+const POLICIES: [OverflowPolicy; 2] = [OverflowPolicy::Disconnect, OverflowPolicy::Refuse];
+const MOMENT: Duration = Duration::from_millis(10);
+
+impl Party {
+    fn id(&self, at: usize) -> PeerId {
+        self.clients[at].0
+    }
+
+    /// Bytes that wait to be sent.
+    fn waiting(&self) -> usize {
+        self.server.queue_totals.outgoing.bytes()
+    }
+
+    /// The process has no room for a byte more.
+    fn fill(&self) {
+        self.server.queue_totals.outgoing.set_limit(self.waiting());
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.server.run(self.now);
+    }
+
+    /// Takes what has come to a client; the short messages in it.
+    fn hear(&self, at: usize) -> Vec<Vec<u8>> {
+        messages(&self.clients[at].1.take_all())
+    }
+
+    /// Lets a client read again, to the end.
+    fn wake(&mut self, at: usize) -> usize {
+        self.clients[at].1.set_capacity(1 << 20);
+        let mut heard = 0;
+        loop {
+            self.server.run(self.now);
+            match self.clients[at].1.take_all().len() {
+                0 => return heard,
+                some => heard += some,
+            }
+        }
+    }
+
+    /// The game takes what the first client has sent; how many packets.
+    fn take(&mut self) -> usize {
+        let link = self.server.links().next().expect("it is connected");
+        let waits = |news: &News| matches!(news, News::Packet(_));
+        let taken = self.server.news.iter().filter(|news| waits(news)).count();
+        self.server.news.retain(|news| !waits(news));
+        let (bytes, packets) = link.receiving.budget.load();
+        link.receiving.budget.release(bytes, packets);
+        if link.receiving.paused.swap(false, Ordering::SeqCst) {
+            self.server.hub.command(Command::Resume(link.conn), self.now);
+        }
+        taken
+    }
+
+    /// A packet of so many bytes.
+    fn say(&mut self, from: usize, to: Target, size: usize) {
+        let mut bytes = packet_header(self.id(from), to).to_vec();
+        bytes.resize(9 + size, 7);
+        self.clients[from].1.inject(&frame(0x82, &bytes));
+        self.server.run(self.now);
+    }
+}
+
+#[test]
+fn a_relayed_packet_counts_once_until_its_last_receiver_has_it() {
+    let mut party = Party::new(5);
+    for at in 1..5 {
+        party.clients[at].1.set_capacity(100);
+    }
+    party.say(0, Target::AllExcept(PeerId::SERVER), 60_000);
+    // The frame's header for each, less what has left.
+    let waiting = party.waiting();
+    assert!((60_009..60_100).contains(&waiting), "{waiting} bytes wait");
+    for link in party.server.links().skip(1) {
+        assert_eq!(link.outgoing.load(), (60_009, 1), "for its own limits each has all of it");
+    }
+    assert_eq!(party.wake(1), 60_013);
+    party.clients[2].1.cut();
+    party.pass(MOMENT);
+    assert!(party.waiting() >= 60_009, "two have not got it");
+    assert_eq!(party.wake(3), 60_013 + 15, "and the news that the third has left");
+    party.clients[4].1.cut();
+    party.pass(MOMENT);
+    party.hear(0);
+    assert_eq!(party.waiting(), 0);
+}
+
+#[test]
+fn small_relayed_packets_count_for_each_who_gets_them() {
+    let mut party = Party::new(4);
+    for at in 1..4 {
+        party.clients[at].1.set_capacity(0);
+    }
+    for _ in 0..10 {
+        party.say(0, Target::AllExcept(PeerId::SERVER), 1000);
+    }
+    let waiting = party.waiting();
+    assert_eq!(waiting, 3 * 10 * (9 + 1000 + 4), "they are copied");
+    for at in 1..4 {
+        party.wake(at);
+    }
+    assert_eq!(party.waiting(), 0);
+}
+
+#[test]
+fn at_the_bound_a_sender_waits_for_who_is_behind_and_nobody_is_closed() {
+    let mut party = Party::new(4);
+    // Within its own limits, so that nothing but the process is full.
+    party.starve(0, 1, 40);
+    party.fill();
+    // Nobody waits for somebody else's packets.
+    let other = party.send(2, party.id(2), Target::One(party.id(3)));
+    assert_eq!(party.hear(3), [other]);
+    let first = party.send(0, party.id(0), Target::All);
+    let second = party.send(0, party.id(0), Target::One(party.id(3)));
+    for _ in 0..200 {
+        party.pass(MOMENT);
+        assert!(party.hear(2).is_empty() && party.hear(3).is_empty());
+    }
+    assert_eq!(party.server.packets(), Vec::<Vec<u8>>::new(), "nor does the game get it before the others");
+    assert_eq!(party.server.totals().reads_paused.get(), 1, "one pause, however often it is tried");
+    party.wake(1);
+    party.pass(MOMENT);
+    for at in [1, 2] {
+        assert_eq!(party.hear(at), std::slice::from_ref(&first));
+    }
+    assert_eq!(party.hear(3), [first, second]);
+    assert_eq!(party.server.packets(), [b"hello"]);
+    assert_eq!(party.overflowed(), []);
+    assert_eq!(party.waiting(), 0);
+}
+
+#[test]
+fn who_waits_for_room_is_not_taken_for_silent() {
+    let patient = PeerConfig { write_timeout: Duration::ZERO, ..config() };
+    let mut party = Party::with(patient, 3);
+    party.starve(0, 1, 40);
+    party.fill();
+    let sent = party.send(0, party.id(0), Target::One(party.id(1)));
+    for _ in 0..200 {
+        party.pass(SECOND);
+        // The others do nothing but answer pings.
+        (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
+    }
+    assert_eq!(party.server.totals().peers_timed_out.get(), 0);
+    party.wake(1);
+    party.pass(MOMENT);
+    assert_eq!(party.hear(1), [sent]);
+    // From then on it has to give signs of life again.
+    for _ in 0..70 {
+        party.pass(SECOND);
+        (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
+    }
+    assert_eq!(party.server.totals().peers_timed_out.get(), 1);
+}
+
+#[test]
+fn at_the_bound_who_takes_nothing_goes_by_its_grace_with_either_policy() {
+    for policy in POLICIES {
+        let mut party = Party::with(PeerConfig { overflow_policy: policy, ..config() }, 3);
+        party.starve(0, 1, 80);
+        party.fill();
+        let sent = party.send(0, party.id(0), Target::All);
+        party.pass(SECOND - MOMENT);
+        assert_eq!((party.overflowed(), party.hear(2)), (vec![], vec![]), "{policy:?}");
+        party.pass(2 * MOMENT);
+        assert_eq!(party.overflowed(), [party.id(1)], "{policy:?}");
+        party.pass(2 * MOMENT);
+        let heard = party.hear(2);
+        assert!(heard.contains(&sent), "{policy:?}: {heard:?}");
+        assert_eq!(party.server.packets(), [b"hello"], "{policy:?}");
+        party.pass(4 * SECOND);
+        assert_eq!(party.waiting(), 0, "{policy:?}");
+    }
+}
+
+#[test]
+fn at_the_bound_who_works_it_off_is_left_alone() {
+    for policy in POLICIES {
+        let mut party = Party::with(PeerConfig { overflow_policy: policy, ..config() }, 3);
+        party.starve(0, 1, 150);
+        party.clients[1].1.set_capacity(8000);
+        let sent = party.send(0, party.id(0), Target::One(party.id(1)));
+        // Forty kilobytes in a second, and nothing for up to a fifth of one.
+        let mut taken = Vec::new();
+        for _ in 0..10 {
+            party.fill();
+            let mut part = [0; 8000];
+            if let Ok(n) = party.clients[1].1.read(&mut part) {
+                taken.extend_from_slice(&part[..n]);
+            }
+            party.pass(20 * MOMENT);
+        }
+        assert_eq!(party.overflowed(), [], "{policy:?}");
+        party.clients[1].1.set_capacity(1 << 20);
+        for _ in 0..20 {
+            party.pass(MOMENT);
+            taken.extend(party.clients[1].1.take_all());
+        }
+        let last = &taken[taken.len() - 50..];
+        assert!(last.windows(sent.len()).any(|part| part == sent), "{policy:?}: it came behind the others");
+        assert_eq!(party.waiting(), 0);
+    }
+}
+
+#[test]
+fn at_any_bound_those_who_read_get_everything_in_order() {
+    for bound in [0, 1000, 4096, 100_000] {
+        let mut party = Party::new(6);
+        party.server.queue_totals.outgoing.set_limit(bound);
+        let (mut wanted, mut to_game) = (Vec::new(), 0);
+        let mut heard = vec![Vec::new(); 6];
+        for round in 0..300 {
+            let to = if round % 3 == 0 { Target::One(party.id(5)) } else { Target::All };
+            let mut bytes = packet_header(party.id(0), to).to_vec();
+            bytes.extend([round as u8; 100]);
+            party.clients[0].1.inject(&frame(0x82, &bytes));
+            wanted.push((to, bytes));
+            // They read in every other round, so that they are behind for a moment.
+            if round % 2 == 1 {
+                for (at, heard) in heard.iter_mut().enumerate() {
+                    heard.extend(party.clients[at].1.take_all());
+                }
+            }
+            let capacity = if round % 2 == 1 { 1 << 20 } else { 150 };
+            (1..6).for_each(|at| party.clients[at].1.set_capacity(capacity));
+            party.pass(MOMENT);
+            to_game += party.take();
+        }
+        for _ in 0..300 {
+            (1..6).for_each(|at| party.clients[at].1.set_capacity(1 << 20));
+            party.pass(2 * MOMENT);
+            to_game += party.take();
+            for (at, heard) in heard.iter_mut().enumerate() {
+                heard.extend(party.clients[at].1.take_all());
+            }
+        }
+        assert_eq!(party.overflowed(), [], "at {bound}");
+        for (at, heard) in heard.iter().enumerate().skip(1) {
+            let id = party.id(at);
+            let mine = |(to, _): &&(Target, Vec<u8>)| *to == Target::All || *to == Target::One(id);
+            let wanted: Vec<_> = wanted.iter().filter(mine).map(|(_, bytes)| bytes.clone()).collect();
+            assert_eq!(messages(heard), wanted, "at {bound}, client {at}");
+        }
+        assert_eq!((to_game, party.waiting()), (200, 0), "at {bound}");
+    }
+}
+
+/// Plain and encrypted, with packets that wait.
+fn worlds() -> [(&'static str, World); 2] {
+    let buffers = Buffers { output_bytes: 8192, ..Buffers::default() };
+    let config = PeerConfig { buffers, ..multiplayer() };
+    let worlds = [("plain", World::connected(config.clone())), ("TLS", World::encrypted(config))];
+    for (_, world) in &worlds {
+        world.ends.1.set_capacity(1000);
+    }
+    worlds
+}
+
+fn send(world: &mut World, count: usize, size: usize) {
+    for _ in 0..count {
+        world.server.link().outgoing.add(size);
+        let message = outbound(shared(&world.server.queue_totals.outgoing, vec![7; size]));
+        world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
+    }
+    world.server.run(world.now);
+}
+
+#[test]
+fn what_waits_inside_tls_and_in_front_of_it_counts_until_it_has_left_or_is_dropped() {
+    for (row, mut world) in worlds() {
+        send(&mut world, 40, 1000);
+        send(&mut world, 10, 5000);
+        let waiting = world.server.queue_totals.bytes();
+        assert!((88_000..92_000).contains(&waiting), "{row}: {waiting} bytes wait");
+        world.ends.1.set_capacity(64 * 1024);
+        let mut got = 0;
+        while world.server.run(world.now) | world.client.run(world.now) {
+            got += world.client.packets().len();
+            world.client.link().receiving.paused.store(false, Ordering::SeqCst);
+        }
+        assert_eq!(got, 50, "{row}");
+        assert_eq!(world.server.queue_totals.bytes(), 0, "{row}");
+    }
+    for (row, mut world) in worlds() {
+        send(&mut world, 40, 1000);
+        send(&mut world, 10, 5000);
+        // It goes by its grace, and does not even take the Close.
+        for _ in 0..30 {
+            world.now += SECOND / 4;
+            world.server.run(world.now);
+        }
+        assert_eq!(world.server.end(), Some(&CloseReason::Overflow), "{row}");
+        assert_eq!(world.server.queue_totals.bytes(), 0, "{row}");
+    }
+    for (row, mut world) in worlds() {
+        send(&mut world, 40, 1000);
+        send(&mut world, 10, 5000);
+        world.ends.1.reset();
+        world.server.run(world.now);
+        assert_eq!(world.server.len(), 0, "{row}");
+        assert_eq!(world.server.queue_totals.bytes(), 0, "{row}");
+    }
+}
+
+#[test]
+fn a_client_s_own_masked_copies_count_as_well() {
+    for (row, mut world) in worlds() {
+        world.ends.0.set_capacity(1000);
+        for _ in 0..10 {
+            world.client.link().outgoing.add(5000);
+            let message = outbound(shared(&world.client.queue_totals.outgoing, vec![7; 5000]));
+            world.client.hub.command(Command::Send { to: world.client_conn, message }, world.now);
+        }
+        world.client.run(world.now);
+        let waiting = world.client.queue_totals.bytes();
+        assert!((48_000..52_000).contains(&waiting), "{row}: {waiting} bytes wait");
+        world.ends.0.set_capacity(64 * 1024);
+        world.run();
+        assert_eq!(world.server.packets().len(), 10, "{row}");
+        assert_eq!(world.client.queue_totals.bytes(), 0, "{row}");
+    }
+}
