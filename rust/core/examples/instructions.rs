@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "out-1024" => send(packets, 1024)?,
         "echo-64" => echo(packets)?,
         "broadcast-256" => broadcast(packets)?,
+        "fragments-64" => fragments(packets),
         "relay-64" => relay(packets),
+        "trickle" => trickle(packets),
         "ping" => flood(packets, 0x89),
         "pong" => flood(packets, 0x8a),
         other => return Err(format!("there is no scenario {other:?}").into()),
@@ -44,6 +46,42 @@ fn receive(packets: usize, size: usize) -> usize {
         taken += take(rig.server(), |_, _| {});
     }
     taken
+}
+
+/// Messages of sixteen fragments of 64 bytes each, come as a burst; a packet is a fragment.
+fn fragments(packets: usize) -> usize {
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    rig.connect();
+    let fragment = |first: u8| {
+        let mut frame = client_frame(&[7; 64]);
+        frame[0] = first;
+        frame
+    };
+    let message = [fragment(0x02), fragment(0x00).repeat(BURST - 2), fragment(0x80)].concat();
+    let mut taken = 0;
+    for _ in 0..packets / BURST {
+        rig.say(0, &message);
+        rig.drive();
+        taken += take(rig.server(), |_, payload| assert_eq!(payload.len(), BURST * 64));
+    }
+    taken * BURST + packets % BURST
+}
+
+/// Messages of 16 KiB that come 64 bytes at a time, as from a slow or spiteful sender; a packet is one such segment.
+fn trickle(packets: usize) -> usize {
+    const SIZE: usize = 16 * 1024;
+    let mut rig = Rig::new(WireFormat::Godot4, None);
+    rig.connect();
+    let message = client_frame(&vec![7; SIZE]);
+    let mut segments = message.chunks(64).cycle();
+    let mut taken = 0;
+    for segment in segments.by_ref().take(packets) {
+        rig.say(0, segment);
+        rig.drive();
+        taken += take(rig.server(), |_, payload| assert_eq!(payload.len(), SIZE));
+    }
+    assert_eq!(taken, packets / message.len().div_ceil(64));
+    packets
 }
 
 /// From the game to a client's bytes.

@@ -160,7 +160,8 @@ fn valgrind() -> Result<PathBuf> {
 const FIGURES: &str = "tests/instructions.toml";
 const UPDATE: &str = "cargo xtask test instructions --update";
 const HEAD: &str = "\
-# Instructions that one packet, or a ping or pong of many, takes on its way through a server in memory
+# Instructions that one packet, a ping or pong of many, or a piece of a packet (`fragments-64` a fragment, `trickle` a segment of
+# 64 bytes) takes on its way through a server in memory
 # (rust/core/examples/instructions.rs), counted by callgrind on Linux x86_64 with the compiler of rust-toolchain.toml.
 # `cargo xtask test instructions` fails when one is exceeded by more than the tolerance;
 # `cargo xtask test instructions --update` writes new ones.
