@@ -298,6 +298,18 @@ fn a_client_that_leaves_while_it_waits_is_no_peer() {
 }
 
 #[test]
+fn one_that_said_something_too_early_and_left_is_not_waited_for() {
+    let mut door = Door::asking();
+    let (_, end) = door.arrive(HERE);
+    door.say(&end, &[REQUEST, &frame(0x82, b"early")].concat());
+    door.say(&end, &frame(0x82, b"late"));
+    door.leave(&end);
+    assert!(door.node.has(|news| matches!(news, News::Withdrawn(_))), "the game is not told");
+    assert!(door.asked().is_empty());
+    assert_eq!((door.node.len(), door.node.hub.in_limbo()), (0, 0));
+}
+
+#[test]
 fn what_comes_before_the_word_waits_for_it() {
     let mut door = Door::asking();
     let (_, end) = door.arrive(HERE);

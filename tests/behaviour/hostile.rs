@@ -87,8 +87,8 @@ fn a_remote_that_pings_and_does_not_read_costs_little() {
     by_hand.server.run(by_hand.now);
     by_hand.end.set_capacity(64 * 1024);
     let answer = by_hand.run();
-    // 64 in the queue, and what fits the message reader's 1 KiB.
-    assert!(answer.len() < 300 * 6, "{} bytes of pongs for 10,000 pings", answer.len());
+    // 64 in the queue, and one for the last ping.
+    assert!(answer.len() <= 65 * 6, "{} bytes of pongs for 10,000 pings", answer.len());
     assert!(
         answer.ends_with(&[0x8a, 4, 0, 0, 0x27, 0x0f]),
         "the last one is answered: {:?}",
@@ -98,7 +98,7 @@ fn a_remote_that_pings_and_does_not_read_costs_little() {
 
 #[test]
 fn a_close_behind_more_pings_than_can_be_answered_is_answered() {
-    // The last pongs wait inside the message reader, which may have no room for the answer to the Close.
+    // However many pongs wait, there is room for the answer to the Close.
     for pings in 0..500 {
         let mut by_hand = ByHand::open(raw());
         let end = [frame(0x89, b"x").repeat(pings), frame(0x88, b"\x03\xe8bye")].concat();

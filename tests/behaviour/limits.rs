@@ -8,7 +8,7 @@ use crate::hub::{SMALL, admission, limbo, relay};
 use crate::net::driver::{self, accept};
 use crate::net::{checks, listener, runtime, simulator};
 use crate::peer::outbox;
-use crate::session::{self, body, head, message, refused, upgrade};
+use crate::session::{self, body, head, message, reader, refused, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
@@ -103,7 +103,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ("packets received and not taken, per peer", peer.buffers.input_packets.to_string()),
         (
             "fragments of one message, headers included",
-            format!("twice the largest message and {}", bytes(message::OVERHEAD_LIMIT)),
+            format!("twice the largest message and {}", bytes(reader::OVERHEAD_LIMIT)),
         ),
         (
             "one turn of reading a connection",

@@ -89,8 +89,8 @@ fn fragments_with_control_frames_between_are_one_message() {
     assert_eq!(by_hand.server.packets(), [b"one two three"]);
 }
 
-/// Whole messages are taken from the buffer that was read, and the rest is put together by the message reader: the change
-/// from one to the other must not depend on how the bytes come.
+/// Whole messages are taken from the buffer that was read, and the rest is put together from pieces: the change from one to the
+/// other must not depend on how the bytes come.
 #[test]
 fn every_kind_of_frame_arrives_however_the_stream_is_cut() {
     let large: Vec<u8> = (0..30_000).map(|i| i as u8).collect();

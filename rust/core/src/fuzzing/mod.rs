@@ -4,6 +4,7 @@
 
 #![cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "public under cfg(fuzzing) only"))]
 
+mod frames;
 mod gates;
 mod model;
 mod rig;
@@ -12,6 +13,7 @@ mod upgrades;
 mod urls;
 mod wires;
 
+pub use frames::frames;
 pub use gates::gate;
 pub use sessions::{client, server};
 pub use upgrades::{request, response};
@@ -59,6 +61,11 @@ mod tests {
     #[test]
     fn clients() {
         replay("client", client);
+    }
+
+    #[test]
+    fn frames_of_both() {
+        replay("frames", frames);
     }
 
     #[test]

@@ -28,34 +28,43 @@ pub(super) struct Frame {
     pub(super) payload: Vec<u8>,
 }
 
+/// The beginning of some bytes.
 enum Parsed {
-    Frame(Frame, usize),
+    /// A frame whose head is there, its payload as far as that is, and how long head and payload are.
+    Frame(Frame, usize, usize),
     Incomplete,
     Violation(u16),
 }
 
-/// Everything that the bytes of a remote say, up to the first incomplete frame.
+/// A message that has begun: whether it is text, and what came.
+type Partial = Option<(bool, Vec<u8>)>;
+
+/// Everything that the bytes of a remote say, up to the first incomplete frame, which is judged as far as it is there.
 pub(super) fn understand(mut bytes: &[u8], from_client: bool, max: usize) -> Vec<Said> {
     let mut all = Vec::new();
-    let mut partial: Option<(bool, Vec<u8>)> = None;
+    let mut partial: Partial = None;
     loop {
-        let frame = match parse(bytes, max) {
-            Parsed::Frame(frame, len) => {
-                bytes = &bytes[len..];
-                frame
-            }
+        let (frame, head, size) = match parse(bytes, max) {
+            Parsed::Frame(frame, head, size) => (frame, head, size),
             Parsed::Incomplete => return all,
             Parsed::Violation(code) => {
                 all.push(Said::Violation(code));
                 return all;
             }
         };
-        let said = interpret(frame, from_client, max, &mut partial);
-        let last = matches!(said, Some(Said::Close { .. } | Said::Violation(_)));
+        let whole = frame.payload.len() == size;
+        let said = match fault(&frame, size, from_client, max, &partial) {
+            Some(code) => Some(Said::Violation(code)),
+            None if frame.first & 0x0f < 8 => continue_message(frame, whole, &mut partial),
+            None if whole => Some(control(frame.first & 0x0f, frame.payload)),
+            None => None,
+        };
+        let last = !whole || matches!(said, Some(Said::Close { .. } | Said::Violation(_)));
         all.extend(said);
         if last {
             return all;
         }
+        bytes = &bytes[head + size..];
     }
 }
 
@@ -64,8 +73,8 @@ pub(super) fn frames(mut bytes: &[u8], masked: bool, whole: bool) -> Vec<Frame> 
     let mut all = Vec::new();
     while !bytes.is_empty() {
         let (frame, len) = match parse(bytes, usize::MAX) {
-            Parsed::Frame(frame, len) => (frame, len),
-            Parsed::Incomplete if !whole => break,
+            Parsed::Frame(frame, head, size) if frame.payload.len() == size => (frame, head + size),
+            Parsed::Frame(..) | Parsed::Incomplete if !whole => break,
             _ => panic!("no frame of ours: {bytes:?}"),
         };
         assert_eq!(frame.masked, masked, "only a client masks");
@@ -95,52 +104,45 @@ fn parse(bytes: &[u8], max: usize) -> Parsed {
         return Parsed::Violation(1009);
     }
     let len = len as usize;
-    let Some(payload) = body.get(..len) else { return Parsed::Incomplete };
-    let payload = payload
+    let payload = body[..len.min(body.len())]
         .iter()
         .enumerate()
         .map(|(at, byte)| if masked { byte ^ mask[at % 4] } else { *byte })
         .collect();
-    Parsed::Frame(Frame { first: *first, masked, payload }, 2 + extra + mask_len + len)
+    Parsed::Frame(Frame { first: *first, masked, payload }, 2 + extra + mask_len, len)
 }
 
-fn interpret(
-    frame: Frame,
-    from_client: bool,
-    max: usize,
-    partial: &mut Option<(bool, Vec<u8>)>,
-) -> Option<Said> {
-    let Frame { first, masked, payload } = frame;
-    let whole = first & 0x80 != 0;
-    if masked != from_client || first & 0x70 != 0 {
-        return Some(Said::Violation(1002));
-    }
+/// What is wrong with the head of a frame of `size` bytes.
+fn fault(frame: &Frame, size: usize, from_client: bool, max: usize, partial: &Partial) -> Option<u16> {
+    let Frame { first, masked, .. } = frame;
     let opcode = first & 0x0f;
+    if *masked != from_client || first & 0x70 != 0 {
+        return Some(1002);
+    }
     if opcode >= 8 {
-        return Some(if whole && payload.len() <= 125 {
-            control(opcode, payload)
-        } else {
-            Said::Violation(1002)
-        });
+        return (first & 0x80 == 0 || size > 125).then_some(1002);
     }
-    let (text, so_far) = match (opcode, partial.take()) {
-        (0, Some(begun)) => begun,
-        (0, None) | (_, Some(_)) => return Some(Said::Violation(1002)),
-        (opcode, None) => (opcode == 1, Vec::new()),
-    };
-    if so_far.len() + payload.len() > max {
-        return Some(Said::Violation(1009));
+    if (opcode == 0) != partial.is_some() {
+        return Some(1002);
     }
-    let message = [so_far, payload].concat();
+    let so_far = partial.as_ref().map_or(0, |(_, so_far)| so_far.len());
+    (so_far + size > max).then_some(1009)
+}
+
+/// A frame of a message, or the beginning of one.
+fn continue_message(frame: Frame, whole: bool, partial: &mut Partial) -> Option<Said> {
+    let is_last = whole && frame.first & 0x80 != 0;
+    let (text, so_far) = partial.take().unwrap_or((frame.first & 0x0f == 1, Vec::new()));
+    let message = [so_far, frame.payload].concat();
     if text {
         match std::str::from_utf8(&message) {
             Ok(_) => {}
             // A character that is not finished yet.
-            Err(error) if error.error_len().is_none() && !whole => {}
+            Err(error) if error.error_len().is_none() && !is_last => {}
             Err(_) => return Some(Said::Violation(1007)),
         }
     }
-    if whole {
+    if is_last {
         return Some(Said::Message { text, payload: message });
     }
     *partial = Some((text, message));

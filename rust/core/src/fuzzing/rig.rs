@@ -27,6 +27,8 @@ pub(super) struct Cuts {
 impl Cuts {
     /// Everything at once.
     pub(super) const WHOLE: Self = Self { state: None, longest: usize::MAX, moved_nothing: false };
+    /// One byte at a time.
+    pub(super) const SINGLE: Self = Self { state: None, longest: 1, moved_nothing: false };
     /// Nothing.
     pub(super) const NONE: Self = Self { state: None, longest: 0, moved_nothing: false };
 
@@ -36,7 +38,7 @@ impl Cuts {
         Self { state: Some(seed.into()), longest, moved_nothing: false }
     }
 
-    fn next(&mut self) -> usize {
+    pub(super) fn next(&mut self) -> usize {
         let Some(state) = &mut self.state else { return self.longest };
         // SplitMix64: close seeds decide quite differently.
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

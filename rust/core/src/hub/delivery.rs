@@ -13,31 +13,8 @@ use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::Totals;
 use crate::packet::Packet;
-use crate::session::{Context, Message};
+use crate::session::{Context, Message, Received};
 use crate::wire::{godot3, godot4};
-
-/// The bytes of a message that came in.
-pub(super) enum Received<'a> {
-    /// In the turn's buffer.
-    Buffered(&'a [u8]),
-    Own(Bytes),
-}
-
-impl Received<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Buffered(bytes) => bytes,
-            Self::Own(bytes) => bytes,
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Buffered(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Own(bytes) => bytes,
-        }
-    }
-}
 
 impl Hub {
     /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
@@ -71,7 +48,7 @@ impl Hub {
             member.session.resume(now);
         }
         count_in(link, &self.totals, packet.payload.len());
-        let payload = unpinned(Received::Own(packet.payload), &mut self.small, self.config.mode);
+        let payload = unpinned(Received::Owned(packet.payload), &mut self.small, self.config.mode);
         self.news.push(News::Packet(Packet { payload, ..packet }));
         true
     }

@@ -167,8 +167,7 @@ impl Member {
             self.session.pause(now);
             return None;
         }
-        // What is left of the last turn comes first, and takes none of the room.
-        Some((room + self.session.stashed()).min(most))
+        Some(room.min(most))
     }
 
     /// Notes that so many bytes came from it.

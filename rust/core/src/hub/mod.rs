@@ -12,11 +12,12 @@ pub(crate) mod limbo;
 mod member;
 mod pieces;
 mod preamble;
+mod reading;
 pub(crate) mod relay;
 mod slab;
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,17 +34,15 @@ use crate::id::{ConnId, PeerId, PeerMap};
 use crate::link::{Link, PeerInfo, PeerState};
 use crate::net::mailbox::{Command, Listed, Totals};
 use crate::packet::Packet;
-use crate::session::{Body, Context, Incoming, Message, Pool, Session, Turn};
+use crate::session::{Body, Context, Pool, Session};
 use crate::tls::{TlsClient, TlsSession};
 use crate::url::Url;
 use crate::wire::godot3;
-use delivery::Received;
 pub(crate) use delivery::SMALL;
 use limbo::Limbo;
 pub(crate) use limbo::Room;
 use member::Member;
 use pieces::Pieces;
-use relay::RELAY_TURN;
 pub(crate) use slab::Slab;
 
 /// What the game's thread hears, in order.
@@ -248,121 +247,6 @@ impl Hub {
             self.dirty.push(conn);
         }
         conn
-    }
-
-    /// Lets a connection read for one turn.
-    pub(crate) fn read<S: Read>(
-        &mut self,
-        conn: ConnId,
-        stream: &mut S,
-        buffer: &mut [u8],
-        trust_short_reads: bool,
-        now: Instant,
-    ) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if member.preamble.is_some() {
-            return match self.read_preamble(conn, stream, buffer, now) {
-                Some(after) => after,
-                None => self.read(conn, stream, buffer, trust_short_reads, now),
-            };
-        }
-        if member.tls_is_away {
-            return self.after(conn, now);
-        }
-        let Some(mut tls) = member.tls.take() else {
-            return self.read_plain(conn, stream, buffer, trust_short_reads, now);
-        };
-        // A record may hold more than one read shows.
-        let mut after = self.read_plain(conn, &mut tls.stream(stream), buffer, false, now);
-        after.more |= tls.take_spent();
-        if let Some(member) = self.members.get_mut(conn) {
-            member.note_heard(tls.has_heard(), now);
-            member.charge(tls.take_wrapping());
-            if tls.is_unchecked() && member.session.outcome().is_none() {
-                member.tls_is_away = true;
-                self.checks.push((conn, Box::new(tls)));
-            } else {
-                member.tls = Some(tls);
-            }
-        }
-        after
-    }
-
-    fn read_plain<S: Read>(
-        &mut self,
-        conn: ConnId,
-        stream: &mut S,
-        buffer: &mut [u8],
-        trust_short_reads: bool,
-        now: Instant,
-    ) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if let (Some(held), Some(link)) = (&member.held, &member.link)
-            && link.receiving.paused.load(Ordering::SeqCst)
-            && !link.has_input_room(held.payload.len(), &self.config)
-        {
-            return After::default();
-        }
-        if member.relay_at().is_some_and(|at| now < at) {
-            return After::default();
-        }
-        member.relay_at = None;
-        let Some(limit) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
-        let mut turn = Turn::new(stream, &mut buffer[..limit], trust_short_reads);
-        member.session.begin_turn(&mut turn);
-        self.relayed = 0;
-        // What is relayed takes time by the copy, not by the byte.
-        while self.relayed < RELAY_TURN
-            && let Some(member) = self.members.get_mut(conn)
-        {
-            let incoming = match &member.held {
-                Some(_) => member.held.take().map(Incoming::Message),
-                None => member
-                    .session
-                    .next(&mut turn, &mut Context { config: &self.config, pool: &mut self.pool, now }),
-            };
-            match incoming {
-                None => break,
-                Some(Incoming::Buffered { size, text }) => {
-                    if !self.message(conn, Received::Buffered(turn.pop_front(size)), text, now) {
-                        break;
-                    }
-                }
-                Some(Incoming::Message(Message { payload, text })) => {
-                    if !self.message(conn, Received::Own(payload), text, now) {
-                        break;
-                    }
-                }
-                Some(Incoming::Request(request)) => self.request(conn, request, now),
-                Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
-                Some(Incoming::CloseRequested { code, reason }) => {
-                    if let Some(link) = self.members.get(conn).and_then(|member| member.link.as_ref()) {
-                        link.set_closing();
-                        self.news.push(News::CloseRequested { id: link.id, code, reason });
-                    }
-                }
-            }
-        }
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if member.held.is_none() && std::mem::take(&mut member.awaits_relay) {
-            member.session.resume(now);
-        }
-        let paused = member.held.is_some() || member.session.awaits_verdict();
-        member.session.end_turn(&mut turn, now);
-        member.has_read(turn.total(), now);
-        self.totals.pings_unanswered.add(member.session.take_unanswered_pings());
-        let more = (turn.may_have_more() || member.session.has_stash()) && !paused;
-        if let Some(link) = &member.link {
-            link.figures.bytes_in.add(turn.total());
-            if turn.total() > 0 {
-                link.figures.set_last_receive(now.saturating_duration_since(link.info.opened));
-            }
-            if let Some(rtt) = member.session.rtt() {
-                link.figures.set_rtt(rtt);
-            }
-        }
-        self.totals.bytes_in.add(turn.total());
-        After { more, ..self.after(conn, now) }
     }
 
     /// Writes what a connection has queued.

@@ -6,9 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
-
 use super::{Peer, Status};
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::event::Event;
@@ -18,6 +15,7 @@ use crate::id::{ConnId, PeerId};
 use crate::net::Runtime;
 use crate::net::mailbox::{Command, Mailbox, Totals};
 use crate::session::Role;
+use crate::session::frame::{Opcode, push_head};
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
 
 /// What a driver has besides its sockets.
@@ -209,10 +207,8 @@ impl Rig {
 /// A client's binary message, masked as the protocol wants it.
 pub fn client_frame(payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x3a, 0x91, 0x5c, 0xe7];
-    let header =
-        FrameHeader { opcode: OpCode::Data(Data::Binary), mask: Some(MASK), ..FrameHeader::default() };
     let mut frame = Vec::new();
-    header.format(payload.len() as u64, &mut frame).expect("a vector takes every write");
+    push_head(&mut frame, Opcode::Binary, payload.len(), Some(MASK));
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
 }

@@ -1,8 +1,8 @@
 //! The head of an HTTP message, collected over as many reads as it takes.
 
-use std::io::{self, Read};
+use std::io;
 
-use super::turn::Turn;
+use super::burst::ReadBurst;
 
 /// Largest head accepted, in bytes.
 pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
@@ -31,10 +31,10 @@ pub(crate) enum Progress {
 }
 
 impl Head {
-    /// Takes what the turn has, up to the end of the head; what follows it stays in the turn.
-    pub(crate) fn collect<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> io::Result<Progress> {
+    /// Takes what the burst has, up to the end of the head; what follows it stays there.
+    pub(crate) fn collect(&mut self, burst: &mut ReadBurst<'_>) -> io::Result<Progress> {
         loop {
-            let available = match turn.fill() {
+            let available = match burst.fill() {
                 Ok(available) => available,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Partial),
                 Err(error) => return Err(error),
@@ -54,11 +54,11 @@ impl Head {
                 return Ok(Progress::BadLine);
             }
             if let Some(len) = end {
-                turn.consume(len - before);
+                burst.pop(len - before);
                 self.bytes.truncate(len);
                 return Ok(if len > HEAD_LIMIT { Progress::TooLarge } else { Progress::Whole(len) });
             }
-            turn.consume(taken);
+            burst.pop(taken);
             if self.bytes.len() > HEAD_LIMIT {
                 return Ok(Progress::TooLarge);
             }
@@ -97,28 +97,28 @@ mod tests {
 
     fn collect(parts: &[&[u8]]) -> (Progress, Vec<u8>, Vec<u8>) {
         let mut head = Head::default();
-        let mut stash = Vec::new();
+        let mut rest = Vec::new();
         let mut progress = Progress::Partial;
         for part in parts {
             let mut stream = *part;
             let mut buffer = [0; 2 * HEAD_LIMIT];
-            let mut turn = Turn::new(&mut stream, &mut buffer, true);
-            progress = head.collect(&mut turn).expect("no I/O error");
-            turn.keep_rest(&mut stash);
+            let mut burst = ReadBurst::read(&mut stream, &mut buffer);
+            progress = head.collect(&mut burst).expect("no I/O error");
+            rest.extend_from_slice(burst.bytes());
             if progress != Progress::Partial {
                 break;
             }
         }
-        (progress, head.bytes, stash)
+        (progress, head.bytes, rest)
     }
 
     #[test]
     fn finds_the_end_across_any_split_and_leaves_the_rest() {
         let bytes = b"GET / HTTP/1.1\r\nA: b\r\n\r\nrest";
         for split in 1..bytes.len() - 4 {
-            let (progress, head, stash) = collect(&[&bytes[..split], &bytes[split..]]);
+            let (progress, head, rest) = collect(&[&bytes[..split], &bytes[split..]]);
             assert_eq!(progress, Progress::Whole(24), "split {split}");
-            assert_eq!((head.as_slice(), stash.as_slice()), (&bytes[..24], &b"rest"[..]));
+            assert_eq!((head.as_slice(), rest.as_slice()), (&bytes[..24], &b"rest"[..]));
         }
     }
 

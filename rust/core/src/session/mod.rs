@@ -1,7 +1,7 @@
 //! One connection, either role, over any stream: the HTTP upgrade, messages, keepalive and the closing handshake.
 //!
-//! A session owns no socket and reads no clock. Its caller hands it a [`Turn`] to read from when the stream is readable,
-//! a stream to write to when there is something to [`flush`](Session::flush), and the time.
+//! A session owns no socket and reads no clock. Its caller hands it a [`ReadBurst`] when the stream is readable, a stream to
+//! write to when there is something to [`flush`](Session::flush), and the time.
 //!
 //! ```text
 //!  server: AwaitRequest -> AwaitVerdict -+-> Open --+--> AwaitCloseReply --+
@@ -13,45 +13,42 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod assembly;
+mod accept_key;
 pub(crate) mod body;
+mod burst;
+pub(crate) mod frame;
 pub(crate) mod head;
 mod keepalive;
 mod list;
 pub(crate) mod message;
 mod outgoing;
-mod pipe;
+pub(crate) mod reader;
 pub(crate) mod refused;
 mod request;
 mod response;
 mod text;
-mod turn;
 pub(crate) mod upgrade;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tungstenite::protocol::WebSocketContext;
-use tungstenite::protocol::frame::coding::Control;
-use tungstenite::protocol::frame::{CloseFrame as WireCloseFrame, Utf8Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
 use crate::url::Url;
-use assembly::Assembly;
+pub(crate) use burst::{ReadBurst, Received};
+use frame::Opcode;
 use head::Head;
 use keepalive::{Due, Keepalive};
 pub(crate) use list::named;
-use message::TOO_LARGE;
 use outgoing::Outgoing;
 pub(crate) use outgoing::{Body, Flushed, Pool};
-use pipe::Pipe;
+use reader::{Reader, TOO_LARGE, Violation};
 use refused::Refused;
 pub(crate) use request::{Refusal, Request};
 use response::Offer;
-pub(crate) use turn::Turn;
 pub(crate) use upgrade::SILENT;
 
 /// Which end of the connection this is.
@@ -72,20 +69,18 @@ pub(crate) struct Context<'a> {
 
 /// What came in.
 #[derive(Debug)]
-pub(crate) enum Incoming {
+pub(crate) enum Incoming<'b> {
     /// Server: a valid request that waits for [`Session::accept`] or [`Session::refuse`].
     Request(Box<Request>),
     /// Client: the connection is open.
     Opened { protocol: String },
-    /// A whole message: the next `size` bytes of the turn.
-    Buffered { size: usize, text: bool },
     /// A whole message.
-    Message(Message),
+    Message { payload: Received<'b>, text: bool },
     /// The remote sent the first Close; 1005 when it named no code (RFC 6455 section 7.1.5).
     CloseRequested { code: u16, reason: String },
 }
 
-/// A whole message.
+/// A whole message that is kept.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) payload: Bytes,
@@ -97,12 +92,8 @@ pub(crate) struct Session {
     role: Role,
     state: State,
     out: Outgoing,
-    /// Read from the stream and not used yet.
-    stash: Vec<u8>,
-    /// What is in the stash is the beginning of a frame: it is of no use before more comes.
-    awaits_rest: bool,
-    /// Bytes given to the message reader since it last completed a message.
-    since_message: usize,
+    /// Read from the stream and not used yet: what came behind a message that waits, or too early.
+    read_ahead: BytesMut,
     keepalive: Keepalive,
     /// Server: the request was HEAD, and whatever it is answered has no body.
     wants_head_only: bool,
@@ -121,8 +112,8 @@ enum State {
     AwaitVerdict,
     AwaitResponse { offer: Box<Offer>, head: Head, interim: usize },
     Refused(Box<Refused>),
-    Open(Assembly),
-    AwaitCloseReply { reader: Box<WebSocketContext>, sent: CloseFrame },
+    Open(Reader),
+    AwaitCloseReply { reader: Reader, sent: CloseFrame },
     Draining { outcome: CloseReason, half_close: HalfClose },
     Ended(CloseReason),
 }
@@ -130,8 +121,7 @@ enum State {
 /// A violation that is not acted on yet.
 struct Failing {
     at: Instant,
-    code: u16,
-    what: String,
+    violation: Violation,
 }
 
 /// Whether our side of the stream ends before the remote's.
@@ -174,9 +164,7 @@ impl Session {
             role,
             state,
             out: Outgoing::default(),
-            stash: Vec::new(),
-            awaits_rest: false,
-            since_message: 0,
+            read_ahead: BytesMut::new(),
             keepalive: Keepalive::new(now),
             wants_head_only: false,
             deadline,
@@ -186,17 +174,21 @@ impl Session {
         }
     }
 
-    /// Reads on until something came in; `None` when the turn has no more or the session does not want any.
-    pub(crate) fn next<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Option<Incoming> {
+    /// Reads on until something came in; `None` when the burst has no more or the session does not want any.
+    pub(crate) fn next<'b>(
+        &mut self,
+        burst: &mut ReadBurst<'b>,
+        cx: &mut Context<'_>,
+    ) -> Option<Incoming<'b>> {
         loop {
             let step = match &mut self.state {
-                State::AwaitRequest(_) => self.read_request(turn, cx),
-                State::AwaitResponse { .. } => self.read_response(turn, cx),
-                State::Refused(_) => self.read_refusal(turn),
-                State::Open(_) if self.failing.is_some() => self.fail_at_the_end(turn, cx),
-                State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(turn, cx),
-                State::Draining { .. } => self.throw_away(turn),
-                State::AwaitVerdict => self.watch(turn),
+                State::AwaitRequest(_) => self.read_request(burst, cx),
+                State::AwaitResponse { .. } => self.read_response(burst, cx),
+                State::Refused(_) => self.read_refusal(burst),
+                State::Open(_) if self.failing.is_some() => self.fail_at_the_end(burst, cx),
+                State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(burst, cx),
+                State::Draining { .. } => self.throw_away(burst),
+                State::AwaitVerdict => self.watch(burst),
                 State::Ended(_) => Step::Wait,
             };
             match step {
@@ -207,26 +199,30 @@ impl Session {
         }
     }
 
-    /// Brings back what an earlier turn left; call before the first `next` of a turn.
-    pub(crate) fn begin_turn<S: Read>(&mut self, turn: &mut Turn<'_, S>) {
-        self.awaits_rest = false;
-        if !self.stash.is_empty() {
-            turn.put_back(&mut self.stash);
+    /// What earlier turns read and nobody used; [`keep`](Self::keep) takes back what is left of it.
+    pub(crate) fn take_read_ahead(&mut self) -> BytesMut {
+        mem::take(&mut self.read_ahead)
+    }
+
+    /// Keeps bytes for a later turn: the last `left` of what was read ahead, and those of the turn at hand that nobody used.
+    pub(crate) fn keep(&mut self, mut read_ahead: BytesMut, left: usize, rest: &[u8]) {
+        // What comes behind the end is thrown away.
+        if self.outcome().is_some() {
+            return;
+        }
+        read_ahead.advance(read_ahead.len() - left);
+        read_ahead.extend_from_slice(rest);
+        if !read_ahead.is_empty() {
+            self.read_ahead = read_ahead;
         }
     }
 
-    /// Keeps what the turn has read and nobody used; call after the last `next` of a turn.
-    pub(crate) fn end_turn<S: Read>(&mut self, turn: &mut Turn<'_, S>, now: Instant) {
-        turn.keep_rest(&mut self.stash);
-        if turn.total() > 0 {
+    /// Ends a turn that took so many bytes from the stream, which may have more or not.
+    pub(crate) fn end_turn(&mut self, taken: usize, may_have_more: bool, now: Instant) {
+        if taken > 0 {
             self.keepalive.received(now);
         }
-        if let State::Open(assembly) = &mut self.state {
-            assembly.rest();
-        }
-        if !turn.may_have_more()
-            && let Some(why) = self.broken.take()
-        {
+        if !may_have_more && let Some(why) = self.broken.take() {
             self.end(CloseReason::Lost(why));
         }
     }
@@ -249,16 +245,16 @@ impl Session {
 
     /// Starts the closing handshake behind everything that is queued (RFC 6455 section 7.1.2).
     pub(crate) fn close(&mut self, frame: CloseFrame, cx: &mut Context<'_>) {
+        if let Some(Failing { violation, .. }) = self.failing.take() {
+            // Behind a violation no answer would be understood.
+            self.abandon(&frame, CloseReason::Violation(violation.what), cx);
+            return;
+        }
         match mem::replace(&mut self.state, State::AwaitVerdict) {
-            State::Open(assembly) => {
-                let mut reader = assembly.into_reader(self.role, cx.config.max_message());
-                let mut pipe = Pipe::answering(&mut self.out, cx.pool);
-                let wire = WireCloseFrame {
-                    code: frame.code.into(),
-                    reason: Utf8Bytes::from(frame.reason.as_str()),
-                };
-                // The queue takes everything, so this cannot fail.
-                let _ = reader.close(&mut pipe, Some(wire));
+            State::Open(mut reader) => {
+                self.push_close(Some(frame.code), &frame.reason, cx);
+                // The remote may still be sending; the game has said that it does not care (section 1.4).
+                reader.discard();
                 self.deadline = cx.now.checked_add(cx.config.close_timeout);
                 self.state = State::AwaitCloseReply { reader, sent: frame };
             }
@@ -275,7 +271,7 @@ impl Session {
     pub(crate) fn abandon(&mut self, frame: &CloseFrame, outcome: CloseReason, cx: &mut Context<'_>) {
         match self.state {
             State::Open(_) => {
-                self.push_close(frame.code, &frame.reason, cx);
+                self.push_close(Some(frame.code), &frame.reason, cx);
                 self.drain(outcome, HalfClose::Wanted, cx);
             }
             State::AwaitCloseReply { .. } => self.drain(outcome, HalfClose::Wanted, cx),
@@ -385,12 +381,12 @@ impl Session {
     pub(crate) fn expire(&mut self, cx: &mut Context<'_>) {
         if let State::Open(_) = self.state {
             if let Some(failing) = self.failing.take_if(|failing| failing.at <= cx.now) {
-                self.violation(failing.code, failing.what, cx);
+                self.violation(failing.violation.code, failing.violation.what, cx);
                 return;
             }
             match self.keepalive.due(cx.config, cx.now) {
                 Due::Nothing => {}
-                Due::Ping(payload) => self.out.push_control(self.role, Control::Ping, &payload, cx.pool),
+                Due::Ping(payload) => self.out.push_control(self.role, Opcode::Ping, &payload, cx.pool),
                 Due::TimedOut(phase) => self.end(CloseReason::TimedOut(phase)),
             }
             return;
@@ -466,19 +462,14 @@ impl Session {
         self.out.begun()
     }
 
-    /// Says whether bytes that were read already wait to be used.
-    pub(crate) fn has_stash(&self) -> bool {
-        !self.stash.is_empty() && !self.awaits_rest
-    }
-
     /// Gives this connection a heartbeat interval of its own.
     pub(crate) fn set_heartbeat_interval(&mut self, interval: Duration) {
         self.keepalive.set_interval(interval);
     }
 
-    /// Bytes that were read already and wait to be used.
-    pub(crate) fn stashed(&self) -> usize {
-        self.stash.len()
+    /// Says whether bytes that were read already wait to be used.
+    pub(crate) fn has_read_ahead(&self) -> bool {
+        !self.read_ahead.is_empty()
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
@@ -496,13 +487,14 @@ impl Session {
             // Only this one is for the people at the other end to put right, by a setting or a smaller message.
             let reason =
                 if code == TOO_LARGE { &what[..what.floor_char_boundary(LONGEST_REASON)] } else { "" };
-            self.push_close(code, reason, cx);
+            self.push_close(Some(code), reason, cx);
         }
         self.drain(CloseReason::Violation(what), HalfClose::Wanted, cx);
     }
 
-    fn throw_away<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
-        if turn.skip() {
+    #[inline(never)]
+    fn throw_away<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
+        if burst.skip() {
             return Step::Wait;
         }
         // What we still have to say may be read by a remote that only ended its own side.
@@ -514,7 +506,7 @@ impl Session {
         Step::Wait
     }
 
-    fn failed(&mut self, error: &io::Error) -> Step {
+    fn failed<'b>(&mut self, error: &io::Error) -> Step<'b> {
         match (&self.state, error.kind()) {
             // Of the rules of TLS, by a remote that has shown that it knows them.
             (State::Open(_) | State::AwaitCloseReply { .. }, ErrorKind::InvalidData) => {
@@ -527,21 +519,21 @@ impl Session {
 
     fn drain(&mut self, outcome: CloseReason, half_close: HalfClose, cx: &Context<'_>) {
         self.state = State::Draining { outcome, half_close };
-        self.stash = Vec::new();
+        self.read_ahead = BytesMut::new();
         self.deadline = cx.now.checked_add(cx.config.close_timeout);
     }
 
-    fn push_close(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {
-        let mut payload = code.to_be_bytes().to_vec();
-        payload.extend_from_slice(reason.as_bytes());
-        self.out.push_control(self.role, Control::Close, &payload, cx.pool);
+    fn push_close(&mut self, code: Option<u16>, reason: &str, cx: &mut Context<'_>) {
+        let code = code.map(u16::to_be_bytes);
+        let payload = [code.as_ref().map_or(&[][..], |code| code), reason.as_bytes()].concat();
+        self.out.push_control(self.role, Opcode::Close, &payload, cx.pool);
     }
 }
 
-enum Step {
+enum Step<'b> {
     Again,
     Wait,
-    Incoming(Incoming),
+    Incoming(Incoming<'b>),
 }
 
 fn lost(error: &io::Error) -> String {

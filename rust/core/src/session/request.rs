@@ -1,8 +1,8 @@
 //! The client's half of the upgrade as a server reads it (RFC 6455 section 4.2).
 
 use httparse::Status as Parsed;
-use tungstenite::handshake::derive_accept_key;
 
+use super::accept_key::derive_accept_key;
 use super::head::HEADERS_LIMIT;
 use super::list::{elements, has_element, named};
 
@@ -249,7 +249,7 @@ impl Request {
             (_, 2..) => return Err(Refusal::new(400, "Sec-WebSocket-Key is given twice")),
             _ => return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
         };
-        let accept = derive_accept_key(key.as_bytes());
+        let accept = derive_accept_key(key);
         let protocols: Vec<_> = elements(headers, "sec-websocket-protocol").map(str::to_owned).collect();
         if protocols.iter().any(|name| !name.bytes().all(crate::config::is_token_byte)) {
             return Err(Refusal::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
@@ -443,7 +443,7 @@ mod tests {
     fn what_the_keys_last_digit_has_too_many_is_sent_back_as_it_came() {
         let request =
             with(|headers| headers[3] = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==").expect("16 bytes");
-        let accept = derive_accept_key(b"dGhlIHNhbXBsZSBub25jZR==");
+        let accept = derive_accept_key("dGhlIHNhbXBsZSBub25jZR==");
         assert!(request.accept(None, &[]).contains(&format!("Sec-WebSocket-Accept: {accept}\r\n")));
         for bad in [
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ",

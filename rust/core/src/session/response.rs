@@ -1,9 +1,8 @@
 //! The server's half of the upgrade as a client writes the request for it and reads it (RFC 6455 section 4.1).
 
 use httparse::Status as Parsed;
-use tungstenite::handshake::client::generate_key;
-use tungstenite::handshake::derive_accept_key;
 
+use super::accept_key::{derive_accept_key, generate_key};
 use super::head::HEADERS_LIMIT;
 use super::list::{elements, has_element, named};
 use super::refused::Refused;
@@ -61,7 +60,7 @@ impl Offer {
             request.push_str("\r\n");
         }
         request.push_str("\r\n");
-        Self { request, accept: derive_accept_key(key.as_bytes()), protocols: protocols.to_vec() }
+        Self { request, accept: derive_accept_key(&key), protocols: protocols.to_vec() }
     }
 
     /// The request's bytes.

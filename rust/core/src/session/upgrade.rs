@@ -1,14 +1,15 @@
 //! The HTTP upgrade of a session, either side (RFC 6455 section 4).
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::Instant;
 
-use super::assembly::Assembly;
+use super::burst::ReadBurst;
 use super::head::{HEAD_LIMIT, Head, Progress};
 use super::keepalive::Keepalive;
+use super::reader::Reader;
 use super::refused::BODY_TIME;
 use super::response::Answer;
-use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step, Turn};
+use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step};
 use crate::error::CloseReason;
 use crate::wire::proxy_protocol::{self, is_proxy_protocol};
 
@@ -53,8 +54,9 @@ impl Session {
     }
 
     /// Nothing is used before the verdict, but the remote's end is noticed. What it sends too early waits.
-    pub(super) fn watch<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
-        match turn.fill() {
+    #[inline(never)]
+    pub(super) fn watch<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
+        match burst.fill() {
             Ok([]) => self.end(CloseReason::Lost("the client left before it was answered".into())),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -63,14 +65,15 @@ impl Session {
         Step::Wait
     }
 
-    pub(super) fn read_request<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &mut Context<'_>) -> Step {
+    #[inline(never)]
+    pub(super) fn read_request<'b>(&mut self, burst: &mut ReadBurst<'b>, cx: &mut Context<'_>) -> Step<'b> {
         let State::AwaitRequest(head) = &mut self.state else { return Step::Wait };
-        let progress = match head.collect(turn) {
+        let progress = match head.collect(burst) {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
         };
         // The second version of the protocol begins like an empty head.
-        let next = if head.bytes() == b"\r\n\r\n" { turn.fill().unwrap_or_default() } else { &[] };
+        let next = if head.bytes() == b"\r\n\r\n" { burst.bytes() } else { &[] };
         let refusal = match progress {
             _ if is_proxy_protocol(head.bytes()) || next.first() == Some(&0) => {
                 Refusal::new(400, proxy_protocol::UNEXPECTED)
@@ -101,9 +104,10 @@ impl Session {
         Step::Again
     }
 
-    pub(super) fn read_response<S: Read>(&mut self, turn: &mut Turn<'_, S>, cx: &Context<'_>) -> Step {
+    #[inline(never)]
+    pub(super) fn read_response<'b>(&mut self, burst: &mut ReadBurst<'b>, cx: &Context<'_>) -> Step<'b> {
         let State::AwaitResponse { offer, head, interim } = &mut self.state else { return Step::Wait };
-        let progress = match head.collect(turn) {
+        let progress = match head.collect(burst) {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
         };
@@ -142,10 +146,11 @@ impl Session {
     }
 
     /// Client: listens to what the server has to say about its refusal.
-    pub(super) fn read_refusal<S: Read>(&mut self, turn: &mut Turn<'_, S>) -> Step {
+    #[inline(never)]
+    pub(super) fn read_refusal<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         let State::Refused(refused) = &mut self.state else { return Step::Wait };
         while !refused.is_whole() {
-            let size = match turn.fill() {
+            let size = match burst.fill() {
                 Ok([]) => break,
                 Ok(bytes) => {
                     refused.take(bytes);
@@ -154,7 +159,7 @@ impl Session {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
                 Err(_) => break,
             };
-            turn.consume(size);
+            burst.pop(size);
         }
         let words = refused.words();
         self.end(CloseReason::Refused(words));
@@ -162,7 +167,7 @@ impl Session {
     }
 
     fn open(&mut self, cx: &Context<'_>) {
-        self.state = State::Open(Assembly::default());
+        self.state = State::Open(Reader::default());
         self.keepalive = Keepalive::new(cx.now);
         self.deadline = None;
     }

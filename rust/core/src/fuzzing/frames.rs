@@ -1,0 +1,187 @@
+//! The reader of frames beside another one: whatever bytes come and however they are cut up, it hears what tungstenite hears.
+
+use std::io::{self, Cursor, ErrorKind, Read, Write};
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+use super::rig::Cuts;
+use crate::session::reader::{Frame, Reader, may_be_sent};
+use crate::session::{ReadBurst, Role};
+
+/// Frames from either side. First byte: role, limit, and behind how many frames data is discarded; then two of the seed of the
+/// cuts.
+pub fn frames(data: &[u8]) {
+    let [options, low, high, bytes @ ..] = data else { return };
+    let script = Script {
+        role: if options & 1 == 0 { Role::Server } else { Role::Client },
+        max_message: LIMITS[usize::from(options >> 1 & 3)],
+        discard_behind: None,
+    };
+    let cuts = || Cuts::new(u16::from_le_bytes([*low, *high]));
+    let whole = ours(bytes, &script, Cuts::WHOLE);
+    assert_eq!(ours(bytes, &script, cuts()), whole, "cuts change what is heard");
+    assert_eq!(ours(bytes, &script, Cuts::SINGLE), whole, "single bytes change what is heard");
+    compare(bytes, &script, &whole);
+    // Behind a Close of ours there is nothing to compare with: tungstenite goes on judging data that nobody wants.
+    let script = Script { discard_behind: Some(usize::from(options >> 3)), ..script };
+    let discarding = ours(bytes, &script, Cuts::WHOLE);
+    assert_eq!(ours(bytes, &script, cuts()), discarding, "cuts change what is heard behind a Close");
+    assert_eq!(ours(bytes, &script, Cuts::SINGLE), discarding, "single bytes do, behind a Close");
+    let messages = discarding.iter().skip(usize::from(options >> 3));
+    assert!(!messages.into_iter().any(|heard| matches!(heard, Heard::Message { .. })), "data is discarded");
+}
+
+struct Script {
+    role: Role,
+    max_message: usize,
+    discard_behind: Option<usize>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Heard {
+    Message {
+        text: bool,
+        payload: Vec<u8>,
+    },
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    /// The last thing.
+    Close {
+        code: Option<u16>,
+        reason: String,
+    },
+    /// The last thing.
+    Violation(u16),
+}
+
+impl Heard {
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Close { .. } | Self::Violation(_))
+    }
+}
+
+/// What our reader hears when the bytes come like that.
+fn ours(bytes: &[u8], script: &Script, mut cuts: Cuts) -> Vec<Heard> {
+    let mut reader = Reader::default();
+    let mut heard = Vec::new();
+    let mut came = 0;
+    while came < bytes.len() {
+        let n = cuts.next().min(bytes.len() - came);
+        let mut piece = bytes[came..came + n].to_vec();
+        came += n;
+        let mut burst = ReadBurst::new(&mut piece);
+        loop {
+            if script.discard_behind == Some(heard.len()) {
+                reader.discard();
+            }
+            heard.push(match reader.next(&mut burst, script.role, script.max_message) {
+                Ok(None) => break,
+                Ok(Some(Frame::Message { payload, text })) => {
+                    Heard::Message { text, payload: payload.bytes().to_vec() }
+                }
+                Ok(Some(Frame::Ping(payload))) => Heard::Ping(payload.bytes().to_vec()),
+                Ok(Some(Frame::Pong(payload))) => Heard::Pong(payload.bytes().to_vec()),
+                Ok(Some(Frame::Close { code: Some(code), .. })) if !may_be_sent(code) => {
+                    Heard::Close { code: Some(1002), reason: "Protocol violation".to_owned() }
+                }
+                Ok(Some(Frame::Close { code, reason })) => Heard::Close { code, reason },
+                Err(violation) => Heard::Violation(violation.code),
+            });
+            if heard.last().is_some_and(Heard::is_last) {
+                return heard;
+            }
+        }
+        assert!(burst.is_empty(), "what is not whole is taken, too");
+        assert!(reader.holds() <= 4096.max(2 * came) + 125, "memory grows with what came");
+    }
+    heard
+}
+
+/// Both hear the same, but for what is listed here.
+fn compare(bytes: &[u8], script: &Script, ours: &[Heard]) {
+    let mut oracle = theirs(bytes, script);
+    if let (Some(Heard::Violation(code)), false) = (ours.last(), oracle.last().is_some_and(Heard::is_last)) {
+        if *code == 1008 {
+            // It has no limit for the fragments of one message, only for the message.
+            assert!(oracle.starts_with(&ours[..ours.len() - 1]));
+            return;
+        }
+        // We judge a frame by its head and text byte by byte; it waits for the whole frame, whose rest it gets here.
+        let missing = missing(bytes).expect("a frame is begun that has its head");
+        oracle = theirs(&[bytes, &vec![0; missing]].concat(), script);
+    }
+    assert_eq!(ours, oracle, "the oracle hears something else");
+}
+
+/// What tungstenite hears. It joins its pongs, so what is compared is the pings.
+fn theirs(bytes: &[u8], script: &Script) -> Vec<Heard> {
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .max_message_size(Some(script.max_message))
+        .max_frame_size(Some(script.max_message));
+    let role = match script.role {
+        Role::Server => WireRole::Server,
+        Role::Client => WireRole::Client,
+    };
+    let mut context = WebSocketContext::new(role, Some(limits));
+    let mut stream = Bytes(bytes);
+    let mut heard = Vec::new();
+    loop {
+        heard.push(match context.read(&mut stream) {
+            Ok(Message::Text(payload)) => Heard::Message { text: true, payload: payload.as_bytes().to_vec() },
+            Ok(Message::Binary(payload)) => Heard::Message { text: false, payload: payload.to_vec() },
+            Ok(Message::Ping(payload)) => Heard::Ping(payload.to_vec()),
+            Ok(Message::Pong(payload)) => Heard::Pong(payload.to_vec()),
+            Ok(Message::Close(None)) => Heard::Close { code: None, reason: String::new() },
+            Ok(Message::Close(Some(frame))) => {
+                Heard::Close { code: Some(frame.code.into()), reason: frame.reason.as_str().to_owned() }
+            }
+            Ok(Message::Frame(_)) => unreachable!("reading makes no raw frames"),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return heard,
+            Err(Error::Capacity(_)) => Heard::Violation(1009),
+            Err(Error::Utf8(_)) => Heard::Violation(1007),
+            Err(Error::Protocol(_)) => Heard::Violation(1002),
+            Err(error) => panic!("no end was sent: {error}"),
+        });
+        if heard.last().is_some_and(Heard::is_last) {
+            return heard;
+        }
+    }
+}
+
+/// How many bytes the frame lacks that is begun at the end.
+fn missing(bytes: &[u8]) -> Option<usize> {
+    let mut cursor = Cursor::new(bytes);
+    while let Ok(Some((_, size))) = FrameHeader::parse(&mut cursor) {
+        let end = usize::try_from(size).ok()?.checked_add(usize::try_from(cursor.position()).ok()?)?;
+        if end > bytes.len() {
+            return Some(end - bytes.len());
+        }
+        cursor.set_position(end as u64);
+    }
+    None
+}
+
+/// Gives the bytes and then has no more for now; takes whatever is written.
+struct Bytes<'a>(&'a [u8]);
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { self.0.read(out) }
+    }
+}
+
+impl Write for Bytes<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Largest messages: one smaller than a control frame, one that short inputs reach, and the largest sizes of each form of a head.
+const LIMITS: [usize; 4] = [1000, 100, 0xffff, 1 << 20];

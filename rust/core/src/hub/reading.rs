@@ -1,0 +1,159 @@
+//! How a connection is read: one turn at a time, each of one read.
+
+use std::io::Read;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::relay::RELAY_TURN;
+use super::{After, Hub, News};
+use crate::id::ConnId;
+use crate::session::{Context, Incoming, Message, ReadBurst, Received};
+
+impl Hub {
+    /// Lets a connection read for one turn: what an earlier turn left, then once from its stream.
+    ///
+    /// A short read means that the stream is empty, unless `trust_short_reads` is false: where the poller re-arms only
+    /// after `WouldBlock`.
+    pub(crate) fn read<S: Read>(
+        &mut self,
+        conn: ConnId,
+        stream: &mut S,
+        buffer: &mut [u8],
+        trust_short_reads: bool,
+        now: Instant,
+    ) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.preamble.is_some()
+            && let Some(after) = self.read_preamble(conn, stream, buffer, now)
+        {
+            return after;
+        }
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.tls_is_away {
+            return self.after(conn, now);
+        }
+        if let (Some(held), Some(link)) = (&member.held, &member.link)
+            && link.receiving.paused.load(Ordering::SeqCst)
+            && !link.has_input_room(held.payload.len(), &self.config)
+        {
+            return After::default();
+        }
+        if member.relay_at().is_some_and(|at| now < at) {
+            return After::default();
+        }
+        member.relay_at = None;
+        let Some(room) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
+        self.relayed = 0;
+        let mut ahead = BytesMut::new();
+        let (mut left, mut used) = (0, 0);
+        if member.held.is_some() || member.session.has_read_ahead() {
+            ahead = member.session.take_read_ahead();
+            let mut burst = ReadBurst::new(&mut ahead);
+            self.received(conn, &mut burst, now);
+            left = burst.len();
+            used = ahead.len() - left;
+        }
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        let waits = left > 0 || member.held.is_some() || self.relayed >= RELAY_TURN;
+        // Behind what came too early there may be the end of the stream.
+        let limit = if !waits || member.session.awaits_verdict() {
+            room.min(buffer.len() - used).min(buffer.len() - left)
+        } else {
+            0
+        };
+        if limit == 0 {
+            member.session.keep(ahead, left, &[]);
+            return self.end_turn(conn, 0, true, now);
+        }
+        let buffer = &mut buffer[..limit];
+        let (mut burst, spent) = match &mut member.tls {
+            None => (ReadBurst::read(stream, buffer), false),
+            Some(tls) => {
+                let burst = ReadBurst::read(&mut tls.stream(stream), buffer);
+                let (heard, wrapping, spent) = (tls.has_heard(), tls.take_wrapping(), tls.take_spent());
+                member.note_heard(heard, now);
+                member.charge(wrapping);
+                (burst, spent)
+            }
+        };
+        let taken = burst.len();
+        // A record of TLS may hold more than one read shows.
+        let short = taken < limit && trust_short_reads && member.tls.is_none();
+        let more = spent || taken > 0 && !short;
+        member.has_read(taken, now);
+        self.received(conn, &mut burst, now);
+        if let Some(member) = self.members.get_mut(conn)
+            && member.session.outcome().is_none()
+            && let Some(tls) = member.tls.take_if(|tls| tls.is_unchecked())
+        {
+            member.tls_is_away = true;
+            self.checks.push((conn, Box::new(tls)));
+        }
+        let rest = burst.bytes();
+        let more = more || !rest.is_empty();
+        if (left > 0 || !rest.is_empty())
+            && let Some(member) = self.members.get_mut(conn)
+        {
+            member.session.keep(ahead, left, rest);
+        }
+        self.end_turn(conn, taken, more, now)
+    }
+
+    /// Lets a connection use bytes that came from it.
+    fn received(&mut self, conn: ConnId, burst: &mut ReadBurst<'_>, now: Instant) {
+        // What is relayed takes time by the copy, not by the byte.
+        while self.relayed < RELAY_TURN
+            && let Some(member) = self.members.get_mut(conn)
+        {
+            let incoming = match &member.held {
+                Some(_) => member.held.take().map(|Message { payload, text }| Incoming::Message {
+                    payload: Received::Owned(payload),
+                    text,
+                }),
+                None => member
+                    .session
+                    .next(burst, &mut Context { config: &self.config, pool: &mut self.pool, now }),
+            };
+            match incoming {
+                None => break,
+                Some(Incoming::Message { payload, text }) => {
+                    if !self.message(conn, payload, text, now) {
+                        break;
+                    }
+                }
+                Some(Incoming::Request(request)) => self.request(conn, request, now),
+                Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
+                Some(Incoming::CloseRequested { code, reason }) => {
+                    if let Some(link) = self.members.get(conn).and_then(|member| member.link.as_ref()) {
+                        link.set_closing();
+                        self.news.push(News::CloseRequested { id: link.id, code, reason });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that a turn took so many bytes from the stream, which may have more or not.
+    fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.held.is_none() && std::mem::take(&mut member.awaits_relay) {
+            member.session.resume(now);
+        }
+        let paused = member.held.is_some() || member.session.awaits_verdict();
+        member.session.end_turn(taken, may_have_more, now);
+        self.totals.pings_unanswered.add(member.session.take_unanswered_pings());
+        if let Some(link) = &member.link {
+            link.figures.bytes_in.add(taken);
+            if taken > 0 {
+                link.figures.set_last_receive(now.saturating_duration_since(link.info.opened));
+            }
+            if let Some(rtt) = member.session.rtt() {
+                link.figures.set_rtt(rtt);
+            }
+        }
+        self.totals.bytes_in.add(taken);
+        After { more: may_have_more && !paused, ..self.after(conn, now) }
+    }
+}

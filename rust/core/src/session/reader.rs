@@ -1,0 +1,406 @@
+//! Frames out of bytes and messages out of frames, however the bytes are cut up (RFC 6455 sections 5 and 7.4).
+//!
+//! Most messages are one frame that lies whole in the burst: they are unmasked there and lent on. Pings and pongs too, so that
+//! one who sends nothing else does not take the driver's time. Everything else is taken as it comes: each byte is moved once,
+//! to its place in a message that grows with what came, never with what was announced.
+
+use std::mem;
+
+use bytes::Bytes;
+
+use super::Role;
+use super::burst::{ReadBurst, Received};
+use super::frame::{CONTROL_MAX, FINAL, HEAD_MAX, Head, MASKED, Opcode, RESERVED, apply_mask};
+
+/// How far a connection is in its frames.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    /// What is begun; `None` between messages, so that an idle connection holds no memory here.
+    begun: Option<Box<Begun>>,
+    /// Data is not wanted any more.
+    discards: bool,
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub(crate) enum Frame<'b> {
+    /// A whole message.
+    Message {
+        payload: Received<'b>,
+        text: bool,
+    },
+    Ping(Received<'b>),
+    Pong(Received<'b>),
+    /// The code as it came, if it names one.
+    Close {
+        code: Option<u16>,
+        reason: String,
+    },
+}
+
+/// Why the connection must be failed, and the code that says so.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Violation {
+    pub(crate) code: u16,
+    pub(crate) what: String,
+}
+
+/// Frames and messages that are not whole.
+#[derive(Debug, Default)]
+struct Begun {
+    /// The beginning of a head.
+    head: [u8; HEAD_MAX],
+    head_len: usize,
+    /// The frame whose payload comes.
+    frame: Option<Begin>,
+    /// The payload of a control frame.
+    control: Vec<u8>,
+    message: Option<Message>,
+}
+
+/// A frame whose head is there.
+#[derive(Clone, Copy, Debug)]
+struct Begin {
+    opcode: Opcode,
+    is_final: bool,
+    /// Turned so that it fits the next byte.
+    mask: Option<[u8; 4]>,
+    /// Bytes of the payload that have not come.
+    left: u64,
+    /// Its payload is of no use.
+    discarded: bool,
+}
+
+/// A message whose end is not there.
+#[derive(Debug)]
+struct Message {
+    text: bool,
+    /// It has more than one frame.
+    fragmented: bool,
+    data: Vec<u8>,
+    /// Bytes of `data` that are whole characters.
+    valid: usize,
+    /// Bytes of its frames, heads included.
+    wire: u64,
+}
+
+impl Reader {
+    /// From here on data is skipped and not judged; control frames still count.
+    pub(crate) fn discard(&mut self) {
+        self.discards = true;
+        if let Some(begun) = &mut self.begun {
+            begun.message = None;
+            if let Some(frame) = &mut begun.frame {
+                frame.discarded |= !frame.opcode.is_control();
+            }
+        }
+    }
+
+    /// The next message or control frame; `None` when the burst has no more, and then it is used up.
+    ///
+    /// What is wrong with a frame is told when its head is there, and text that is none with the first wrong byte: cuts change
+    /// nothing about it. After a violation the bytes mean nothing any more.
+    #[inline]
+    pub(crate) fn next<'b>(
+        &mut self,
+        burst: &mut ReadBurst<'b>,
+        role: Role,
+        max_message: usize,
+    ) -> Result<Option<Frame<'b>>, Violation> {
+        if self.begun.is_none()
+            && !self.discards
+            && let Some(whole) = whole(burst.bytes(), role).filter(|whole| whole.size <= max_message)
+        {
+            return whole.take(burst).map(Some);
+        }
+        self.next_in_pieces(burst, role, max_message)
+    }
+
+    #[inline(never)]
+    fn next_in_pieces<'b>(
+        &mut self,
+        burst: &mut ReadBurst<'b>,
+        role: Role,
+        max_message: usize,
+    ) -> Result<Option<Frame<'b>>, Violation> {
+        let mut frame = None;
+        while frame.is_none() && !burst.is_empty() {
+            let begun = self.begun.get_or_insert_default();
+            if begun.frame.is_none() {
+                let Some(head) = begun.take_head(burst) else { break };
+                begun.begin(head, role, max_message, self.discards)?;
+            }
+            frame = begun.take_payload(burst)?;
+        }
+        if self.begun.as_ref().is_some_and(|begun| begun.is_empty()) {
+            self.begun = None;
+        }
+        Ok(frame)
+    }
+
+    /// Bytes of memory that what is begun takes.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn holds(&self) -> usize {
+        self.begun.as_ref().map_or(0, |begun| {
+            begun.control.capacity() + begun.message.as_ref().map_or(0, |message| message.data.capacity())
+        })
+    }
+}
+
+impl Begun {
+    fn is_empty(&self) -> bool {
+        self.head_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    /// Collects a head; `None`: it is not all there.
+    fn take_head(&mut self, burst: &mut ReadBurst<'_>) -> Option<Head> {
+        loop {
+            let begin = &self.head[..self.head_len];
+            let missing = Head::len_of(begin) - self.head_len;
+            if missing == 0 {
+                return Head::parse(begin);
+            }
+            let bytes = burst.pop(missing);
+            if bytes.is_empty() {
+                return None;
+            }
+            self.head[self.head_len..][..bytes.len()].copy_from_slice(bytes);
+            self.head_len += bytes.len();
+        }
+    }
+
+    /// Judges a frame by its head.
+    fn begin(&mut self, head: Head, role: Role, max_message: usize, discards: bool) -> Result<(), Violation> {
+        let head_len = mem::take(&mut self.head_len) as u64;
+        let Head { first, size, mask } = head;
+        let Some(opcode) = Opcode::of(first) else {
+            return Err(against_protocol(format!("a frame of the reserved opcode {}", first & 0x0f)));
+        };
+        if size > max_message as u64 && !discards {
+            return Err(too_large(size, max_message));
+        }
+        match (mask, role) {
+            (None, Role::Server) => return Err(against_protocol("a frame of a client that is not masked")),
+            (Some(_), Role::Client) => return Err(against_protocol("a frame of a server that is masked")),
+            (Some(_), Role::Server) | (None, Role::Client) => {}
+        }
+        if first & RESERVED != 0 {
+            return Err(against_protocol(
+                "a frame of an extension that was not agreed on (a reserved bit is set)",
+            ));
+        }
+        let is_final = first & FINAL != 0;
+        if opcode.is_control() {
+            if !is_final {
+                return Err(against_protocol("a control frame in fragments"));
+            }
+            if size > CONTROL_MAX as u64 {
+                return Err(against_protocol(format!(
+                    "a control frame of {size} bytes; the limit is {CONTROL_MAX}"
+                )));
+            }
+            self.control.reserve_exact(size as usize);
+        } else if !discards {
+            self.begin_data(opcode, is_final, head_len, size, max_message)?;
+        }
+        let discarded = discards && !opcode.is_control();
+        self.frame = Some(Begin { opcode, is_final, mask, left: size, discarded });
+        Ok(())
+    }
+
+    fn begin_data(
+        &mut self,
+        opcode: Opcode,
+        is_final: bool,
+        head_len: u64,
+        size: u64,
+        max_message: usize,
+    ) -> Result<(), Violation> {
+        let message = match (opcode, &mut self.message) {
+            (Opcode::Continuation, None) => {
+                return Err(against_protocol("a continuation frame without a message that it continues"));
+            }
+            (Opcode::Continuation, Some(message)) => message,
+            (_, Some(_)) => return Err(against_protocol("a new message inside a fragmented one")),
+            (_, message @ None) => message.insert(Message {
+                text: opcode == Opcode::Text,
+                fragmented: !is_final,
+                data: Vec::new(),
+                valid: 0,
+                wire: 0,
+            }),
+        };
+        let whole = message.data.len() as u64 + size;
+        if whole > max_message as u64 {
+            return Err(too_large(whole, max_message));
+        }
+        message.wire += head_len + size;
+        if message.wire > (max_message as u64).saturating_mul(2).saturating_add(OVERHEAD_LIMIT as u64) {
+            return Err(Violation { code: 1008, what: "a message in too many fragments".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Takes what there is of the payload; when that makes something whole, returns it.
+    fn take_payload<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Result<Option<Frame<'b>>, Violation> {
+        let Some(frame) = &mut self.frame else { return Ok(None) };
+        let bytes = burst.pop(usize::try_from(frame.left).unwrap_or(usize::MAX));
+        if !frame.discarded {
+            if let Some(mask) = &mut frame.mask {
+                apply_mask(bytes, *mask);
+                mask.rotate_left(bytes.len() % 4);
+            }
+            match &mut self.message {
+                _ if frame.opcode.is_control() => self.control.extend_from_slice(bytes),
+                Some(message) => message.append(bytes, frame.left)?,
+                None => {}
+            }
+        }
+        frame.left -= bytes.len() as u64;
+        if frame.left > 0 {
+            return Ok(None);
+        }
+        let Begin { opcode, is_final, discarded, .. } = *frame;
+        self.frame = None;
+        Ok(match opcode {
+            Opcode::Ping => Some(Frame::Ping(Received::Owned(mem::take(&mut self.control).into()))),
+            Opcode::Pong => Some(Frame::Pong(Received::Owned(mem::take(&mut self.control).into()))),
+            Opcode::Close => Some(close(&mem::take(&mut self.control))?),
+            _ if discarded || !is_final => None,
+            _ => self.message.take().map(Message::finish).transpose()?,
+        })
+    }
+}
+
+impl Message {
+    /// Takes the next bytes of a frame of which `left` bytes had not come.
+    fn append(&mut self, bytes: &[u8], left: u64) -> Result<(), Violation> {
+        let before = self.data.len();
+        if self.data.capacity() - before < bytes.len() {
+            let came = before + bytes.len();
+            let room = left.min(SMALLEST_ROOM.max(2 * came).saturating_sub(before) as u64) as usize;
+            if self.fragmented {
+                self.data.reserve(room);
+            } else {
+                self.data.reserve_exact(room);
+            }
+        }
+        self.data.extend_from_slice(bytes);
+        if self.text {
+            self.valid += match std::str::from_utf8(&self.data[self.valid..]) {
+                Ok(characters) => characters.len(),
+                // A character whose end may still come.
+                Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                Err(_) => return Err(not_utf8()),
+            };
+        }
+        Ok(())
+    }
+
+    fn finish<'b>(self) -> Result<Frame<'b>, Violation> {
+        if self.text && self.valid < self.data.len() {
+            return Err(not_utf8());
+        }
+        Ok(Frame::Message { payload: Received::Owned(Bytes::from(self.data)), text: self.text })
+    }
+}
+
+/// A whole message in one frame, or a ping or a pong, with nothing special about it.
+struct Whole {
+    first: u8,
+    head: usize,
+    size: usize,
+    mask: Option<[u8; 4]>,
+}
+
+/// Reads the frame at the front of `bytes`; `None`: it is of another kind, or not all there.
+#[inline]
+fn whole(bytes: &[u8], role: Role) -> Option<Whole> {
+    let (first, second) = (*bytes.first()?, *bytes.get(1)?);
+    if !matches!(first, WHOLE_TEXT | WHOLE_BINARY | PING | PONG) {
+        return None;
+    }
+    // A client masks its frames, a server does not.
+    let masked = second & MASKED != 0;
+    if masked != (role == Role::Server) {
+        return None;
+    }
+    let (head, size) = match second & 0x7f {
+        // No control frame is that long.
+        126.. if first >= PING => return None,
+        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
+        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
+        size => (2, usize::from(size)),
+    };
+    let (head, mask) =
+        if masked { (head + 4, Some(*bytes.get(head..)?.first_chunk()?)) } else { (head, None) };
+    (size <= bytes.len() - head).then_some(Whole { first, head, size, mask })
+}
+
+impl Whole {
+    #[inline]
+    fn take<'b>(self, burst: &mut ReadBurst<'b>) -> Result<Frame<'b>, Violation> {
+        let bytes = &mut burst.pop(self.head + self.size)[self.head..];
+        if let Some(mask) = self.mask {
+            apply_mask(bytes, mask);
+        }
+        let payload = Received::Borrowed(bytes);
+        Ok(match self.first {
+            PING => Frame::Ping(payload),
+            PONG => Frame::Pong(payload),
+            WHOLE_TEXT if std::str::from_utf8(payload.bytes()).is_err() => return Err(not_utf8()),
+            first => Frame::Message { payload, text: first == WHOLE_TEXT },
+        })
+    }
+}
+
+/// The payload of a Close (section 5.5.1).
+fn close<'b>(payload: &[u8]) -> Result<Frame<'b>, Violation> {
+    match payload {
+        [] => Ok(Frame::Close { code: None, reason: String::new() }),
+        [_] => Err(against_protocol("a Close with half a code")),
+        [high, low, reason @ ..] => match std::str::from_utf8(reason) {
+            Ok(reason) => {
+                let code = Some(u16::from_be_bytes([*high, *low]));
+                Ok(Frame::Close { code, reason: reason.to_owned() })
+            }
+            Err(_) => Err(Violation { code: 1007, what: "a Close whose reason is not UTF-8".to_owned() }),
+        },
+    }
+}
+
+/// Says whether a Close may carry this code (section 7.4).
+pub(crate) fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
+}
+
+fn against_protocol(what: impl Into<String>) -> Violation {
+    Violation { code: 1002, what: what.into() }
+}
+
+#[cold]
+fn not_utf8() -> Violation {
+    Violation { code: 1007, what: "a text message that is not UTF-8".to_owned() }
+}
+
+/// In words for both sides: the remote reads them as the reason of the Close.
+fn too_large(size: u64, limit: usize) -> Violation {
+    let what = format!(
+        "a message of {size} bytes; the receiver takes {limit} at most: raise its max_message_size_kb"
+    );
+    Violation { code: TOO_LARGE, what }
+}
+
+const WHOLE_TEXT: u8 = FINAL | Opcode::Text as u8;
+const WHOLE_BINARY: u8 = FINAL | Opcode::Binary as u8;
+const PING: u8 = FINAL | Opcode::Ping as u8;
+const PONG: u8 = FINAL | Opcode::Pong as u8;
+/// The code of a Close because of a message that is too large (section 7.4.1).
+pub(crate) const TOO_LARGE: u16 = 1009;
+/// Bytes beyond twice the largest message that the fragments of one message may take.
+pub(crate) const OVERHEAD_LIMIT: usize = 64 * 1024;
+/// Bytes that a message may take before much of it came.
+const SMALLEST_ROOM: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests;

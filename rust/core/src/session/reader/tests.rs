@@ -1,0 +1,327 @@
+//! Whatever the cuts, the same comes out; what is wrong is told with the first byte that shows it; nothing is kept that need not be.
+
+use super::*;
+use crate::session::frame::push_head;
+
+const MAX: usize = 1000;
+
+/// What comes out, with owned payloads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Heard {
+    Message(Vec<u8>),
+    Text(String),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(Option<u16>, String),
+    Fails(u16),
+}
+use Heard::{Close, Fails, Message as Binary, Ping, Pong, Text};
+
+fn heard(frame: Frame<'_>) -> Heard {
+    match frame {
+        Frame::Message { payload, text: true } => {
+            Text(String::from_utf8(payload.bytes().to_vec()).expect("it was checked"))
+        }
+        Frame::Message { payload, text: false } => Binary(payload.bytes().to_vec()),
+        Frame::Ping(payload) => Ping(payload.bytes().to_vec()),
+        Frame::Pong(payload) => Pong(payload.bytes().to_vec()),
+        Frame::Close { code, reason } => Close(code, reason),
+    }
+}
+
+/// A frame of a client; the mask has four different bytes.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_head(&mut bytes, Opcode::Binary, payload.len(), Some([0x3a, 0x91, 0x5c, 0xe7]));
+    bytes[0] = first;
+    let head = bytes.len();
+    bytes.extend_from_slice(payload);
+    apply_mask(&mut bytes[head..], [0x3a, 0x91, 0x5c, 0xe7]);
+    bytes
+}
+
+/// Lets the reader have some bytes; says whether it failed.
+fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Heard>) -> bool {
+    let mut bytes = bytes.to_vec();
+    let mut burst = ReadBurst::new(&mut bytes);
+    loop {
+        match reader.next(&mut burst, Role::Server, MAX) {
+            Ok(Some(frame)) => all.push(heard(frame)),
+            Ok(None) => {
+                assert!(burst.is_empty(), "everything is taken");
+                return false;
+            }
+            Err(violation) => {
+                all.push(Fails(violation.code));
+                return true;
+            }
+        }
+    }
+}
+
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Heard> {
+    let (mut reader, mut all) = (Reader::default(), Vec::new());
+    for piece in pieces {
+        if feed(&mut reader, piece, &mut all) {
+            break;
+        }
+    }
+    all
+}
+
+/// The same must come out whole, cut in two anywhere, cut in three around each byte, and one byte at a time.
+fn reads(bytes: &[u8], expected: &[Heard]) {
+    assert_eq!(read([bytes]), expected, "whole");
+    assert_eq!(read(bytes.chunks(1)), expected, "one byte at a time");
+    for cut in 1..bytes.len() {
+        assert_eq!(read([&bytes[..cut], &bytes[cut..]]), expected, "cut at {cut}");
+        assert_eq!(
+            read([&bytes[..cut - 1], &bytes[cut - 1..cut], &bytes[cut..]]),
+            expected,
+            "cut around {cut}"
+        );
+    }
+}
+
+fn counting(len: usize) -> Vec<u8> {
+    (0..len).map(|i| i as u8).collect()
+}
+
+#[test]
+fn a_mask_fits_wherever_the_payload_is_cut() {
+    for len in [0, 1, 2, 3, 4, 5, 7, 8, 9, 30, 125, 126, 200] {
+        reads(&frame(0x82, &counting(len)), &[Binary(counting(len))]);
+    }
+    let fragments = [frame(0x02, &counting(5)), frame(0x00, &counting(3)), frame(0x80, &counting(9))];
+    let whole = [counting(5), counting(3), counting(9)].concat();
+    reads(&fragments.concat(), &[Binary(whole)]);
+    // Three reads of one frame, each of a length that is no multiple of the mask's.
+    let bytes = frame(0x82, &counting(100));
+    for (one, two) in [(7, 12), (8, 13), (9, 11), (21, 22)] {
+        assert_eq!(read([&bytes[..one], &bytes[one..two], &bytes[two..]]), [Binary(counting(100))]);
+    }
+}
+
+#[test]
+fn a_server_does_not_mask() {
+    let mut reader = Reader::default();
+    let mut bytes = *b"\x82\x03abc\x02\x01d\x80\x01e";
+    let mut burst = ReadBurst::new(&mut bytes);
+    for expected in ["abc", "de"] {
+        let frame = reader.next(&mut burst, Role::Client, MAX).expect("nothing is wrong").expect("a message");
+        assert_eq!(heard(frame), Binary(expected.into()));
+    }
+    let mut masked = frame(0x82, b"x");
+    let failed = reader.next(&mut ReadBurst::new(&mut masked), Role::Client, MAX);
+    assert_eq!(failed.expect_err("masked").code, 1002);
+}
+
+#[test]
+fn control_frames_come_between_fragments() {
+    let bytes = [
+        frame(0x01, b"a\xe2"),
+        frame(0x89, b"ping"),
+        frame(0x00, b"\x82"),
+        frame(0x8a, &counting(125)),
+        frame(0x00, b""),
+        frame(0x80, b"\xac."),
+        frame(0x82, b"next"),
+        frame(0x88, b"\x0f\xa0bye"),
+    ];
+    let expected = [
+        Ping(b"ping".to_vec()),
+        Pong(counting(125)),
+        Text("a\u{20ac}.".into()),
+        Binary(b"next".to_vec()),
+        Close(Some(4000), "bye".into()),
+    ];
+    reads(&bytes.concat(), &expected);
+    let begun = [frame(0x02, b"x"), frame(0x88, b"")].concat();
+    reads(&begun, &[Close(None, String::new())]);
+}
+
+#[test]
+fn a_frame_is_judged_when_its_head_is_there() {
+    // So many bytes of these must come, whatever is behind.
+    let rows: [(&[u8], &[u8], u16); 15] = [
+        (b"", b"\x83\x80\0\0\0\0", 1002),
+        (b"", b"\x8b\x85\0\0\0\0", 1002),
+        (b"", b"\x82\x05", 1002),
+        (b"", b"\xc2\x85\0\0\0\0", 1002),
+        (b"", b"\xa9\x85\0\0\0\0", 1002),
+        (b"", b"\x09\x85\0\0\0\0", 1002),
+        (b"", b"\x89\xfe\0\x7e\0\0\0\0", 1002),
+        (b"", b"\x88\xfe\0\x7e\0\0\0\0", 1002),
+        (b"", b"\x80\x85\0\0\0\0", 1002),
+        (b"", b"\x82\xfe\x03\xe9\0\0\0\0", 1009),
+        (b"", b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 1009),
+        (b"", b"\x89\xfe\x03\xe9\0\0\0\0", 1009),
+        (b"\x02\x81\0\0\0\0x", b"\x82\x85\0\0\0\0", 1002),
+        (b"\x02\x81\0\0\0\0x", b"\x01\x85\0\0\0\0", 1002),
+        (b"\x02\x81\0\0\0\0x", b"\x00\xfe\x03\xe8\0\0\0\0", 1009),
+    ];
+    for (before, head, code) in rows {
+        let bytes = [before, head].concat();
+        reads(&bytes, &[Fails(code)]);
+        assert_eq!(read([&bytes[..bytes.len() - 1]]), [], "not before: {head:x?}");
+        reads(&[&bytes[..], b"12345"].concat(), &[Fails(code)]);
+    }
+}
+
+#[test]
+fn the_largest_of_everything_passes() {
+    reads(&frame(0x82, &counting(MAX)), &[Binary(counting(MAX))]);
+    let two = [frame(0x02, &counting(600)), frame(0x80, &counting(MAX - 600))];
+    reads(&two.concat(), &[Binary([counting(600), counting(MAX - 600)].concat())]);
+    let three = [frame(0x02, &counting(600)), frame(0x00, &counting(300)), frame(0x80, &counting(101))];
+    assert_eq!(read([&three.concat()[..]]), [Fails(1009)], "the sum counts, not the last two");
+    reads(&frame(0x89, &counting(125)), &[Ping(counting(125))]);
+    // A length in more bytes than it needs: the protocol wants the shortest form, others take it, and so do we.
+    let long = [&b"\x82\xff\0\0\0\0\0\0\0\x02\0\0\0\0ab\x89\xfe\0\x01\0\0\0\0c"[..]].concat();
+    reads(&long, &[Binary(b"ab".to_vec()), Ping(b"c".to_vec())]);
+}
+
+#[test]
+fn text_is_judged_by_its_first_wrong_byte() {
+    let rows: [(&[&[u8]], usize); 7] = [
+        // The text in frames, and how many of its bytes show that it is none.
+        (&[b"a\xff", b"more"], 2),
+        (&[b"\xc3\x28more"], 2),
+        (&[b"\xe2\x82", b"\x28more"], 3),
+        (&[b"\xed\xa0\x80"], 2),
+        (&[b"\xf4", b"\x90\x80\x80"], 2),
+        (&[b"\xf0\x9f", b"", b"\x98", b"\x20"], 4),
+        (&[b"\xf5\x80"], 1),
+    ];
+    for (fragments, wrong) in rows {
+        let mut bytes = Vec::new();
+        let (mut payload, mut shown) = (0, 0);
+        for (i, fragment) in fragments.iter().enumerate() {
+            let is_final = i + 1 == fragments.len();
+            let first = u8::from(i == 0) | if is_final { 0x80 } else { 0 };
+            bytes.extend(frame(first, fragment));
+            if (payload + 1..=payload + fragment.len()).contains(&wrong) {
+                shown = bytes.len() - fragment.len() + wrong - payload;
+            }
+            payload += fragment.len();
+        }
+        reads(&bytes, &[Fails(1007)]);
+        reads(&bytes[..shown], &[Fails(1007)]);
+        assert_eq!(read([&bytes[..shown - 1]]), [], "{fragments:x?}");
+    }
+}
+
+#[test]
+fn a_character_must_end_with_its_message() {
+    reads(&frame(0x81, b"\xe2\x82"), &[Fails(1007)]);
+    reads(&[frame(0x01, b"\xe2\x82"), frame(0x80, b"")].concat(), &[Fails(1007)]);
+    let text = "\u{e9}\u{20ac}\u{1f600}!";
+    for cut in 0..text.len() {
+        let (one, two) = text.as_bytes().split_at(cut);
+        reads(&[frame(0x01, one), frame(0x80, two)].concat(), &[Text(text.into())]);
+    }
+    let bytewise = text.bytes().enumerate().flat_map(|(i, byte)| frame(u8::from(i == 0), &[byte]));
+    let bytes: Vec<u8> = bytewise.chain(frame(0x80, b"")).collect();
+    reads(&bytes, &[Text(text.into())]);
+}
+
+#[test]
+fn a_close_says_its_code_as_it_came() {
+    reads(&frame(0x88, b"\x03\xe8"), &[Close(Some(1000), String::new())]);
+    reads(&frame(0x88, b"\x03\xedx"), &[Close(Some(1005), "x".into())]);
+    reads(&frame(0x88, b"\x03"), &[Fails(1002)]);
+    reads(&frame(0x88, b"\x03\xe8\xff"), &[Fails(1007)]);
+    let allowed: Vec<u16> = (0..=u16::MAX).filter(|code| may_be_sent(*code)).collect();
+    let ranges = [1000..=1003, 1007..=1013, 3000..=4999];
+    assert_eq!(allowed, ranges.into_iter().flatten().collect::<Vec<u16>>());
+}
+
+#[test]
+fn fragments_without_end_are_too_many() {
+    let begin = frame(0x02, b"");
+    // Each is a head of six bytes; pings between them do not count.
+    let most = (2 * MAX + OVERHEAD_LIMIT) / 6;
+    let (mut reader, mut all) = (Reader::default(), Vec::new());
+    assert!(!feed(&mut reader, &begin, &mut all));
+    for _ in 1..most {
+        let bytes = [frame(0x00, b""), frame(0x8a, b"")].concat();
+        assert!(!feed(&mut reader, &bytes, &mut all));
+    }
+    all.clear();
+    assert!(feed(&mut reader, &frame(0x00, b""), &mut all));
+    assert_eq!(all, [Fails(1008)]);
+}
+
+#[test]
+fn memory_follows_what_came_and_an_idle_reader_has_none() {
+    const LARGE: usize = 1 << 20;
+    for fragments in [1, 3, 500] {
+        let mut reader = Reader::default();
+        let size = LARGE / fragments;
+        let (mut moves, mut place, mut came) = (0, None, 0);
+        for i in 0..fragments {
+            let last = i + 1 == fragments;
+            let first = if i == 0 { 0x02 } else { 0x00 } | if last { 0x80 } else { 0 };
+            for piece in frame(first, &vec![7; size]).chunks(50) {
+                let mut piece = piece.to_vec();
+                came += piece.len();
+                let found = reader.next(&mut ReadBurst::new(&mut piece), Role::Server, LARGE);
+                assert!(reader.holds() <= 4096.max(2 * came), "{} bytes for {came}", reader.holds());
+                let data = reader.begun.as_ref().and_then(|begun| begun.message.as_ref());
+                let now = data.map(|message| message.data.capacity());
+                moves += usize::from(now.is_some() && now != place);
+                place = now;
+                if let Some(frame) = found.expect("nothing is wrong") {
+                    assert!(last && matches!(heard(frame), Binary(all) if all.len() == size * fragments));
+                }
+            }
+        }
+        // 4 KiB, 8 KiB, ... 1 MiB: what is moved is less than what came.
+        assert!(moves <= 14, "{fragments} fragments: it grew {moves} times");
+        assert!(reader.begun.is_none());
+    }
+    let (mut reader, mut all) = (Reader::default(), Vec::new());
+    for bytes in [frame(0x82, b"x"), frame(0x89, b"x"), frame(0x82, &counting(300))] {
+        for piece in bytes.chunks(4) {
+            feed(&mut reader, piece, &mut all);
+        }
+        assert!(reader.begun.is_none(), "it keeps nothing");
+    }
+}
+
+#[test]
+fn behind_our_close_only_control_frames_count() {
+    let before = [frame(0x82, b"heard"), frame(0x01, b"begun")].concat();
+    let text = [frame(0x00, b"\xff no text"), frame(0x80, b"")].concat();
+    let large = frame(0x82, &counting(2 * MAX));
+    let after = [
+        text,
+        large,
+        frame(0x89, b"ping"),
+        frame(0x80, b"no start"),
+        frame(0x02, b""),
+        frame(0x88, b"\x03\xe8"),
+    ]
+    .concat();
+    let expected = [Binary(b"heard".to_vec()), Ping(b"ping".to_vec()), Close(Some(1000), String::new())];
+    let rest = [&before[..], &after].concat();
+    for close_at in before.len() - 3..before.len() + 1 {
+        let (mut reader, mut all) = (Reader::default(), Vec::new());
+        feed(&mut reader, &rest[..close_at], &mut all);
+        reader.discard();
+        assert_eq!(reader.holds(), 0);
+        for piece in rest[close_at..].chunks(7) {
+            assert!(!feed(&mut reader, piece, &mut all), "nothing of it is wrong any more");
+        }
+        assert_eq!(all, expected, "our Close behind {close_at} bytes");
+        assert!(reader.begun.is_none());
+    }
+    for bad in
+        [frame(0xc2, b""), frame(0x83, b""), frame(0x09, b""), b"\x82\x01".to_vec(), frame(0x89, &[0; 126])]
+    {
+        let (mut reader, mut all) = (Reader::default(), Vec::new());
+        reader.discard();
+        assert!(feed(&mut reader, &bad, &mut all));
+        assert_eq!(all, [Fails(1002)], "{bad:x?}");
+    }
+}
