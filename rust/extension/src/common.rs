@@ -423,7 +423,8 @@ macro_rules! common_methods {
                 self.host.peer_statistics(id)
             }
 
-            /// Why the last connection failed or ended, in words. Empty while nothing went wrong.
+            /// Why the last connection failed or ended, in words. Empty while nothing went wrong. Of a server that
+            /// refused: the status of its answer, and the beginning of its text or JSON in one line.
             #[func]
             fn get_last_error(&self) -> godot::builtin::GString {
                 godot::builtin::GString::from(&self.host.core.last_error())

@@ -1,4 +1,5 @@
-# A client that finds nobody, somebody who hangs up, somebody who is silent, or no WebSocket server.
+# A client that finds nobody, somebody who hangs up, somebody who is silent, no WebSocket server, or one that
+# says why it refuses: get_last_error() has that in words.
 # processes: main
 # timeout: 90
 # variant: ours client=ours
@@ -12,10 +13,39 @@ const SHORT_TIMEOUT := 1.0
 const LONG_TIMEOUT := 15.0
 const PATIENCE := 10.0
 
+## What a server answers, and what the game reads.
+const REFUSALS: Array = [
+	[
+		(
+			"401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n"
+			+ '{"error":"token expired"}'
+		),
+		'server answered 401 Unauthorized: {"error":"token expired"}',
+	],
+	[
+		"403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nM\u00e4rz \U01f642\n\r\n0\r\n\r\n",
+		"server answered 403 Forbidden: M\u00e4rz \U01f642",
+	],
+	["403 bis M\u00e4rz\r\nContent-Length: 0\r\n\r\n", "server answered 403 bis M\u00e4rz"],
+	["503 Busy\r\nRetry-After: 9\r\n\r\nfull", "server answered 503 Busy: full; try again in 9 s"],
+	[
+		"301 Moved\r\nLocation: https://game.example/ws\r\n\r\n",
+		(
+			"server answered 301 Moved and redirects to https://game.example/ws; "
+			+ "redirects are not followed, connect to wss://game.example/ws"
+		),
+	],
+	[
+		"200 OK\r\n\r\n<html>",
+		"server answered 200 OK and no upgrade: what is at this path speaks no WebSocket",
+	],
+]
+
 var events: Array[String] = []
 var _listener := TCPServer.new()
 var _accepted: Array[StreamPeerTCP] = []
 var _answer := ""
+var _reason := ""
 
 
 func run() -> void:
@@ -34,6 +64,10 @@ func run() -> void:
 	await _attempt("silence", SHORT_TIMEOUT, SHORT_TIMEOUT)
 	_answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 	await _attempt("a web server", LONG_TIMEOUT)
+	for refusal: Array in REFUSALS:
+		_answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 " + refusal[0]
+		await _attempt(refusal[1], LONG_TIMEOUT)
+		check_eq(_reason, refusal[1], "get_last_error()")
 	_answer = "garbage\r\n\r\n"
 	await _attempt("no HTTP at all", LONG_TIMEOUT)
 	_listener.stop()
@@ -63,13 +97,13 @@ func _attempt(what: String, timeout: float, at_least := 0.0) -> void:
 		peer.get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, what + ": status"
 	)
 	if Peers.is_ours(peer):
-		var reason: String = peer.call(&"get_last_error")
-		print("%s: %s" % [what, reason])
-		check(not reason.is_empty(), what + ": get_last_error() says nothing")
+		_reason = peer.call(&"get_last_error")
+		print("%s: %s" % [what, _reason])
+		check(not _reason.is_empty(), what + ": get_last_error() says nothing")
 		if what == "nobody listens":
-			check(reason.contains("refused"), what + ": " + reason)
+			check(_reason.contains("refused"), what + ": " + _reason)
 		elif what == "a web server":
-			check(reason.contains("404"), what + ": " + reason)
+			check(_reason.contains("404"), what + ": " + _reason)
 	get_multiplayer().multiplayer_peer = null
 
 

@@ -25,9 +25,7 @@ class Judge:
 const PATIENCE := 15.0
 ## Of both sides, where it is not what a part is about.
 const HANDSHAKE_TIMEOUT := 20.0
-const UNDECIDED := (
-	"server answered 500 Internal Server Error: the server could not decide about the request"
-)
+const UNDECIDED := "server answered 500 Internal Server Error: the server could not decide about the request"
 const LONG := "long "
 
 var _server: WebSocketServer

@@ -95,7 +95,8 @@ multiplayer_class! {
 #[godot_api(secondary)]
 impl WebSocketClient {
     /// Starts to connect to a `ws://` or `wss://` URL and returns at once. `protocols` are the subprotocols to ask for,
-    /// `gd_mp_api` chooses multiplayer mode, `custom_headers` are `Name: value` lines for the request.
+    /// `gd_mp_api` chooses multiplayer mode, `custom_headers` are `Name: value` lines for the request: one
+    /// named `User-Agent` goes in place of this addon's.
     ///
     /// Without a scheme the URL means `ws://`, and a fragment (`#...`) is left out. `user:password@` becomes an `Authorization`
     /// header. International names work, and IPv6 addresses in brackets, with a zone if need be: `ws://[fe80::1%eth0]:9080`.
