@@ -238,6 +238,27 @@ fn a_health_check_counts_for_its_address_and_a_trusted_one_for_nobody() {
 }
 
 #[test]
+fn whoever_only_looks_whether_the_door_is_there_is_nothing_to_write_down() {
+    let mut door = Door::new(ServerConfig::default());
+    for resets in [false, true] {
+        let (_, end) = door.arrive(HERE);
+        if resets {
+            end.reset();
+        } else {
+            end.cut();
+        }
+        door.pass(SECOND / 10);
+        assert_eq!((door.node.len(), door.node.totals().handshakes_refused.get()), (0, 0), "{resets}");
+        let (_, end) = door.arrive(HERE);
+        door.say(&end, b"GET /");
+        end.reset();
+        door.pass(SECOND / 10);
+        assert_eq!(door.node.totals().handshakes_refused.get(), 1, "it began to ask");
+        door = Door::new(ServerConfig::default());
+    }
+}
+
+#[test]
 fn the_games_word_decides() {
     let mut door = Door::asking();
     let (silence, end) = door.knock(HERE, "X-Token: 5\r\nSec-WebSocket-Protocol: chess, go\r\n");

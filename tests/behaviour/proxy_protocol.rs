@@ -81,6 +81,11 @@ fn a_check_by_the_proxy_counts_for_nobody() {
             door.leave(&end);
             let (_, end) = door.arrive(PROXY);
             door.leave(&end);
+            // HAProxy's own check resets the connection.
+            let (_, end) = door.arrive(PROXY);
+            door.say(&end, header);
+            end.reset();
+            door.pass(SECOND / 10);
         }
     }
     assert_eq!(door.node.totals().health_checks.get(), 6);
@@ -178,6 +183,26 @@ fn it_comes_before_tls() {
         let address = if header == LOCAL { PROXY } else { "203.0.113.7:4711" };
         assert_eq!(server.link().info.address, address.parse().expect("an address"));
         assert!(client.has(|news| matches!(news, News::Connected { .. })));
+    }
+    // A check that ends before TLS, in either way.
+    for bytes in [&b""[..], LOCAL] {
+        for resets in [false, true] {
+            let mut server = Node::gated(ServerConfig { peer: raw(), tls: tls(), ..config() });
+            let (server_end, end) = End::pair(64 * 1024, usize::MAX);
+            server.accept_from(PROXY, server_end, start());
+            end.inject(bytes);
+            if resets {
+                end.reset()
+            } else {
+                end.cut()
+            }
+            while server.run(start()) {}
+            assert_eq!(
+                (server.len(), server.totals().handshakes_refused.get()),
+                (0, 0),
+                "{bytes:?} {resets}"
+            );
+        }
     }
     // Where it is missing, or comes unasked, there is no TLS in which that could be said.
     let hello: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";

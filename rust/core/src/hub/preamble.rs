@@ -1,6 +1,6 @@
 //! Connections of proxies that say in the PROXY protocol whom they speak for.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ impl Hub {
         let before = preamble.len();
         let preface = preamble.read(stream, buffer);
         let came = preamble.len();
-        member.note_heard(came > before, now);
+        // It is not noted as heard: the proxy has spoken, and the client may be silent.
         self.totals.bytes_in.add(came - before);
         match preface {
             Ok(Preface::Partial) => {
@@ -42,8 +42,10 @@ impl Hub {
             Ok(Preface::Whole(Some(client))) => self.speaks_for(conn, client, now),
             Ok(Preface::Malformed(why)) => self.refuse_preamble(conn, why, now),
             Ok(Preface::Ended) if came > 0 => self.refuse_preamble(conn, "it is incomplete", now),
-            Ok(Preface::Ended) => member.session.end(CloseReason::Lost(SILENT.into())),
-            Err(error) => member.session.fail(&error),
+            Err(error) if error.kind() != ErrorKind::ConnectionReset || came > 0 => {
+                member.session.fail(&error)
+            }
+            Ok(Preface::Ended) | Err(_) => member.session.end(CloseReason::Lost(SILENT.into())),
         }
         // What follows was not asked for yet.
         self.members.get(conn)?.session.is_ended().then(|| self.after(conn, now))

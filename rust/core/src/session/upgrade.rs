@@ -70,6 +70,11 @@ impl Session {
         let State::AwaitRequest(head) = &mut self.state else { return Step::Wait };
         let progress = match head.collect(burst) {
             Ok(progress) => progress,
+            // As health checks end that only connect.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && head.bytes().is_empty() => {
+                self.end(CloseReason::Lost(SILENT.into()));
+                return Step::Wait;
+            }
             Err(error) => return self.failed(&error),
         };
         // The second version of the protocol begins like an empty head.

@@ -229,7 +229,17 @@ impl<S: Read> Read for TlsStream<'_, S> {
             }
             let session = &mut *self.session;
             let transport = session.first.note(self.transport);
-            let n = session.connection.read_tls(&mut transport.take(left as u64))?;
+            let n = match session.connection.read_tls(&mut transport.take(left as u64)) {
+                // As health checks end that only connect, and clients that do not like what they see.
+                Err(error)
+                    if error.kind() == ErrorKind::ConnectionReset
+                        && session.connection.is_handshaking()
+                        && session.remote() == Remote::Client =>
+                {
+                    0
+                }
+                n => n?,
+            };
             taken += n;
             self.session.wrapping += n as isize;
             if n == 0 && !self.session.heard && self.session.remote() == Remote::Client {
