@@ -10,15 +10,15 @@ use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
 use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{
-    Buffers, ClientConfig, CloseFrame, Conditions, Delivery, Event, Mode, OpenError, Packet, Peer,
-    PeerConfig, PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target, TlsClient,
-    TlsError, Url, WireFormat, check_header_lines, check_protocols,
+    Buffers, ClientConfig, CloseFrame, Conditions, ConnectionRequest, Delivery, Event, Mode, OpenError,
+    Packet, Peer, PeerConfig, PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target,
+    TlsClient, TlsError, Url, Verdict, WireFormat, check_header_lines, check_protocols,
 };
 
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::report::Kind;
-use crate::request::Faults;
+use crate::request::{Faults, Undecided};
 use crate::rules::Refused;
 use crate::settings;
 use crate::signals::SignalNames;
@@ -49,8 +49,10 @@ pub(crate) struct PeerHost {
     handles: RefCell<HashMap<i32, Gd<WebSocketPeer>>>,
     /// Server: decides about requests.
     pub(crate) request_handler: Callable,
+    /// Server: what it was asked and has not answered.
+    pub(crate) undecided: Undecided,
     /// What it attached to the peers that it let in.
-    pub(crate) metas: HashMap<i32, Variant>,
+    metas: HashMap<i32, Variant>,
     pub(crate) faults: Faults,
     /// Rules that the script got wrong; nothing opens until they are set well.
     pub(crate) refused: Refused,
@@ -95,6 +97,7 @@ impl PeerHost {
             current: None,
             handles: RefCell::default(),
             request_handler: Callable::invalid(),
+            undecided: Undecided::default(),
             metas: HashMap::new(),
             faults: Faults::default(),
             refused: Refused::new(),
@@ -183,6 +186,7 @@ impl PeerHost {
 
     /// Whatever was kept for peers. Neither a handle nor what a handler attached is let go while this object is borrowed.
     fn forget_all(&mut self) {
+        self.undecided.clear();
         if !self.handles.get_mut().is_empty() || !self.metas.is_empty() {
             border::let_go((self.handles.take(), std::mem::take(&mut self.metas)));
         }
@@ -190,6 +194,7 @@ impl PeerHost {
 
     /// Whatever was kept for a peer that is gone.
     fn forget(&mut self, id: i32) {
+        self.undecided.withdraw(id);
         let kept = (self.handles.get_mut().remove(&id), self.metas.remove(&id));
         if !matches!(kept, (None, None)) {
             border::let_go(kept);
@@ -213,6 +218,15 @@ impl PeerHost {
             }
             Err(error) => self.refuse(method, &error),
         }
+    }
+
+    /// Passes on what the game decided about a request; `meta` is kept for the peer that it may become. What is not kept
+    /// is left there: it must not go while this object is borrowed.
+    pub(crate) fn answer(&mut self, request: &ConnectionRequest, verdict: Verdict, meta: &mut Variant) {
+        if verdict.accepts() && !meta.is_nil() {
+            std::mem::swap(self.metas.entry(request.id.0).or_default(), meta);
+        }
+        self.core.answer(request, verdict);
     }
 
     // --- polling ---

@@ -1,10 +1,13 @@
 //! The game's handler of requests: what it is told, and what it may return.
 
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use godot::builtin::{
     AnyArray, AnyDictionary, Callable, GString, PackedStringArray, Variant, VariantType, varray, vdict,
 };
+use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{ConnectionRequest, Verdict};
 
@@ -12,23 +15,26 @@ use crate::convert;
 use crate::report::Kind;
 use crate::signals::HostClass;
 
-/// Asks the handler of an object, with nothing borrowed, and passes its word on.
-pub(crate) fn decide<T: HostClass>(this: &mut Gd<T>, request: &ConnectionRequest) {
+/// Asks the handler of an object, with nothing borrowed, and passes its word on, unless it wants to answer later.
+pub(crate) fn decide<T: HostClass>(this: &mut Gd<T>, request: Rc<ConnectionRequest>) {
     let (handler, generation) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
+        // The handler itself may call `answer_request()`, when a cache has the answer for instance.
+        host.undecided.insert(&request);
         (host.request_handler.clone(), host.core.generation())
     };
     let outcome = if handler.is_valid() {
-        let answer = ask(&handler, request);
-        verdict(request, &answer)
+        let answer = ask(&handler, &request);
+        returned(&request, &answer)
     } else {
         Err("its object is gone: the client was answered 500".to_owned())
     };
-    // What is not kept must go when nothing is borrowed: these two live longer than the borrow.
-    let (fault, (verdict, mut meta)) = match outcome {
-        Ok(answer) => (None, answer),
-        Err(why) => (Some(why), (Verdict::fault(), Variant::nil())),
+    // What is not kept must go when nothing is borrowed: these live longer than the borrow.
+    let (fault, verdict, mut meta) = match outcome {
+        Ok(Answer::Later) => return,
+        Ok(Answer::Now(verdict, meta)) => (None, verdict, meta),
+        Err(why) => (Some(why), Verdict::fault(), Variant::nil()),
     };
     let mut class = this.bind_mut();
     let host = class.host_mut();
@@ -36,14 +42,105 @@ pub(crate) fn decide<T: HostClass>(this: &mut Gd<T>, request: &ConnectionRequest
     if host.core.generation() != generation {
         return;
     }
+    if host.undecided.take(request.id.0.into()).is_err() {
+        let why = "it called answer_request() and returned something else than {later = true}";
+        host.faults.report(host.kind, why);
+        return;
+    }
     if let Some(why) = fault {
         host.faults.report(host.kind, &why);
     }
-    if verdict.accepts() && !meta.is_nil() {
-        std::mem::swap(host.metas.entry(request.id.0).or_default(), &mut meta);
-    }
-    host.core.answer(request, verdict);
+    host.answer(&request, verdict, &mut meta);
 }
+
+/// What `answer_request()` does.
+pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant) -> Error {
+    const METHOD: &str = "answer_request";
+    let (kind, is_open, generation, found) = {
+        let mut class = this.bind_mut();
+        let host = class.host_mut();
+        (host.kind, host.is_open(), host.core.generation(), host.undecided.take(id))
+    };
+    let request = match found {
+        Ok(request) => request,
+        // Nobody's mistake: the client did not wait, or nobody is admitted any more.
+        Err(Missing::Withdrawn) => return Error::ERR_DOES_NOT_EXIST,
+        Err(Missing::Unknown) if !is_open => {
+            kind.error(METHOD, format_args!("nothing is open; call {} first", kind.opener()));
+            return Error::ERR_UNCONFIGURED;
+        }
+        Err(Missing::Unknown) => {
+            kind.error(METHOD, format_args!("no request with the peer_id {id} waits for an answer"));
+            return Error::ERR_DOES_NOT_EXIST;
+        }
+    };
+    // With nothing borrowed: what a dictionary holds may be an object with a text of its own.
+    let (outcome, (verdict, mut meta)) = match answered(&request, verdict) {
+        Ok(word) => (Error::OK, word),
+        Err(why) => {
+            kind.error(METHOD, format_args!("{why}; the client is answered 500"));
+            (Error::ERR_INVALID_PARAMETER, (Verdict::fault(), Variant::nil()))
+        }
+    };
+    let mut class = this.bind_mut();
+    let host = class.host_mut();
+    if host.core.generation() != generation {
+        return Error::ERR_DOES_NOT_EXIST;
+    }
+    host.answer(&request, verdict, &mut meta);
+    outcome
+}
+
+/// Requests that the handler was asked about, and that have no answer yet.
+#[derive(Debug, Default)]
+pub(crate) struct Undecided {
+    requests: HashMap<i32, Rc<ConnectionRequest>>,
+    /// Ids of the last that were withdrawn without one: an answer about them is late, and no mistake.
+    withdrawn: VecDeque<i32>,
+}
+
+/// Why there is no request to be answered.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// It was withdrawn.
+    Withdrawn,
+    /// There was none, or it is answered.
+    Unknown,
+}
+
+impl Undecided {
+    fn insert(&mut self, request: &Rc<ConnectionRequest>) {
+        self.requests.insert(request.id.0, Rc::clone(request));
+    }
+
+    fn take(&mut self, id: i64) -> Result<Rc<ConnectionRequest>, Missing> {
+        let id = i32::try_from(id).map_err(|_| Missing::Unknown)?;
+        self.requests.remove(&id).ok_or_else(|| match self.withdrawn.iter().position(|known| *known == id) {
+            Some(at) => {
+                self.withdrawn.remove(at);
+                Missing::Withdrawn
+            }
+            None => Missing::Unknown,
+        })
+    }
+
+    /// The client is gone, or was answered without the game's word.
+    pub(crate) fn withdraw(&mut self, id: i32) {
+        if self.requests.remove(&id).is_some() {
+            if self.withdrawn.len() == WITHDRAWN_LIMIT {
+                self.withdrawn.pop_front();
+            }
+            self.withdrawn.push_back(id);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// As many as may wait by default.
+const WITHDRAWN_LIMIT: usize = 1024;
 
 fn ask(handler: &Callable, request: &ConnectionRequest) -> Variant {
     let protocols: PackedStringArray = request.protocols.iter().map(GString::from).collect();
@@ -60,15 +157,57 @@ fn ask(handler: &Callable, request: &ConnectionRequest) -> Variant {
     handler.callv(&varray![&about].upcast_any_array())
 }
 
-/// What the handler returned, and its `meta`.
+/// What a handler says.
+enum Answer {
+    /// With the `meta` of the peer.
+    Now(Verdict, Variant),
+    Later,
+}
+
+/// What the handler returned.
+fn returned(request: &ConnectionRequest, answer: &Variant) -> Result<Answer, String> {
+    match answer.get_type() {
+        VariantType::BOOL | VariantType::INT => {}
+        VariantType::DICTIONARY => {
+            let pairs: AnyDictionary = answer.to();
+            if let Some((_, later)) = pairs.iter_shared().find(|(key, _)| key.to_string() == "later") {
+                let is_alone =
+                    pairs.len() == 1 && later.get_type() == VariantType::BOOL && later.booleanize();
+                let why = "it returned a dictionary whose later is not true, or not all there is";
+                return is_alone.then_some(Answer::Later).ok_or_else(|| why.to_owned());
+            }
+        }
+        VariantType::NIL => return Err("it returned nothing, or an error ended it".to_owned()),
+        VariantType::OBJECT => {
+            let how = "without await; to answer later, return {later = true} and call answer_request()";
+            return Err(format!("it returned {answer}; it must answer at once, {how}"));
+        }
+        _ => {
+            let shown = shown(answer);
+            return Err(format!("it returned {shown}; it must return a bool, a status or a dictionary"));
+        }
+    }
+    let word = verdict(request, answer).map_err(|why| format!("it returned {why}"))?;
+    Ok(Answer::Now(word.0, word.1))
+}
+
+/// What `answer_request()` was given.
+fn answered(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
+    match answer.get_type() {
+        VariantType::BOOL | VariantType::INT | VariantType::DICTIONARY => {
+            verdict(request, answer).map_err(|why| format!("the verdict cannot be used: {why}"))
+        }
+        _ => Err(format!("the verdict is {}; it must be a bool, a status or a dictionary", shown(answer))),
+    }
+}
+
+/// A verdict, and the `meta` of the peer.
 fn verdict(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
     if answer.get_type() == VariantType::DICTIONARY {
         return detailed(request, &answer.to());
     }
-    let status = status(answer)?;
-    let verdict =
-        Verdict::new(request, status, "", &[], "").map_err(|error| format!("it returned {error}"))?;
-    Ok((verdict, Variant::nil()))
+    let verdict = Verdict::new(request, status(answer)?, "", &[], "");
+    Ok((verdict.map_err(|error| error.to_string())?, Variant::nil()))
 }
 
 fn status(answer: &Variant) -> Result<i64, String> {
@@ -76,9 +215,7 @@ fn status(answer: &Variant) -> Result<i64, String> {
         VariantType::BOOL if answer.booleanize() => Ok(101),
         VariantType::BOOL => Ok(403),
         VariantType::INT => Ok(answer.to()),
-        VariantType::NIL => Err("it returned nothing, or an error ended it".to_owned()),
-        VariantType::OBJECT => Err(format!("it returned {answer}; it must answer at once, without await")),
-        _ => Err(format!("it returned {}; it must return a bool, a status or a dictionary", shown(answer))),
+        _ => Err(format!("a dictionary whose status is {}, not a bool or a number", shown(answer))),
     }
 }
 
@@ -93,18 +230,18 @@ fn detailed(request: &ConnectionRequest, answer: &AnyDictionary) -> Result<(Verd
             "protocol" => protocol = text("protocol", &value)?,
             "meta" => meta = value,
             // A misspelt status must not let anybody in.
-            other => return Err(format!("it returned a dictionary with {other:?}, which means nothing")),
+            other => return Err(format!("a dictionary with {other:?}, which means nothing")),
         }
     }
-    let code = code.ok_or("it returned a dictionary without a status")?;
+    let code = code.ok_or("a dictionary without a status")?;
     let verdict = Verdict::new(request, code, &reason, &headers, &protocol);
-    Ok((verdict.map_err(|error| format!("it returned a dictionary that cannot be used: {error}"))?, meta))
+    Ok((verdict.map_err(|error| format!("a dictionary that cannot be used: {error}"))?, meta))
 }
 
 fn text(key: &str, value: &Variant) -> Result<String, String> {
     match value.get_type() {
         VariantType::STRING | VariantType::STRING_NAME => Ok(value.to_string()),
-        _ => Err(format!("it returned a dictionary whose {key} is {}, not a string", shown(value))),
+        _ => Err(format!("a dictionary whose {key} is {}, not a string", shown(value))),
     }
 }
 
@@ -119,7 +256,7 @@ fn header_lines(value: &Variant) -> Result<Vec<String>, String> {
             let pairs = value.to::<AnyDictionary>();
             Ok(pairs.iter_shared().map(|(name, value)| format!("{name}: {value}")).collect())
         }
-        _ => Err(format!("it returned a dictionary whose headers are {}", shown(value))),
+        _ => Err(format!("a dictionary whose headers are {}", shown(value))),
     }
 }
 

@@ -48,20 +48,25 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
     let mut next = Some(first);
     while let Some(event) = next {
         let object: &mut Object = this.upcast_mut();
-        if let Event::PacketReceived { id } = event {
-            let heard = *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty());
-            if heard && mode == Mode::Raw && kind == Kind::Client {
-                emit(object, packets, &[]);
-            } else if heard {
-                emit(object, packets, &[id.0.to_variant()]);
+        match event {
+            Event::PacketReceived { id } => {
+                let heard =
+                    *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty());
+                if heard && mode == Mode::Raw && kind == Kind::Client {
+                    emit(object, packets, &[]);
+                } else if heard {
+                    emit(object, packets, &[id.0.to_variant()]);
+                }
             }
-        } else if let Event::Requested(request) = &event {
-            decide(&mut this, request);
-            heard = heard.filter(|heard| *heard);
-        } else {
-            announce(object, kind, mode, &names, event);
-            // That handler may have connected another one to the packets.
-            heard = heard.filter(|heard| *heard);
+            Event::Requested(request) => {
+                decide(&mut this, Rc::from(request));
+                heard = heard.filter(|heard| *heard);
+            }
+            event => {
+                announce(object, kind, mode, &names, event);
+                // That handler may have connected another one to the packets.
+                heard = heard.filter(|heard| *heard);
+            }
         }
         // The handler dropped the last reference: a freed object says nothing more.
         if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {

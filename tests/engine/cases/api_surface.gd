@@ -100,6 +100,7 @@ func _server() -> void:
 		"get_peer_port(id: int) -> int",
 		'disconnect_peer(id: int, code: int = 1000, reason: String = "")',
 		"set_certificate(key: CryptoKey, certificate: X509Certificate) -> int Error",
+		"answer_request(peer_id: int, verdict: Variant) -> int Error",
 		"set_extra_headers(headers: PackedStringArray = [])",
 	]
 	var signals: Array[String] = [

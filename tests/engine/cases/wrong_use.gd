@@ -170,8 +170,15 @@ func _gate_of_a_server() -> void:
 		max_connections_per_address = 1,
 		max_inbound_kb_per_second = 1,
 		max_pending_connections = 5,
-		allowed_origins = PackedStringArray(
-			["https://example.org", "https://*.example.org:8443", "http://localhost:*", "file://", "null"]
+		allowed_origins =
+		PackedStringArray(
+			[
+				"https://example.org",
+				"https://*.example.org:8443",
+				"http://localhost:*",
+				"file://",
+				"null"
+			]
 		),
 		trusted_proxies = PackedStringArray(["10.0.0.0/8", "::1"]),
 		proxy_header = "X-Real-IP",

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use godot::builtin::{Callable, GString, PackedStringArray};
+use godot::builtin::{Callable, GString, PackedStringArray, Variant};
 use godot::classes::{CryptoKey, X509Certificate};
 use godot::global::Error;
 use godot::obj::Gd;
@@ -17,6 +17,7 @@ use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::report::warning;
+use crate::request;
 use crate::rules::{FINE, Ruled, Takes, number_in};
 use crate::settings;
 use crate::simulation::Simulated;
@@ -100,10 +101,10 @@ multiplayer_class! {
 
         /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all
         /// subdomains, and `http://localhost:*` any port. `file://` and `null` are what browsers send for pages
-        /// without a server: local files, web views, sandboxed frames. Others are answered 403. Empty, the
-        /// default, means any. Clients that send no `Origin`, as games outside of browsers do, are always
-        /// allowed. Fixed while listening. A list with an entry that is no origin is refused, and `listen()` returns
-        /// `ERR_INVALID_DATA` until it is set well.
+        /// without a server: local files, web views, and sandboxed frames, which any site can make. Others are
+        /// answered 403. Empty, the default, means any. Clients that send no `Origin`, as games outside of browsers
+        /// do, are always allowed. Fixed while listening. A list with an entry that is no origin is refused, and
+        /// `listen()` returns `ERR_INVALID_DATA` until it is set well.
         #[var(get = get_allowed_origins, set = set_allowed_origins)]
         allowed_origins: PhantomVar<PackedStringArray>,
 
@@ -154,6 +155,9 @@ multiplayer_class! {
         ///     if server.listen(9080, PackedStringArray(), true) == OK:
         ///         multiplayer.multiplayer_peer = server
         /// ```
+        /// When the answer takes time, because a database has to be asked for instance, it returns
+        /// `{later = true}`, and the answer is given to `answer_request()`.
+        ///
         /// A client waits 30 seconds at most, then it is answered 503. It may be gone when the handler returns,
         /// or find no seat left: only `peer_connected` says that it is in. Fixed while listening.
         #[var(get = get_request_handler, set = set_request_handler)]
@@ -519,6 +523,35 @@ impl WebSocketServer {
         self.options.private_key = Some(key);
         self.options.ssl_certificate = Some(certificate);
         Error::OK
+    }
+
+    /// Answers a request about which `request_handler` has returned `{later = true}`. `peer_id` is that of the
+    /// request, and `verdict` what the handler could have returned: a bool, a status, or a dictionary.
+    /// ```gdscript
+    /// var server := WebSocketServer.new()
+    ///
+    /// func _ready() -> void:
+    ///     server.request_handler = func(request: Dictionary) -> Dictionary:
+    ///         look_up(request)
+    ///         return {later = true}
+    ///     if server.listen(9080, PackedStringArray(), true) == OK:
+    ///         multiplayer.multiplayer_peer = server
+    ///
+    /// func look_up(request: Dictionary) -> void:
+    ///     # In place of a database or a web service.
+    ///     await get_tree().create_timer(0.5).timeout
+    ///     var verdict := {status = 101, meta = {user = "ada"}}
+    ///     server.answer_request(request.peer_id, verdict if request.path == "/" else {status = 404})
+    /// ```
+    /// Clients give up after their own `handshake_timeout`, 3 seconds unless set.
+    ///
+    /// Returns `ERR_DOES_NOT_EXIST` when no such request waits: it was answered already, or before the last
+    /// `close()`, or the client did not wait (30 seconds at most), which is not an error and prints nothing.
+    /// Returns `ERR_INVALID_PARAMETER` for a verdict that cannot be used, after which the client is answered
+    /// 500, and `ERR_UNCONFIGURED` when the server does not listen.
+    #[func(gd_self)]
+    fn answer_request(mut this: Gd<Self>, peer_id: i64, verdict: Variant) -> Error {
+        request::answer(&mut this, peer_id, &verdict)
     }
 
     /// Sets `Name: value` lines for the answer to each client. Fixed while listening. A line without a colon,
