@@ -23,6 +23,7 @@ mod proxy_protocol;
 mod scarce;
 mod tls;
 mod tls_verdict;
+mod tls_words;
 mod transfer;
 mod turned;
 mod words;

@@ -334,11 +334,12 @@ impl Session {
         self.keepalive.wrote(moved, waiting && self.broken.is_none(), now);
     }
 
-    /// Takes it that nothing can be written any more.
+    /// Takes it that nothing can be written any more. What a server said before it left may still be readable: an alert of TLS that
+    /// says why, or an answer.
     pub(crate) fn write_failed(&mut self, error: &io::Error, pool: &mut Pool) {
         self.discard(pool);
         self.broken = Some(lost(error));
-        if !matches!(self.state, State::Open(_)) {
+        if !matches!(self.state, State::Open(_) | State::AwaitResponse { .. }) {
             self.fail(error);
         }
     }
