@@ -237,10 +237,10 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedK
     let key = ring::sign::any_supported_type(&key).map_err(|error| {
         TlsError(match key::odd_private_rsa(&key) {
             Some(bits) => format!(
-                "the private key is RSA with {bits} bits; RSA with 2048, 3072 or 4096 bits, P-256, P-384 and Ed25519 can be used"
+                "the private key is RSA with {bits} bits; RSA with 2048, 3072 or 4096 bits, P-256 and P-384 can be used"
             ),
             None => {
-                format!("this private key cannot be used (RSA, P-256, P-384 and Ed25519 can): {error}")
+                format!("this private key cannot be used (RSA, P-256 and P-384 can): {error}")
             }
         })
     })?;
