@@ -118,7 +118,7 @@ impl PeerHost {
         self.open(method, mode, |core| core.listen(config))
     }
 
-    /// Starts to connect to a URL, or prints why not. `trust` is asked for a `wss://` URL only.
+    /// Starts to connect to a URL, or prints why not. `tls` comes from [`tls::for_url`](crate::tls::for_url).
     pub(crate) fn connect(
         &mut self,
         method: &str,
@@ -126,15 +126,14 @@ impl PeerHost {
         protocols: Vec<String>,
         headers: Vec<String>,
         multiplayer: bool,
-        trust: impl FnOnce() -> Result<TlsClient, TlsError>,
+        tls: Option<Result<TlsClient, TlsError>>,
     ) -> Error {
         let config = self.check_closed(method).and_then(|()| {
             let checked = Url::parse(url)
                 .and_then(|url| Ok((url, check_protocols(protocols)?, check_header_lines(headers)?)));
             let (url, protocols, headers) =
                 checked.map_err(|error| self.refuse(method, &OpenError::Config(error)))?;
-            let tls = url.secure.then(trust).transpose();
-            let tls = tls.map_err(|error| self.refuse(method, &OpenError::Tls(error)))?;
+            let tls = tls.transpose().map_err(|error| self.refuse(method, &OpenError::Tls(error)))?;
             Ok(ClientConfig { peer: self.config_for(multiplayer), url, protocols, headers, tls })
         });
         match config {

@@ -15,6 +15,7 @@ mod editor;
 #[allow(unsafe_code, reason = "the trait of an extension's entry point is unsafe")]
 mod entry;
 mod host;
+mod lines;
 mod logging;
 mod monitors;
 mod raw;

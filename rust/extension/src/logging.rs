@@ -4,13 +4,13 @@
 //! where it is said. Lines wait in a queue until the main thread has nothing borrowed: until the call of a script that brought them about
 //! returns, or until the next frame.
 
-use std::collections::VecDeque;
 use std::panic;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use godot::global::{PrintLevel, PrintRecord, PrintSource, print_custom};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::lines::{Line, Lines};
 use crate::{border, settings};
 
 /// Starts forwarding, at the level that the project asks for.
@@ -51,55 +51,26 @@ pub(crate) fn silence() {
     log::set_max_level(LevelFilter::Off);
 }
 
-/// One line of the console.
-pub(crate) struct Line {
-    pub(crate) level: PrintLevel,
-    pub(crate) message: String,
-    pub(crate) function: String,
-    pub(crate) file: String,
-    pub(crate) line: u32,
-}
-
 /// Puts a line at the end of the queue. On any thread, with anything borrowed.
-pub(crate) fn queue(mut line: Line) {
-    if let Some((end, _)) = line.message.char_indices().nth(LONGEST_LINE) {
-        line.message.truncate(end);
-    }
-    let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
-    if queue.lines.len() < MOST_LINES {
-        queue.lines.push_back(line);
-    } else {
-        queue.lost += 1;
-    }
-    drop(queue);
+pub(crate) fn queue(line: Line) {
+    lock().lines.push(line);
     border::wake();
 }
 
 /// Prints what is in the queue now. On the main thread, with nothing borrowed.
 pub(crate) fn flush() {
     // What is printed may bring about another line, and that one another: they wait for the next time.
-    let (lines, lost) = {
-        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = {
+        let mut queue = lock();
         if queue.printing {
             return;
         }
         queue.printing = true;
-        (std::mem::take(&mut queue.lines), std::mem::take(&mut queue.lost))
+        queue.lines.take()
     };
     let _printing = Printing;
     for line in &lines {
         print(line);
-    }
-    if lost > 0 {
-        print(&Line {
-            level: PrintLevel::Warn,
-            message: format!(
-                "WebSocket: {lost} further lines are left out, for {MOST_LINES} were waiting to be printed"
-            ),
-            function: String::new(),
-            file: String::new(),
-            line: 0,
-        });
     }
 }
 
@@ -123,7 +94,7 @@ struct Printing;
 
 impl Drop for Printing {
     fn drop(&mut self) {
-        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock();
         queue.printing = false;
         let more = !queue.lines.is_empty();
         drop(queue);
@@ -134,10 +105,12 @@ impl Drop for Printing {
 }
 
 struct Queue {
-    lines: VecDeque<Line>,
-    /// Lines for which there was no room.
-    lost: u64,
+    lines: Lines,
     printing: bool,
+}
+
+fn lock() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn panic_text<'a>(panic: &'a panic::PanicHookInfo<'_>) -> &'a str {
@@ -146,12 +119,7 @@ fn panic_text<'a>(panic: &'a panic::PanicHookInfo<'_>) -> &'a str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { lines: VecDeque::new(), lost: 0, printing: false });
-
-/// Lines that wait. Only a main thread that is busy for long lets so many come together.
-const MOST_LINES: usize = 1024;
-/// Characters of a line.
-const LONGEST_LINE: usize = 4096;
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { lines: Lines::new(), printing: false });
 
 struct EngineLog;
 

@@ -5,7 +5,8 @@ use std::panic::Location;
 
 use godot::global::{PrintLevel, PrintRecord, PrintSource, print_custom};
 
-use crate::logging::{self, Line};
+use crate::lines::Line;
+use crate::logging;
 
 /// Which class speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

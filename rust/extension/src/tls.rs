@@ -5,9 +5,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use godot::builtin::GString;
 use godot::classes::{CryptoKey, FileAccess, ProjectSettings, TlsOptions, X509Certificate};
 use godot::obj::{Gd, Singleton};
-use websocket_multiplayer_core::{TlsClient, TlsError, TlsServer, Trust};
+use websocket_multiplayer_core::{TlsClient, TlsError, TlsServer, Trust, Url};
 
 use crate::report::warning;
+
+/// Whom a client trusts that connects to this URL; `None` without TLS.
+///
+/// Like everything here it may make the engine print something, and so run a script: nothing may be borrowed.
+pub(crate) fn for_url(
+    url: &str,
+    trust: impl FnOnce() -> Result<TlsClient, TlsError>,
+) -> Option<Result<TlsClient, TlsError>> {
+    Url::parse(url).is_ok_and(|url| url.secure).then(trust)
+}
+
+/// The objects that say who the server is.
+pub(crate) struct Identity {
+    pub(crate) private_key: Option<Gd<CryptoKey>>,
+    pub(crate) ssl_certificate: Option<Gd<X509Certificate>>,
+    pub(crate) ca_chain: Option<Gd<X509Certificate>>,
+}
+
+impl Identity {
+    /// TLS is on when key and certificate are set. Nothing may be borrowed: the engine may print something about what it cannot read.
+    pub(crate) fn read(&self) -> Result<Option<TlsServer>, TlsError> {
+        match (&self.private_key, &self.ssl_certificate) {
+            (Some(key), Some(certificate)) => server(key, certificate, self.ca_chain.as_ref()).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
 
 /// A server's identity from the 3.x properties.
 pub(crate) fn server(

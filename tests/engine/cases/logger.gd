@@ -1,6 +1,8 @@
 # The engine's logger may be a script (since 4.5). It may ask the object that prints for something, do something wrong with it, or let
 # go of it; and it is never called by a thread of the addon.
 # processes: main
+# allow: ^ERROR: .*(mbedtls|Error (saving|parsing)|Condition|Method/function failed|Parameter)
+# expect: ^ERROR: (WebSocketClient|BufferedWebSocketMultiplayerPeer)\.\w+\(\): .+\.$
 # expect: ^ERROR: WebSocketServer\.\w+(\(\))?: .+\.$
 extends "res://lib/case.gd"
 
@@ -23,6 +25,7 @@ func run() -> void:
 	asker.stop()
 	_does_something_wrong()
 	_lets_go()
+	_is_asked_while_keys_are_read()
 
 
 func _on_line(line: String) -> void:
@@ -105,6 +108,34 @@ func _lets_go() -> void:
 			box[0].listen(0)
 		asker.stop()
 		check(box.is_empty(), "the logger was called")
+
+
+## The engine itself complains inside of these calls: about keys and certificates that are empty.
+func _is_asked_while_keys_are_read() -> void:
+	var seen: Array[int] = []
+	var other := WebSocketServer.new()
+	other.private_key = CryptoKey.new()
+	other.ssl_certificate = X509Certificate.new()
+	var peer := BufferedWebSocketMultiplayerPeer.new()
+	var client := WebSocketClient.new()
+	client.trusted_ssl_certificate = X509Certificate.new()
+	var asker := Asker.new(
+		func(_line: String) -> void:
+			for one: MultiplayerPeer in [other, peer, client]:
+				seen.append(one.get_connection_status())
+	)
+	var options := TLSOptions.server(CryptoKey.new(), X509Certificate.new())
+	var empty := TLSOptions.client(X509Certificate.new())
+	var url := "wss://127.0.0.1:9"
+	check_eq(other.listen(0), ERR_INVALID_DATA, "listen")
+	check_eq(peer.create_server(0, "*", options), ERR_INVALID_DATA, "create_server")
+	check_eq(peer.create_client(url, empty), ERR_INVALID_DATA, "create_client")
+	check_eq(client.connect_to_url(url), ERR_INVALID_DATA, "connect_to_url")
+	var code := other.set_certificate(CryptoKey.new(), X509Certificate.new())
+	check_eq(code, ERR_INVALID_DATA, "set_certificate")
+	asker.stop()
+	check(seen.size() >= 15, "asked %d times" % seen.size())
+	check_eq(seen.max(), MultiplayerPeer.CONNECTION_DISCONNECTED, "status while keys are read")
 
 
 func _expect_line(call: Callable, pattern: String) -> void:

@@ -14,13 +14,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use godot::builtin::StringName;
 use godot::sys::{self, GodotFfi};
 
-use super::{Call, in_call, is_main_thread, wake};
+use super::{Call, in_call, is_main_thread, settle, wake};
 use crate::report;
 
 /// What gdext is to be loaded with, in place of the engine's own function.
@@ -52,6 +52,11 @@ type Find = unsafe extern "C" fn(*const c_char) -> sys::GDExtensionInterfaceFunc
 type RegisterClass = sys::GDExtensionInterfaceClassdbRegisterExtensionClass3;
 type RegisterMethod = sys::GDExtensionInterfaceClassdbRegisterExtensionClassMethod;
 type Instance = sys::GDExtensionClassInstancePtr;
+type Setter = unsafe extern "C" fn(
+    Instance,
+    sys::GDExtensionConstStringNamePtr,
+    sys::GDExtensionConstVariantPtr,
+) -> sys::GDExtensionBool;
 
 /// The engine's functions.
 #[derive(Clone, Copy)]
@@ -84,6 +89,7 @@ struct Class {
     create: unsafe extern "C" fn(*mut c_void) -> sys::GDExtensionObjectPtr,
     free: unsafe extern "C" fn(*mut c_void, Instance),
     recreate: unsafe extern "C" fn(*mut c_void, sys::GDExtensionObjectPtr) -> Instance,
+    set: sys::GDExtensionClassSet,
     virtuals: Vec<Virtual>,
 }
 
@@ -181,6 +187,10 @@ static ENGINE: RwLock<Option<Engine>> = RwLock::new(None);
 /// gdext may be called.
 static LOADED: AtomicBool = AtomicBool::new(false);
 static CLASSES: Mutex<Vec<&'static Class>> = Mutex::new(Vec::new());
+/// The classes that are asked first when a property is set.
+static SETTABLE: [AtomicPtr<Class>; SLOTS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS];
+/// As many as there are classes.
+const SLOTS: usize = 4;
 /// Objects without a Rust part, by the number that the engine has in its place.
 static HOLLOWS: Mutex<BTreeMap<usize, Hollow>> = Mutex::new(BTreeMap::new());
 /// Rust parts whose objects are gone.
@@ -240,12 +250,40 @@ unsafe extern "C" fn register_class(
             info.get_virtual_func = None;
             info.get_virtual_call_data_func = Some(get_virtual);
             info.call_virtual_with_data_func = Some(call_virtual);
+            info.set_func = info.set_func.and_then(|_| setter_of(class));
+            let others = [
+                info.get_func.take().is_some(),
+                info.get_property_list_func.take().is_some(),
+                info.property_can_revert_func.take().is_some(),
+                info.property_get_revert_func.take().is_some(),
+                info.validate_property_func.take().is_some(),
+                info.notification_func.take().is_some(),
+                info.to_string_func.take().is_some(),
+            ];
+            if others.contains(&true) {
+                report::warning(
+                    "WebSocket: a bug in this addon: a function is left out that no other thread may call",
+                );
+            }
             // gdext does nothing in these, and they would be called on any thread.
             info.reference_func = None;
             info.unreference_func = None;
         }
         register(library, name, base, &raw const info);
     }
+}
+
+/// The engine does not say which class it means when it sets a property: there is a function for each.
+fn setter_of(class: &'static Class) -> sys::GDExtensionClassSet {
+    const SETTERS: [Setter; SLOTS] = [set::<0>, set::<1>, set::<2>, set::<3>];
+    let of_this_name = |slot: &&AtomicPtr<Class>| {
+        // SAFETY: null, or a class, which is never let go.
+        let known = unsafe { slot.load(Ordering::Acquire).as_ref() };
+        known.is_none_or(|known| known.name == class.name)
+    };
+    let (slot, setter) = SETTABLE.iter().zip(SETTERS).find(|(slot, _)| of_this_name(slot))?;
+    slot.store(std::ptr::from_ref(class).cast_mut(), Ordering::Release);
+    Some(setter)
 }
 
 /// What is kept of a class that scripts use; `None` for the editor's.
@@ -280,6 +318,7 @@ unsafe fn adopt(
         create: info.create_instance_func?,
         free: info.free_instance_func?,
         recreate: info.recreate_instance_func?,
+        set: info.set_func,
         virtuals: virtuals.collect(),
     };
     NAMES.with_borrow_mut(|kept| kept.append(&mut names));
@@ -364,7 +403,12 @@ unsafe extern "C" fn create(class: *mut c_void) -> sys::GDExtensionObjectPtr {
     let class: &'static Class = unsafe { &*class.cast::<Class>() };
     if is_main_thread() {
         // SAFETY: gdext's own function.
-        return unsafe { (class.create)(std::ptr::null_mut()) };
+        let object = unsafe { (class.create)(std::ptr::null_mut()) };
+        // A setting of the project that cannot be used. Inside of a call something may be borrowed.
+        if !in_call() {
+            settle();
+        }
+        return object;
     }
     // SAFETY: the engine's own functions, with an object of the base class that is nobody's yet and the names of both classes. The engine
     // does nothing with the number but hand it back.
@@ -482,6 +526,24 @@ unsafe extern "C" fn call_virtual(
     let _call = Call::begin();
     // SAFETY: gdext's own function, with what the engine passes.
     unsafe { (method.call)(instance, arguments, result) };
+}
+
+/// Before a property is set by its setter, which says the rest on another thread.
+unsafe extern "C" fn set<const SLOT: usize>(
+    instance: Instance,
+    name: sys::GDExtensionConstStringNamePtr,
+    value: sys::GDExtensionConstVariantPtr,
+) -> sys::GDExtensionBool {
+    // SAFETY: a class that was put there, and is never let go.
+    let class = unsafe { SETTABLE[SLOT].load(Ordering::Acquire).as_ref() };
+    let Some((class, set)) = class.and_then(|class| Some((class, class.set?))) else { return 0 };
+    if !is_main_thread() {
+        return 0;
+    }
+    let Some(instance) = admit(&class.name, "set", instance) else { return 0 };
+    let _call = Call::begin();
+    // SAFETY: gdext's own function, with what the engine passes.
+    unsafe { set(instance, name, value) }
 }
 
 unsafe extern "C" fn call_method(

@@ -113,18 +113,24 @@ impl WebSocketClient {
     ///     if client.connect_to_url("ws://127.0.0.1:9080/lobby", PackedStringArray(), true, headers) == OK:
     ///         multiplayer.multiplayer_peer = client
     /// ```
-    #[func]
+    #[func(gd_self)]
     fn connect_to_url(
-        &mut self,
+        mut this: Gd<Self>,
         url: GString,
         #[opt(default = &PackedStringArray::new())] protocols: PackedStringArray,
         #[opt(default = false)] gd_mp_api: bool,
         #[opt(default = &PackedStringArray::new())] custom_headers: PackedStringArray,
     ) -> Error {
         let (protocols, headers) = (convert::strings(&protocols), convert::strings(&custom_headers));
-        let (verify, trusted, rules) = (self.verify, self.trusted.clone(), self.host.check_rules());
+        let url = url.to_string();
+        let (verify, trusted, rules) = {
+            let class = this.bind();
+            (class.verify, class.trusted.clone(), class.host.check_rules())
+        };
         let trust = || rules.map_err(TlsError::new).and_then(|()| tls::client(verify, trusted.as_ref()));
-        self.host.connect("connect_to_url", &url.to_string(), protocols, headers, gd_mp_api, trust)
+        let tls = tls::for_url(&url, trust);
+        let host = &mut this.bind_mut().host;
+        host.connect("connect_to_url", &url, protocols, headers, gd_mp_api, tls)
     }
 
     /// Closes the connection; the signal that it is closed follows. `code` is 1000 to 4999 except 1004 to

@@ -1,17 +1,19 @@
 //! `BufferedWebSocketMultiplayerPeer`: the members of the engine's own 4.x class.
 
 use godot::builtin::{GString, PackedStringArray};
-use godot::classes::TlsOptions;
 use godot::global::Error;
 use godot::meta::owned_into_arg;
 use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
-use websocket_multiplayer_core::{Buffers, OpenError, ServerConfig, check_header_lines, check_protocols};
+use websocket_multiplayer_core::{
+    Buffers, OpenError, ServerConfig, TlsError, TlsServer, check_header_lines, check_protocols,
+};
 
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::raw::OptionalTlsOptions;
+use crate::report::Kind;
 use crate::rules::{Ruled, Takes};
 use crate::simulation::Simulated;
 use crate::tls;
@@ -146,18 +148,18 @@ impl WebSocketMultiplayerPeer {
     /// if peer.create_client("wss://127.0.0.1:9080", TLSOptions.client_unsafe()) == OK:
     ///     multiplayer.multiplayer_peer = peer
     /// ```
-    #[func]
+    #[func(gd_self)]
     fn create_client(
-        &mut self,
+        mut this: Gd<Self>,
         url: GString,
         #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_client_options: OptionalTlsOptions,
     ) -> Error {
-        if let Err(error) = self.host.check_opening("create_client", Error::ERR_INVALID_PARAMETER) {
+        if let Err(error) = this.bind().host.check_opening("create_client", Error::ERR_INVALID_PARAMETER) {
             return error;
         }
-        let (protocols, headers) = (convert::strings(&self.protocols), convert::strings(&self.headers));
+        let url = url.to_string();
         if tls_client_options.0.as_ref().is_some_and(|options| options.is_server()) {
-            self.host.kind.error(
+            Kind::Either.error(
                 "create_client",
                 "tls_client_options are options of a server; make them with TLSOptions.client()",
             );
@@ -165,7 +167,10 @@ impl WebSocketMultiplayerPeer {
         }
         let options = tls_client_options.0;
         let trust = || options.as_ref().map_or_else(|| tls::client(true, None), tls::client_options);
-        self.host.connect("create_client", &url.to_string(), protocols, headers, true, trust)
+        let tls = tls::for_url(&url, trust);
+        let mut class = this.bind_mut();
+        let (protocols, headers) = (convert::strings(&class.protocols), convert::strings(&class.headers));
+        class.host.connect("create_client", &url, protocols, headers, true, tls)
     }
 
     /// Starts to listen on a port (0: any free one) of an address (`"*"`: all).
@@ -179,15 +184,23 @@ impl WebSocketMultiplayerPeer {
     /// if peer.create_server(9080) == OK:
     ///     multiplayer.multiplayer_peer = peer
     /// ```
-    #[func]
+    #[func(gd_self)]
     fn create_server(
-        &mut self,
+        mut this: Gd<Self>,
         port: i64,
         #[opt(default = "*")] bind_address: GString,
         #[opt(default = owned_into_arg(OptionalTlsOptions(None)))] tls_server_options: OptionalTlsOptions,
     ) -> Error {
-        self.try_create_server(port, &bind_address.to_string(), tls_server_options.0.as_ref())
-            .unwrap_or_else(|error| error)
+        if tls_server_options.0.as_ref().is_some_and(|options| !options.is_server()) {
+            Kind::Either.error(
+                "create_server",
+                "tls_server_options are options of a client; make them with TLSOptions.server()",
+            );
+            return Error::ERR_INVALID_PARAMETER;
+        }
+        let tls = tls_server_options.0.as_ref().map(tls::server_options).transpose();
+        let mut class = this.bind_mut();
+        class.try_create_server(port, &bind_address.to_string(), tls).unwrap_or_else(|error| error)
     }
 
     /// The IP address of a connected peer. An unknown id prints an error and gives `""`.
@@ -210,7 +223,7 @@ impl WebSocketMultiplayerPeer {
         &mut self,
         port: i64,
         address: &str,
-        tls: Option<&Gd<TlsOptions>>,
+        tls: Result<Option<TlsServer>, TlsError>,
     ) -> Result<Error, Error> {
         let host = &self.host;
         host.check_opening("create_server", Error::ERR_INVALID_PARAMETER)?;
@@ -222,13 +235,6 @@ impl WebSocketMultiplayerPeer {
             );
             return Err(Error::ERR_INVALID_PARAMETER);
         };
-        if tls.is_some_and(|options| !options.is_server()) {
-            host.kind.error(
-                "create_server",
-                "tls_server_options are options of a client; make them with TLSOptions.server()",
-            );
-            return Err(Error::ERR_INVALID_PARAMETER);
-        }
         let refuse = |error| host.refuse("create_server", &OpenError::Config(error));
         let config = ServerConfig {
             peer: host.config_for(true),
@@ -236,10 +242,7 @@ impl WebSocketMultiplayerPeer {
             port,
             protocols: check_protocols(convert::strings(&self.protocols)).map_err(refuse)?,
             extra_headers: check_header_lines(convert::strings(&self.headers)).map_err(refuse)?,
-            tls: tls
-                .map(tls::server_options)
-                .transpose()
-                .map_err(|error| host.refuse("create_server", &OpenError::Tls(error)))?,
+            tls: tls.map_err(|error| host.refuse("create_server", &OpenError::Tls(error)))?,
             ..ServerConfig::default()
         };
         Ok(self.host.open_server("create_server", config))

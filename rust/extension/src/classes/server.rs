@@ -16,7 +16,7 @@ use websocket_multiplayer_core::{
 use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
-use crate::report::warning;
+use crate::report::{Kind, warning};
 use crate::request;
 use crate::rules::{FINE, Ruled, Takes, number_in};
 use crate::settings;
@@ -408,14 +408,16 @@ impl WebSocketServer {
     /// if error != OK:
     ///     print("cannot listen: ", error_string(error))
     /// ```
-    #[func]
+    #[func(gd_self)]
     fn listen(
-        &mut self,
+        mut this: Gd<Self>,
         port: i64,
         #[opt(default = &PackedStringArray::new())] protocols: PackedStringArray,
         #[opt(default = false)] gd_mp_api: bool,
     ) -> Error {
-        self.try_listen(port, &protocols, gd_mp_api).unwrap_or_else(|error| error)
+        let identity = this.bind().options.identity();
+        let tls = identity.read();
+        this.bind_mut().try_listen(port, &protocols, gd_mp_api, tls).unwrap_or_else(|error| error)
     }
 
     /// Stops listening and closes all connections (code 1001) without any further signal. The same as
@@ -495,33 +497,38 @@ impl WebSocketServer {
     /// Returns `ERR_INVALID_DATA` for a key or certificate that cannot be used or is null, and `ERR_UNCONFIGURED` for
     /// a server that listens without TLS. A server that listens goes on with what it has then; another one does not
     /// listen until they are set well.
-    #[func]
+    #[func(gd_self)]
     fn set_certificate(
-        &mut self,
+        mut this: Gd<Self>,
         key: Option<Gd<CryptoKey>>,
         certificate: Option<Gd<X509Certificate>>,
     ) -> Error {
         let (Some(key), Some(certificate)) = (key, certificate) else {
-            return self.refuse_certificate(TlsError::new("the key or the certificate is null".to_owned()));
+            let error = TlsError::new("the key or the certificate is null".to_owned());
+            return this.bind_mut().refuse_certificate(error);
         };
-        let chain = self.options.ca_chain.as_ref();
-        let checked = match (self.host.is_open(), &self.options.identity) {
+        let (open, listens_with, chain) = {
+            let class = this.bind();
+            (class.host.is_open(), class.options.listens_with.clone(), class.options.ca_chain.clone())
+        };
+        let checked = match (open, &listens_with) {
             (true, None) => {
                 let why = "the server listens without TLS; set a certificate before listen()";
-                self.host.kind.error("set_certificate", why);
+                Kind::Server.error("set_certificate", why);
                 return Error::ERR_UNCONFIGURED;
             }
-            (true, Some(identity)) => tls::replace(identity, &key, &certificate, chain),
-            (false, _) => tls::server(&key, &certificate, chain).map(drop),
+            (true, Some(identity)) => tls::replace(identity, &key, &certificate, chain.as_ref()),
+            (false, _) => tls::server(&key, &certificate, chain.as_ref()).map(drop),
         };
+        let mut class = this.bind_mut();
         if let Err(error) = checked {
-            return self.refuse_certificate(error);
+            return class.refuse_certificate(error);
         }
         for name in [SET_CERTIFICATE, "private_key", "ssl_certificate"] {
-            self.host.refused.remove(name);
+            class.host.refused.remove(name);
         }
-        self.options.private_key = Some(key);
-        self.options.ssl_certificate = Some(certificate);
+        border::replace(&mut class.options.private_key, Some(key));
+        border::replace(&mut class.options.ssl_certificate, Some(certificate));
         Error::OK
     }
 
@@ -584,6 +591,7 @@ impl WebSocketServer {
         port: i64,
         protocols: &PackedStringArray,
         gd_mp_api: bool,
+        tls: Result<Option<TlsServer>, TlsError>,
     ) -> Result<Error, Error> {
         let host = &self.host;
         host.check_opening("listen", Error::ERR_INVALID_DATA)?;
@@ -612,14 +620,14 @@ impl WebSocketServer {
             ask: !host.request_handler.is_null(),
             health_path: check_health_path(&options.health_path.to_string()).map_err(refuse)?,
             refuse_new_connections: false,
-            tls: self.options.tls().map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
+            tls: tls.map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
         };
         if config.proxy_protocol && config.trusted_proxies.is_empty() {
             warning(
                 "WebSocketServer.listen(): proxy_protocol is set and trusted_proxies is empty: it is read from nobody.",
             );
         }
-        self.options.identity.clone_from(&config.tls);
+        self.options.listens_with.clone_from(&config.tls);
         Ok(self.host.open_server("listen", config))
     }
 }
@@ -670,7 +678,7 @@ struct Options {
     health_path: GString,
     extra_headers: Vec<String>,
     /// What the server listens with.
-    identity: Option<TlsServer>,
+    listens_with: Option<TlsServer>,
 }
 
 impl Options {
@@ -690,7 +698,7 @@ impl Options {
             proxy_protocol: false,
             health_path: GString::new(),
             extra_headers: Vec::new(),
-            identity: None,
+            listens_with: None,
         }
     }
 
@@ -704,11 +712,11 @@ impl Options {
         }
     }
 
-    /// TLS is on when key and certificate are set.
-    fn tls(&self) -> Result<Option<TlsServer>, TlsError> {
-        match (&self.private_key, &self.ssl_certificate) {
-            (Some(key), Some(certificate)) => tls::server(key, certificate, self.ca_chain.as_ref()).map(Some),
-            _ => Ok(None),
+    fn identity(&self) -> tls::Identity {
+        tls::Identity {
+            private_key: self.private_key.clone(),
+            ssl_certificate: self.ssl_certificate.clone(),
+            ca_chain: self.ca_chain.clone(),
         }
     }
 }

@@ -1,0 +1,96 @@
+//! Lines that wait to be printed: so many at most, and what there is no room for is counted.
+
+use std::collections::VecDeque;
+
+use godot::global::PrintLevel;
+
+/// One line of the console.
+pub(crate) struct Line {
+    pub(crate) level: PrintLevel,
+    pub(crate) message: String,
+    pub(crate) function: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+}
+
+/// The lines, oldest first.
+pub(crate) struct Lines {
+    waiting: VecDeque<Line>,
+    lost: u64,
+}
+
+impl Lines {
+    pub(crate) const fn new() -> Self {
+        Self { waiting: VecDeque::new(), lost: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What is too long is cut off.
+    pub(crate) fn push(&mut self, mut line: Line) {
+        if self.waiting.len() >= MOST_LINES {
+            self.lost += 1;
+            return;
+        }
+        if let Some((end, _)) = line.message.char_indices().nth(LONGEST_LINE) {
+            line.message.truncate(end);
+        }
+        self.waiting.push_back(line);
+    }
+
+    /// All lines, and a last one about those that found no room.
+    pub(crate) fn take(&mut self) -> VecDeque<Line> {
+        let mut taken = std::mem::take(&mut self.waiting);
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            taken.push_back(Line {
+                level: PrintLevel::Warn,
+                message: format!(
+                    "WebSocket: {lost} further lines are left out, for {MOST_LINES} were waiting to be printed"
+                ),
+                function: String::new(),
+                file: String::new(),
+                line: 0,
+            });
+        }
+        taken
+    }
+}
+
+/// Lines that wait. Only behind a main thread that is busy for long do so many come together.
+const MOST_LINES: usize = 1024;
+/// Characters of a line.
+const LONGEST_LINE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: String) -> Line {
+        Line { level: PrintLevel::Info, message, function: String::new(), file: String::new(), line: 0 }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_once() {
+        let mut lines = Lines::new();
+        for number in 0..MOST_LINES + 7 {
+            lines.push(line(number.to_string()));
+        }
+        let taken = lines.take();
+        assert_eq!(taken.len(), MOST_LINES + 1);
+        assert_eq!(taken[MOST_LINES - 1].message, (MOST_LINES - 1).to_string());
+        assert!(taken[MOST_LINES].message.contains(" 7 further lines"), "{}", taken[MOST_LINES].message);
+        lines.push(line("again".to_owned()));
+        assert_eq!(lines.take().len(), 1, "the lost ones were told of");
+        assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let mut lines = Lines::new();
+        lines.push(line("ä".repeat(LONGEST_LINE + 1)));
+        assert_eq!(lines.take()[0].message.chars().count(), LONGEST_LINE);
+    }
+}
