@@ -109,7 +109,7 @@ impl Mode {
 }
 
 /// What both roles share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PeerConfig {
     /// Packets of a `MultiplayerAPI`, or bare messages. Fixed while open.
     pub mode: Mode,

@@ -88,6 +88,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_figures_are_those_of_the_code() {
+        let row = format!("| fixed | {MOST_LINES} of up to {LONGEST_LINE} characters |");
+        assert!(include_str!("../../../docs/limits.md").contains(&row), "{row}");
+    }
+
+    #[test]
     fn a_long_line_is_cut_between_characters() {
         let mut lines = Lines::new();
         lines.push(line("ä".repeat(LONGEST_LINE + 1)));

@@ -191,6 +191,18 @@ impl Mailbox {
         }
     }
 
+    /// Game thread: the same for a configuration. It takes the place of one that the driver has not seen yet: a script sets one
+    /// property after the other.
+    pub(crate) fn configure(&self, config: PeerConfig) {
+        let must_wake = self.commands.add(|commands| match commands.list.last_mut() {
+            Some(Command::Configure(waiting)) => **waiting = config,
+            _ => commands.list.push(Command::Configure(Box::new(config))),
+        });
+        if must_wake {
+            self.wake();
+        }
+    }
+
     /// Game thread: the same for packets.
     #[inline]
     pub(crate) fn send(&self, to: ConnId, packet: Sent<'_>) {
@@ -333,5 +345,28 @@ mod tests {
     #[test]
     fn commands_stay_small() {
         assert!(size_of::<Command>() <= 40, "{}", size_of::<Command>());
+    }
+
+    #[test]
+    fn a_configuration_takes_the_place_of_one_that_waits() {
+        let poll = mio::Poll::new().expect("the system has a poll");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("and a waker");
+        let total = Arc::new(QueueTotal::new(usize::MAX));
+        let mailbox = Mailbox::new(waker, Arc::default(), &total);
+        let after =
+            |seconds| PeerConfig { close_timeout: Duration::from_secs(seconds), ..PeerConfig::default() };
+        for seconds in 1..=5 {
+            mailbox.configure(after(seconds));
+        }
+        mailbox.command(Command::Finish { frame: Box::new(CloseFrame::normal()) });
+        mailbox.configure(after(6));
+        let mut list = Vec::new();
+        mailbox.take_commands(&mut list, &mut Listed::new(&total));
+        let [Command::Configure(first), Command::Finish { .. }, Command::Configure(second)] = list.as_slice()
+        else {
+            panic!("{} commands", list.len());
+        };
+        // What is closed waits as the configuration before it says.
+        assert_eq!((first.close_timeout.as_secs(), second.close_timeout.as_secs()), (5, 6));
     }
 }

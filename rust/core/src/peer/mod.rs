@@ -442,8 +442,12 @@ impl Peer {
     pub fn reconfigure(&mut self, config: PeerConfig) {
         if let Some(open) = &self.open {
             let mut current = open.config.borrow_mut();
-            *current = PeerConfig { mode: current.mode, buffers: current.buffers, ..config.bounded() };
-            open.mailbox.command(Command::Configure(Box::new(current.clone())));
+            let config = PeerConfig { mode: current.mode, buffers: current.buffers, ..config.bounded() };
+            // Some games set a property in each frame.
+            if *current != config {
+                current.clone_from(&config);
+                open.mailbox.configure(config);
+            }
         }
     }
 
