@@ -131,6 +131,19 @@ fn the_documented_figures_are_those_of_the_code() {
         ("packets that wait for a peer that takes data", format!("{} at least", peer.burst_packets())),
         ("backlog above which unreliable packets are dropped", bytes(peer.unreliable_backlog)),
         ("a peer that takes no byte", seconds(peer.write_timeout)),
+        ("one turn of writing a connection", bytes(session::WRITE_TURN)),
+        (
+            "what the game has sent that is taken up in one round",
+            format!("{} small packets of one receiver each, or as much else", driver::COMMANDS_TURN),
+        ),
+        (
+            "bytes that the system takes for a peer and cannot send yet",
+            format!(
+                "{}; {} with those on their way on Windows",
+                bytes(listener::NOT_SENT_LOW_WATER as usize),
+                bytes(listener::SEND_BUFFER)
+            ),
+        ),
         ("bytes on their way through a simulated network, per direction", bytes(simulator::IN_FLIGHT)),
         (
             "packets that `packet_refused` tells of while the game does not poll",
@@ -138,6 +151,10 @@ fn the_documented_figures_are_those_of_the_code() {
         ),
         ("what waits in the whole process to be sent", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
         ("the closing handshake", seconds(peer.close_timeout)),
+        (
+            "a peer that is gone, and of whose packets the game takes none although it polls",
+            seconds(peer.close_timeout),
+        ),
         ("the answer to a message with a violation right behind it", millis(message::ANSWER_TIME)),
     ];
     for (name, figure) in &figures {

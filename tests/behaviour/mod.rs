@@ -15,6 +15,7 @@ mod doorstep;
 mod faults;
 mod gate;
 mod godot3;
+mod gone;
 mod handshake;
 mod hostile;
 mod keepalive;

@@ -304,48 +304,58 @@ impl Node {
         let mut moved = false;
         for round in 0.. {
             assert!(round < 1_000_000, "the connection never comes to rest");
-            let mut busy = false;
-            for (conn, mut end) in self.ends.clone() {
-                if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
-                    let after = self.hub.expire(conn, now);
-                    busy |= self.settle(conn, &end, after, now);
-                }
-                let unread = (end.readable(), end.has_news());
-                let after = match self.simulators.get_mut(&conn) {
-                    None => self.hub.read(conn, &mut end, &mut self.buffer, false, now),
-                    Some(simulator) => simulator.read(&mut self.hub, conn, &mut end, &mut self.buffer, now),
-                };
-                busy |= (end.readable(), end.has_news()) != unread || after.more;
-                busy |= self.settle(conn, &end, after, now);
-                if let Some(simulator) = self.simulators.get_mut(&conn) {
-                    let (takes, before) = (end.takes(), (end.written(), simulator.has_output()));
-                    let after = simulator.flush(&mut self.hub, conn, &mut end, takes, now);
-                    busy |= (end.written(), simulator.has_output()) != before;
-                    if simulator.is_done() {
-                        self.simulators.remove(&conn);
-                    }
-                    busy |= self.settle(conn, &end, after, now);
-                } else if self.hub.wants_write(conn) {
-                    let before = end.written();
-                    let after = if end.takes() {
-                        self.hub.flush(conn, &mut end, now)
-                    } else {
-                        self.hub.still_blocked(conn, now)
-                    };
-                    // During the handshake of TLS a session has something to write that cannot leave yet.
-                    busy |= end.written() != before || !self.hub.wants_write(conn);
-                    busy |= self.settle(conn, &end, after, now);
-                }
-            }
-            self.hub.dirty.clear();
-            busy |= !std::mem::take(&mut self.hub.rearm).is_empty();
-            self.news.append(self.hub.end_round());
+            let busy = self.run_once(now);
             moved |= busy;
             if !busy {
                 return moved;
             }
         }
         moved
+    }
+
+    /// One turn for each connection.
+    pub(super) fn run_once(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        for (conn, mut end) in self.ends.clone() {
+            if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
+                let after = self.hub.expire(conn, now);
+                busy |= self.settle(conn, &end, after, now);
+            }
+            let unread = (end.readable(), end.has_news());
+            let after = match self.simulators.get_mut(&conn) {
+                None => self.hub.read(conn, &mut end, &mut self.buffer, false, now),
+                Some(simulator) => simulator.read(&mut self.hub, conn, &mut end, &mut self.buffer, now),
+            };
+            busy |= (end.readable(), end.has_news()) != unread || after.more;
+            busy |= self.settle(conn, &end, after, now);
+            if end.is_read_closed() {
+                let after = self.hub.remote_gone(conn, now);
+                busy |= self.settle(conn, &end, after, now);
+            }
+            if let Some(simulator) = self.simulators.get_mut(&conn) {
+                let (takes, before) = (end.takes(), (end.written(), simulator.has_output()));
+                let after = simulator.flush(&mut self.hub, conn, &mut end, takes, now);
+                busy |= (end.written(), simulator.has_output()) != before;
+                if simulator.is_done() {
+                    self.simulators.remove(&conn);
+                }
+                busy |= self.settle(conn, &end, after, now);
+            } else if self.hub.wants_write(conn) {
+                let before = end.written();
+                let after = if end.takes() {
+                    self.hub.flush(conn, &mut end, now)
+                } else {
+                    self.hub.still_blocked(conn, now)
+                };
+                // During the handshake of TLS a session has something to write that cannot leave yet.
+                busy |= end.written() != before || !self.hub.wants_write(conn);
+                busy |= self.settle(conn, &end, after, now);
+            }
+        }
+        self.hub.dirty.clear();
+        busy |= !std::mem::take(&mut self.hub.rearm).is_empty();
+        self.news.append(self.hub.end_round());
+        busy
     }
 
     /// Everybody who is, or was, connected, in the order in which they came.

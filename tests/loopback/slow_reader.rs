@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{
@@ -34,8 +35,7 @@ struct Party {
 }
 
 impl Party {
-    fn new(format: WireFormat, policy: OverflowPolicy) -> Self {
-        let runtime = Runtime::new();
+    fn new(format: WireFormat, policy: OverflowPolicy, runtime: &Arc<Runtime>) -> Self {
         let config = PeerConfig {
             mode: Mode::Multiplayer(format),
             buffers: Buffers { output_bytes: 32 * 1024, ..Buffers::default() },
@@ -44,13 +44,13 @@ impl Party {
             unreliable_backlog: BACKLOG,
             ..multiplayer()
         };
-        let mut server = server(&runtime, config.clone());
+        let mut server = server(runtime, config.clone());
         let port = server.peer.local_port();
         // Nothing is to happen to those who keep up, however busy the machine is.
         let buffers = Buffers { output_bytes: 1 << 20, input_bytes: 1 << 20, ..Buffers::default() };
         let config = PeerConfig { buffers, overflow_grace: Duration::from_secs(30), ..config };
-        let mut sender = client(&runtime, port, config.clone());
-        let mut receiver = client(&runtime, port, config);
+        let mut sender = client(runtime, port, config.clone());
+        let mut receiver = client(runtime, port, config);
         eventually("both are in", || {
             server.poll();
             sender.poll();
@@ -257,10 +257,10 @@ fn median(mut of: Vec<Duration>) -> Duration {
 }
 
 /// Slices with and without the slow one take turns, so that whatever else the machine does falls on both.
-fn compare(format: WireFormat, policy: OverflowPolicy) {
+fn compare(format: WireFormat, policy: OverflowPolicy, runtime: fn() -> Arc<Runtime>) {
     let mut ratio = f64::INFINITY;
     for _ in 0..ATTEMPTS {
-        let mut party = Party::new(format, policy);
+        let mut party = Party::new(format, policy, &runtime());
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
         let mut total = Slice::default();
         for _ in 0..SLICES {
@@ -291,22 +291,38 @@ fn compare(format: WireFormat, policy: OverflowPolicy) {
 
 #[test]
 fn a_slow_reader_that_is_closed_delays_nobody() {
-    compare(WireFormat::Godot4, OverflowPolicy::Disconnect);
+    compare(WireFormat::Godot4, OverflowPolicy::Disconnect, Runtime::new);
 }
 
 #[test]
 fn a_slow_reader_that_is_refused_delays_nobody() {
-    compare(WireFormat::Godot4, OverflowPolicy::Refuse);
+    compare(WireFormat::Godot4, OverflowPolicy::Refuse, Runtime::new);
 }
 
 #[test]
 fn a_slow_reader_on_the_godot_3_wire_is_closed_and_delays_nobody() {
-    compare(WireFormat::Godot3, OverflowPolicy::Disconnect);
+    compare(WireFormat::Godot3, OverflowPolicy::Disconnect, Runtime::new);
 }
 
 #[test]
 fn a_slow_reader_on_the_godot_3_wire_that_is_kept_delays_nobody() {
-    compare(WireFormat::Godot3, OverflowPolicy::Refuse);
+    compare(WireFormat::Godot3, OverflowPolicy::Refuse, Runtime::new);
+}
+
+/// As where the system cannot be told how much unsent data it may take: on Windows.
+#[test]
+fn a_slow_reader_behind_a_small_send_buffer_is_closed_and_delays_nobody() {
+    compare(WireFormat::Godot4, OverflowPolicy::Disconnect, Runtime::with_send_buffers);
+}
+
+#[test]
+fn a_slow_reader_behind_a_small_send_buffer_is_refused_and_delays_nobody() {
+    compare(WireFormat::Godot4, OverflowPolicy::Refuse, Runtime::with_send_buffers);
+}
+
+#[test]
+fn a_slow_reader_of_the_godot_3_wire_behind_a_small_send_buffer_delays_nobody() {
+    compare(WireFormat::Godot3, OverflowPolicy::Disconnect, Runtime::with_send_buffers);
 }
 
 const SMALLEST: usize = 1500;

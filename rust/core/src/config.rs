@@ -238,8 +238,6 @@ pub struct ServerConfig {
     pub ask: bool,
     /// GET of this path is answered with the server's state, HEAD and OPTIONS with its status; empty: none.
     pub health_path: String,
-    /// New connections are answered 503 from the start.
-    pub refuse_new_connections: bool,
     /// Key and certificate: with them, only TLS is spoken.
     pub tls: Option<TlsServer>,
 }
@@ -262,7 +260,6 @@ impl Default for ServerConfig {
             proxy_protocol: false,
             ask: false,
             health_path: String::new(),
-            refuse_new_connections: false,
             tls: None,
         }
     }

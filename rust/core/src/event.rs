@@ -47,6 +47,9 @@ pub enum Event {
     },
     /// A server that refuses new connections has no peer any more, and will have none until it admits again. Told once.
     Drained,
+    /// The server's I/O thread has failed, and nobody is connected any more; follows `PeerDisconnected` of each.
+    /// [`Peer::last_error`](crate::Peer::last_error) says why. It can listen again.
+    ServerFailed,
     /// The client is connected and has its id; follows `PeerConnected` of the server.
     ConnectionSucceeded,
     /// The client did not get in.
@@ -91,7 +94,11 @@ impl Event {
             | Self::PeerOverflowed { id }
             | Self::PacketRefused { id, .. } => *id == peer,
             Self::ConnectionSucceeded => peer == PeerId::SERVER,
-            Self::Requested(_) | Self::Drained | Self::ConnectionFailed | Self::ServerDisconnected => false,
+            Self::Requested(_)
+            | Self::Drained
+            | Self::ServerFailed
+            | Self::ConnectionFailed
+            | Self::ServerDisconnected => false,
         }
     }
 }

@@ -100,7 +100,7 @@ pub use gate::{Malformed, client_address};
 pub use gate::{Network, OriginPattern};
 pub use id::{ConnId, PeerId, Target};
 pub use link::PeerState;
-pub use net::Runtime;
+pub use net::{Library, Runtime};
 pub use packet::{Delivery, Packet};
 pub use peer::{Load, Peer, PeerHandle, Status, Watch};
 pub use session::Role;

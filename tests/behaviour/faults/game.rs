@@ -367,6 +367,7 @@ impl Game {
                 self.told.withdrawn += 1;
                 assert!(self.asked.remove(&id).is_some(), "{id} withdraws what it did not ask");
             }
+            Event::ServerFailed => panic!("no driver fails here"),
             Event::Drained => assert!(self.refusing && self.known.is_empty(), "not drained"),
             Event::PeerCongested { id } => {
                 self.told.congested += 1;

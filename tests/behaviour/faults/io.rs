@@ -144,7 +144,7 @@ impl Io {
                 if let Some(at) = self.at(conn) {
                     let socket = &mut self.sockets[at];
                     if socket.writable {
-                        self.works.hub.flush(conn, &mut socket.end, now);
+                        while self.works.hub.flush(conn, &mut socket.end, now).unwritten {}
                     }
                     self.works.hub.fail(conn, CloseReason::Forced, now);
                     self.settle(conn, After { ended: true, ..After::default() }, now);
@@ -174,7 +174,10 @@ impl Io {
             busy = true;
             let conn = socket.conn;
             let trust = self.trusts_short_reads && !socket.end.is_read_closed();
-            let after = self.works.hub.read(conn, &mut socket.end, &mut self.buffer, trust, now);
+            let mut after = self.works.hub.read(conn, &mut socket.end, &mut self.buffer, trust, now);
+            if socket.end.is_read_closed() && !after.ended {
+                after.ended = self.works.hub.remote_gone(conn, now).ended;
+            }
             socket.queued = after.more;
             if self.works.hub.wants_write(conn) {
                 self.works.hub.dirty.push(conn);
@@ -193,6 +196,9 @@ impl Io {
             let after = if socket.writable {
                 let after = self.works.hub.flush(conn, &mut socket.end, now);
                 socket.writable = !after.blocked;
+                if after.unwritten {
+                    self.works.hub.dirty.push(conn);
+                }
                 after
             } else {
                 self.works.hub.still_blocked(conn, now)

@@ -17,7 +17,7 @@ impl Allowance {
         Self { rate: rate as f64, bytes: rate as f64, at: now }
     }
 
-    /// Bytes that may be read at once; 0: not now.
+    /// Bytes that may be read at once.
     pub(crate) fn refill(&mut self, now: Instant) -> usize {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.bytes = (self.bytes + passed * self.rate).min(self.rate);
@@ -30,10 +30,15 @@ impl Allowance {
         self.bytes -= bytes as f64;
     }
 
-    /// When reading is worth it again: a tenth of a second's bytes at a time.
-    pub(crate) fn ready_at(&self) -> Instant {
+    /// Until when nothing is to be read, because all was used up: until a tenth of a second's bytes are there, whatever has come
+    /// together by now, so that the reader rests between its turns.
+    pub(crate) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        if self.bytes >= 1.0 {
+            return None;
+        }
         let missing = self.rate / 10.0 - self.bytes;
-        self.at + Duration::from_secs_f64((missing / self.rate).clamp(0.001, 3600.0))
+        let ready = self.at + Duration::from_secs_f64((missing / self.rate).clamp(0.001, 3600.0));
+        (ready > now).then_some(ready)
     }
 }
 
@@ -49,9 +54,16 @@ mod tests {
         assert_eq!(allowance.refill(start), 1000);
         allowance.take(1500);
         assert_eq!(allowance.refill(start), 0);
-        assert_eq!(allowance.ready_at(), start + Duration::from_millis(600));
         let later = start + Duration::from_millis(600);
+        assert_eq!(allowance.rests_until(start), Some(later));
+        assert_eq!(allowance.rests_until(later - Duration::from_millis(1)), Some(later));
+        assert_eq!(allowance.rests_until(later), None);
         assert_eq!(allowance.refill(later), 100);
+        // What is left is enough for somebody who sends little.
+        allowance.take(99);
+        assert_eq!(allowance.rests_until(later), None);
+        allowance.take(1);
+        assert_eq!(allowance.rests_until(later), Some(later + Duration::from_millis(100)));
         assert_eq!(allowance.refill(later + Duration::from_secs(60)), 1000);
     }
 }

@@ -77,9 +77,8 @@ pub(crate) enum Judgement {
 
 impl Gate {
     pub(crate) fn new(config: ServerConfig) -> Self {
-        let refusing = config.refuse_new_connections;
         let logs = [1, 1, LIVES, 1].map(LogLimit::new);
-        Self { config, refusing, sources: HashMap::new(), logs }
+        Self { config, refusing: false, sources: HashMap::new(), logs }
     }
 
     /// Whom a connection counts for; a trusted proxy speaks for many.

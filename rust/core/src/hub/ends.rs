@@ -1,15 +1,68 @@
 //! How peers end: what is counted, what is written down, and who hears of it.
 
+use std::io::Write;
 use std::time::Instant;
 
-use super::{Hub, News, Side};
-use crate::error::{CloseReason, Escaped};
+use super::{After, Hub, News, Side};
+use crate::error::{CloseFrame, CloseReason, Escaped};
 use crate::gate::Line;
 use crate::id::ConnId;
 use crate::link::Link;
-use crate::session::Context;
+use crate::session::{Context, LEFT_EARLY};
 
 impl Hub {
+    /// Says that the remote has ended its side, or the whole stream: what it sent before may still be unread.
+    pub(crate) fn remote_gone(&mut self, conn: ConnId, now: Instant) -> After {
+        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        if member.session.awaits_verdict() {
+            member.session.end(CloseReason::Lost(LEFT_EARLY.into()));
+        }
+        member.note_gone(now);
+        if member.take_pause(now) {
+            self.rearm.push(conn);
+        }
+        self.after(conn, now)
+    }
+
+    /// Says whether our side of a stream should end now; true once.
+    pub(crate) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        if let Some(tls) = &mut member.tls
+            && member.session.wants_half_close()
+        {
+            if tls.say_goodbye() {
+                self.dirty.push(conn);
+            }
+            if tls.wants_write() {
+                return false;
+            }
+        }
+        member.session.take_half_close(now)
+    }
+
+    /// Says what TLS has to say last, as far as the stream takes it at once.
+    pub(crate) fn say_last<W: Write>(&mut self, conn: ConnId, stream: &mut W) {
+        if let Some(tls) = self.members.get_mut(conn).and_then(|member| member.tls.as_mut()) {
+            tls.say_goodbye();
+            // The stream is dropped either way.
+            let _ = tls.stream(stream).push();
+        }
+    }
+
+    /// Closes every connection.
+    pub(crate) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
+        let conns: Vec<_> = self.members.ids().collect();
+        for conn in conns {
+            self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
+            // Whatever was held back for the game is not wanted any more, and would keep the answer from being read.
+            if let Some(member) = self.members.get_mut(conn) {
+                member.held = None;
+                member.session.resume(now);
+            }
+            self.rearm.push(conn);
+        }
+    }
+
     /// Closes a peer that does not take its packets.
     pub(super) fn overflow(&mut self, conn: ConnId, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };

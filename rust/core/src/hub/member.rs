@@ -50,6 +50,8 @@ pub(super) struct Member {
     pub(super) allowance: Option<Allowance>,
     /// Reading goes on then.
     throttled: Option<Instant>,
+    /// The remote will send no more, and takes nothing.
+    gone: Option<Gone>,
     /// Client: by when the id must have come.
     pub(super) id_deadline: Option<Instant>,
     /// Client: what was agreed on, until there is a link to keep it.
@@ -70,6 +72,12 @@ pub(super) struct Member {
 struct Over {
     since: Instant,
     backlog: Backlog,
+}
+
+/// Since when the game has taken nothing of what a peer had sent before it went, and how many packets waited then.
+struct Gone {
+    since: Instant,
+    waiting: usize,
 }
 
 /// What waits for a peer, and how many bytes it has taken, to the byte: a slow one takes a large packet, or what TLS has taken off
@@ -103,6 +111,7 @@ impl Member {
             asked: None,
             allowance: None,
             throttled: None,
+            gone: None,
             protocol: String::new(),
             dirty: false,
             reported: false,
@@ -156,17 +165,21 @@ impl Member {
 
     /// How many bytes may be read from it in this turn; `None`: not now.
     pub(super) fn may_read(&mut self, most: usize, totals: &Totals, now: Instant) -> Option<usize> {
+        if !self.is_rationed() {
+            return Some(most);
+        }
         let Some(allowance) = &mut self.allowance else { return Some(most) };
         if self.throttled.is_some() {
             return None;
         }
-        let room = allowance.refill(now);
-        if room == 0 {
-            self.throttled = Some(allowance.ready_at());
+        // Used up by the last turn: what has trickled in since is not worth a turn each.
+        if let Some(ready) = allowance.rests_until(now) {
+            self.throttled = Some(ready);
             totals.reads_paused.add(1);
             self.session.pause(now);
             return None;
         }
+        let room = allowance.refill(now);
         Some(room.min(most))
     }
 
@@ -189,9 +202,67 @@ impl Member {
         }
     }
 
+    /// Says whether there is a limit to how fast it is read. Not behind a Close, where everything is thrown away: what stays
+    /// unread when the stream is dropped makes the system send a reset, and that eats our own Close. Nor where there is only
+    /// what the system holds of a remote that is gone.
+    fn is_rationed(&self) -> bool {
+        self.allowance.is_some() && self.gone.is_none() && !self.session.is_closing()
+    }
+
     /// When it may be read again, if not now.
     pub(super) fn throttled_until(&self) -> Option<Instant> {
-        self.throttled.filter(|_| self.session.outcome().is_none())
+        self.throttled.filter(|_| self.is_rationed())
+    }
+
+    /// Says whether something keeps it from being read that is no reason any more.
+    pub(super) fn take_pause(&mut self, now: Instant) -> bool {
+        let held = self.session.outcome().is_some() && self.held.take().is_some();
+        let throttled = !self.is_rationed() && self.throttled.is_some();
+        if throttled {
+            self.end_throttling(now);
+        }
+        held || throttled
+    }
+
+    /// Takes it that the remote sends nothing any more and takes nothing.
+    pub(super) fn note_gone(&mut self, now: Instant) {
+        if self.gone.is_none() && !self.session.is_closing() {
+            self.gone = Some(Gone { since: now, waiting: self.unread() });
+        }
+        if let (Some(link), Some(_)) = (&self.link, &self.held) {
+            link.set_closing();
+        }
+    }
+
+    /// The game makes room for what such a remote had sent.
+    pub(super) fn note_progress(&mut self, now: Instant) {
+        if let Some(gone) = &mut self.gone {
+            gone.since = now;
+        }
+    }
+
+    /// When it is decided whether the end of a remote that is gone is told although the game has not taken everything.
+    pub(super) fn gone_deadline(&self, config: &PeerConfig) -> Option<Instant> {
+        // What waits for room to be relayed waits for others than the game.
+        let waits = self.held.is_some() && !self.awaits_relay && self.session.outcome().is_none();
+        let gone = self.gone.as_ref().filter(|_| waits)?;
+        gone.since.checked_add(config.close_timeout)
+    }
+
+    /// Decides: not while the game takes packets, or cannot because it does not poll.
+    pub(super) fn is_left_unread(&mut self, game_polls: bool, now: Instant) -> bool {
+        let waiting = self.unread();
+        let Some(gone) = &mut self.gone else { return false };
+        if game_polls && waiting >= gone.waiting {
+            return true;
+        }
+        *gone = Gone { since: now, waiting };
+        false
+    }
+
+    /// Packets that the game has not taken.
+    fn unread(&self) -> usize {
+        self.link.as_ref().map_or(0, |link| link.receiving.budget.load().1)
     }
 
     /// It may be read again.

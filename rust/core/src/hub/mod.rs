@@ -125,6 +125,10 @@ pub(crate) struct After {
     pub(crate) ended: bool,
     /// The stream takes no more for now.
     pub(crate) blocked: bool,
+    /// The stream may take more of what waits, in another turn.
+    pub(crate) unwritten: bool,
+    /// Bytes that the stream took.
+    pub(crate) wrote: usize,
 }
 
 /// All connections of one server or client.
@@ -140,6 +144,8 @@ pub(crate) struct Hub {
     small: Pieces,
     /// What [`Payload::Listed`] of the commands at hand is about.
     pub(crate) listed: Listed,
+    /// Some of them are left for the next round.
+    pub(crate) has_more_commands: bool,
     /// For the mailbox.
     pub(crate) news: Vec<News>,
     /// Connections that have something to write.
@@ -188,6 +194,7 @@ impl Hub {
             pool: Pool::default(),
             small: Pieces::default(),
             listed: Listed::new(&queue_totals.outgoing),
+            has_more_commands: false,
             news: Vec::new(),
             dirty: Vec::new(),
             rearm: Vec::new(),
@@ -249,7 +256,7 @@ impl Hub {
         conn
     }
 
-    /// Writes what a connection has queued.
+    /// Lets a connection write what it has queued, for one turn.
     pub(crate) fn flush<W: Write>(&mut self, conn: ConnId, stream: &mut W, now: Instant) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         member.dirty = false;
@@ -266,13 +273,18 @@ impl Hub {
             if !member.reported {
                 link.outgoing.release(flushed.packet_bytes, flushed.packets);
             }
-            link.congested.store(flushed.blocked, Ordering::SeqCst);
-            member.note_congestion(flushed.blocked, &self.config, &mut self.news, now);
+            // Where the turn was over before, nobody knows yet whether it takes everything.
+            if !flushed.cut_short {
+                link.congested.store(flushed.blocked, Ordering::SeqCst);
+                member.note_congestion(flushed.blocked, &self.config, &mut self.news, now);
+            }
         }
         if member.session.is_broken() {
+            member.note_gone(now);
             self.rearm.push(conn);
         }
-        After { blocked: flushed.blocked, ..self.after(conn, now) }
+        let (blocked, unwritten, wrote) = (flushed.blocked, flushed.cut_short, flushed.bytes);
+        After { blocked, unwritten, wrote, ..self.after(conn, now) }
     }
 
     /// Says that a connection has something to write and its stream takes nothing yet.
@@ -281,31 +293,6 @@ impl Hub {
         member.dirty = false;
         member.note_congestion(true, &self.config, &mut self.news, now);
         After { blocked: true, ..self.after(conn, now) }
-    }
-
-    /// Says whether our side of a stream should end now; true once.
-    pub(crate) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
-        if let Some(tls) = &mut member.tls
-            && member.session.wants_half_close()
-        {
-            if tls.say_goodbye() {
-                self.dirty.push(conn);
-            }
-            if tls.wants_write() {
-                return false;
-            }
-        }
-        member.session.take_half_close(now)
-    }
-
-    /// Says what TLS has to say last, as far as the stream takes it at once.
-    pub(crate) fn say_last<W: Write>(&mut self, conn: ConnId, stream: &mut W) {
-        if let Some(tls) = self.members.get_mut(conn).and_then(|member| member.tls.as_mut()) {
-            tls.say_goodbye();
-            // The stream is dropped either way.
-            let _ = tls.stream(stream).push();
-        }
     }
 
     /// Does what the game asked for. What concerns sockets is the driver's.
@@ -349,6 +336,8 @@ impl Hub {
                     gate.config.max_connections = count;
                 }
             }
+            #[cfg(test)]
+            Command::Panic => {}
             Command::Cut(_) | Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
         }
     }
@@ -366,20 +355,6 @@ impl Hub {
         self.dirty.push(conn);
     }
 
-    /// Closes every connection.
-    pub(crate) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
-        let conns: Vec<_> = self.members.ids().collect();
-        for conn in conns {
-            self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
-            // Whatever was held back for the game is not wanted any more, and would keep the answer from being read.
-            if let Some(member) = self.members.get_mut(conn) {
-                member.held = None;
-                member.session.resume(now);
-            }
-            self.rearm.push(conn);
-        }
-    }
-
     /// When `expire` wants to be called.
     pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
         let member = self.members.get(conn)?;
@@ -387,6 +362,7 @@ impl Hub {
             member.session.deadline(&self.config),
             member.id_deadline,
             member.overflow_deadline(&self.config, self.relays(), &self.queue_totals.outgoing),
+            member.gone_deadline(&self.config),
             member.throttled_until(),
             member.relay_at(),
         ]
@@ -413,6 +389,11 @@ impl Hub {
         if overflow.is_some_and(|deadline| deadline <= now) {
             if member.is_stuck(&self.config, now) {
                 self.overflow(conn, now);
+            }
+        } else if member.gone_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
+            if member.is_left_unread(self.main_thread_idle < POLLS, now) {
+                let why = "the remote is gone, and the game has not taken all of what it sent";
+                member.session.end(CloseReason::Lost(why.into()));
             }
         } else if member.id_deadline.is_some_and(|deadline| deadline <= now) {
             member.session.end(CloseReason::TimedOut(crate::error::Phase::Handshake));
@@ -459,7 +440,9 @@ impl Hub {
     /// Ends a round: its news may go to the game's thread.
     pub(crate) fn end_round(&mut self) -> &mut Vec<News> {
         self.small.finish();
-        self.listed.copied();
+        if !self.has_more_commands {
+            self.listed.copied();
+        }
         self.charge.set(self.pool.held());
         self.borrowed = 0;
         &mut self.news
@@ -550,8 +533,10 @@ impl Hub {
             let reason = reason.clone();
             member.reported = true;
             member.id_deadline = None;
-            // Nothing is told behind the end.
-            member.held = None;
+            // Nothing is told behind the end, but the stream is to be read to its own.
+            if member.take_pause(now) {
+                self.rearm.push(conn);
+            }
             match member.link.clone() {
                 Some(link) => {
                     self.ids.remove(&link.id);
@@ -584,5 +569,7 @@ impl Hub {
     }
 }
 
+/// A game that has polled so lately can take its packets.
+const POLLS: Duration = Duration::from_secs(1);
 /// Bytes that are written at once instead of at the end of the round.
 const MUCH: usize = 32 * 1024;

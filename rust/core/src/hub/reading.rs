@@ -44,6 +44,7 @@ impl Hub {
             return After::default();
         }
         member.relay_at = None;
+        member.note_progress(now);
         let Some(room) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
         self.relayed = 0;
         let mut ahead = BytesMut::new();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-use super::listener::tune;
+use super::listener::{Unsent, tune};
 use super::mailbox::{Command, Mailbox};
 use super::runtime::Runtime;
 use crate::error::{CloseReason, Phase};
@@ -30,6 +30,7 @@ pub(crate) struct Dialler {
     next_token: usize,
     deadline: Instant,
     problem: Option<String>,
+    unsent: Unsent,
 }
 
 struct Attempt {
@@ -87,6 +88,7 @@ impl Dialler {
             next_token: first_token,
             deadline,
             problem: None,
+            unsent: runtime.unsent(),
         })
     }
 
@@ -124,7 +126,7 @@ impl Dialler {
                             "cannot use the connection: {error}"
                         )));
                     }
-                    tune(&attempt.stream);
+                    tune(&attempt.stream, self.unsent);
                     return Dialled::Connected(attempt.stream, attempt.address);
                 }
                 Err(error) => {

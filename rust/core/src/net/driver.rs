@@ -6,18 +6,19 @@
 
 pub(crate) mod accept;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod judged;
 mod simulation;
 #[cfg(test)]
 mod turns;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::io;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Shutdown;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use std::{io, mem};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -25,17 +26,17 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::checks::Check;
 use super::dial::{Dialled, Dialler};
-use super::listener::Listener;
+use super::listener::{Listener, Unsent};
 use super::mailbox::{Command, Mailbox, Totals};
 use super::runtime::Runtime;
 use super::simulator::Simulator;
 use super::transport::Transport;
-use crate::budget::QueueTotal;
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::gate::Gate;
 use crate::hub::{After, Hub, Side};
 use crate::id::ConnId;
+use crate::session::WRITE_TURN;
 use accept::{Accept, Acceptor};
 
 const WAKER: Token = Token(0);
@@ -50,6 +51,10 @@ const EVENTS: usize = 1024;
 pub(crate) const TURN: usize = 64 * 1024;
 /// Time that newcomers get in one round, if half of what the peers took is not more.
 pub(crate) const GREETING: Duration = Duration::from_millis(1);
+/// What one round does of what the game asked for: so many small packets of one receiver each, or as much else.
+pub(crate) const COMMANDS_TURN: usize = 32 * 1024;
+/// Turns of writing that a connection gets which the game cuts.
+const CUT_TURNS: usize = 16;
 /// A short read empties the socket where the poller reports every later arrival.
 const TRUST_SHORT_READS: bool = cfg!(unix);
 
@@ -61,15 +66,20 @@ pub(crate) struct Driver {
     acceptor: Acceptor,
     dial: Option<Dial>,
     mailbox: Arc<Mailbox>,
-    timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    /// When to look at which connection, by slot: one entry for each at most.
+    timers: BTreeSet<(Instant, u32)>,
     /// Peers that may have something to be read.
     reads: VecDeque<ConnId>,
     /// The same for connections that are no peers yet, or were refused.
     newcomers: VecDeque<ConnId>,
+    /// Connections whose turn of writing was over before the socket took everything.
+    unwritten: VecDeque<ConnId>,
     buffer: Box<[u8]>,
     finish_by: Option<Instant>,
     /// Client: who checks certificates.
     runtime: Weak<Runtime>,
+    rounds: u64,
+    unsent: Unsent,
 }
 
 struct Socket {
@@ -80,7 +90,11 @@ struct Socket {
     read_closed: bool,
     /// It is in `reads` or `newcomers`.
     queued: bool,
-    /// The earliest entry in `timers`.
+    /// It is in `unwritten`.
+    unwritten: bool,
+    /// The last round in which it wrote, and how much.
+    wrote: (u64, usize),
+    /// Its entry in `timers`.
     timer: Option<Instant>,
     /// A bad network, where one is asked for.
     simulator: Option<Box<Simulator>>,
@@ -89,7 +103,8 @@ struct Socket {
 /// Lists that a round fills and empties, kept for their memory.
 struct Round {
     events: Events,
-    commands: Vec<Command>,
+    /// Taken from the mailbox and not done yet.
+    commands: VecDeque<Command>,
     dialled: Vec<Token>,
     /// Rounds in a row that ended without looking at the clock of the connections.
     put_off: usize,
@@ -103,23 +118,26 @@ struct Dial {
 }
 
 impl Driver {
-    /// Starts the thread of a server whose socket listens already.
+    /// Starts the thread of a server whose socket listens already; with `refuse`, nobody gets in yet.
     pub(crate) fn serve(
         config: ServerConfig,
+        refuse: bool,
         listener: Listener,
         runtime: &Runtime,
     ) -> io::Result<Arc<Mailbox>> {
-        Self::server(config, listener, runtime)?.spawn("websocket-server", runtime)
+        Self::server(config, refuse, listener, runtime)?.spawn("websocket-server", runtime)
     }
 
-    fn server(config: ServerConfig, listener: Listener, runtime: &Runtime) -> io::Result<Self> {
+    fn server(config: ServerConfig, refuse: bool, listener: Listener, runtime: &Runtime) -> io::Result<Self> {
         let poll = Poll::new()?;
         listener.register(poll.registry(), LISTENER)?;
         let totals = Arc::new(Totals::default());
         let (peer, max_pending) = (config.peer.clone(), config.max_pending);
-        let side = Side::Server(Box::new(Gate::new(config)));
+        let mut gate = Gate::new(config);
+        gate.refusing = refuse;
+        let side = Side::Server(Box::new(gate));
         let hub = Hub::new(peer, side, runtime.queue_totals.clone(), Arc::clone(&totals));
-        let mut driver = Self::new(poll, hub, totals, &runtime.queue_totals.outgoing)?;
+        let mut driver = Self::new(poll, hub, totals, runtime)?;
         driver.listener = Some(listener);
         driver.acceptor = Acceptor::new(max_pending);
         Ok(driver)
@@ -133,7 +151,7 @@ impl Driver {
         let totals = Arc::new(Totals::default());
         let side = Side::Client { url: config.url.clone(), tls: config.tls };
         let hub = Hub::new(config.peer, side, runtime.queue_totals.clone(), Arc::clone(&totals));
-        let mut driver = Self::new(poll, hub, totals, &runtime.queue_totals.outgoing)?;
+        let mut driver = Self::new(poll, hub, totals, runtime)?;
         let dialler = Dialler::start(&config.url, deadline, FIRST_DIAL, runtime, &driver.mailbox, now)?;
         driver.dial =
             Some(Dial { dialler, protocols: config.protocols, headers: config.headers, started: now });
@@ -141,8 +159,9 @@ impl Driver {
         driver.spawn("websocket-client", runtime)
     }
 
-    fn new(poll: Poll, hub: Hub, totals: Arc<Totals>, queue_total: &Arc<QueueTotal>) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?, totals, queue_total));
+    fn new(poll: Poll, hub: Hub, totals: Arc<Totals>, runtime: &Runtime) -> io::Result<Self> {
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let mailbox = Arc::new(Mailbox::new(waker, totals, &runtime.queue_totals.outgoing));
         Ok(Self {
             poll,
             hub,
@@ -151,12 +170,15 @@ impl Driver {
             acceptor: Acceptor::new(1),
             dial: None,
             mailbox,
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             reads: VecDeque::new(),
             newcomers: VecDeque::new(),
+            unwritten: VecDeque::new(),
             buffer: vec![0; TURN].into_boxed_slice(),
             finish_by: None,
             runtime: Weak::new(),
+            rounds: 0,
+            unsent: runtime.unsent(),
         })
     }
 
@@ -169,8 +191,8 @@ impl Driver {
                 Ok(Err(error)) => format!("the I/O thread failed: {error}"),
                 Err(_) => "the I/O thread failed; this is a defect, please report it".to_owned(),
             };
+            mailbox.deliver_failure(what.clone());
             log::error!("{what}");
-            mailbox.deliver_failure(what);
         })?;
         Ok(mailbox)
     }
@@ -183,7 +205,7 @@ impl Driver {
 
     /// Waits for something to do and does it, a bounded part of it for each connection. True: there is nothing left to do.
     fn round(&mut self, round: &mut Round) -> io::Result<bool> {
-        let timeout = self.timeout();
+        let timeout = if round.commands.is_empty() { self.timeout() } else { Some(Duration::ZERO) };
         let timeout = if timeout.is_some_and(|timeout| timeout.is_zero()) || self.mailbox.may_sleep() {
             timeout
         } else {
@@ -205,10 +227,9 @@ impl Driver {
                 token => self.ready(token.0 - FIRST_CONNECTION, event),
             }
         }
-        self.mailbox.take_commands(&mut round.commands, &mut self.hub.listed);
-        for command in round.commands.drain(..) {
-            self.command(command, now);
-        }
+        self.rounds += 1;
+        self.write_round(now);
+        self.command_round(&mut round.commands, now);
         self.advance_dial(&round.dialled, now)?;
         round.dialled.clear();
         self.read_round(now);
@@ -225,7 +246,7 @@ impl Driver {
         self.hand_over(now);
         self.greet(now);
         self.hand_over(now);
-        let finished = self.is_finished(now);
+        let finished = self.is_finished(!round.commands.is_empty(), now);
         if finished {
             self.end_simulation(now);
         }
@@ -235,13 +256,14 @@ impl Driver {
     fn timeout(&self) -> Option<Duration> {
         let busy = !self.reads.is_empty()
             || !self.newcomers.is_empty()
+            || !self.unwritten.is_empty()
             || !self.hub.dirty.is_empty()
             || !self.hub.rearm.is_empty()
             || self.may_accept();
         if busy {
             return Some(Duration::ZERO);
         }
-        let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
+        let timer = self.timers.first().map(|(at, _)| *at);
         let dial = self.dial.as_ref().map(|dial| dial.dialler.wake_at());
         let next = [timer, self.acceptor.wake_at(), dial, self.finish_by].into_iter().flatten().min()?;
         let wait = next.saturating_duration_since(Instant::now());
@@ -269,6 +291,25 @@ impl Driver {
         queue.push_back(conn);
     }
 
+    /// Does what the game asked for, in order and a bounded part of it: a game may ask for more in a frame than fits between two
+    /// turns of everybody else.
+    fn command_round(&mut self, commands: &mut VecDeque<Command>, now: Instant) {
+        // The payloads that they speak of are those of one list.
+        if commands.is_empty() {
+            let mut list = Vec::from(mem::take(commands));
+            self.mailbox.take_commands(&mut list, &mut self.hub.listed);
+            *commands = list.into();
+        }
+        let mut left = COMMANDS_TURN;
+        while left > 0
+            && let Some(command) = commands.pop_front()
+        {
+            left = left.saturating_sub(command.effort());
+            self.command(command, now);
+        }
+        self.hub.has_more_commands = !commands.is_empty();
+    }
+
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Finish { frame } => self.finish(&frame, now),
@@ -277,6 +318,8 @@ impl Driver {
                 self.hub.command(command, now);
                 self.schedule(conn);
             }
+            #[cfg(test)]
+            Command::Panic => panic!("a defect"),
             Command::NoDelay { conn, enabled } => {
                 if let Some(socket) = self.socket(conn) {
                     let _ = socket.stream.set_nodelay(enabled);
@@ -313,10 +356,18 @@ impl Driver {
     /// Drops a connection; what was sent before leaves as far as the system takes it at once.
     fn cut(&mut self, conn: ConnId, now: Instant) {
         let Some(socket) = find(&mut self.sockets, conn) else { return };
-        if let Some(simulator) = &mut socket.simulator {
-            self.hub.flush(conn, &mut simulator.writer(now), now);
-        } else if socket.writable {
-            self.hub.flush(conn, &mut Transport::Socket(&mut socket.stream), now);
+        // As much as a peer may have waiting in a burst; a remote that takes everything at once is not served for ever.
+        for _ in 0..CUT_TURNS {
+            let after = if let Some(simulator) = &mut socket.simulator {
+                self.hub.flush(conn, &mut simulator.writer(now), now)
+            } else if socket.writable {
+                self.hub.flush(conn, &mut Transport::Socket(&mut socket.stream), now)
+            } else {
+                break;
+            };
+            if !after.unwritten {
+                break;
+            }
         }
         self.hub.fail(conn, CloseReason::Forced, now);
         self.settle(conn, After { ended: true, ..After::default() }, now);
@@ -332,9 +383,10 @@ impl Driver {
         self.finish_by = Some(now + self.hub.config().close_timeout);
     }
 
-    fn is_finished(&mut self, now: Instant) -> bool {
+    /// `more_to_do`: there are commands that are older than the wish to end.
+    fn is_finished(&mut self, more_to_do: bool, now: Instant) -> bool {
         if let Some(hurry) = self.mailbox.hurry_deadline() {
-            if self.finish_by.is_none() {
+            if self.finish_by.is_none() && (!more_to_do || hurry <= now) {
                 self.finish(&CloseFrame::going_away(), now);
             }
             self.finish_by = self.finish_by.map(|by| by.min(hurry));
@@ -379,6 +431,8 @@ impl Driver {
             writable: true,
             read_closed: false,
             queued: true,
+            unwritten: false,
+            wrote: (0, 0),
             timer: None,
             simulator,
         });
@@ -390,15 +444,16 @@ impl Driver {
     fn expire(&mut self, now: Instant) {
         // What becomes due at once is for the next round: this one has to end, whatever a deadline is set to.
         for _ in 0..self.timers.len() {
-            let due = self.timers.peek().copied().filter(|Reverse((at, ..))| *at <= now);
-            let Some(Reverse((at, slot, generation))) = due else { break };
-            self.timers.pop();
-            let conn = ConnId { slot, generation };
-            match find(&mut self.sockets, conn) {
-                Some(socket) if socket.timer == Some(at) => socket.timer = None,
-                _ => continue,
+            let Some((at, slot)) = self.timers.first().copied().filter(|(at, _)| *at <= now) else { break };
+            self.timers.remove(&(at, slot));
+            let Some(Some(socket)) = self.sockets.get_mut(slot as usize) else { continue };
+            socket.timer = None;
+            let conn = socket.conn;
+            if self.is_due(conn, now) {
+                self.give_a_last_chance(conn, now);
             }
-            if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
+            if self.is_due(conn, now) {
+                self.hub.main_thread_idle = self.mailbox.main_thread_idle(now);
                 let after = self.hub.expire(conn, now);
                 self.settle(conn, after, now);
             } else if !self.look_at(conn) {
@@ -407,8 +462,25 @@ impl Driver {
         }
     }
 
+    fn is_due(&self, conn: ConnId, now: Instant) -> bool {
+        self.hub.deadline(conn).is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Looks at the socket itself before somebody's time is up. After a stop of the whole process a poller that waits for
+    /// nothing need not have reported yet what came, or that there is room for what waits.
+    fn give_a_last_chance(&mut self, conn: ConnId, now: Instant) {
+        self.read_turn(conn, now);
+        if self.hub.wants_write(conn)
+            && let Some(socket) = find(&mut self.sockets, conn)
+            && !socket.writable
+        {
+            socket.writable = true;
+            self.flush(conn, now);
+        }
+    }
+
     fn read_round(&mut self, now: Instant) {
-        for conn in std::mem::take(&mut self.hub.rearm) {
+        for conn in mem::take(&mut self.hub.rearm) {
             if let Some(socket) = find(&mut self.sockets, conn)
                 && !socket.queued
             {
@@ -445,16 +517,24 @@ impl Driver {
     fn read(&mut self, conn: ConnId, now: Instant) {
         let Some(socket) = find(&mut self.sockets, conn) else { return };
         socket.queued = false;
+        self.read_turn(conn, now);
+    }
+
+    /// Reads for one turn, whether or not the connection waits for another one.
+    fn read_turn(&mut self, conn: ConnId, now: Instant) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
         let stream = &mut Transport::Socket(&mut socket.stream);
-        let after = match &mut socket.simulator {
+        let mut after = match &mut socket.simulator {
             None => {
                 let trust = TRUST_SHORT_READS && !socket.read_closed;
                 self.hub.read(conn, stream, &mut self.buffer, trust, now)
             }
             Some(simulator) => simulator.read(&mut self.hub, conn, stream, &mut self.buffer, now),
         };
-        if after.more {
-            socket.queued = true;
+        if socket.read_closed && !after.ended {
+            after.ended = self.hub.remote_gone(conn, now).ended;
+        }
+        if after.more && !mem::replace(&mut socket.queued, true) {
             self.queue(conn);
         }
         if self.hub.wants_write(conn) {
@@ -479,8 +559,19 @@ impl Driver {
         self.mailbox.deliver(self.hub.end_round());
     }
 
+    /// Gives those their turns who had more to write than fitted into their last ones.
+    fn write_round(&mut self, now: Instant) {
+        for _ in 0..self.unwritten.len() {
+            let Some(conn) = self.unwritten.pop_front() else { break };
+            if let Some(socket) = find(&mut self.sockets, conn) {
+                socket.unwritten = false;
+                self.flush(conn, now);
+            }
+        }
+    }
+
     fn flush_round(&mut self, now: Instant) {
-        let mut dirty = std::mem::take(&mut self.hub.dirty);
+        let mut dirty = mem::take(&mut self.hub.dirty);
         for conn in dirty.drain(..) {
             self.flush(conn, now);
         }
@@ -491,6 +582,14 @@ impl Driver {
 
     fn flush(&mut self, conn: ConnId, now: Instant) {
         let Some(socket) = find(&mut self.sockets, conn) else { return };
+        let wrote = if socket.wrote.0 == self.rounds { socket.wrote.1 } else { 0 };
+        if socket.unwritten || wrote >= WRITE_TURN {
+            // It has had its turn.
+            if !mem::replace(&mut socket.unwritten, true) {
+                self.unwritten.push_back(conn);
+            }
+            return;
+        }
         let stream = &mut Transport::Socket(&mut socket.stream);
         let after = if let Some(simulator) = &mut socket.simulator {
             let after = simulator.flush(&mut self.hub, conn, stream, socket.writable, now);
@@ -503,6 +602,11 @@ impl Driver {
         } else {
             self.hub.still_blocked(conn, now)
         };
+        socket.wrote = (self.rounds, wrote + after.wrote);
+        if after.unwritten && !after.blocked {
+            socket.unwritten = true;
+            self.unwritten.push_back(conn);
+        }
         self.settle(conn, after, now);
     }
 
@@ -529,6 +633,9 @@ impl Driver {
                 Some(simulator) => simulator.finish(&mut self.hub, conn, stream, now),
             }
             let _ = self.poll.registry().deregister(&mut socket.stream);
+            if let Some(timer) = socket.timer {
+                self.timers.remove(&(timer, conn.slot));
+            }
             self.hub.forget(conn);
         }
     }
@@ -538,10 +645,13 @@ impl Driver {
         let Some(socket) = self.socket(conn) else { return };
         let arrival = socket.simulator.as_ref().and_then(|simulator| simulator.wake_at());
         let Some(deadline) = [deadline, arrival].into_iter().flatten().min() else { return };
-        // An entry that comes too early looks again; only an earlier deadline needs one of its own.
+        // An entry that comes too early looks again; only an earlier deadline needs another.
         if socket.timer.is_none_or(|timer| deadline < timer) {
-            socket.timer = Some(deadline);
-            self.timers.push(Reverse((deadline, conn.slot, conn.generation)));
+            let replaced = socket.timer.replace(deadline);
+            if let Some(timer) = replaced {
+                self.timers.remove(&(timer, conn.slot));
+            }
+            self.timers.insert((deadline, conn.slot));
         }
     }
 
@@ -552,7 +662,12 @@ impl Driver {
 
 impl Round {
     fn new() -> Self {
-        Self { events: Events::with_capacity(EVENTS), commands: Vec::new(), dialled: Vec::new(), put_off: 0 }
+        Self {
+            events: Events::with_capacity(EVENTS),
+            commands: VecDeque::new(),
+            dialled: Vec::new(),
+            put_off: 0,
+        }
     }
 }
 

@@ -5,9 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::net::{TcpListener, TcpStream};
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-use socket2::SockRef;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::BindAddress;
 use crate::error::OpenError;
@@ -15,8 +13,46 @@ use crate::error::OpenError;
 /// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 pub(crate) const BACKLOG: i32 = 1024;
 /// Bytes that the kernel takes beyond what it can send at once: more would hide for seconds that a peer does not keep up.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const NOT_SENT_LOW_WATER: u32 = 32 * 1024;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")), allow(dead_code))]
+pub(crate) const NOT_SENT_LOW_WATER: u32 = 32 * 1024;
+/// Bytes that the kernel takes at all where it cannot be told the other: what is on its way counts too, so that this is also
+/// the most that a connection carries in one round trip.
+pub(crate) const SEND_BUFFER: usize = 64 * 1024;
+
+/// How the kernel is kept from taking more than it can send soon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unsent {
+    /// `TCP_NOTSENT_LOWAT`.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    LowWater,
+    /// The same, set by the program: no library does it here without unsafe code.
+    #[cfg(target_vendor = "apple")]
+    Asked(fn(std::os::fd::BorrowedFd<'_>, u32) -> io::Result<()>),
+    /// A small `SO_SNDBUF`.
+    #[cfg_attr(
+        any(target_os = "linux", target_os = "android"),
+        cfg_attr(not(feature = "bench"), expect(dead_code))
+    )]
+    SendBuffer,
+}
+
+impl Unsent {
+    /// What the system offers.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) const DEFAULT: Self = Self::LowWater;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) const DEFAULT: Self = Self::SendBuffer;
+
+    fn limit(self, stream: &TcpStream) -> io::Result<()> {
+        match self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::LowWater => SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_LOW_WATER),
+            #[cfg(target_vendor = "apple")]
+            Self::Asked(limit) => limit(std::os::fd::AsFd::as_fd(stream), NOT_SENT_LOW_WATER),
+            Self::SendBuffer => SockRef::from(stream).set_send_buffer_size(SEND_BUFFER),
+        }
+    }
+}
 
 /// A listening socket that two threads hold: closing it frees the port at once, whatever the driver does.
 #[derive(Clone)]
@@ -92,16 +128,20 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog())?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// As the system wants it: Winsock takes more than 200 only where they are given as a hint, by a negative number.
+fn backlog() -> i32 {
+    if cfg!(windows) { -BACKLOG } else { BACKLOG }
+}
+
 /// Sets up a connected socket: small packets leave at once, and the kernel says early that a peer does not keep up.
-pub(crate) fn tune(stream: &TcpStream) {
+pub(crate) fn tune(stream: &TcpStream, unsent: Unsent) {
     // A socket that refuses an option still works.
     let _ = stream.set_nodelay(true);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_LOW_WATER);
+    let _ = unsent.limit(stream);
     #[cfg(target_vendor = "apple")]
     let _ = SockRef::from(stream).set_nosigpipe(true);
 }

@@ -57,6 +57,29 @@ pub(crate) enum Command {
     Resolved(io::Result<Vec<SocketAddr>>),
     /// A handshake comes back from where its certificate was looked at; `None`: something broke there.
     Checked { conn: ConnId, session: Option<Box<TlsSession>> },
+    /// What a defect does.
+    #[cfg(test)]
+    Panic,
+}
+
+impl Command {
+    /// How much there is to do, in small packets.
+    pub(crate) fn effort(&self) -> usize {
+        match self {
+            Self::Send { message, .. } => effort(message),
+            Self::SendMany { to, message } => to.len() * effort(message),
+            Self::Configure(_) | Self::Refuse { .. } => 1024,
+            _ => 1,
+        }
+    }
+}
+
+/// The same of one receiver's packet.
+fn effort(message: &Outbound) -> usize {
+    match &message.payload {
+        Payload::Listed { .. } => 1,
+        Payload::Large(large) => 1 + large.payload.len() / 4096,
+    }
 }
 
 /// Commands in order, and the payloads that they speak of.
@@ -281,7 +304,7 @@ impl Mailbox {
         if payloads.capacity() > 4 * kept {
             payloads.shrink_to(kept);
         }
-        list.shrink_to(COMMANDS_KEPT);
+        list.shrink_to(KEPT);
         self.commands.take(|commands| {
             mem::swap(&mut commands.list, list);
             mem::swap(&mut commands.listed, listed);
@@ -313,6 +336,9 @@ impl Mailbox {
                 news.append(batch);
             }
         });
+        if batch.capacity() > KEPT {
+            batch.shrink_to(KEPT);
+        }
     }
 
     /// Driver: its last words, when nothing else can be said any more.
@@ -331,7 +357,8 @@ impl Mailbox {
 const LISTED_MAX: usize = 1 << 31;
 /// Memory that is kept for the next commands: not so little that it is of no use, nor so much of a burst that it hurts.
 const PAYLOADS_KEPT: Range<usize> = 64 * 1024..4 * 1024 * 1024;
-const COMMANDS_KEPT: usize = 4096;
+/// Commands, news or packets that a list which is empty has room for: more was needed in a burst only.
+pub(crate) const KEPT: usize = 4096;
 
 /// A panic while the lock was held leaves a value that is still whole: it is one store.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

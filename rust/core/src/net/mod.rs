@@ -11,4 +11,4 @@ pub(crate) mod runtime;
 pub(crate) mod simulator;
 pub(crate) mod transport;
 
-pub use runtime::Runtime;
+pub use runtime::{Library, Runtime};

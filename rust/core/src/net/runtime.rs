@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use super::checks::{self, Check, Checks};
+use super::listener::Unsent;
 use super::mailbox::{Command, Mailbox};
 use crate::budget::QueueTotals;
 use crate::tls::{TlsClient, TlsClients, TlsError, Trust};
@@ -16,6 +17,18 @@ pub struct Runtime {
     pub(crate) queue_totals: QueueTotals,
     tls_clients: TlsClients,
     checks: Arc<Checks>,
+    library: Option<Library>,
+    unsent: Unsent,
+}
+
+/// What a library that can be unloaded does for the core, which has no unsafe code.
+#[derive(Clone, Copy, Debug)]
+pub struct Library {
+    /// Keeps its code in memory until the process ends, whoever unloads it.
+    pub keep_loaded: fn() -> io::Result<()>,
+    /// Sets `TCP_NOTSENT_LOWAT` of a connected socket.
+    #[cfg(target_vendor = "apple")]
+    pub limit_unsent: fn(std::os::fd::BorrowedFd<'_>, u32) -> io::Result<()>,
 }
 
 struct Running {
@@ -27,12 +40,37 @@ struct Running {
 impl Runtime {
     /// A runtime without threads, and a bound of 512 MiB for all queues together.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(None, Unsent::DEFAULT))
+    }
+
+    /// The same for a library that may be unloaded while the process goes on.
+    pub fn of_library(library: Library) -> Arc<Self> {
+        #[cfg(target_vendor = "apple")]
+        let unsent = Unsent::Asked(library.limit_unsent);
+        #[cfg(not(target_vendor = "apple"))]
+        let unsent = Unsent::DEFAULT;
+        Arc::new(Self::with(Some(library), unsent))
+    }
+
+    /// The same, with sockets set up as where the system has no `TCP_NOTSENT_LOWAT`.
+    #[cfg(feature = "bench")]
+    pub fn with_send_buffers() -> Arc<Self> {
+        Arc::new(Self::with(None, Unsent::SendBuffer))
+    }
+
+    fn with(library: Option<Library>, unsent: Unsent) -> Self {
+        Self {
             threads: Mutex::default(),
             queue_totals: QueueTotals::new(QUEUES_LIMIT),
             tls_clients: TlsClients::default(),
             checks: Arc::default(),
-        })
+            library,
+            unsent,
+        }
+    }
+
+    pub(super) fn unsent(&self) -> Unsent {
+        self.unsent
     }
 
     /// Bounds the bytes that all queues of the process hold, half of them for each direction.
@@ -62,31 +100,48 @@ impl Runtime {
 
     /// Ends all I/O threads: what is queued leaves and connections are closed, within `timeout` in total.
     ///
-    /// A look-up of a host name that the system has not answered by then is left behind with a warning.
+    /// What waits for the system, and goes on waiting for a quarter of a second, is left behind with a warning, and so is a thread
+    /// that does not end although its time is up. The library is kept in memory for them.
     pub fn shutdown(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        let mut threads = std::mem::take(&mut *self.lock());
-        for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()?.upgrade()) {
-            mailbox.hurry(deadline);
-        }
-        while !threads.is_empty() {
-            for running in threads {
-                // A driver ends by itself; only what waits for the system has to be waited for with a limit.
-                while running.mailbox.is_none() && !running.thread.is_finished() && Instant::now() < deadline
-                {
-                    thread::sleep(Duration::from_millis(5));
-                }
-                if running.mailbox.is_some() || running.thread.is_finished() {
-                    // A panic inside was reported when it happened.
-                    let _ = running.thread.join();
-                } else {
-                    log::warn!(
-                        "a look-up of a host name or a check of a certificate did not end before the library was unloaded"
-                    );
-                }
+        let (mut unanswered, mut stuck) = (0, 0);
+        // The second time there is what drivers have started before they ended.
+        for _ in 0..2 {
+            let threads = std::mem::take(&mut *self.lock());
+            for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()?.upgrade()) {
+                mailbox.hurry(deadline);
             }
-            // What a driver has started before it ended.
-            threads = std::mem::take(&mut *self.lock());
+            let (drivers, others): (Vec<_>, Vec<_>) =
+                threads.into_iter().partition(|running| running.mailbox.is_some());
+            // They end by the deadline, unless something holds one up that should not.
+            stuck += join(drivers, deadline + SPARE);
+            unanswered += join(others, Instant::now() + SPARE);
+        }
+        if unanswered + stuck > 0 {
+            self.leave_behind(unanswered, stuck);
+        }
+    }
+
+    /// Those that still run will want their code.
+    fn leave_behind(&self, unanswered: usize, stuck: usize) {
+        let mut what = Vec::new();
+        if unanswered > 0 {
+            what.push(format!(
+                "look-ups of host names or checks of certificates that the system has not answered ({unanswered})"
+            ));
+        }
+        if stuck > 0 {
+            what.push(format!("I/O threads that have not ended in time ({stuck})"));
+        }
+        let what = what.join(" and ");
+        match self.library.map(|library| (library.keep_loaded)()) {
+            None => log::warn!("left behind: {what}"),
+            Some(Ok(())) => log::warn!(
+                "left behind: {what}; the library stays in memory until the process ends (to load a new build of it, restart the editor)"
+            ),
+            Some(Err(error)) => {
+                log::error!("left behind: {what}; the library cannot be kept in memory for them: {error}");
+            }
         }
     }
 
@@ -137,6 +192,23 @@ impl Runtime {
     }
 }
 
+/// Waits for the ends of threads; says how many have not come.
+fn join(threads: Vec<Running>, until: Instant) -> usize {
+    let mut left = 0;
+    for Running { thread, .. } in threads {
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
+            // A panic inside was reported when it happened.
+            let _ = thread.join();
+        } else {
+            left += 1;
+        }
+    }
+    left
+}
+
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").field("threads", &self.thread_count()).finish_non_exhaustive()
@@ -145,6 +217,8 @@ impl fmt::Debug for Runtime {
 
 /// What a thread is called that looks up a name.
 const LOOK_UP: &str = "websocket-dns";
+/// What a thread gets at the end that cannot be asked to hurry, or did not hurry.
+const SPARE: Duration = Duration::from_millis(250);
 /// Look-ups of host names under way.
 pub(crate) const LOOKUPS: usize = 16;
 /// Bytes of stack; no call of ours is deep.
@@ -154,7 +228,12 @@ pub(crate) const QUEUES_LIMIT: usize = 512 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
+
+    use mio::{Poll, Token, Waker};
+
+    use crate::net::mailbox::Totals;
 
     use super::*;
 
@@ -181,5 +260,70 @@ mod tests {
         drop(ends);
         runtime.shutdown(Duration::from_secs(60));
         assert_eq!(runtime.thread_count(), 0);
+    }
+
+    /// How often a library was kept.
+    static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+    fn library() -> Arc<Runtime> {
+        Runtime::of_library(Library {
+            keep_loaded: || {
+                KEPT.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            },
+            #[cfg(target_vendor = "apple")]
+            limit_unsent: |_, _| Ok(()),
+        })
+    }
+
+    #[test]
+    fn nothing_that_is_stuck_holds_up_the_end_and_the_library_stays_for_it() {
+        let poll = Poll::new().expect("the system has a poller");
+        let waker = Waker::new(poll.registry(), Token(0)).expect("a fresh poller takes a waker");
+        let mailbox =
+            Arc::new(Mailbox::new(waker, Arc::new(Totals::default()), &Runtime::new().queue_totals.outgoing));
+        for row in ["nothing", "a look-up", "a driver", "both"] {
+            let before = KEPT.load(Ordering::SeqCst);
+            let is_driver = matches!(row, "a driver" | "both");
+            let runtime = library();
+            let mut ends = Vec::new();
+            let mut stuck = || {
+                let (end, wait) = mpsc::channel::<()>();
+                ends.push(end);
+                move || {
+                    let _ = wait.recv();
+                }
+            };
+            runtime.look_up(|| {}).expect("a thread");
+            if matches!(row, "a look-up" | "both") {
+                runtime.look_up(stuck()).expect("a thread");
+                runtime.look_up(stuck()).expect("a thread");
+            }
+            if is_driver {
+                runtime.spawn("stuck", Some(Arc::downgrade(&mailbox)), stuck()).expect("a thread");
+            }
+            let running = ends.len();
+            let start = Instant::now();
+            while runtime.thread_count() > running {
+                assert!(
+                    start.elapsed() < Duration::from_secs(60),
+                    "{row}: what has nothing to do has not ended"
+                );
+                thread::yield_now();
+            }
+            let (done, finished) = mpsc::channel();
+            let ending = Arc::clone(&runtime);
+            thread::spawn(move || {
+                // Nobody who quits waits for what is not to come; a driver has its time.
+                let time = if is_driver { Duration::from_millis(300) } else { Duration::from_secs(600) };
+                ending.shutdown(time);
+                let _ = done.send(());
+            });
+            let ended = finished.recv_timeout(Duration::from_secs(60));
+            assert!(ended.is_ok(), "{row}: it waits for ever");
+            assert_eq!(runtime.thread_count(), 0, "{row}");
+            let kept = KEPT.load(Ordering::SeqCst) - before;
+            assert_eq!(kept, usize::from(row != "nothing"), "{row}: once, and only where somebody needs it");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::give_back;
 use super::outbox::reserve_refusing;
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, SendError};
@@ -83,6 +84,11 @@ impl Member {
 
     pub(super) fn push(&self, packet: Packet) {
         self.ready.borrow_mut().push_back(packet);
+    }
+
+    #[cfg(test)]
+    pub(super) fn ready_capacity(&self) -> usize {
+        self.ready.borrow().capacity()
     }
 
     /// Makes room for more: the packet was taken or thrown away.
@@ -270,7 +276,10 @@ impl PeerHandle {
 
     /// Takes the next message (raw mode).
     pub fn pop_packet(&self) -> Option<Packet> {
-        let packet = self.member.ready.borrow_mut().pop_front()?;
+        let mut ready = self.member.ready.borrow_mut();
+        let packet = ready.pop_front()?;
+        give_back(&mut ready);
+        drop(ready);
         self.member.take_back(&packet);
         Some(packet)
     }

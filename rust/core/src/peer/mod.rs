@@ -1,6 +1,8 @@
 //! One server or one client as the game's thread sees it.
 
 mod handle;
+#[cfg(test)]
+mod kept;
 mod open;
 pub(crate) mod outbox;
 #[cfg(feature = "bench")]
@@ -23,7 +25,7 @@ use crate::link::Link;
 use crate::net::Runtime;
 use crate::net::driver::Driver;
 use crate::net::listener::Listener;
-use crate::net::mailbox::{Command, Mailbox};
+use crate::net::mailbox::{Command, KEPT, Mailbox};
 use crate::packet::Packet;
 use crate::session::Role;
 use crate::statistics::{PeerStatistics, Statistics};
@@ -110,9 +112,10 @@ impl Peer {
         self.check_closed()?;
         let listener = Listener::bind(config.bind, config.port)?;
         let peer = config.peer.clone().bounded();
-        let config = ServerConfig { peer: peer.clone(), refuse_new_connections: self.refuse, ..config };
+        let config = ServerConfig { peer: peer.clone(), ..config };
         let scheme = if config.tls.is_some() { "wss" } else { "ws" };
-        let mailbox = Driver::serve(config, listener.clone(), &self.runtime).map_err(OpenError::System)?;
+        let mailbox =
+            Driver::serve(config, self.refuse, listener.clone(), &self.runtime).map_err(OpenError::System)?;
         log::info!("listening on port {} ({scheme})", listener.port());
         self.opened(Role::Server, peer, mailbox, Some(listener));
         self.status = Status::Connected;
@@ -258,6 +261,7 @@ impl Peer {
             }
             let open = self.open.as_mut()?;
             let Some(news) = self.news.pop_front() else { return self.drained() };
+            give_back(&mut self.news);
             match news {
                 News::Packet(packet) => {
                     let id = packet.source;
@@ -361,6 +365,7 @@ impl Peer {
     /// Takes the next packet and makes room for more.
     pub fn pop_packet(&mut self) -> Option<Packet> {
         let packet = self.ready.pop_front()?;
+        give_back(&mut self.ready);
         if let Some(open) = &mut self.open {
             open.taken(&packet);
             if self.ready.is_empty() {
@@ -413,7 +418,7 @@ impl Peer {
         }
     }
 
-    /// Answers new connections with 503, or not. Once the last peer is gone, [`Event::Drained`] says so.
+    /// Answers new connections with 503, or not, from now on and after the next [`listen`](Self::listen) too. Once the last peer is gone, [`Event::Drained`] says so.
     pub fn set_refuse_new_connections(&mut self, refuse: bool) {
         if self.refuse == refuse {
             return;
@@ -598,16 +603,19 @@ impl Peer {
         self.note_end(reason);
         let Some(open) = &mut self.open else { return };
         let connecting = self.status == Status::Connecting;
-        for (id, member) in open.roster.drain() {
+        let others = open.others.drain().map(|(id, _)| id);
+        let peers = open.roster.drain().map(|(id, member)| {
             member.link().set_closed(reason);
-            self.told.push_back(Event::PeerDisconnected { id, clean: false });
-        }
+            id
+        });
+        self.told.extend(others.chain(peers).map(|id| Event::PeerDisconnected { id, clean: false }));
+        open.outbox.forget_roster();
         match (open.role, connecting) {
             (Role::Client, true) => self.told.push_back(Event::ConnectionFailed),
             (Role::Client, false) => self.told.push_back(Event::ServerDisconnected),
-            (Role::Server, _) => {}
+            (Role::Server, _) => self.told.push_back(Event::ServerFailed),
         }
-        if let Some(listener) = &open.listener {
+        if let Some(listener) = open.listener.take() {
             listener.close();
         }
         self.status = Status::Disconnected;
@@ -636,6 +644,13 @@ impl Peer {
             }
             keep
         });
+    }
+}
+
+/// Gives back the memory that a queue needed in a burst.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > KEPT && queue.len() <= queue.capacity() / 8 {
+        queue.shrink_to(KEPT.max(2 * queue.len()));
     }
 }
 

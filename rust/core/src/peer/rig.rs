@@ -181,7 +181,7 @@ impl Rig {
             wire.input.clear();
             wire.used = 0;
             if self.works.hub.wants_write(*conn) {
-                self.works.hub.flush(*conn, wire, self.now);
+                while self.works.hub.flush(*conn, wire, self.now).unwritten {}
             }
         }
         self.works.hub.dirty.clear();

@@ -44,12 +44,12 @@ use head::Head;
 use keepalive::{Due, Keepalive};
 pub(crate) use list::named;
 use outgoing::Outgoing;
-pub(crate) use outgoing::{Body, Flushed, Pool};
+pub(crate) use outgoing::{Body, Flushed, Pool, WRITE_TURN};
 use reader::{Reader, TOO_LARGE, Violation};
 use refused::Refused;
 pub(crate) use request::{Refusal, Request};
 use response::Offer;
-pub(crate) use upgrade::SILENT;
+pub(crate) use upgrade::{LEFT_EARLY, SILENT};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -306,23 +306,24 @@ impl Session {
         self.end(CloseReason::Lost(lost(error)));
     }
 
-    /// Writes what is queued. After an error nothing is written any more, and the session ends when it was read to its end.
+    /// Writes what is queued, one turn of it. After an error nothing is written any more, and the session ends when it was read to its end.
     pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
         let mut done = Flushed::default();
         loop {
-            match self.out.flush(stream, cx.pool) {
+            match self.out.flush(stream, WRITE_TURN - done.bytes, cx.pool) {
                 Ok(flushed) => {
                     done.bytes += flushed.bytes;
                     done.packets += flushed.packets;
                     done.packet_bytes += flushed.packet_bytes;
                     done.blocked = flushed.blocked;
+                    done.cut_short = flushed.cut_short;
                 }
                 Err(error) => {
                     self.write_failed(&error, cx.pool);
                     return done;
                 }
             }
-            if done.blocked || !self.push_late_pong(cx) {
+            if done.blocked || done.cut_short || !self.push_late_pong(cx) {
                 break;
             }
         }
@@ -436,6 +437,11 @@ impl Session {
             State::Draining { outcome, .. } | State::Ended(outcome) => Some(outcome),
             _ => None,
         }
+    }
+
+    /// Says whether data is neither delivered nor taken any more: one side has said its last.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, State::AwaitCloseReply { .. } | State::Draining { .. } | State::Ended(_))
     }
 
     /// Says whether the stream can be dropped.

@@ -14,6 +14,8 @@ const GATHER: usize = 1024;
 const GATHERED_MAX: usize = 16 * 1024;
 /// Slices of one `writev`.
 const SLICES: usize = 32;
+/// Bytes that one connection may have written before others get their turn.
+pub(crate) const WRITE_TURN: usize = 256 * 1024;
 /// Longest frame header and wire header (9).
 const HEADS_MAX: usize = HEAD_MAX + 9;
 /// Spare buffers that a driver keeps.
@@ -110,6 +112,8 @@ pub(crate) struct Flushed {
     pub(crate) packet_bytes: usize,
     /// The stream takes no more for now.
     pub(crate) blocked: bool,
+    /// The turn was over before the stream blocked: it may take more.
+    pub(crate) cut_short: bool,
 }
 
 /// Encoded bytes in order, with the ends of data messages so that budgets can be released.
@@ -203,19 +207,36 @@ impl Outgoing {
         pool.discard(std::mem::take(self).segments);
     }
 
-    /// Writes until everything has left or the stream blocks.
-    pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, pool: &mut Pool) -> io::Result<Flushed> {
+    /// Writes until everything has left, the stream blocks, or it took `turn` bytes.
+    pub(crate) fn flush<W: Write>(
+        &mut self,
+        stream: &mut W,
+        turn: usize,
+        pool: &mut Pool,
+    ) -> io::Result<Flushed> {
         let mut done = Flushed::default();
         while self.pending > 0 {
+            let left = turn.saturating_sub(done.bytes);
+            if left == 0 {
+                done.cut_short = true;
+                break;
+            }
             let written = if self.segments.len() == 1 {
-                stream.write(&self.segments[0].bytes()[self.skip..])
+                let bytes = &self.segments[0].bytes()[self.skip..];
+                stream.write(&bytes[..bytes.len().min(left)])
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES];
-                let mut used = 0;
+                let (mut used, mut size) = (0, 0);
                 for (slot, segment) in slices.iter_mut().zip(&self.segments) {
                     let skip = if used == 0 { self.skip } else { 0 };
-                    *slot = IoSlice::new(&segment.bytes()[skip..]);
+                    let bytes = &segment.bytes()[skip..];
+                    let bytes = &bytes[..bytes.len().min(left - size)];
+                    *slot = IoSlice::new(bytes);
                     used += 1;
+                    size += bytes.len();
+                    if size == left {
+                        break;
+                    }
                 }
                 stream.write_vectored(&slices[..used])
             };
@@ -399,7 +420,7 @@ mod tests {
         for (i, size) in sizes.into_iter().enumerate() {
             push(&mut out, &mut pool, size, i as u8);
         }
-        let done = out.flush(&mut whole, &mut pool).expect("written");
+        let done = out.flush(&mut whole, WRITE_TURN, &mut pool).expect("written");
         assert_eq!((done.packets, done.packet_bytes), (sizes.len(), sizes.iter().sum()));
         for step in [1, 7, 1000, 4096] {
             let mut out = Outgoing::default();
@@ -410,11 +431,30 @@ mod tests {
             let mut packets = 0;
             while out.pending() > 0 {
                 narrow.room = step;
-                packets += out.flush(&mut narrow, &mut pool).expect("written").packets;
+                packets += out.flush(&mut narrow, WRITE_TURN, &mut pool).expect("written").packets;
             }
             assert_eq!(narrow.taken, whole.taken, "step {step}");
             assert_eq!(packets, sizes.len());
         }
+    }
+
+    #[test]
+    fn a_turn_writes_so_much_and_no_more() {
+        let (mut pool, mut out) = (Pool::default(), Outgoing::default());
+        let sizes = [3, 2000, 0, 126, 70_000, 5, 1024, 1025];
+        for (i, size) in sizes.into_iter().enumerate() {
+            push(&mut out, &mut pool, size, i as u8);
+        }
+        let mut narrow = Narrow { taken: Vec::new(), room: usize::MAX };
+        let mut packets = 0;
+        while out.pending() > 0 {
+            let (before, waits) = (narrow.taken.len(), out.pending());
+            let done = out.flush(&mut narrow, 1000, &mut pool).expect("written");
+            assert_eq!(narrow.taken.len() - before, waits.min(1000));
+            assert_eq!((done.bytes, done.cut_short, done.blocked), (waits.min(1000), waits > 1000, false));
+            packets += done.packets;
+        }
+        assert_eq!(packets, sizes.len());
     }
 
     #[test]
@@ -426,12 +466,12 @@ mod tests {
                 push(&mut out, &mut pool, 10, byte);
             }
             let mut narrow = Narrow { taken: Vec::new(), room };
-            let sent = out.flush(&mut narrow, &mut pool).expect("written").packets;
+            let sent = out.flush(&mut narrow, WRITE_TURN, &mut pool).expect("written").packets;
             let (dropped, bytes) = out.drop_unsent(&mut pool);
             assert_eq!(bytes, dropped * 10);
             out.push_control(Role::Server, Opcode::Close, &1013_u16.to_be_bytes(), &mut pool);
             narrow.room = usize::MAX;
-            let rest = out.flush(&mut narrow, &mut pool).expect("written").packets;
+            let rest = out.flush(&mut narrow, WRITE_TURN, &mut pool).expect("written").packets;
             assert_eq!(sent + rest + dropped, 4, "room {room}");
             assert_eq!(narrow.taken.len(), (sent + rest) * 12 + 4, "room {room}");
             assert_eq!(narrow.taken[narrow.taken.len() - 4..], [0x88, 2, 0x03, 0xf5]);
@@ -445,7 +485,7 @@ mod tests {
         push(&mut out, &mut pool, 2000, 1);
         push(&mut out, &mut pool, 2000, 2);
         let mut narrow = Narrow { taken: Vec::new(), room: 4 };
-        out.flush(&mut narrow, &mut pool).expect("written");
+        out.flush(&mut narrow, WRITE_TURN, &mut pool).expect("written");
         assert_eq!(out.drop_unsent(&mut pool), (1, 2000));
         assert_eq!(out.pending(), 2000);
     }
@@ -457,7 +497,7 @@ mod tests {
         let payload: Vec<u8> = (0..=255).collect();
         out.push_message(Role::Client, false, &[9, 9], Body::Borrowed(&payload), Some(258), &mut pool);
         let mut stream = Narrow { taken: Vec::new(), room: usize::MAX };
-        out.flush(&mut stream, &mut pool).expect("written");
+        out.flush(&mut stream, WRITE_TURN, &mut pool).expect("written");
         let (head, body) = stream.taken.split_at_mut(8);
         assert_eq!(head[..4], [0x82, 0x80 | 126, 1, 2]);
         apply_mask(body, head[4..8].try_into().expect("four bytes"));

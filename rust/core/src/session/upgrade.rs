@@ -57,7 +57,7 @@ impl Session {
     #[inline(never)]
     pub(super) fn watch<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         match burst.fill() {
-            Ok([]) => self.end(CloseReason::Lost("the client left before it was answered".into())),
+            Ok([]) => self.end(CloseReason::Lost(LEFT_EARLY.into())),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return self.failed(&error),
@@ -182,3 +182,5 @@ impl Session {
 pub(crate) const SILENT: &str = "closed before a request came";
 /// Interim answers that a client passes over: each is a head of its own.
 pub(crate) const INTERIM_LIMIT: usize = 16;
+/// How one ends whose request was not answered yet.
+pub(crate) const LEFT_EARLY: &str = "the client left before it was answered";

@@ -619,7 +619,6 @@ impl WebSocketServer {
             proxy_protocol: options.proxy_protocol,
             ask: !host.request_handler.is_null(),
             health_path: check_health_path(&options.health_path.to_string()).map_err(refuse)?,
-            refuse_new_connections: false,
             tls: tls.map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
         };
         if config.proxy_protocol && config.trusted_proxies.is_empty() {

@@ -157,7 +157,7 @@ impl Driver {
     }
 
     fn welcome(&mut self, stream: TcpStream, address: SocketAddr, now: Instant) {
-        tune(&stream);
+        tune(&stream, self.unsent);
         let conn = self.hub.accepted(canonical(address), now);
         if let Err(error) = self.adopt(conn, stream, now) {
             self.hub.fail(conn, CloseReason::Lost(error.to_string()), now);

@@ -9,36 +9,41 @@ use super::*;
 use crate::behaviour::REQUEST;
 use crate::config::{BindAddress, Buffers, Mode, PeerConfig, WireFormat};
 use crate::hub::News;
+use crate::link::Link;
 use crate::net::mailbox::Sent;
 use crate::session::Body;
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust, self_signed};
 
 /// A server whose rounds happen when the test says so.
-struct Stepped {
-    driver: Driver,
-    round: Round,
+pub(super) struct Stepped {
+    pub(super) driver: Driver,
+    pub(super) round: Round,
     port: u16,
 }
 
 impl Stepped {
-    fn new(encrypted: bool) -> Self {
+    pub(super) fn new(encrypted: bool) -> Self {
         Self::with(encrypted, patient())
     }
 
-    fn with(encrypted: bool, peer: PeerConfig) -> Self {
+    pub(super) fn with(encrypted: bool, peer: PeerConfig) -> Self {
+        Self::gated(encrypted, ServerConfig { peer, ..ServerConfig::default() })
+    }
+
+    pub(super) fn gated(encrypted: bool, config: ServerConfig) -> Self {
         let tls = encrypted.then(|| {
             let (key, certificate) = self_signed("localhost");
             TlsServer::new(&key, &certificate, "").expect("usable")
         });
-        let config = ServerConfig { peer, tls, ..ServerConfig::default() };
+        let config = ServerConfig { tls, ..config };
         let listener = Listener::bind(BindAddress::Ip(Ipv4Addr::LOCALHOST.into()), 0).expect("a free port");
         let port = listener.port();
-        let driver = Driver::server(config, listener, &Runtime::new()).expect("a driver");
+        let driver = Driver::server(config, false, listener, &Runtime::new()).expect("a driver");
         Self { driver, round: Round::new(), port }
     }
 
     /// One round, which does not wait for anything.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let nothing = Command::NoDelay { conn: ConnId { slot: u32::MAX, generation: 0 }, enabled: true };
         self.driver.mailbox.command(nothing);
         self.driver.mailbox.note_poll();
@@ -61,19 +66,33 @@ impl Stepped {
         }
     }
 
-    /// Sends so many bytes to a connection that is a peer.
-    fn send(&self, conn: ConnId, bytes: usize) {
+    /// What the game knows of a connection that is a peer, and is new.
+    pub(super) fn link(&self, conn: ConnId) -> Arc<Link> {
+        self.links().into_iter().find(|link| link.conn == conn).expect("it is new")
+    }
+
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
         let mut news = Vec::new();
         self.driver.mailbox.take_news(&mut news);
-        let link = news.into_iter().find_map(|news| match news {
-            News::Connected { link, .. } if link.conn == conn => Some(link),
+        let link = |news| match news {
+            News::Connected { link, .. } => Some(link),
             _ => None,
-        });
-        let (link, payload) = (link.expect("it is new"), vec![7; 1 << 20].into());
-        for _ in 0..bytes >> 20 {
-            link.outgoing.add(1 << 20);
+        };
+        news.into_iter().filter_map(link).collect()
+    }
+
+    /// Sends so many bytes to a connection that is a peer.
+    pub(super) fn send(&self, conn: ConnId, bytes: usize) {
+        self.send_through(&self.link(conn), bytes >> 20, 1 << 20);
+    }
+
+    /// So many packets.
+    pub(super) fn send_through(&self, link: &Link, count: usize, size: usize) {
+        let payload = vec![7; size].into();
+        for _ in 0..count {
+            link.outgoing.add(size);
             let sent = Sent { header: None, body: Body::Shared(&payload), text: false };
-            self.driver.mailbox.send(conn, sent);
+            self.driver.mailbox.send(link.conn, sent);
         }
     }
 
@@ -86,7 +105,7 @@ impl Stepped {
     }
 
     /// Says whether a connection is as it was, and not about to end.
-    fn has(&self, conn: ConnId) -> bool {
+    pub(super) fn has(&self, conn: ConnId) -> bool {
         let mut news = Vec::new();
         self.driver.mailbox.take_news(&mut news);
         let closed = news.iter().any(|news| matches!(news, News::Disconnected { .. } | News::Overflowed(_)));
@@ -98,7 +117,7 @@ impl Stepped {
     }
 
     /// A client that is in.
-    fn join(&mut self, encrypted: bool) -> Client {
+    pub(super) fn join(&mut self, encrypted: bool) -> Client {
         let (stream, conn) = self.connect();
         let tls = encrypted.then(|| hello().session("localhost").expect("a name"));
         let mut client = Client { stream, tls, conn, unsent: REQUEST.to_vec(), answers: Vec::new() };
@@ -115,7 +134,7 @@ impl Stepped {
     }
 
     /// Waits until what was sent on a connection lies in the server's socket.
-    fn await_arrival(&mut self, conn: ConnId) {
+    pub(super) fn await_arrival(&mut self, conn: ConnId) {
         let socket = self.driver.socket(conn).expect("connected");
         let start = Instant::now();
         while socket.stream.peek(&mut [0]).is_err() {
@@ -141,7 +160,7 @@ impl Stepped {
 }
 
 /// Nobody runs out of time, however busy the machine is, and nothing is said but what the test provokes.
-fn patient() -> PeerConfig {
+pub(super) fn patient() -> PeerConfig {
     PeerConfig {
         mode: Mode::Raw,
         handshake_timeout: Duration::from_secs(600),
@@ -152,17 +171,17 @@ fn patient() -> PeerConfig {
     }
 }
 
-struct Client {
-    stream: TcpStream,
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
     tls: Option<TlsSession>,
-    conn: ConnId,
-    unsent: Vec<u8>,
-    answers: Vec<u8>,
+    pub(super) conn: ConnId,
+    pub(super) unsent: Vec<u8>,
+    pub(super) answers: Vec<u8>,
 }
 
 impl Client {
     /// Writes as much as the socket takes.
-    fn push(&mut self) {
+    pub(super) fn push(&mut self) {
         loop {
             let wrote = match &mut self.tls {
                 None => self.stream.write(&self.unsent),
@@ -185,7 +204,7 @@ impl Client {
     }
 
     /// Reads what has come.
-    fn pull(&mut self) {
+    pub(super) fn pull(&mut self) {
         loop {
             let mut part = [0; 4096];
             let read = match &mut self.tls {
@@ -352,7 +371,7 @@ fn a_broken_connection_that_is_not_read_leaves_the_thread_at_rest() {
 const NEWCOMERS: usize = 300;
 /// Bytes that somebody who pours has ready beyond what the socket takes.
 const BACKLOG: usize = 1 << 20;
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// With a mask of zeros.
 const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
 const PONG: &[u8] = b"\x8a\x02hi";

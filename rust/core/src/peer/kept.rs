@@ -1,0 +1,97 @@
+//! Tests of what an object keeps behind a burst, and behind the end of its driver.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::config::WireFormat;
+use crate::gate::Gate;
+use crate::hub::Side;
+use crate::id::ConnId;
+use crate::link::PeerInfo;
+use crate::net::mailbox::KEPT;
+use crate::packet::Packet;
+
+const MANY: usize = 100_000;
+const ID: PeerId = PeerId(7);
+
+fn config(mode: Mode) -> PeerConfig {
+    PeerConfig { mode, ..PeerConfig::default() }
+}
+
+fn link(runtime: &Runtime) -> Arc<Link> {
+    let info = PeerInfo {
+        address: "192.0.2.1:1".parse().expect("an address"),
+        protocol: String::new(),
+        target: "/".into(),
+        origin: String::new(),
+        headers: Box::default(),
+        opened: Instant::now(),
+    };
+    Arc::new(Link::new(ConnId { slot: 0, generation: 0 }, ID, info, &runtime.queue_totals))
+}
+
+#[test]
+fn a_burst_gives_its_memory_back() {
+    for mode in [Mode::Multiplayer(WireFormat::Godot4), Mode::Raw] {
+        let runtime = Runtime::new();
+        let mut peer = Peer::new(Arc::clone(&runtime));
+        let gate = Box::new(Gate::new(ServerConfig::default()));
+        let works = peer.open_by_hand(config(mode), Side::Server(gate));
+        let mut news = vec![News::Connected { link: link(&runtime), own_id: PeerId::SERVER }];
+        news.extend(
+            (0..MANY)
+                .map(|_| News::Packet(Packet { source: ID, payload: Bytes::from_static(b"!"), text: false })),
+        );
+        works.mailbox.deliver(&mut news);
+        assert!(peer.begin_poll());
+        while peer.next_event(true).is_some() {}
+        assert!(peer.news.capacity() <= KEPT, "{mode:?}: {}", peer.news.capacity());
+        let handle = peer.peer(ID).expect("it is connected");
+        let mut taken = 0;
+        while peer.pop_packet().is_some() || handle.pop_packet().is_some() {
+            taken += 1;
+        }
+        assert_eq!(taken, MANY);
+        assert!(peer.ready.capacity() <= KEPT, "{mode:?}: {}", peer.ready.capacity());
+        let capacity = peer.open.as_ref().expect("it is open").roster[&ID].ready_capacity();
+        assert!(capacity <= KEPT, "{mode:?}: {capacity}");
+        // What the driver fills next is what this side has given back.
+        peer.begin_poll();
+        works.mailbox.deliver(&mut vec![News::Withdrawn(ID)]);
+        peer.begin_poll();
+        let mut batch = vec![News::Withdrawn(ID)];
+        works.mailbox.deliver(&mut batch);
+        assert!(batch.capacity() <= KEPT, "{mode:?}: {}", batch.capacity());
+    }
+}
+
+/// Polls until it has told of its driver's end.
+fn told(peer: &mut Peer) -> Vec<Event> {
+    let start = Instant::now();
+    let mut told = Vec::new();
+    while peer.status() != Status::Disconnected {
+        peer.wait(Duration::from_millis(100));
+        peer.begin_poll();
+        told.extend(std::iter::from_fn(|| peer.next_event(true)));
+        assert!(start.elapsed() < Duration::from_secs(60), "it is told nothing: {told:?}");
+    }
+    told
+}
+
+#[test]
+fn a_driver_that_fails_is_told_of_and_everything_can_be_opened_again() {
+    let runtime = Runtime::new();
+    let mut server = Peer::new(Arc::clone(&runtime));
+    server.listen(ServerConfig { peer: config(Mode::Raw), ..ServerConfig::default() }).expect("a free port");
+    let port = server.local_port();
+    server.open.as_ref().expect("it is open").mailbox.command(Command::Panic);
+    assert_eq!(told(&mut server), [Event::ServerFailed]);
+    assert!(server.last_error().contains("I/O thread failed"), "{}", server.last_error());
+    assert_eq!(server.local_port(), 0);
+    let again = ServerConfig { peer: config(Mode::Raw), port, ..ServerConfig::default() };
+    server.listen(again).expect("the port is free, and the object usable");
+    assert_eq!((server.status(), server.last_error()), (Status::Connected, String::new()));
+    server.close();
+}

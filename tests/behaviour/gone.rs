@@ -1,0 +1,229 @@
+//! Remotes that are gone while they are not read: because the game takes nothing, because they are throttled, or because a Close
+//! is under way.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::world::{ByHand, End, Node, REQUEST, SECOND, frame, raw, start};
+use crate::config::{Buffers, PeerConfig, ServerConfig};
+use crate::error::{CloseFrame, CloseReason, Side};
+use crate::hub::News;
+use crate::id::ConnId;
+use crate::link::PeerState;
+use crate::net::mailbox::Command;
+
+const MESSAGES: usize = 10;
+
+/// A peer of which the game has room for two messages, and which has sent ten.
+fn unread() -> ByHand {
+    let buffers = Buffers { input_packets: 2, ..Buffers::default() };
+    let mut by_hand = ByHand::open(PeerConfig { buffers, heartbeat_interval: Duration::ZERO, ..raw() });
+    for number in 0..MESSAGES {
+        by_hand.end.inject(&frame(0x82, &[number as u8; 100]));
+    }
+    by_hand.run();
+    assert!(waiting(&by_hand) == 2 && by_hand.server.unread() == 0, "the rest is kept by the session");
+    by_hand
+}
+
+/// Packets that the game has not taken.
+fn waiting(by_hand: &ByHand) -> usize {
+    by_hand.server.news.iter().filter(|news| matches!(news, News::Packet(_))).count()
+}
+
+/// Takes one packet, as a game does.
+fn take(by_hand: &mut ByHand) -> bool {
+    let link = by_hand.server.link();
+    let Some(at) = by_hand.server.news.iter().position(|news| matches!(news, News::Packet(_))) else {
+        return false;
+    };
+    let News::Packet(packet) = by_hand.server.news.remove(at) else { return false };
+    link.receiving.budget.release(packet.payload.len(), 1);
+    link.receiving.paused.store(false, Ordering::SeqCst);
+    true
+}
+
+#[test]
+fn a_peer_that_is_gone_is_told_although_the_game_reads_nothing() {
+    for (how, go) in [("reset", End::reset as fn(&End)), ("cut", End::cut), ("half-closed", End::half_close)]
+    {
+        let mut by_hand = unread();
+        assert_eq!(by_hand.server.link().state(), PeerState::Open);
+        go(&by_hand.end);
+        by_hand.run();
+        assert_eq!(by_hand.server.link().state(), PeerState::Closing, "{how}: nothing can be said to it");
+        by_hand.pass(SECOND * 29 / 10);
+        assert_eq!(by_hand.server.end(), None, "{how}: the game may still take it");
+        by_hand.pass(SECOND / 5);
+        assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))), "{how}");
+        assert_eq!((by_hand.server.len(), waiting(&by_hand)), (0, 2), "{how}: what the game had stays");
+    }
+}
+
+#[test]
+fn a_game_that_takes_its_time_gets_all_of_what_a_peer_had_sent() {
+    let mut by_hand = unread();
+    by_hand.end.inject(&frame(0x88, b"\x03\xe8"));
+    by_hand.end.half_close();
+    by_hand.run();
+    for number in 0..MESSAGES {
+        by_hand.pass(2 * SECOND);
+        assert!(take(&mut by_hand), "message {number} of {MESSAGES}");
+    }
+    by_hand.pass(SECOND / 2);
+    let normal = CloseReason::Closed { by: Side::Remote, code: 1000, reason: String::new() };
+    assert_eq!(by_hand.server.end(), Some(&normal));
+}
+
+#[test]
+fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on() {
+    let mut by_hand = unread();
+    by_hand.end.cut();
+    by_hand.run();
+    let link = by_hand.server.link();
+    for waiting in [1, 0] {
+        by_hand.now += 4 * SECOND;
+        // The driver reads on when half of the room is free, and not before.
+        link.receiving.budget.release(100, 1);
+        by_hand.server.hub.expire(by_hand.conn, by_hand.now);
+        assert!(link.end().is_none(), "it was closed with {waiting} waiting");
+    }
+    by_hand.now += 4 * SECOND;
+    by_hand.server.hub.expire(by_hand.conn, by_hand.now);
+    assert!(matches!(link.end(), Some(CloseReason::Lost(_))), "nothing was taken since");
+}
+
+#[test]
+fn a_game_that_does_not_poll_loses_nothing() {
+    let mut by_hand = unread();
+    by_hand.end.cut();
+    by_hand.server.hub.main_thread_idle = 20 * SECOND;
+    by_hand.pass(20 * SECOND);
+    assert_eq!(by_hand.server.end(), None);
+    by_hand.server.hub.main_thread_idle = Duration::ZERO;
+    let mut taken = 0;
+    while take(&mut by_hand) {
+        taken += 1;
+        by_hand.run();
+    }
+    assert_eq!(taken, MESSAGES);
+    assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))));
+}
+
+#[test]
+fn a_client_that_leaves_before_it_is_answered_is_noticed_whatever_it_has_sent() {
+    let mut node = Node::gated(ServerConfig { peer: raw(), ask: true, ..ServerConfig::default() });
+    let (server_end, end) = End::pair(64 * 1024, usize::MAX);
+    let now = start();
+    node.accept(server_end, now);
+    end.inject(REQUEST);
+    end.inject(&frame(0x82, b"too early"));
+    while node.run(now) {}
+    assert!(node.has(|news| matches!(news, News::Requested { .. })));
+    end.cut();
+    while node.run(now) {}
+    assert!(node.has(|news| matches!(news, News::Withdrawn(_))) && node.len() == 0);
+}
+
+/// One that sends far more than it may in a second.
+struct Throttled {
+    node: Node,
+    conn: ConnId,
+    end: End,
+    now: Instant,
+}
+
+fn throttled(rate: usize) -> Throttled {
+    let config = ServerConfig { peer: raw(), max_inbound_per_second: rate, ..ServerConfig::default() };
+    let mut node = Node::gated(config);
+    let (server_end, end) = End::pair(1 << 20, usize::MAX);
+    let now = start();
+    let conn = node.accept(server_end, now);
+    end.inject(REQUEST);
+    while node.run(now) {}
+    end.take_all();
+    Throttled { node, conn, end, now }
+}
+
+#[test]
+fn a_throttled_peer_is_read_to_its_end_behind_a_close() {
+    let bye = || Box::new(CloseFrame::new(4000, "bye").expect("a valid frame"));
+    for row in ["close", "abandon", "overflow", "violation"] {
+        let Throttled { mut node, conn, end, now } = throttled(1000);
+        if row == "violation" {
+            // Behind it there is more than may be read now.
+            end.inject(&frame(0xf2, b"reserved bits"));
+        }
+        for _ in 0..50 {
+            end.inject(&frame(0x82, &[7; 1000]));
+        }
+        while node.run(now) {}
+        if row != "violation" {
+            assert!(node.unread() > 40_000, "it is throttled");
+        }
+        match row {
+            "close" => node.hub.command(Command::Close { conn, frame: bye() }, now),
+            "abandon" => node.hub.command(Command::Abandon(conn), now),
+            "overflow" => node.hub.command(Command::Overflow(conn), now),
+            _ => {}
+        }
+        while node.run(now) {}
+        assert_eq!(node.unread(), 0, "{row}: what stays unread makes the system reset the connection");
+        let said = end.take_all();
+        assert!(said.windows(2).any(|two| two[0] == 0x88), "{row}: the Close has left");
+        end.inject(&frame(0x88, b"\x0f\xa0"));
+        end.half_close();
+        while node.run(now) {}
+        assert_eq!(node.len(), 0, "{row}: no time has passed");
+    }
+}
+
+#[test]
+fn a_throttled_peer_that_is_gone_is_read_to_its_end_at_once() {
+    let Throttled { mut node, end, now, .. } = throttled(1000);
+    for _ in 0..50 {
+        end.inject(&frame(0x82, &[7; 1000]));
+    }
+    end.cut();
+    let mut got = 0;
+    while node.run(now) {
+        got += node.packets().len();
+    }
+    assert_eq!(got, 50);
+    assert!(matches!(node.end(), Some(CloseReason::Lost(_))));
+}
+
+#[test]
+fn a_throttled_peer_takes_few_turns_whatever_the_rate() {
+    for rate in [64 * 1024, 1 << 20, 16 << 20] {
+        let Throttled { mut node, end, mut now, .. } = throttled(rate);
+        let mut until = now + SECOND;
+        let (mut turns, mut bytes) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (mut count, before) = (0, node.totals().bytes_in.get());
+            while now < until {
+                while end_has_room(&end) {
+                    end.inject(&frame(0x82, &[7; 60_000]));
+                }
+                let read = node.totals().bytes_in.get();
+                node.run_once(now);
+                count += usize::from(node.totals().bytes_in.get() > read);
+                node.packets();
+                now += Duration::from_micros(20);
+            }
+            until += SECOND;
+            turns.push(count);
+            bytes.push((node.totals().bytes_in.get() - before) as usize);
+        }
+        println!("{rate} bytes a second: {turns:?} turns, {bytes:?} bytes");
+        // In the first second it may read what it saved.
+        for (count, bytes) in turns.iter().zip(&bytes).skip(1) {
+            assert!(*count <= rate / (64 * 1024) + 30, "{rate}: {count} turns in a second");
+            assert!((rate * 8 / 10..=rate * 11 / 10).contains(bytes), "{rate}: {bytes} bytes in a second");
+        }
+    }
+}
+
+fn end_has_room(end: &End) -> bool {
+    end.written() < 256 * 1024
+}
