@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use godot::init::{ExtensionLibrary, InitStage, gdextension};
 use godot::sys;
-use websocket_multiplayer_core::Runtime;
+use websocket_multiplayer_core::{Library, Runtime};
 
-use crate::{advice, border, debugger, logging, monitors, settings, watched};
+use crate::{advice, border, debugger, logging, monitors, raw, settings, watched};
 
 /// What the engine calls first: gdext's own entry point, with `border` in between.
 ///
@@ -66,7 +66,13 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
 
 /// The registry of I/O threads, which every object of the library joins.
 pub(crate) fn runtime() -> Arc<Runtime> {
-    Arc::clone(RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Runtime::new))
+    let library = Library {
+        keep_loaded: raw::keep_loaded,
+        #[cfg(target_vendor = "apple")]
+        limit_unsent: raw::limit_unsent,
+    };
+    let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(runtime.get_or_insert_with(|| Runtime::of_library(library)))
 }
 
 /// Scripts make objects with no place to hand them a context: hence a global, emptied when the library

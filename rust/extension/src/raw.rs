@@ -1,10 +1,15 @@
-//! The unsafe code: packets cross the border to the engine as raw pointers, and a default argument may be
-//! null.
+//! The unsafe code: packets cross the border to the engine as raw pointers, a default argument may be null,
+//! and the system is asked for what no library offers.
 
 #![allow(
     unsafe_code,
-    reason = "the engine's packet virtuals take raw pointers, and gdext allows no null default for objects"
+    reason = "the engine's packet virtuals take raw pointers, and gdext allows no null default for objects; \
+              libraries are pinned by address"
 )]
+
+use std::io;
+#[cfg(unix)]
+use std::mem::MaybeUninit;
 
 use godot::classes::TlsOptions;
 use godot::global::Error;
@@ -63,3 +68,62 @@ pub(crate) struct OptionalTlsOptions(pub(crate) Option<Gd<TlsOptions>>);
 // SAFETY: the trait asks for defaults that calls cannot change through each other. The only default of this
 // type is null.
 unsafe impl GodotImmutable for OptionalTlsOptions {}
+
+/// Keeps this library in memory until the process ends, although the engine will unload it: a thread of its own
+/// is still in the middle of something, and would return into nothing.
+#[cfg(unix)]
+pub(crate) fn keep_loaded() -> io::Result<()> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: any address may be asked about, and `info` is a place for the answer.
+    let found = unsafe { libc::dladdr((keep_loaded as *const ()).cast(), info.as_mut_ptr()) };
+    // SAFETY: zeros are a valid value: null pointers.
+    let info = unsafe { info.assume_init() };
+    if found == 0 || info.dli_fname.is_null() {
+        return Err(io::Error::other("the system does not know which library this is"));
+    }
+    // NOLOAD: it is loaded, and nothing else of that name is meant. The handle is never closed.
+    let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+    // SAFETY: the name comes from the loader itself, and lasts as long as the library is loaded.
+    let handle = unsafe { libc::dlopen(info.dli_fname, flags) };
+    if handle.is_null() {
+        return Err(io::Error::other("the system does not find the library any more"));
+    }
+    Ok(())
+}
+
+/// As above.
+#[cfg(windows)]
+pub(crate) fn keep_loaded() -> io::Result<()> {
+    use windows_sys::Win32::System::LibraryLoader::{
+        GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN, GetModuleHandleExW,
+    };
+
+    let flags = GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS;
+    let mut module = std::ptr::null_mut();
+    // SAFETY: with FROM_ADDRESS the second argument is no name but an address, here of our own code.
+    let done = unsafe { GetModuleHandleExW(flags, (keep_loaded as *const ()).cast(), &mut module) };
+    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Says how much of a socket's data the kernel takes beyond what it can send at once.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    let size = size_of_val(&bytes) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as it is borrowed; the option's value is an integer of this size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// As in Apple's `netinet/tcp.h`.
+#[cfg(target_vendor = "apple")]
+const TCP_NOTSENT_LOWAT: libc::c_int = 0x201;
