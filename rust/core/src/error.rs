@@ -113,6 +113,9 @@ pub enum SendError {
     /// There is no open connection.
     #[error("not connected")]
     NotConnected,
+    /// A client's connection has ended; the next poll says so.
+    #[error("the connection to the server has ended")]
+    Lost,
     /// No peer has this id.
     #[error("there is no peer {0}")]
     UnknownPeer(i32),

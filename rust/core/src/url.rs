@@ -12,6 +12,8 @@ use crate::error::ConfigError;
 /// A parsed WebSocket URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Url {
+    /// As it was given.
+    pub(crate) given: String,
     /// `wss`.
     pub secure: bool,
     /// Name or address in ASCII, without brackets and zone.
@@ -53,6 +55,7 @@ impl Url {
             bad(if cut { "in a user name or password, write / as %2F, ? as %3F and # as %23" } else { why })
         })?;
         Ok(Self {
+            given: url.to_owned(),
             secure,
             host: host.into_owned(),
             port: port.unwrap_or(if secure { 443 } else { 80 }),

@@ -67,7 +67,8 @@ fn on_timeout() {
     drop(finished);
 }
 
-/// A peer has come: do those who wait for it hear of it in this mode?
+/// A peer has come: does nobody hear of it, because those who wait for it do so in the other mode? Code of 3.x often connects the
+/// signals of both modes.
 pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
     let left = LEFT_TO_CHECK.get();
     if left == 0 || !Os::singleton().is_debug_build() {
@@ -76,32 +77,36 @@ pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
     LEFT_TO_CHECK.set(left - 1);
     let (useless, mode, hint): (&[&str], _, _) = match (raw, kind) {
         (true, _) => (
-            &["peer_connected"],
+            OF_MULTIPLAYER,
             "raw",
             "Pass gd_mp_api = true for a MultiplayerAPI, or connect to client_connected, connection_established and \
              data_received.",
         ),
-        (false, Kind::Server) => (
-            &["client_connected", "data_received"],
-            "multiplayer",
-            "Connect to peer_connected and peer_packet, or pass \
-             gd_mp_api = false.",
-        ),
-        (false, Kind::Client) => (
-            &["connection_established", "data_received"],
-            "multiplayer",
-            "Connect to peer_connected and peer_packet, or pass gd_mp_api = false.",
-        ),
+        (false, Kind::Server | Kind::Client) => {
+            (OF_RAW, "multiplayer", "Connect to peer_connected and peer_packet, or pass gd_mp_api = false.")
+        }
         (false, Kind::Either | Kind::Handle) => return,
     };
-    for signal in useless {
-        if !object.get_signal_connection_list(&StringName::from(*signal)).is_empty() {
-            LEFT_TO_CHECK.set(0);
-            warning(&format!(
-                "{}.{signal} has a handler, but is never emitted in {mode} mode. {hint}",
-                kind.class()
-            ));
+    let mut idle = None;
+    for signal in object.get_signal_list().iter_shared() {
+        let name = signal.get("name").map(|name| name.to_string()).unwrap_or_default();
+        if OF_EVERY_OBJECT.contains(&name.as_str())
+            || object.get_signal_connection_list(&StringName::from(&name)).is_empty()
+        {
+            continue;
         }
+        if !useless.contains(&name.as_str()) {
+            // Somebody hears of something.
+            return;
+        }
+        idle.get_or_insert(name);
+    }
+    if let Some(signal) = idle {
+        LEFT_TO_CHECK.set(0);
+        warning(&format!(
+            "{}.{signal} has a handler, but is never emitted in {mode} mode, and nothing else of this object has one. {hint}",
+            kind.class()
+        ));
     }
 }
 
@@ -115,3 +120,26 @@ thread_local! {
 
 /// So long may nobody poll while something waits.
 const UNPOLLED: Duration = Duration::from_secs(10);
+
+/// Signals of multiplayer mode alone.
+const OF_MULTIPLAYER: &[&str] = &[
+    "connection_failed",
+    "connection_succeeded",
+    "packet_refused",
+    "peer_connected",
+    "peer_disconnected",
+    "peer_overflowed",
+    "peer_packet",
+    "server_disconnected",
+];
+/// Signals of raw mode alone, of servers and of clients.
+const OF_RAW: &[&str] = &[
+    "client_connected",
+    "client_disconnected",
+    "connection_closed",
+    "connection_error",
+    "connection_established",
+    "data_received",
+];
+/// Signals that say nothing about peers.
+const OF_EVERY_OBJECT: &[&str] = &["property_list_changed", "script_changed"];

@@ -329,7 +329,8 @@ macro_rules! common_methods {
             const OVERFLOW_REFUSE: i64 = $crate::tuning::OVERFLOW_REFUSE;
 
             /// The handle of a connected peer, always the same object while it is connected. An unknown id
-            /// prints an error and gives null. On a client only id 1, the server, exists.
+            /// prints an error and gives null. On a client only id 1, the server, exists, from the call that opens
+            /// on. While the end of a peer is told, its handle still has the close code and reason.
             /// ```gdscript
             /// var server := WebSocketServer.new()
             ///
@@ -376,10 +377,10 @@ macro_rules! common_methods {
 
             /// Sends a packet to the target of `set_target_peer()` with the current transfer mode.
             ///
-            /// Returns `ERR_UNCONFIGURED` when not connected, `ERR_INVALID_PARAMETER` for an unknown target
-            /// or an empty packet, and `ERR_OUT_OF_MEMORY` for one that is larger than the output buffer,
-            /// finds no room in the whole process (`network/limits/websocket_total_queue_mb`) or, with
-            /// `OVERFLOW_REFUSE`, none for its peer.
+            /// Returns `ERR_UNCONFIGURED` when not connected, `FAILED` on a client whose connection has ended since the
+            /// last `poll()`, `ERR_INVALID_PARAMETER` for an unknown target or an empty packet, and
+            /// `ERR_OUT_OF_MEMORY` for one that is larger than the output buffer, finds no room in the whole process
+            /// (`network/limits/websocket_total_queue_mb`) or, with `OVERFLOW_REFUSE`, none for its peer.
             // The engine's own answers OK to an empty packet without asking anybody.
             #[func(rename = put_packet)]
             fn put_packet_of_script(

@@ -11,8 +11,8 @@ use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{
     Buffers, ClientConfig, CloseFrame, Conditions, ConnectionRequest, Delivery, Event, Mode, OpenError,
-    Packet, Peer, PeerConfig, PeerHandle, PeerId, Role, SendError, ServerConfig, Statistics, Status, Target,
-    TlsClient, TlsError, Url, Verdict, WireFormat, check_header_lines, check_protocols,
+    Packet, Peer, PeerConfig, PeerHandle, PeerId, PeerState, Role, SendError, ServerConfig, Statistics,
+    Status, Target, TlsClient, TlsError, Url, Verdict, WireFormat, check_header_lines, check_protocols,
 };
 
 use crate::classes::{Connection, WebSocketPeer};
@@ -47,6 +47,8 @@ pub(crate) struct PeerHost {
     /// One object per connection, kept while it lasts: a script sets its write mode through one `get_peer()`
     /// and sends through another.
     handles: RefCell<HashMap<i32, Gd<WebSocketPeer>>>,
+    /// Peers whose end is being told: what is kept for them goes afterwards.
+    leaving: Vec<i32>,
     /// Server: decides about requests.
     pub(crate) request_handler: Callable,
     /// Server: what it was asked and has not answered.
@@ -96,6 +98,7 @@ impl PeerHost {
             target: 0,
             current: None,
             handles: RefCell::default(),
+            leaving: Vec::new(),
             request_handler: Callable::invalid(),
             undecided: Undecided::default(),
             metas: HashMap::new(),
@@ -186,6 +189,7 @@ impl PeerHost {
     /// Whatever was kept for peers. Neither a handle nor what a handler attached is let go while this object is borrowed.
     fn forget_all(&mut self) {
         self.undecided.clear();
+        self.leaving.clear();
         if !self.handles.get_mut().is_empty() || !self.metas.is_empty() {
             border::let_go((self.handles.take(), std::mem::take(&mut self.metas)));
         }
@@ -232,13 +236,41 @@ impl PeerHost {
 
     /// The next thing to tell the game; what it means for the handles is done already.
     pub(crate) fn next_event(&mut self, packet_events: bool) -> Option<Event> {
-        let event = self.core.next_event(packet_events)?;
+        let event = self.core.next_event(packet_events);
+        if !self.leaving.is_empty() {
+            self.forget_who_left();
+        }
         match &event {
-            Event::PeerDisconnected { id, .. } | Event::RequestWithdrawn { id } => self.forget(id.0),
-            Event::ConnectionFailed | Event::ServerDisconnected => self.forget_all(),
+            Some(Event::PeerDisconnected { id, .. }) => self.leaving.push(id.0),
+            Some(Event::ConnectionFailed | Event::ServerDisconnected) => self.leaving.push(PeerId::SERVER.0),
+            Some(Event::RequestWithdrawn { id }) => self.forget(id.0),
             _ => {}
         }
-        Some(event)
+        event
+    }
+
+    /// Those whose end was told are told of no more.
+    fn forget_who_left(&mut self) {
+        for id in std::mem::take(&mut self.leaving) {
+            if self.core.is_leaving(PeerId(id)) {
+                self.leaving.push(id);
+            } else {
+                self.forget(id);
+            }
+        }
+    }
+
+    /// While the end of an old connection is told, its handle has the place of a new one with the same id.
+    pub(crate) fn swap_handle(
+        &mut self,
+        id: i32,
+        other: Option<Gd<WebSocketPeer>>,
+    ) -> Option<Gd<WebSocketPeer>> {
+        let handles = self.handles.get_mut();
+        match other {
+            Some(object) => handles.insert(id, object),
+            None => handles.remove(&id),
+        }
     }
 
     // --- packets ---
@@ -312,8 +344,9 @@ impl PeerHost {
             return Error::OK;
         };
         match error {
-            // A normal outcome under OVERFLOW_REFUSE: the caller reads it and tries later.
-            SendError::Full => {}
+            // A normal outcome under OVERFLOW_REFUSE: the caller reads it and tries later. Or the end of the connection, which the
+            // game hears of at the next poll.
+            SendError::Full | SendError::Lost => {}
             SendError::TooLarge { .. } => {
                 self.kind.error("put_packet", format_args!("{error}; raise {}", self.output_setting()))
             }
@@ -423,6 +456,16 @@ impl PeerHost {
     /// A connected peer, or a line that says there is none.
     pub(crate) fn known(&self, method: &str, id: i64) -> Option<PeerHandle> {
         let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
+        if peer.is_none() {
+            self.no_peer(method, id);
+        }
+        peer
+    }
+
+    /// The same without a server that is still being connected to.
+    pub(crate) fn connected(&self, method: &str, id: i64) -> Option<PeerHandle> {
+        let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
+        let peer = peer.filter(|peer| peer.state() != PeerState::Connecting);
         if peer.is_none() {
             self.no_peer(method, id);
         }

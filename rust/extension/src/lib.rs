@@ -19,6 +19,7 @@ mod lines;
 mod logging;
 mod monitors;
 mod raw;
+mod reopened;
 mod report;
 mod request;
 mod rules;

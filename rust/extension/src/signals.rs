@@ -14,6 +14,7 @@ use websocket_multiplayer_core::{Event, Mode};
 
 use crate::advice;
 use crate::host::PeerHost;
+use crate::reopened;
 use crate::report::Kind;
 use crate::request::decide;
 
@@ -29,18 +30,26 @@ pub(crate) trait HostClass:
 /// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards),
 /// or drop the last reference but the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (kind, mode, generation, names, _polling, started, first) = {
+    let (mode, _polling, former) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
+        (mode, polling, host.core.has_former_peers())
+    };
+    if former && !reopened::tell(&mut this) {
+        return;
+    }
+    let (kind, generation, names, started, first) = {
+        let mut class = this.bind_mut();
+        let host = class.host_mut();
         // Most polls end here.
         if !host.core.begin_poll() {
             return;
         }
         let started = Instant::now();
         let Some(first) = host.next_event(true) else { return };
-        (host.kind, mode, host.core.generation(), Rc::clone(&host.names), polling, started, first)
+        (host.kind, host.core.generation(), Rc::clone(&host.names), started, first)
     };
     let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
     // Asked when the first packet comes, for the whole poll: most games never connect to a signal per packet.
@@ -124,7 +133,7 @@ fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, ev
     }
 }
 
-fn emit(object: &mut Object, signal: &StringName, args: &[Variant]) {
+pub(crate) fn emit(object: &mut Object, signal: &StringName, args: &[Variant]) {
     // Only a script that blocks the object's signals makes this fail, and then on purpose.
     let _ = object.emit_signal(signal, args);
 }
@@ -153,7 +162,7 @@ macro_rules! signal_names {
     ($($name:ident)*) => {
         /// The names of all signals, interned once per object instead of once per emission.
         pub(crate) struct SignalNames {
-            $($name: StringName,)*
+            $(pub(crate) $name: StringName,)*
         }
 
         impl SignalNames {

@@ -522,6 +522,7 @@ impl Game {
             Err(SendError::Full) => {}
             // It has ended since the last poll.
             Err(SendError::NotConnected) if raw || self.peer.status() != Status::Connected => {}
+            Err(SendError::Lost) if self.role == Role::Client => {}
             Err(error) => panic!("cannot send {size} bytes to {target:?}: {error}"),
         }
         if let Some(queued) = queued.filter(|_| !self.habits.threads) {

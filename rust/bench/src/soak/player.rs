@@ -136,7 +136,7 @@ impl Player {
             Delivery::Reliable,
         ) {
             Ok(()) => self.chat += 1,
-            Err(SendError::Full) => {}
+            Err(SendError::Full | SendError::Lost) => {}
             Err(error) => self.fault(format!("chat: {error}")),
         }
     }
@@ -154,7 +154,7 @@ impl Player {
             Delivery::Reliable,
         ) {
             Ok(()) => *number += 1,
-            Err(SendError::Full) => {}
+            Err(SendError::Full | SendError::Lost) => {}
             Err(error) => self.fault(format!("whisper to {to}: {error}")),
         }
     }

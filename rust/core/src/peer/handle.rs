@@ -1,7 +1,8 @@
 //! One connected peer, for the roster and for whoever holds a handle to it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -18,16 +19,22 @@ use crate::net::mailbox::{Command, Mailbox, Sent};
 use crate::packet::Packet;
 use crate::session::Body;
 use crate::shared::shared;
+use crate::url::Url;
 use crate::wire::godot3::packet_header;
 
 /// What the game's thread keeps of a peer.
 pub(super) struct Member {
-    link: Arc<Link>,
+    /// Not there while a client connects.
+    link: OnceCell<Arc<Link>>,
+    /// Client: where to.
+    url: Option<Url>,
+    /// How a client's attempt to connect ended.
+    failure: OnceCell<CloseReason>,
     /// A handle that a game keeps must not keep what the system gave the mailbox.
     mailbox: Weak<Mailbox>,
     config: Rc<RefCell<PeerConfig>>,
     /// What we are called.
-    own_id: PeerId,
+    own_id: Cell<PeerId>,
     /// Readable packets (raw mode).
     ready: RefCell<VecDeque<Packet>>,
     /// The game has closed it: what still comes is not wanted.
@@ -38,30 +45,71 @@ pub(super) struct Member {
     owed: Cell<(usize, usize)>,
     /// Set for this peer alone.
     heartbeat_interval: Cell<Option<Duration>>,
+    /// Set before there was a connection.
+    no_delay: Cell<Option<bool>>,
 }
 
 impl Member {
-    pub(super) fn new(
-        link: Arc<Link>,
-        mailbox: Weak<Mailbox>,
-        config: Rc<RefCell<PeerConfig>>,
-        own_id: PeerId,
-    ) -> Self {
+    /// One that is still to be connected to.
+    pub(super) fn new(url: Option<Url>, mailbox: Weak<Mailbox>, config: Rc<RefCell<PeerConfig>>) -> Self {
         Self {
-            link,
+            link: OnceCell::new(),
+            url,
+            failure: OnceCell::new(),
             mailbox,
             config,
-            own_id,
+            own_id: Cell::new(PeerId(0)),
             ready: RefCell::default(),
             discarding: Cell::new(false),
             fresh: Cell::new(0),
             owed: Cell::default(),
             heartbeat_interval: Cell::new(None),
+            no_delay: Cell::new(None),
+        }
+    }
+
+    /// There is a connection: what was set before holds for it.
+    pub(super) fn connected(&self, link: Arc<Link>, own_id: PeerId) {
+        let conn = link.conn;
+        self.own_id.set(own_id);
+        let _ = self.link.set(link);
+        if let Some(interval) = self.heartbeat_interval.get() {
+            self.command(Command::Heartbeat { conn, interval });
+        }
+        if let Some(enabled) = self.no_delay.get() {
+            self.command(Command::NoDelay { conn, enabled });
+        }
+    }
+
+    /// Client: there will be no connection.
+    pub(super) fn failed(&self, reason: &CloseReason) {
+        let _ = self.failure.set(reason.clone());
+    }
+
+    /// Client: why there will be none.
+    pub(super) fn failure(&self) -> Option<&CloseReason> {
+        self.failure.get()
+    }
+
+    /// Client: the game does not want the connection any more. It is told at the next poll.
+    fn give_up(&self) {
+        if self.failure.get().is_none() {
+            self.failed(&CloseReason::Forced);
+            self.command(Command::Finish { frame: Box::new(CloseFrame::normal()) });
         }
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
-        &self.link
+        self.link.get().expect("who is in the roster is connected")
+    }
+
+    /// Says whether there is, or was, a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.link.get().is_some()
+    }
+
+    pub(super) fn id(&self) -> PeerId {
+        self.link.get().map_or(PeerId::SERVER, |link| link.id)
     }
 
     fn command(&self, command: Command) {
@@ -117,48 +165,52 @@ impl Member {
 
     /// What counted against the input limits does not wait any more.
     pub(super) fn make_room(&self, bytes: usize, packets: usize) {
-        self.link.receiving.budget.release(bytes, packets);
-        if self.link.receiving.paused.load(Ordering::SeqCst)
-            && self.link.is_input_low(&self.config.borrow())
-            && self.link.receiving.paused.swap(false, Ordering::SeqCst)
+        let link = self.link();
+        link.receiving.budget.release(bytes, packets);
+        if link.receiving.paused.load(Ordering::SeqCst)
+            && link.is_input_low(&self.config.borrow())
+            && link.receiving.paused.swap(false, Ordering::SeqCst)
         {
-            self.command(Command::Resume(self.link.conn));
+            self.command(Command::Resume(link.conn));
         }
     }
 
     pub(super) fn close(&self, frame: CloseFrame) {
+        let Some(link) = self.link.get() else { return self.give_up() };
         self.discard();
-        if self.link.state() == PeerState::Open {
-            self.link.set_closing();
-            self.command(Command::Close { conn: self.link.conn, frame: Box::new(frame) });
+        if link.state() == PeerState::Open {
+            link.set_closing();
+            self.command(Command::Close { conn: link.conn, frame: Box::new(frame) });
         }
     }
 
     pub(super) fn abandon(&self) {
         self.close_locally();
-        self.command(Command::Abandon(self.link.conn));
+        self.command(Command::Abandon(self.link().conn));
     }
 
     fn cut(&self) {
-        let open = self.link.state() != PeerState::Closed;
+        let Some(link) = self.link.get() else { return self.give_up() };
+        let open = link.state() != PeerState::Closed;
         self.close_locally();
         if open {
-            self.command(Command::Cut(self.link.conn));
+            self.command(Command::Cut(link.conn));
         }
     }
 
     /// The whole object is closed, or this peer is forgotten: nothing is heard of it any more.
     pub(super) fn close_locally(&self) {
+        let Some(link) = self.link.get() else { return self.failed(&CloseReason::Forced) };
         self.discard();
-        self.link.set_closed(&CloseReason::Forced);
-        self.link.receiving.budget.clear();
+        link.set_closed(&CloseReason::Forced);
+        link.receiving.budget.clear();
     }
 
     /// It is gone, and so is its place in the roster: packets that are unread by then count for nobody any more, but messages
     /// that its handle keeps do.
     pub(super) fn forget(&self, mode: Mode) {
         if mode != Mode::Raw {
-            self.link.receiving.budget.clear();
+            self.link().receiving.budget.clear();
         }
     }
 
@@ -183,57 +235,77 @@ impl PeerHandle {
 
     /// Its id.
     pub fn id(&self) -> PeerId {
-        self.link().id
+        self.member.id()
     }
 
     /// Whether it can be talked to.
     pub fn state(&self) -> PeerState {
-        self.link().state()
+        match (self.link(), self.member.failure()) {
+            (Some(link), _) => link.state(),
+            (None, None) => PeerState::Connecting,
+            (None, Some(_)) => PeerState::Closed,
+        }
     }
 
-    /// Remote IP address.
+    /// Remote IP address. While a client connects to a name there is none yet.
     pub fn address(&self) -> String {
-        self.link().info.address.ip().to_string()
+        let given = || {
+            let address = self.member.url.as_ref().and_then(|url| url.host.parse::<IpAddr>().ok());
+            address.map(|address| address.to_string()).unwrap_or_default()
+        };
+        self.link().map_or_else(given, |link| link.info.address.ip().to_string())
     }
 
     /// Remote port.
     pub fn port(&self) -> u16 {
-        self.link().info.address.port()
+        let given = || self.member.url.as_ref().map_or(0, |url| url.port);
+        self.link().map_or_else(given, |link| link.info.address.port())
     }
 
     /// The subprotocol agreed on, or nothing.
     pub fn protocol(&self) -> String {
-        self.link().info.protocol.clone()
+        self.link().map(|link| link.info.protocol.clone()).unwrap_or_default()
     }
 
     /// Path and query of the upgrade request.
     pub fn path(&self) -> String {
-        self.link().info.target.clone()
+        match &self.member.url {
+            Some(url) => url.target.clone(),
+            None => self.link().map(|link| link.info.target.clone()).unwrap_or_default(),
+        }
     }
 
-    /// The URL that the client asked for.
+    /// The URL that the client asked for; on a client, as it was given.
     pub fn requested_url(&self) -> String {
-        format!("{}{}", self.link().info.origin, self.link().info.target)
+        let asked = |link: &Link| format!("{}{}", link.info.origin, link.info.target);
+        match &self.member.url {
+            Some(url) => url.given.clone(),
+            None => self.link().map(asked).unwrap_or_default(),
+        }
     }
 
     /// On a server: the headers of the upgrade request, names in lower case.
     pub fn headers(&self) -> Vec<(String, String)> {
-        self.link().info.headers.to_vec()
+        self.link().map(|link| link.info.headers.to_vec()).unwrap_or_default()
     }
 
     /// Bytes that wait to be written.
     pub fn queued_out_bytes(&self) -> usize {
-        self.link().outgoing.load().0
+        self.link().map_or(0, |link| link.outgoing.load().0)
     }
 
     /// The close code once it is closed; -1 without a close frame.
     pub fn close_code(&self) -> i32 {
-        self.link().end().map_or(-1, CloseReason::code)
+        self.end().map_or(-1, CloseReason::code)
     }
 
     /// The reason that came with it.
     pub fn close_reason(&self) -> String {
-        self.link().end().map(|reason| reason.text().to_owned()).unwrap_or_default()
+        self.end().map(|reason| reason.text().to_owned()).unwrap_or_default()
+    }
+
+    fn end(&self) -> Option<&CloseReason> {
+        self.link().map_or_else(|| self.member.failure(), Link::end)
     }
 
     /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread messages (raw mode) are
@@ -256,7 +328,9 @@ impl PeerHandle {
     /// Sets it for this peer alone, whatever the object's own is or becomes.
     pub fn set_heartbeat_interval(&self, interval: Duration) {
         self.member.heartbeat_interval.set(Some(interval));
-        self.member.command(Command::Heartbeat { conn: self.link().conn, interval });
+        if let Some(link) = self.link() {
+            self.member.command(Command::Heartbeat { conn: link.conn, interval });
+        }
     }
 
     /// Nothing received for so long ends the connection; zero = never.
@@ -266,7 +340,10 @@ impl PeerHandle {
 
     /// Sets `TCP_NODELAY`, which is on from the beginning.
     pub fn set_no_delay(&self, enabled: bool) {
-        self.member.command(Command::NoDelay { conn: self.link().conn, enabled });
+        self.member.no_delay.set(Some(enabled));
+        if let Some(link) = self.link() {
+            self.member.command(Command::NoDelay { conn: link.conn, enabled });
+        }
     }
 
     /// Readable messages (raw mode).
@@ -289,7 +366,7 @@ impl PeerHandle {
     /// # Errors
     /// [`SendError`]: not connected, too large, no room, text that is not UTF-8; in multiplayer mode an empty message.
     pub fn send(&self, payload: &[u8], text: bool) -> Result<(), SendError> {
-        let link = self.link();
+        let Some(link) = self.link() else { return Err(SendError::NotConnected) };
         if link.state() != PeerState::Open {
             return Err(SendError::NotConnected);
         }
@@ -305,7 +382,7 @@ impl PeerHandle {
         }
         // A server's packet to this one peer, or a client's to the server.
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
-            .then(|| packet_header(self.member.own_id, Target::One(link.id)));
+            .then(|| packet_header(self.member.own_id.get(), Target::One(link.id)));
         let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;
         let total = &mailbox.queue_total;
         reserve_refusing(link, payload.len() + config.mode.header_len(), &config, total)?;
@@ -320,8 +397,8 @@ impl PeerHandle {
         Ok(())
     }
 
-    fn link(&self) -> &Link {
-        &self.member.link
+    fn link(&self) -> Option<&Link> {
+        self.member.link.get().map(AsRef::as_ref)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One server or one client as the game's thread sees it.
 
+mod ends;
 mod handle;
 #[cfg(test)]
 mod kept;
@@ -72,6 +73,10 @@ pub struct Peer {
     news: VecDeque<News>,
     /// Ends that wait for the next poll, because the peer's last packets became readable in this one.
     ends: Vec<News>,
+    /// Whom the event at hand, or the next ones, tell the end of.
+    leaving: Vec<Rc<Member>>,
+    /// Peers of the opening before, which `close()` ended without a word. Whoever counts peers by their events still has them.
+    former: PeerMap<Option<Rc<Member>>>,
     /// What `next_event` has to say before it takes the next piece of news.
     told: VecDeque<Event>,
     last_error: String,
@@ -96,6 +101,8 @@ impl Peer {
             ready: VecDeque::new(),
             news: VecDeque::new(),
             ends: Vec::new(),
+            leaving: Vec::new(),
+            former: PeerMap::default(),
             told: VecDeque::new(),
             last_error: String::new(),
             close_code: -1,
@@ -136,8 +143,13 @@ impl Peer {
         };
         let peer = config.peer.bounded();
         let config = ClientConfig { tls, peer: peer.clone(), ..config };
+        let url = config.url.clone();
         let mailbox = Driver::connect(config, &self.runtime).map_err(OpenError::System)?;
         self.opened(Role::Client, peer, mailbox, None);
+        if let Some(open) = &mut self.open {
+            let (mailbox, config) = (Arc::downgrade(&open.mailbox), Rc::clone(&open.config));
+            open.server_to_be = Some(Rc::new(Member::new(Some(url), mailbox, config)));
+        }
         self.status = Status::Connecting;
         self.unique_id = 0;
         Ok(())
@@ -159,11 +171,12 @@ impl Peer {
             Role::Server => CloseFrame::going_away(),
             Role::Client => CloseFrame::normal(),
         };
-        for member in open.roster.values() {
+        for member in open.roster.values().chain(&open.server_to_be) {
             member.close_locally();
         }
         open.mailbox.command(Command::Finish { frame: Box::new(frame) });
         self.forget_open();
+        self.note_former(open);
         self.watch.closed();
         self.unique_id = 0;
         self.status = Status::Disconnected;
@@ -202,6 +215,14 @@ impl Peer {
     /// Takes what the I/O thread delivered; then call [`next_event`](Self::next_event) until it has no more. False: it has
     /// nothing to say, and need not be called.
     pub fn begin_poll(&mut self) -> bool {
+        self.leaving.clear();
+        if !self.former.is_empty() {
+            self.former = PeerMap::default();
+        }
+        if self.has_given_up() {
+            let event = self.failed(&CloseReason::Forced);
+            self.told.push_back(event);
+        }
         let waits = self.has_something_to_say();
         let Some(open) = &mut self.open else { return waits };
         open.mailbox.note_poll();
@@ -227,6 +248,9 @@ impl Peer {
             news.extend(taken);
             self.news = news;
         }
+        if open.given_up {
+            self.news.clear();
+        }
         open.outbox.take_refused(&mut self.told);
         true
     }
@@ -245,7 +269,7 @@ impl Peer {
     ///
     /// For a program that has nothing else to do meanwhile. `health_path` shows the time as one without a poll.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let waits = self.has_something_to_say();
+        let waits = self.has_something_to_say() || self.has_given_up();
         let Some(open) = &self.open else { return waits };
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + A_YEAR);
@@ -259,6 +283,7 @@ impl Peer {
             if let Some(event) = self.told.pop_front() {
                 return Some(event);
             }
+            self.leaving.clear();
             let open = self.open.as_mut()?;
             let Some(news) = self.news.pop_front() else { return self.drained() };
             give_back(&mut self.news);
@@ -380,34 +405,12 @@ impl Peer {
         self.open.as_ref().is_some_and(|open| open.roster.contains_key(&id) || open.others.contains_key(&id))
     }
 
-    /// The handle of a connected peer.
+    /// The handle of a connected peer; of the server that a client connects to; of a peer whose end is being told.
     pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
-        Some(PeerHandle::new(Rc::clone(self.open.as_ref()?.roster.get(&id)?)))
-    }
-
-    /// Starts the close handshake; the peer's unread packets are discarded, its end comes as an event. False: unknown id.
-    pub fn disconnect(&mut self, id: PeerId, frame: CloseFrame) -> bool {
-        let Some(member) = self.open.as_ref().and_then(|open| open.roster.get(&id)).cloned() else {
-            return false;
-        };
-        member.close(frame);
-        self.discard_packets(id, &member);
-        true
-    }
-
-    /// Says goodbye and forgets the peer at once: no event follows for it. False: unknown id.
-    pub fn disconnect_now(&mut self, id: PeerId) -> bool {
-        let Some(member) = self.open.as_mut().and_then(|open| open.roster.remove(&id)) else { return false };
-        member.abandon();
-        self.discard_packets(id, &member);
-        self.told.retain(|event| !event.is_about(id));
-        if let Some(open) = &mut self.open {
-            open.outbox.forget_peer(id);
-            if open.role == Role::Client {
-                self.end_client();
-            }
-        }
-        true
+        let open = self.open.as_ref()?;
+        let server = || open.server_to_be.as_ref().filter(|_| id == PeerId::SERVER);
+        let member = self.leaving(id).or_else(|| open.roster.get(&id)).or_else(server)?;
+        Some(PeerHandle::new(Rc::clone(member)))
     }
 
     /// Lets a client in that wants in, or does not. Nothing happens when it has left, or this object was opened anew.
@@ -492,7 +495,9 @@ impl Peer {
 
     /// Figures of one peer.
     pub fn peer_statistics(&self, id: PeerId) -> Option<PeerStatistics> {
-        let member = self.open.as_ref()?.roster.get(&id)?;
+        let open = self.open.as_ref()?;
+        let member =
+            open.roster.get(&id).or_else(|| self.leaving(id).filter(|member| member.is_connected()))?;
         member.settle();
         Some(PeerStatistics::of(member.link()))
     }
@@ -509,6 +514,9 @@ impl Peer {
 
     fn opened(&mut self, role: Role, config: PeerConfig, mailbox: Arc<Mailbox>, listener: Option<Listener>) {
         self.forget_open();
+        if let Some(lost) = self.open.take() {
+            self.note_former(lost);
+        }
         self.refusals_held = self.refusals;
         self.last_error.clear();
         self.close_code = -1;
@@ -523,6 +531,8 @@ impl Peer {
             mailbox,
             listener,
             roster: PeerMap::default(),
+            server_to_be: None,
+            given_up: false,
             others: HashMap::new(),
             unasked: Vec::new(),
             poll: 0,
@@ -535,6 +545,7 @@ impl Peer {
         self.ready = VecDeque::new();
         self.news = VecDeque::new();
         self.ends.clear();
+        self.leaving.clear();
         self.told.clear();
         self.told_drained = false;
     }
@@ -558,8 +569,11 @@ impl Peer {
         let protocol = link.info.protocol.clone();
         if let Some(open) = &mut self.open {
             self.watch.joined(&link);
-            let member = Member::new(link, Arc::downgrade(&open.mailbox), Rc::clone(&open.config), own_id);
-            open.roster.insert(id, Rc::new(member));
+            let member = open.server_to_be.take().unwrap_or_else(|| {
+                Rc::new(Member::new(None, Arc::downgrade(&open.mailbox), Rc::clone(&open.config)))
+            });
+            member.connected(link, own_id);
+            open.roster.insert(id, member);
             open.outbox.forget_roster();
             if open.role == Role::Client {
                 self.status = Status::Connected;
@@ -568,82 +582,6 @@ impl Peer {
             }
         }
         Event::PeerConnected { id, protocol }
-    }
-
-    fn disconnected(&mut self, id: PeerId, reason: &CloseReason) -> Option<Event> {
-        let open = self.open.as_mut()?;
-        let member = open.roster.remove(&id);
-        if let Some(member) = &member {
-            member.forget(open.config.borrow().mode);
-        }
-        let known = member.is_some();
-        open.outbox.forget_roster();
-        if open.role == Role::Client {
-            // Whoever was known through the server is gone with it.
-            let others = open.others.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
-            self.told.extend(others);
-            self.note_end(reason);
-            self.end_client();
-            if known {
-                self.told.push_back(Event::PeerDisconnected { id, clean: reason.is_clean() });
-            }
-            self.told.push_back(Event::ServerDisconnected);
-            return self.told.pop_front();
-        }
-        known.then(|| Event::PeerDisconnected { id, clean: reason.is_clean() })
-    }
-
-    fn failed(&mut self, reason: &CloseReason) -> Event {
-        self.note_end(reason);
-        self.end_client();
-        Event::ConnectionFailed
-    }
-
-    fn driver_failed(&mut self, reason: &CloseReason) {
-        self.note_end(reason);
-        let Some(open) = &mut self.open else { return };
-        let connecting = self.status == Status::Connecting;
-        let others = open.others.drain().map(|(id, _)| id);
-        let peers = open.roster.drain().map(|(id, member)| {
-            member.link().set_closed(reason);
-            id
-        });
-        self.told.extend(others.chain(peers).map(|id| Event::PeerDisconnected { id, clean: false }));
-        open.outbox.forget_roster();
-        match (open.role, connecting) {
-            (Role::Client, true) => self.told.push_back(Event::ConnectionFailed),
-            (Role::Client, false) => self.told.push_back(Event::ServerDisconnected),
-            (Role::Server, _) => self.told.push_back(Event::ServerFailed),
-        }
-        if let Some(listener) = open.listener.take() {
-            listener.close();
-        }
-        self.status = Status::Disconnected;
-    }
-
-    /// A client that lost its server is not open any more, but its last events are still to be told.
-    fn end_client(&mut self) {
-        self.status = Status::Disconnected;
-        if let Some(open) = &mut self.open {
-            open.roster.clear();
-            open.mailbox.command(Command::Finish { frame: Box::new(CloseFrame::normal()) });
-        }
-    }
-
-    fn note_end(&mut self, reason: &CloseReason) {
-        self.last_error = reason.to_string();
-        self.close_code = reason.code();
-        self.close_reason = reason.text().to_owned();
-    }
-
-    fn discard_packets(&mut self, id: PeerId, member: &Member) {
-        self.ready.retain(|packet| {
-            let keep = packet.source != id;
-            if !keep {
-                member.take_back(packet);
-            }
-            keep
-        });
     }
 }
 

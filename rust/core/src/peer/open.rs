@@ -22,6 +22,10 @@ pub(super) struct Open {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) listener: Option<Listener>,
     pub(super) roster: PeerMap<Rc<Member>>,
+    /// Client: the server, until there is a connection or none will be.
+    pub(super) server_to_be: Option<Rc<Member>>,
+    /// Client: the game gave up while it connected. What is still heard of the connection is not told.
+    pub(super) given_up: bool,
     /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
     // Their ids come from the server, so they are kept where ids that collide do no harm.
     pub(super) others: HashMap<PeerId, u64>,

@@ -195,9 +195,24 @@ impl Peer {
         let packet = Sending { header: header.as_ref(), payload, delivery };
         let target = if open.role == Role::Client { Target::One(PeerId::SERVER) } else { target };
         match target {
-            Target::One(id) => open.send_one(id, packet, &config),
+            Target::One(id) => match open.send_one(id, packet, &config) {
+                // It went with the opening before, or just now, and not everybody has been told.
+                Err(SendError::UnknownPeer(_)) if self.former.contains_key(&id) || self.is_leaving(id) => {
+                    self.note_gone();
+                    Ok(())
+                }
+                outcome => outcome,
+            },
             Target::All => open.send_many(None, packet, &config),
             Target::AllExcept(id) => open.send_many(Some(id), packet, &config),
+        }
+    }
+}
+
+impl Peer {
+    fn note_gone(&self) {
+        if let Some(open) = &self.open {
+            open.outbox.count(Room::Gone);
         }
     }
 }
@@ -213,6 +228,8 @@ impl Open {
                 self.mailbox.send(link.conn, self.outbox.sent(packet));
                 Ok(())
             }
+            // A client has nobody else. A server's game sends to one peer after the other, and must not stop at one that is gone.
+            Room::Gone if self.role == Role::Client => Err(SendError::Lost),
             Room::Gone | Room::Dropped => Ok(()),
             Room::Full => Err(SendError::Full),
             Room::Overflow => {

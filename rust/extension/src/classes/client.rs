@@ -152,14 +152,14 @@ impl WebSocketClient {
     #[func]
     fn get_connected_host(&self) -> GString {
         self.host
-            .known("get_connected_host", 1)
+            .connected("get_connected_host", 1)
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of the server. Not connected: prints an error and gives 0.
     #[func]
     fn get_connected_port(&self) -> i64 {
-        self.host.known("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
+        self.host.connected("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
     }
 }
 

@@ -1,0 +1,181 @@
+//! How peers leave: who closes whom, what the game is told, and whose handle it is still given meanwhile.
+
+use std::rc::Rc;
+
+use super::handle::Member;
+use super::open::Open;
+use super::{Peer, Status};
+use crate::config::Mode;
+use crate::error::{CloseFrame, CloseReason};
+use crate::event::Event;
+use crate::id::PeerId;
+use crate::net::mailbox::Command;
+use crate::session::Role;
+
+impl Peer {
+    /// The game has closed the handle of a server that was still being connected to.
+    pub(super) fn has_given_up(&self) -> bool {
+        let server = self.open.as_ref().and_then(|open| open.server_to_be.as_ref());
+        server.is_some_and(|server| server.failure().is_some())
+    }
+
+    /// Says whether the opening before had peers.
+    pub fn has_former_peers(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    /// Peers of the opening before that nobody was told the end of, because the game itself closed it. Until the next poll their
+    /// handles are given.
+    pub fn former_peers(&mut self) -> Vec<PeerId> {
+        self.leaving.extend(self.former.values().flatten().cloned());
+        self.former.keys().copied().collect()
+    }
+
+    /// Starts the close handshake; the peer's unread packets are discarded, its end comes as an event. False: unknown id.
+    pub fn disconnect(&mut self, id: PeerId, frame: CloseFrame) -> bool {
+        let Some(open) = &self.open else { return false };
+        if let Some(server) = open.server_to_be.as_ref().filter(|_| id == PeerId::SERVER) {
+            server.close(frame);
+            return true;
+        }
+        let Some(member) = open.roster.get(&id).cloned() else { return false };
+        member.close(frame);
+        self.discard_packets(id, &member);
+        true
+    }
+
+    /// Says goodbye and forgets the peer at once: no event follows for it. False: unknown id.
+    pub fn disconnect_now(&mut self, id: PeerId) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        if id == PeerId::SERVER
+            && let Some(server) = open.server_to_be.take()
+        {
+            server.failed(&CloseReason::Forced);
+            open.given_up = true;
+            self.end_client();
+            return true;
+        }
+        let Some(member) = open.roster.remove(&id) else { return false };
+        member.abandon();
+        self.discard_packets(id, &member);
+        self.told.retain(|event| !event.is_about(id));
+        if let Some(open) = &mut self.open {
+            open.outbox.forget_peer(id);
+            if open.role == Role::Client {
+                self.end_client();
+            }
+        }
+        true
+    }
+
+    /// Says whether the end of this peer is being told.
+    pub fn is_leaving(&self, id: PeerId) -> bool {
+        self.leaving(id).is_some()
+    }
+
+    pub(super) fn leaving(&self, id: PeerId) -> Option<&Rc<Member>> {
+        self.leaving.iter().find(|member| member.id() == id)
+    }
+
+    /// Keeps in mind who was there. Whoever lost its server was told so, but perhaps not of those behind it.
+    pub(super) fn note_former(&mut self, open: Open) {
+        if open.config.borrow().mode == Mode::Raw {
+            return;
+        }
+        if open.role == Role::Client && open.server_to_be.is_none() {
+            self.former.insert(PeerId::SERVER, None);
+        }
+        self.former.extend(open.others.into_keys().map(|id| (id, None)));
+        self.former.extend(open.roster.into_iter().map(|(id, member)| (id, Some(member))));
+    }
+
+    pub(super) fn disconnected(&mut self, id: PeerId, reason: &CloseReason) -> Option<Event> {
+        let open = self.open.as_mut()?;
+        let member = open.roster.remove(&id);
+        if let Some(member) = &member {
+            member.forget(open.config.borrow().mode);
+        }
+        let known = member.is_some();
+        self.leaving.extend(member);
+        open.outbox.forget_roster();
+        if open.role == Role::Client {
+            // Whoever was known through the server is gone with it.
+            let others = open.others.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
+            self.told.extend(others);
+            self.note_end(reason);
+            self.end_client();
+            if known {
+                self.told.push_back(Event::PeerDisconnected { id, clean: reason.is_clean() });
+            }
+            self.told.push_back(Event::ServerDisconnected);
+            return self.told.pop_front();
+        }
+        known.then(|| Event::PeerDisconnected { id, clean: reason.is_clean() })
+    }
+
+    pub(super) fn failed(&mut self, reason: &CloseReason) -> Event {
+        self.note_end(reason);
+        if let Some(open) = &mut self.open
+            && let Some(server) = open.server_to_be.take()
+        {
+            open.given_up = server.failure().is_some();
+            server.failed(reason);
+            self.leaving.push(server);
+        }
+        self.end_client();
+        Event::ConnectionFailed
+    }
+
+    pub(super) fn driver_failed(&mut self, reason: &CloseReason) {
+        self.note_end(reason);
+        let Some(open) = &mut self.open else { return };
+        let connecting = self.status == Status::Connecting;
+        let others = open.others.drain().map(|(id, _)| id);
+        let leaving = &mut self.leaving;
+        let peers = open.roster.drain().map(|(id, member)| {
+            member.link().set_closed(reason);
+            leaving.push(member);
+            id
+        });
+        self.told.extend(others.chain(peers).map(|id| Event::PeerDisconnected { id, clean: false }));
+        open.outbox.forget_roster();
+        if let Some(server) = open.server_to_be.take() {
+            server.failed(reason);
+            self.leaving.push(server);
+        }
+        match (open.role, connecting) {
+            (Role::Client, true) => self.told.push_back(Event::ConnectionFailed),
+            (Role::Client, false) => self.told.push_back(Event::ServerDisconnected),
+            (Role::Server, _) => self.told.push_back(Event::ServerFailed),
+        }
+        if let Some(listener) = open.listener.take() {
+            listener.close();
+        }
+        self.status = Status::Disconnected;
+    }
+
+    /// A client that lost its server is not open any more, but its last events are still to be told.
+    pub(super) fn end_client(&mut self) {
+        self.status = Status::Disconnected;
+        if let Some(open) = &mut self.open {
+            open.roster.clear();
+            open.mailbox.command(Command::Finish { frame: Box::new(CloseFrame::normal()) });
+        }
+    }
+
+    pub(super) fn note_end(&mut self, reason: &CloseReason) {
+        self.last_error = reason.to_string();
+        self.close_code = reason.code();
+        self.close_reason = reason.text().to_owned();
+    }
+
+    pub(super) fn discard_packets(&mut self, id: PeerId, member: &Member) {
+        self.ready.retain(|packet| {
+            let keep = packet.source != id;
+            if !keep {
+                member.take_back(packet);
+            }
+            keep
+        });
+    }
+}
