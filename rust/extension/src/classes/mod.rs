@@ -2,6 +2,7 @@
 
 mod client;
 mod multiplayer_peer;
+mod options;
 mod peer;
 mod server;
 

@@ -13,13 +13,13 @@ use websocket_multiplayer_core::{
     TlsServer, check_header_lines, check_health_path, check_protocols, check_proxy_header,
 };
 
+use super::options::{DEFAULT_PROXY_HEADER, Options};
 use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::report::{Kind, warning};
 use crate::request;
 use crate::rules::{FINE, Ruled, Takes, number_in};
-use crate::settings;
 use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
@@ -660,72 +660,11 @@ impl Ruled for WebSocketServer {
     }
 }
 
-/// What only a server has.
-struct Options {
-    bind_ip: GString,
-    private_key: Option<Gd<CryptoKey>>,
-    ssl_certificate: Option<Gd<X509Certificate>>,
-    ca_chain: Option<Gd<X509Certificate>>,
-    max_connections: i64,
-    max_connections_per_address: i64,
-    max_pending_connections: i64,
-    max_inbound_kb_per_second: i64,
-    allowed_origins: PackedStringArray,
-    trusted_proxies: PackedStringArray,
-    proxy_header: GString,
-    proxy_protocol: bool,
-    health_path: GString,
-    extra_headers: Vec<String>,
-    /// What the server listens with.
-    listens_with: Option<TlsServer>,
-}
-
-impl Options {
-    fn new() -> Self {
-        Self {
-            bind_ip: GString::from("*"),
-            private_key: None,
-            ssl_certificate: None,
-            ca_chain: None,
-            max_connections: settings::MAX_CONNECTIONS.read(),
-            max_connections_per_address: 0,
-            max_pending_connections: settings::MAX_PENDING.read(),
-            max_inbound_kb_per_second: 0,
-            allowed_origins: PackedStringArray::new(),
-            trusted_proxies: PackedStringArray::new(),
-            proxy_header: GString::from(DEFAULT_PROXY_HEADER),
-            proxy_protocol: false,
-            health_path: GString::new(),
-            extra_headers: Vec::new(),
-            listens_with: None,
-        }
-    }
-
-    /// What is missing where TLS was probably meant.
-    fn half_an_identity(&self) -> Option<&'static str> {
-        match (&self.private_key, &self.ssl_certificate, &self.ca_chain) {
-            (Some(_), None, _) => Some("private_key is set and ssl_certificate is not"),
-            (None, Some(_), _) => Some("ssl_certificate is set and private_key is not"),
-            (None, None, Some(_)) => Some("ca_chain is set, and neither private_key nor ssl_certificate is"),
-            _ => None,
-        }
-    }
-
-    fn identity(&self) -> tls::Identity {
-        tls::Identity {
-            private_key: self.private_key.clone(),
-            ssl_certificate: self.ssl_certificate.clone(),
-            ca_chain: self.ca_chain.clone(),
-        }
-    }
-}
-
 fn parse_all<T: FromStr<Err = ConfigError>>(texts: &PackedStringArray) -> Result<Vec<T>, ConfigError> {
     convert::strings(texts).iter().map(|text| text.parse()).collect()
 }
 
 const MAX_COUNT: i64 = i32::MAX as i64;
-const DEFAULT_PROXY_HEADER: &str = "x-forwarded-for";
 /// As rules that were refused are called.
 const SET_CERTIFICATE: &str = "set_certificate()";
 const EXTRA_HEADERS: &str = "set_extra_headers()";
