@@ -9,6 +9,7 @@ use super::world::{SECOND, World, frame, multiplayer, outbound};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
 use crate::error::CloseReason;
 use crate::hub::News;
+use crate::hub::relay::BORROWED;
 use crate::id::{PeerId, Target};
 use crate::net::mailbox::Command;
 use crate::shared::shared;
@@ -169,6 +170,73 @@ fn who_waits_for_room_is_not_taken_for_silent() {
         (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
     }
     assert_eq!(party.server.totals().peers_timed_out.get(), 1);
+}
+
+#[test]
+fn who_waits_twice_in_a_row_is_not_taken_for_silent_either() {
+    let patient = PeerConfig { write_timeout: Duration::ZERO, ..config() };
+    let mut party = Party::with(patient, 4);
+    party.starve(0, 1, 40);
+    party.starve(0, 2, 40);
+    party.fill();
+    // The first one waits for one of the two and then goes, to the game as well; the second one waits for the other.
+    let first = party.send(0, party.id(0), Target::AllExcept(party.id(2)));
+    let second = party.send(0, party.id(0), Target::One(party.id(2)));
+    party.pass(SECOND);
+    party.wake(1);
+    party.fill();
+    party.pass(2 * MOMENT);
+    assert_eq!((party.hear(3), party.server.packets()), (vec![first], vec![b"hello".to_vec()]));
+    for _ in 0..200 {
+        party.pass(SECOND);
+        (1..4).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
+    }
+    assert_eq!(party.server.totals().peers_timed_out.get(), 0);
+    party.wake(2);
+    party.pass(MOMENT);
+    assert_eq!(party.hear(2), [second]);
+}
+
+#[test]
+fn who_waited_for_room_and_then_for_the_game_is_told_of_when_it_is_gone() {
+    let buffers = Buffers { input_packets: 2, ..Buffers::default() };
+    let mut party = Party::with(PeerConfig { buffers, ..config() }, 3);
+    party.starve(0, 1, 40);
+    party.fill();
+    for _ in 0..2 {
+        party.send(0, party.id(0), Target::One(PeerId::SERVER));
+    }
+    // It waits for the other client first, and then the game has taken nothing.
+    party.send(0, party.id(0), Target::All);
+    party.pass(SECOND);
+    party.wake(1);
+    party.pass(2 * MOMENT);
+    assert!(party.server.end().is_none());
+    party.clients[0].1.cut();
+    for _ in 0..10 {
+        party.pass(SECOND);
+    }
+    assert!(matches!(party.server.end(), Some(CloseReason::Lost(_))));
+}
+
+#[test]
+fn at_the_bound_what_is_for_the_game_alone_needs_no_room() {
+    let mut party = Party::new(8);
+    party.starve(0, 1, 40);
+    party.fill();
+    // Together more in one round than may be passed on at the bound.
+    const PACKETS: usize = 60;
+    const { assert!(6 * PACKETS * 1000 > BORROWED) };
+    for at in 2..8 {
+        let mut bytes = packet_header(party.id(at), Target::One(PeerId::SERVER)).to_vec();
+        bytes.resize(1000, 7);
+        for _ in 0..PACKETS {
+            party.clients[at].1.inject(&frame(0x82, &bytes));
+        }
+    }
+    party.server.run(party.now);
+    assert_eq!(party.server.totals().reads_paused.get(), 0);
+    assert_eq!(party.server.packets().len(), 6 * PACKETS);
 }
 
 #[test]

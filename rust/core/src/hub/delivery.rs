@@ -57,6 +57,8 @@ impl Hub {
     pub(super) fn hold(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
         if let Some(member) = self.members.get_mut(conn) {
             member.held = Some(message);
+            // It may have waited for others before.
+            member.awaits_relay = false;
             member.session.pause(now);
             self.totals.reads_paused.add(1);
         }

@@ -167,6 +167,10 @@ impl Hub {
         if self.queue_totals.outgoing.has_room(size.saturating_add(unpublished)) {
             return false;
         }
+        // It leaves for nobody: it is for the game alone, or for one who is gone.
+        if matches!(to, Target::One(id) if !self.ids.contains_key(&id)) {
+            return false;
+        }
         if self.borrowed > 0 && self.borrowed.saturating_add(size) > BORROWED {
             return true;
         }
@@ -196,8 +200,9 @@ impl Hub {
         if let Some(member) = self.members.get_mut(conn) {
             member.held = Some(message);
             member.relay_at = now.checked_add(RETRY);
+            // Anew: what waited before it may have gone to the game, which starts the clock.
+            member.session.pause(now);
             if !std::mem::replace(&mut member.awaits_relay, true) {
-                member.session.pause(now);
                 self.totals.reads_paused.add(1);
             }
         }
