@@ -28,9 +28,41 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
             "the debugger's tab shows less than it should, see above".clone_into(&mut tally.note);
         }
     }
+    let outcome = names(repo, &engine, &home);
+    tally.add(outcome.context("scripts with the names of the addon's classes"));
     let outcome = reload(repo, &engine, &home);
     tally.add(outcome.context("the editor reloads the addon"));
     Ok(tally)
+}
+
+/// A script that has the name of a class of the addon is named when the project is imported.
+fn names(repo: &Repo, engine: &Engine, home: &Path) -> Result<()> {
+    let project = repo.scratch.join("names");
+    if project.exists() {
+        fs::remove_dir_all(&project).with_context(|| format!("cannot empty {}", project.display()))?;
+    }
+    addon::stage_into(&repo.addon(), &project)?;
+    fs::write(project.join("project.godot"), "config_version=5\n")?;
+    fs::write(project.join("own.gd"), "class_name WebSocketServer\nextends Node\n")?;
+    fs::write(project.join("other.gd"), "class_name WebSocketServers\nextends Node\n")?;
+    let mut command = engine_command(engine, &project, home);
+    command.args(["--headless", "--import"]);
+    let mut named = Vec::new();
+    // The engine says in its own words that the script does not compile, which is no fault here.
+    let outcome = run_alone_reading("names", command, |line| {
+        if line.contains(": its class_name ") {
+            named.push(line.to_owned());
+        }
+    })?;
+    match &named[..] {
+        [line] if line.starts_with("ERROR: res://own.gd: its class_name WebSocketServer is ") => {}
+        _ => {
+            print!("{}", outcome.tails);
+            bail!("the import said of one such script: {named:?}");
+        }
+    }
+    ui::detail("a script that has the name of a class is told so");
+    Ok(())
 }
 
 /// The engine case of that name, with the library that has a plugin of the editor in it.

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 
 use godot::builtin::{GString, VarArray, VarDictionary};
-use godot::classes::{EditorDebuggerPlugin, EditorPlugin, IEditorDebuggerPlugin, IEditorPlugin};
+use godot::classes::{
+    EditorDebuggerPlugin, EditorInterface, EditorPlugin, IEditorDebuggerPlugin, IEditorPlugin,
+};
+use godot::global::godot_error;
 use godot::meta::ToGodot;
-use godot::obj::{Base, Gd, NewGd, WithBaseField};
+use godot::obj::{Base, Gd, NewGd, Singleton, WithBaseField};
 use godot::register::{GodotClass, godot_api};
 
+use super::names;
 use super::tab::Tab;
 use crate::debugger::{CAPTURE, LOOK, REPORT};
 
@@ -17,6 +21,8 @@ use crate::debugger::{CAPTURE, LOOK, REPORT};
 struct EditorWebSocketPlugin {
     base: Base<EditorPlugin>,
     debugger: Option<Gd<EditorWebSocketDebugger>>,
+    /// Scripts whose `class_name` was spoken of.
+    misnamed: Vec<String>,
 }
 
 #[godot_api]
@@ -25,11 +31,39 @@ impl IEditorPlugin for EditorWebSocketPlugin {
         let debugger = EditorWebSocketDebugger::new_gd();
         self.debugger = Some(debugger.clone());
         self.base_mut().add_debugger_plugin(&debugger);
+        let check = self.to_gd().callable("check_names");
+        if let Some(mut files) = EditorInterface::singleton().get_resource_filesystem() {
+            files.connect("script_classes_updated", &check);
+            files.connect("filesystem_changed", &check);
+        }
+        // What an earlier run of the editor has found is known from the start.
+        check.call_deferred(&[]);
     }
 
     fn exit_tree(&mut self) {
+        let check = self.to_gd().callable("check_names");
+        if let Some(mut files) = EditorInterface::singleton().get_resource_filesystem() {
+            for signal in ["script_classes_updated", "filesystem_changed"] {
+                if files.is_connected(signal, &check) {
+                    files.disconnect(signal, &check);
+                }
+            }
+        }
         if let Some(debugger) = self.debugger.take() {
             self.base_mut().remove_debugger_plugin(&debugger);
+        }
+    }
+}
+
+#[godot_api]
+impl EditorWebSocketPlugin {
+    /// Whenever the editor has looked at the project's files.
+    // Nothing is borrowed while a line is printed: a script may be the logger.
+    #[func(gd_self)]
+    fn check_names(mut this: Gd<Self>) {
+        let lines = names::check(&mut this.bind_mut().misnamed);
+        for line in lines {
+            godot_error!("{line}");
         }
     }
 }
