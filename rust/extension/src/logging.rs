@@ -4,6 +4,7 @@
 //! where it is said. Lines wait in a queue until the main thread has nothing borrowed: until the call of a script that brought them about
 //! returns, or until the next frame.
 
+use std::io::Write;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,17 +20,38 @@ pub(crate) fn install() {
     let _ = log::set_logger(&EngineLog);
     set_level(settings::LOG_LEVEL.read());
     // gdext's own hook prints at once, on whatever thread, and with whatever is borrowed.
-    panic::set_hook(Box::new(|panic| {
-        let place = panic.location();
-        queue(Line {
-            level: PrintLevel::Error,
-            message: format!("WebSocket: a bug in this addon, please report it: {}", panic_text(panic)),
-            function: std::thread::current().name().unwrap_or_default().to_owned(),
-            file: place.map_or_else(String::new, |place| place.file().to_owned()),
-            line: place.map_or(0, panic::Location::line),
-        });
-    }));
+    panic::set_hook(Box::new(on_panic));
 }
+
+fn on_panic(panic: &panic::PanicHookInfo<'_>) {
+    let place = panic.location();
+    let text = panic_text(panic);
+    queue(Line {
+        level: PrintLevel::Error,
+        message: format!("WebSocket: a bug in this addon, please report it: {text}"),
+        function: std::thread::current().name().unwrap_or_default().to_owned(),
+        file: place.map_or_else(String::new, |place| place.file().to_owned()),
+        line: place.map_or(0, panic::Location::line),
+    });
+    if FATAL.iter().any(|fatal| text.starts_with(fatal)) {
+        print_last_words();
+    }
+}
+
+/// The process ends as soon as this returns, and nothing in the queue would be printed: what led to it is said where a crash is
+/// told of, too.
+fn print_last_words() {
+    // Whoever has the queue may be the one that panicked.
+    let Ok(mut queue) = QUEUE.try_lock() else { return };
+    let mut errors = std::io::stderr().lock();
+    for line in queue.lines.take() {
+        // There is nobody left to tell of an error.
+        let _ = writeln!(errors, "{} ({}:{})", line.message, line.file, line.line);
+    }
+}
+
+/// How Rust's library begins the text of a panic that ends the process.
+const FATAL: [&str; 2] = ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
 /// 0 = off … 5 = trace.
 pub(crate) fn set_level(level: i64) {
@@ -150,4 +172,33 @@ impl Log for EngineLog {
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Tells this test that it is the process that ends.
+    const CHILD: &str = "LAST_WORDS";
+
+    /// As the functions that the engine calls.
+    extern "C" fn called_by_the_engine() {
+        panic!("the cause");
+    }
+
+    #[test]
+    fn a_panic_that_ends_the_process_is_told_of() {
+        if std::env::var_os(CHILD).is_some() {
+            panic::set_hook(Box::new(on_panic));
+            called_by_the_engine();
+        }
+        let mut child = Command::new(std::env::current_exe().expect("the tests are a file"));
+        child.args(["--exact", "logging::tests::a_panic_that_ends_the_process_is_told_of", "--nocapture"]);
+        let output = child.env(CHILD, "1").output().expect("the tests can be run");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "it ends: {text}");
+        assert!(text.contains("please report it: the cause"), "{text}");
+    }
 }

@@ -26,7 +26,11 @@ fn unsafe_lines(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
 fn is_allowed(file: &str, line: &str) -> bool {
     match file {
         // The last is what the bench compares with, and never shipped.
-        "extension/src/raw.rs" | "extension/src/border/hooks.rs" | "null_peer/src/lib.rs" => true,
+        "extension/src/raw.rs"
+        | "extension/src/border/engine.rs"
+        | "extension/src/border/hooks.rs"
+        | "extension/src/border/refusal.rs"
+        | "null_peer/src/lib.rs" => true,
         // An extension's entry point, and its trait.
         "extension/src/entry.rs" => {
             ["impl ExtensionLibrary", "fn websocket_multiplayer_init(", "websocket_multiplayer_bindings("]
@@ -47,7 +51,7 @@ fn is_allowed(file: &str, line: &str) -> bool {
 const KEYWORD: &str = concat!("un", "safe");
 
 #[test]
-fn pointers_are_touched_in_two_files() {
+fn pointers_are_touched_in_few_files() {
     let rust = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the folder of all crates");
     let mut found = Vec::new();
     unsafe_lines(rust, &mut found);

@@ -64,8 +64,7 @@ func _connected_in_a_handler() -> void:
 	var heard: Array[int] = []
 	client.close()
 	server.peer_connected.connect(
-		func(_id: int) -> void:
-			server.peer_packet.connect(func(id: int) -> void: heard.append(id)),
+		func(_id: int) -> void: server.peer_packet.connect(func(id: int) -> void: heard.append(id)),
 		CONNECT_ONE_SHOT
 	)
 	check_eq(server.listen(0, PackedStringArray(), true), OK, "listen")

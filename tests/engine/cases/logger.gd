@@ -25,6 +25,8 @@ func run() -> void:
 	asker.stop()
 	_does_something_wrong()
 	_lets_go()
+	_closes()
+	await _closes_at_news()
 	_is_asked_while_keys_are_read()
 
 
@@ -79,7 +81,10 @@ func _asks_about_news_of_the_io_thread() -> void:
 	)
 	for thread: int in _threads:
 		var ours: bool = _threads[thread].contains("WebSocket")
-		check(not ours or thread == OS.get_main_thread_id(), "printed by another thread: %s" % _threads)
+		check(
+			not ours or thread == OS.get_main_thread_id(),
+			"printed by another thread: %s" % _threads
+		)
 
 
 ## Each line brings about another one, which must neither go round in circles nor hide the first.
@@ -108,6 +113,52 @@ func _lets_go() -> void:
 			box[0].listen(0)
 		asker.stop()
 		check(box.is_empty(), "the logger was called")
+
+
+## The object that prints is closed by the logger, while it opens too, and opens again afterwards.
+func _closes() -> void:
+	var other := WebSocketServer.new()
+	var asker := Asker.new(func(_line: String) -> void: other.close())
+	for turn in 2:
+		check_eq(other.listen(0, [], true), OK, "listen")
+		check(not other.is_listening(), "closed by the logger while it opened")
+		other.disconnect_peer(8)
+	asker.stop()
+	check_eq(other.listen(0, [], true), OK, "listen")
+	check(other.is_listening(), "it listens without that logger")
+	other.close()
+
+
+## The line about a client that came is printed when `poll()` ends, and the logger polls, closes, opens again and lets go.
+func _closes_at_news() -> void:
+	var box := [WebSocketServer.new()]
+	var client := WebSocketClient.new()
+	check_eq(box[0].listen(0, [], true), OK, "listen")
+	var asker := Asker.new(
+		func(line: String) -> void:
+			if line.contains("connected") and not box.is_empty():
+				box[0].poll()
+				box[0].close()
+				box[0].listen(0, [], true)
+				box[0].poll()
+				box.clear()
+	)
+	var url := "ws://127.0.0.1:%d" % box[0].get_local_port()
+	check_eq(client.connect_to_url(url, [], true), OK, "connect")
+	await until(
+		func() -> bool:
+			if not box.is_empty():
+				box[0].poll()
+			client.poll()
+			# Whoever is told of the refusals and ends of others.
+			if not box.is_empty() and client.get_unique_id() > 1:
+				box[0].disconnect_peer(client.get_unique_id(), 1)
+			return box.is_empty(),
+		PATIENCE,
+		"the logger let go"
+	)
+	asker.stop()
+	client.close()
 
 
 ## The engine itself complains inside of these calls: about keys and certificates that are empty.

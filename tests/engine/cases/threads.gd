@@ -6,7 +6,10 @@ extends "res://lib/case.gd"
 
 const ErrorLines := preload("res://lib/error_lines.gd")
 const CLASSES: Array[StringName] = [
-	&"WebSocketServer", &"WebSocketClient", &"BufferedWebSocketMultiplayerPeer", &"BufferedWebSocketPeer"
+	&"WebSocketServer",
+	&"WebSocketClient",
+	&"BufferedWebSocketMultiplayerPeer",
+	&"BufferedWebSocketPeer"
 ]
 const PATIENCE := 20.0
 const CALLS := 5000
@@ -33,6 +36,9 @@ func run() -> void:
 	var open := WebSocketServer.new()
 	check_eq(open.listen(0, PackedStringArray(), true), OK, "listen")
 	Engine.set_meta("kept_open", open)
+	var api := SceneMultiplayer.new()
+	api.multiplayer_peer = open
+	Engine.set_meta("kept_api", api)
 
 
 func _made_and_let_go(kind: StringName) -> void:
@@ -224,7 +230,9 @@ func _listening_server_let_go() -> void:
 	await _on_thread(func() -> void: box.clear())
 	var probe := TCPServer.new()
 	await until(
-		func() -> bool: return probe.listen(its_port, "127.0.0.1") == OK, PATIENCE, "the port is free"
+		func() -> bool: return probe.listen(its_port, "127.0.0.1") == OK,
+		PATIENCE,
+		"the port is free"
 	)
 
 
@@ -247,5 +255,3 @@ func _on_thread(work: Callable) -> Variant:
 	check_eq(thread.start(work), OK, "a thread")
 	await until(func() -> bool: return not thread.is_alive(), PATIENCE, "the thread ends")
 	return thread.wait_to_finish()
-
-

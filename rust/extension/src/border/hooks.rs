@@ -5,7 +5,8 @@
 //!
 //! * A call on another thread than the main one does not reach gdext. It says so once per object, and gets an error code or a default.
 //! * An object that is made on another thread is hollow: it gets its Rust part when the main thread first uses it.
-//! * An object that is let go on another thread, or inside of a call, loses its Rust part when the main thread has no call under way.
+//! * An object that is let go on another thread, or inside of a call of its own, loses its Rust part when the main thread comes by, and
+//!   has no call of that object under way.
 //! * After the library was unloaded (a peer in `Engine.set_meta()`), nothing of gdext is called.
 
 #![allow(unsafe_code, reason = "functions of the engine and of gdext are called through pointers")]
@@ -15,19 +16,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use godot::builtin::StringName;
 use godot::sys::{self, GodotFfi};
 
-use super::{Call, in_call, is_main_thread, settle, wake};
+use super::engine::{Engine, Find};
+use super::refusal::{Refusal, UNAVAILABLE};
+use super::{Call, in_call, is_in_call_of, is_main_thread, leave_main_thread, settle, wake};
 use crate::report;
 
 /// What gdext is to be loaded with, in place of the engine's own function.
 pub(crate) fn intercept(
     engine: sys::GDExtensionInterfaceGetProcAddress,
 ) -> sys::GDExtensionInterfaceGetProcAddress {
-    *ENGINE.write().unwrap_or_else(PoisonError::into_inner) = engine.map(|find| Engine { find });
+    Engine::set(engine);
     LOADED.store(true, Ordering::Relaxed);
     engine.map(|_| find as Find)
 }
@@ -36,19 +39,25 @@ pub(crate) fn intercept(
 pub(crate) fn release() {
     free_waiting();
     LOADED.store(false, Ordering::Relaxed);
+    leave_main_thread();
     NAMES.with_borrow_mut(|names| drop(std::mem::take(&mut **names)));
 }
 
-/// Lets go of the Rust parts of objects that are gone. No call may be under way.
+/// Lets go of the Rust parts of objects that are gone, but for those with a call under way. Nothing may be borrowed.
 pub(super) fn free_waiting() {
     let gone = std::mem::take(&mut *lock(&GONE));
     for (class, instance) in gone {
-        // SAFETY: the engine has said that this instance goes, and nobody has passed it on to gdext yet.
-        unsafe { class.free(std::ptr::with_exposed_provenance_mut(instance)) };
+        if is_in_call_of(instance) {
+            // That call ends, and comes here again.
+            lock(&GONE).push((class, instance));
+            wake();
+        } else {
+            // SAFETY: the engine has said that this instance goes, and nobody has passed it on to gdext yet.
+            unsafe { class.free(std::ptr::with_exposed_provenance_mut(instance)) };
+        }
     }
 }
 
-type Find = unsafe extern "C" fn(*const c_char) -> sys::GDExtensionInterfaceFunctionPtr;
 type RegisterClass = sys::GDExtensionInterfaceClassdbRegisterExtensionClass3;
 type RegisterMethod = sys::GDExtensionInterfaceClassdbRegisterExtensionClassMethod;
 type Instance = sys::GDExtensionClassInstancePtr;
@@ -57,28 +66,6 @@ type Setter = unsafe extern "C" fn(
     sys::GDExtensionConstStringNamePtr,
     sys::GDExtensionConstVariantPtr,
 ) -> sys::GDExtensionBool;
-
-/// The engine's functions.
-#[derive(Clone, Copy)]
-struct Engine {
-    find: Find,
-}
-
-impl Engine {
-    fn get() -> Option<Self> {
-        *ENGINE.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// # Safety
-    /// `F` is the type that the engine's header gives to the function of this name.
-    unsafe fn function<F: Copy>(self, name: &CStr) -> Option<F> {
-        const { assert!(size_of::<F>() == size_of::<sys::GDExtensionInterfaceFunctionPtr>()) };
-        // SAFETY: the engine's own function, and a string that ends with a zero.
-        let found = unsafe { (self.find)(name.as_ptr()) };
-        // SAFETY: both are pointers to functions, and the caller knows the type.
-        found.map(|function| unsafe { std::mem::transmute_copy::<unsafe extern "C" fn(), F>(&function) })
-    }
-}
 
 /// A registered class that scripts use.
 struct Class {
@@ -134,22 +121,6 @@ struct Method {
     refusal: Refusal,
 }
 
-/// What a call returns that did not take place.
-#[derive(Clone, Copy)]
-enum Refusal {
-    Nothing,
-    Int(i64),
-    Bool,
-    Float,
-    Object,
-    Variant,
-    /// The empty value of a type.
-    Empty(sys::GDExtensionVariantType),
-}
-
-/// `ERR_UNAVAILABLE`.
-const UNAVAILABLE: Refusal = Refusal::Int(2);
-
 /// The virtuals of the base classes, and what a script gets on another thread.
 const VIRTUALS: [(&str, Refusal); 23] = [
     ("_close", Refusal::Nothing),
@@ -183,7 +154,6 @@ const TRANSFER_MODE: Refusal = Refusal::Int(2);
 /// The bases of the classes that scripts use.
 const BASES: [&str; 2] = ["MultiplayerPeerExtension", "PacketPeerExtension"];
 
-static ENGINE: RwLock<Option<Engine>> = RwLock::new(None);
 /// gdext may be called.
 static LOADED: AtomicBool = AtomicBool::new(false);
 static CLASSES: Mutex<Vec<&'static Class>> = Mutex::new(Vec::new());
@@ -354,8 +324,11 @@ unsafe extern "C" fn register_method(
             && info.method_flags & sys::GDEXTENSION_METHOD_FLAG_STATIC.cast_unsigned() == 0
         {
             let name = StringName::new_from_sys(info.name.cast()).to_string();
-            let refusal =
-                if info.has_return_value == 0 { Refusal::Nothing } else { refusal(&*info.return_value_info) };
+            let refusal = if info.has_return_value == 0 {
+                Refusal::Nothing
+            } else {
+                Refusal::of(&*info.return_value_info)
+            };
             let method = Method { class: known.name.clone(), name, call, ptrcall, refusal };
             // As the classes.
             info.method_userdata = std::ptr::from_mut(Box::leak(Box::new(method))).cast();
@@ -365,27 +338,6 @@ unsafe extern "C" fn register_method(
         register(library, class, &raw const info);
     }
 }
-
-/// # Safety
-/// A return value as gdext describes it.
-unsafe fn refusal(info: &sys::GDExtensionPropertyInfo) -> Refusal {
-    match info.type_ {
-        sys::GDEXTENSION_VARIANT_TYPE_NIL if info.usage & NIL_IS_VARIANT != 0 => Refusal::Variant,
-        sys::GDEXTENSION_VARIANT_TYPE_NIL => Refusal::Nothing,
-        sys::GDEXTENSION_VARIANT_TYPE_INT => {
-            // SAFETY: the name of an enum, or an empty one.
-            let name = unsafe { StringName::new_from_sys(info.class_name.cast()) };
-            if name == "Error" { UNAVAILABLE } else { Refusal::Int(0) }
-        }
-        sys::GDEXTENSION_VARIANT_TYPE_BOOL => Refusal::Bool,
-        sys::GDEXTENSION_VARIANT_TYPE_FLOAT => Refusal::Float,
-        sys::GDEXTENSION_VARIANT_TYPE_OBJECT => Refusal::Object,
-        other => Refusal::Empty(other),
-    }
-}
-
-/// `PROPERTY_USAGE_NIL_IS_VARIANT`.
-const NIL_IS_VARIANT: u32 = 1 << 17;
 
 // --- objects come and go ---
 
@@ -458,8 +410,8 @@ unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
         lock(&TOLD).remove(&instance.addr());
     } else if !LOADED.load(Ordering::Relaxed) {
         // The engine lets go of it after the library was told to go. Its connections are closed, and its memory ends with the process.
-    } else if is_main_thread() && !in_call() {
-        // SAFETY: what was registered with the class, and an instance of it.
+    } else if is_main_thread() && !is_in_call_of(instance.addr()) {
+        // At once, so that another object may listen on its port. SAFETY: what was registered with the class, and an instance of it.
         unsafe { (*class.cast::<Class>()).free(instance) };
     } else {
         // SAFETY: as above.
@@ -483,7 +435,8 @@ fn admit(class: &str, method: &str, instance: Instance) -> Option<Instance> {
 
 #[cold]
 fn turn_away(class: &str, method: &str, instance: Instance) {
-    if lock(&TOLD).insert(instance.addr()) {
+    // After the unloading nothing can be printed either.
+    if LOADED.load(Ordering::Relaxed) && lock(&TOLD).insert(instance.addr()) {
         report::wrong_thread(class, method);
     }
 }
@@ -523,7 +476,7 @@ unsafe extern "C" fn call_virtual(
     let Some(instance) = admit(&method.class, &method.name[1..], instance) else {
         return;
     };
-    let _call = Call::begin();
+    let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes.
     unsafe { (method.call)(instance, arguments, result) };
 }
@@ -541,7 +494,7 @@ unsafe extern "C" fn set<const SLOT: usize>(
         return 0;
     }
     let Some(instance) = admit(&class.name, "set", instance) else { return 0 };
-    let _call = Call::begin();
+    let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes.
     unsafe { set(instance, name, value) }
 }
@@ -560,7 +513,7 @@ unsafe extern "C" fn call_method(
         // SAFETY: the engine's result, which is nil.
         return unsafe { method.refusal.write_variant(result) };
     };
-    let _call = Call::begin();
+    let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes. gdext does not use the first argument.
     unsafe { (method.call)(std::ptr::null_mut(), instance, arguments, count, result, error) };
 }
@@ -577,91 +530,7 @@ unsafe extern "C" fn ptrcall_method(
         // SAFETY: the engine's result, which is a value of the type that was registered.
         return unsafe { method.refusal.write(result) };
     };
-    let _call = Call::begin();
+    let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes. gdext does not use the first argument.
     unsafe { (method.ptrcall)(std::ptr::null_mut(), instance, arguments, result) };
-}
-
-impl Refusal {
-    /// Writes what has no destructor.
-    ///
-    /// # Safety
-    /// The place is one for a value of this type.
-    unsafe fn write_plain(self, place: sys::GDExtensionTypePtr) {
-        // SAFETY: integers and enums are passed in 64 bits, bools in 8, objects as pointers.
-        unsafe {
-            match self {
-                Self::Int(value) => *place.cast::<i64>() = value,
-                Self::Bool => *place.cast::<u8>() = 0,
-                Self::Float => *place.cast::<f64>() = 0.0,
-                Self::Object => *place.cast::<*mut c_void>() = std::ptr::null_mut(),
-                Self::Nothing | Self::Variant | Self::Empty(_) => {}
-            }
-        }
-    }
-
-    /// # Safety
-    /// The place holds a value of this type.
-    unsafe fn write(self, place: sys::GDExtensionTypePtr) {
-        let Some(engine) = Engine::get() else { return };
-        // SAFETY: the types of the functions are those of the engine's header, and the old value is destroyed before the new one is made.
-        unsafe {
-            self.write_plain(place);
-            match self {
-                Self::Variant => {
-                    let destroy =
-                        engine.function::<sys::GDExtensionInterfaceVariantDestroy>(c"variant_destroy");
-                    let make = engine.function::<sys::GDExtensionInterfaceVariantNewNil>(c"variant_new_nil");
-                    if let (Some(destroy), Some(make)) = (destroy, make) {
-                        destroy(place.cast());
-                        make(place.cast());
-                    }
-                }
-                Self::Empty(kind) => {
-                    let destructor = engine.function::<sys::GDExtensionInterfaceVariantGetPtrDestructor>(
-                        c"variant_get_ptr_destructor",
-                    );
-                    let constructor = engine.function::<sys::GDExtensionInterfaceVariantGetPtrConstructor>(
-                        c"variant_get_ptr_constructor",
-                    );
-                    if let Some(make) = constructor.and_then(|find| find(kind, 0)) {
-                        if let Some(destroy) = destructor.and_then(|find| find(kind)) {
-                            destroy(place);
-                        }
-                        make(place.cast(), std::ptr::null());
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// # Safety
-    /// The place holds nil.
-    unsafe fn write_variant(self, place: sys::GDExtensionVariantPtr) {
-        let Some(engine) = Engine::get() else { return };
-        let kind = match self {
-            Self::Int(_) => sys::GDEXTENSION_VARIANT_TYPE_INT,
-            Self::Bool => sys::GDEXTENSION_VARIANT_TYPE_BOOL,
-            Self::Float => sys::GDEXTENSION_VARIANT_TYPE_FLOAT,
-            Self::Empty(kind) => kind,
-            Self::Nothing | Self::Object | Self::Variant => return,
-        };
-        // SAFETY: the types of the functions are those of the engine's header; nil needs no destructor.
-        unsafe {
-            if let Self::Int(mut value) = self {
-                let find = engine.function::<sys::GDExtensionInterfaceGetVariantFromTypeConstructor>(
-                    c"get_variant_from_type_constructor",
-                );
-                if let Some(make) = find.and_then(|find| find(kind)) {
-                    make(place.cast(), (&raw mut value).cast());
-                }
-            } else if let Some(make) =
-                engine.function::<sys::GDExtensionInterfaceVariantConstruct>(c"variant_construct")
-            {
-                let mut error = sys::default_call_error();
-                make(kind, place.cast(), std::ptr::null(), 0, &raw mut error);
-            }
-        }
-    }
 }

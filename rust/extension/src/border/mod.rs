@@ -5,8 +5,10 @@
 //! something. Both therefore wait until the call that brought them about has returned to `hooks`, which is the last moment
 //! before the script goes on.
 
+mod engine;
 mod frames;
 mod hooks;
+mod refusal;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -22,6 +24,11 @@ use crate::logging;
 /// Says which thread is the main one: this one. Android starts the library on another thread than it goes on with.
 pub(crate) fn enter_main_thread() {
     MAIN.store(here(), Ordering::Relaxed);
+}
+
+/// No thread is the main one from now on: nothing reaches gdext any more.
+fn leave_main_thread() {
+    MAIN.store(0, Ordering::Relaxed);
 }
 
 /// Whether this is the main thread.
@@ -56,9 +63,7 @@ pub(crate) fn settle() {
         logging::flush();
         let trash = TRASH.with_borrow_mut(|trash| std::mem::take(&mut **trash));
         drop(trash);
-        if !in_call() {
-            hooks::free_waiting();
-        }
+        hooks::free_waiting();
     }));
 }
 
@@ -66,10 +71,15 @@ pub(crate) fn settle() {
 struct Call;
 
 impl Call {
+    /// `instance` is the address of the Rust part that is called.
     #[inline]
-    fn begin() -> Self {
+    fn begin(instance: usize) -> Self {
         // Only the main thread counts: this needs no more than a load and a store.
-        DEPTH.store(DEPTH.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let depth = DEPTH.load(Ordering::Relaxed);
+        if let Some(place) = STACK.get(depth as usize) {
+            place.store(instance, Ordering::Relaxed);
+        }
+        DEPTH.store(depth + 1, Ordering::Relaxed);
         Self
     }
 }
@@ -89,6 +99,13 @@ fn in_call() -> bool {
     DEPTH.load(Ordering::Relaxed) > 0
 }
 
+/// Whether one of the calls under way is one of this Rust part. Asked on the main thread.
+fn is_in_call_of(instance: usize) -> bool {
+    let depth = DEPTH.load(Ordering::Relaxed) as usize;
+    // Of calls that are nested more deeply nothing is known.
+    STACK.get(..depth).is_none_or(|calls| calls.iter().any(|call| call.load(Ordering::Relaxed) == instance))
+}
+
 /// Tells threads apart, and costs a few instructions.
 #[inline]
 fn here() -> usize {
@@ -98,6 +115,10 @@ fn here() -> usize {
 /// Calls of the engine into this library, on the main thread, that have not returned. Not thread-local, which costs more in a library
 /// that is loaded late.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
+/// Whose calls these are, the outermost first.
+static STACK: [AtomicUsize; DEEP] = [const { AtomicUsize::new(0) }; DEEP];
+/// Deeper than calls are nested by scripts that are not lost in recursion.
+const DEEP: usize = 64;
 static MAIN: AtomicUsize = AtomicUsize::new(0);
 /// A line, a value or an object waits.
 static WAITING: AtomicBool = AtomicBool::new(false);
