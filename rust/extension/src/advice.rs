@@ -104,7 +104,7 @@ pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
     if let Some(signal) = idle {
         LEFT_TO_CHECK.set(0);
         warning(&format!(
-            "{}.{signal} has a handler, but is never emitted in {mode} mode, and nothing else of this object has one. {hint}",
+            "{}.{signal} has a handler, but is never emitted in {mode} mode. {hint}",
             kind.class()
         ));
     }

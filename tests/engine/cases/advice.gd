@@ -17,6 +17,7 @@ var _polled: Array[MultiplayerPeer] = []
 func run() -> void:
 	process_frame.connect(_poll)
 	_bundle_without_certificates()
+	await _signals_of_both_modes()
 	await _signals_of_the_other_mode()
 	await _nobody_polls()
 	_lines.stop()
@@ -47,6 +48,25 @@ func _signals_of_the_other_mode() -> void:
 	await until(connected, PATIENCE, "two clients")
 	_polled.clear()
 	_check_count(1, "a handler that is never called")
+
+
+## Code of 3.x that serves both modes hears of what there is. Only the first sixteen peers of a process are looked at, and none after a
+## warning.
+func _signals_of_both_modes() -> void:
+	for multiplayer_mode: bool in [false, true]:
+		var server := WebSocketServer.new()
+		server.peer_connected.connect(func(_id: int) -> void: pass)
+		server.client_connected.connect(func(_id: int, _protocol: String) -> void: pass)
+		check_eq(server.listen(0, [], multiplayer_mode), OK, "listen()")
+		var client := WebSocketClient.new()
+		client.peer_connected.connect(func(_id: int) -> void: pass)
+		client.connection_established.connect(func(_protocol: String) -> void: pass)
+		client.connect_to_url("ws://127.0.0.1:%d" % server.get_local_port(), [], multiplayer_mode)
+		_polled.assign([server, client])
+		var connected := func() -> bool: return server.get_statistics().peers == 1
+		await until(connected, PATIENCE, "a client of both modes")
+		_polled.clear()
+	_check_count(0, "handlers of both modes")
 
 
 func _nobody_polls() -> void:
