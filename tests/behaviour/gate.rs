@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
 use crate::config::ServerConfig;
 use crate::error::CloseReason;
@@ -277,6 +278,14 @@ fn the_games_word_decides() {
     // A second word changes nothing.
     door.decide(request, Verdict::fault());
     assert_eq!((door.connected(), door.node.end()), (1, None));
+
+    // A handler that chooses none is told why such a client leaves.
+    Lines::catch();
+    let (_, end) = door.knock(HERE, "Sec-WebSocket-Protocol: chess\r\n");
+    let request = door.asked().remove(0);
+    door.decide(&request, Verdict::accept());
+    assert!(door.hear(&end).starts_with("HTTP/1.1 101 "));
+    assert_eq!(Lines::with("offers the subprotocols chess, and request_handler chose none").len(), 1);
 
     let (_, end) = door.knock(HERE, "");
     let request = door.asked().remove(0);

@@ -247,8 +247,9 @@ fn subprotocols_that_one_side_names_are_told_on_both() {
         (
             &["ludus", "chat"][..],
             &[][..],
-            "the server chose no subprotocol, and this client offers ludus, chat; make the server support one of them, or offer none",
-            "offers the subprotocols ludus, chat, and this server names none",
+            "server answered 400 Bad Request: the client offers the subprotocols ludus, chat, and this server names none; give it one \
+             of them in listen() or supported_protocols",
+            "the client offers the subprotocols ludus, chat, and this server names none",
         ),
         (
             &["ludus"],

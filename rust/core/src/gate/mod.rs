@@ -150,6 +150,10 @@ impl Gate {
             let refusal = Refusal::new(503, "the server is busy").retry_after(1);
             return refused(Turned::Busy, refusal);
         }
+        // The game's handler may choose one where the server names none.
+        if self.config.ask && self.config.protocols.is_empty() {
+            return Judgement::Admitted { protocol: None };
+        }
         match request.choose_protocol(&self.config.protocols) {
             Ok(protocol) => Judgement::Admitted { protocol },
             Err(refusal) => refused(Turned::Malformed, refusal),

@@ -254,8 +254,8 @@ impl Hub {
         let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get(conn)) else { return };
         if let Some(more) = gate.may_log(Line::Ignored, member.address.ip(), now) {
             log::info!(
-                "peer {id} ({}) offers the subprotocols {}, and this server names none: browsers and the engine's class end such a \
-                 connection; give one of them to listen(), or to supported_protocols{more}",
+                "peer {id} ({}) offers the subprotocols {}, and request_handler chose none: browsers and the engine's class end such \
+                 a connection; answer with one of them in `protocol`{more}",
                 member.address,
                 named(offered)
             );

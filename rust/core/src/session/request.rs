@@ -161,24 +161,29 @@ impl Request {
         self.fault.as_ref()
     }
 
-    /// Chooses the first offered subprotocol that the server supports. A server that names some wants one of them, as the
-    /// engine's own does.
+    /// Chooses the first offered subprotocol that the server supports. Where only one side names some, or none is common, the
+    /// request is refused, as the engine's own class does: browsers and most clients would end such a connection themselves.
     pub(crate) fn choose_protocol(&self, supported: &[String]) -> Result<Option<String>, Refusal> {
-        if supported.is_empty() {
-            return Ok(None);
-        }
-        let chosen = self.protocols.iter().find(|offered| supported.contains(offered));
-        chosen.cloned().map(Some).ok_or_else(|| {
-            let supported = named(supported);
-            let text = match self.protocols.as_slice() {
-                [] => format!("the client offers no subprotocol; this server wants one of: {supported}"),
-                offered => format!(
-                    "no common subprotocol: the client offers {}, this server supports {supported}",
-                    named(offered)
+        let text = match (self.protocols.as_slice(), supported) {
+            ([], []) => return Ok(None),
+            ([], supported) => {
+                format!("the client offers no subprotocol; this server wants one of: {}", named(supported))
+            }
+            (offered, []) => format!(
+                "the client offers the subprotocols {}, and this server names none; give it one of them in listen() or \
+                 supported_protocols",
+                named(offered)
+            ),
+            (offered, supported) => match offered.iter().find(|offered| supported.contains(offered)) {
+                Some(chosen) => return Ok(Some(chosen.clone())),
+                None => format!(
+                    "no common subprotocol: the client offers {}, this server supports {}",
+                    named(offered),
+                    named(supported)
                 ),
-            };
-            Refusal::new(400, text)
-        })
+            },
+        };
+        Err(Refusal::new(400, text))
     }
 
     /// The 101 answer.
@@ -554,7 +559,13 @@ mod tests {
                 .expect("valid");
         let supported = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(request.choose_protocol(&supported(&["c", "b"])), Ok(Some("b".to_owned())));
-        assert_eq!(request.choose_protocol(&[]), Ok(None));
+        assert_eq!(with(|_| {}).expect("valid").choose_protocol(&[]), Ok(None));
+        let refusal = request.choose_protocol(&[]).expect_err("the server names none");
+        assert!(
+            refusal
+                .text
+                .starts_with("the client offers the subprotocols a, b, c, and this server names none")
+        );
         let refusal = request.choose_protocol(&supported(&["x", "y"])).expect_err("none in common");
         let text = "no common subprotocol: the client offers a, b, c, this server supports x, y";
         assert_eq!((refusal.status, refusal.text.as_str()), (400, text));
