@@ -10,6 +10,8 @@ var _code := -1
 
 
 func run() -> void:
+	# A line that waits would bring the library to look for what waits with it.
+	ProjectSettings.set_setting("network/websocket/log_level", 0)
 	await _on_this_thread()
 	await _on_another_thread()
 
