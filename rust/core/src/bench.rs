@@ -10,7 +10,7 @@ use crate::budget::{QueueTotal, QueueTotals};
 use crate::hub::News;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo};
-use crate::net::mailbox::{Command, Listed, Mailbox, Sent, Totals};
+use crate::net::mailbox::{Command, Listed, Mailbox, NeverAsleep, Sent};
 use crate::packet::Packet;
 use crate::session::Body;
 use crate::wire::{godot3, godot4};
@@ -72,7 +72,6 @@ impl Default for Queue {
 /// The lists between the two threads, with nobody asleep.
 pub struct Post {
     mailbox: Mailbox,
-    _poll: mio::Poll,
     commands: Vec<Command>,
     listed: Listed,
     batch: Vec<News>,
@@ -82,13 +81,10 @@ pub struct Post {
 impl Post {
     /// Empty ones.
     pub fn new() -> Self {
-        let poll = mio::Poll::new().expect("the system has a poller");
-        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
         let total = Arc::new(QueueTotal::new(usize::MAX));
-        let mailbox = Mailbox::new(waker, Arc::new(Totals::default()), &total);
+        let mailbox = Mailbox::new(Box::new(NeverAsleep), Arc::default(), &total, Instant::now());
         Self {
             mailbox,
-            _poll: poll,
             commands: Vec::new(),
             listed: Listed::new(&total),
             batch: Vec::new(),

@@ -27,7 +27,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::checks::Check;
 use super::dial::{Dialled, Dialler};
 use super::listener::{Listener, Unsent};
-use super::mailbox::{Command, Mailbox, Totals};
+use super::mailbox::{Command, Mailbox, Totals, Wake};
 use super::runtime::Runtime;
 use super::simulator::Simulator;
 use super::transport::Transport;
@@ -161,7 +161,8 @@ impl Driver {
 
     fn new(poll: Poll, hub: Hub, totals: Arc<Totals>, runtime: &Runtime) -> io::Result<Self> {
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let mailbox = Arc::new(Mailbox::new(waker, totals, &runtime.queue_totals.outgoing));
+        let outgoing = &runtime.queue_totals.outgoing;
+        let mailbox = Arc::new(Mailbox::new(Box::new(waker), totals, outgoing, Instant::now()));
         Ok(Self {
             poll,
             hub,
@@ -657,6 +658,12 @@ impl Driver {
 
     fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
         find(&mut self.sockets, conn)
+    }
+}
+
+impl Wake for Waker {
+    fn wake(&self) -> io::Result<()> {
+        Self::wake(self)
     }
 }
 

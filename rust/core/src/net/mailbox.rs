@@ -146,13 +146,30 @@ impl Listed {
     }
 }
 
+/// Ends the sleep of a driver, from any thread.
+pub(crate) trait Wake: Send + Sync {
+    fn wake(&self) -> io::Result<()>;
+}
+
+/// Nobody sleeps who would have to be woken: the driver is called by hand.
+#[cfg(any(test, fuzzing, feature = "bench"))]
+pub(crate) struct NeverAsleep;
+
+#[cfg(any(test, fuzzing, feature = "bench"))]
+impl Wake for NeverAsleep {
+    fn wake(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Shared by one [`Peer`](crate::Peer) and its driver.
 pub(crate) struct Mailbox {
     commands: Inbox<Commands>,
     news: Outlet<Vec<News>>,
     /// Driver: bytes of memory that the next payloads are given.
     payloads_kept: AtomicUsize,
-    waker: mio::Waker,
+    /// Called only when the driver sleeps.
+    driver: Box<dyn Wake>,
     started: Instant,
     /// Milliseconds after `started` at which the game polled last.
     polled: AtomicU64,
@@ -193,13 +210,18 @@ pub(crate) struct Totals {
 }
 
 impl Mailbox {
-    pub(crate) fn new(waker: mio::Waker, totals: Arc<Totals>, queue_total: &Arc<QueueTotal>) -> Self {
+    pub(crate) fn new(
+        driver: Box<dyn Wake>,
+        totals: Arc<Totals>,
+        queue_total: &Arc<QueueTotal>,
+        now: Instant,
+    ) -> Self {
         Self {
             commands: Inbox::new(Commands { list: Vec::new(), listed: Listed::new(queue_total) }),
             news: Outlet::default(),
             payloads_kept: AtomicUsize::new(0),
-            waker,
-            started: Instant::now(),
+            driver,
+            started: now,
             polled: AtomicU64::new(0),
             hurry: Mutex::default(),
             totals,
@@ -250,8 +272,9 @@ impl Mailbox {
     }
 
     /// Game thread: it polls.
-    pub(crate) fn note_poll(&self) {
-        self.polled.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    pub(crate) fn note_poll(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.started);
+        self.polled.store(since.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Any thread: for how long the game has not taken what waits for it; `None` when nothing does.
@@ -347,7 +370,7 @@ impl Mailbox {
     }
 
     fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
+        if let Err(error) = self.driver.wake() {
             log::error!("cannot wake the I/O thread: {error}");
         }
     }
@@ -376,10 +399,8 @@ mod tests {
 
     #[test]
     fn a_configuration_takes_the_place_of_one_that_waits() {
-        let poll = mio::Poll::new().expect("the system has a poll");
-        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("and a waker");
         let total = Arc::new(QueueTotal::new(usize::MAX));
-        let mailbox = Mailbox::new(waker, Arc::default(), &total);
+        let mailbox = Mailbox::new(Box::new(NeverAsleep), Arc::default(), &total, Instant::now());
         let after =
             |seconds| PeerConfig { close_timeout: Duration::from_secs(seconds), ..PeerConfig::default() };
         for seconds in 1..=5 {

@@ -225,7 +225,7 @@ impl Peer {
         }
         let waits = self.has_something_to_say();
         let Some(open) = &mut self.open else { return waits };
-        open.mailbox.note_poll();
+        open.mailbox.note_poll(Instant::now());
         open.settle();
         open.outbox.forget_last();
         // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.

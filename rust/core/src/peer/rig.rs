@@ -13,7 +13,7 @@ use crate::gate::Gate;
 use crate::hub::{Hub, Side};
 use crate::id::{ConnId, PeerId};
 use crate::net::Runtime;
-use crate::net::mailbox::{Command, Mailbox, Totals};
+use crate::net::mailbox::{Command, Mailbox, NeverAsleep, Totals};
 use crate::session::Role;
 use crate::session::frame::{Opcode, push_head};
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
@@ -22,18 +22,16 @@ use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
 pub(crate) struct Works {
     pub(crate) hub: Hub,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// The mailbox can only wake a driver that has one.
-    _poll: mio::Poll,
 }
 
 impl Peer {
     /// Opens without a socket and a thread: its caller plays the driver.
     pub(crate) fn open_by_hand(&mut self, config: PeerConfig, side: Side) -> Works {
         self.check_closed().expect("it is closed");
-        let poll = mio::Poll::new().expect("the system has a poller");
-        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a fresh poller takes a waker");
         let totals = Arc::new(Totals::default());
-        let mailbox = Arc::new(Mailbox::new(waker, Arc::clone(&totals), &self.runtime.queue_totals.outgoing));
+        let outgoing = &self.runtime.queue_totals.outgoing;
+        let mailbox =
+            Arc::new(Mailbox::new(Box::new(NeverAsleep), Arc::clone(&totals), outgoing, Instant::now()));
         let (role, status, unique_id) = match side {
             Side::Server(_) => (Role::Server, Status::Connected, PeerId::SERVER.0),
             Side::Client { .. } => (Role::Client, Status::Connecting, 0),
@@ -42,7 +40,7 @@ impl Peer {
         self.opened(role, config, Arc::clone(&mailbox), None);
         self.status = status;
         self.unique_id = unique_id;
-        Works { hub, mailbox, _poll: poll }
+        Works { hub, mailbox }
     }
 }
 

@@ -46,7 +46,7 @@ impl Stepped {
     pub(super) fn step(&mut self) {
         let nothing = Command::NoDelay { conn: ConnId { slot: u32::MAX, generation: 0 }, enabled: true };
         self.driver.mailbox.command(nothing);
-        self.driver.mailbox.note_poll();
+        self.driver.mailbox.note_poll(Instant::now());
         assert!(!self.driver.round(&mut self.round).expect("a round"), "the server goes on");
     }
 
