@@ -1,4 +1,4 @@
-//! What `docs/limits.md` says is what the code does.
+//! `docs/limits.md` agrees with the code.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use crate::session::{self, body, head, message, reader, refused, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
-/// Rows whose figure is nothing to compare: words, and what other libraries limit, which tests of its own show.
+/// Rows whose figure is not compared here: words, and limits of other libraries, which have tests of their own.
 const IN_WORDS: [&str; 13] = [
     "open files of the process",
-    "pages that may connect",
-    "the game's word",
+    "origins of web pages",
+    "the game's decision",
     "one message",
     // Shown by tests/behaviour/tls.rs.
-    "a message of the TLS handshake, with the records that carry it",
-    "records without content in a row, padding or none",
-    "new keys in a row without data in between (TLS 1.3)",
-    "requests for another handshake (TLS 1.2)",
-    "warnings",
-    "`peer_congested` and `peer_drained` while the game does not poll",
-    "what comes behind a Close",
-    "log lines about peers that met a limit (slow, silent, or against the rules)",
+    "a TLS handshake message, with the records that carry it",
+    "consecutive records without content, with or without padding",
+    "consecutive key updates without data in between (TLS 1.3)",
+    "requests to renegotiate (TLS 1.2)",
+    "warning alerts",
+    "`peer_congested` and `peer_drained` that wait for a poll",
+    "data behind a Close frame",
+    "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
     // Compared in rust/extension/src/lines.rs.
     "log lines that wait for the main thread to print them",
 ];
@@ -52,57 +52,57 @@ fn the_documented_figures_are_those_of_the_code() {
         "0 (no limit)".to_owned()
     };
     let figures = [
-        ("request or answer head", bytes(head::HEAD_LIMIT)),
-        ("header lines", head::HEADERS_LIMIT.to_string()),
-        ("interim answers (1xx) that a client passes over", upgrade::INTERIM_LIMIT.to_string()),
+        ("head of an HTTP request or response", bytes(head::HEAD_LIMIT)),
+        ("header lines in a head", head::HEADERS_LIMIT.to_string()),
+        ("interim responses (1xx) that a client skips", upgrade::INTERIM_LIMIT.to_string()),
         (
-            "what a client reads of the body of a refusal",
+            "body of a rejection that a client reads",
             format!("{} and {}", bytes(body::BODY_LIMIT), seconds(refused::BODY_TIME)),
         ),
-        ("time for TCP, TLS, HTTP (client: name look-up and id too)", seconds(peer.handshake_timeout)),
         (
-            "look-ups of host names that the system has not answered (clients, the whole process)",
+            "handshake: TCP, TLS and HTTP (on a client also the name look-up and the peer id)",
+            seconds(peer.handshake_timeout),
+        ),
+        (
+            "name look-ups that the system has not answered (clients, whole process)",
             runtime::LOOKUPS.to_string(),
         ),
         (
-            "certificates that the platform judges at once (clients, the whole process)",
+            "certificates that the platform verifies at the same time (clients, whole process)",
             checks::CHECKS.to_string(),
         ),
-        ("handshakes under way, and refused ones that are not gone", server.max_pending.to_string()),
-        ("connections that wait to be accepted", listener::BACKLOG.to_string()),
+        ("pending connections", server.max_pending.to_string()),
+        ("backlog: connections that wait to be accepted", listener::BACKLOG.to_string()),
         ("connected clients", unlimited(server.max_connections)),
-        ("connections of one address (IPv6: of one /64)", unlimited(server.max_connections_per_address)),
-        ("the header of the PROXY protocol, version 1", bytes(proxy_protocol::LINE_LIMIT)),
+        ("connections from one address (IPv6: from one /64)", unlimited(server.max_connections_per_address)),
+        ("PROXY protocol header, version 1", bytes(proxy_protocol::LINE_LIMIT)),
         (
-            "the same, version 2",
+            "PROXY protocol header, version 2",
             format!(
                 "{}, of which {} are kept",
                 bytes(proxy_protocol::HEAD_V2 + usize::from(u16::MAX)),
                 proxy_protocol::HEAD_V2 + proxy_protocol::ADDRESSES_V6
             ),
         ),
-        ("waiting for the game's word", seconds(admission::PATIENCE)),
-        ("what a client sends while it waits for that", bytes(driver::TURN)),
-        ("clients that came while the game did not poll", admission::ARRIVALS_LIMIT.to_string()),
+        ("time for the game's decision", seconds(admission::PATIENCE)),
+        ("bytes that a client sends while the game decides", bytes(driver::TURN)),
+        ("clients that connected while the game did not poll", admission::ARRIVALS_LIMIT.to_string()),
         (
             "time of the I/O thread for handshakes, per round",
-            format!("{}, or half of what the connected clients took", millis(driver::GREETING)),
+            format!("{}, or half of the time that connected clients took", millis(driver::GREETING)),
         ),
         (
-            "log lines about handshakes that failed",
+            "log lines about failed handshakes",
             format!("one per address and minute, {} addresses", log_limit::PLACES),
         ),
         (
-            "log lines about other peers that left",
+            "log lines about other peers that disconnected",
             format!("{} per address and minute", if gate::LIVES == 10 { "ten" } else { "other than ten" }),
         ),
-        ("how long a refused client may take to end after its answer", seconds(session::LINGER)),
-        (
-            "how long the answer to a refused client may take to leave, TLS included",
-            seconds(peer.close_timeout),
-        ),
-        ("bytes received and not taken, per peer", bytes(peer.buffers.input_bytes)),
-        ("packets received and not taken, per peer", peer.buffers.input_packets.to_string()),
+        ("time for a rejected client to close its side after the response", seconds(session::LINGER)),
+        ("time to send the response to a rejected client, TLS included", seconds(peer.close_timeout)),
+        ("bytes received and not taken by the game, per peer", bytes(peer.buffers.input_bytes)),
+        ("packets received and not taken by the game, per peer", peer.buffers.input_packets.to_string()),
         (
             "fragments of one message, headers included",
             format!("twice the largest message and {}", bytes(reader::OVERHEAD_LIMIT)),
@@ -112,50 +112,53 @@ fn the_documented_figures_are_those_of_the_code() {
             format!("{}, encrypted and plain", bytes(driver::TURN.max(stream::TURN_LIMIT))),
         ),
         (
-            "what all peers together have received and the game has not taken",
+            "bytes received from all peers and not taken by the game (whole process)",
             format!("{} MiB", runtime::QUEUES_LIMIT >> 21),
         ),
         (
-            "copies of messages that a client of the Godot 3 wire has passed on in one turn",
+            "copies that the relay of the Godot 3 wire makes for one client in one turn",
             format!("{}, or those of one message", relay::RELAY_TURN),
         ),
-        ("answers to pings that wait", message::CONTROLS_LIMIT.to_string()),
-        ("pings and pongs, however many come", format!("{}, no limit", bytes(driver::TURN))),
-        ("other clients that a Godot 3 server may tell a client of", relay::OTHERS_LIMIT.to_string()),
-        ("bytes per second, per peer, with what TLS wraps them in", unlimited(server.max_inbound_per_second)),
+        ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),
+        ("pings and pongs received", format!("{}, no limit", bytes(driver::TURN))),
+        ("other clients that a Godot 3 server may announce to a client", relay::OTHERS_LIMIT.to_string()),
+        ("bytes per second from one peer, TLS overhead included", unlimited(server.max_inbound_per_second)),
         ("silence", seconds(peer.heartbeat_timeout)),
         ("bytes that wait for a congested peer", bytes(peer.buffers.output_bytes)),
         ("packets that wait for a congested peer", peer.buffers.output_packets.to_string()),
-        ("how long a peer may stay above them", seconds(peer.overflow_grace)),
-        ("bytes that wait for a peer that takes data", format!("{} at least", bytes(peer.burst_bytes()))),
-        ("packets that wait for a peer that takes data", format!("{} at least", peer.burst_packets())),
+        ("time that a congested peer may stay above these two", seconds(peer.overflow_grace)),
+        (
+            "bytes that wait for a peer that is not congested",
+            format!("{} at least", bytes(peer.burst_bytes())),
+        ),
+        ("packets that wait for a peer that is not congested", format!("{} at least", peer.burst_packets())),
         ("backlog above which unreliable packets are dropped", bytes(peer.unreliable_backlog)),
-        ("a peer that takes no byte", seconds(peer.write_timeout)),
+        ("time that a peer may accept no byte while data waits", seconds(peer.write_timeout)),
         ("one turn of writing a connection", bytes(session::WRITE_TURN)),
         (
-            "what the game has sent that is taken up in one round",
-            format!("{} small packets of one receiver each, or as much else", driver::COMMANDS_TURN),
+            "sent packets that the I/O thread takes up in one round",
+            format!(
+                "{} small packets with one receiver each, or as much work with others",
+                driver::COMMANDS_TURN
+            ),
         ),
         (
-            "bytes that the system takes for a peer and cannot send yet",
+            "unsent bytes that the operating system holds for one peer",
             format!(
-                "{}; {} with those on their way on Windows",
+                "{}; {} with those in flight on Windows",
                 bytes(listener::NOT_SENT_LOW_WATER as usize),
                 bytes(listener::SEND_BUFFER)
             ),
         ),
-        ("bytes on their way through a simulated network, per direction", bytes(simulator::IN_FLIGHT)),
-        (
-            "packets that `packet_refused` tells of while the game does not poll",
-            outbox::REFUSED_LIMIT.to_string(),
-        ),
-        ("what waits in the whole process to be sent", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
+        ("bytes in flight on a simulated network, per direction", bytes(simulator::IN_FLIGHT)),
+        ("`packet_refused` signals that wait for a poll", outbox::REFUSED_LIMIT.to_string()),
+        ("bytes that wait to be sent (whole process)", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
         ("the closing handshake", seconds(peer.close_timeout)),
         (
-            "a peer that is gone, and of whose packets the game takes none although it polls",
+            "time that the end of a peer waits for unread packets, if the game polls and takes none",
             seconds(peer.close_timeout),
         ),
-        ("the answer to a message with a violation right behind it", millis(message::ANSWER_TIME)),
+        ("time to answer the last message before a violation", millis(message::ANSWER_TIME)),
     ];
     for (name, figure) in &figures {
         let row = rows.iter().find(|row| row[0] == *name).unwrap_or_else(|| panic!("{name} has a row"));
@@ -167,7 +170,7 @@ fn the_documented_figures_are_those_of_the_code() {
     }
     assert_eq!(rows.len(), figures.len() + IN_WORDS.len(), "no row is there twice");
 
-    // What is said in sentences.
+    // Figures in sentences.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (grace, places) = (seconds(limbo::GRACE), server.max_pending / limbo::FAIR_PART);
     assert_eq!(limbo::FAIR_PART, 16);
@@ -175,11 +178,12 @@ fn the_documented_figures_are_those_of_the_code() {
     assert_eq!(outbox::PAUSE, Duration::from_mins(1));
     assert_eq!(accept::COMPLAINT_PAUSE, Duration::from_mins(1));
     for sentence in [
-        format!("one that has said nothing for {grace};"),
-        format!("when its answer has left, and {grace} after it came at the latest;"),
-        format!("more than a sixteenth of all ({places})"),
-        format!("it is tried again each {}; one warning a minute", millis(accept::ACCEPT_BACKOFF)),
-        format!("dropped, after {grace} if others wait"),
+        format!("a connection that has sent nothing for {grace} after"),
+        format!("whose response has been sent, or that was accepted more than {grace} ago"),
+        format!("still pending {grace} after its first byte"),
+        format!("more than one sixteenth of all places ({places})"),
+        format!("accepting is retried every {}; one warning per minute", millis(accept::ACCEPT_BACKOFF)),
+        format!("dropped; after {grace} if other clients wait"),
         format!("A packet of more than {} that many peers", bytes(SMALL)),
         format!("up to {} KiB that TLS holds", stream::BUFFER_LIMIT >> 10),
         format!("each {} it is tried again", millis(relay::RETRY)),
