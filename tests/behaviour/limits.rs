@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::config::{PeerConfig, ServerConfig};
 use crate::gate::{self, log_limit};
+use crate::http::{body, head};
 use crate::hub::{SMALL, admission, limbo, relay};
 use crate::net::driver::{self, accept};
 use crate::net::{checks, listener, runtime, simulator};
 use crate::peer::outbox;
-use crate::session::{self, body, head, message, reader, refused, upgrade};
+use crate::session::{self, message, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
@@ -57,7 +58,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ("interim responses (1xx) that a client skips", upgrade::INTERIM_LIMIT.to_string()),
         (
             "body of a rejection that a client reads",
-            format!("{} and {}", bytes(body::BODY_LIMIT), seconds(refused::BODY_TIME)),
+            format!("{} and {}", bytes(body::BODY_LIMIT), seconds(upgrade::BODY_TIME)),
         ),
         (
             "handshake: TCP, TLS and HTTP (on a client also the name look-up and the peer id)",

@@ -14,13 +14,13 @@ use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, Side as CloseSide};
 use crate::gate::Gate;
+use crate::http::Url;
 use crate::hub::{After, Hub, Large, News, Outbound, Payload, Room, Side};
 use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
 use crate::net::simulator::Simulator;
 use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
-use crate::url::Url;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 

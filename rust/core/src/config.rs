@@ -7,8 +7,8 @@ use crate::budget::MOST_PACKETS;
 use crate::conditions::Conditions;
 use crate::error::ConfigError;
 use crate::gate::{Network, OriginPattern};
+use crate::http::{Url, is_token};
 use crate::tls::{TlsClient, TlsServer};
-use crate::url::Url;
 
 /// Queue limits of one connected peer, as `set_buffers` sets them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -296,7 +296,7 @@ where
             let bad = |why| ConfigError::Header { line: line.chars().take(80).collect(), why };
             let (name, value) = line.split_once(':').ok_or_else(|| bad("it has no colon"))?;
             let name = name.trim_end();
-            if name.is_empty() || !name.bytes().all(is_token_byte) {
+            if !is_token(name) {
                 return Err(bad("its name is not a token"));
             }
             if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
@@ -322,7 +322,7 @@ where
     let mut checked = Vec::new();
     for name in names {
         let name = name.as_ref().trim();
-        if name.is_empty() || !name.bytes().all(is_token_byte) {
+        if !is_token(name) {
             return Err(ConfigError::Protocol(name.chars().take(80).collect()));
         }
         if !checked.iter().any(|known| known == name) {
@@ -338,7 +338,7 @@ where
 /// [`ConfigError::Text`] when it is no header name, or one whose value is not a list of addresses.
 pub fn check_proxy_header(name: &str) -> Result<String, ConfigError> {
     let name = name.trim().to_ascii_lowercase();
-    let why = if name.is_empty() || !name.bytes().all(is_token_byte) {
+    let why = if !is_token(&name) {
         "it is no header name"
     } else if name == "forwarded" {
         "this header has a format of its own; let the proxy send x-forwarded-for"
@@ -360,11 +360,6 @@ pub fn check_health_path(path: &str) -> Result<String, ConfigError> {
     }
     let why = "a path begins with a slash and has no spaces, query or fragment";
     Err(ConfigError::Text { text: path.chars().take(80).collect(), why })
-}
-
-/// A byte of a token (RFC 9110 section 5.6.2).
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 const RESERVED_HEADERS: [&str; 8] = [

@@ -3,7 +3,7 @@
 use crate::config::check_header_lines;
 use crate::error::ConfigError;
 use crate::event::ConnectionRequest;
-use crate::session::Refusal;
+use crate::http::HttpResponse;
 
 /// What becomes of a [`ConnectionRequest`], for [`Peer::answer`](crate::Peer::answer).
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct Verdict(pub(crate) Decision);
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {
     Accept { protocol: Option<String>, headers: Vec<String> },
-    Refuse(Refusal),
+    Refuse(HttpResponse),
 }
 
 /// Why a verdict cannot be carried out.
@@ -67,7 +67,7 @@ impl Verdict {
         let text = if reason.is_empty() { "refused by the game" } else { reason };
         // A status line is ASCII; the body says it in any language.
         let phrase = Some(reason.to_owned()).filter(|text| !text.is_empty() && text.is_ascii());
-        Ok(Self(Decision::Refuse(Refusal { headers, phrase, ..Refusal::new(status, text) })))
+        Ok(Self(Decision::Refuse(HttpResponse { headers, phrase, ..HttpResponse::new(status, text) })))
     }
 
     /// Lets the client in.
@@ -77,7 +77,7 @@ impl Verdict {
 
     /// What a client is answered whose request the game could not decide about.
     pub fn fault() -> Self {
-        Self(Decision::Refuse(Refusal::new(500, "the server could not decide about the request")))
+        Self(Decision::Refuse(HttpResponse::new(500, "the server could not decide about the request")))
     }
 
     /// Says whether it lets the client in.

@@ -20,10 +20,10 @@ use super::storm::identity;
 use crate::config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
 };
+use crate::http::Url;
 use crate::net::Runtime;
 use crate::session::Role;
 use crate::tls::Trust;
-use crate::url::Url;
 
 /// A socket without waiting; dropped when it was reset.
 struct Tcp(Option<TcpStream>);

@@ -17,11 +17,11 @@ use super::ledger::Ledger;
 use super::proxy::{Proxy, Stream};
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::gate::Gate;
+use crate::http::Url;
 use crate::hub::Side;
 use crate::net::Runtime;
 use crate::session::Role;
 use crate::tls::{TlsServer, Trust, self_signed};
-use crate::url::Url;
 
 /// What a seed came to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

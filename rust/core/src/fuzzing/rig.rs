@@ -9,11 +9,11 @@ use crate::budget::QueueTotals;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::error::CloseReason;
 use crate::gate::Gate;
+use crate::http::Url;
 use crate::hub::{Hub, News, Side};
 use crate::id::{ConnId, PeerId};
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
-use crate::url::Url;
 
 /// Decides how many bytes each call moves; the same seed decides alike.
 #[derive(Clone, Debug)]

@@ -4,10 +4,10 @@
 use tungstenite::handshake::derive_accept_key;
 
 use super::rig::{Cuts, Line, Rig};
-use crate::config::{Mode, is_token_byte};
+use crate::config::Mode;
 use crate::error::CloseReason;
+use crate::http::{HEAD_LIMIT, is_token};
 use crate::hub::News;
-use crate::session::head::HEAD_LIMIT;
 
 /// A request that is let in.
 pub(super) const REQUEST: &[u8] =
@@ -124,9 +124,7 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
     let info = &link.info;
     assert!(info.target.starts_with('/') && !info.target.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
     for (name, value) in &info.headers {
-        assert!(
-            !name.is_empty() && name.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_uppercase())
-        );
+        assert!(is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()));
         assert!(!value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f), "{value:?}");
     }
     assert!(if known.is_empty() {

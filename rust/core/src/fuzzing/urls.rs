@@ -1,6 +1,6 @@
 //! URLs as a script gives them.
 
-use crate::url::Url;
+use crate::http::Url;
 
 /// What parses is what its parts say, and can be put into a request; what does not is reported without its password.
 pub fn url(data: &[u8]) {

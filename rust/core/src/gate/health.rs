@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::session::{Refusal, Request};
+use crate::http::{HttpResponse, Request};
 
 /// The answer to a health check: 503 when the game does not poll any more.
 pub(crate) fn health(
@@ -11,16 +11,16 @@ pub(crate) fn health(
     pending: usize,
     refusing: bool,
     idle: Duration,
-) -> Refusal {
+) -> HttpResponse {
     let status = if idle > STUCK { 503 } else { 200 };
     if request.asks_for_options() {
-        return Refusal::new(status, "").with("Allow: GET, HEAD, OPTIONS");
+        return HttpResponse::new(status, "").with("Allow: GET, HEAD, OPTIONS");
     }
     let text = format!(
         "{{\"peers\":{peers},\"pending\":{pending},\"main_thread_idle_msec\":{},\"refusing\":{refusing}}}",
         idle.as_millis()
     );
-    Refusal::json(status, text)
+    HttpResponse::json(status, text)
 }
 
 /// A main thread that has not polled for so long hangs, or loads something enormous.

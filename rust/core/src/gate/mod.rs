@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::config::ServerConfig;
-use crate::session::{Refusal, Request};
+use crate::http::{HttpResponse, Request};
 pub(crate) use allowance::Allowance;
 pub use forwarded::{Malformed, client_address};
 pub(crate) use health::health;
@@ -72,7 +72,7 @@ pub(crate) enum Turned {
 pub(crate) enum Judgement {
     Admitted { protocol: Option<String> },
     Health,
-    Refused(Turned, Refusal),
+    Refused(Turned, HttpResponse),
 }
 
 impl Gate {
@@ -96,12 +96,12 @@ impl Gate {
     }
 
     /// Counts a connection for its address; give the result back to [`release`](Self::release).
-    pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<Source>, Refusal> {
+    pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<Source>, HttpResponse> {
         let limit = self.config.max_connections_per_address;
         let Some(source) = self.source(address).filter(|_| limit > 0) else { return Ok(None) };
         let count = self.sources.entry(source).or_default();
         if *count >= limit {
-            return Err(Refusal::new(429, "too many connections from your address").retry_after(5));
+            return Err(HttpResponse::new(429, "too many connections from your address").retry_after(5));
         }
         *count += 1;
         Ok(Some(source))
@@ -118,13 +118,17 @@ impl Gate {
     }
 
     /// Whose connection it really is, by what a trusted proxy says.
-    pub(crate) fn client_of(&self, socket: SocketAddr, request: &Request) -> Result<SocketAddr, Refusal> {
+    pub(crate) fn client_of(
+        &self,
+        socket: SocketAddr,
+        request: &Request,
+    ) -> Result<SocketAddr, HttpResponse> {
         if !self.is_trusted(socket.ip()) {
             return Ok(socket);
         }
-        let lines = request.headers_of(&self.config.proxy_header);
+        let lines = request.headers.all(&self.config.proxy_header);
         client_address(lines, socket, &self.config.trusted_proxies).map_err(|_| {
-            Refusal::new(400, format!("{} is not a list of addresses", self.config.proxy_header))
+            HttpResponse::new(400, format!("{} is not a list of addresses", self.config.proxy_header))
         })
     }
 
@@ -141,13 +145,13 @@ impl Gate {
             return refused(Turned::Malformed, fault.clone());
         }
         if !self.allows_origin(request) {
-            return refused(Turned::Origin, Refusal::new(403, "pages of this origin may not connect"));
+            return refused(Turned::Origin, HttpResponse::new(403, "pages of this origin may not connect"));
         }
         if let Some(refusal) = self.full(peers) {
             return refused(Turned::Full, refusal);
         }
         if crowded {
-            let refusal = Refusal::new(503, "the server is busy").retry_after(1);
+            let refusal = HttpResponse::new(503, "the server is busy").retry_after(1);
             return refused(Turned::Busy, refusal);
         }
         // The game's handler may choose one where the server names none.
@@ -161,7 +165,7 @@ impl Gate {
     }
 
     /// Why nobody more is admitted, if so. Asked again when the game's handler has answered.
-    pub(crate) fn full(&self, peers: usize) -> Option<Refusal> {
+    pub(crate) fn full(&self, peers: usize) -> Option<HttpResponse> {
         let why = if self.refusing {
             "the server takes no new players now"
         } else if self.config.max_connections > 0 && peers >= self.config.max_connections {
@@ -169,7 +173,7 @@ impl Gate {
         } else {
             return None;
         };
-        Some(Refusal::new(503, why).retry_after(5))
+        Some(HttpResponse::new(503, why).retry_after(5))
     }
 
     /// What to add to a line about an address; `None`: it is not to be written, and counts for the next one.
@@ -182,7 +186,7 @@ impl Gate {
 
     fn allows_origin(&self, request: &Request) -> bool {
         let patterns = &self.config.allowed_origins;
-        let mut origins = request.headers_of("origin");
+        let mut origins = request.headers.all("origin");
         match (patterns.is_empty(), origins.next(), origins.next()) {
             // Only browsers send it, and they always do.
             (true, ..) | (_, None, _) => true,

@@ -11,9 +11,10 @@ use crate::config::{Mode, WireFormat};
 use crate::error::{CloseReason, Escaped};
 use crate::event::ConnectionRequest;
 use crate::gate::{Allowance, Gate, Judgement, Line, Turned, health};
+use crate::http::{HttpResponse, Request, named};
 use crate::id::{ConnId, PeerId};
 use crate::link::PeerInfo;
-use crate::session::{Body, Context, Refusal, Request, SILENT, Session, named};
+use crate::session::{Body, Context, SILENT, Session};
 use crate::verdict::{Decision, Verdict};
 use crate::wire::godot4;
 
@@ -173,14 +174,14 @@ impl Hub {
         log_turned_away(gate, address, "there was no room for more of its address", now);
     }
 
-    pub(super) fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &Refusal, now: Instant) {
+    pub(super) fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &HttpResponse, now: Instant) {
         if let Some(member) = self.members.get_mut(conn) {
             member.turned = Some(why);
         }
         self.answer(conn, refusal, now);
     }
 
-    fn answer(&mut self, conn: ConnId, refusal: &Refusal, now: Instant) {
+    fn answer(&mut self, conn: ConnId, refusal: &HttpResponse, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
         member.session.refuse(refusal, &mut Context { config: &self.config, pool: &mut self.pool, now });
         self.dirty.push(conn);
@@ -195,7 +196,7 @@ impl Hub {
             id,
             path: path.to_owned(),
             query: query.to_owned(),
-            headers: request.headers.clone(),
+            headers: request.headers.lines().to_vec(),
             address: member.address,
             protocols: request.protocols.clone(),
             secure: gate.config.tls.is_some(),
@@ -227,8 +228,8 @@ impl Hub {
             address: member.address,
             protocol: protocol.clone().unwrap_or_default(),
             target: request.target.clone(),
-            origin: format!("{scheme}://{}", request.header("host").unwrap_or_default()),
-            headers: request.headers.clone().into_boxed_slice(),
+            origin: format!("{scheme}://{}", request.headers.first("host").unwrap_or_default()),
+            headers: request.headers.lines().into(),
             opened: now,
         };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };

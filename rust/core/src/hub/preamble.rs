@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::{After, Hub, Side};
 use crate::error::CloseReason;
 use crate::gate::Turned;
+use crate::http::HttpResponse;
 use crate::id::ConnId;
-use crate::session::{Refusal, SILENT};
+use crate::session::SILENT;
 use crate::wire::proxy_protocol::Preface;
 
 impl Hub {
@@ -69,7 +70,7 @@ impl Hub {
             member.turned = Some(Turned::Malformed);
             member.session.end(CloseReason::Refused(what));
         } else {
-            self.turn_away(conn, Turned::Malformed, &Refusal::new(400, what), now);
+            self.turn_away(conn, Turned::Malformed, &HttpResponse::new(400, what), now);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::listener::{Unsent, tune};
 use super::mailbox::{Command, Mailbox};
 use super::runtime::Runtime;
 use crate::error::{CloseReason, Phase};
-use crate::url::Url;
+use crate::http::Url;
 
 /// How long one address has before the next is tried too (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

@@ -12,6 +12,7 @@ use super::give_back;
 use super::outbox::reserve_refusing;
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, SendError};
+use crate::http::Url;
 use crate::hub::SMALL;
 use crate::id::{PeerId, Target};
 use crate::link::{Link, PeerState};
@@ -19,7 +20,6 @@ use crate::net::mailbox::{Command, Mailbox, Sent};
 use crate::packet::Packet;
 use crate::session::Body;
 use crate::shared::shared;
-use crate::url::Url;
 use crate::wire::godot3::packet_header;
 
 /// What the game's thread keeps of a peer.

@@ -13,20 +13,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod accept_key;
-pub(crate) mod body;
 mod burst;
 pub(crate) mod frame;
-pub(crate) mod head;
 mod keepalive;
-mod list;
 pub(crate) mod message;
 mod outgoing;
 pub(crate) mod reader;
-pub(crate) mod refused;
-mod request;
-mod response;
-mod text;
 pub(crate) mod upgrade;
 
 use std::io::{self, ErrorKind, Write};
@@ -37,18 +29,13 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
-use crate::url::Url;
+use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{ReadBurst, Received};
 use frame::Opcode;
-use head::Head;
 use keepalive::{Due, Keepalive};
-pub(crate) use list::named;
 use outgoing::Outgoing;
 pub(crate) use outgoing::{Body, Flushed, Pool, WRITE_TURN};
 use reader::{Reader, TOO_LARGE, Violation};
-use refused::Refused;
-pub(crate) use request::{Refusal, Request};
-use response::Offer;
 pub(crate) use upgrade::{LEFT_EARLY, SILENT};
 
 /// Which end of the connection this is.
@@ -260,7 +247,7 @@ impl Session {
             }
             state @ (State::AwaitRequest(_) | State::AwaitVerdict) => {
                 self.state = state;
-                self.refuse(&Refusal::new(503, "the server is closing"), cx);
+                self.refuse(&HttpResponse::new(503, "the server is closing"), cx);
             }
             State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Forced),
             state => self.state = state,
@@ -398,13 +385,13 @@ impl Session {
         }
         match &self.state {
             State::AwaitRequest(head) if !head.bytes().is_empty() => {
-                self.refuse(&Refusal::new(408, "the request took too long"), cx);
+                self.refuse(&HttpResponse::new(408, "the request took too long"), cx);
                 if let State::Draining { outcome, .. } = &mut self.state {
                     *outcome = CloseReason::TimedOut(Phase::Handshake);
                 }
             }
             State::AwaitVerdict => {
-                self.refuse(&Refusal::new(503, "the server is busy").retry_after(1), cx);
+                self.refuse(&HttpResponse::new(503, "the server is busy").retry_after(1), cx);
                 if let State::Draining { outcome, .. } = &mut self.state {
                     *outcome = CloseReason::TimedOut(Phase::Handshake);
                 }

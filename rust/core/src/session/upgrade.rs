@@ -1,16 +1,15 @@
 //! The HTTP upgrade of a session, either side (RFC 6455 section 4).
 
-use std::io::ErrorKind;
-use std::time::Instant;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
 
 use super::burst::ReadBurst;
-use super::head::{HEAD_LIMIT, Head, Progress};
 use super::keepalive::Keepalive;
 use super::reader::Reader;
-use super::refused::BODY_TIME;
-use super::response::Answer;
-use super::{Context, HalfClose, Incoming, Refusal, Request, Session, State, Step};
+use super::{Context, HalfClose, Incoming, Session, State, Step};
 use crate::error::CloseReason;
+use crate::http::head::Progress;
+use crate::http::{Answer, HEAD_LIMIT, Head, HttpResponse, Request};
 use crate::wire::proxy_protocol::{self, is_proxy_protocol};
 
 impl Session {
@@ -29,7 +28,7 @@ impl Session {
     }
 
     /// Server: answers the request with an error and ends.
-    pub(crate) fn refuse(&mut self, refusal: &Refusal, cx: &mut Context<'_>) {
+    pub(crate) fn refuse(&mut self, refusal: &HttpResponse, cx: &mut Context<'_>) {
         if let State::AwaitRequest(head) = &self.state {
             self.wants_head_only = head.asks_for_head();
         }
@@ -68,7 +67,7 @@ impl Session {
     #[inline(never)]
     pub(super) fn read_request<'b>(&mut self, burst: &mut ReadBurst<'b>, cx: &mut Context<'_>) -> Step<'b> {
         let State::AwaitRequest(head) = &mut self.state else { return Step::Wait };
-        let progress = match head.collect(burst) {
+        let progress = match collect(head, burst) {
             Ok(progress) => progress,
             // As health checks end that only connect.
             Err(error) if error.kind() == ErrorKind::ConnectionReset && head.bytes().is_empty() => {
@@ -81,21 +80,21 @@ impl Session {
         let next = if head.bytes() == b"\r\n\r\n" { burst.bytes() } else { &[] };
         let refusal = match progress {
             _ if is_proxy_protocol(head.bytes()) || next.first() == Some(&0) => {
-                Refusal::new(400, proxy_protocol::UNEXPECTED)
+                HttpResponse::new(400, proxy_protocol::UNEXPECTED)
             }
             Progress::Partial | Progress::BadLine if head.is_not_http() => {
-                Refusal::new(400, "this is not HTTP; TLS is not spoken on this port")
+                HttpResponse::new(400, "this is not HTTP; TLS is not spoken on this port")
             }
             Progress::Partial => return Step::Wait,
             Progress::TooLarge => {
-                Refusal::new(431, format!("the request head is larger than {} KiB", HEAD_LIMIT / 1024))
+                HttpResponse::new(431, format!("the request head is larger than {} KiB", HEAD_LIMIT / 1024))
             }
-            Progress::BadLine => Refusal::new(400, "the lines of a request head end with CR LF"),
+            Progress::BadLine => HttpResponse::new(400, "the lines of a request head end with CR LF"),
             Progress::Ended(0) => {
                 self.end(CloseReason::Lost(SILENT.into()));
                 return Step::Wait;
             }
-            Progress::Ended(_) => Refusal::new(400, "the request head is incomplete"),
+            Progress::Ended(_) => HttpResponse::new(400, "the request head is incomplete"),
             Progress::Whole(len) => match Request::parse(&head.bytes()[..len]) {
                 Ok(request) => {
                     self.wants_head_only = head.asks_for_head();
@@ -112,7 +111,7 @@ impl Session {
     #[inline(never)]
     pub(super) fn read_response<'b>(&mut self, burst: &mut ReadBurst<'b>, cx: &Context<'_>) -> Step<'b> {
         let State::AwaitResponse { offer, head, interim } = &mut self.state else { return Step::Wait };
-        let progress = match head.collect(burst) {
+        let progress = match collect(head, burst) {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
         };
@@ -178,6 +177,23 @@ impl Session {
     }
 }
 
+/// Reads on until the head is whole, or cannot become so. What follows it stays in the burst.
+fn collect(head: &mut Head, burst: &mut ReadBurst<'_>) -> io::Result<Progress> {
+    loop {
+        let (progress, taken) = match burst.fill() {
+            Ok(bytes) => head.take(bytes),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Partial),
+            Err(error) => return Err(error),
+        };
+        burst.pop(taken);
+        if progress != Progress::Partial {
+            return Ok(progress);
+        }
+    }
+}
+
+/// How long the body of a refusal is waited for, if the handshake has not less time left.
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(1);
 /// How a connection ends that never said anything: a probe, or a browser's spare connection.
 pub(crate) const SILENT: &str = "closed before a request came";
 /// Interim answers that a client passes over: each is a head of its own.

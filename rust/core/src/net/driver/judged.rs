@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::{BindAddress, ClientConfig, Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::http::Url;
 use crate::net::Runtime;
 use crate::net::checks::CHECKS;
 use crate::peer::{Peer, Status};
 use crate::tls::judge::Judge;
 use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
-use crate::url::Url;
 
 /// A server and whoever connects to it.
 struct Court {

@@ -1,4 +1,4 @@
-//! What others wrote, made readable in one line: text, JSON, and the words of a page.
+//! What others wrote, made readable in one line: names, text, JSON, and the words of a page.
 
 use crate::error::is_invisible;
 
@@ -79,6 +79,20 @@ pub(super) fn tidy(text: &str, most: usize) -> String {
     line
 }
 
+/// Names for a line or an answer, as many as fit.
+pub(crate) fn named(names: &[String]) -> String {
+    let mut line = String::new();
+    for (at, name) in names.iter().enumerate() {
+        if line.len() + name.len() > LONGEST_LINE {
+            line.push_str(&format!("{}{} more", if at == 0 { "" } else { " and " }, names.len() - at));
+            break;
+        }
+        line.push_str(if at == 0 { "" } else { ", " });
+        line.push_str(name);
+    }
+    line
+}
+
 /// A page without its tags, its title, and what is not shown.
 fn words_of_page(page: &str) -> String {
     let mut words = String::new();
@@ -115,6 +129,9 @@ fn behind_end<'a>(text: &'a str, name: &str) -> &'a str {
     }
     ""
 }
+
+/// Bytes of the names in one line.
+const LONGEST_LINE: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -175,5 +192,14 @@ mod tests {
         assert_eq!(readable(b"{\"a\":1}", Kind::Unknown, false), "{\"a\":1}");
         assert_eq!(readable(b"\x89PNG\r\n", Kind::Unknown, false), "");
         assert_eq!(readable(b"PK\x03\x04\0\0", Kind::Unknown, false), "");
+    }
+
+    #[test]
+    fn a_line_names_as_many_as_fit() {
+        let names = |count: usize, len| (0..count).map(|_| "n".repeat(len)).collect::<Vec<_>>();
+        assert_eq!(named(&names(3, 1)), "n, n, n");
+        assert!(named(&names(40, 10)).ends_with("n and 32 more"), "{}", named(&names(40, 10)));
+        assert_eq!(named(&names(2, 5000)), "2 more");
+        assert_eq!(named(&[]), "");
     }
 }

@@ -4,14 +4,14 @@ use httparse::Status as Parsed;
 
 use super::accept_key::{derive_accept_key, generate_key};
 use super::head::HEADERS_LIMIT;
-use super::list::{elements, has_element, named};
+use super::headers::Headers;
 use super::refused::Refused;
-use super::text;
-use crate::url::Url;
+use super::text::{self, named};
+use super::url::Url;
 
 /// What an answer comes to.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// The connection is open, with this subprotocol or none.
     Upgraded(String),
     /// The final one is still to come (RFC 9110 section 15.2).
@@ -69,7 +69,7 @@ impl Offer {
     }
 
     /// Reads the head of an answer, which is whole.
-    pub(super) fn check(&self, head: &[u8]) -> Answer {
+    pub(crate) fn check(&self, head: &[u8]) -> Answer {
         let mut lines = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
         let mut parsed = httparse::Response::new(&mut lines);
         match parsed.parse(head) {
@@ -82,13 +82,7 @@ impl Offer {
             }
             Err(error) => return Answer::Bad(format!("the server does not speak HTTP: {error}")),
         }
-        let headers: Vec<_> = parsed
-            .headers
-            .iter()
-            .map(|header| {
-                (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).trim().to_owned())
-            })
-            .collect();
+        let headers = Headers::new(parsed.headers);
         match parsed.code.unwrap_or_default() {
             101 => match self.check_upgrade(&headers, parsed.version == Some(1)) {
                 Ok(protocol) => Answer::Upgraded(protocol),
@@ -100,26 +94,26 @@ impl Offer {
     }
 
     /// Which subprotocol the server chose; else, in words, why the client is not in.
-    fn check_upgrade(&self, headers: &[(String, String)], is_1_1: bool) -> Result<String, String> {
+    fn check_upgrade(&self, headers: &Headers, is_1_1: bool) -> Result<String, String> {
         if !is_1_1 {
             return Err("the server's answer is not HTTP/1.1".into());
         }
-        if !has_element(headers, "upgrade", "websocket") || !has_element(headers, "connection", "upgrade") {
+        if !headers.has_element("upgrade", "websocket") || !headers.has_element("connection", "upgrade") {
             return Err("the server's answer does not upgrade to WebSocket".into());
         }
-        let mut accepts = headers.iter().filter(|(name, _)| name == "sec-websocket-accept");
+        let mut accepts = headers.all("sec-websocket-accept");
         match (accepts.next(), accepts.next()) {
-            (Some((_, accept)), None) if *accept == self.accept => {}
+            (Some(accept), None) if accept == self.accept => {}
             _ => return Err("the server's Sec-WebSocket-Accept does not match".into()),
         }
-        let extensions: Vec<_> = elements(headers, "sec-websocket-extensions").collect();
+        let extensions: Vec<_> = headers.elements("sec-websocket-extensions").collect();
         if !extensions.is_empty() {
             return Err(format!(
                 "the server chose an extension that was not offered: {}",
                 shown(&extensions)
             ));
         }
-        let chosen: Vec<_> = elements(headers, "sec-websocket-protocol").collect();
+        let chosen: Vec<_> = headers.elements("sec-websocket-protocol").collect();
         match (chosen.as_slice(), self.protocols.as_slice()) {
             ([], []) => Ok(String::new()),
             ([one], offered) if offered.iter().any(|name| name == one) => Ok((*one).to_owned()),

@@ -4,7 +4,10 @@ use httparse::Status as Parsed;
 
 use super::accept_key::derive_accept_key;
 use super::head::HEADERS_LIMIT;
-use super::list::{elements, has_element, named};
+use super::headers::Headers;
+use super::response::HttpResponse;
+use super::text::named;
+use super::token::is_token;
 
 /// The methods that are answered; the last two only where a health check may use them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,86 +23,20 @@ pub(crate) struct Request {
     method: Method,
     /// Path and query.
     pub(crate) target: String,
-    /// Names in lower case, values trimmed, in order.
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Headers,
     /// Subprotocols the client offers, in its order.
     pub(crate) protocols: Vec<String>,
     /// `Sec-WebSocket-Accept` for its key.
     accept: String,
     /// Why it is no upgrade that can be answered with 101.
-    fault: Option<Refusal>,
-}
-
-/// An HTTP answer that ends the connection.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) text: String,
-    /// Further header lines.
-    pub(crate) headers: Vec<String>,
-    /// Instead of the status's usual phrase.
-    pub(crate) phrase: Option<String>,
-    pub(crate) content_type: &'static str,
-}
-
-impl Refusal {
-    pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
-        let content_type = "text/plain; charset=utf-8";
-        Self { status, text: text.into(), headers: Vec::new(), phrase: None, content_type }
-    }
-
-    /// An answer for programs.
-    pub(crate) fn json(status: u16, text: String) -> Self {
-        Self { content_type: "application/json", ..Self::new(status, text) }.with("Cache-Control: no-store")
-    }
-
-    /// Says when it is worth another try.
-    pub(crate) fn retry_after(self, seconds: u32) -> Self {
-        self.with(&format!("Retry-After: {seconds}"))
-    }
-
-    pub(crate) fn with(mut self, header: &str) -> Self {
-        self.headers.push(header.to_owned());
-        self
-    }
-
-    /// The whole answer; without a text it has no body.
-    pub(crate) fn encode(&self) -> String {
-        let mut answer = self.encode_head();
-        if !self.text.is_empty() {
-            answer.push_str(&self.text);
-            answer.push('\n');
-        }
-        answer
-    }
-
-    /// The answer to HEAD: what GET would be answered, without the body (RFC 9110 section 9.3.2).
-    pub(crate) fn encode_head(&self) -> String {
-        let mut answer = format!(
-            "HTTP/1.1 {} {}\r\nConnection: close\r\n",
-            self.status,
-            self.phrase.as_deref().unwrap_or_else(|| reason_phrase(self.status)),
-        );
-        let length = if self.text.is_empty() {
-            0
-        } else {
-            answer.push_str(&format!("Content-Type: {}\r\n", self.content_type));
-            self.text.len() + 1
-        };
-        for line in &self.headers {
-            answer.push_str(line);
-            answer.push_str("\r\n");
-        }
-        answer.push_str(&format!("Content-Length: {length}\r\n\r\n"));
-        answer
-    }
+    fault: Option<HttpResponse>,
 }
 
 impl Request {
     /// Parses a whole head.
-    pub(crate) fn parse(head: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(head: &[u8]) -> Result<Self, HttpResponse> {
         if head.starts_with(b"PRI * HTTP/2.0\r\n") {
-            return Err(Refusal::new(505, "HTTP/2 is not spoken here"));
+            return Err(HttpResponse::new(505, "HTTP/2 is not spoken here"));
         }
         if let Some(refusal) = refuse_request_line(head) {
             return Err(refusal);
@@ -108,11 +45,11 @@ impl Request {
         let mut parsed = httparse::Request::new(&mut lines);
         match parsed.parse(head) {
             Ok(Parsed::Complete(_)) => {}
-            Ok(Parsed::Partial) => return Err(Refusal::new(400, "the request head is incomplete")),
+            Ok(Parsed::Partial) => return Err(HttpResponse::new(400, "the request head is incomplete")),
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(Refusal::new(431, format!("more than {HEADERS_LIMIT} header lines")));
+                return Err(HttpResponse::new(431, format!("more than {HEADERS_LIMIT} header lines")));
             }
-            Err(error) => return Err(Refusal::new(400, format!("malformed request: {error}"))),
+            Err(error) => return Err(HttpResponse::new(400, format!("malformed request: {error}"))),
         }
         let target = parsed.path.unwrap_or_default();
         let method = match parsed.method {
@@ -121,24 +58,8 @@ impl Request {
             Some("OPTIONS") if target != "*" => Method::Options,
             _ => return Err(only_get()),
         };
-        let headers = parsed
-            .headers
-            .iter()
-            .map(|header| {
-                (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).trim().to_owned())
-            })
-            .collect();
+        let headers = Headers::new(parsed.headers);
         Self::check(method, origin_form(target)?, headers, parsed.version == Some(1))
-    }
-
-    /// The first header of this name, in lower case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        find(&self.headers, name)
-    }
-
-    /// The values of all headers of this name, in lower case.
-    pub(crate) fn headers_of<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a str> {
-        self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The target without its query.
@@ -148,7 +69,7 @@ impl Request {
 
     /// Says whether it asks for a page, as browsers and health checks do.
     pub(crate) fn is_plain(&self) -> bool {
-        self.method != Method::Get || !has_element(&self.headers, "upgrade", "websocket")
+        self.method != Method::Get || !self.headers.has_element("upgrade", "websocket")
     }
 
     /// Says whether it asks what may be asked here (`OPTIONS`), and not for the thing itself.
@@ -157,13 +78,13 @@ impl Request {
     }
 
     /// Why it cannot be answered with 101.
-    pub(crate) fn fault(&self) -> Option<&Refusal> {
+    pub(crate) fn fault(&self) -> Option<&HttpResponse> {
         self.fault.as_ref()
     }
 
     /// Chooses the first offered subprotocol that the server supports. Where only one side names some, or none is common, the
     /// request is refused, as the engine's own class does: browsers and most clients would end such a connection themselves.
-    pub(crate) fn choose_protocol(&self, supported: &[String]) -> Result<Option<String>, Refusal> {
+    pub(crate) fn choose_protocol(&self, supported: &[String]) -> Result<Option<String>, HttpResponse> {
         let text = match (self.protocols.as_slice(), supported) {
             ([], []) => return Ok(None),
             ([], supported) => {
@@ -183,7 +104,7 @@ impl Request {
                 ),
             },
         };
-        Err(Refusal::new(400, text))
+        Err(HttpResponse::new(400, text))
     }
 
     /// The 101 answer.
@@ -203,26 +124,19 @@ impl Request {
         answer
     }
 
-    fn check(
-        method: Method,
-        target: String,
-        headers: Vec<(String, String)>,
-        is_1_1: bool,
-    ) -> Result<Self, Refusal> {
-        let many = |name| headers.iter().filter(|(known, _)| known == name).count();
-        if many("host") != 1 && (is_1_1 || many("host") > 1) {
-            return Err(Refusal::new(400, "exactly one Host header is required"));
+    fn check(method: Method, target: String, headers: Headers, is_1_1: bool) -> Result<Self, HttpResponse> {
+        if headers.count("host") != 1 && (is_1_1 || headers.count("host") > 1) {
+            return Err(HttpResponse::new(400, "exactly one Host header is required"));
         }
-        let is_empty =
-            headers.iter().filter(|(name, _)| name == "content-length").all(|(_, length)| is_zero(length));
-        if !is_empty || many("transfer-encoding") > 0 {
-            return Err(Refusal::new(400, "an upgrade request has no body"));
+        let is_empty = headers.all("content-length").all(is_zero);
+        if !is_empty || headers.count("transfer-encoding") > 0 {
+            return Err(HttpResponse::new(400, "an upgrade request has no body"));
         }
         // HTTP/1.0 is enough for a health check.
         let upgrade = match method {
             Method::Options => Err(only_get()),
-            Method::Head if has_element(&headers, "upgrade", "websocket") => Err(only_get()),
-            _ if !is_1_1 => Err(Refusal::new(505, "only HTTP/1.1 is spoken here")),
+            Method::Head if headers.has_element("upgrade", "websocket") => Err(only_get()),
+            _ if !is_1_1 => Err(HttpResponse::new(505, "only HTTP/1.1 is spoken here")),
             Method::Head => Err(upgrade_required(NOT_A_PAGE)),
             Method::Get => Self::check_upgrade(&headers),
         };
@@ -236,63 +150,58 @@ impl Request {
     }
 
     /// What the answer needs, and the subprotocols offered.
-    fn check_upgrade(headers: &[(String, String)]) -> Result<(String, Vec<String>), Refusal> {
-        let find = |name| find(headers, name);
-        let many = |name| headers.iter().filter(|(known, _)| known == name).count();
-        if !has_element(headers, "upgrade", "websocket") || !has_element(headers, "connection", "upgrade") {
+    fn check_upgrade(headers: &Headers) -> Result<(String, Vec<String>), HttpResponse> {
+        if !headers.has_element("upgrade", "websocket") || !headers.has_element("connection", "upgrade") {
             return Err(upgrade_required(NOT_A_PAGE));
         }
-        let mut versions = elements(headers, "sec-websocket-version").peekable();
-        match (versions.peek().is_some(), many("sec-websocket-version")) {
+        let mut versions = headers.elements("sec-websocket-version").peekable();
+        match (versions.peek().is_some(), headers.count("sec-websocket-version")) {
             (true, 1) if versions.all(|version| version == "13") => {}
-            (false, _) => return Err(Refusal::new(400, "Sec-WebSocket-Version is missing")),
+            (false, _) => return Err(HttpResponse::new(400, "Sec-WebSocket-Version is missing")),
             _ => return Err(upgrade_required("only WebSocket version 13 is spoken here")),
         }
-        let key = match (find("sec-websocket-key"), many("sec-websocket-key")) {
+        let key = match (headers.first("sec-websocket-key"), headers.count("sec-websocket-key")) {
             (Some(key), 1) if is_key(key) => key,
-            (None, _) => return Err(Refusal::new(400, "Sec-WebSocket-Key is missing")),
-            (_, 2..) => return Err(Refusal::new(400, "Sec-WebSocket-Key is given twice")),
-            _ => return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
+            (None, _) => return Err(HttpResponse::new(400, "Sec-WebSocket-Key is missing")),
+            (_, 2..) => return Err(HttpResponse::new(400, "Sec-WebSocket-Key is given twice")),
+            _ => return Err(HttpResponse::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
         };
         let accept = derive_accept_key(key);
-        let protocols: Vec<_> = elements(headers, "sec-websocket-protocol").map(str::to_owned).collect();
-        if protocols.iter().any(|name| !name.bytes().all(crate::config::is_token_byte)) {
-            return Err(Refusal::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
+        let protocols: Vec<_> = headers.elements("sec-websocket-protocol").map(str::to_owned).collect();
+        if !protocols.iter().all(is_token) {
+            return Err(HttpResponse::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
         }
         Ok((accept, protocols))
     }
 }
 
-fn only_get() -> Refusal {
-    Refusal::new(405, "only GET is answered here").with("Allow: GET")
+fn only_get() -> HttpResponse {
+    HttpResponse::new(405, "only GET is answered here").with("Allow: GET")
 }
 
-fn upgrade_required(text: &str) -> Refusal {
-    Refusal::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13")
+fn upgrade_required(text: &str) -> HttpResponse {
+    HttpResponse::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13")
 }
 
 const NOT_A_PAGE: &str = "this is a WebSocket server; it answers upgrade requests";
 
 /// What the parser would report only as a generic error: the method and version decide the status (RFC 9110 section 15).
-fn refuse_request_line(head: &[u8]) -> Option<Refusal> {
+fn refuse_request_line(head: &[u8]) -> Option<HttpResponse> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let mut parts = line.split(|byte| *byte == b' ');
     let (method, _target, version) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some()
-        || !method.iter().all(|byte| crate::config::is_token_byte(*byte))
-        || method.is_empty()
-    {
-        return Some(Refusal::new(400, "malformed request line"));
+    if parts.next().is_some() || !is_token(method) {
+        return Some(HttpResponse::new(400, "malformed request line"));
     }
     let digits = version.strip_prefix(b"HTTP/")?;
     let is_version =
         digits.len() == 3 && digits[0].is_ascii_digit() && digits[1] == b'.' && digits[2].is_ascii_digit();
     (is_version && digits != b"1.1" && digits != b"1.0")
-        .then(|| Refusal::new(505, "only HTTP/1.1 is spoken here"))
+        .then(|| HttpResponse::new(505, "only HTTP/1.1 is spoken here"))
 }
 
 /// The path of an absolute-form target; `*` and anything else is refused (RFC 9112 section 3.2).
-fn origin_form(target: &str) -> Result<String, Refusal> {
+fn origin_form(target: &str) -> Result<String, HttpResponse> {
     if target.starts_with('/') {
         return Ok(target.to_owned());
     }
@@ -305,12 +214,8 @@ fn origin_form(target: &str) -> Result<String, Refusal> {
             let path = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
             Ok(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
         }
-        None => Err(Refusal::new(400, "the request target is not a path")),
+        None => Err(HttpResponse::new(400, "the request target is not a path")),
     }
-}
-
-fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 /// Says whether it is 16 bytes in base64. What the last digit has beyond them is not looked at: some clients leave bits there.
@@ -329,45 +234,25 @@ fn is_zero(length: &str) -> bool {
         .all(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit == b'0'))
 }
 
-fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        402 => "Payment Required",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "Refused",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
-    fn request(line: &str, headers: &[&str]) -> Result<Request, Refusal> {
+    fn request(line: &str, headers: &[&str]) -> Result<Request, HttpResponse> {
         let request = Request::parse(format!("{line}\r\n{}\r\n\r\n", headers.join("\r\n")).as_bytes())?;
         request.fault.clone().map_or(Ok(request), Err)
     }
 
-    fn with(change: impl Fn(&mut Vec<&'static str>)) -> Result<Request, Refusal> {
+    fn with(change: impl Fn(&mut Vec<&'static str>)) -> Result<Request, HttpResponse> {
         let mut headers =
             vec!["Host: h:1", "Upgrade: websocket", "Connection: Upgrade", KEY, "Sec-WebSocket-Version: 13"];
         change(&mut headers);
         request("GET /chat?x=1 HTTP/1.1", &headers)
     }
 
-    fn status(result: Result<Request, Refusal>) -> u16 {
+    fn status(result: Result<Request, HttpResponse>) -> u16 {
         result.expect_err("refused").status
     }
 
@@ -543,12 +428,12 @@ mod tests {
         assert!(answer.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{answer}");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
-        let empty = Refusal::new(200, "").encode();
+        let empty = HttpResponse::new(200, "").encode();
         assert!(
             empty.ends_with("\r\nContent-Length: 0\r\n\r\n") && !empty.contains("Content-Type"),
             "{empty}"
         );
-        let page = Refusal::new(426, "no page");
+        let page = HttpResponse::new(426, "no page");
         assert_eq!(page.encode(), page.encode_head() + "no page\n");
     }
 

@@ -2,14 +2,14 @@
 //! a piece of the body, of which only so much is read, and not for long.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::body::{Body, Framing};
+use super::headers::Headers;
 use super::text::{self, Kind};
 
 /// An answer that is final, and not 101.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     status: u16,
     phrase: String,
     /// `None`: it has none, or one that nobody can read.
@@ -22,16 +22,15 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Reads a whole head; `headers` have names in lower case.
-    pub(super) fn new(status: u16, head: &[u8], headers: &[(String, String)]) -> Self {
-        let find =
-            |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let (kind, latin1) = text::kind(find("content-type"));
-        let is_plain = find("content-encoding").is_none_or(|how| how.eq_ignore_ascii_case("identity"));
-        let location = find("location").filter(|_| (300..400).contains(&status));
+    /// Reads a whole head, of which the parser made `headers`.
+    pub(super) fn new(status: u16, head: &[u8], headers: &Headers) -> Self {
+        let (kind, latin1) = text::kind(headers.first("content-type"));
+        let is_plain =
+            headers.first("content-encoding").is_none_or(|how| how.eq_ignore_ascii_case("identity"));
+        let location = headers.first("location").filter(|_| (300..400).contains(&status));
         let has_body =
             !matches!(status, 200..300 | 304) && location.is_none() && is_plain && kind != Kind::Binary;
-        let framing = Framing::of(find("transfer-encoding"), find("content-length"));
+        let framing = Framing::of(headers.first("transfer-encoding"), headers.first("content-length"));
         Self {
             status,
             phrase: text::tidy(&phrase(head), LONGEST_PHRASE),
@@ -39,24 +38,24 @@ impl Refused {
             kind,
             latin1,
             location: location.map(|target| text::tidy(target, LONGEST_LOCATION)),
-            retry_after: find("retry-after").and_then(|seconds| seconds.parse().ok()),
+            retry_after: headers.first("retry-after").and_then(|seconds| seconds.parse().ok()),
         }
     }
 
     /// Says whether nothing of the body is worth waiting for any more.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.body.as_ref().is_none_or(Body::is_whole)
     }
 
     /// Takes what comes behind the head.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         if let Some(body) = &mut self.body {
             body.take(bytes);
         }
     }
 
     /// The line for the game.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let said = self.body.as_ref().map(|body| text::readable(body.bytes(), self.kind, self.latin1));
         let said = text::tidy(&said.unwrap_or_default(), LONGEST_SAID);
         // A server that has but one thing to say says it twice.
@@ -119,8 +118,6 @@ fn web_socket(location: &str) -> String {
     "it".to_owned()
 }
 
-/// How long a body is waited for, if the handshake has not less time left.
-pub(crate) const BODY_TIME: Duration = Duration::from_secs(1);
 /// Characters of a body that the game is told: no less than a server's `request_handler` may say.
 pub(crate) const LONGEST_SAID: usize = 500;
 const LONGEST_PHRASE: usize = 80;

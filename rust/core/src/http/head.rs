@@ -1,9 +1,5 @@
 //! The head of an HTTP message, collected over as many reads as it takes.
 
-use std::io;
-
-use super::burst::ReadBurst;
-
 /// Largest head accepted, in bytes.
 pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
 /// Most header lines accepted.
@@ -31,38 +27,30 @@ pub(crate) enum Progress {
 }
 
 impl Head {
-    /// Takes what the burst has, up to the end of the head; what follows it stays there.
-    pub(crate) fn collect(&mut self, burst: &mut ReadBurst<'_>) -> io::Result<Progress> {
-        loop {
-            let available = match burst.fill() {
-                Ok(available) => available,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Partial),
-                Err(error) => return Err(error),
-            };
-            if available.is_empty() {
-                return Ok(Progress::Ended(self.bytes.len()));
-            }
-            let before = self.bytes.len();
-            let taken = available.len().min(HEAD_LIMIT + 1 - before);
-            self.bytes.extend_from_slice(&available[..taken]);
-            // The empty line may have begun in what was there before.
-            let from = before.saturating_sub(3);
-            let end = end_of_head(&self.bytes[from..]).map(|at| from + at);
-            // However the bytes are cut up, a bad line is told first; without one the empty line is found.
-            let fresh = &self.bytes[before.saturating_sub(1)..end.unwrap_or(self.bytes.len())];
-            if has_bad_line(fresh, before == 0) {
-                return Ok(Progress::BadLine);
-            }
-            if let Some(len) = end {
-                burst.pop(len - before);
-                self.bytes.truncate(len);
-                return Ok(if len > HEAD_LIMIT { Progress::TooLarge } else { Progress::Whole(len) });
-            }
-            burst.pop(taken);
-            if self.bytes.len() > HEAD_LIMIT {
-                return Ok(Progress::TooLarge);
-            }
+    /// Takes the next bytes of the stream, up to the end of the head; none at all are the end of the stream. Returns how many
+    /// of them belong to the head: what follows is not touched.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> (Progress, usize) {
+        let before = self.bytes.len();
+        if bytes.is_empty() {
+            return (Progress::Ended(before), 0);
         }
+        let taken = bytes.len().min(HEAD_LIMIT + 1 - before);
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        // The empty line may have begun in what was there before.
+        let from = before.saturating_sub(3);
+        let end = end_of_head(&self.bytes[from..]).map(|at| from + at);
+        // However the bytes are cut up, a bad line is reported first; without one the empty line is found.
+        let fresh = &self.bytes[before.saturating_sub(1)..end.unwrap_or(self.bytes.len())];
+        if has_bad_line(fresh, before == 0) {
+            return (Progress::BadLine, 0);
+        }
+        if let Some(len) = end {
+            self.bytes.truncate(len);
+            let progress = if len > HEAD_LIMIT { Progress::TooLarge } else { Progress::Whole(len) };
+            return (progress, len - before);
+        }
+        let progress = if self.bytes.len() > HEAD_LIMIT { Progress::TooLarge } else { Progress::Partial };
+        (progress, taken)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -100,11 +88,9 @@ mod tests {
         let mut rest = Vec::new();
         let mut progress = Progress::Partial;
         for part in parts {
-            let mut stream = *part;
-            let mut buffer = [0; 2 * HEAD_LIMIT];
-            let mut burst = ReadBurst::read(&mut stream, &mut buffer);
-            progress = head.collect(&mut burst).expect("no I/O error");
-            rest.extend_from_slice(burst.bytes());
+            let (came_to, taken) = head.take(part);
+            progress = came_to;
+            rest.extend_from_slice(&part[taken..]);
             if progress != Progress::Partial {
                 break;
             }
