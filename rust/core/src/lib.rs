@@ -58,6 +58,7 @@
 #[doc(hidden)]
 pub mod bench;
 mod budget;
+mod channel;
 mod conditions;
 mod config;
 mod error;
@@ -72,7 +73,6 @@ mod packet;
 mod peer;
 mod session;
 mod shared;
-mod statistics;
 mod sync;
 mod tls;
 mod verdict;
@@ -88,6 +88,7 @@ mod fuzzing;
 #[path = "../../../tests/behaviour/mod.rs"]
 mod behaviour;
 
+pub use channel::counters::{Figure, PeerStatistics, Statistics, Unit, Value};
 pub use conditions::Conditions;
 pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
@@ -105,6 +106,5 @@ pub use net::{Library, Runtime};
 pub use packet::{Delivery, Packet};
 pub use peer::{Load, Peer, PeerHandle, Status, Watch};
 pub use session::Role;
-pub use statistics::{PeerStatistics, Statistics};
 pub use tls::{TlsClient, TlsError, TlsServer, Trust};
 pub use verdict::{Verdict, VerdictError};

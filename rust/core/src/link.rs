@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
 
 use crate::budget::{Budget, Counted, QueueTotals, Reservation};
+use crate::channel::counters::{PeerCounters, PeerStatistics};
 use crate::config::PeerConfig;
 use crate::error::CloseReason;
 use crate::id::{ConnId, PeerId};
@@ -52,7 +53,7 @@ pub(crate) struct Link {
     congestion_news: AtomicU8,
     state: AtomicU8,
     pub(crate) receiving: Receiving,
-    pub(crate) figures: Figures,
+    pub(crate) figures: PeerCounters,
     pub(crate) info: PeerInfo,
     end: OnceLock<CloseReason>,
 }
@@ -66,27 +67,8 @@ pub(crate) struct Receiving {
     pub(crate) paused: AtomicBool,
 }
 
-/// Counters of one peer, written by the driver only.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub(crate) struct Figures {
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
-    pub(crate) packets_in: Counter,
-    pub(crate) packets_out: Counter,
-    /// Milliseconds after `PeerInfo::opened`.
-    last_receive: AtomicU64,
-    /// Microseconds; `u32::MAX` = unknown.
-    rtt: AtomicU32,
-}
-
-/// A counter with one writer.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
 impl Link {
     pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, totals: &QueueTotals) -> Self {
-        let figures = Figures { rtt: AtomicU32::new(u32::MAX), ..Figures::default() };
         Self {
             outgoing: Budget::new(),
             conn,
@@ -95,7 +77,7 @@ impl Link {
             congestion_news: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
             receiving: Receiving { budget: Counted::new(&totals.incoming), paused: AtomicBool::new(false) },
-            figures,
+            figures: PeerCounters::default(),
             info,
             end: OnceLock::new(),
         }
@@ -140,6 +122,27 @@ impl Link {
         self.end.get()
     }
 
+    /// The figures of this moment.
+    pub(crate) fn statistics(&self, now: Instant) -> PeerStatistics {
+        let connected = now.saturating_duration_since(self.info.opened);
+        let (queued_in_bytes, queued_in_packets) = self.receiving.budget.load();
+        let (queued_out_bytes, queued_out_packets) = self.outgoing.load();
+        PeerStatistics {
+            rtt_msec: self.figures.rtt().map_or(-1.0, |rtt| rtt.as_secs_f64() * 1000.0),
+            queued_in_bytes,
+            queued_in_packets,
+            queued_out_bytes,
+            queued_out_packets,
+            connected_msec: connected.as_millis() as u64,
+            last_receive_msec: connected.saturating_sub(self.figures.last_receive()).as_millis() as u64,
+            address: self.info.address.ip().to_string(),
+            port: self.info.address.port(),
+            protocol: self.info.protocol.clone(),
+            path: self.info.target.clone(),
+            ..self.figures.snapshot()
+        }
+    }
+
     /// Says whether the input limits leave room for a packet; an empty queue always does, or nothing would ever move.
     pub(crate) fn has_input_room(&self, size: usize, config: &PeerConfig) -> bool {
         let (bytes, packets) = self.receiving.budget.load();
@@ -166,36 +169,6 @@ impl Link {
         let (bytes, packets) = self.outgoing.load();
         bytes.saturating_add(size) > config.buffers.output_bytes
             || packets + more > config.buffers.output_packets
-    }
-}
-
-impl Figures {
-    pub(crate) fn set_last_receive(&self, at: Duration) {
-        self.last_receive.store(at.as_millis() as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn last_receive(&self) -> Duration {
-        Duration::from_millis(self.last_receive.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set_rtt(&self, rtt: Duration) {
-        self.rtt.store(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1), Ordering::Relaxed);
-    }
-
-    pub(crate) fn rtt(&self) -> Option<Duration> {
-        let micros = self.rtt.load(Ordering::Relaxed);
-        (micros != u32::MAX).then(|| Duration::from_micros(u64::from(micros)))
-    }
-}
-
-impl Counter {
-    pub(crate) fn add(&self, n: usize) {
-        // One writer: a plain store is enough, and cheaper than an atomic addition.
-        self.0.store(self.0.load(Ordering::Relaxed) + n as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

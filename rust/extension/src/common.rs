@@ -408,7 +408,7 @@ macro_rules! common_methods {
             /// ```
             #[func]
             fn get_statistics(&self) -> godot::builtin::VarDictionary {
-                $crate::convert::statistics(&self.host.statistics())
+                $crate::convert::dictionary(self.host.statistics().values())
             }
 
             /// About one peer: `rtt_msec` (-1: unknown), `bytes_in`, `bytes_out`, `packets_in`,

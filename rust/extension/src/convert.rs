@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use godot::builtin::{GString, PackedStringArray, VarDictionary, vdict};
+use godot::builtin::{GString, PackedStringArray, VarDictionary};
 use godot::global::Error;
 use godot::meta::ToGodot;
-use websocket_multiplayer_core::{BindAddress, OpenError, PeerStatistics, SendError, Statistics};
+use websocket_multiplayer_core::{BindAddress, OpenError, SendError, Value};
 
 /// The engine's code for an object that did not open.
 pub(crate) fn open_error(error: &OpenError) -> Error {
@@ -53,56 +53,36 @@ pub(crate) fn headers(lines: Vec<(String, String)>) -> VarDictionary {
     joined.iter().map(|(name, value)| (name.to_variant(), value.to_variant())).collect()
 }
 
-/// `get_statistics()`.
-pub(crate) fn statistics(from: &Statistics) -> VarDictionary {
-    vdict! {
-        "peers" => from.peers as i64,
-        "pending" => from.pending as i64,
-        "bytes_in" => from.bytes_in as i64,
-        "bytes_out" => from.bytes_out as i64,
-        "packets_in" => from.packets_in as i64,
-        "packets_out" => from.packets_out as i64,
-        "packets_refused" => from.packets_refused as i64,
-        "packets_dropped_unreliable" => from.packets_dropped_unreliable as i64,
-        "packets_to_closed" => from.packets_to_closed as i64,
-        "peers_overflowed" => from.peers_overflowed as i64,
-        "peers_violated" => from.peers_violated as i64,
-        "peers_timed_out" => from.peers_timed_out as i64,
-        "reads_paused" => from.reads_paused as i64,
-        "pings_unanswered" => from.pings_unanswered as i64,
-        "handshakes_refused" => from.handshakes_refused as i64,
-        "refused_malformed" => from.refused_malformed as i64,
-        "refused_address" => from.refused_address as i64,
-        "refused_origin" => from.refused_origin as i64,
-        "refused_full" => from.refused_full as i64,
-        "refused_handler" => from.refused_handler as i64,
-        "refused_busy" => from.refused_busy as i64,
-        "handshakes_timed_out" => from.handshakes_timed_out as i64,
-        "pending_evicted" => from.pending_evicted as i64,
-        "health_checks" => from.health_checks as i64,
-        "accept_errors" => from.accept_errors as i64,
-        "poll_usec" => from.poll_usec as i64,
-        "io_wakeups" => from.io_wakeups as i64,
+/// `get_statistics()` or `get_peer_statistics()`.
+pub(crate) fn dictionary<'a>(figures: impl Iterator<Item = (&'static str, Value<'a>)>) -> VarDictionary {
+    let mut dictionary = VarDictionary::new();
+    for (name, value) in figures {
+        match value {
+            Value::Integer(number) => dictionary.set(name, number as i64),
+            Value::Float(number) => dictionary.set(name, number),
+            Value::Text(text) => dictionary.set(name, &GString::from(text)),
+        }
     }
+    dictionary
 }
 
-/// `get_peer_statistics()`.
-pub(crate) fn peer_statistics(from: &PeerStatistics) -> VarDictionary {
-    vdict! {
-        "rtt_msec" => from.rtt_msec,
-        "bytes_in" => from.bytes_in as i64,
-        "bytes_out" => from.bytes_out as i64,
-        "packets_in" => from.packets_in as i64,
-        "packets_out" => from.packets_out as i64,
-        "queued_in_bytes" => from.queued_in_bytes as i64,
-        "queued_in_packets" => from.queued_in_packets as i64,
-        "queued_out_bytes" => from.queued_out_bytes as i64,
-        "queued_out_packets" => from.queued_out_packets as i64,
-        "connected_msec" => from.connected_msec as i64,
-        "last_receive_msec" => from.last_receive_msec as i64,
-        "address" => &GString::from(&from.address),
-        "port" => i64::from(from.port),
-        "protocol" => &GString::from(&from.protocol),
-        "path" => &GString::from(&from.path),
+#[cfg(test)]
+mod tests {
+    use websocket_multiplayer_core::{Figure, PeerStatistics, Statistics};
+
+    #[test]
+    fn the_help_of_the_classes_names_every_figure() {
+        let source = include_str!("common.rs");
+        let help = |beginning: &str| {
+            let (_, rest) = source.split_once(beginning).expect("the comment begins like this");
+            rest.split("#[func]").next().unwrap_or_default()
+        };
+        let missing = |figures: &[Figure], beginning: &str| {
+            let names = figures.iter().map(|figure| format!("`{}`", figure.name));
+            names.filter(|name| !help(beginning).contains(name)).collect::<Vec<_>>()
+        };
+        let nothing: [String; 0] = [];
+        assert_eq!(missing(Statistics::FIGURES, "/// Totals since the object was opened:"), nothing);
+        assert_eq!(missing(PeerStatistics::FIGURES, "/// About one peer:"), nothing);
     }
 }

@@ -56,9 +56,9 @@ fn report() -> VarDictionary {
 
 /// `get_statistics()` with what tells this object from others, and `get_peer_statistics()` of its peers.
 fn describe(object: &Watched, opening: u64) -> VarDictionary {
-    let mut described = convert::statistics(&object.complete(object.watch.statistics()));
+    let mut described = convert::dictionary(object.complete(object.watch.statistics()).values());
     let peers = object.watch.busiest(MOST_PEERS).into_iter().map(|(id, statistics)| {
-        let mut peer = convert::peer_statistics(&statistics);
+        let mut peer = convert::dictionary(statistics.values());
         peer.set("id", i64::from(id.0));
         peer
     });

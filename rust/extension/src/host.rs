@@ -439,7 +439,7 @@ impl PeerHost {
     /// About one peer; empty, with a line, when there is none.
     pub(crate) fn peer_statistics(&self, id: i64) -> VarDictionary {
         match i32::try_from(id).ok().and_then(|id| self.core.peer_statistics(PeerId(id))) {
-            Some(statistics) => convert::peer_statistics(&statistics),
+            Some(statistics) => convert::dictionary(statistics.values()),
             None => {
                 self.no_peer("get_peer_statistics", id);
                 VarDictionary::new()

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 
 use super::ledger::{Ledger, Sent};
 use super::letter::{Letter, SMALLEST};
+use crate::channel::counters::Statistics;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::error::{CloseFrame, SendError};
 use crate::event::{ConnectionRequest, Event};
@@ -19,7 +20,6 @@ use crate::net::Runtime;
 use crate::packet::{Delivery, Packet};
 use crate::peer::{Peer, PeerHandle, Status};
 use crate::session::Role;
-use crate::statistics::Statistics;
 use crate::verdict::Verdict;
 
 /// How a game goes about things.

@@ -557,7 +557,7 @@ impl Hub {
                 }
             }
         }
-        self.totals.pending.store(self.pending, Ordering::Relaxed);
+        self.totals.pending.set(self.pending);
         let ended = member.session.is_ended();
         if let Some((link, reason)) = left {
             self.note_left(&link, reason, now);

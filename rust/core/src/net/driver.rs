@@ -218,7 +218,7 @@ impl Driver {
             result => result?,
         }
         self.mailbox.awake();
-        self.mailbox.totals.wakeups.add(1);
+        self.mailbox.totals.io_wakeups.add(1);
         let now = Instant::now();
         for event in &round.events {
             match event.token() {

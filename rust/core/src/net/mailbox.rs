@@ -10,11 +10,11 @@ use std::{io, mem};
 use super::inbox::Inbox;
 use super::outlet::Outlet;
 use crate::budget::{Charge, QueueTotal};
+pub(crate) use crate::channel::counters::Counters as Totals;
 use crate::config::PeerConfig;
 use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{Large, News, Outbound, Payload};
 use crate::id::{ConnId, PeerId};
-use crate::link::Counter;
 use crate::session::Body;
 use crate::tls::TlsSession;
 use crate::verdict::Verdict;
@@ -178,35 +178,6 @@ pub(crate) struct Mailbox {
     pub(crate) totals: Arc<Totals>,
     /// What all queues of the process hold that waits to be sent.
     pub(crate) queue_total: Arc<QueueTotal>,
-}
-
-/// Counters of a whole driver, written by it only.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
-    pub(crate) packets_in: Counter,
-    pub(crate) packets_out: Counter,
-    pub(crate) handshakes_refused: Counter,
-    pub(crate) refused_malformed: Counter,
-    pub(crate) refused_address: Counter,
-    pub(crate) refused_origin: Counter,
-    pub(crate) refused_full: Counter,
-    pub(crate) refused_handler: Counter,
-    pub(crate) refused_busy: Counter,
-    pub(crate) handshakes_timed_out: Counter,
-    pub(crate) pending_evicted: Counter,
-    pub(crate) health_checks: Counter,
-    /// Clients that came, or want in, and of which the game has not heard.
-    pub(crate) arrivals: AtomicUsize,
-    pub(crate) accept_errors: Counter,
-    pub(crate) peers_overflowed: Counter,
-    pub(crate) peers_violated: Counter,
-    pub(crate) peers_timed_out: Counter,
-    pub(crate) reads_paused: Counter,
-    pub(crate) pings_unanswered: Counter,
-    pub(crate) wakeups: Counter,
-    pub(crate) pending: AtomicUsize,
 }
 
 impl Mailbox {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::channel::counters::{PeerStatistics, Statistics};
 use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::error::{CloseFrame, CloseReason, OpenError};
 use crate::event::{ConnectionRequest, Event};
@@ -29,7 +30,6 @@ use crate::net::listener::Listener;
 use crate::net::mailbox::{Command, KEPT, Mailbox};
 use crate::packet::Packet;
 use crate::session::Role;
-use crate::statistics::{PeerStatistics, Statistics};
 use crate::tls::Trust;
 use crate::verdict::Verdict;
 use handle::Member;
@@ -484,13 +484,8 @@ impl Peer {
 
     /// Totals since the object was opened.
     pub fn statistics(&self) -> Statistics {
-        let mut statistics = Statistics::default();
-        if let Some(open) = &self.open {
-            statistics.peers = open.roster.len();
-            statistics.add_totals(&open.mailbox.totals);
-            open.outbox.losses.add_to(&mut statistics);
-        }
-        statistics
+        let Some(open) = &self.open else { return Statistics::default() };
+        Statistics { peers: open.roster.len(), ..open.mailbox.totals.snapshot() }
     }
 
     /// Figures of one peer.
@@ -499,7 +494,7 @@ impl Peer {
         let member =
             open.roster.get(&id).or_else(|| self.leaving(id).filter(|member| member.is_connected()))?;
         member.settle();
-        Some(PeerStatistics::of(member.link()))
+        Some(member.link().statistics(Instant::now()))
     }
 
     /// For whoever looks at this object from the side.
@@ -521,9 +516,10 @@ impl Peer {
         self.last_error.clear();
         self.close_code = -1;
         self.close_reason.clear();
-        let outbox = Outbox::new(Arc::clone(&self.runtime.queue_totals.outgoing));
+        let outbox =
+            Outbox::new(Arc::clone(&self.runtime.queue_totals.outgoing), Arc::clone(&mailbox.totals));
         let port = listener.as_ref().map_or(0, Listener::port);
-        self.watch.opened(self.generation, role, port, &mailbox, &outbox.losses);
+        self.watch.opened(self.generation, role, port, &mailbox);
         self.open = Some(Open {
             role,
             config: Rc::new(RefCell::new(config)),

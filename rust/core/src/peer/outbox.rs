@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::open::Open;
-use super::watch::Losses;
 use super::{Peer, Status};
 use crate::budget::{QueueTotal, Reservation};
+use crate::channel::counters::Counters;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::error::SendError;
 use crate::event::Event;
@@ -39,7 +39,7 @@ pub(super) struct Outbox {
     complained: Option<Instant>,
     /// Peers for which a broadcast found no room, to be told at the next poll.
     refused: Vec<(PeerId, usize)>,
-    pub(super) losses: Rc<Losses>,
+    counters: Arc<Counters>,
 }
 
 /// A packet on its way to one peer or several.
@@ -74,7 +74,7 @@ enum Room {
 }
 
 impl Outbox {
-    pub(super) fn new(queue_total: Arc<QueueTotal>) -> Self {
+    pub(super) fn new(queue_total: Arc<QueueTotal>, counters: Arc<Counters>) -> Self {
         Self {
             queue_total,
             last: Bytes::new(),
@@ -83,7 +83,7 @@ impl Outbox {
             taken: Vec::new(),
             complained: None,
             refused: Vec::new(),
-            losses: Rc::default(),
+            counters,
         }
     }
 
@@ -150,14 +150,13 @@ impl Outbox {
     }
 
     fn count(&self, room: Room) {
-        let losses = &self.losses;
         let counter = match room {
             Room::Taken => return,
-            Room::Gone => &losses.to_closed,
-            Room::Dropped => &losses.dropped,
-            Room::Full | Room::Overflow => &losses.refused,
+            Room::Gone => &self.counters.packets_to_closed,
+            Room::Dropped => &self.counters.packets_dropped_unreliable,
+            Room::Full | Room::Overflow => &self.counters.packets_refused,
         };
-        counter.set(counter.get() + 1);
+        counter.add(1);
     }
 }
 

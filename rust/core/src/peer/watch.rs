@@ -1,15 +1,15 @@
 //! A look at a server or client from the side: what monitors and a debugger show.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::channel::counters::{PeerStatistics, Statistics};
 use crate::id::PeerId;
 use crate::link::{Link, PeerState};
 use crate::net::mailbox::Mailbox;
 use crate::session::Role;
-use crate::statistics::{PeerStatistics, Statistics};
 
 /// Figures of one [`Peer`](super::Peer), to be read at any time, also while it is in use or gone.
 ///
@@ -24,16 +24,7 @@ struct Opened {
     role: Role,
     port: u16,
     mailbox: Arc<Mailbox>,
-    losses: Rc<Losses>,
     links: Vec<Weak<Link>>,
-}
-
-/// Packets that did not leave, counted where they would have.
-#[derive(Debug, Default)]
-pub(super) struct Losses {
-    pub(super) refused: Cell<u64>,
-    pub(super) dropped: Cell<u64>,
-    pub(super) to_closed: Cell<u64>,
 }
 
 /// What waits at the moment, and how far the peers are away.
@@ -70,13 +61,9 @@ impl Watch {
 
     /// Totals since the opening; zeros while nothing is open.
     pub fn statistics(&self) -> Statistics {
-        let mut statistics = Statistics::default();
-        if let Some(opened) = &*self.0.borrow() {
-            statistics.peers = opened.connected().count();
-            statistics.add_totals(&opened.mailbox.totals);
-            opened.losses.add_to(&mut statistics);
-        }
-        statistics
+        let opened = self.0.borrow();
+        let Some(opened) = &*opened else { return Statistics::default() };
+        Statistics { peers: opened.connected().count(), ..opened.mailbox.totals.snapshot() }
     }
 
     /// What waits, and how long round trips take.
@@ -103,19 +90,13 @@ impl Watch {
             links.truncate(limit);
         }
         links.sort_by_key(|link| link.id);
-        links.iter().map(|link| (link.id, PeerStatistics::of(link))).collect()
+        let now = Instant::now();
+        links.iter().map(|link| (link.id, link.statistics(now))).collect()
     }
 
-    pub(super) fn opened(
-        &self,
-        generation: u64,
-        role: Role,
-        port: u16,
-        mailbox: &Arc<Mailbox>,
-        losses: &Rc<Losses>,
-    ) {
-        let (mailbox, losses) = (Arc::clone(mailbox), Rc::clone(losses));
-        *self.0.borrow_mut() = Some(Opened { generation, role, port, mailbox, losses, links: Vec::new() });
+    pub(super) fn opened(&self, generation: u64, role: Role, port: u16, mailbox: &Arc<Mailbox>) {
+        let mailbox = Arc::clone(mailbox);
+        *self.0.borrow_mut() = Some(Opened { generation, role, port, mailbox, links: Vec::new() });
     }
 
     pub(super) fn closed(&self) {
@@ -136,14 +117,6 @@ impl Watch {
 impl Opened {
     fn connected(&self) -> impl Iterator<Item = Arc<Link>> {
         self.links.iter().filter_map(Weak::upgrade).filter(|link| link.state() != PeerState::Closed)
-    }
-}
-
-impl Losses {
-    pub(super) fn add_to(&self, statistics: &mut Statistics) {
-        statistics.packets_refused = self.refused.get();
-        statistics.packets_dropped_unreliable = self.dropped.get();
-        statistics.packets_to_closed = self.to_closed.get();
     }
 }
 

@@ -1,0 +1,330 @@
+//! The figures of `get_statistics()` and `get_peer_statistics()`: each is one line of one of the two lists below.
+//!
+//! A line makes the field that counts, the field of the snapshot, and the name under which a script finds it. A test compares the
+//! lists with `docs/statistics.md`, and prints the rows that are missing there.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A figure, for a table of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// Its key in a dictionary.
+    pub name: &'static str,
+    /// What it is measured in.
+    pub unit: Unit,
+    /// What it says.
+    pub description: &'static str,
+}
+
+/// What a figure is measured in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unit {
+    /// A number of something.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+    /// No number.
+    Text,
+}
+
+/// The value of a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A whole number.
+    Integer(u64),
+    /// Any other number.
+    Float(f64),
+    /// Words.
+    Text(&'a str),
+}
+
+/// Makes the struct that is counted in and the snapshot of a list of figures. In a line stand: the name, the type in the
+/// snapshot, who counts it, its unit, its description.
+macro_rules! figures {
+    (
+        $(#[$of_snapshot:meta])* pub struct $Snapshot:ident;
+        $(#[$of_counters:meta])* pub(crate) struct $Counters:ident
+            { $($(#[$of_other:meta])* $other:ident: $Other:ty,)* }
+        $($name:ident: $Type:ty, $Kind:ident, $unit:ident, $description:literal;)*
+    ) => {
+        $(#[$of_snapshot])*
+        pub struct $Snapshot {
+            $(#[doc = $description] pub $name: $Type,)*
+        }
+
+        $(#[$of_counters])*
+        pub(crate) struct $Counters {
+            $(pub(crate) $name: $Kind,)*
+            $($(#[$of_other])* pub(crate) $other: $Other,)*
+        }
+
+        impl $Snapshot {
+            /// All figures, in order.
+            pub const FIGURES: &'static [Figure] = &[$(Figure {
+                name: stringify!($name),
+                unit: Unit::$unit,
+                description: $description,
+            },)*];
+
+            /// The names and values of all figures, in order.
+            pub fn values(&self) -> impl Iterator<Item = (&'static str, Value<'_>)> {
+                [$((stringify!($name), Value::from(&self.$name)),)*].into_iter()
+            }
+        }
+
+        impl $Counters {
+            /// What was counted so far. Figures that are [`Given`] are for the caller to fill in.
+            pub(crate) fn snapshot(&self) -> $Snapshot {
+                $Snapshot { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+figures! {
+    /// Totals of one server or client since it was opened.
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    pub struct Statistics;
+
+    /// What one server or client counts. The driver writes all of it but the figures that are the [`Game`]'s.
+    #[derive(Debug, Default)]
+    pub(crate) struct Counters {
+        /// Clients that came, or want in, and of which the game has not heard.
+        arrivals: AtomicUsize,
+    }
+
+    peers: usize, Given, Count, "Connected peers.";
+    pending: usize, Gauge, Count, "Handshakes under way.";
+    bytes_in: u64, Counter, Bytes, "Bytes read from sockets.";
+    bytes_out: u64, Counter, Bytes, "Bytes written to sockets.";
+    packets_in: u64, Counter, Count, "Messages received.";
+    packets_out: u64, Counter, Count, "Messages written whole.";
+    packets_refused: u64, Game, Count, "Packets that found no room and were not taken.";
+    packets_dropped_unreliable: u64, Game, Count, "Unreliable packets dropped because a peer did not keep up.";
+    packets_to_closed: u64, Game, Count, "Packets for a peer that was gone already.";
+    peers_overflowed: u64, Counter, Count, "Peers closed because they did not keep up.";
+    peers_violated: u64, Counter, Count, "Peers closed because they broke the protocol or met a limit of receiving.";
+    peers_timed_out: u64, Counter, Count, "Peers dropped because they said nothing, took nothing, or did not answer a Close for too long.";
+    reads_paused: u64, Counter, Count, "Times that a peer was not read for a while, because its input buffer was full or it sent faster than it may.";
+    pings_unanswered: u64, Counter, Count, "Pings that came while so many answers waited to be written that only the last ping is answered.";
+    handshakes_refused: u64, Counter, Count, "Connections that did not get in: the following eight, and those that broke off.";
+    refused_malformed: u64, Counter, Count, "Requests that cannot be answered with 101.";
+    refused_address: u64, Counter, Count, "Connections refused because their address had too many.";
+    refused_origin: u64, Counter, Count, "Web pages that may not connect.";
+    refused_full: u64, Counter, Count, "Connections refused because the server was full, or let nobody in.";
+    refused_handler: u64, Counter, Count, "Connections that the game's handler refused, or gave no usable answer for.";
+    refused_busy: u64, Counter, Count, "Connections refused because the game had not polled for too long.";
+    handshakes_timed_out: u64, Counter, Count, "Handshakes that took too long.";
+    pending_evicted: u64, Counter, Count, "Handshakes that had to make room for others: they were silent for a second, or slow and many of one address.";
+    health_checks: u64, Counter, Count, "Health checks answered; they count as no handshakes.";
+    accept_errors: u64, Counter, Count, "Times that the system could not give a socket for a new connection.";
+    poll_usec: u64, Given, Microseconds, "Time spent in those calls of `poll()` that found something, signal handlers included.";
+    io_wakeups: u64, Counter, Count, "Times that the I/O thread woke up.";
+}
+
+figures! {
+    /// Figures of one peer.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct PeerStatistics;
+
+    /// What one peer counts, written by the driver only.
+    #[derive(Debug, Default)]
+    #[repr(align(64))]
+    pub(crate) struct PeerCounters {
+        /// Milliseconds after `PeerInfo::opened` at which something was received last.
+        last_receive: AtomicU64,
+        /// Microseconds and one; 0: unknown.
+        round_trip: AtomicU32,
+    }
+
+    rtt_msec: f64, Given, Milliseconds, "Round trip of the last ping; -1: unknown.";
+    bytes_in: u64, Counter, Bytes, "Bytes read from its socket.";
+    bytes_out: u64, Counter, Bytes, "Bytes written to its socket.";
+    packets_in: u64, Counter, Count, "Messages received.";
+    packets_out: u64, Counter, Count, "Messages written whole.";
+    queued_in_bytes: usize, Given, Bytes, "Bytes received that the game has not taken.";
+    queued_in_packets: usize, Given, Count, "Packets received that the game has not taken.";
+    queued_out_bytes: usize, Given, Bytes, "Bytes that wait to be written.";
+    queued_out_packets: usize, Given, Count, "Packets that wait to be written.";
+    connected_msec: u64, Given, Milliseconds, "Time since it is connected.";
+    last_receive_msec: u64, Given, Milliseconds, "Time since something was received.";
+    address: String, Given, Text, "Remote IP address.";
+    port: u16, Given, Count, "Remote port.";
+    protocol: String, Given, Text, "Subprotocol agreed on, or empty.";
+    path: String, Given, Text, "Path and query of the request.";
+}
+
+impl PeerCounters {
+    pub(crate) fn set_last_receive(&self, at: Duration) {
+        self.last_receive.store(at.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_receive(&self) -> Duration {
+        Duration::from_millis(self.last_receive.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_rtt(&self, rtt: Duration) {
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        self.round_trip.store(micros.saturating_add(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        let micros = self.round_trip.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_micros(u64::from(micros)))
+    }
+}
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: usize) {
+        // One writer: a plain store is enough, and cheaper than an atomic addition.
+        self.0.store(self.0.load(Ordering::Relaxed) + n as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A counter that the game's thread writes: apart from the others, or each change would take their part of memory out of the
+/// caches of the driver's processor.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Game(Counter);
+
+impl Game {
+    pub(crate) fn add(&self, n: usize) {
+        self.0.add(n);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicUsize);
+
+impl Gauge {
+    pub(crate) fn set(&self, n: usize) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A figure that is not counted: it is looked up for a snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Given;
+
+impl Given {
+    #[expect(clippy::unused_self, reason = "as the counters have it")]
+    fn get<T: Default>(&self) -> T {
+        T::default()
+    }
+}
+
+impl From<&u64> for Value<'_> {
+    fn from(value: &u64) -> Self {
+        Self::Integer(*value)
+    }
+}
+
+impl From<&usize> for Value<'_> {
+    fn from(value: &usize) -> Self {
+        Self::Integer(*value as u64)
+    }
+}
+
+impl From<&u16> for Value<'_> {
+    fn from(value: &u16) -> Self {
+        Self::Integer(u64::from(*value))
+    }
+}
+
+impl From<&f64> for Value<'_> {
+    fn from(value: &f64) -> Self {
+        Self::Float(*value)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(figures: &[Figure]) -> Vec<String> {
+        let row = |figure: &Figure| {
+            let unit = match figure.unit {
+                Unit::Count => "",
+                Unit::Bytes => "bytes",
+                Unit::Milliseconds => "ms",
+                Unit::Microseconds => "µs",
+                Unit::Text => "text",
+            };
+            let description = figure.description.trim_end_matches('.');
+            format!("| `{}` | {unit} | {description} |", figure.name).replace("|  |", "| |")
+        };
+        figures.iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_documented_figures_are_those_that_are_counted() {
+        let page = include_str!("../../../../docs/statistics.md").replace("\r\n", "\n");
+        let tables: Vec<Vec<&str>> = page
+            .split("\n## ")
+            .skip(1)
+            .map(|section| section.lines().filter(|line| line.starts_with("| `")).collect())
+            .collect();
+        for (figures, table) in [Statistics::FIGURES, PeerStatistics::FIGURES].into_iter().zip(&tables) {
+            let expected = rows(figures);
+            let missing: Vec<_> =
+                expected.iter().filter(|row| !table.contains(&row.as_str())).map(String::as_str).collect();
+            assert!(missing.is_empty(), "not in docs/statistics.md:\n{}", missing.join("\n"));
+            assert_eq!(expected, *table, "docs/statistics.md has others, or another order");
+        }
+        assert_eq!(tables.len(), 2);
+    }
+
+    #[test]
+    fn a_snapshot_has_each_figure_once_in_the_order_of_the_list() {
+        let counters = Counters::default();
+        counters.pending.set(3);
+        counters.bytes_in.add(40);
+        counters.bytes_in.add(2);
+        counters.packets_refused.add(1);
+        let statistics = Statistics { peers: 5, ..counters.snapshot() };
+        let values: Vec<_> = statistics.values().filter(|(_, value)| *value != Value::Integer(0)).collect();
+        let expected = [("peers", 5), ("pending", 3), ("bytes_in", 42), ("packets_refused", 1)];
+        assert_eq!(values, expected.map(|(name, value)| (name, Value::Integer(value))));
+        let names: Vec<_> = Statistics::FIGURES.iter().map(|figure| figure.name).collect();
+        assert!(statistics.values().map(|(name, _)| name).eq(names.iter().copied()));
+        let peer = PeerStatistics { rtt_msec: 1.5, port: 80, ..PeerCounters::default().snapshot() };
+        let values: Vec<_> = peer.values().filter(|(_, value)| *value != Value::Integer(0)).collect();
+        let nothing = Value::Text("");
+        let expected = [
+            ("rtt_msec", Value::Float(1.5)),
+            ("address", nothing),
+            ("port", Value::Integer(80)),
+            ("protocol", nothing),
+            ("path", nothing),
+        ];
+        assert_eq!(values, expected);
+    }
+}

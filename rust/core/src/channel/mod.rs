@@ -1,0 +1,5 @@
+//! What the game's thread and the I/O thread share.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub(crate) mod counters;
