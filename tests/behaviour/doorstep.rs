@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::gate::{Door, HERE, PROXY};
+use super::access::{Door, HERE, PROXY};
 use super::world::{End, REQUEST, SECOND, raw};
 use crate::config::{PeerConfig, ServerConfig};
 use crate::hub::{News, Room};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::access::{log_limit, rules};
 use crate::config::{PeerConfig, ServerConfig};
-use crate::gate::{self, log_limit};
 use crate::http::{body, head};
 use crate::hub::{SMALL, admission, limbo, relay};
 use crate::net::driver::{self, accept};
@@ -98,7 +98,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ),
         (
             "log lines about other peers that disconnected",
-            format!("{} per address and minute", if gate::LIVES == 10 { "ten" } else { "other than ten" }),
+            format!("{} per address and minute", if rules::LIVES == 10 { "ten" } else { "other than ten" }),
         ),
         ("time for a rejected client to close its side after the response", seconds(session::LINGER)),
         ("time to send the response to a rejected client, TLS included", seconds(peer.close_timeout)),

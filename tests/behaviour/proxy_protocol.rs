@@ -1,6 +1,6 @@
 //! Proxies that pass bytes on and say first, in the PROXY protocol, whose they are.
 
-use super::gate::{Door, HERE, PROXY};
+use super::access::{Door, HERE, PROXY};
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, raw, start};
 use crate::config::ServerConfig;

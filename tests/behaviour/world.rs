@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::access::AccessPolicy;
 use crate::budget::QueueTotals;
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::error::{CloseFrame, CloseReason, Side as CloseSide};
-use crate::gate::Gate;
 use crate::http::Url;
 use crate::hub::{After, Hub, Large, News, Outbound, Payload, Room, Side};
 use crate::id::ConnId;
@@ -186,12 +186,12 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn server(config: PeerConfig) -> Self {
-        Self::new(config, Side::Server(Box::new(Gate::new(ServerConfig::default()))))
+        Self::new(config, Side::Server(Box::new(AccessPolicy::new(ServerConfig::default()))))
     }
 
     /// With rules; those of the connections are in `config.peer`.
     pub(super) fn gated(config: ServerConfig) -> Self {
-        Self::new(config.peer.clone(), Side::Server(Box::new(Gate::new(config))))
+        Self::new(config.peer.clone(), Side::Server(Box::new(AccessPolicy::new(config))))
     }
 
     pub(super) fn client(config: PeerConfig) -> Self {

@@ -2,12 +2,12 @@
 
 mod support;
 
+mod access;
 mod buffers;
 mod conditions;
 mod congestion;
 mod delivery;
 mod foreign;
-mod gate;
 mod godot3;
 mod hostile;
 mod lifecycle;

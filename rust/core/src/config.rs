@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::access::network::Network;
+use crate::access::origin::OriginPattern;
 use crate::budget::MOST_PACKETS;
 use crate::conditions::Conditions;
 use crate::error::ConfigError;
-use crate::gate::{Network, OriginPattern};
 use crate::http::{Url, is_token};
 use crate::tls::{TlsClient, TlsServer};
 
@@ -411,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_the_gate_are_checked() {
+    fn the_names_of_the_access_policy_are_checked() {
         assert_eq!(check_proxy_header(" X-Real-IP ").expect("valid"), "x-real-ip");
         assert!(check_proxy_header("").is_err() && check_proxy_header("a b").is_err());
         assert!(check_proxy_header("Forwarded").is_err());

@@ -54,6 +54,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod access;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -63,7 +64,6 @@ mod conditions;
 mod config;
 mod error;
 mod event;
-mod gate;
 mod http;
 mod hub;
 mod id;
@@ -88,6 +88,10 @@ mod fuzzing;
 #[path = "../../../tests/behaviour/mod.rs"]
 mod behaviour;
 
+pub use access::network::Network;
+pub use access::origin::OriginPattern;
+#[doc(hidden)]
+pub use access::{Malformed, client_address};
 pub use channel::counters::{Figure, PeerStatistics, Statistics, Unit, Value};
 pub use conditions::Conditions;
 pub use config::{
@@ -96,9 +100,6 @@ pub use config::{
 };
 pub use error::{CloseFrame, CloseReason, ConfigError, OpenError, Phase, SendError, Side};
 pub use event::{ConnectionRequest, Event};
-#[doc(hidden)]
-pub use gate::{Malformed, client_address};
-pub use gate::{Network, OriginPattern};
 pub use http::Url;
 pub use id::{ConnId, PeerId, Target};
 pub use link::PeerState;

@@ -7,10 +7,10 @@ use crate::http::HttpResponse;
 
 /// What becomes of a [`ConnectionRequest`], for [`Peer::answer`](crate::Peer::answer).
 #[derive(Clone, Debug)]
-pub struct Verdict(pub(crate) Decision);
+pub struct Verdict(pub(crate) AdmissionDecision);
 
 #[derive(Clone, Debug)]
-pub(crate) enum Decision {
+pub(crate) enum AdmissionDecision {
     Accept { protocol: Option<String>, headers: Vec<String> },
     Refuse(HttpResponse),
 }
@@ -59,7 +59,7 @@ impl Verdict {
                     return Err(VerdictError::Protocol(protocol.chars().take(80).collect()));
                 }
                 let protocol = Some(protocol.to_owned()).filter(|name| !name.is_empty());
-                return Ok(Self(Decision::Accept { protocol, headers }));
+                return Ok(Self(AdmissionDecision::Accept { protocol, headers }));
             }
             400..=599 => status as u16,
             _ => return Err(VerdictError::Status(status)),
@@ -67,22 +67,29 @@ impl Verdict {
         let text = if reason.is_empty() { "refused by the game" } else { reason };
         // A status line is ASCII; the body says it in any language.
         let phrase = Some(reason.to_owned()).filter(|text| !text.is_empty() && text.is_ascii());
-        Ok(Self(Decision::Refuse(HttpResponse { headers, phrase, ..HttpResponse::new(status, text) })))
+        Ok(Self(AdmissionDecision::Refuse(HttpResponse {
+            headers,
+            phrase,
+            ..HttpResponse::new(status, text)
+        })))
     }
 
     /// Lets the client in.
     pub fn accept() -> Self {
-        Self(Decision::Accept { protocol: None, headers: Vec::new() })
+        Self(AdmissionDecision::Accept { protocol: None, headers: Vec::new() })
     }
 
     /// What a client is answered whose request the game could not decide about.
     pub fn fault() -> Self {
-        Self(Decision::Refuse(HttpResponse::new(500, "the server could not decide about the request")))
+        Self(AdmissionDecision::Refuse(HttpResponse::new(
+            500,
+            "the server could not decide about the request",
+        )))
     }
 
     /// Says whether it lets the client in.
     pub fn accepts(&self) -> bool {
-        matches!(self.0, Decision::Accept { .. })
+        matches!(self.0, AdmissionDecision::Accept { .. })
     }
 }
 
@@ -126,17 +133,17 @@ mod tests {
 
     #[test]
     fn the_reason_is_in_the_answer() {
-        let Decision::Refuse(refusal) = verdict(403, "banned", "", "").expect("valid").0 else {
+        let AdmissionDecision::Refuse(response) = verdict(403, "banned", "", "").expect("valid").0 else {
             panic!("it refuses")
         };
-        let answer = refusal.encode();
+        let answer = response.encode();
         assert!(
             answer.starts_with("HTTP/1.1 403 banned\r\n") && answer.ends_with("\r\n\r\nbanned\n"),
             "{answer}"
         );
-        let Decision::Refuse(refusal) = verdict(403, "größer", "", "").expect("valid").0 else {
+        let AdmissionDecision::Refuse(response) = verdict(403, "größer", "", "").expect("valid").0 else {
             panic!("it refuses")
         };
-        assert!(refusal.encode().starts_with("HTTP/1.1 403 Forbidden\r\n"));
+        assert!(response.encode().starts_with("HTTP/1.1 403 Forbidden\r\n"));
     }
 }

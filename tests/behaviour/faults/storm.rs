@@ -15,8 +15,8 @@ use super::game::{Game, Habits, Told};
 use super::io::Io;
 use super::ledger::Ledger;
 use super::proxy::{Proxy, Stream};
+use crate::access::AccessPolicy;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
-use crate::gate::Gate;
 use crate::http::Url;
 use crate::hub::Side;
 use crate::net::Runtime;
@@ -287,8 +287,8 @@ impl Storm {
         let game = &mut self.games[number];
         if number == 0 {
             let session = self.ledger.borrow_mut().open(None);
-            let gate = Box::new(Gate::new(self.server_config.clone()));
-            self.ios.push(Io::open(&mut game.peer, 0, self.config.clone(), Side::Server(gate), self.turn));
+            let access = Box::new(AccessPolicy::new(self.server_config.clone()));
+            self.ios.push(Io::open(&mut game.peer, 0, self.config.clone(), Side::Server(access), self.turn));
             game.opened(session);
             self.harmed.push(false);
             return;

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::gate::{Network, OriginPattern, client_address};
+use crate::access::client_address;
+use crate::access::network::Network;
+use crate::access::origin::OriginPattern;
 use crate::wire::proxy_protocol::{Preamble, Preface, is_proxy_protocol};
 
 /// The PROXY protocol; or lines: a pattern of origins, an origin, a network, an address, and whatever follows is the proxies'

@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::access::AccessPolicy;
 use crate::budget::QueueTotals;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::error::CloseReason;
-use crate::gate::Gate;
 use crate::http::Url;
 use crate::hub::{Hub, News, Side};
 use crate::id::{ConnId, PeerId};
@@ -122,8 +122,8 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn server(mode: Mode, protocols: &[&str]) -> Self {
         let protocols = protocols.iter().map(|name| (*name).to_owned()).collect();
-        let gate = Box::new(Gate::new(ServerConfig { protocols, ..ServerConfig::default() }));
-        Self::new(mode, Side::Server(gate))
+        let access = Box::new(AccessPolicy::new(ServerConfig { protocols, ..ServerConfig::default() }));
+        Self::new(mode, Side::Server(access))
     }
 
     pub(super) fn client(mode: Mode) -> Self {

@@ -6,7 +6,6 @@ use super::accept_key::derive_accept_key;
 use super::head::HEADERS_LIMIT;
 use super::headers::Headers;
 use super::response::HttpResponse;
-use super::text::named;
 use super::token::is_token;
 
 /// The methods that are answered; the last two only where a health check may use them.
@@ -80,31 +79,6 @@ impl Request {
     /// Why it cannot be answered with 101.
     pub(crate) fn fault(&self) -> Option<&HttpResponse> {
         self.fault.as_ref()
-    }
-
-    /// Chooses the first offered subprotocol that the server supports. Where only one side names some, or none is common, the
-    /// request is refused, as the engine's own class does: browsers and most clients would end such a connection themselves.
-    pub(crate) fn choose_protocol(&self, supported: &[String]) -> Result<Option<String>, HttpResponse> {
-        let text = match (self.protocols.as_slice(), supported) {
-            ([], []) => return Ok(None),
-            ([], supported) => {
-                format!("the client offers no subprotocol; this server wants one of: {}", named(supported))
-            }
-            (offered, []) => format!(
-                "the client offers the subprotocols {}, and this server names none; give it one of them in listen() or \
-                 supported_protocols",
-                named(offered)
-            ),
-            (offered, supported) => match offered.iter().find(|offered| supported.contains(offered)) {
-                Some(chosen) => return Ok(Some(chosen.clone())),
-                None => format!(
-                    "no common subprotocol: the client offers {}, this server supports {}",
-                    named(offered),
-                    named(supported)
-                ),
-            },
-        };
-        Err(HttpResponse::new(400, text))
     }
 
     /// The 101 answer.
@@ -435,28 +409,5 @@ mod tests {
         );
         let page = HttpResponse::new(426, "no page");
         assert_eq!(page.encode(), page.encode_head() + "no page\n");
-    }
-
-    #[test]
-    fn the_first_offered_protocol_that_is_supported_wins() {
-        let request =
-            with(|headers| headers.extend(["Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: c"]))
-                .expect("valid");
-        let supported = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(request.choose_protocol(&supported(&["c", "b"])), Ok(Some("b".to_owned())));
-        assert_eq!(with(|_| {}).expect("valid").choose_protocol(&[]), Ok(None));
-        let refusal = request.choose_protocol(&[]).expect_err("the server names none");
-        assert!(
-            refusal
-                .text
-                .starts_with("the client offers the subprotocols a, b, c, and this server names none")
-        );
-        let refusal = request.choose_protocol(&supported(&["x", "y"])).expect_err("none in common");
-        let text = "no common subprotocol: the client offers a, b, c, this server supports x, y";
-        assert_eq!((refusal.status, refusal.text.as_str()), (400, text));
-        let refusal =
-            with(|_| {}).expect("valid").choose_protocol(&supported(&["x"])).expect_err("none offered");
-        let text = "the client offers no subprotocol; this server wants one of: x";
-        assert_eq!((refusal.status, refusal.text.as_str()), (400, text));
     }
 }

@@ -1,4 +1,4 @@
-//! How a connection gets in: the rules of the gate, the game's handler, and what becomes of those that stay out.
+//! How a connection gets in: the access policy, the game's handler, and what becomes of those that stay out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::member::Member;
 use super::{Hub, News, Side};
+use crate::access::{AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, health};
 use crate::config::{Mode, WireFormat};
 use crate::error::{CloseReason, Escaped};
 use crate::event::ConnectionRequest;
-use crate::gate::{Allowance, Gate, Judgement, Line, Turned, health};
 use crate::http::{HttpResponse, Request, named};
 use crate::id::{ConnId, PeerId};
 use crate::link::PeerInfo;
 use crate::session::{Body, Context, SILENT, Session};
-use crate::verdict::{Decision, Verdict};
+use crate::verdict::{AdmissionDecision, Verdict};
 use crate::wire::godot4;
 
 /// A request that waits for the game's handler.
@@ -31,54 +31,56 @@ pub(super) struct Asked {
 impl Hub {
     /// Takes a connection that was accepted.
     pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
-        let Side::Server(gate) = &mut self.side else { unreachable!("only a server accepts") };
-        let tls = gate.config.tls.as_ref().map(crate::tls::TlsServer::session);
-        let counted = gate.count(address.ip());
+        let Side::Server(access) = &mut self.side else { unreachable!("only a server accepts") };
+        let tls = access.config.tls.as_ref().map(crate::tls::TlsServer::session);
+        let counted = access.count(address.ip());
         let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
         let mut member = Member::new(session, address, now);
-        member.preamble = gate.wants_proxy_protocol(address.ip()).then(Box::default);
+        member.preamble = access.wants_proxy_protocol(address.ip()).then(Box::default);
         self.pending += 1;
-        let refusal = match counted {
-            Ok(source) => {
-                member.counted = source;
+        let response = match counted {
+            Ok(client) => {
+                member.client_key = client;
                 None
             }
-            Err(refusal) => Some(refusal),
+            Err(response) => Some(response),
         };
         let conn = self.admit(member, tls, now);
         self.enter_limbo(conn);
-        if let Some(refusal) = refusal {
-            self.turn_away(conn, Turned::Address, &refusal, now);
+        if let Some(response) = response {
+            self.reject(conn, RejectReason::Address, &response, now);
         }
         conn
     }
 
     /// A valid request is there.
     pub(super) fn request(&mut self, conn: ConnId, request: Box<Request>, now: Instant) {
-        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else { return };
-        let client = match gate.client_of(member.address, &request) {
+        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
+            return;
+        };
+        let client = match access.client_of(member.address, &request) {
             Ok(client) => client,
-            Err(refusal) => return self.turn_away(conn, Turned::Malformed, &refusal, now),
+            Err(response) => return self.reject(conn, RejectReason::Malformed, &response, now),
         };
         if client.ip() != member.address.ip() {
             member.address = client;
-            match gate.count(client.ip()) {
-                Ok(source) => member.counted = source,
-                Err(refusal) => return self.turn_away(conn, Turned::Address, &refusal, now),
+            match access.count(client.ip()) {
+                Ok(client) => member.client_key = client,
+                Err(response) => return self.reject(conn, RejectReason::Address, &response, now),
             }
         }
         let crowded = self.totals.arrivals.load(Ordering::Relaxed) >= ARRIVALS_LIMIT;
-        match gate.judge(&request, self.ids.len(), crowded) {
-            Judgement::Refused(why, refusal) => self.turn_away(conn, why, &refusal, now),
-            Judgement::Health => {
-                member.quiet = true;
+        match access.decide(&request, self.ids.len(), crowded) {
+            PolicyDecision::Reject(why, response) => self.reject(conn, why, &response, now),
+            PolicyDecision::Health => {
+                member.suppress_log = true;
                 self.totals.health_checks.add(1);
                 let (peers, pending) = (self.ids.len(), self.pending - 1);
-                let answer = health(&request, peers, pending, gate.refusing, self.main_thread_idle);
+                let answer = health(&request, peers, pending, access.refusing, self.main_thread_idle);
                 self.answer(conn, &answer, now);
             }
-            Judgement::Admitted { protocol } if gate.config.ask => self.ask(conn, request, protocol, now),
-            Judgement::Admitted { protocol } => {
+            PolicyDecision::Admit { protocol } if access.config.ask => self.ask(conn, request, protocol, now),
+            PolicyDecision::Admit { protocol } => {
                 let id = self.unused_id();
                 self.let_in(conn, id, &request, protocol, &[], now);
             }
@@ -90,14 +92,16 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return };
         let Some(asked) = member.asked.take_if(|asked| asked.id == id) else { return };
         self.asked_ids.remove(&id);
-        let Side::Server(gate) = &self.side else { return };
-        match (verdict.0, gate.full(self.ids.len())) {
-            (Decision::Refuse(refusal), _) => self.turn_away(conn, Turned::Handler, &refusal, now),
-            (Decision::Accept { .. }, Some(refusal)) => {
-                self.news.push(News::Withdrawn(id));
-                self.turn_away(conn, Turned::Full, &refusal, now);
+        let Side::Server(access) = &self.side else { return };
+        match (verdict.0, access.full(self.ids.len())) {
+            (AdmissionDecision::Refuse(response), _) => {
+                self.reject(conn, RejectReason::Handler, &response, now)
             }
-            (Decision::Accept { protocol, headers }, None) => {
+            (AdmissionDecision::Accept { .. }, Some(response)) => {
+                self.news.push(News::Withdrawn(id));
+                self.reject(conn, RejectReason::Full, &response, now);
+            }
+            (AdmissionDecision::Accept { protocol, headers }, None) => {
                 self.let_in(conn, id, &asked.request, protocol.or(asked.protocol), &headers, now);
             }
         }
@@ -108,8 +112,8 @@ impl Hub {
 
     /// Admits nobody more, or everybody again.
     pub(super) fn refuse(&mut self, refuse: bool, number: u64, now: Instant) {
-        let Side::Server(gate) = &mut self.side else { return };
-        gate.refusing = refuse;
+        let Side::Server(access) = &mut self.side else { return };
+        access.refusing = refuse;
         let waiting: Vec<_> = if refuse {
             self.members
                 .ids()
@@ -118,9 +122,9 @@ impl Hub {
         } else {
             Vec::new()
         };
-        if let Some(refusal) = gate.full(0) {
+        if let Some(response) = access.full(0) {
             for conn in waiting {
-                self.turn_away(conn, Turned::Full, &refusal, now);
+                self.reject(conn, RejectReason::Full, &response, now);
             }
         }
         self.news.push(News::Refusing(number));
@@ -129,14 +133,16 @@ impl Hub {
     /// Gives back what a connection held.
     pub(super) fn discharge(&mut self, member: &mut Member) {
         self.limbo.leave(member);
-        if let (Side::Server(gate), Some(source)) = (&mut self.side, member.counted) {
-            gate.release(source);
+        if let (Side::Server(access), Some(client)) = (&mut self.side, member.client_key) {
+            access.release(client);
         }
     }
 
     /// Counts, and writes down, that a connection did not get in.
-    pub(super) fn note_turned_away(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
-        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else { return };
+    pub(super) fn note_rejected(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
+        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
+            return;
+        };
         if let Some(asked) = member.asked.take() {
             asked.left.store(true, Ordering::Relaxed);
             self.asked_ids.remove(&asked.id);
@@ -144,53 +150,55 @@ impl Hub {
         }
         // A browser's spare connection, or a port scan.
         let silent = matches!(reason, CloseReason::Lost(why) if why == SILENT);
-        if member.quiet || silent {
+        if member.suppress_log || silent {
             return;
         }
         let totals = &self.totals;
         totals.handshakes_refused.add(1);
-        let counter = match (member.turned, reason) {
-            (Some(Turned::Address), _) => Some(&totals.refused_address),
-            (Some(Turned::Origin), _) => Some(&totals.refused_origin),
-            (Some(Turned::Full), _) => Some(&totals.refused_full),
-            (Some(Turned::Handler), _) => Some(&totals.refused_handler),
-            (Some(Turned::Busy), _) => Some(&totals.refused_busy),
-            (Some(Turned::Evicted), _) => Some(&totals.pending_evicted),
-            (Some(Turned::Malformed), _) | (None, CloseReason::Refused(_)) => Some(&totals.refused_malformed),
+        let counter = match (member.reject_reason, reason) {
+            (Some(RejectReason::Address), _) => Some(&totals.refused_address),
+            (Some(RejectReason::Origin), _) => Some(&totals.refused_origin),
+            (Some(RejectReason::Full), _) => Some(&totals.refused_full),
+            (Some(RejectReason::Handler), _) => Some(&totals.refused_handler),
+            (Some(RejectReason::Busy), _) => Some(&totals.refused_busy),
+            (Some(RejectReason::Evicted), _) => Some(&totals.pending_evicted),
+            (Some(RejectReason::Malformed), _) | (None, CloseReason::Refused(_)) => {
+                Some(&totals.refused_malformed)
+            }
             (None, CloseReason::TimedOut(_)) => Some(&totals.handshakes_timed_out),
             (None, _) => None,
         };
         if let Some(counter) = counter {
             counter.add(1);
         }
-        log_turned_away(gate, member.address, &reason.to_string(), now);
+        log_rejected(access, member.address, &reason.to_string(), now);
     }
 
     /// Counts, and writes down, that somebody was not even listened to: see [`Room::Refused`](super::Room::Refused).
     pub(crate) fn note_not_taken(&mut self, address: SocketAddr, now: Instant) {
-        let Side::Server(gate) = &mut self.side else { return };
+        let Side::Server(access) = &mut self.side else { return };
         self.totals.handshakes_refused.add(1);
         self.totals.pending_evicted.add(1);
-        log_turned_away(gate, address, "there was no room for more of its address", now);
+        log_rejected(access, address, "there was no room for more of its address", now);
     }
 
-    pub(super) fn turn_away(&mut self, conn: ConnId, why: Turned, refusal: &HttpResponse, now: Instant) {
+    pub(super) fn reject(&mut self, conn: ConnId, why: RejectReason, response: &HttpResponse, now: Instant) {
         if let Some(member) = self.members.get_mut(conn) {
-            member.turned = Some(why);
+            member.reject_reason = Some(why);
         }
-        self.answer(conn, refusal, now);
+        self.answer(conn, response, now);
     }
 
-    fn answer(&mut self, conn: ConnId, refusal: &HttpResponse, now: Instant) {
+    fn answer(&mut self, conn: ConnId, response: &HttpResponse, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        member.session.refuse(refusal, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        member.session.refuse(response, &mut Context { config: &self.config, pool: &mut self.pool, now });
         self.dirty.push(conn);
         self.after(conn, now);
     }
 
     fn ask(&mut self, conn: ConnId, request: Box<Request>, protocol: Option<String>, now: Instant) {
         let id = self.unused_id();
-        let (Side::Server(gate), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
+        let (Side::Server(access), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let question = ConnectionRequest {
             id,
@@ -199,7 +207,7 @@ impl Hub {
             headers: request.headers.lines().to_vec(),
             address: member.address,
             protocols: request.protocols.clone(),
-            secure: gate.config.tls.is_some(),
+            secure: access.config.tls.is_some(),
             conn,
         };
         let left = Arc::new(AtomicBool::new(false));
@@ -219,11 +227,11 @@ impl Hub {
         headers: &[String],
         now: Instant,
     ) {
-        let (Side::Server(gate), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
-        let scheme = if gate.config.tls.is_some() { "wss" } else { "ws" };
-        let headers = [gate.config.extra_headers.as_slice(), headers].concat();
-        let rate = gate.config.max_inbound_per_second;
-        member.allowance = (rate > 0).then(|| Allowance::new(rate, now));
+        let (Side::Server(access), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
+        let scheme = if access.config.tls.is_some() { "wss" } else { "ws" };
+        let headers = [access.config.extra_headers.as_slice(), headers].concat();
+        let rate = access.config.max_inbound_per_second;
+        member.rate_limiter = (rate > 0).then(|| RateLimiter::new(rate, now));
         let info = PeerInfo {
             address: member.address,
             protocol: protocol.clone().unwrap_or_default(),
@@ -252,8 +260,8 @@ impl Hub {
 
     /// Writes down why a client leaves at once that wants a subprotocol.
     fn note_unheeded(&mut self, conn: ConnId, id: PeerId, offered: &[String], now: Instant) {
-        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get(conn)) else { return };
-        if let Some(more) = gate.may_log(Line::Ignored, member.address.ip(), now) {
+        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get(conn)) else { return };
+        if let Some(more) = access.may_log(LogLine::Ignored, member.address.ip(), now) {
             log::info!(
                 "peer {id} ({}) offers the subprotocols {}, and request_handler chose none: browsers and the engine's class end such \
                  a connection; answer with one of them in `protocol`{more}",
@@ -273,8 +281,8 @@ impl Hub {
     }
 }
 
-fn log_turned_away(gate: &mut Gate, address: SocketAddr, why: &str, now: Instant) {
-    if let Some(more) = gate.may_log(Line::TurnedAway, address.ip(), now) {
+fn log_rejected(access: &mut AccessPolicy, address: SocketAddr, why: &str, now: Instant) {
+    if let Some(more) = access.may_log(LogLine::Rejected, address.ip(), now) {
         log::info!("no handshake with {address}: {}{more}", Escaped(why));
     }
 }

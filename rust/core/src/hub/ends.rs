@@ -4,8 +4,8 @@ use std::io::Write;
 use std::time::Instant;
 
 use super::{After, Hub, News, Side};
+use crate::access::LogLine;
 use crate::error::{CloseFrame, CloseReason, Escaped};
-use crate::gate::Line;
 use crate::id::ConnId;
 use crate::link::Link;
 use crate::session::{Context, LEFT_EARLY};
@@ -74,7 +74,7 @@ impl Hub {
         if let Some(link) = member.link.clone() {
             self.totals.peers_overflowed.add(1);
             self.news.push(News::Overflowed(link.id));
-            if let Some(more) = self.may_log(Line::Limit, &link, now) {
+            if let Some(more) = self.may_log(LogLine::Limit, &link, now) {
                 log::warn!(
                     "peer {} ({}) does not take its packets: closing it with 1013, {packets} packets ({bytes} bytes) are not delivered; raise \
                      max_out_buffer_kb / max_out_packets (set_buffers) or overflow_grace if this is a healthy peer{more}",
@@ -92,13 +92,13 @@ impl Hub {
         let line = match reason {
             CloseReason::Violation(_) => {
                 self.totals.peers_violated.add(1);
-                Line::Limit
+                LogLine::Limit
             }
             CloseReason::TimedOut(_) => {
                 self.totals.peers_timed_out.add(1);
-                Line::Limit
+                LogLine::Limit
             }
-            _ => Line::Left,
+            _ => LogLine::Left,
         };
         if let Some(more) = self.may_log(line, link, now) {
             let figures = &link.figures;
@@ -119,10 +119,10 @@ impl Hub {
         self.announce_left(id, now);
     }
 
-    /// As [`Gate::may_log`](crate::gate::Gate::may_log); a client has but one connection to write about.
-    pub(super) fn may_log(&mut self, line: Line, link: &Link, now: Instant) -> Option<String> {
+    /// As [`AccessPolicy::may_log`](crate::access::AccessPolicy::may_log); a client has but one connection to write about.
+    pub(super) fn may_log(&mut self, line: LogLine, link: &Link, now: Instant) -> Option<String> {
         match &mut self.side {
-            Side::Server(gate) => gate.may_log(line, link.info.address.ip(), now),
+            Side::Server(access) => access.may_log(line, link.info.address.ip(), now),
             Side::Client { .. } => Some(String::new()),
         }
     }

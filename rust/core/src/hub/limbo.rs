@@ -1,4 +1,4 @@
-//! Connections that are not in yet, or were turned away and are not gone: how many there may be, and who goes when another waits.
+//! Connections that are not in yet, or were rejected and are not gone: how many there may be, and who goes when another waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::member::Member;
 use super::{Hub, Side};
+use crate::access::{ClientKey, RejectReason};
 use crate::error::CloseReason;
-use crate::gate::{Source, Turned};
 use crate::id::ConnId;
 
-/// Connections that are not connected yet, or were turned away and are not gone: their number is bounded.
+/// Connections that are not connected yet, or were rejected and are not gone: their number is bounded.
 #[derive(Debug, Default)]
 pub(super) struct Limbo {
     len: usize,
@@ -29,7 +29,7 @@ pub(crate) enum Room {
     Refused,
 }
 
-/// The room that one source takes.
+/// The room that one client takes.
 #[derive(Debug, Default)]
 struct Share {
     places: usize,
@@ -76,13 +76,14 @@ impl Hub {
         now: Instant,
     ) -> Room {
         self.tidy_limbo();
-        let Side::Server(gate) = &self.side else { return Room::Wait(None) };
-        let fair = (gate.config.max_pending / FAIR_PART).max(1);
-        let mut shares: HashMap<Source, Share> = HashMap::new();
+        let Side::Server(access) = &self.side else { return Room::Wait(None) };
+        let fair = (access.config.max_pending / FAIR_PART).max(1);
+        let mut shares: HashMap<ClientKey, Share> = HashMap::new();
         let (mut answered, mut again) = (None, None);
         for &conn in &self.limbo.queue {
             let Some(member) = self.members.get(conn) else { continue };
-            let mut share = gate.source(member.address.ip()).map(|source| shares.entry(source).or_default());
+            let mut share =
+                access.client_key(member.address.ip()).map(|client| shares.entry(client).or_default());
             if let Some(share) = &mut share {
                 share.places += 1;
             }
@@ -111,8 +112,8 @@ impl Hub {
         if let Some(conn) = answered {
             return self.evict(conn, now);
         }
-        let own = newcomer.and_then(|address| gate.source(address.ip()));
-        let own = own.and_then(|source| shares.remove(&source)).unwrap_or_default();
+        let own = newcomer.and_then(|address| access.client_key(address.ip()));
+        let own = own.and_then(|client| shares.remove(&client)).unwrap_or_default();
         let unfair = || shares.values().filter(|share| share.places > fair);
         let most = unfair().filter(|share| share.slow.is_some()).max_by_key(|share| share.places);
         if let Some(&Share { places, slow: Some(conn), .. }) = most
@@ -132,7 +133,7 @@ impl Hub {
     fn evict(&mut self, conn: ConnId, now: Instant) -> Room {
         let mut why = "it was turned away and did not go while others waited";
         if let Some(member) = self.members.get_mut(conn) {
-            member.turned.get_or_insert(Turned::Evicted);
+            member.reject_reason.get_or_insert(RejectReason::Evicted);
             if !member.reported {
                 why = match member.heard {
                     None => "it said nothing while others waited",

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::News;
 use super::admission::Asked;
+use crate::access::{ClientKey, RateLimiter, RejectReason};
 use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
-use crate::gate::{Allowance, Source, Turned};
 use crate::link::Link;
 use crate::net::mailbox::Totals;
 use crate::session::{Body, Context, Flushed, Message, Pool, Session};
@@ -39,15 +39,15 @@ pub(super) struct Member {
     /// When something came from it first, TLS included.
     pub(super) heard: Option<Instant>,
     /// Its end is nothing to write down.
-    pub(super) quiet: bool,
-    /// Why it did not get in.
-    pub(super) turned: Option<Turned>,
-    /// Whom it counts for.
-    pub(super) counted: Option<Source>,
+    pub(super) suppress_log: bool,
+    /// Why it was rejected.
+    pub(super) reject_reason: Option<RejectReason>,
+    /// Whose connections it counts among.
+    pub(super) client_key: Option<ClientKey>,
     /// What the game's handler was asked.
     pub(super) asked: Option<Box<Asked>>,
     /// How much may be read from it.
-    pub(super) allowance: Option<Allowance>,
+    pub(super) rate_limiter: Option<RateLimiter>,
     /// Reading goes on then.
     throttled: Option<Instant>,
     /// The remote will send no more, and takes nothing.
@@ -105,11 +105,11 @@ impl Member {
             started,
             in_limbo: false,
             heard: None,
-            quiet: false,
-            turned: None,
-            counted: None,
+            suppress_log: false,
+            reject_reason: None,
+            client_key: None,
             asked: None,
-            allowance: None,
+            rate_limiter: None,
             throttled: None,
             gone: None,
             protocol: String::new(),
@@ -168,18 +168,18 @@ impl Member {
         if !self.is_rationed() {
             return Some(most);
         }
-        let Some(allowance) = &mut self.allowance else { return Some(most) };
+        let Some(rate_limiter) = &mut self.rate_limiter else { return Some(most) };
         if self.throttled.is_some() {
             return None;
         }
         // Used up by the last turn: what has trickled in since is not worth a turn each.
-        if let Some(ready) = allowance.rests_until(now) {
+        if let Some(ready) = rate_limiter.rests_until(now) {
             self.throttled = Some(ready);
             totals.reads_paused.add(1);
             self.session.pause(now);
             return None;
         }
-        let room = allowance.refill(now);
+        let room = rate_limiter.refill(now);
         Some(room.min(most))
     }
 
@@ -197,8 +197,8 @@ impl Member {
 
     /// Uses up what may be read from it. What TLS wraps its bytes in counts too: it may be nothing but padding.
     pub(super) fn charge(&mut self, bytes: isize) {
-        if let Some(allowance) = &mut self.allowance {
-            allowance.take(bytes);
+        if let Some(rate_limiter) = &mut self.rate_limiter {
+            rate_limiter.take(bytes);
         }
     }
 
@@ -206,7 +206,7 @@ impl Member {
     /// unread when the stream is dropped makes the system send a reset, and that eats our own Close. Nor where there is only
     /// what the system holds of a remote that is gone.
     fn is_rationed(&self) -> bool {
-        self.allowance.is_some() && self.gone.is_none() && !self.session.is_closing()
+        self.rate_limiter.is_some() && self.gone.is_none() && !self.session.is_closing()
     }
 
     /// When it may be read again, if not now.

@@ -25,11 +25,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::access::AccessPolicy;
 use crate::budget::{Charge, QueueTotals};
 use crate::config::{Mode, PeerConfig};
 use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
-use crate::gate::Gate;
 use crate::http::Url;
 use crate::id::{ConnId, PeerId, PeerMap};
 use crate::link::{Link, PeerInfo, PeerState};
@@ -112,7 +112,7 @@ pub(crate) struct Large {
 
 /// Whose end this is.
 pub(crate) enum Side {
-    Server(Box<Gate>),
+    Server(Box<AccessPolicy>),
     Client { url: Url, tls: Option<TlsClient> },
 }
 
@@ -155,7 +155,7 @@ pub(crate) struct Hub {
     /// Handshakes that go on elsewhere, and come back with [`Command::Checked`].
     pub(crate) checks: Vec<(ConnId, Box<TlsSession>)>,
     pending: usize,
-    /// Server: connections that are not connected yet, or were turned away and are not gone.
+    /// Server: connections that are not connected yet, or were rejected and are not gone.
     limbo: Limbo,
     /// Server: ids of those who may become peers when the game's handler says so.
     asked_ids: HashSet<PeerId>,
@@ -332,8 +332,8 @@ impl Hub {
             Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
             Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
             Command::MaxConnections(count) => {
-                if let Side::Server(gate) = &mut self.side {
-                    gate.config.max_connections = count;
+                if let Side::Server(access) = &mut self.side {
+                    access.config.max_connections = count;
                 }
             }
             #[cfg(test)]
@@ -527,7 +527,7 @@ impl Hub {
     /// Reports the end of a connection once, as soon as it is known.
     fn after(&mut self, conn: ConnId, now: Instant) -> After {
         let mut left = None;
-        let mut turned_away = None;
+        let mut rejected = None;
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
             let reason = reason.clone();
@@ -552,7 +552,7 @@ impl Hub {
                     self.pending -= 1;
                     match self.side {
                         Side::Client { .. } => self.news.push(News::Failed(reason)),
-                        Side::Server(_) => turned_away = Some(reason),
+                        Side::Server(_) => rejected = Some(reason),
                     }
                 }
             }
@@ -562,8 +562,8 @@ impl Hub {
         if let Some((link, reason)) = left {
             self.note_left(&link, reason, now);
         }
-        if let Some(reason) = turned_away {
-            self.note_turned_away(conn, &reason, now);
+        if let Some(reason) = rejected {
+            self.note_rejected(conn, &reason, now);
         }
         After { ended, ..After::default() }
     }

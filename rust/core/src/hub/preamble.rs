@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{After, Hub, Side};
+use crate::access::RejectReason;
 use crate::error::CloseReason;
-use crate::gate::Turned;
 use crate::http::HttpResponse;
 use crate::id::ConnId;
 use crate::session::SILENT;
@@ -54,11 +54,13 @@ impl Hub {
 
     /// From here on it is this client's connection, as if there were no proxy.
     fn speaks_for(&mut self, conn: ConnId, client: SocketAddr, now: Instant) {
-        let (Side::Server(gate), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else { return };
+        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
+            return;
+        };
         member.address = client;
-        match gate.count(client.ip()) {
-            Ok(source) => member.counted = source,
-            Err(refusal) => self.turn_away(conn, Turned::Address, &refusal, now),
+        match access.count(client.ip()) {
+            Ok(client) => member.client_key = client,
+            Err(response) => self.reject(conn, RejectReason::Address, &response, now),
         }
     }
 
@@ -67,10 +69,10 @@ impl Hub {
         let what = format!("the PROXY protocol was expected of this trusted proxy: {why}");
         if member.tls.is_some() {
             // It is not known whether the other side speaks TLS, in which an answer would have to be.
-            member.turned = Some(Turned::Malformed);
+            member.reject_reason = Some(RejectReason::Malformed);
             member.session.end(CloseReason::Refused(what));
         } else {
-            self.turn_away(conn, Turned::Malformed, &HttpResponse::new(400, what), now);
+            self.reject(conn, RejectReason::Malformed, &HttpResponse::new(400, what), now);
         }
     }
 }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use super::delivery::{SMALL, may_deliver};
 use super::{Hub, News, Side};
+use crate::access::LogLine;
 use crate::budget::Reservation;
 use crate::config::{Mode, WireFormat};
-use crate::gate::Line;
 use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::packet::Packet;
@@ -103,7 +103,7 @@ impl Hub {
 
     fn note_ignored(&mut self, link: &Link, what: fmt::Arguments<'_>, now: Instant) {
         if log::log_enabled!(log::Level::Debug)
-            && let Some(more) = self.may_log(Line::Ignored, link, now)
+            && let Some(more) = self.may_log(LogLine::Ignored, link, now)
         {
             log::debug!("peer {} sent {what}: ignored{more}", link.id);
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
+use crate::access::AccessPolicy;
 use crate::config::WireFormat;
-use crate::gate::Gate;
 use crate::hub::Side;
 use crate::id::ConnId;
 use crate::link::PeerInfo;
@@ -37,8 +37,8 @@ fn a_burst_gives_its_memory_back() {
     for mode in [Mode::Multiplayer(WireFormat::Godot4), Mode::Raw] {
         let runtime = Runtime::new();
         let mut peer = Peer::new(Arc::clone(&runtime));
-        let gate = Box::new(Gate::new(ServerConfig::default()));
-        let works = peer.open_by_hand(config(mode), Side::Server(gate));
+        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
+        let works = peer.open_by_hand(config(mode), Side::Server(access));
         let mut news = vec![News::Connected { link: link(&runtime), own_id: PeerId::SERVER }];
         news.extend(
             (0..MANY)

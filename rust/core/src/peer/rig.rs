@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Peer, Status};
+use crate::access::AccessPolicy;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::event::Event;
-use crate::gate::Gate;
 use crate::hub::{Hub, Side};
 use crate::id::{ConnId, PeerId};
 use crate::net::Runtime;
@@ -83,9 +83,9 @@ impl Rig {
     pub fn new(format: WireFormat, tls: Option<TlsServer>) -> Self {
         let config = PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() };
         let secure = tls.is_some();
-        let gate = Box::new(Gate::new(ServerConfig { tls, ..ServerConfig::default() }));
+        let access = Box::new(AccessPolicy::new(ServerConfig { tls, ..ServerConfig::default() }));
         let mut server = Peer::new(Runtime::new());
-        let works = server.open_by_hand(config, Side::Server(gate));
+        let works = server.open_by_hand(config, Side::Server(access));
         Self {
             server,
             works,

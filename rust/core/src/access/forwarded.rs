@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Network;
+use super::network::Network;
 
 /// A trusted proxy said something that is not an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

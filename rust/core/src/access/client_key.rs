@@ -1,12 +1,12 @@
-//! What counts as one address.
+//! What counts as one client.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber is given.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Source(IpAddr);
+pub(crate) struct ClientKey(IpAddr);
 
-impl Source {
+impl ClientKey {
     pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -19,15 +19,15 @@ impl Source {
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source::of(text.parse().expect("an address"))
+    fn key(text: &str) -> ClientKey {
+        ClientKey::of(text.parse().expect("an address"))
     }
 
     #[test]
     fn ipv6_counts_per_64_bits_and_ipv4_per_address() {
-        assert_eq!(source("2001:db8:0:1::5"), source("2001:db8:0:1:ffff::"));
-        assert_ne!(source("2001:db8:0:1::5"), source("2001:db8:0:2::5"));
-        assert_eq!(source("192.0.2.1"), source("::ffff:192.0.2.1"));
-        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+        assert_eq!(key("2001:db8:0:1::5"), key("2001:db8:0:1:ffff::"));
+        assert_ne!(key("2001:db8:0:1::5"), key("2001:db8:0:2::5"));
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 }

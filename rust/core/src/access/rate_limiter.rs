@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 /// Fills with time, up to what one second brings, and is used up by reading. A read may overdraw it; then nothing is read until
 /// that is made up for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowance {
+pub(crate) struct RateLimiter {
     /// Bytes per second.
     rate: f64,
     bytes: f64,
     at: Instant,
 }
 
-impl Allowance {
+impl RateLimiter {
     pub(crate) fn new(rate: usize, now: Instant) -> Self {
         Self { rate: rate as f64, bytes: rate as f64, at: now }
     }
@@ -50,20 +50,20 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
     fn a_second_brings_a_seconds_worth_and_no_more_is_kept() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(1000, start);
-        assert_eq!(allowance.refill(start), 1000);
-        allowance.take(1500);
-        assert_eq!(allowance.refill(start), 0);
+        let mut rate_limiter = RateLimiter::new(1000, start);
+        assert_eq!(rate_limiter.refill(start), 1000);
+        rate_limiter.take(1500);
+        assert_eq!(rate_limiter.refill(start), 0);
         let later = start + Duration::from_millis(600);
-        assert_eq!(allowance.rests_until(start), Some(later));
-        assert_eq!(allowance.rests_until(later - Duration::from_millis(1)), Some(later));
-        assert_eq!(allowance.rests_until(later), None);
-        assert_eq!(allowance.refill(later), 100);
+        assert_eq!(rate_limiter.rests_until(start), Some(later));
+        assert_eq!(rate_limiter.rests_until(later - Duration::from_millis(1)), Some(later));
+        assert_eq!(rate_limiter.rests_until(later), None);
+        assert_eq!(rate_limiter.refill(later), 100);
         // What is left is enough for somebody who sends little.
-        allowance.take(99);
-        assert_eq!(allowance.rests_until(later), None);
-        allowance.take(1);
-        assert_eq!(allowance.rests_until(later), Some(later + Duration::from_millis(100)));
-        assert_eq!(allowance.refill(later + Duration::from_secs(60)), 1000);
+        rate_limiter.take(99);
+        assert_eq!(rate_limiter.rests_until(later), None);
+        rate_limiter.take(1);
+        assert_eq!(rate_limiter.rests_until(later), Some(later + Duration::from_millis(100)));
+        assert_eq!(rate_limiter.refill(later + Duration::from_secs(60)), 1000);
     }
 }

@@ -1,4 +1,4 @@
-//! The gate over real sockets: the game's word, the doorstep, and the drain.
+//! The access policy over real sockets: the game's word, the doorstep, and the drain.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

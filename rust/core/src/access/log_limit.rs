@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Source;
+use super::client_key::ClientKey;
 
 /// Remembers who was written about.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
-    /// Lines per minute and source.
+    /// Lines per minute and client.
     lines: u32,
-    sources: HashMap<Source, Written>,
+    clients: HashMap<ClientKey, Written>,
     /// All that there is no place for.
     others: Option<Written>,
     /// When there was no place last, although all old entries were gone.
@@ -29,22 +29,22 @@ struct Written {
 
 impl LogLimit {
     pub(crate) fn new(lines: u32) -> Self {
-        Self { lines, sources: HashMap::new(), others: None, full: None }
+        Self { lines, clients: HashMap::new(), others: None, full: None }
     }
 
     /// Whether a line about this address may be written now, and how many were not since the last one.
-    pub(crate) fn admit(&mut self, source: Source, now: Instant) -> Option<u64> {
-        if !self.sources.contains_key(&source) && self.sources.len() >= PLACES {
+    pub(crate) fn admit(&mut self, client: ClientKey, now: Instant) -> Option<u64> {
+        if !self.clients.contains_key(&client) && self.clients.len() >= PLACES {
             if self.full.is_none_or(|full| now.saturating_duration_since(full) >= SWEEP) {
                 // What was suppressed longer ago than that is of no interest any more.
-                self.sources.retain(|_, written| now.saturating_duration_since(written.at) < PAUSE);
+                self.clients.retain(|_, written| now.saturating_duration_since(written.at) < PAUSE);
                 self.full = Some(now);
             }
-            if self.sources.len() >= PLACES {
+            if self.clients.len() >= PLACES {
                 return self.others.get_or_insert_with(|| Written::new(now)).admit(self.lines, now);
             }
         }
-        self.sources.entry(source).or_insert_with(|| Written::new(now)).admit(self.lines, now)
+        self.clients.entry(client).or_insert_with(|| Written::new(now)).admit(self.lines, now)
     }
 }
 
@@ -76,8 +76,8 @@ pub(crate) const PLACES: usize = 1024;
 mod tests {
     use super::*;
 
-    fn source(number: u32) -> Source {
-        Source::of(std::net::Ipv4Addr::from_bits(number).into())
+    fn client(number: u32) -> ClientKey {
+        ClientKey::of(std::net::Ipv4Addr::from_bits(number).into())
     }
 
     #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
@@ -88,19 +88,19 @@ mod tests {
     #[test]
     fn one_line_a_minute_says_how_many_were_not_written() {
         let (mut limit, now) = (LogLimit::new(1), start());
-        assert_eq!(limit.admit(source(1), now), Some(0));
+        assert_eq!(limit.admit(client(1), now), Some(0));
         for _ in 0..7 {
-            assert_eq!(limit.admit(source(1), now + PAUSE / 2), None);
+            assert_eq!(limit.admit(client(1), now + PAUSE / 2), None);
         }
-        assert_eq!(limit.admit(source(2), now), Some(0), "others are not concerned");
-        assert_eq!(limit.admit(source(1), now + PAUSE), Some(7));
-        assert_eq!(limit.admit(source(1), now + PAUSE), None);
+        assert_eq!(limit.admit(client(2), now), Some(0), "others are not concerned");
+        assert_eq!(limit.admit(client(1), now + PAUSE), Some(7));
+        assert_eq!(limit.admit(client(1), now + PAUSE), None);
     }
 
     #[test]
     fn several_lines_a_minute_are_as_many() {
         let (mut limit, now) = (LogLimit::new(3), start());
-        let lines = |limit: &mut LogLimit, at| (0..5).map(|_| limit.admit(source(1), at)).collect::<Vec<_>>();
+        let lines = |limit: &mut LogLimit, at| (0..5).map(|_| limit.admit(client(1), at)).collect::<Vec<_>>();
         assert_eq!(lines(&mut limit, now), [Some(0), Some(0), Some(0), None, None]);
         assert_eq!(lines(&mut limit, now + PAUSE), [Some(2), Some(0), Some(0), None, None]);
     }
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn a_million_addresses_take_no_more_room_and_no_more_lines() {
         let (mut limit, now) = (LogLimit::new(1), start());
-        let lines = (0..1_000_000).filter(|number| limit.admit(source(*number), now).is_some()).count();
-        assert_eq!((lines, limit.sources.len()), (PLACES + 1, PLACES));
+        let lines = (0..1_000_000).filter(|number| limit.admit(client(*number), now).is_some()).count();
+        assert_eq!((lines, limit.clients.len()), (PLACES + 1, PLACES));
         // A minute later there is room for new ones.
-        assert_eq!(limit.admit(source(5_000_000), now + PAUSE), Some(0));
-        assert_eq!(limit.sources.len(), 1);
+        assert_eq!(limit.admit(client(5_000_000), now + PAUSE), Some(0));
+        assert_eq!(limit.clients.len(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Who does not get in is counted for why, and written down no more often than a disk can bear.
 
-use super::gate::{Door, HERE, PROXY};
+use super::access::{Door, HERE, PROXY};
 use super::lines::Lines;
 use super::world::{REQUEST, SECOND};
 use crate::config::ServerConfig;

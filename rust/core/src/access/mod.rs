@@ -1,0 +1,18 @@
+//! Who may come in: the rules of a server, and what it has to remember for them. No socket, no clock.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod client_key;
+mod forwarded;
+mod health;
+pub(crate) mod log_limit;
+pub(crate) mod network;
+pub(crate) mod origin;
+mod rate_limiter;
+pub(crate) mod rules;
+
+pub(crate) use client_key::ClientKey;
+pub use forwarded::{Malformed, client_address};
+pub(crate) use health::health;
+pub(crate) use rate_limiter::RateLimiter;
+pub(crate) use rules::{AccessPolicy, LogLine, PolicyDecision, RejectReason};

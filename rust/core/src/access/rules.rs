@@ -1,0 +1,240 @@
+//! The access policy of a server: which requests get in, how many of one address, and how often it is logged.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::client_key::ClientKey;
+use super::forwarded::client_address;
+use super::log_limit::LogLimit;
+use crate::config::ServerConfig;
+use crate::http::{HttpResponse, Request, named};
+
+/// The rules of a server, and how many connections each client has.
+#[derive(Debug)]
+pub(crate) struct AccessPolicy {
+    pub(crate) config: ServerConfig,
+    /// New connections are answered with 503.
+    pub(crate) refusing: bool,
+    connections: HashMap<ClientKey, usize>,
+    logs: [LogLimit; 4],
+}
+
+/// Kinds of log lines about clients, each with a limit of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LogLine {
+    /// It did not get in.
+    Rejected,
+    /// It met a limit and is closed for that.
+    Limit,
+    /// It is gone.
+    Left,
+    /// What it sent means nothing.
+    Ignored,
+}
+
+/// Why a connection was rejected, for the counters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RejectReason {
+    /// It sent no request that can be answered otherwise.
+    Malformed,
+    /// Too many connections of its address.
+    Address,
+    /// A web page that may not connect.
+    Origin,
+    /// No room, or nobody is admitted now.
+    Full,
+    /// The game's handler said no, or nothing that can be used.
+    Handler,
+    /// The game did not poll for too long.
+    Busy,
+    /// It took too long, and others wait.
+    Evicted,
+}
+
+/// What the rules say about a request, before the game's handler is asked.
+#[derive(Debug)]
+pub(crate) enum PolicyDecision {
+    Admit { protocol: Option<String> },
+    Health,
+    Reject(RejectReason, HttpResponse),
+}
+
+impl AccessPolicy {
+    pub(crate) fn new(config: ServerConfig) -> Self {
+        let logs = [1, 1, LIVES, 1].map(LogLimit::new);
+        Self { config, refusing: false, connections: HashMap::new(), logs }
+    }
+
+    /// Whom a connection counts for; a trusted proxy speaks for many.
+    pub(crate) fn client_key(&self, address: IpAddr) -> Option<ClientKey> {
+        (!self.is_trusted(address)).then(|| ClientKey::of(address))
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.config.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// Says whether a connection from there begins with the PROXY protocol.
+    pub(crate) fn wants_proxy_protocol(&self, address: IpAddr) -> bool {
+        self.config.proxy_protocol && self.is_trusted(address)
+    }
+
+    /// Counts a connection for its address; give the result back to [`release`](Self::release).
+    pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<ClientKey>, HttpResponse> {
+        let limit = self.config.max_connections_per_address;
+        let Some(client) = self.client_key(address).filter(|_| limit > 0) else { return Ok(None) };
+        let count = self.connections.entry(client).or_default();
+        if *count >= limit {
+            return Err(HttpResponse::new(429, "too many connections from your address").retry_after(5));
+        }
+        *count += 1;
+        Ok(Some(client))
+    }
+
+    /// A connection that was counted is gone.
+    pub(crate) fn release(&mut self, client: ClientKey) {
+        if let Some(count) = self.connections.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.connections.remove(&client);
+            }
+        }
+    }
+
+    /// Whose connection it really is, by what a trusted proxy says.
+    pub(crate) fn client_of(
+        &self,
+        socket: SocketAddr,
+        request: &Request,
+    ) -> Result<SocketAddr, HttpResponse> {
+        if !self.is_trusted(socket.ip()) {
+            return Ok(socket);
+        }
+        let lines = request.headers.all(&self.config.proxy_header);
+        client_address(lines, socket, &self.config.trusted_proxies).map_err(|_| {
+            HttpResponse::new(400, format!("{} is not a list of addresses", self.config.proxy_header))
+        })
+    }
+
+    /// Decides about a request. `peers` are connected; `crowded` says that too many events wait for the game already.
+    pub(crate) fn decide(&self, request: &Request, peers: usize, crowded: bool) -> PolicyDecision {
+        let reject = PolicyDecision::Reject;
+        if request.is_plain()
+            && !self.config.health_path.is_empty()
+            && request.path() == self.config.health_path
+        {
+            return PolicyDecision::Health;
+        }
+        if let Some(fault) = request.fault() {
+            return reject(RejectReason::Malformed, fault.clone());
+        }
+        if !self.allows_origin(request) {
+            return reject(
+                RejectReason::Origin,
+                HttpResponse::new(403, "pages of this origin may not connect"),
+            );
+        }
+        if let Some(response) = self.full(peers) {
+            return reject(RejectReason::Full, response);
+        }
+        if crowded {
+            let response = HttpResponse::new(503, "the server is busy").retry_after(1);
+            return reject(RejectReason::Busy, response);
+        }
+        // The game's handler may choose one where the server names none.
+        if self.config.ask && self.config.protocols.is_empty() {
+            return PolicyDecision::Admit { protocol: None };
+        }
+        match choose_protocol(&request.protocols, &self.config.protocols) {
+            Ok(protocol) => PolicyDecision::Admit { protocol },
+            Err(response) => reject(RejectReason::Malformed, response),
+        }
+    }
+
+    /// Why nobody more is admitted, if so. Asked again when the game's handler has answered.
+    pub(crate) fn full(&self, peers: usize) -> Option<HttpResponse> {
+        let why = if self.refusing {
+            "the server takes no new players now"
+        } else if self.config.max_connections > 0 && peers >= self.config.max_connections {
+            "the server is full"
+        } else {
+            return None;
+        };
+        Some(HttpResponse::new(503, why).retry_after(5))
+    }
+
+    /// What to add to a line about an address; `None`: it is not to be written, and counts for the next one.
+    pub(crate) fn may_log(&mut self, line: LogLine, address: IpAddr, now: Instant) -> Option<String> {
+        Some(match self.logs[line as usize].admit(ClientKey::of(address), now)? {
+            0 => String::new(),
+            count => format!(" ({count} more from there since the last such line)"),
+        })
+    }
+
+    fn allows_origin(&self, request: &Request) -> bool {
+        let patterns = &self.config.allowed_origins;
+        let mut origins = request.headers.all("origin");
+        match (patterns.is_empty(), origins.next(), origins.next()) {
+            // Only browsers send it, and they always do.
+            (true, ..) | (_, None, _) => true,
+            (_, Some(origin), None) => patterns.iter().any(|pattern| pattern.matches(origin)),
+            _ => false,
+        }
+    }
+}
+
+/// Chooses the first offered subprotocol that the server supports. Where only one side names some, or none is common, the
+/// request is refused, as the engine's own class does: browsers and most clients would end such a connection themselves.
+fn choose_protocol(offered: &[String], supported: &[String]) -> Result<Option<String>, HttpResponse> {
+    let text = match (offered, supported) {
+        ([], []) => return Ok(None),
+        ([], supported) => {
+            format!("the client offers no subprotocol; this server wants one of: {}", named(supported))
+        }
+        (offered, []) => format!(
+            "the client offers the subprotocols {}, and this server names none; give it one of them in listen() or \
+             supported_protocols",
+            named(offered)
+        ),
+        (offered, supported) => match offered.iter().find(|offered| supported.contains(offered)) {
+            Some(chosen) => return Ok(Some(chosen.clone())),
+            None => format!(
+                "no common subprotocol: the client offers {}, this server supports {}",
+                named(offered),
+                named(supported)
+            ),
+        },
+    };
+    Err(HttpResponse::new(400, text))
+}
+
+/// Lines per address and minute about players who left: a household may leave together.
+pub(crate) const LIVES: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_offered_protocol_that_is_supported_wins() {
+        let choose = |offered: &[&str], supported: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            choose_protocol(&names(offered), &names(supported))
+        };
+        assert_eq!(choose(&["a", "b", "c"], &["c", "b"]), Ok(Some("b".to_owned())));
+        assert_eq!(choose(&[], &[]), Ok(None));
+        let response = choose(&["a", "b", "c"], &[]).expect_err("the server names none");
+        assert!(
+            response
+                .text
+                .starts_with("the client offers the subprotocols a, b, c, and this server names none")
+        );
+        let response = choose(&["a", "b", "c"], &["x", "y"]).expect_err("none in common");
+        let text = "no common subprotocol: the client offers a, b, c, this server supports x, y";
+        assert_eq!((response.status, response.text.as_str()), (400, text));
+        let response = choose(&[], &["x"]).expect_err("none offered");
+        let text = "the client offers no subprotocol; this server wants one of: x";
+        assert_eq!((response.status, response.text.as_str()), (400, text));
+    }
+}
