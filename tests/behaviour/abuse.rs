@@ -1,10 +1,9 @@
 //! Everything bad that a remote can say, one row each: the right end, nobody else harmed, and the server goes on.
 
 use super::world::{End, Node, REQUEST, assert_fails_with, frame, multiplayer, raw};
+use crate::base::{CloseReason, ConnId};
 use crate::config::PeerConfig;
-use crate::error::CloseReason;
 use crate::hub::News;
-use crate::id::ConnId;
 
 /// A server with an honest peer, and whoever comes next.
 struct Town {

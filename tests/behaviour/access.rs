@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
+use crate::base::{CloseReason, ConnId};
 use crate::config::ServerConfig;
-use crate::error::CloseReason;
 use crate::event::ConnectionRequest;
 use crate::hub::News;
-use crate::id::ConnId;
 use crate::net::mailbox::Command;
 use crate::verdict::Verdict;
 
@@ -493,7 +492,7 @@ fn closing_the_server_answers_those_who_wait() {
     let mut door = Door::asking();
     let (_, waiting) = door.knock(HERE, "");
     let (_, silent) = door.arrive(HERE);
-    door.node.hub.close_all(&crate::error::CloseFrame::going_away(), door.now);
+    door.node.hub.close_all(&crate::base::CloseFrame::going_away(), door.now);
     assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
     assert!(door.hear(&silent).starts_with("HTTP/1.1 503 "));
     assert!(!door.node.has(|news| matches!(news, News::Disconnected { reason: CloseReason::Lost(_), .. })));

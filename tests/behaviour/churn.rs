@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::godot3::{Party, config, message, messages};
 use super::world::{End, REQUEST, frame};
+use crate::base::{CloseReason, PeerId, Target};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
-use crate::error::CloseReason;
 use crate::hub::News;
-use crate::id::{PeerId, Target};
 use crate::wire::godot3::packet_header;
 
 impl Party {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::world::{ByHand, SECOND, World, frame, multiplayer, outbound, raw};
-use crate::error::{CloseFrame, CloseReason, Phase};
+use crate::base::{CloseFrame, CloseReason, Phase};
 use crate::hub::News;
 use crate::net::mailbox::Command;
 

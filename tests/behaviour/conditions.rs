@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::world::{Node, SECOND, World, multiplayer, outbound, raw};
+use crate::base::{CloseFrame, CloseReason, Phase, Side};
 use crate::conditions::Conditions;
 use crate::config::{Buffers, PeerConfig};
-use crate::error::{CloseFrame, CloseReason, Phase, Side};
 use crate::hub::News;
 use crate::net::mailbox::Command;
 

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::world::{SECOND, World, multiplayer, outbound};
+use crate::base::{CloseReason, Phase};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
-use crate::error::{CloseReason, Phase};
 use crate::hub::News;
 use crate::net::mailbox::Command;
 

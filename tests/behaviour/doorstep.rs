@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::access::{Door, HERE, PROXY};
 use super::world::{End, REQUEST, SECOND, raw};
+use crate::base::ConnId;
 use crate::config::{PeerConfig, ServerConfig};
 use crate::hub::{News, Room};
-use crate::id::ConnId;
 use crate::tls::{TlsServer, self_signed};
 
 const STRANGER: &str = "198.51.100.1:1";

@@ -2,11 +2,9 @@
 
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, multiplayer};
+use crate::base::{CloseReason, Packet, PeerId, Target};
 use crate::config::{Mode, PeerConfig, WireFormat};
-use crate::error::CloseReason;
 use crate::hub::News;
-use crate::id::{PeerId, Target};
-use crate::packet::Packet;
 use crate::wire::godot3::packet_header;
 
 pub(super) fn config() -> PeerConfig {

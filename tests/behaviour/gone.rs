@@ -5,10 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::world::{ByHand, End, Node, REQUEST, SECOND, frame, raw, start};
+use crate::base::{CloseFrame, CloseReason, ConnId, Side};
 use crate::config::{Buffers, PeerConfig, ServerConfig};
-use crate::error::{CloseFrame, CloseReason, Side};
 use crate::hub::News;
-use crate::id::ConnId;
 use crate::link::PeerState;
 use crate::net::mailbox::Command;
 

@@ -1,9 +1,8 @@
 //! Getting in.
 
 use super::world::{ByHand, REQUEST, SECOND, World, multiplayer, raw};
-use crate::error::{CloseReason, Phase};
+use crate::base::{CloseReason, PeerId, Phase};
 use crate::hub::News;
-use crate::id::PeerId;
 
 #[test]
 fn every_split_of_the_bytes_leads_in() {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::world::{ByHand, SECOND, World, assert_fails_with, frame, outbound, raw};
+use crate::base::CloseReason;
 use crate::config::PeerConfig;
-use crate::error::CloseReason;
 use crate::hub::News;
 use crate::net::mailbox::Command;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::world::{ByHand, SECOND, World, frame, raw};
+use crate::base::{CloseReason, Phase};
 use crate::config::{Buffers, PeerConfig};
-use crate::error::{CloseReason, Phase};
 use crate::net::mailbox::Command;
 
 #[test]

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use super::godot3::{Party, config, messages};
 use super::world::{SECOND, World, frame, multiplayer, outbound};
+use crate::base::{CloseReason, PeerId, Target};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
-use crate::error::CloseReason;
 use crate::hub::News;
 use crate::hub::relay::BORROWED;
-use crate::id::{PeerId, Target};
 use crate::net::mailbox::Command;
 use crate::shared::shared;
 use crate::wire::godot3::packet_header;

@@ -22,10 +22,9 @@ use rustls::{
 
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
+use crate::base::{CloseReason, ConnId};
 use crate::config::ServerConfig;
-use crate::error::CloseReason;
 use crate::hub::News;
-use crate::id::ConnId;
 use crate::tls::{TlsServer, self_signed};
 
 /// A server with an honest peer, and whoever comes next.

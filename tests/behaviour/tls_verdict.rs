@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::lines::Lines;
 use super::world::{Node, SECOND, World, multiplayer};
+use crate::base::{CloseFrame, CloseReason, ConnId, Phase};
 use crate::config::ServerConfig;
-use crate::error::{CloseFrame, CloseReason, Phase};
 use crate::hub::News;
-use crate::id::ConnId;
 use crate::net::mailbox::Command;
 use crate::tls::judge::Judge;
 use crate::tls::{TlsClient, TlsServer, TlsSession, self_signed};

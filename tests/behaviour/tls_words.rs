@@ -10,8 +10,8 @@ use rustls::{RootCertStore, ServerConnection};
 
 use super::lines::Lines;
 use super::world::{End, Node, multiplayer, start};
+use crate::base::CloseReason;
 use crate::config::ServerConfig;
-use crate::error::CloseReason;
 use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
 
 /// A first message of TLS 1.2 or older, with these suites of ciphers.

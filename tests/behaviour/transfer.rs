@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::world::{ByHand, End, Node, REQUEST, World, frame, multiplayer, outbound, raw, start};
+use crate::base::CloseReason;
 use crate::config::{Buffers, PeerConfig};
-use crate::error::CloseReason;
 use crate::hub::News;
 use crate::net::mailbox::Command;
 use crate::shared::shared;

@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use super::lines::Lines;
 use super::world::{ByHand, End, Node, REQUEST, SECOND, World, outbound, raw, start};
+use crate::base::{CloseReason, ConnId, Side};
 use crate::config::{PeerConfig, ServerConfig};
-use crate::error::{CloseReason, Side};
-use crate::id::ConnId;
 use crate::net::mailbox::Command;
 
 /// Lets one side send a message of so many bytes.

@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::access::AccessPolicy;
+use crate::base::{CloseFrame, CloseReason, ConnId, Side as CloseSide};
 use crate::budget::QueueTotals;
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
-use crate::error::{CloseFrame, CloseReason, Side as CloseSide};
 use crate::http::Url;
 use crate::hub::{After, Hub, Large, News, Outbound, Payload, Room, Side};
-use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
 use crate::net::simulator::Simulator;

@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::base::{ConnId, Packet, PeerId, Target};
 use crate::budget::{QueueTotal, QueueTotals};
 use crate::hub::News;
-use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerInfo};
 use crate::net::mailbox::{Command, Listed, Mailbox, NeverAsleep, Sent};
-use crate::packet::Packet;
 use crate::session::Body;
 use crate::wire::{godot3, godot4};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::access::network::Network;
 use crate::access::origin::OriginPattern;
+use crate::base::ConfigError;
 use crate::budget::MOST_PACKETS;
 use crate::conditions::Conditions;
-use crate::error::ConfigError;
 use crate::http::{Url, is_token};
 use crate::tls::{TlsClient, TlsServer};
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::id::{ConnId, PeerId};
+use crate::base::{ConnId, PeerId};
 
 /// One thing to tell the game, from [`Peer::next_event`](crate::Peer::next_event).
 ///

@@ -55,6 +55,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod base;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -62,14 +63,11 @@ mod budget;
 mod channel;
 mod conditions;
 mod config;
-mod error;
 mod event;
 mod http;
 mod hub;
-mod id;
 mod link;
 mod net;
-mod packet;
 mod peer;
 mod session;
 mod shared;
@@ -92,19 +90,19 @@ pub use access::network::Network;
 pub use access::origin::OriginPattern;
 #[doc(hidden)]
 pub use access::{Malformed, client_address};
+pub use base::{
+    CloseFrame, CloseReason, ConfigError, ConnId, Delivery, Packet, PeerId, Phase, SendError, Side, Target,
+};
 pub use channel::counters::{Figure, PeerStatistics, Statistics, Unit, Value};
 pub use conditions::Conditions;
 pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
     check_header_lines, check_health_path, check_protocols, check_proxy_header,
 };
-pub use error::{CloseFrame, CloseReason, ConfigError, OpenError, Phase, SendError, Side};
 pub use event::{ConnectionRequest, Event};
 pub use http::Url;
-pub use id::{ConnId, PeerId, Target};
 pub use link::PeerState;
-pub use net::{Library, Runtime};
-pub use packet::{Delivery, Packet};
+pub use net::{Library, OpenError, Runtime};
 pub use peer::{Load, Peer, PeerHandle, Status, Watch};
 pub use session::Role;
 pub use tls::{TlsClient, TlsError, TlsServer, Trust};

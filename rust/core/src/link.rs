@@ -5,11 +5,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
+use crate::base::{CloseReason, ConnId, PeerId};
 use crate::budget::{Budget, Counted, QueueTotals, Reservation};
 use crate::channel::counters::{PeerCounters, PeerStatistics};
 use crate::config::PeerConfig;
-use crate::error::CloseReason;
-use crate::id::{ConnId, PeerId};
 
 /// Whether a peer can be talked to; the engine's `WebSocketPeer.State`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

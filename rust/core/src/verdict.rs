@@ -1,7 +1,7 @@
 //! What a game's handler decides about a request, checked before anything of it is sent.
 
+use crate::base::ConfigError;
 use crate::config::check_header_lines;
-use crate::error::ConfigError;
 use crate::event::ConnectionRequest;
 use crate::http::HttpResponse;
 
@@ -98,7 +98,7 @@ const LONGEST_REASON: usize = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{ConnId, PeerId};
+    use crate::base::{ConnId, PeerId};
 
     fn verdict(status: i64, reason: &str, header: &str, protocol: &str) -> Result<Verdict, VerdictError> {
         let request = ConnectionRequest {

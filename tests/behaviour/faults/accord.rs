@@ -2,8 +2,8 @@
 
 use super::game::Game;
 use super::ledger::Ledger;
+use crate::base::PeerId;
 use crate::config::{Mode, WireFormat};
-use crate::id::PeerId;
 use crate::peer::Status;
 
 /// Who is in, says everybody alike, and nothing waits for anybody. `games[0]` is the server; notes who is alive.

@@ -11,13 +11,11 @@ use rand::rngs::SmallRng;
 
 use super::ledger::{Ledger, Sent};
 use super::letter::{Letter, SMALLEST};
+use crate::base::{CloseFrame, Delivery, Packet, PeerId, SendError, Target};
 use crate::channel::counters::Statistics;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
-use crate::error::{CloseFrame, SendError};
 use crate::event::{ConnectionRequest, Event};
-use crate::id::{PeerId, Target};
 use crate::net::Runtime;
-use crate::packet::{Delivery, Packet};
 use crate::peer::{Peer, PeerHandle, Status};
 use crate::session::Role;
 use crate::verdict::Verdict;

@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use super::super::world::End;
+use crate::base::{CloseFrame, CloseReason, ConnId};
 use crate::config::PeerConfig;
-use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{After, News, Side};
-use crate::id::ConnId;
 use crate::net::mailbox::Command;
 use crate::peer::Peer;
 use crate::peer::rig::Works;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::id::{PeerId, Target};
+use crate::base::{PeerId, Target};
 
 /// One time that a game was open, from `listen` or `connect` to its end.
 pub(super) struct Session {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::error::ConfigError;
+use crate::base::ConfigError;
 
 /// All addresses that begin alike.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use crate::error::ConfigError;
+use crate::base::ConfigError;
 
 /// Origins that are allowed: `https://game.example`, `https://game.example:8443`, `https://*.game.example`,
 /// `http://localhost:*`, and `file://` and `null` for pages that come from no server.

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access::AccessPolicy;
+use crate::base::{CloseReason, ConnId, PeerId};
 use crate::budget::QueueTotals;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
-use crate::error::CloseReason;
 use crate::http::Url;
 use crate::hub::{Hub, News, Side};
-use crate::id::{ConnId, PeerId};
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
 

@@ -4,8 +4,8 @@
 use super::model::{Said, frames, understand};
 use super::rig::{Cuts, Line, MAX_MESSAGE, Rig};
 use super::upgrades;
+use crate::base::CloseReason;
 use crate::config::{Mode, WireFormat};
-use crate::error::CloseReason;
 use crate::hub::News;
 
 /// Frames from a client. First byte: mode and how much is taken of what we write; then two of the seed of the cuts.

@@ -4,8 +4,8 @@
 use tungstenite::handshake::derive_accept_key;
 
 use super::rig::{Cuts, Line, Rig};
+use crate::base::CloseReason;
 use crate::config::Mode;
-use crate::error::CloseReason;
 use crate::http::{HEAD_LIMIT, is_token};
 use crate::hub::News;
 

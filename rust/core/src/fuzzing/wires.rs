@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::model;
 use super::rig::{Cuts, Line, Rig};
 use super::upgrades::REQUEST;
+use crate::base::PeerId;
 use crate::config::{Mode, WireFormat};
 use crate::hub::News;
-use crate::id::PeerId;
 use crate::wire::{godot3, godot4};
 
 /// Messages, each behind a byte with its length: read as such, and sent by the first of three clients of a Godot 3 server.

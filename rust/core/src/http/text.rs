@@ -1,6 +1,6 @@
 //! What others wrote, made readable in one line: names, text, JSON, and the words of a page.
 
-use crate::error::is_invisible;
+use crate::base::is_invisible;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

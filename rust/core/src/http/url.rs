@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use data_encoding::BASE64;
 use idna::AsciiDenyList;
 
-use crate::error::ConfigError;
+use crate::base::ConfigError;
 
 /// A parsed WebSocket URL.
 #[derive(Clone, Debug, Eq, PartialEq)]

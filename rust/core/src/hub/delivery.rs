@@ -8,11 +8,10 @@ use bytes::Bytes;
 
 use super::pieces::Pieces;
 use super::{Hub, News};
+use crate::base::{ConnId, Packet};
 use crate::config::{Mode, PeerConfig, WireFormat};
-use crate::id::ConnId;
 use crate::link::Link;
 use crate::net::mailbox::Totals;
-use crate::packet::Packet;
 use crate::session::{Context, Message, Received};
 use crate::wire::{godot3, godot4};
 

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use super::{After, Hub, News, Side};
 use crate::access::LogLine;
-use crate::error::{CloseFrame, CloseReason, Escaped};
-use crate::id::ConnId;
+use crate::base::{CloseFrame, CloseReason, ConnId, Escaped};
 use crate::link::Link;
 use crate::session::{Context, LEFT_EARLY};
 

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use super::member::Member;
 use super::{Hub, Side};
 use crate::access::{ClientKey, RejectReason};
-use crate::error::CloseReason;
-use crate::id::ConnId;
+use crate::base::{CloseReason, ConnId};
 
 /// Connections that are not connected yet, or were rejected and are not gone: their number is bounded.
 #[derive(Debug, Default)]

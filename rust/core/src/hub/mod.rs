@@ -26,15 +26,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::access::AccessPolicy;
+use crate::base::{CloseFrame, CloseReason, ConnId, Packet, PeerId, PeerMap};
 use crate::budget::{Charge, QueueTotals};
 use crate::config::{Mode, PeerConfig};
-use crate::error::{CloseFrame, CloseReason};
 use crate::event::ConnectionRequest;
 use crate::http::Url;
-use crate::id::{ConnId, PeerId, PeerMap};
 use crate::link::{Link, PeerInfo, PeerState};
 use crate::net::mailbox::{Command, Listed, Totals};
-use crate::packet::Packet;
 use crate::session::{Body, Context, Pool, Session};
 use crate::tls::{TlsClient, TlsSession};
 use crate::wire::godot3;
@@ -396,7 +394,7 @@ impl Hub {
                 member.session.end(CloseReason::Lost(why.into()));
             }
         } else if member.id_deadline.is_some_and(|deadline| deadline <= now) {
-            member.session.end(CloseReason::TimedOut(crate::error::Phase::Handshake));
+            member.session.end(CloseReason::TimedOut(crate::base::Phase::Handshake));
         } else {
             member.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
         }

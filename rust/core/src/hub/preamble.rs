@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use super::{After, Hub, Side};
 use crate::access::RejectReason;
-use crate::error::CloseReason;
+use crate::base::{CloseReason, ConnId};
 use crate::http::HttpResponse;
-use crate::id::ConnId;
 use crate::session::SILENT;
 use crate::wire::proxy_protocol::Preface;
 

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use super::relay::RELAY_TURN;
 use super::{After, Hub, News};
-use crate::id::ConnId;
+use crate::base::ConnId;
 use crate::session::{Context, Incoming, Message, ReadBurst, Received};
 
 impl Hub {

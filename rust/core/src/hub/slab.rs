@@ -1,6 +1,6 @@
 //! Slots for connections: small indices, and generations so that an old id never reaches a new connection.
 
-use crate::id::ConnId;
+use crate::base::ConnId;
 
 /// Values by [`ConnId`].
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::mailbox::{Command, Mailbox};
-use crate::id::ConnId;
+use crate::base::ConnId;
 use crate::tls::TlsSession;
 
 /// What is to be checked, and the threads that do it.

@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use super::listener::{Unsent, tune};
 use super::mailbox::{Command, Mailbox};
 use super::runtime::Runtime;
-use crate::error::{CloseReason, Phase};
+use crate::base::{CloseReason, Phase};
 use crate::http::Url;
 
 /// How long one address has before the next is tried too (RFC 8305 section 5).

@@ -32,10 +32,9 @@ use super::runtime::Runtime;
 use super::simulator::Simulator;
 use super::transport::Transport;
 use crate::access::AccessPolicy;
+use crate::base::{CloseFrame, CloseReason, ConnId};
 use crate::config::{ClientConfig, ServerConfig};
-use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{After, Hub, Side};
-use crate::id::ConnId;
 use crate::session::WRITE_TURN;
 use accept::{Accept, Acceptor};
 

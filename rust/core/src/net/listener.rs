@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::open_error::OpenError;
 use crate::config::BindAddress;
-use crate::error::OpenError;
 
 /// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 pub(crate) const BACKLOG: i32 = 1024;

@@ -9,12 +9,11 @@ use std::{io, mem};
 
 use super::inbox::Inbox;
 use super::outlet::Outlet;
+use crate::base::{CloseFrame, CloseReason, ConnId, PeerId};
 use crate::budget::{Charge, QueueTotal};
 pub(crate) use crate::channel::counters::Counters as Totals;
 use crate::config::PeerConfig;
-use crate::error::{CloseFrame, CloseReason};
 use crate::hub::{Large, News, Outbound, Payload};
-use crate::id::{ConnId, PeerId};
 use crate::session::Body;
 use crate::tls::TlsSession;
 use crate::verdict::Verdict;

@@ -6,9 +6,11 @@ pub(crate) mod driver;
 mod inbox;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
+mod open_error;
 mod outlet;
 pub(crate) mod runtime;
 pub(crate) mod simulator;
 pub(crate) mod transport;
 
+pub use open_error::OpenError;
 pub use runtime::{Library, Runtime};

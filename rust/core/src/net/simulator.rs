@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::base::ConnId;
 use crate::conditions::Conditions;
 use crate::hub::{After, Hub};
-use crate::id::ConnId;
 use crate::net::transport::Transport;
 
 /// What one connection goes through.

@@ -5,10 +5,9 @@ use std::rc::Rc;
 use super::handle::Member;
 use super::open::Open;
 use super::{Peer, Status};
+use crate::base::{CloseFrame, CloseReason, PeerId};
 use crate::config::Mode;
-use crate::error::{CloseFrame, CloseReason};
 use crate::event::Event;
-use crate::id::PeerId;
 use crate::net::mailbox::Command;
 use crate::session::Role;
 

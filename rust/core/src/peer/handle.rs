@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use super::give_back;
 use super::outbox::reserve_refusing;
+use crate::base::{CloseFrame, CloseReason, Packet, PeerId, SendError, Target};
 use crate::config::{Mode, PeerConfig, WireFormat};
-use crate::error::{CloseFrame, CloseReason, SendError};
 use crate::http::Url;
 use crate::hub::SMALL;
-use crate::id::{PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::net::mailbox::{Command, Mailbox, Sent};
-use crate::packet::Packet;
 use crate::session::Body;
 use crate::shared::shared;
 use crate::wire::godot3::packet_header;

@@ -6,12 +6,11 @@ use bytes::Bytes;
 
 use super::*;
 use crate::access::AccessPolicy;
+use crate::base::{ConnId, Packet};
 use crate::config::WireFormat;
 use crate::hub::Side;
-use crate::id::ConnId;
 use crate::link::PeerInfo;
 use crate::net::mailbox::KEPT;
-use crate::packet::Packet;
 
 const MANY: usize = 100_000;
 const ID: PeerId = PeerId(7);

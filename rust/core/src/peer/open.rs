@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use super::handle::Member;
 use super::outbox::Outbox;
+use crate::base::{Packet, PeerId, PeerMap};
 use crate::config::PeerConfig;
-use crate::id::{PeerId, PeerMap};
 use crate::net::listener::Listener;
 use crate::net::mailbox::Mailbox;
-use crate::packet::Packet;
 use crate::session::Role;
 use crate::wire::godot3::SYSTEM_SIZE;
 

@@ -10,16 +10,14 @@ use bytes::Bytes;
 
 use super::open::Open;
 use super::{Peer, Status};
+use crate::base::{ConnId, Delivery, PeerId, SendError, Target};
 use crate::budget::{QueueTotal, Reservation};
 use crate::channel::counters::Counters;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
-use crate::error::SendError;
 use crate::event::Event;
 use crate::hub::SMALL;
-use crate::id::{ConnId, PeerId, Target};
 use crate::link::{Link, PeerState};
 use crate::net::mailbox::{Command, Sent};
-use crate::packet::Delivery;
 use crate::session::{Body, Role};
 use crate::shared::shared;
 use crate::wire::godot3::{HEADER, packet_header};

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use super::{Peer, Status};
 use crate::access::AccessPolicy;
+use crate::base::{ConnId, PeerId};
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::event::Event;
 use crate::hub::{Hub, Side};
-use crate::id::{ConnId, PeerId};
 use crate::net::Runtime;
 use crate::net::mailbox::{Command, Mailbox, NeverAsleep, Totals};
 use crate::session::Role;

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::base::PeerId;
 use crate::channel::counters::{PeerStatistics, Statistics};
-use crate::id::PeerId;
 use crate::link::{Link, PeerState};
 use crate::net::mailbox::Mailbox;
 use crate::session::Role;

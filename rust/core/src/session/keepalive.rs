@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::Phase;
 use crate::config::PeerConfig;
-use crate::error::Phase;
 
 /// The clocks of one open connection.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::burst::ReadBurst;
 use super::frame::Opcode;
 use super::reader::{Frame, Violation, may_be_sent};
 use super::{Context, Failing, HalfClose, Incoming, Role, Session, State, Step};
-use crate::error::{CloseReason, Side};
+use crate::base::{CloseReason, Side};
 
 impl Session {
     /// Reads on until a message is whole.

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::base::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
 use crate::config::PeerConfig;
-use crate::error::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
 use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{ReadBurst, Received};
 use frame::Opcode;

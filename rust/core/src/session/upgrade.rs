@@ -7,7 +7,7 @@ use super::burst::ReadBurst;
 use super::keepalive::Keepalive;
 use super::reader::Reader;
 use super::{Context, HalfClose, Incoming, Session, State, Step};
-use crate::error::CloseReason;
+use crate::base::CloseReason;
 use crate::http::head::Progress;
 use crate::http::{Answer, HEAD_LIMIT, Head, HttpResponse, Request};
 use crate::wire::proxy_protocol::{self, is_proxy_protocol};

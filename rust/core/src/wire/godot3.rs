@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 
-use crate::id::{PeerId, Target};
+use crate::base::{PeerId, Target};
 
 /// Bytes before each packet.
 pub(crate) const HEADER: usize = 9;

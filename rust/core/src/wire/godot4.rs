@@ -1,7 +1,7 @@
 //! The wire of the engine's 4.x class: the server's first message is the client's id, everything later is a bare packet
 //! (modules/websocket/websocket_multiplayer_peer.cpp). Relay and peer lists are `SceneMultiplayer`'s.
 
-use crate::id::PeerId;
+use crate::base::{Packet, PeerId};
 
 /// The message that tells a client its id: 32 bits, little-endian.
 pub(crate) fn encode_id(id: PeerId) -> [u8; 4] {
@@ -12,6 +12,13 @@ pub(crate) fn encode_id(id: PeerId) -> [u8; 4] {
 pub(crate) fn decode_id(message: &[u8]) -> Option<PeerId> {
     let id = PeerId(i32::from_le_bytes(message.try_into().ok()?));
     id.is_client().then_some(id)
+}
+
+impl Packet {
+    /// Says whether this is recognisably the state of a `MultiplayerSynchronizer`, which the next one replaces.
+    pub fn is_state_sync(&self) -> bool {
+        is_state_sync(&self.payload)
+    }
 }
 
 /// Says whether a packet is recognisably the state of a `MultiplayerSynchronizer` (command 6 without the delta flag), bare or

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::Driver;
-use crate::error::CloseReason;
+use crate::base::{CloseReason, ConnId};
 use crate::hub::{After, Room};
-use crate::id::ConnId;
 use crate::net::listener::{Listener, tune};
 
 /// Where a driver is with its listener.

@@ -188,11 +188,11 @@ fn a_burst_of_news_gives_its_memory_back() {
     let mut server = Stepped::new(false);
     let client = server.join(false);
     for _ in 0..50_000 {
-        server.driver.hub.news.push(crate::hub::News::Congested(crate::id::PeerId(7)));
+        server.driver.hub.news.push(crate::hub::News::Congested(crate::base::PeerId(7)));
     }
     server.driver.mailbox.deliver(server.driver.hub.end_round());
     for _ in 0..50_000 {
-        server.driver.hub.news.push(crate::hub::News::Congested(crate::id::PeerId(7)));
+        server.driver.hub.news.push(crate::hub::News::Congested(crate::base::PeerId(7)));
     }
     server.driver.mailbox.deliver(server.driver.hub.end_round());
     assert!(server.driver.hub.news.capacity() <= KEPT, "{}", server.driver.hub.news.capacity());

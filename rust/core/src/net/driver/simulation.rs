@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Driver;
-use crate::id::ConnId;
+use crate::base::ConnId;
 use crate::net::simulator::Simulator;
 use crate::net::transport::Transport;
 

@@ -1,142 +1,8 @@
-//! Errors of calls, and the reasons for which connections end.
+//! How a connection ends.
 
-use std::fmt::{self, Write as _};
-use std::io;
+use std::fmt;
 
-use crate::tls::TlsError;
-
-/// A setting that cannot be used.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A value of `set_buffers` out of range.
-    #[error("{name} is {value}; it must be between 1 and 1048576")]
-    Buffer {
-        /// The argument.
-        name: &'static str,
-        /// Its value.
-        value: i64,
-    },
-    /// A header line that cannot be sent.
-    #[error("header line {line:?} cannot be sent: {why}")]
-    Header {
-        /// The line, shortened.
-        line: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A subprotocol that is not a token.
-    #[error("subprotocol {0:?} is not a token of letters, digits and !#$%&'*+-.^_`|~")]
-    Protocol(String),
-    /// An entry of the trusted proxies that is neither an address nor a network.
-    #[error("{text:?} is no address or network: {why}")]
-    Network {
-        /// The entry, shortened.
-        text: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// An entry of the allowed origins that no origin can match.
-    #[error("{text:?} is no origin: {why}")]
-    Origin {
-        /// The entry, shortened.
-        text: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A name or a text that cannot be sent.
-    #[error("{text:?} cannot be used: {why}")]
-    Text {
-        /// The text, shortened.
-        text: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A URL that cannot be connected to.
-    #[error("cannot connect to {url:?}: {why}")]
-    Url {
-        /// The URL, shortened, without its password.
-        url: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A close code or reason that may not be sent (RFC 6455 section 7.4).
-    #[error("cannot close with code {code}: {why}")]
-    Close {
-        /// The code asked for.
-        code: i64,
-        /// What is wrong.
-        why: &'static str,
-    },
-}
-
-/// Why `listen` or `connect` did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The object listens or connects already.
-    #[error("already open; call close() first")]
-    AlreadyOpen,
-    /// A setting cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Another socket has the address.
-    #[error("port {port} is already in use on {address}")]
-    AddressInUse {
-        /// The port asked for.
-        port: u16,
-        /// The address asked for.
-        address: String,
-    },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address} port {port}: {source}")]
-    CannotListen {
-        /// The address asked for.
-        address: String,
-        /// The port asked for.
-        port: u16,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// No thread, no descriptor, or no memory.
-    #[error("cannot start the I/O thread: {0}")]
-    System(io::Error),
-}
-
-/// Why a packet was not taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// There is no open connection.
-    #[error("not connected")]
-    NotConnected,
-    /// A client's connection has ended; the next poll says so.
-    #[error("the connection to the server has ended")]
-    Lost,
-    /// No peer has this id.
-    #[error("there is no peer {0}")]
-    UnknownPeer(i32),
-    /// Empty packets mean nothing to a `MultiplayerAPI`, and stock peers mishandle them.
-    #[error("an empty packet cannot be sent in multiplayer mode")]
-    Empty,
-    /// The packet can never fit.
-    #[error("packet of {size} bytes is larger than {max}, the largest that fits the output buffer")]
-    TooLarge {
-        /// Its size.
-        size: usize,
-        /// The largest that fits.
-        max: usize,
-    },
-    /// The peer, or one of the peers, has no room now, or the whole process has none.
-    #[error("the output buffer is full")]
-    Full,
-    /// The packet is marked as text and is not UTF-8.
-    #[error("a text message must be valid UTF-8")]
-    NotUtf8,
-}
+use super::ConfigError;
 
 /// Why a connection ended, or never came to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -245,28 +111,6 @@ impl fmt::Display for CloseReason {
 const TOO_LARGE_THERE: &str = ": a message was larger than it takes; raise its limit (in the engine's class \
     inbound_buffer_size) or send less at once";
 
-/// Shows a text of somebody else's in one line: control characters are escaped.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            if is_invisible(char) {
-                write!(f, "{}", char.escape_default())?;
-            } else {
-                f.write_char(char)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Says whether a character moves others around, or ends a line, instead of being shown.
-pub(crate) fn is_invisible(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Bytes of the reason of a Close (RFC 6455 section 5.5).
 pub(crate) const LONGEST_REASON: usize = 123;
 
@@ -329,11 +173,6 @@ mod tests {
         let ours = closed(Side::Remote, "raise its max_message_size_kb");
         assert_eq!(ours, "closed by the remote with code 1009 (raise its max_message_size_kb)");
         assert_eq!(closed(Side::Local, ""), "closed here with code 1009", "the game's own choice");
-    }
-
-    #[test]
-    fn what_others_wrote_stays_in_one_line() {
-        assert_eq!(Escaped("a\r\nb \u{1b}[31m ü \u{202e}").to_string(), "a\\r\\nb \\u{1b}[31m ü \\u{202e}");
     }
 
     #[test]

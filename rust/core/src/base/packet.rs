@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::id::PeerId;
+use super::PeerId;
 
 /// A received packet or message.
 #[derive(Clone, Debug)]
@@ -13,13 +13,6 @@ pub struct Packet {
     pub payload: Bytes,
     /// It came as a text message.
     pub text: bool,
-}
-
-impl Packet {
-    /// Says whether this is recognisably the state of a `MultiplayerSynchronizer`, which the next one replaces.
-    pub fn is_state_sync(&self) -> bool {
-        crate::wire::godot4::is_state_sync(&self.payload)
-    }
 }
 
 /// How a packet may be treated on its way out, as the engine's `TransferMode`.
