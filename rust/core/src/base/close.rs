@@ -25,6 +25,10 @@ pub enum CloseReason {
     Refused(String),
     /// The transport ended without a close handshake.
     Lost(String),
+    /// A client left before it sent a request: a probe, or a browser's spare connection.
+    NoRequest,
+    /// A client left before its request was answered.
+    LeftEarly,
     /// The remote did not take its packets fast enough.
     Overflow,
     /// The game forced it.
@@ -88,7 +92,7 @@ impl fmt::Display for CloseReason {
                 if !reason.is_empty() {
                     write!(f, " ({})", reason.escape_debug())?;
                 }
-                if *by == Side::Remote && *code == 1009 && !reason.contains("max_message_size_kb") {
+                if *by == Side::Remote && *code == 1009 && !reason.contains(MESSAGE_LIMIT) {
                     f.write_str(TOO_LARGE_THERE)?;
                 }
                 Ok(())
@@ -101,11 +105,16 @@ impl fmt::Display for CloseReason {
             }
             Self::Violation(what) => write!(f, "protocol violation: {what}"),
             Self::Refused(what) | Self::Lost(what) => f.write_str(what),
+            Self::NoRequest => f.write_str("closed before a request came"),
+            Self::LeftEarly => f.write_str("the client left before it was answered"),
             Self::Overflow => f.write_str("the remote did not take its packets fast enough"),
             Self::Forced => f.write_str("dropped by the game"),
         }
     }
 }
+
+/// The setting behind a close code of 1009. It is in the reason that this library sends: a remote that names it needs no explanation.
+pub(crate) const MESSAGE_LIMIT: &str = "max_message_size_kb";
 
 /// For a remote that says only that a message was too large.
 const TOO_LARGE_THERE: &str = ": a message was larger than it takes; raise its limit (in the engine's class \

@@ -8,8 +8,8 @@ mod escape;
 mod id;
 mod packet;
 
-pub(crate) use close::LONGEST_REASON;
 pub use close::{CloseFrame, CloseReason, Phase, Side};
+pub(crate) use close::{LONGEST_REASON, MESSAGE_LIMIT};
 pub use error::{ConfigError, SendError};
 pub(crate) use escape::{Escaped, is_invisible};
 pub(crate) use id::PeerMap;

@@ -13,7 +13,7 @@ use crate::config::{Mode, WireFormat};
 use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
 use crate::link::PeerInfo;
-use crate::session::{Body, Context, SILENT, Session};
+use crate::session::{Body, Context, Session};
 use crate::verdict::{AdmissionDecision, Verdict};
 use crate::wire::godot4;
 
@@ -147,9 +147,7 @@ impl Hub {
             self.asked_ids.remove(&asked.id);
             self.news.push(News::Withdrawn(asked.id));
         }
-        // A browser's spare connection, or a port scan.
-        let silent = matches!(reason, CloseReason::Lost(why) if why == SILENT);
-        if member.suppress_log || silent {
+        if member.suppress_log || *reason == CloseReason::NoRequest {
             return;
         }
         let totals = &self.totals;

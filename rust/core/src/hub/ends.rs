@@ -7,14 +7,14 @@ use super::{After, Hub, News, Side};
 use crate::access::LogLine;
 use crate::base::{CloseFrame, CloseReason, ConnId, Escaped};
 use crate::link::Link;
-use crate::session::{Context, LEFT_EARLY};
+use crate::session::Context;
 
 impl Hub {
     /// Says that the remote has ended its side, or the whole stream: what it sent before may still be unread.
     pub(crate) fn remote_gone(&mut self, conn: ConnId, now: Instant) -> After {
         let Some(member) = self.members.get_mut(conn) else { return After::default() };
         if member.session.awaits_verdict() {
-            member.session.end(CloseReason::Lost(LEFT_EARLY.into()));
+            member.session.end(CloseReason::LeftEarly);
         }
         member.note_gone(now);
         if member.take_pause(now) {

@@ -8,7 +8,6 @@ use super::{After, Hub, Side};
 use crate::access::RejectReason;
 use crate::base::{CloseReason, ConnId};
 use crate::http::HttpResponse;
-use crate::session::SILENT;
 use crate::wire::proxy_protocol::Preface;
 
 impl Hub {
@@ -45,7 +44,7 @@ impl Hub {
             Err(error) if error.kind() != ErrorKind::ConnectionReset || came > 0 => {
                 member.session.fail(&error)
             }
-            Ok(Preface::Ended) | Err(_) => member.session.end(CloseReason::Lost(SILENT.into())),
+            Ok(Preface::Ended) | Err(_) => member.session.end(CloseReason::NoRequest),
         }
         // What follows was not asked for yet.
         self.members.get(conn)?.session.is_ended().then(|| self.after(conn, now))

@@ -36,7 +36,6 @@ use keepalive::{Due, Keepalive};
 use outgoing::Outgoing;
 pub(crate) use outgoing::{Body, Flushed, Pool, WRITE_TURN};
 use reader::{Reader, TOO_LARGE, Violation};
-pub(crate) use upgrade::{LEFT_EARLY, SILENT};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Role;
 use super::burst::{ReadBurst, Received};
 use super::frame::{CONTROL_MAX, FINAL, HEAD_MAX, Head, MASKED, Opcode, RESERVED, apply_mask};
+use crate::base::MESSAGE_LIMIT;
 
 /// How far a connection is in its frames.
 #[derive(Debug, Default)]
@@ -385,9 +386,8 @@ fn not_utf8() -> Violation {
 
 /// In words for both sides: the remote reads them as the reason of the Close.
 fn too_large(size: u64, limit: usize) -> Violation {
-    let what = format!(
-        "a message of {size} bytes; the receiver takes {limit} at most: raise its max_message_size_kb"
-    );
+    let what =
+        format!("a message of {size} bytes; the receiver takes {limit} at most: raise its {MESSAGE_LIMIT}");
     Violation { code: TOO_LARGE, what }
 }
 

@@ -56,7 +56,7 @@ impl Session {
     #[inline(never)]
     pub(super) fn watch<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         match burst.fill() {
-            Ok([]) => self.end(CloseReason::Lost(LEFT_EARLY.into())),
+            Ok([]) => self.end(CloseReason::LeftEarly),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return self.failed(&error),
@@ -71,7 +71,7 @@ impl Session {
             Ok(progress) => progress,
             // As health checks end that only connect.
             Err(error) if error.kind() == ErrorKind::ConnectionReset && head.bytes().is_empty() => {
-                self.end(CloseReason::Lost(SILENT.into()));
+                self.end(CloseReason::NoRequest);
                 return Step::Wait;
             }
             Err(error) => return self.failed(&error),
@@ -91,7 +91,7 @@ impl Session {
             }
             Progress::BadLine => HttpResponse::new(400, "the lines of a request head end with CR LF"),
             Progress::Ended(0) => {
-                self.end(CloseReason::Lost(SILENT.into()));
+                self.end(CloseReason::NoRequest);
                 return Step::Wait;
             }
             Progress::Ended(_) => HttpResponse::new(400, "the request head is incomplete"),
@@ -194,9 +194,5 @@ fn collect(head: &mut Head, burst: &mut ReadBurst<'_>) -> io::Result<Progress> {
 
 /// How long the body of a refusal is waited for, if the handshake has not less time left.
 pub(crate) const BODY_TIME: Duration = Duration::from_secs(1);
-/// How a connection ends that never said anything: a probe, or a browser's spare connection.
-pub(crate) const SILENT: &str = "closed before a request came";
 /// Interim answers that a client passes over: each is a head of its own.
 pub(crate) const INTERIM_LIMIT: usize = 16;
-/// How one ends whose request was not answered yet.
-pub(crate) const LEFT_EARLY: &str = "the client left before it was answered";
