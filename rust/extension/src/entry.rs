@@ -7,7 +7,7 @@ use godot::init::{ExtensionLibrary, InitStage, gdextension};
 use godot::sys;
 use websocket_multiplayer_core::{Library, Runtime};
 
-use crate::{advice, border, debugger, logging, monitors, raw, settings, watched};
+use crate::{border, debugger, diagnostics, logging, monitors, raw, settings, watched};
 
 /// What the engine calls first: gdext's own entry point, with `border` in between.
 ///
@@ -47,7 +47,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
         if stage == InitStage::Scene {
             monitors::remove();
             debugger::remove();
-            advice::remove();
+            diagnostics::stop_watchdog();
             border::leave();
             border::settle();
             watched::forget();

@@ -23,7 +23,7 @@ use crate::rules::Refused;
 use crate::settings;
 use crate::signals::SignalNames;
 use crate::watched::Watched;
-use crate::{advice, border};
+use crate::{border, diagnostics};
 
 /// One server or client, behind whichever class.
 pub(crate) struct PeerHost {
@@ -216,7 +216,7 @@ impl PeerHost {
                 self.watched.reset_poll_time();
                 self.forget_all();
                 border::attend();
-                advice::look_after();
+                diagnostics::start_watchdog();
                 Error::OK
             }
             Err(error) => self.refuse(method, &error),

@@ -4,12 +4,12 @@
 //! `virtuals` generate the glue that cannot be inherited between Rust classes, and `signals` turns events
 //! into signals.
 
-mod advice;
 mod border;
 mod classes;
 mod common;
 mod convert;
 mod debugger;
+mod diagnostics;
 #[cfg(feature = "editor")]
 mod editor;
 #[allow(unsafe_code, reason = "the trait of an extension's entry point is unsafe")]

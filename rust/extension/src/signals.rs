@@ -12,7 +12,7 @@ use godot::obj::bounds::DeclUser;
 use godot::obj::{Bounds, Gd, GodotClass, Inherits};
 use websocket_multiplayer_core::{Event, Mode};
 
-use crate::advice;
+use crate::diagnostics;
 use crate::host::PeerHost;
 use crate::reopened;
 use crate::report::Kind;
@@ -92,7 +92,7 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
 fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {
     let raw = mode == Mode::Raw;
     if matches!(event, Event::PeerConnected { .. }) {
-        advice::check_signals(object, kind, raw);
+        diagnostics::check_signals(object, kind, raw);
     }
     match event {
         Event::PeerConnected { id, protocol } => match (raw, kind) {

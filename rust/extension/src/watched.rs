@@ -45,7 +45,7 @@ impl Watched {
     }
 
     /// Says whether this is still to be warned of; once in each opening.
-    pub(crate) fn warns_of(&self, opening: u64) -> bool {
+    pub(crate) fn should_warn(&self, opening: u64) -> bool {
         self.warned.replace(Some(opening)) != Some(opening)
     }
 

@@ -13,7 +13,7 @@ use crate::report::{Kind, warning};
 use crate::watched;
 
 /// An object was opened: from now on somebody looks after it.
-pub(crate) fn look_after() {
+pub(crate) fn start_watchdog() {
     if !Os::singleton().is_debug_build() || TIMER.with_borrow(|timer| timer.is_some()) {
         return;
     }
@@ -23,15 +23,16 @@ pub(crate) fn look_after() {
     };
     // The tree runs its timers after everything that might poll in the same frame: a game that did nothing else for a minute
     // has polled by then.
-    let Some(mut timer) = tree.create_timer_ex(UNPOLLED.as_secs_f64()).ignore_time_scale(true).done() else {
+    let Some(mut timer) = tree.create_timer_ex(POLL_TIMEOUT.as_secs_f64()).ignore_time_scale(true).done()
+    else {
         return;
     };
-    timer.connect("timeout", &Callable::from_fn("look_after", |_| on_timeout()));
+    timer.connect("timeout", &Callable::from_fn("websocket_multiplayer_watchdog", |_| on_timeout()));
     TIMER.with_borrow_mut(|place| **place = Some(timer));
 }
 
 /// Nobody is looked after any more.
-pub(crate) fn remove() {
+pub(crate) fn stop_watchdog() {
     TIMER.with_borrow_mut(|place| {
         if let Some(mut timer) = place.take() {
             for connection in timer.get_signal_connection_list("timeout").iter_shared() {
@@ -47,8 +48,8 @@ fn on_timeout() {
     let finished = TIMER.with_borrow_mut(|place| place.take());
     let objects = watched::open_objects();
     for (object, opening) in &objects {
-        let idle = object.watch.neglected().filter(|idle| *idle >= UNPOLLED);
-        let Some(idle) = idle.filter(|_| object.warns_of(*opening)) else { continue };
+        let idle = object.watch.neglected().filter(|idle| *idle >= POLL_TIMEOUT);
+        let Some(idle) = idle.filter(|_| object.should_warn(*opening)) else { continue };
         let what = match object.watch.role() {
             Some(Role::Server) => format!("port {}", object.watch.local_port()),
             _ => "client".to_owned(),
@@ -61,7 +62,7 @@ fn on_timeout() {
         ));
     }
     if !objects.is_empty() {
-        look_after();
+        start_watchdog();
     }
     // This function runs inside of it.
     drop(finished);
@@ -70,27 +71,29 @@ fn on_timeout() {
 /// A peer has come: does nobody hear of it, because those who wait for it do so in the other mode? Code of 3.x often connects the
 /// signals of both modes.
 pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
-    let left = LEFT_TO_CHECK.get();
+    let left = REMAINING_CHECKS.get();
     if left == 0 || !Os::singleton().is_debug_build() {
         return;
     }
-    LEFT_TO_CHECK.set(left - 1);
+    REMAINING_CHECKS.set(left - 1);
     let (useless, mode, hint): (&[&str], _, _) = match (raw, kind) {
         (true, _) => (
-            OF_MULTIPLAYER,
+            MULTIPLAYER_SIGNALS,
             "raw",
             "Pass gd_mp_api = true for a MultiplayerAPI, or connect to client_connected, connection_established and \
              data_received.",
         ),
-        (false, Kind::Server | Kind::Client) => {
-            (OF_RAW, "multiplayer", "Connect to peer_connected and peer_packet, or pass gd_mp_api = false.")
-        }
+        (false, Kind::Server | Kind::Client) => (
+            RAW_SIGNALS,
+            "multiplayer",
+            "Connect to peer_connected and peer_packet, or pass gd_mp_api = false.",
+        ),
         (false, Kind::Either | Kind::Handle) => return,
     };
     let mut idle = None;
     for signal in object.get_signal_list().iter_shared() {
         let name = signal.get("name").map(|name| name.to_string()).unwrap_or_default();
-        if OF_EVERY_OBJECT.contains(&name.as_str())
+        if OBJECT_SIGNALS.contains(&name.as_str())
             || object.get_signal_connection_list(&StringName::from(&name)).is_empty()
         {
             continue;
@@ -102,7 +105,7 @@ pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
         idle.get_or_insert(name);
     }
     if let Some(signal) = idle {
-        LEFT_TO_CHECK.set(0);
+        REMAINING_CHECKS.set(0);
         warning(&format!(
             "{}.{signal} has a handler, but is never emitted in {mode} mode. {hint}",
             kind.class()
@@ -115,14 +118,14 @@ thread_local! {
     static TIMER: RefCell<ManuallyDrop<Option<Gd<SceneTreeTimer>>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
     /// A game makes this mistake early, and a server with thousands of peers has other things to do.
-    static LEFT_TO_CHECK: Cell<u32> = const { Cell::new(16) };
+    static REMAINING_CHECKS: Cell<u32> = const { Cell::new(16) };
 }
 
 /// So long may nobody poll while something waits.
-const UNPOLLED: Duration = Duration::from_secs(10);
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Signals of multiplayer mode alone.
-const OF_MULTIPLAYER: &[&str] = &[
+const MULTIPLAYER_SIGNALS: &[&str] = &[
     "connection_failed",
     "connection_succeeded",
     "packet_refused",
@@ -133,7 +136,7 @@ const OF_MULTIPLAYER: &[&str] = &[
     "server_disconnected",
 ];
 /// Signals of raw mode alone, of servers and of clients.
-const OF_RAW: &[&str] = &[
+const RAW_SIGNALS: &[&str] = &[
     "client_connected",
     "client_disconnected",
     "connection_closed",
@@ -142,4 +145,4 @@ const OF_RAW: &[&str] = &[
     "data_received",
 ];
 /// Signals that say nothing about peers.
-const OF_EVERY_OBJECT: &[&str] = &["property_list_changed", "script_changed"];
+const OBJECT_SIGNALS: &[&str] = &["property_list_changed", "script_changed"];
