@@ -7,7 +7,7 @@ use godot::obj::Singleton;
 use websocket_multiplayer_core::Role;
 
 use crate::convert;
-use crate::watched::{self, Watched};
+use crate::registry::{self, RegistryEntry};
 
 /// What both sides put before their messages.
 pub(crate) const CAPTURE: &str = "websocket_multiplayer";
@@ -48,26 +48,26 @@ pub(crate) fn remove() {
 fn report() -> VarDictionary {
     let mut report = VarDictionary::new();
     let objects: Array<VarDictionary> =
-        watched::open_objects().iter().map(|(object, opening)| describe(object, *opening)).collect();
+        registry::open_objects().iter().map(|(object, opening)| describe(object, *opening)).collect();
     report.set("usec", Time::singleton().get_ticks_usec() as i64);
     report.set("objects", &objects);
     report
 }
 
 /// `get_statistics()` with what tells this object from others, and `get_peer_statistics()` of its peers.
-fn describe(object: &Watched, opening: u64) -> VarDictionary {
-    let mut described = convert::dictionary(object.complete(object.watch.statistics()).values());
-    let peers = object.watch.busiest(MOST_PEERS).into_iter().map(|(id, statistics)| {
+fn describe(object: &RegistryEntry, opening: u64) -> VarDictionary {
+    let mut described = convert::dictionary(object.complete(object.observer.statistics()).values());
+    let peers = object.observer.busiest(MOST_PEERS).into_iter().map(|(id, statistics)| {
         let mut peer = convert::dictionary(statistics.values());
         peer.set("id", i64::from(id.0));
         peer
     });
-    let load = object.watch.load();
+    let load = object.observer.load();
     described.set("class", object.kind.class());
     described.set("number", object.number as i64);
     described.set("opening", opening as i64);
-    described.set("is_server", object.watch.role() == Some(Role::Server));
-    described.set("local_port", i64::from(object.watch.local_port()));
+    described.set("is_server", object.observer.role() == Some(Role::Server));
+    described.set("local_port", i64::from(object.observer.local_port()));
     described.set("queued_in_bytes", load.queued_in_bytes as i64);
     described.set("queued_out_bytes", load.queued_out_bytes as i64);
     described.set("listed", &peers.collect::<Array<VarDictionary>>());

@@ -9,8 +9,8 @@ use godot::classes::{Engine, Object, Os, SceneTree, SceneTreeTimer};
 use godot::obj::{Gd, Singleton};
 use websocket_multiplayer_core::Role;
 
+use crate::registry;
 use crate::report::{Kind, warning};
-use crate::watched;
 
 /// An object was opened: from now on somebody looks after it.
 pub(crate) fn start_watchdog() {
@@ -46,12 +46,12 @@ pub(crate) fn stop_watchdog() {
 
 fn on_timeout() {
     let finished = TIMER.with_borrow_mut(|place| place.take());
-    let objects = watched::open_objects();
+    let objects = registry::open_objects();
     for (object, opening) in &objects {
-        let idle = object.watch.neglected().filter(|idle| *idle >= POLL_TIMEOUT);
+        let idle = object.observer.neglected().filter(|idle| *idle >= POLL_TIMEOUT);
         let Some(idle) = idle.filter(|_| object.should_warn(*opening)) else { continue };
-        let what = match object.watch.role() {
-            Some(Role::Server) => format!("port {}", object.watch.local_port()),
+        let what = match object.observer.role() {
+            Some(Role::Server) => format!("port {}", object.observer.local_port()),
             _ => "client".to_owned(),
         };
         warning(&format!(

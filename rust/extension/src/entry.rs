@@ -7,7 +7,7 @@ use godot::init::{ExtensionLibrary, InitStage, gdextension};
 use godot::sys;
 use websocket_multiplayer_core::{Library, Runtime};
 
-use crate::{border, debugger, diagnostics, logging, monitors, raw, settings, watched};
+use crate::{border, debugger, diagnostics, logging, monitors, raw, registry, settings};
 
 /// What the engine calls first: gdext's own entry point, with `border` in between.
 ///
@@ -50,7 +50,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             diagnostics::stop_watchdog();
             border::leave();
             border::settle();
-            watched::forget();
+            registry::clear();
         }
         // The last hook: all objects are gone, and printing still works.
         if stage == InitStage::Core {

@@ -17,12 +17,12 @@ use websocket_multiplayer_core::{
 
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
+use crate::registry::RegistryEntry;
 use crate::report::Kind;
 use crate::request::{Faults, Undecided};
 use crate::rules::Refused;
 use crate::settings;
 use crate::signals::SignalNames;
-use crate::watched::Watched;
 use crate::{border, diagnostics};
 
 /// One server or client, behind whichever class.
@@ -38,7 +38,7 @@ pub(crate) struct PeerHost {
     /// Outlives a borrow of the host, so that a poll that ends in any way can clear it.
     pub(crate) polling: Rc<Cell<bool>>,
     /// Also for those who look from the side.
-    pub(crate) watched: Rc<Watched>,
+    pub(crate) registered: Rc<RegistryEntry>,
     transfer_mode: TransferMode,
     transfer_channel: i32,
     target: i32,
@@ -79,7 +79,7 @@ impl PeerHost {
         crate::logging::set_level(settings::LOG_LEVEL.read());
         border::attend();
         let core = Peer::new(runtime);
-        let watched = Watched::new(kind, core.watch());
+        let registered = RegistryEntry::new(kind, core.watch());
         Self {
             kind,
             core,
@@ -92,7 +92,7 @@ impl PeerHost {
             conditions: Conditions::default(),
             names: Rc::new(SignalNames::new()),
             polling: Rc::default(),
-            watched,
+            registered,
             transfer_mode: TransferMode::RELIABLE,
             transfer_channel: 0,
             target: 0,
@@ -213,7 +213,7 @@ impl PeerHost {
         match start(&mut self.core) {
             Ok(()) => {
                 self.config.mode = mode;
-                self.watched.reset_poll_time();
+                self.registered.reset_poll_time();
                 self.forget_all();
                 border::attend();
                 diagnostics::start_watchdog();
@@ -433,7 +433,7 @@ impl PeerHost {
 
     /// The engine's counters, with what only the host measures.
     pub(crate) fn statistics(&self) -> Statistics {
-        self.watched.complete(self.core.statistics())
+        self.registered.complete(self.core.statistics())
     }
 
     /// About one peer; empty, with a line, when there is none.

@@ -13,8 +13,8 @@ use godot::meta::ToGodot;
 use godot::obj::Singleton;
 use websocket_multiplayer_core::Statistics;
 
+use crate::registry;
 use crate::settings;
-use crate::watched;
 
 /// Adds the monitors, where the project wants them.
 pub(crate) fn install() {
@@ -143,9 +143,9 @@ impl Meter {
         let mut totals = HashMap::new();
         (figures.peers, figures.queued_in, figures.queued_out) = (0, 0, 0);
         (figures.dropped, figures.overflowed) = (0, 0);
-        for (object, opening) in watched::open_objects() {
-            let statistics = object.complete(object.watch.statistics());
-            let load = object.watch.load();
+        for (object, opening) in registry::open_objects() {
+            let statistics = object.complete(object.observer.statistics());
+            let load = object.observer.load();
             figures.peers += statistics.peers;
             figures.queued_in += load.queued_in_bytes;
             figures.queued_out += load.queued_out_bytes;

@@ -86,7 +86,7 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         next =
             if host.core.generation() == generation { host.next_event(heard.unwrap_or(true)) } else { None };
     }
-    this.bind_mut().host_mut().watched.add_poll_time(started.elapsed());
+    this.bind_mut().host_mut().registered.add_poll_time(started.elapsed());
 }
 
 fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {

@@ -11,29 +11,29 @@ use crate::report::Kind;
 
 /// What one object shows of itself. Reading it borrows nothing of the object, so that a handler, or whatever prints an
 /// error line, may ask for a monitor.
-pub(crate) struct Watched {
+pub(crate) struct RegistryEntry {
     pub(crate) kind: Kind,
     /// Tells objects apart, also those that are gone.
     pub(crate) number: u64,
-    pub(crate) watch: Watch,
+    pub(crate) observer: Watch,
     poll_time: Cell<Duration>,
     /// The last opening in which it was said that nobody polls.
     warned: Cell<Option<u64>>,
 }
 
-impl Watched {
+impl RegistryEntry {
     /// Puts a new object on the list.
-    pub(crate) fn new(kind: Kind, watch: Watch) -> Rc<Self> {
+    pub(crate) fn new(kind: Kind, observer: Watch) -> Rc<Self> {
         let number = NEXT.replace(NEXT.get() + 1);
-        let watched =
-            Rc::new(Self { kind, number, watch, poll_time: Cell::default(), warned: Cell::default() });
-        ALL.with_borrow_mut(|all| {
+        let entry =
+            Rc::new(Self { kind, number, observer, poll_time: Cell::default(), warned: Cell::default() });
+        ENTRIES.with_borrow_mut(|all| {
             if all.len() == all.capacity() {
                 all.retain(|one| one.strong_count() > 0);
             }
-            all.push(Rc::downgrade(&watched));
+            all.push(Rc::downgrade(&entry));
         });
-        watched
+        entry
     }
 
     pub(crate) fn add_poll_time(&self, more: Duration) {
@@ -57,20 +57,20 @@ impl Watched {
 }
 
 /// All objects that are open, with the number of their opening.
-pub(crate) fn open_objects() -> Vec<(Rc<Watched>, u64)> {
-    ALL.with_borrow(|all| {
+pub(crate) fn open_objects() -> Vec<(Rc<RegistryEntry>, u64)> {
+    ENTRIES.with_borrow(|all| {
         let objects = all.iter().filter_map(Weak::upgrade);
-        objects.filter_map(|object| object.watch.generation().map(|opening| (object, opening))).collect()
+        objects.filter_map(|object| object.observer.generation().map(|opening| (object, opening))).collect()
     })
 }
 
 /// Gives the list's memory back, when the library goes.
-pub(crate) fn forget() {
-    ALL.with_borrow_mut(|all| drop(std::mem::take(&mut **all)));
+pub(crate) fn clear() {
+    ENTRIES.with_borrow_mut(|all| drop(std::mem::take(&mut **all)));
 }
 
 thread_local! {
     // Not dropped with the thread, which would keep the library from being unloaded.
-    static ALL: RefCell<ManuallyDrop<Vec<Weak<Watched>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    static ENTRIES: RefCell<ManuallyDrop<Vec<Weak<RegistryEntry>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
