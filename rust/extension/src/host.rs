@@ -15,12 +15,12 @@ use websocket_multiplayer_core::{
     Status, Target, TlsClient, TlsError, Url, Verdict, WireFormat, check_header_lines, check_protocols,
 };
 
+use crate::access_rules::InvalidRules;
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::registry::RegistryEntry;
 use crate::report::Kind;
 use crate::request::{Faults, Undecided};
-use crate::rules::Refused;
 use crate::settings;
 use crate::signals::SignalNames;
 use crate::{border, diagnostics};
@@ -57,7 +57,7 @@ pub(crate) struct PeerHost {
     metas: HashMap<i32, Variant>,
     pub(crate) faults: Faults,
     /// Rules that the script got wrong; nothing opens until they are set well.
-    pub(crate) refused: Refused,
+    pub(crate) invalid_rules: InvalidRules,
 }
 
 impl PeerHost {
@@ -103,7 +103,7 @@ impl PeerHost {
             undecided: Undecided::default(),
             metas: HashMap::new(),
             faults: Faults::default(),
-            refused: Refused::new(),
+            invalid_rules: InvalidRules::new(),
         }
     }
 
@@ -312,7 +312,7 @@ impl PeerHost {
         }
     }
 
-    /// Takes the next packet; it stays in place until the next call.
+    /// RuleType the next packet; it stays in place until the next call.
     pub(crate) fn take_packet(&mut self) -> Result<&Packet, Error> {
         if let Some(packet) = self.core.pop_packet() {
             return Ok(self.current.insert(packet));

@@ -4,6 +4,7 @@
 //! `virtuals` generate the glue that cannot be inherited between Rust classes, and `signals` turns events
 //! into signals.
 
+mod access_rules;
 mod border;
 mod classes;
 mod common;
@@ -23,7 +24,6 @@ mod registry;
 mod reopened;
 mod report;
 mod request;
-mod rules;
 mod settings;
 mod signals;
 mod simulation;

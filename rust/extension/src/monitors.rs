@@ -52,7 +52,7 @@ pub(crate) fn install() {
     }
 }
 
-/// Takes the monitors back: their code goes with the library.
+/// RuleType the monitors back: their code goes with the library.
 pub(crate) fn remove() {
     let mut performance = Performance::singleton();
     for (name, ..) in MONITORS {

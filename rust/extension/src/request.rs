@@ -183,8 +183,8 @@ fn returned(request: &ConnectionRequest, answer: &Variant) -> Result<Answer, Str
             return Err(format!("it returned {answer}; it must answer at once, {how}"));
         }
         _ => {
-            let shown = shown(answer);
-            return Err(format!("it returned {shown}; it must return a bool, a status or a dictionary"));
+            let text = abbreviated(answer);
+            return Err(format!("it returned {text}; it must return a bool, a status or a dictionary"));
         }
     }
     let word = verdict(request, answer).map_err(|why| format!("it returned {why}"))?;
@@ -197,7 +197,10 @@ fn answered(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, V
         VariantType::BOOL | VariantType::INT | VariantType::DICTIONARY => {
             verdict(request, answer).map_err(|why| format!("the verdict cannot be used: {why}"))
         }
-        _ => Err(format!("the verdict is {}; it must be a bool, a status or a dictionary", shown(answer))),
+        _ => Err(format!(
+            "the verdict is {}; it must be a bool, a status or a dictionary",
+            abbreviated(answer)
+        )),
     }
 }
 
@@ -215,7 +218,7 @@ fn status(answer: &Variant) -> Result<i64, String> {
         VariantType::BOOL if answer.booleanize() => Ok(101),
         VariantType::BOOL => Ok(403),
         VariantType::INT => Ok(answer.to()),
-        _ => Err(format!("a dictionary whose status is {}, not a bool or a number", shown(answer))),
+        _ => Err(format!("a dictionary whose status is {}, not a bool or a number", abbreviated(answer))),
     }
 }
 
@@ -241,7 +244,7 @@ fn detailed(request: &ConnectionRequest, answer: &AnyDictionary) -> Result<(Verd
 fn text(key: &str, value: &Variant) -> Result<String, String> {
     match value.get_type() {
         VariantType::STRING | VariantType::STRING_NAME => Ok(value.to_string()),
-        _ => Err(format!("a dictionary whose {key} is {}, not a string", shown(value))),
+        _ => Err(format!("a dictionary whose {key} is {}, not a string", abbreviated(value))),
     }
 }
 
@@ -256,12 +259,12 @@ fn header_lines(value: &Variant) -> Result<Vec<String>, String> {
             let pairs = value.to::<AnyDictionary>();
             Ok(pairs.iter_shared().map(|(name, value)| format!("{name}: {value}")).collect())
         }
-        _ => Err(format!("a dictionary whose headers are {}", shown(value))),
+        _ => Err(format!("a dictionary whose headers are {}", abbreviated(value))),
     }
 }
 
 /// Short enough for one line.
-fn shown(value: &Variant) -> String {
+fn abbreviated(value: &Variant) -> String {
     value.to_string().chars().filter(|char| !char.is_control()).take(60).collect()
 }
 

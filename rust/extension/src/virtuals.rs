@@ -34,7 +34,7 @@ macro_rules! multiplayer_virtuals {
                 value: godot::builtin::Variant,
             ) -> bool {
                 $crate::virtuals::guarded(false, || {
-                    $crate::rules::Ruled::is_misfit(self, &property.to_string(), &value)
+                    $crate::access_rules::AccessRules::refuses_type_of(self, &property.to_string(), &value)
                 })
             }
 

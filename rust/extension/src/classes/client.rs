@@ -8,10 +8,10 @@ use godot::register::godot_api;
 use godot::register::property::PhantomVar;
 use websocket_multiplayer_core::{CloseFrame, TlsError};
 
+use crate::access_rules::{AccessRules, RuleType, VALID};
 use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
-use crate::rules::{FINE, Ruled, Takes};
 use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
@@ -73,7 +73,7 @@ multiplayer_class! {
 
         #[func]
         fn set_verify_ssl_enabled(&mut self, enabled: bool) {
-            if self.takes("verify_ssl", FINE, enabled && !self.verify) {
+            if self.accepts_value("verify_ssl", VALID, enabled && !self.verify) {
                 self.verify = enabled;
             }
         }
@@ -85,7 +85,7 @@ multiplayer_class! {
 
         #[func]
         fn set_trusted_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
-            if self.takes("trusted_ssl_certificate", FINE, certificate != self.trusted) {
+            if self.accepts_value("trusted_ssl_certificate", VALID, certificate != self.trusted) {
                 border::replace(&mut self.trusted, certificate);
             }
         }
@@ -163,8 +163,8 @@ impl WebSocketClient {
     }
 }
 
-impl Ruled for WebSocketClient {
+impl AccessRules for WebSocketClient {
     /// Whom it trusts.
-    const RULES: &'static [(&'static str, Takes)] =
-        &[("trusted_ssl_certificate", Takes::Certificate), ("verify_ssl", Takes::Bool)];
+    const RULES: &'static [(&'static str, RuleType)] =
+        &[("trusted_ssl_certificate", RuleType::Certificate), ("verify_ssl", RuleType::Bool)];
 }

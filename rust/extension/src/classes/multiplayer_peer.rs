@@ -10,11 +10,11 @@ use websocket_multiplayer_core::{
     Buffers, OpenError, ServerConfig, TlsError, TlsServer, check_header_lines, check_protocols,
 };
 
+use crate::access_rules::{AccessRules, RuleType};
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::raw::OptionalTlsOptions;
 use crate::report::Kind;
-use crate::rules::{Ruled, Takes};
 use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
@@ -74,7 +74,7 @@ multiplayer_class! {
         #[func]
         fn set_supported_protocols(&mut self, protocols: PackedStringArray) {
             let checked = check_protocols(convert::strings(&protocols)).map(drop);
-            if self.takes("supported_protocols", checked, protocols != self.protocols) {
+            if self.accepts_value("supported_protocols", checked, protocols != self.protocols) {
                 self.protocols = protocols;
             }
         }
@@ -87,7 +87,7 @@ multiplayer_class! {
         #[func]
         fn set_handshake_headers(&mut self, headers: PackedStringArray) {
             let checked = check_header_lines(convert::strings(&headers)).map(drop);
-            if self.takes("handshake_headers", checked, headers != self.headers) {
+            if self.accepts_value("handshake_headers", checked, headers != self.headers) {
                 self.headers = headers;
             }
         }
@@ -249,10 +249,10 @@ impl WebSocketMultiplayerPeer {
     }
 }
 
-impl Ruled for WebSocketMultiplayerPeer {
+impl AccessRules for WebSocketMultiplayerPeer {
     /// What a handshake must not pass without.
-    const RULES: &'static [(&'static str, Takes)] =
-        &[("handshake_headers", Takes::Texts), ("supported_protocols", Takes::Texts)];
+    const RULES: &'static [(&'static str, RuleType)] =
+        &[("handshake_headers", RuleType::Texts), ("supported_protocols", RuleType::Texts)];
 }
 
 const MAX_BYTES: i64 = 1 << 30;

@@ -24,7 +24,7 @@ pub(super) struct Options {
     pub(super) health_path: GString,
     pub(super) extra_headers: Vec<String>,
     /// What the server listens with.
-    pub(super) listens_with: Option<TlsServer>,
+    pub(super) active_tls: Option<TlsServer>,
 }
 
 impl Options {
@@ -44,12 +44,12 @@ impl Options {
             proxy_protocol: false,
             health_path: GString::new(),
             extra_headers: Vec::new(),
-            listens_with: None,
+            active_tls: None,
         }
     }
 
     /// What is missing where TLS was probably meant.
-    pub(super) fn half_an_identity(&self) -> Option<&'static str> {
+    pub(super) fn incomplete_identity(&self) -> Option<&'static str> {
         match (&self.private_key, &self.ssl_certificate, &self.ca_chain) {
             (Some(_), None, _) => Some("private_key is set and ssl_certificate is not"),
             (None, Some(_), _) => Some("ssl_certificate is set and private_key is not"),

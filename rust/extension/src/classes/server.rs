@@ -14,12 +14,12 @@ use websocket_multiplayer_core::{
 };
 
 use super::options::{DEFAULT_PROXY_HEADER, Options};
+use crate::access_rules::{AccessRules, RuleType, VALID, number_in};
 use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
 use crate::report::{Kind, warning};
 use crate::request;
-use crate::rules::{FINE, Ruled, Takes, number_in};
 use crate::simulation::Simulated;
 use crate::tls;
 use crate::tuning::Seconds;
@@ -205,7 +205,7 @@ multiplayer_class! {
         fn set_bind_ip(&mut self, address: GString) {
             let parsed = convert::bind_address(&address.to_string());
             let checked = parsed.map(drop).ok_or_else(|| format!("\"{address}\" is neither an IP address nor \"*\""));
-            if self.takes("bind_ip", checked, address != self.options.bind_ip) {
+            if self.accepts_value("bind_ip", checked, address != self.options.bind_ip) {
                 self.options.bind_ip = address;
             }
         }
@@ -217,9 +217,9 @@ multiplayer_class! {
 
         #[func]
         fn set_private_key(&mut self, key: Option<Gd<CryptoKey>>) {
-            if self.takes("private_key", FINE, key != self.options.private_key) {
+            if self.accepts_value("private_key", VALID, key != self.options.private_key) {
                 if key.is_some() {
-                    self.host.refused.remove(SET_CERTIFICATE);
+                    self.host.invalid_rules.remove(SET_CERTIFICATE);
                 }
                 border::replace(&mut self.options.private_key, key);
             }
@@ -232,9 +232,9 @@ multiplayer_class! {
 
         #[func]
         fn set_ssl_certificate(&mut self, certificate: Option<Gd<X509Certificate>>) {
-            if self.takes("ssl_certificate", FINE, certificate != self.options.ssl_certificate) {
+            if self.accepts_value("ssl_certificate", VALID, certificate != self.options.ssl_certificate) {
                 if certificate.is_some() {
-                    self.host.refused.remove(SET_CERTIFICATE);
+                    self.host.invalid_rules.remove(SET_CERTIFICATE);
                 }
                 border::replace(&mut self.options.ssl_certificate, certificate);
             }
@@ -247,7 +247,7 @@ multiplayer_class! {
 
         #[func]
         fn set_ca_chain(&mut self, chain: Option<Gd<X509Certificate>>) {
-            if self.takes("ca_chain", FINE, chain != self.options.ca_chain) {
+            if self.accepts_value("ca_chain", VALID, chain != self.options.ca_chain) {
                 border::replace(&mut self.options.ca_chain, chain);
             }
         }
@@ -260,9 +260,9 @@ multiplayer_class! {
         #[func]
         fn set_max_connections(&mut self, count: i64) {
             match number_in(count, 0, MAX_COUNT) {
-                Err(why) => self.refuses("max_connections", why),
+                Err(why) => self.refuse_value("max_connections", why),
                 Ok(()) => {
-                    self.host.refused.remove("max_connections");
+                    self.host.invalid_rules.remove("max_connections");
                     self.options.max_connections = count;
                     self.host.core.set_max_connections(count as usize);
                 }
@@ -278,7 +278,7 @@ multiplayer_class! {
         fn set_max_connections_per_address(&mut self, count: i64) {
             let changes = count != self.options.max_connections_per_address;
             let checked = number_in(count, 0, MAX_COUNT);
-            if self.takes("max_connections_per_address", checked, changes) {
+            if self.accepts_value("max_connections_per_address", checked, changes) {
                 self.options.max_connections_per_address = count;
             }
         }
@@ -304,7 +304,7 @@ multiplayer_class! {
         fn set_max_inbound_kb_per_second(&mut self, rate_kb: i64) {
             let changes = rate_kb != self.options.max_inbound_kb_per_second;
             let checked = number_in(rate_kb, 0, MAX_COUNT);
-            if self.takes("max_inbound_kb_per_second", checked, changes) {
+            if self.accepts_value("max_inbound_kb_per_second", checked, changes) {
                 self.options.max_inbound_kb_per_second = rate_kb;
             }
         }
@@ -317,7 +317,7 @@ multiplayer_class! {
         #[func]
         fn set_allowed_origins(&mut self, origins: PackedStringArray) {
             let checked = parse_all::<OriginPattern>(&origins).map(drop);
-            if self.takes("allowed_origins", checked, origins != self.options.allowed_origins) {
+            if self.accepts_value("allowed_origins", checked, origins != self.options.allowed_origins) {
                 self.options.allowed_origins = origins;
             }
         }
@@ -330,7 +330,7 @@ multiplayer_class! {
         #[func]
         fn set_trusted_proxies(&mut self, networks: PackedStringArray) {
             let checked = parse_all::<Network>(&networks).map(drop);
-            if self.takes("trusted_proxies", checked, networks != self.options.trusted_proxies) {
+            if self.accepts_value("trusted_proxies", checked, networks != self.options.trusted_proxies) {
                 self.options.trusted_proxies = networks;
             }
         }
@@ -343,7 +343,7 @@ multiplayer_class! {
         #[func]
         fn set_proxy_header(&mut self, name: GString) {
             let checked = check_proxy_header(&name.to_string()).map(drop);
-            if self.takes("proxy_header", checked, name != self.options.proxy_header) {
+            if self.accepts_value("proxy_header", checked, name != self.options.proxy_header) {
                 self.options.proxy_header = name;
             }
         }
@@ -368,7 +368,7 @@ multiplayer_class! {
         #[func]
         fn set_request_handler(&mut self, handler: Callable) {
             let changes = handler != self.host.request_handler;
-            if self.takes("request_handler", FINE, changes) {
+            if self.accepts_value("request_handler", VALID, changes) {
                 border::replace(&mut self.host.request_handler, handler);
             }
         }
@@ -507,11 +507,11 @@ impl WebSocketServer {
             let error = TlsError::new("the key or the certificate is null".to_owned());
             return this.bind_mut().refuse_certificate(error);
         };
-        let (open, listens_with, chain) = {
+        let (open, active_tls, chain) = {
             let class = this.bind();
-            (class.host.is_open(), class.options.listens_with.clone(), class.options.ca_chain.clone())
+            (class.host.is_open(), class.options.active_tls.clone(), class.options.ca_chain.clone())
         };
-        let checked = match (open, &listens_with) {
+        let checked = match (open, &active_tls) {
             (true, None) => {
                 let why = "the server listens without TLS; set a certificate before listen()";
                 Kind::Server.error("set_certificate", why);
@@ -525,7 +525,7 @@ impl WebSocketServer {
             return class.refuse_certificate(error);
         }
         for name in [SET_CERTIFICATE, "private_key", "ssl_certificate"] {
-            class.host.refused.remove(name);
+            class.host.invalid_rules.remove(name);
         }
         border::replace(&mut class.options.private_key, Some(key));
         border::replace(&mut class.options.ssl_certificate, Some(certificate));
@@ -566,9 +566,9 @@ impl WebSocketServer {
     #[func]
     fn set_extra_headers(&mut self, #[opt(default = &PackedStringArray::new())] headers: PackedStringArray) {
         match check_header_lines(convert::strings(&headers)) {
-            Err(error) => self.refuses(EXTRA_HEADERS, error.to_string()),
+            Err(error) => self.refuse_value(EXTRA_HEADERS, error.to_string()),
             Ok(lines) => {
-                if self.takes(EXTRA_HEADERS, FINE, lines != self.options.extra_headers) {
+                if self.accepts_value(EXTRA_HEADERS, VALID, lines != self.options.extra_headers) {
                     self.options.extra_headers = lines;
                 }
             }
@@ -581,7 +581,7 @@ impl WebSocketServer {
     fn refuse_certificate(&mut self, error: TlsError) -> Error {
         let code = self.host.refuse("set_certificate", &OpenError::Tls(error.clone()));
         if !self.host.is_open() {
-            self.host.refused.insert(SET_CERTIFICATE, error.to_string());
+            self.host.invalid_rules.insert(SET_CERTIFICATE, error.to_string());
         }
         code
     }
@@ -596,7 +596,7 @@ impl WebSocketServer {
         let host = &self.host;
         host.check_opening("listen", Error::ERR_INVALID_DATA)?;
         let port = host.check_port("listen", port)?;
-        if let Some(half) = self.options.half_an_identity() {
+        if let Some(half) = self.options.incomplete_identity() {
             host.kind.error("listen", format_args!("{half}; TLS needs both, and without TLS both are null"));
             return Err(Error::ERR_INVALID_DATA);
         }
@@ -626,28 +626,28 @@ impl WebSocketServer {
                 "WebSocketServer.listen(): proxy_protocol is set and trusted_proxies is empty: it is read from nobody.",
             );
         }
-        self.options.listens_with.clone_from(&config.tls);
+        self.options.active_tls.clone_from(&config.tls);
         Ok(self.host.open_server("listen", config))
     }
 }
 
-impl Ruled for WebSocketServer {
+impl AccessRules for WebSocketServer {
     /// Who gets in, and where.
-    const RULES: &'static [(&'static str, Takes)] = &[
-        ("allowed_origins", Takes::Texts),
-        ("bind_ip", Takes::Text),
-        ("ca_chain", Takes::Certificate),
-        ("max_connections", Takes::Whole),
-        ("max_connections_per_address", Takes::Whole),
-        ("max_inbound_kb_per_second", Takes::Whole),
-        ("private_key", Takes::Key),
-        ("proxy_header", Takes::Text),
-        ("request_handler", Takes::Callable),
-        ("ssl_certificate", Takes::Certificate),
-        ("trusted_proxies", Takes::Texts),
+    const RULES: &'static [(&'static str, RuleType)] = &[
+        ("allowed_origins", RuleType::Texts),
+        ("bind_ip", RuleType::Text),
+        ("ca_chain", RuleType::Certificate),
+        ("max_connections", RuleType::Whole),
+        ("max_connections_per_address", RuleType::Whole),
+        ("max_inbound_kb_per_second", RuleType::Whole),
+        ("private_key", RuleType::Key),
+        ("proxy_header", RuleType::Text),
+        ("request_handler", RuleType::Callable),
+        ("ssl_certificate", RuleType::Certificate),
+        ("trusted_proxies", RuleType::Texts),
     ];
 
-    fn stays(&self, rule: &str) -> bool {
+    fn keeps_value(&self, rule: &str) -> bool {
         let options = &self.options;
         match rule {
             "max_connections" => options.max_connections > 0,

@@ -14,11 +14,11 @@ use crate::signals::HostClass;
 use crate::tuning;
 
 /// What was refused, by the setting's name, and why.
-pub(crate) type Refused = BTreeMap<&'static str, String>;
+pub(crate) type InvalidRules = BTreeMap<&'static str, String>;
 
 /// What a rule takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Takes {
+pub(crate) enum RuleType {
     Bool,
     Callable,
     Certificate,
@@ -28,7 +28,7 @@ pub(crate) enum Takes {
     Whole,
 }
 
-impl Takes {
+impl RuleType {
     /// Whether the setter is called with such a value. One of another type does not reach it.
     fn fits(self, value: &Variant) -> bool {
         match self {
@@ -56,27 +56,32 @@ impl Takes {
 }
 
 /// A class with properties that are rules.
-pub(crate) trait Ruled: HostClass {
+pub(crate) trait AccessRules: HostClass {
     /// The properties, and what they take.
-    const RULES: &'static [(&'static str, Takes)];
+    const RULES: &'static [(&'static str, RuleType)];
 
     /// Whether an earlier value of the script's stays in force, so that nobody gets in whom it keeps out.
-    fn stays(&self, _rule: &str) -> bool {
+    fn keeps_value(&self, _rule: &str) -> bool {
         false
     }
 
     /// Whether a rule takes a new value. One that cannot be used is noted, and so is one that comes too late and `changes`
     /// something: what the script wanted is not in force, and must not be forgotten when the object opens the next time.
-    fn takes(&mut self, rule: &'static str, checked: Result<(), impl Display>, changes: bool) -> bool {
+    fn accepts_value(
+        &mut self,
+        rule: &'static str,
+        checked: Result<(), impl Display>,
+        changes: bool,
+    ) -> bool {
         match checked {
-            Err(why) => self.refuses(rule, why.to_string()),
+            Err(why) => self.refuse_value(rule, why.to_string()),
             Ok(()) if self.host_mut().may_change(rule) => {
-                self.host_mut().refused.remove(rule);
+                self.host_mut().invalid_rules.remove(rule);
                 return true;
             }
             Ok(()) => {
-                if changes && !self.stays(rule) {
-                    self.host_mut().refused.insert(rule, "it was set while open".to_owned());
+                if changes && !self.keeps_value(rule) {
+                    self.host_mut().invalid_rules.insert(rule, "it was set while open".to_owned());
                 }
             }
         }
@@ -84,24 +89,27 @@ pub(crate) trait Ruled: HostClass {
     }
 
     /// Says that a value of a rule cannot be used, and notes it.
-    fn refuses(&mut self, rule: &'static str, why: String) {
-        let stays = self.stays(rule);
+    fn refuse_value(&mut self, rule: &'static str, why: String) {
+        let keeps = self.keeps_value(rule);
         let host = self.host_mut();
         host.kind.property_error(rule, &why);
-        if !stays {
-            host.refused.insert(rule, why);
+        if !keeps {
+            host.invalid_rules.insert(rule, why);
         }
     }
 
     /// The engine does not call the setter of a rule for a value of another type, and the rule would be missing: whether it is
     /// such a value.
-    fn is_misfit(&mut self, property: &str, value: &Variant) -> bool {
-        let Some((rule, takes)) = Self::RULES.iter().find(|(rule, _)| *rule == property) else {
+    fn refuses_type_of(&mut self, property: &str, value: &Variant) -> bool {
+        let Some((rule, expected)) = Self::RULES.iter().find(|(rule, _)| *rule == property) else {
             return false;
         };
-        let fits = takes.fits(value);
+        let fits = expected.fits(value);
         if !fits {
-            self.refuses(rule, format!("{} cannot be used; it must be {}", shown(value), takes.name()));
+            self.refuse_value(
+                rule,
+                format!("{} cannot be used; it must be {}", abbreviated(value), expected.name()),
+            );
         }
         !fits
     }
@@ -119,11 +127,11 @@ impl PeerHost {
 
     /// Names the rules that were refused and not set well since.
     pub(crate) fn check_rules(&self) -> Result<(), String> {
-        if self.refused.is_empty() {
+        if self.invalid_rules.is_empty() {
             return Ok(());
         }
         let refused: Vec<_> =
-            self.refused.iter().map(|(name, why)| format!("{name} was refused ({why})")).collect();
+            self.invalid_rules.iter().map(|(name, why)| format!("{name} was refused ({why})")).collect();
         Err(format!("{}; set what is meant, or the default, first", refused.join(", ")))
     }
 }
@@ -134,9 +142,9 @@ pub(crate) fn number_in(value: i64, min: i64, max: i64) -> Result<(), String> {
 }
 
 /// For a setter that has nothing to check.
-pub(crate) const FINE: Result<(), &str> = Ok(());
+pub(crate) const VALID: Result<(), &str> = Ok(());
 
-fn shown(value: &Variant) -> String {
+fn abbreviated(value: &Variant) -> String {
     let text: String = value.to_string().chars().filter(|char| !char.is_control()).take(60).collect();
     match value.get_type() {
         VariantType::STRING | VariantType::STRING_NAME => format!("{text:?}"),
