@@ -1,5 +1,5 @@
 //! An object that was closed and opened again in one frame. `close()` tells nobody, and a `MultiplayerAPI` that does not see the
-//! object closed goes on counting on the peers that it had: it is told of their end before it hears of the first new one.
+//! object closed goes on counting on the peers that it had: it is emitted of their end before it hears of the first new one.
 
 use std::rc::Rc;
 
@@ -14,19 +14,19 @@ use crate::signals::{HostClass, emit};
 
 /// Tells each `MultiplayerAPI` that listens to this object of the peers that it still has. False: a handler closed the object, opened
 /// it again or let it go.
-pub(crate) fn tell<T: HostClass>(this: &mut Gd<T>) -> bool {
+pub(crate) fn emit_disconnects<T: HostClass>(this: &mut Gd<T>) -> bool {
     let (names, generation, former) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         (Rc::clone(&host.names), host.core.generation(), host.core.former_peers())
     };
-    let mut told = Vec::new();
-    for (callable, id) in ghosts(this.upcast_ref()) {
+    let mut emitted = Vec::new();
+    for (callable, id) in stale_peers(this.upcast_ref()) {
         if !former.contains(&PeerId(id)) {
             // This object has never spoken of it: another client, which the server relays for.
             callable.call(&[id.to_variant()]);
-        } else if !told.contains(&id) {
-            told.push(id);
+        } else if !emitted.contains(&id) {
+            emitted.push(id);
             let new = this.bind_mut().host_mut().swap_handle(id, None);
             emit(this.upcast_mut(), &names.peer_disconnected, &[id.to_variant()]);
             let mut class = this.bind_mut();
@@ -45,8 +45,8 @@ pub(crate) fn tell<T: HostClass>(this: &mut Gd<T>) -> bool {
 }
 
 /// Whom those who listen still have, the server last, and by which callable they hear of an end.
-fn ghosts(object: &Object) -> Vec<(Callable, i32)> {
-    let mut ghosts = Vec::new();
+fn stale_peers(object: &Object) -> Vec<(Callable, i32)> {
+    let mut stale_peers = Vec::new();
     for connection in object.get_signal_connection_list("peer_disconnected").iter_shared() {
         let Some(callable) = connection.get("callable").and_then(|one| one.try_to::<Callable>().ok()) else {
             continue;
@@ -59,7 +59,7 @@ fn ghosts(object: &Object) -> Vec<(Callable, i32)> {
             ids.extend(scene.get_authenticating_peers().as_slice());
         }
         ids.sort_by_key(|id| *id == PeerId::SERVER.0);
-        ghosts.extend(ids.into_iter().map(|id| (callable.clone(), id)));
+        stale_peers.extend(ids.into_iter().map(|id| (callable.clone(), id)));
     }
-    ghosts
+    stale_peers
 }

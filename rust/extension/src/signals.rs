@@ -30,14 +30,14 @@ pub(crate) trait HostClass:
 /// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards),
 /// or drop the last reference but the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (mode, _polling, former) = {
+    let (mode, _polling, has_former_peers) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
         (mode, polling, host.core.has_former_peers())
     };
-    if former && !reopened::tell(&mut this) {
+    if has_former_peers && !reopened::emit_disconnects(&mut this) {
         return;
     }
     let (kind, generation, names, started, first) = {
@@ -52,29 +52,29 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         (host.kind, host.core.generation(), Rc::clone(&host.names), started, first)
     };
     let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
-    // Asked when the first packet comes, for the whole poll: most games never connect to a signal per packet.
-    let mut heard = None;
+    // Looked up at the first packet, for the whole poll: most games never connect to a signal per packet.
+    let mut has_listeners = None;
     let mut next = Some(first);
     while let Some(event) = next {
         let object: &mut Object = this.upcast_mut();
         match event {
             Event::PacketReceived { id } => {
-                let heard =
-                    *heard.get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty());
-                if heard && mode == Mode::Raw && kind == Kind::Client {
+                let has_listeners = *has_listeners
+                    .get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty());
+                if has_listeners && mode == Mode::Raw && kind == Kind::Client {
                     emit(object, packets, &[]);
-                } else if heard {
+                } else if has_listeners {
                     emit(object, packets, &[id.0.to_variant()]);
                 }
             }
             Event::Requested(request) => {
                 decide(&mut this, Rc::from(request));
-                heard = heard.filter(|heard| *heard);
+                has_listeners = has_listeners.filter(|has_listeners| *has_listeners);
             }
             event => {
-                announce(object, kind, mode, &names, event);
+                emit_event(object, kind, mode, &names, event);
                 // That handler may have connected another one to the packets.
-                heard = heard.filter(|heard| *heard);
+                has_listeners = has_listeners.filter(|has_listeners| *has_listeners);
             }
         }
         // The handler dropped the last reference: a freed object says nothing more.
@@ -83,13 +83,16 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
         }
         let mut class = this.bind_mut();
         let host = class.host_mut();
-        next =
-            if host.core.generation() == generation { host.next_event(heard.unwrap_or(true)) } else { None };
+        next = if host.core.generation() == generation {
+            host.next_event(has_listeners.unwrap_or(true))
+        } else {
+            None
+        };
     }
     this.bind_mut().host_mut().registered.add_poll_time(started.elapsed());
 }
 
-fn announce(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {
+fn emit_event(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {
     let raw = mode == Mode::Raw;
     if matches!(event, Event::PeerConnected { .. }) {
         diagnostics::check_signals(object, kind, raw);

@@ -115,7 +115,7 @@ multiplayer_class! {
         trusted_proxies: PhantomVar<PackedStringArray>,
 
         /// The header in which a trusted proxy names the client's address, a list of addresses to whose end
-        /// each proxy adds whom it heard from. It is read from its end: trusted proxies are passed over, and the
+        /// each proxy adds whom it has_listeners from. It is read from its end: trusted proxies are passed over, and the
         /// first other address is the client's. Ports, quotes, IPv6 zones and empty elements do no harm. A
         /// trusted proxy that sends something else in it is answered 400; one that sends no such header speaks
         /// for itself. Fixed while listening.
