@@ -20,7 +20,7 @@ use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::registry::RegistryEntry;
 use crate::report::Kind;
-use crate::request::{Faults, Undecided};
+use crate::request::{HandlerErrors, PendingRequests};
 use crate::settings;
 use crate::signals::SignalNames;
 use crate::{border, diagnostics};
@@ -52,10 +52,10 @@ pub(crate) struct PeerHost {
     /// Server: decides about requests.
     pub(crate) request_handler: Callable,
     /// Server: what it was asked and has not answered.
-    pub(crate) undecided: Undecided,
+    pub(crate) pending_requests: PendingRequests,
     /// What it attached to the peers that it let in.
     metas: HashMap<i32, Variant>,
-    pub(crate) faults: Faults,
+    pub(crate) handler_errors: HandlerErrors,
     /// Rules that the script got wrong; nothing opens until they are set well.
     pub(crate) invalid_rules: InvalidRules,
 }
@@ -100,9 +100,9 @@ impl PeerHost {
             handles: RefCell::default(),
             leaving: Vec::new(),
             request_handler: Callable::invalid(),
-            undecided: Undecided::default(),
+            pending_requests: PendingRequests::default(),
             metas: HashMap::new(),
-            faults: Faults::default(),
+            handler_errors: HandlerErrors::default(),
             invalid_rules: InvalidRules::new(),
         }
     }
@@ -188,7 +188,7 @@ impl PeerHost {
 
     /// Whatever was kept for peers. Neither a handle nor what a handler attached is let go while this object is borrowed.
     fn forget_all(&mut self) {
-        self.undecided.clear();
+        self.pending_requests.clear();
         self.leaving.clear();
         if !self.handles.get_mut().is_empty() || !self.metas.is_empty() {
             border::let_go((self.handles.take(), std::mem::take(&mut self.metas)));
@@ -197,7 +197,7 @@ impl PeerHost {
 
     /// Whatever was kept for a peer that is gone.
     fn forget(&mut self, id: i32) {
-        self.undecided.withdraw(id);
+        self.pending_requests.withdraw(id);
         let kept = (self.handles.get_mut().remove(&id), self.metas.remove(&id));
         if !matches!(kept, (None, None)) {
             border::let_go(kept);

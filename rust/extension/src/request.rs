@@ -16,24 +16,24 @@ use crate::report::Kind;
 use crate::signals::HostClass;
 
 /// Asks the handler of an object, with nothing borrowed, and passes its word on, unless it wants to answer later.
-pub(crate) fn decide<T: HostClass>(this: &mut Gd<T>, request: Rc<ConnectionRequest>) {
+pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<ConnectionRequest>) {
     let (handler, generation) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         // The handler itself may call `answer_request()`, when a cache has the answer for instance.
-        host.undecided.insert(&request);
+        host.pending_requests.insert(&request);
         (host.request_handler.clone(), host.core.generation())
     };
     let outcome = if handler.is_valid() {
-        let answer = ask(&handler, &request);
-        returned(&request, &answer)
+        let answer = call(&handler, &request);
+        parse_returned(&request, &answer)
     } else {
         Err("its object is gone: the client was answered 500".to_owned())
     };
     // What is not kept must go when nothing is borrowed: these live longer than the borrow.
-    let (fault, verdict, mut meta) = match outcome {
-        Ok(Answer::Later) => return,
-        Ok(Answer::Now(verdict, meta)) => (None, verdict, meta),
+    let (error, verdict, mut meta) = match outcome {
+        Ok(Decision::Later) => return,
+        Ok(Decision::Now(verdict, meta)) => (None, verdict, meta),
         Err(why) => (Some(why), Verdict::fault(), Variant::nil()),
     };
     let mut class = this.bind_mut();
@@ -42,13 +42,13 @@ pub(crate) fn decide<T: HostClass>(this: &mut Gd<T>, request: Rc<ConnectionReque
     if host.core.generation() != generation {
         return;
     }
-    if host.undecided.take(request.id.0.into()).is_err() {
+    if host.pending_requests.take(request.id.0.into()).is_err() {
         let why = "it called answer_request() and returned something else than {later = true}";
-        host.faults.report(host.kind, why);
+        host.handler_errors.report(host.kind, why);
         return;
     }
-    if let Some(why) = fault {
-        host.faults.report(host.kind, &why);
+    if let Some(why) = error {
+        host.handler_errors.report(host.kind, &why);
     }
     host.answer(&request, verdict, &mut meta);
 }
@@ -59,24 +59,24 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
     let (kind, is_open, generation, found) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
-        (host.kind, host.is_open(), host.core.generation(), host.undecided.take(id))
+        (host.kind, host.is_open(), host.core.generation(), host.pending_requests.take(id))
     };
     let request = match found {
         Ok(request) => request,
         // Nobody's mistake: the client did not wait, or nobody is admitted any more.
-        Err(Missing::Withdrawn) => return Error::ERR_DOES_NOT_EXIST,
-        Err(Missing::Unknown) if !is_open => {
+        Err(NotPending::Withdrawn) => return Error::ERR_DOES_NOT_EXIST,
+        Err(NotPending::Unknown) if !is_open => {
             kind.error(METHOD, format_args!("nothing is open; call {} first", kind.opener()));
             return Error::ERR_UNCONFIGURED;
         }
-        Err(Missing::Unknown) => {
+        Err(NotPending::Unknown) => {
             kind.error(METHOD, format_args!("no request with the peer_id {id} waits for an answer"));
             return Error::ERR_DOES_NOT_EXIST;
         }
     };
     // With nothing borrowed: what a dictionary holds may be an object with a text of its own.
-    let (outcome, (verdict, mut meta)) = match answered(&request, verdict) {
-        Ok(word) => (Error::OK, word),
+    let (outcome, (verdict, mut meta)) = match parse_answer(&request, verdict) {
+        Ok(decision) => (Error::OK, decision),
         Err(why) => {
             kind.error(METHOD, format_args!("{why}; the client is answered 500"));
             (Error::ERR_INVALID_PARAMETER, (Verdict::fault(), Variant::nil()))
@@ -93,7 +93,7 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
 
 /// Requests that the handler was asked about, and that have no answer yet.
 #[derive(Debug, Default)]
-pub(crate) struct Undecided {
+pub(crate) struct PendingRequests {
     requests: HashMap<i32, Rc<ConnectionRequest>>,
     /// Ids of the last that were withdrawn without one: an answer about them is late, and no mistake.
     withdrawn: VecDeque<i32>,
@@ -101,26 +101,26 @@ pub(crate) struct Undecided {
 
 /// Why there is no request to be answered.
 #[derive(Debug)]
-pub(crate) enum Missing {
+pub(crate) enum NotPending {
     /// It was withdrawn.
     Withdrawn,
     /// There was none, or it is answered.
     Unknown,
 }
 
-impl Undecided {
+impl PendingRequests {
     fn insert(&mut self, request: &Rc<ConnectionRequest>) {
         self.requests.insert(request.id.0, Rc::clone(request));
     }
 
-    fn take(&mut self, id: i64) -> Result<Rc<ConnectionRequest>, Missing> {
-        let id = i32::try_from(id).map_err(|_| Missing::Unknown)?;
+    fn take(&mut self, id: i64) -> Result<Rc<ConnectionRequest>, NotPending> {
+        let id = i32::try_from(id).map_err(|_| NotPending::Unknown)?;
         self.requests.remove(&id).ok_or_else(|| match self.withdrawn.iter().position(|known| *known == id) {
             Some(at) => {
                 self.withdrawn.remove(at);
-                Missing::Withdrawn
+                NotPending::Withdrawn
             }
-            None => Missing::Unknown,
+            None => NotPending::Unknown,
         })
     }
 
@@ -142,7 +142,7 @@ impl Undecided {
 /// As many as may wait by default.
 const WITHDRAWN_LIMIT: usize = 1024;
 
-fn ask(handler: &Callable, request: &ConnectionRequest) -> Variant {
+fn call(handler: &Callable, request: &ConnectionRequest) -> Variant {
     let protocols: PackedStringArray = request.protocols.iter().map(GString::from).collect();
     let about = vdict! {
         "peer_id" => i64::from(request.id.0),
@@ -158,14 +158,14 @@ fn ask(handler: &Callable, request: &ConnectionRequest) -> Variant {
 }
 
 /// What a handler says.
-enum Answer {
+enum Decision {
     /// With the `meta` of the peer.
     Now(Verdict, Variant),
     Later,
 }
 
 /// What the handler returned.
-fn returned(request: &ConnectionRequest, answer: &Variant) -> Result<Answer, String> {
+fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decision, String> {
     match answer.get_type() {
         VariantType::BOOL | VariantType::INT => {}
         VariantType::DICTIONARY => {
@@ -174,7 +174,7 @@ fn returned(request: &ConnectionRequest, answer: &Variant) -> Result<Answer, Str
                 let is_alone =
                     pairs.len() == 1 && later.get_type() == VariantType::BOOL && later.booleanize();
                 let why = "it returned a dictionary whose later is not true, or not all there is";
-                return is_alone.then_some(Answer::Later).ok_or_else(|| why.to_owned());
+                return is_alone.then_some(Decision::Later).ok_or_else(|| why.to_owned());
             }
         }
         VariantType::NIL => return Err("it returned nothing, or an error ended it".to_owned()),
@@ -187,12 +187,12 @@ fn returned(request: &ConnectionRequest, answer: &Variant) -> Result<Answer, Str
             return Err(format!("it returned {text}; it must return a bool, a status or a dictionary"));
         }
     }
-    let word = verdict(request, answer).map_err(|why| format!("it returned {why}"))?;
-    Ok(Answer::Now(word.0, word.1))
+    let decision = verdict(request, answer).map_err(|why| format!("it returned {why}"))?;
+    Ok(Decision::Now(decision.0, decision.1))
 }
 
 /// What `answer_request()` was given.
-fn answered(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
+fn parse_answer(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
     match answer.get_type() {
         VariantType::BOOL | VariantType::INT | VariantType::DICTIONARY => {
             verdict(request, answer).map_err(|why| format!("the verdict cannot be used: {why}"))
@@ -270,21 +270,21 @@ fn abbreviated(value: &Variant) -> String {
 
 /// Prints what is wrong with a handler, but not as often as strangers knock.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
+pub(crate) struct HandlerErrors {
     since: Option<Instant>,
     printed: u32,
 }
 
-impl Faults {
+impl HandlerErrors {
     #[track_caller]
     fn report(&mut self, kind: Kind, why: &str) {
-        if self.since.is_none_or(|since| since.elapsed() > FAULTS_PERIOD) {
+        if self.since.is_none_or(|since| since.elapsed() > ERRORS_PERIOD) {
             *self = Self { since: Some(Instant::now()), printed: 0 };
         }
         self.printed += 1;
         match self.printed {
-            ..FAULTS_LIMIT => kind.property_error("request_handler", why),
-            FAULTS_LIMIT => {
+            ..ERRORS_LIMIT => kind.property_error("request_handler", why),
+            ERRORS_LIMIT => {
                 let more = "further lines like this one are left out for a minute";
                 kind.property_error("request_handler", format_args!("{why}; {more}"));
             }
@@ -293,5 +293,5 @@ impl Faults {
     }
 }
 
-const FAULTS_PERIOD: Duration = Duration::from_mins(1);
-const FAULTS_LIMIT: u32 = 20;
+const ERRORS_PERIOD: Duration = Duration::from_mins(1);
+const ERRORS_LIMIT: u32 = 20;

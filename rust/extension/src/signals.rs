@@ -16,7 +16,7 @@ use crate::diagnostics;
 use crate::host::PeerHost;
 use crate::reopened;
 use crate::report::Kind;
-use crate::request::decide;
+use crate::request::call_handler;
 
 /// A class with a host inside.
 pub(crate) trait HostClass:
@@ -68,7 +68,7 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
                 }
             }
             Event::Requested(request) => {
-                decide(&mut this, Rc::from(request));
+                call_handler(&mut this, Rc::from(request));
                 has_listeners = has_listeners.filter(|has_listeners| *has_listeners);
             }
             event => {
