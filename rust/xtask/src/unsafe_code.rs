@@ -29,7 +29,7 @@ fn is_allowed(file: &str, line: &str) -> bool {
         "extension/src/raw.rs"
         | "extension/src/border/engine.rs"
         | "extension/src/border/hooks.rs"
-        | "extension/src/border/refusal.rs"
+        | "extension/src/border/default_result.rs"
         | "null_peer/src/lib.rs" => true,
         // An extension's entry point, and its trait.
         "extension/src/entry.rs" => {

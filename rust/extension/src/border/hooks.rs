@@ -21,8 +21,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use godot::builtin::StringName;
 use godot::sys::{self, GodotFfi};
 
+use super::default_result::{DefaultResult, UNAVAILABLE};
 use super::engine::{Engine, Find};
-use super::refusal::{Refusal, UNAVAILABLE};
 use super::{Call, in_call, is_in_call_of, is_main_thread, leave_main_thread, settle, wake};
 use crate::report;
 
@@ -97,7 +97,7 @@ struct Virtual {
     /// Its `StringName`.
     id: usize,
     call: unsafe extern "C" fn(Instance, *const sys::GDExtensionConstTypePtr, sys::GDExtensionTypePtr),
-    refusal: Refusal,
+    default_result: DefaultResult,
 }
 
 /// A method of one class.
@@ -118,38 +118,38 @@ struct Method {
         *const sys::GDExtensionConstTypePtr,
         sys::GDExtensionTypePtr,
     ),
-    refusal: Refusal,
+    default_result: DefaultResult,
 }
 
 /// The virtuals of the base classes, and what a script gets on another thread.
-const VIRTUALS: [(&str, Refusal); 23] = [
-    ("_close", Refusal::Nothing),
-    ("_disconnect_peer", Refusal::Nothing),
-    ("_get_available_packet_count", Refusal::Int(0)),
-    ("_get_connection_status", Refusal::Int(0)),
-    ("_get_max_packet_size", Refusal::Int(0)),
+const VIRTUALS: [(&str, DefaultResult); 23] = [
+    ("_close", DefaultResult::Nothing),
+    ("_disconnect_peer", DefaultResult::Nothing),
+    ("_get_available_packet_count", DefaultResult::Int(0)),
+    ("_get_connection_status", DefaultResult::Int(0)),
+    ("_get_max_packet_size", DefaultResult::Int(0)),
     ("_get_packet", UNAVAILABLE),
-    ("_get_packet_channel", Refusal::Int(0)),
+    ("_get_packet_channel", DefaultResult::Int(0)),
     ("_get_packet_mode", TRANSFER_MODE),
-    ("_get_packet_peer", Refusal::Int(1)),
-    ("_get_packet_script", Refusal::Empty(sys::GDEXTENSION_VARIANT_TYPE_PACKED_BYTE_ARRAY)),
-    ("_get_transfer_channel", Refusal::Int(0)),
+    ("_get_packet_peer", DefaultResult::Int(1)),
+    ("_get_packet_script", DefaultResult::Empty(sys::GDEXTENSION_VARIANT_TYPE_PACKED_BYTE_ARRAY)),
+    ("_get_transfer_channel", DefaultResult::Int(0)),
     ("_get_transfer_mode", TRANSFER_MODE),
-    ("_get_unique_id", Refusal::Int(0)),
-    ("_is_refusing_new_connections", Refusal::Bool),
-    ("_is_server", Refusal::Bool),
-    ("_is_server_relay_supported", Refusal::Bool),
-    ("_poll", Refusal::Nothing),
+    ("_get_unique_id", DefaultResult::Int(0)),
+    ("_is_refusing_new_connections", DefaultResult::Bool),
+    ("_is_server", DefaultResult::Bool),
+    ("_is_server_relay_supported", DefaultResult::Bool),
+    ("_poll", DefaultResult::Nothing),
     ("_put_packet", UNAVAILABLE),
     ("_put_packet_script", UNAVAILABLE),
-    ("_set_refuse_new_connections", Refusal::Nothing),
-    ("_set_target_peer", Refusal::Nothing),
-    ("_set_transfer_channel", Refusal::Nothing),
-    ("_set_transfer_mode", Refusal::Nothing),
+    ("_set_refuse_new_connections", DefaultResult::Nothing),
+    ("_set_target_peer", DefaultResult::Nothing),
+    ("_set_transfer_channel", DefaultResult::Nothing),
+    ("_set_transfer_mode", DefaultResult::Nothing),
 ];
 
 /// `TRANSFER_MODE_RELIABLE`.
-const TRANSFER_MODE: Refusal = Refusal::Int(2);
+const TRANSFER_MODE: DefaultResult = DefaultResult::Int(2);
 
 /// The bases of the classes that scripts use.
 const BASES: [&str; 2] = ["MultiplayerPeerExtension", "PacketPeerExtension"];
@@ -273,11 +273,12 @@ unsafe fn adopt(
     }
     let get_virtual = info.get_virtual_func?;
     let mut names = vec![name.clone(), base.clone()];
-    let virtuals = VIRTUALS.iter().filter_map(|&(virtual_name, refusal)| {
+    let virtuals = VIRTUALS.iter().filter_map(|&(virtual_name, default_result)| {
         let key = StringName::from(virtual_name);
         // SAFETY: gdext's own function, with a name.
         let call = unsafe { get_virtual(std::ptr::null_mut(), key.sys().cast()) }?;
-        let found = Virtual { class: name.to_string(), name: virtual_name, id: id(&key), call, refusal };
+        let found =
+            Virtual { class: name.to_string(), name: virtual_name, id: id(&key), call, default_result };
         names.push(key);
         Some(found)
     });
@@ -324,12 +325,12 @@ unsafe extern "C" fn register_method(
             && info.method_flags & sys::GDEXTENSION_METHOD_FLAG_STATIC.cast_unsigned() == 0
         {
             let name = StringName::new_from_sys(info.name.cast()).to_string();
-            let refusal = if info.has_return_value == 0 {
-                Refusal::Nothing
+            let default_result = if info.has_return_value == 0 {
+                DefaultResult::Nothing
             } else {
-                Refusal::of(&*info.return_value_info)
+                DefaultResult::of(&*info.return_value_info)
             };
-            let method = Method { class: known.name.clone(), name, call, ptrcall, refusal };
+            let method = Method { class: known.name.clone(), name, call, ptrcall, default_result };
             // As the classes.
             info.method_userdata = std::ptr::from_mut(Box::leak(Box::new(method))).cast();
             info.call_func = Some(call_method);
@@ -472,7 +473,7 @@ unsafe extern "C" fn call_virtual(
     // SAFETY: what get_virtual has given.
     let method = unsafe { &*method.cast::<Virtual>() };
     // SAFETY: the engine's result, of the type that the virtual has. gdext leaves it alone when the call fails.
-    unsafe { method.refusal.write_plain(result) };
+    unsafe { method.default_result.write_plain(result) };
     let Some(instance) = admit(&method.class, &method.name[1..], instance) else {
         return;
     };
@@ -511,7 +512,7 @@ unsafe extern "C" fn call_method(
     let method = unsafe { &*method.cast::<Method>() };
     let Some(instance) = admit(&method.class, &method.name, instance) else {
         // SAFETY: the engine's result, which is nil.
-        return unsafe { method.refusal.write_variant(result) };
+        return unsafe { method.default_result.write_variant(result) };
     };
     let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes. gdext does not use the first argument.
@@ -528,7 +529,7 @@ unsafe extern "C" fn ptrcall_method(
     let method = unsafe { &*method.cast::<Method>() };
     let Some(instance) = admit(&method.class, &method.name, instance) else {
         // SAFETY: the engine's result, which is a value of the type that was registered.
-        return unsafe { method.refusal.write(result) };
+        return unsafe { method.default_result.write(result) };
     };
     let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes. gdext does not use the first argument.

@@ -5,10 +5,10 @@
 //! something. Both therefore wait until the call that brought them about has returned to `hooks`, which is the last moment
 //! before the script goes on.
 
+mod default_result;
 mod engine;
 mod frames;
 mod hooks;
-mod refusal;
 
 use std::any::Any;
 use std::cell::RefCell;

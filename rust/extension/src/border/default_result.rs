@@ -11,7 +11,7 @@ use super::engine::Engine;
 
 /// What a call returns that did not take place.
 #[derive(Clone, Copy)]
-pub(super) enum Refusal {
+pub(super) enum DefaultResult {
     Nothing,
     Int(i64),
     Bool,
@@ -23,9 +23,9 @@ pub(super) enum Refusal {
 }
 
 /// `ERR_UNAVAILABLE`.
-pub(super) const UNAVAILABLE: Refusal = Refusal::Int(2);
+pub(super) const UNAVAILABLE: DefaultResult = DefaultResult::Int(2);
 
-impl Refusal {
+impl DefaultResult {
     /// What a method returns whose result is described like this.
     ///
     /// # Safety
