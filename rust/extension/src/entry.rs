@@ -39,7 +39,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             logging::install();
             monitors::install();
             debugger::install();
-            border::settle();
+            border::run_deferred();
         }
     }
 
@@ -48,8 +48,8 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             monitors::remove();
             debugger::remove();
             diagnostics::stop_watchdog();
-            border::leave();
-            border::settle();
+            border::disconnect_from_frames();
+            border::run_deferred();
             registry::clear();
         }
         // The last hook: all objects are gone, and printing still works.

@@ -77,7 +77,7 @@ impl PeerHost {
         let runtime = crate::entry::runtime();
         runtime.set_total_queue_limit((settings::TOTAL_QUEUE_MB.read() as usize).saturating_mul(1024 * 1024));
         crate::logging::set_level(settings::LOG_LEVEL.read());
-        border::attend();
+        border::connect_to_frames();
         let core = Peer::new(runtime);
         let registered = RegistryEntry::new(kind, core.watch());
         Self {
@@ -191,7 +191,7 @@ impl PeerHost {
         self.pending_requests.clear();
         self.leaving.clear();
         if !self.handles.get_mut().is_empty() || !self.metas.is_empty() {
-            border::let_go((self.handles.take(), std::mem::take(&mut self.metas)));
+            border::free_later((self.handles.take(), std::mem::take(&mut self.metas)));
         }
     }
 
@@ -200,7 +200,7 @@ impl PeerHost {
         self.pending_requests.withdraw(id);
         let kept = (self.handles.get_mut().remove(&id), self.metas.remove(&id));
         if !matches!(kept, (None, None)) {
-            border::let_go(kept);
+            border::free_later(kept);
         }
     }
 
@@ -215,7 +215,7 @@ impl PeerHost {
                 self.config.mode = mode;
                 self.registered.reset_poll_time();
                 self.forget_all();
-                border::attend();
+                border::connect_to_frames();
                 diagnostics::start_watchdog();
                 Error::OK
             }

@@ -76,7 +76,7 @@ pub(crate) fn silence() {
 /// Puts a line at the end of the queue. On any thread, with anything borrowed.
 pub(crate) fn queue(line: Line) {
     lock().lines.push(line);
-    border::wake();
+    border::request_run();
 }
 
 /// Prints what is in the queue now. On the main thread, with nothing borrowed.
@@ -121,7 +121,7 @@ impl Drop for Printing {
         let more = !queue.lines.is_empty();
         drop(queue);
         if more {
-            border::wake();
+            border::request_run();
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn emit_disconnects<T: HostClass>(this: &mut Gd<T>) -> bool {
             let mut class = this.bind_mut();
             let host = class.host_mut();
             let is_same = host.core.generation() == generation;
-            border::let_go(if is_same { host.swap_handle(id, new) } else { new });
+            border::free_later(if is_same { host.swap_handle(id, new) } else { new });
         }
         // A freed object says nothing more.
         if this.upcast_ref::<RefCounted>().get_reference_count() == 1

@@ -6,25 +6,25 @@ use godot::builtin::{Callable, StringName};
 use godot::classes::{Engine, Object, SceneTree};
 use godot::obj::{Gd, InstanceId, Singleton};
 
-use super::settle;
+use super::run_deferred;
 
 /// Is called in each frame from now on. A main loop that is no `SceneTree` has no such signal: its lines are printed at the next call
 /// of any object. Before the main loop exists nothing happens; whoever opens an object comes here again.
-pub(crate) fn attend() {
-    if ATTENDED.get().is_some_and(|tree| tree.lookup_validity()) {
+pub(crate) fn connect_to_frames() {
+    if CONNECTED_TREE.get().is_some_and(|tree| tree.lookup_validity()) {
         return;
     }
     let main_loop = Engine::singleton().get_main_loop();
     let Some(mut tree) = main_loop.and_then(|main_loop| main_loop.try_cast::<SceneTree>().ok()) else {
         return;
     };
-    tree.connect(&StringName::from(SIGNAL), &Callable::from_fn(NAME, |_| settle()));
-    ATTENDED.set(Some(tree.instance_id()));
+    tree.connect(&StringName::from(SIGNAL), &Callable::from_fn(NAME, |_| run_deferred()));
+    CONNECTED_TREE.set(Some(tree.instance_id()));
 }
 
 /// Is called no more: the code goes with the library.
-pub(crate) fn leave() {
-    let Some(id) = ATTENDED.take() else { return };
+pub(crate) fn disconnect_from_frames() {
+    let Some(id) = CONNECTED_TREE.take() else { return };
     let Ok(mut tree) = Gd::<Object>::try_from_instance_id(id) else { return };
     for connection in tree.get_signal_connection_list(SIGNAL).iter_shared() {
         let callable = connection.get("callable").and_then(|one| one.try_to::<Callable>().ok());
@@ -36,7 +36,7 @@ pub(crate) fn leave() {
 
 thread_local! {
     /// The tree whose frames are attended.
-    static ATTENDED: Cell<Option<InstanceId>> = const { Cell::new(None) };
+    static CONNECTED_TREE: Cell<Option<InstanceId>> = const { Cell::new(None) };
 }
 
 const SIGNAL: &str = "process_frame";

@@ -23,7 +23,7 @@ use godot::sys::{self, GodotFfi};
 
 use super::default_result::{DefaultResult, UNAVAILABLE};
 use super::engine::{Engine, Find};
-use super::{Call, in_call, is_in_call_of, is_main_thread, leave_main_thread, settle, wake};
+use super::{Call, in_call, is_in_call_of, is_main_thread, leave_main_thread, request_run, run_deferred};
 use crate::report;
 
 /// What gdext is to be loaded with, in place of the engine's own function.
@@ -45,12 +45,12 @@ pub(crate) fn release() {
 
 /// Lets go of the Rust parts of objects that are gone, but for those with a call under way. Nothing may be borrowed.
 pub(super) fn free_waiting() {
-    let gone = std::mem::take(&mut *lock(&GONE));
+    let gone = std::mem::take(&mut *lock(&FREED));
     for (class, instance) in gone {
         if is_in_call_of(instance) {
             // That call ends, and comes here again.
-            lock(&GONE).push((class, instance));
-            wake();
+            lock(&FREED).push((class, instance));
+            request_run();
         } else {
             // SAFETY: the engine has said that this instance goes, and nobody has passed it on to gdext yet.
             unsafe { class.free(std::ptr::with_exposed_provenance_mut(instance)) };
@@ -84,7 +84,7 @@ impl Class {
     /// # Safety
     /// On the main thread, with an instance that gdext has made and that goes.
     unsafe fn free(&self, instance: Instance) {
-        lock(&TOLD).remove(&instance.addr());
+        lock(&REPORTED).remove(&instance.addr());
         // SAFETY: as above. gdext does not use the first argument.
         unsafe { (self.free)(std::ptr::null_mut(), instance) };
     }
@@ -162,11 +162,11 @@ static SETTABLE: [AtomicPtr<Class>; SLOTS] = [const { AtomicPtr::new(std::ptr::n
 /// As many as there are classes.
 const SLOTS: usize = 4;
 /// Objects without a Rust part, by the number that the engine has in its place.
-static HOLLOWS: Mutex<BTreeMap<usize, Hollow>> = Mutex::new(BTreeMap::new());
+static PLACEHOLDERS: Mutex<BTreeMap<usize, Placeholder>> = Mutex::new(BTreeMap::new());
 /// Rust parts whose objects are gone.
-static GONE: Mutex<Vec<(&'static Class, usize)>> = Mutex::new(Vec::new());
+static FREED: Mutex<Vec<(&'static Class, usize)>> = Mutex::new(Vec::new());
 /// Objects of which it was said that they were used on another thread.
-static TOLD: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+static REPORTED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
 thread_local! {
     // Keeps the names alive by whose addresses virtuals are found. Not dropped with the thread, which would keep the library from
@@ -343,13 +343,13 @@ unsafe extern "C" fn register_method(
 // --- objects come and go ---
 
 /// An object without a Rust part.
-struct Hollow {
+struct Placeholder {
     class: &'static Class,
     object: usize,
 }
 
 /// The next number of a hollow object. Odd, as no address of a Rust part is.
-static NEXT_HOLLOW: AtomicUsize = AtomicUsize::new(1);
+static NEXT_PLACEHOLDER: AtomicUsize = AtomicUsize::new(1);
 
 unsafe extern "C" fn create(class: *mut c_void) -> sys::GDExtensionObjectPtr {
     // SAFETY: what was registered with the class.
@@ -359,18 +359,18 @@ unsafe extern "C" fn create(class: *mut c_void) -> sys::GDExtensionObjectPtr {
         let object = unsafe { (class.create)(std::ptr::null_mut()) };
         // A setting of the project that cannot be used. Inside of a call something may be borrowed.
         if !in_call() {
-            settle();
+            run_deferred();
         }
         return object;
     }
     // SAFETY: the engine's own functions, with an object of the base class that is nobody's yet and the names of both classes. The engine
     // does nothing with the number but hand it back.
-    unsafe { make_hollow(class) }.unwrap_or(std::ptr::null_mut())
+    unsafe { make_placeholder(class) }.unwrap_or(std::ptr::null_mut())
 }
 
 /// # Safety
 /// The class is registered.
-unsafe fn make_hollow(class: &'static Class) -> Option<sys::GDExtensionObjectPtr> {
+unsafe fn make_placeholder(class: &'static Class) -> Option<sys::GDExtensionObjectPtr> {
     let engine = Engine::get()?;
     // SAFETY: the types are those of the engine's header.
     let (construct, set_instance) = unsafe {
@@ -385,8 +385,8 @@ unsafe fn make_hollow(class: &'static Class) -> Option<sys::GDExtensionObjectPtr
     if object.is_null() {
         return None;
     }
-    let number = NEXT_HOLLOW.fetch_add(2, Ordering::Relaxed);
-    lock(&HOLLOWS).insert(number, Hollow { class, object: object.expose_provenance() });
+    let number = NEXT_PLACEHOLDER.fetch_add(2, Ordering::Relaxed);
+    lock(&PLACEHOLDERS).insert(number, Placeholder { class, object: object.expose_provenance() });
     // SAFETY: as above.
     unsafe {
         set_instance(object, (&raw const class.name_id).cast(), std::ptr::without_provenance_mut(number))
@@ -395,7 +395,7 @@ unsafe fn make_hollow(class: &'static Class) -> Option<sys::GDExtensionObjectPtr
 }
 
 /// Whether this stands for a Rust part that does not exist yet.
-fn is_hollow(instance: Instance) -> bool {
+fn is_placeholder(instance: Instance) -> bool {
     instance.addr() & 1 == 1
 }
 
@@ -406,9 +406,9 @@ unsafe extern "C" fn recreate(class: *mut c_void, object: sys::GDExtensionObject
 }
 
 unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
-    if is_hollow(instance) {
-        lock(&HOLLOWS).remove(&instance.addr());
-        lock(&TOLD).remove(&instance.addr());
+    if is_placeholder(instance) {
+        lock(&PLACEHOLDERS).remove(&instance.addr());
+        lock(&REPORTED).remove(&instance.addr());
     } else if !LOADED.load(Ordering::Relaxed) {
         // The engine lets go of it after the library was told to go. Its connections are closed, and its memory ends with the process.
     } else if is_main_thread() && !is_in_call_of(instance.addr()) {
@@ -417,8 +417,8 @@ unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
     } else {
         // SAFETY: as above.
         let class: &'static Class = unsafe { &*class.cast::<Class>() };
-        lock(&GONE).push((class, instance.expose_provenance()));
-        wake();
+        lock(&FREED).push((class, instance.expose_provenance()));
+        request_run();
     }
 }
 
@@ -426,30 +426,30 @@ unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
 
 /// The Rust part to call, if there may be a call.
 #[inline]
-fn admit(class: &str, method: &str, instance: Instance) -> Option<Instance> {
+fn check_call(class: &str, method: &str, instance: Instance) -> Option<Instance> {
     if !is_main_thread() {
-        turn_away(class, method, instance);
+        report_wrong_thread(class, method, instance);
         return None;
     }
-    if is_hollow(instance) { fill(instance) } else { Some(instance) }
+    if is_placeholder(instance) { initialize(instance) } else { Some(instance) }
 }
 
 #[cold]
-fn turn_away(class: &str, method: &str, instance: Instance) {
+fn report_wrong_thread(class: &str, method: &str, instance: Instance) {
     // After the unloading nothing can be printed either.
-    if LOADED.load(Ordering::Relaxed) && lock(&TOLD).insert(instance.addr()) {
+    if LOADED.load(Ordering::Relaxed) && lock(&REPORTED).insert(instance.addr()) {
         report::wrong_thread(class, method);
     }
 }
 
 /// Gives a hollow object its Rust part.
 #[cold]
-fn fill(instance: Instance) -> Option<Instance> {
-    let hollow = lock(&HOLLOWS).remove(&instance.addr())?;
-    lock(&TOLD).remove(&instance.addr());
-    let object = std::ptr::with_exposed_provenance_mut(hollow.object);
+fn initialize(instance: Instance) -> Option<Instance> {
+    let placeholder = lock(&PLACEHOLDERS).remove(&instance.addr())?;
+    lock(&REPORTED).remove(&instance.addr());
+    let object = std::ptr::with_exposed_provenance_mut(placeholder.object);
     // SAFETY: gdext's own function, with an object of this class that has no Rust part. It tells the engine.
-    let made = unsafe { (hollow.class.recreate)(std::ptr::null_mut(), object) };
+    let made = unsafe { (placeholder.class.recreate)(std::ptr::null_mut(), object) };
     (!made.is_null()).then_some(made)
 }
 
@@ -474,7 +474,7 @@ unsafe extern "C" fn call_virtual(
     let method = unsafe { &*method.cast::<Virtual>() };
     // SAFETY: the engine's result, of the type that the virtual has. gdext leaves it alone when the call fails.
     unsafe { method.default_result.write_plain(result) };
-    let Some(instance) = admit(&method.class, &method.name[1..], instance) else {
+    let Some(instance) = check_call(&method.class, &method.name[1..], instance) else {
         return;
     };
     let _call = Call::begin(instance.addr());
@@ -494,7 +494,7 @@ unsafe extern "C" fn set<const SLOT: usize>(
     if !is_main_thread() {
         return 0;
     }
-    let Some(instance) = admit(&class.name, "set", instance) else { return 0 };
+    let Some(instance) = check_call(&class.name, "set", instance) else { return 0 };
     let _call = Call::begin(instance.addr());
     // SAFETY: gdext's own function, with what the engine passes.
     unsafe { set(instance, name, value) }
@@ -510,7 +510,7 @@ unsafe extern "C" fn call_method(
 ) {
     // SAFETY: what was registered with the method.
     let method = unsafe { &*method.cast::<Method>() };
-    let Some(instance) = admit(&method.class, &method.name, instance) else {
+    let Some(instance) = check_call(&method.class, &method.name, instance) else {
         // SAFETY: the engine's result, which is nil.
         return unsafe { method.default_result.write_variant(result) };
     };
@@ -527,7 +527,7 @@ unsafe extern "C" fn ptrcall_method(
 ) {
     // SAFETY: what was registered with the method.
     let method = unsafe { &*method.cast::<Method>() };
-    let Some(instance) = admit(&method.class, &method.name, instance) else {
+    let Some(instance) = check_call(&method.class, &method.name, instance) else {
         // SAFETY: the engine's result, which is a value of the type that was registered.
         return unsafe { method.default_result.write(result) };
     };

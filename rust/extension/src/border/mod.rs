@@ -16,53 +16,53 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-pub(crate) use frames::{attend, leave};
+pub(crate) use frames::{connect_to_frames, disconnect_from_frames};
 pub(crate) use hooks::{intercept, release};
 
 use crate::logging;
 
 /// Says which thread is the main one: this one. Android starts the library on another thread than it goes on with.
 pub(crate) fn enter_main_thread() {
-    MAIN.store(here(), Ordering::Relaxed);
+    MAIN_THREAD.store(current_thread(), Ordering::Relaxed);
 }
 
 /// No thread is the main one from now on: nothing reaches gdext any more.
 fn leave_main_thread() {
-    MAIN.store(0, Ordering::Relaxed);
+    MAIN_THREAD.store(0, Ordering::Relaxed);
 }
 
 /// Whether this is the main thread.
 #[inline]
 pub(crate) fn is_main_thread() -> bool {
-    here() == MAIN.load(Ordering::Relaxed)
+    current_thread() == MAIN_THREAD.load(Ordering::Relaxed)
 }
 
 /// Lets go of a value of the game, once nothing is borrowed: its destructor may be a script's.
-pub(crate) fn let_go(value: impl Any) {
-    TRASH.with_borrow_mut(|trash| trash.push(Box::new(value)));
-    wake();
+pub(crate) fn free_later(value: impl Any) {
+    TO_FREE.with_borrow_mut(|values| values.push(Box::new(value)));
+    request_run();
 }
 
 /// Puts a value in the place of another one, which is let go.
 pub(crate) fn replace<T: 'static>(place: &mut T, value: T) {
-    let_go(std::mem::replace(place, value));
+    free_later(std::mem::replace(place, value));
 }
 
-/// Something waits for [`settle`].
-pub(crate) fn wake() {
-    WAITING.store(true, Ordering::Release);
+/// Something waits for [`run_deferred`].
+pub(crate) fn request_run() {
+    RUN_REQUESTED.store(true, Ordering::Release);
 }
 
 /// Prints and lets go of what waits. Nothing may be borrowed.
-pub(crate) fn settle() {
-    if !WAITING.swap(false, Ordering::AcqRel) {
+pub(crate) fn run_deferred() {
+    if !RUN_REQUESTED.swap(false, Ordering::AcqRel) {
         return;
     }
     // Whoever calls is C++ code, which must not see a panic.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         logging::flush();
-        let trash = TRASH.with_borrow_mut(|trash| std::mem::take(&mut **trash));
-        drop(trash);
+        let values = TO_FREE.with_borrow_mut(|values| std::mem::take(&mut **values));
+        drop(values);
         hooks::free_waiting();
     }));
 }
@@ -88,8 +88,8 @@ impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
         DEPTH.store(DEPTH.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        if WAITING.load(Ordering::Relaxed) {
-            settle();
+        if RUN_REQUESTED.load(Ordering::Relaxed) {
+            run_deferred();
         }
     }
 }
@@ -108,23 +108,23 @@ fn is_in_call_of(instance: usize) -> bool {
 
 /// Tells threads apart, and costs a few instructions.
 #[inline]
-fn here() -> usize {
-    HERE.with(|here| std::ptr::from_ref(here).addr())
+fn current_thread() -> usize {
+    THREAD_MARK.with(|mark| std::ptr::from_ref(mark).addr())
 }
 
 /// Calls of the engine into this library, on the main thread, that have not returned. Not thread-local, which costs more in a library
 /// that is loaded late.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 /// Whose calls these are, the outermost first.
-static STACK: [AtomicUsize; DEEP] = [const { AtomicUsize::new(0) }; DEEP];
+static STACK: [AtomicUsize; MAX_DEPTH] = [const { AtomicUsize::new(0) }; MAX_DEPTH];
 /// Deeper than calls are nested by scripts that are not lost in recursion.
-const DEEP: usize = 64;
-static MAIN: AtomicUsize = AtomicUsize::new(0);
+const MAX_DEPTH: usize = 64;
+static MAIN_THREAD: AtomicUsize = AtomicUsize::new(0);
 /// A line, a value or an object waits.
-static WAITING: AtomicBool = AtomicBool::new(false);
+static RUN_REQUESTED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    static HERE: u8 = const { 0 };
+    static THREAD_MARK: u8 = const { 0 };
     // Not dropped with the thread, which would keep the library from being unloaded.
-    static TRASH: RefCell<ManuallyDrop<Vec<Box<dyn Any>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    static TO_FREE: RefCell<ManuallyDrop<Vec<Box<dyn Any>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
