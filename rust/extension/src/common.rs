@@ -250,52 +250,52 @@ macro_rules! multiplayer_class {
 
             #[func]
             fn get_simulate_latency_msec(&self) -> i64 {
-                self.host.simulated(Simulated::LatencyMsec)
+                self.host.simulation(Simulation::LatencyMsec)
             }
 
             #[func]
             fn set_simulate_latency_msec(&mut self, msec: i64) {
-                self.host.simulate(Simulated::LatencyMsec, msec);
+                self.host.set_simulation(Simulation::LatencyMsec, msec);
             }
 
             #[func]
             fn get_simulate_jitter_msec(&self) -> i64 {
-                self.host.simulated(Simulated::JitterMsec)
+                self.host.simulation(Simulation::JitterMsec)
             }
 
             #[func]
             fn set_simulate_jitter_msec(&mut self, msec: i64) {
-                self.host.simulate(Simulated::JitterMsec, msec);
+                self.host.set_simulation(Simulation::JitterMsec, msec);
             }
 
             #[func]
             fn get_simulate_bandwidth_kbps(&self) -> i64 {
-                self.host.simulated(Simulated::BandwidthKbps)
+                self.host.simulation(Simulation::BandwidthKbps)
             }
 
             #[func]
             fn set_simulate_bandwidth_kbps(&mut self, kbps: i64) {
-                self.host.simulate(Simulated::BandwidthKbps, kbps);
+                self.host.set_simulation(Simulation::BandwidthKbps, kbps);
             }
 
             #[func]
             fn get_simulate_stall_every_sec(&self) -> i64 {
-                self.host.simulated(Simulated::StallEverySec)
+                self.host.simulation(Simulation::StallEverySec)
             }
 
             #[func]
             fn set_simulate_stall_every_sec(&mut self, seconds: i64) {
-                self.host.simulate(Simulated::StallEverySec, seconds);
+                self.host.set_simulation(Simulation::StallEverySec, seconds);
             }
 
             #[func]
             fn get_simulate_seed(&self) -> i64 {
-                self.host.simulated(Simulated::Seed)
+                self.host.simulation(Simulation::Seed)
             }
 
             #[func]
             fn set_simulate_seed(&mut self, seed: i64) {
-                self.host.simulate(Simulated::Seed, seed);
+                self.host.set_simulation(Simulation::Seed, seed);
             }
 
             $($accessors)*

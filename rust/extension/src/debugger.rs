@@ -57,7 +57,7 @@ fn report() -> VarDictionary {
 /// `get_statistics()` with what tells this object from others, and `get_peer_statistics()` of its peers.
 fn describe(object: &RegistryEntry, opening: u64) -> VarDictionary {
     let mut described = convert::dictionary(object.complete(object.observer.statistics()).values());
-    let peers = object.observer.busiest(MOST_PEERS).into_iter().map(|(id, statistics)| {
+    let peers = object.observer.busiest(PEERS_LIMIT).into_iter().map(|(id, statistics)| {
         let mut peer = convert::dictionary(statistics.values());
         peer.set("id", i64::from(id.0));
         peer
@@ -75,4 +75,4 @@ fn describe(object: &RegistryEntry, opening: u64) -> VarDictionary {
 }
 
 /// A message to the editor must stay small enough to be sent each second. Totals are of all peers.
-const MOST_PEERS: usize = 200;
+const PEERS_LIMIT: usize = 200;

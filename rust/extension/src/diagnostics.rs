@@ -31,7 +31,7 @@ pub(crate) fn start_watchdog() {
     TIMER.with_borrow_mut(|place| **place = Some(timer));
 }
 
-/// Nobody is looked after any more.
+/// Nobody is sampled_at after any more.
 pub(crate) fn stop_watchdog() {
     TIMER.with_borrow_mut(|place| {
         if let Some(mut timer) = place.take() {

@@ -56,7 +56,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
         if stage == InitStage::Core {
             let runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(runtime) = runtime {
-                runtime.shutdown(SHUTDOWN);
+                runtime.shutdown(SHUTDOWN_TIMEOUT);
             }
             border::release();
             logging::silence();
@@ -80,4 +80,4 @@ pub(crate) fn runtime() -> Arc<Runtime> {
 static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 
 /// What the unloading of the library may take at most.
-const SHUTDOWN: Duration = Duration::from_secs(3);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);

@@ -135,8 +135,9 @@ impl PeerHost {
             let checked = Url::parse(url)
                 .and_then(|url| Ok((url, check_protocols(protocols)?, check_header_lines(headers)?)));
             let (url, protocols, headers) =
-                checked.map_err(|error| self.refuse(method, &OpenError::Config(error)))?;
-            let tls = tls.transpose().map_err(|error| self.refuse(method, &OpenError::Tls(error)))?;
+                checked.map_err(|error| self.report_open_error(method, &OpenError::Config(error)))?;
+            let tls =
+                tls.transpose().map_err(|error| self.report_open_error(method, &OpenError::Tls(error)))?;
             Ok(ClientConfig { peer: self.config_for(multiplayer), url, protocols, headers, tls })
         });
         match config {
@@ -158,17 +159,17 @@ impl PeerHost {
 
     /// `ERR_ALREADY_IN_USE` and a line when something is open.
     pub(crate) fn check_closed(&self, method: &str) -> Result<(), Error> {
-        if self.is_open() { Err(self.refuse(method, &OpenError::AlreadyOpen)) } else { Ok(()) }
+        if self.is_open() { Err(self.report_open_error(method, &OpenError::AlreadyOpen)) } else { Ok(()) }
     }
 
     /// Prints why an object does not open.
-    pub(crate) fn refuse(&self, method: &str, error: &OpenError) -> Error {
+    pub(crate) fn report_open_error(&self, method: &str, error: &OpenError) -> Error {
         self.kind.error(method, error);
         convert::open_error(error)
     }
 
     /// Closes the connection of a client; what is still being connected is given up.
-    pub(crate) fn leave(&mut self, frame: CloseFrame) {
+    pub(crate) fn disconnect_from_server(&mut self, frame: CloseFrame) {
         if self.core.status() != Status::Connected || !self.core.disconnect(PeerId::SERVER, frame) {
             self.close();
         }
@@ -183,11 +184,11 @@ impl PeerHost {
     /// Ends everything at once and emits nothing.
     pub(crate) fn close(&mut self) {
         self.core.close();
-        self.forget_all();
+        self.release_all_peers();
     }
 
     /// Whatever was kept for peers. Neither a handle nor what a handler attached is let go while this object is borrowed.
-    fn forget_all(&mut self) {
+    fn release_all_peers(&mut self) {
         self.pending_requests.clear();
         self.leaving.clear();
         if !self.handles.get_mut().is_empty() || !self.metas.is_empty() {
@@ -196,7 +197,7 @@ impl PeerHost {
     }
 
     /// Whatever was kept for a peer that is gone.
-    fn forget(&mut self, id: i32) {
+    fn release_peer(&mut self, id: i32) {
         self.pending_requests.withdraw(id);
         let kept = (self.handles.get_mut().remove(&id), self.metas.remove(&id));
         if !matches!(kept, (None, None)) {
@@ -214,12 +215,12 @@ impl PeerHost {
             Ok(()) => {
                 self.config.mode = mode;
                 self.registered.reset_poll_time();
-                self.forget_all();
+                self.release_all_peers();
                 border::connect_to_frames();
                 diagnostics::start_watchdog();
                 Error::OK
             }
-            Err(error) => self.refuse(method, &error),
+            Err(error) => self.report_open_error(method, &error),
         }
     }
 
@@ -238,24 +239,24 @@ impl PeerHost {
     pub(crate) fn next_event(&mut self, packet_events: bool) -> Option<Event> {
         let event = self.core.next_event(packet_events);
         if !self.leaving.is_empty() {
-            self.forget_who_left();
+            self.release_left_peers();
         }
         match &event {
             Some(Event::PeerDisconnected { id, .. }) => self.leaving.push(id.0),
             Some(Event::ConnectionFailed | Event::ServerDisconnected) => self.leaving.push(PeerId::SERVER.0),
-            Some(Event::RequestWithdrawn { id }) => self.forget(id.0),
+            Some(Event::RequestWithdrawn { id }) => self.release_peer(id.0),
             _ => {}
         }
         event
     }
 
     /// Those whose end was told are told of no more.
-    fn forget_who_left(&mut self) {
+    fn release_left_peers(&mut self) {
         for id in std::mem::take(&mut self.leaving) {
             if self.core.is_leaving(PeerId(id)) {
                 self.leaving.push(id);
             } else {
-                self.forget(id);
+                self.release_peer(id);
             }
         }
     }
@@ -441,7 +442,7 @@ impl PeerHost {
         match i32::try_from(id).ok().and_then(|id| self.core.peer_statistics(PeerId(id))) {
             Some(statistics) => convert::dictionary(statistics.values()),
             None => {
-                self.no_peer("get_peer_statistics", id);
+                self.report_unknown_peer("get_peer_statistics", id);
                 VarDictionary::new()
             }
         }
@@ -454,26 +455,26 @@ impl PeerHost {
     }
 
     /// A connected peer, or a line that says there is none.
-    pub(crate) fn known(&self, method: &str, id: i64) -> Option<PeerHandle> {
+    pub(crate) fn known_peer(&self, method: &str, id: i64) -> Option<PeerHandle> {
         let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
         if peer.is_none() {
-            self.no_peer(method, id);
+            self.report_unknown_peer(method, id);
         }
         peer
     }
 
     /// The same without a server that is still being connected to.
-    pub(crate) fn connected(&self, method: &str, id: i64) -> Option<PeerHandle> {
+    pub(crate) fn connected_peer(&self, method: &str, id: i64) -> Option<PeerHandle> {
         let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
         let peer = peer.filter(|peer| peer.state() != PeerState::Connecting);
         if peer.is_none() {
-            self.no_peer(method, id);
+            self.report_unknown_peer(method, id);
         }
         peer
     }
 
     /// Prints that there is no such peer.
-    pub(crate) fn no_peer(&self, method: &str, id: i64) {
+    pub(crate) fn report_unknown_peer(&self, method: &str, id: i64) {
         if self.is_open() {
             let hint = if self.core.role() == Some(Role::Client) {
                 "; a client's only peer is 1, the server"
@@ -494,7 +495,7 @@ impl PeerHost {
 
     /// The handle object of a connected peer; the same one for as long as it is connected.
     pub(crate) fn peer(&self, method: &str, id: i64) -> Option<Gd<WebSocketPeer>> {
-        let handle = self.known(method, id)?;
+        let handle = self.known_peer(method, id)?;
         let id = handle.id().0;
         let mut handles = self.handles.borrow_mut();
         let object = handles.entry(id).or_insert_with(|| {
@@ -513,7 +514,7 @@ impl PeerHost {
     pub(crate) fn disconnect(&mut self, id: i64, frame: CloseFrame) {
         let known = i32::try_from(id).is_ok_and(|id| self.core.disconnect(PeerId(id), frame));
         if !known {
-            self.no_peer("disconnect_peer", id);
+            self.report_unknown_peer("disconnect_peer", id);
         }
     }
 
@@ -521,8 +522,8 @@ impl PeerHost {
     pub(crate) fn disconnect_now(&mut self, id: i64) {
         let known = i32::try_from(id).ok().filter(|&id| self.core.disconnect_now(PeerId(id)));
         match known {
-            Some(id) => self.forget(id),
-            None => self.no_peer("disconnect_peer", id),
+            Some(id) => self.release_peer(id),
+            None => self.report_unknown_peer("disconnect_peer", id),
         }
     }
 }

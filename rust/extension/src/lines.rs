@@ -30,11 +30,11 @@ impl Lines {
 
     /// What is too long is cut off.
     pub(crate) fn push(&mut self, mut line: Line) {
-        if self.waiting.len() >= MOST_LINES {
+        if self.waiting.len() >= LINES_LIMIT {
             self.lost += 1;
             return;
         }
-        if let Some((end, _)) = line.message.char_indices().nth(LONGEST_LINE) {
+        if let Some((end, _)) = line.message.char_indices().nth(LINE_LENGTH_LIMIT) {
             line.message.truncate(end);
         }
         self.waiting.push_back(line);
@@ -48,7 +48,7 @@ impl Lines {
             taken.push_back(Line {
                 level: PrintLevel::Warn,
                 message: format!(
-                    "WebSocket: {lost} further lines are left out, for {MOST_LINES} were waiting to be printed"
+                    "WebSocket: {lost} further lines are left out, for {LINES_LIMIT} were waiting to be printed"
                 ),
                 function: String::new(),
                 file: String::new(),
@@ -60,9 +60,9 @@ impl Lines {
 }
 
 /// Lines that wait. Only behind a main thread that is busy for long do so many come together.
-const MOST_LINES: usize = 1024;
+const LINES_LIMIT: usize = 1024;
 /// Characters of a line.
-const LONGEST_LINE: usize = 4096;
+const LINE_LENGTH_LIMIT: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -73,15 +73,15 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_counted_once() {
+    fn lines_without_room_are_counted_once() {
         let mut lines = Lines::new();
-        for number in 0..MOST_LINES + 7 {
+        for number in 0..LINES_LIMIT + 7 {
             lines.push(line(number.to_string()));
         }
         let taken = lines.take();
-        assert_eq!(taken.len(), MOST_LINES + 1);
-        assert_eq!(taken[MOST_LINES - 1].message, (MOST_LINES - 1).to_string());
-        assert!(taken[MOST_LINES].message.contains(" 7 further lines"), "{}", taken[MOST_LINES].message);
+        assert_eq!(taken.len(), LINES_LIMIT + 1);
+        assert_eq!(taken[LINES_LIMIT - 1].message, (LINES_LIMIT - 1).to_string());
+        assert!(taken[LINES_LIMIT].message.contains(" 7 further lines"), "{}", taken[LINES_LIMIT].message);
         lines.push(line("again".to_owned()));
         assert_eq!(lines.take().len(), 1, "the lost ones were told of");
         assert!(lines.is_empty());
@@ -89,14 +89,14 @@ mod tests {
 
     #[test]
     fn the_documented_figures_are_those_of_the_code() {
-        let row = format!("| fixed | {MOST_LINES} of up to {LONGEST_LINE} characters |");
+        let row = format!("| fixed | {LINES_LIMIT} of up to {LINE_LENGTH_LIMIT} characters |");
         assert!(include_str!("../../../docs/limits.md").contains(&row), "{row}");
     }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {
         let mut lines = Lines::new();
-        lines.push(line("ä".repeat(LONGEST_LINE + 1)));
-        assert_eq!(lines.take()[0].message.chars().count(), LONGEST_LINE);
+        lines.push(line("ä".repeat(LINE_LENGTH_LIMIT + 1)));
+        assert_eq!(lines.take()[0].message.chars().count(), LINE_LENGTH_LIMIT);
     }
 }

@@ -34,13 +34,13 @@ fn on_panic(panic: &panic::PanicHookInfo<'_>) {
         line: place.map_or(0, panic::Location::line),
     });
     if FATAL.iter().any(|fatal| text.starts_with(fatal)) {
-        print_last_words();
+        print_fatal_lines();
     }
 }
 
 /// The process ends as soon as this returns, and nothing in the queue would be printed: what led to it is said where a crash is
 /// told of, too.
-fn print_last_words() {
+fn print_fatal_lines() {
     // Whoever has the queue may be the one that panicked.
     let Ok(mut queue) = QUEUE.try_lock() else { return };
     let mut errors = std::io::stderr().lock();
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     /// Tells this test that it is the process that ends.
-    const CHILD: &str = "LAST_WORDS";
+    const CHILD: &str = "PRINT_FATAL_LINES";
 
     /// As the functions that the engine calls.
     extern "C" fn called_by_the_engine() {
@@ -189,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_that_ends_the_process_is_told_of() {
+    fn a_panic_that_ends_the_process_is_printed() {
         if std::env::var_os(CHILD).is_some() {
             panic::set_hook(Box::new(on_panic));
             called_by_the_engine();
         }
         let mut child = Command::new(std::env::current_exe().expect("the tests are a file"));
-        child.args(["--exact", "logging::tests::a_panic_that_ends_the_process_is_told_of", "--nocapture"]);
+        child.args(["--exact", "logging::tests::a_panic_that_ends_the_process_is_printed", "--nocapture"]);
         let output = child.env(CHILD, "1").output().expect("the tests can be run");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "it ends: {text}");

@@ -109,7 +109,7 @@ const MEMORY: i64 = 1;
 struct Meter {
     figures: Figures,
     /// When the figures of the moment were taken.
-    looked: Option<Instant>,
+    sampled_at: Option<Instant>,
     base: Base,
 }
 
@@ -124,20 +124,23 @@ struct Base {
 impl Meter {
     fn new() -> Self {
         let base = Base { at: Instant::now(), frames: 0, totals: HashMap::new() };
-        Self { figures: Figures::default(), looked: None, base }
+        Self { figures: Figures::default(), sampled_at: None, base }
     }
 
     /// The figures of this moment. The engine asks for one monitor after the other, and gets what belongs together.
     fn read(&mut self) -> &Figures {
         let now = Instant::now();
-        if self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= FRESH) {
-            self.looked = Some(now);
-            self.look(now);
+        if self
+            .sampled_at
+            .is_none_or(|sampled_at| now.saturating_duration_since(sampled_at) >= SAMPLE_LIFETIME)
+        {
+            self.sampled_at = Some(now);
+            self.sample(now);
         }
         &self.figures
     }
 
-    fn look(&mut self, now: Instant) {
+    fn sample(&mut self, now: Instant) {
         let figures = &mut self.figures;
         let mut round_trips = Vec::new();
         let mut totals = HashMap::new();
@@ -159,7 +162,7 @@ impl Meter {
         figures.rtt_p50 =
             if round_trips.is_empty() { Duration::ZERO } else { *round_trips.select_nth_unstable(middle).1 };
         let passed = now.saturating_duration_since(self.base.at);
-        if passed < SHORTEST {
+        if passed < MIN_RATE_INTERVAL {
             return;
         }
         let sum = |what: fn(&Statistics) -> u64| {
@@ -182,6 +185,6 @@ impl Meter {
 }
 
 /// For so long what was seen counts as now.
-const FRESH: Duration = Duration::from_millis(10);
+const SAMPLE_LIFETIME: Duration = Duration::from_millis(10);
 /// Rates over less than this would jump.
-const SHORTEST: Duration = Duration::from_millis(500);
+const MIN_RATE_INTERVAL: Duration = Duration::from_millis(500);

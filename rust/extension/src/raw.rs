@@ -30,7 +30,11 @@ pub(crate) type SizeOut = RawPtr<*mut i32>;
 ///
 /// # Safety Both pointers are the ones that the engine passed to `_get_packet`, and the packet stays where it
 /// is until the next call.
-pub(crate) unsafe fn hand_out(buffer: BufferOut, size: SizeOut, packet: Result<&Packet, Error>) -> Error {
+pub(crate) unsafe fn return_packet(
+    buffer: BufferOut,
+    size: SizeOut,
+    packet: Result<&Packet, Error>,
+) -> Error {
     let (payload, error): (&[u8], Error) = match packet {
         Ok(packet) => (&packet.payload, Error::OK),
         Err(error) => (&[], error),
@@ -49,7 +53,7 @@ pub(crate) unsafe fn hand_out(buffer: BufferOut, size: SizeOut, packet: Result<&
 ///
 /// # Safety
 /// Both arguments are the ones of `_put_packet`, and the slice does not outlive that call.
-pub(crate) unsafe fn handed_in<'a>(buffer: BufferIn, size: i32) -> &'a [u8] {
+pub(crate) unsafe fn packet_from_engine<'a>(buffer: BufferIn, size: i32) -> &'a [u8] {
     match usize::try_from(size) {
         Ok(len @ 1..) if !buffer.ptr().is_null() => {
             // SAFETY: the engine passes the address and size of one of its buffers, which it does not change

@@ -13,7 +13,7 @@ use crate::settings;
 
 /// A property.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Simulated {
+pub(crate) enum Simulation {
     LatencyMsec,
     JitterMsec,
     BandwidthKbps,
@@ -21,7 +21,7 @@ pub(crate) enum Simulated {
     Seed,
 }
 
-impl Simulated {
+impl Simulation {
     fn name(self) -> &'static str {
         match self {
             Self::LatencyMsec => "simulate_latency_msec",
@@ -34,28 +34,28 @@ impl Simulated {
 }
 
 impl PeerHost {
-    pub(crate) fn simulated(&self, which: Simulated) -> i64 {
+    pub(crate) fn simulation(&self, which: Simulation) -> i64 {
         let conditions = &self.conditions;
         match which {
-            Simulated::LatencyMsec => conditions.latency.as_millis() as i64,
-            Simulated::JitterMsec => conditions.jitter.as_millis() as i64,
-            Simulated::BandwidthKbps => i64::from(conditions.bandwidth),
-            Simulated::StallEverySec => conditions.stall_every.as_secs() as i64,
-            Simulated::Seed => conditions.seed.cast_signed(),
+            Simulation::LatencyMsec => conditions.latency.as_millis() as i64,
+            Simulation::JitterMsec => conditions.jitter.as_millis() as i64,
+            Simulation::BandwidthKbps => i64::from(conditions.bandwidth),
+            Simulation::StallEverySec => conditions.stall_every.as_secs() as i64,
+            Simulation::Seed => conditions.seed.cast_signed(),
         }
     }
 
-    pub(crate) fn simulate(&mut self, which: Simulated, value: i64) {
-        if !self.can_simulate(which, value) {
+    pub(crate) fn set_simulation(&mut self, which: Simulation, value: i64) {
+        if !self.is_valid_simulation(which, value) {
             return;
         }
         let (conditions, number) = (&mut self.conditions, value.cast_unsigned());
         match which {
-            Simulated::LatencyMsec => conditions.latency = Duration::from_millis(number),
-            Simulated::JitterMsec => conditions.jitter = Duration::from_millis(number),
-            Simulated::BandwidthKbps => conditions.bandwidth = number as u32,
-            Simulated::StallEverySec => conditions.stall_every = Duration::from_secs(number),
-            Simulated::Seed => conditions.seed = number,
+            Simulation::LatencyMsec => conditions.latency = Duration::from_millis(number),
+            Simulation::JitterMsec => conditions.jitter = Duration::from_millis(number),
+            Simulation::BandwidthKbps => conditions.bandwidth = number as u32,
+            Simulation::StallEverySec => conditions.stall_every = Duration::from_secs(number),
+            Simulation::Seed => conditions.seed = number,
         }
         if conditions.is_off() || is_allowed(Os::singleton().is_debug_build()) {
             self.config.conditions = self.conditions;
@@ -64,18 +64,20 @@ impl PeerHost {
     }
 
     /// Whether a value means something; prints a line when it does not.
-    fn can_simulate(&self, which: Simulated, value: i64) -> bool {
+    fn is_valid_simulation(&self, which: Simulation, value: i64) -> bool {
         let longest = Conditions::MAX_DELAY.as_millis() as i64;
         let stalls =
             Conditions::MIN_STALL_EVERY.as_secs() as i64..=Conditions::MAX_STALL_EVERY.as_secs() as i64;
         match which {
-            Simulated::Seed => true,
-            Simulated::LatencyMsec | Simulated::JitterMsec => self.in_range(which.name(), value, 0, longest),
-            Simulated::BandwidthKbps => {
+            Simulation::Seed => true,
+            Simulation::LatencyMsec | Simulation::JitterMsec => {
+                self.in_range(which.name(), value, 0, longest)
+            }
+            Simulation::BandwidthKbps => {
                 self.in_range(which.name(), value, 0, i64::from(Conditions::MAX_BANDWIDTH))
             }
-            Simulated::StallEverySec if value == 0 || stalls.contains(&value) => true,
-            Simulated::StallEverySec => {
+            Simulation::StallEverySec if value == 0 || stalls.contains(&value) => true,
+            Simulation::StallEverySec => {
                 let (min, max) = (stalls.start(), stalls.end());
                 let why =
                     format_args!("{value} cannot be used; it must be 0 (never), or from {min} to {max}");

@@ -68,7 +68,7 @@ macro_rules! multiplayer_virtuals {
             ) -> godot::global::Error {
                 $crate::virtuals::guarded(godot::global::Error::FAILED, || {
                     // SAFETY: the engine's own pointers; the host keeps the packet until the next get_packet.
-                    unsafe { $crate::raw::hand_out(r_buffer, r_buffer_size, self.host.take_packet()) }
+                    unsafe { $crate::raw::return_packet(r_buffer, r_buffer_size, self.host.take_packet()) }
                 })
             }
 
@@ -79,7 +79,7 @@ macro_rules! multiplayer_virtuals {
             ) -> godot::global::Error {
                 $crate::virtuals::guarded(godot::global::Error::FAILED, || {
                     // SAFETY: the engine's own buffer, used in this call only.
-                    let payload = unsafe { $crate::raw::handed_in(p_buffer, p_buffer_size) };
+                    let payload = unsafe { $crate::raw::packet_from_engine(p_buffer, p_buffer_size) };
                     self.host.put_packet(payload)
                 })
             }

@@ -12,7 +12,7 @@ use crate::access_rules::{AccessRules, RuleType, VALID};
 use crate::border;
 use crate::common::multiplayer_class;
 use crate::convert;
-use crate::simulation::Simulated;
+use crate::simulation::Simulation;
 use crate::tls;
 use crate::tuning::Seconds;
 
@@ -31,7 +31,7 @@ multiplayer_class! {
     #[class(init, tool, base = MultiplayerPeerExtension)]
     class WebSocketClient: Client {
         /// Whether the certificate of a `wss://` server is checked. If not, any certificate is accepted, and
-        /// `trusted_ssl_certificate` is not looked at.
+        /// `trusted_ssl_certificate` is not sampled_at at.
         #[var(get = is_verify_ssl_enabled, set = set_verify_ssl_enabled)]
         verify_ssl: PhantomVar<bool>,
 
@@ -143,7 +143,7 @@ impl WebSocketClient {
         #[opt(default = "")] reason: GString,
     ) {
         match CloseFrame::new(code, &reason.to_string()) {
-            Ok(frame) => self.host.leave(frame),
+            Ok(frame) => self.host.disconnect_from_server(frame),
             Err(error) => self.host.kind.error("disconnect_from_host", error),
         }
     }
@@ -152,14 +152,14 @@ impl WebSocketClient {
     #[func]
     fn get_connected_host(&self) -> GString {
         self.host
-            .connected("get_connected_host", 1)
+            .connected_peer("get_connected_host", 1)
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of the server. Not connected: prints an error and gives 0.
     #[func]
     fn get_connected_port(&self) -> i64 {
-        self.host.connected("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
+        self.host.connected_peer("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::common::multiplayer_class;
 use crate::convert;
 use crate::raw::OptionalTlsOptions;
 use crate::report::Kind;
-use crate::simulation::Simulated;
+use crate::simulation::Simulation;
 use crate::tls;
 use crate::tuning::Seconds;
 
@@ -207,14 +207,14 @@ impl WebSocketMultiplayerPeer {
     #[func]
     fn get_peer_address(&self, id: i64) -> GString {
         self.host
-            .known("get_peer_address", id)
+            .known_peer("get_peer_address", id)
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of a connected peer. An unknown id prints an error and gives 0.
     #[func]
     fn get_peer_port(&self, id: i64) -> i64 {
-        self.host.known("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
+        self.host.known_peer("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
     }
 }
 
@@ -235,14 +235,14 @@ impl WebSocketMultiplayerPeer {
             );
             return Err(Error::ERR_INVALID_PARAMETER);
         };
-        let refuse = |error| host.refuse("create_server", &OpenError::Config(error));
+        let refuse = |error| host.report_open_error("create_server", &OpenError::Config(error));
         let config = ServerConfig {
             peer: host.config_for(true),
             bind,
             port,
             protocols: check_protocols(convert::strings(&self.protocols)).map_err(refuse)?,
             extra_headers: check_header_lines(convert::strings(&self.headers)).map_err(refuse)?,
-            tls: tls.map_err(|error| host.refuse("create_server", &OpenError::Tls(error)))?,
+            tls: tls.map_err(|error| host.report_open_error("create_server", &OpenError::Tls(error)))?,
             ..ServerConfig::default()
         };
         Ok(self.host.open_server("create_server", config))

@@ -159,14 +159,14 @@ impl IPacketPeerExtension for WebSocketPeer {
     unsafe fn get_packet_rawptr(&mut self, r_buffer: raw::BufferOut, r_buffer_size: raw::SizeOut) -> Error {
         guarded(Error::FAILED, || {
             // SAFETY: the engine's own pointers; `current` keeps the packet until the next get_packet.
-            unsafe { raw::hand_out(r_buffer, r_buffer_size, self.take_packet()) }
+            unsafe { raw::return_packet(r_buffer, r_buffer_size, self.take_packet()) }
         })
     }
 
     unsafe fn put_packet_rawptr(&mut self, p_buffer: raw::BufferIn, p_buffer_size: i32) -> Error {
         guarded(Error::FAILED, || {
             // SAFETY: the engine's own buffer, used in this call only.
-            let payload = unsafe { raw::handed_in(p_buffer, p_buffer_size) };
+            let payload = unsafe { raw::packet_from_engine(p_buffer, p_buffer_size) };
             self.transmit("put_packet", payload, self.write_text)
         })
     }

@@ -20,7 +20,7 @@ use crate::common::multiplayer_class;
 use crate::convert;
 use crate::report::{Kind, warning};
 use crate::request;
-use crate::simulation::Simulated;
+use crate::simulation::Simulation;
 use crate::tls;
 use crate::tuning::Seconds;
 
@@ -449,14 +449,14 @@ impl WebSocketServer {
     #[func]
     fn get_peer_address(&self, id: i64) -> GString {
         self.host
-            .known("get_peer_address", id)
+            .known_peer("get_peer_address", id)
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
     /// The TCP port of a client. An unknown id prints an error and gives 0.
     #[func]
     fn get_peer_port(&self, id: i64) -> i64 {
-        self.host.known("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
+        self.host.known_peer("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
     }
 
     /// Closes the connection to a client: packets sent before still leave, its unread ones are discarded, and
@@ -579,7 +579,7 @@ impl WebSocketServer {
 impl WebSocketServer {
     /// A server that listens keeps the certificate that it has. Another one must not listen without.
     fn refuse_certificate(&mut self, error: TlsError) -> Error {
-        let code = self.host.refuse("set_certificate", &OpenError::Tls(error.clone()));
+        let code = self.host.report_open_error("set_certificate", &OpenError::Tls(error.clone()));
         if !self.host.is_open() {
             self.host.invalid_rules.insert(SET_CERTIFICATE, error.to_string());
         }
@@ -600,7 +600,7 @@ impl WebSocketServer {
             host.kind.error("listen", format_args!("{half}; TLS needs both, and without TLS both are null"));
             return Err(Error::ERR_INVALID_DATA);
         }
-        let refuse = |error| host.refuse("listen", &OpenError::Config(error));
+        let refuse = |error| host.report_open_error("listen", &OpenError::Config(error));
         let protocols = check_protocols(convert::strings(protocols)).map_err(refuse)?;
         let options = &self.options;
         let config = ServerConfig {
@@ -619,7 +619,7 @@ impl WebSocketServer {
             proxy_protocol: options.proxy_protocol,
             ask: !host.request_handler.is_null(),
             health_path: check_health_path(&options.health_path.to_string()).map_err(refuse)?,
-            tls: tls.map_err(|error| host.refuse("listen", &OpenError::Tls(error)))?,
+            tls: tls.map_err(|error| host.report_open_error("listen", &OpenError::Tls(error)))?,
         };
         if config.proxy_protocol && config.trusted_proxies.is_empty() {
             warning(

@@ -62,7 +62,7 @@ impl Tab {
         &self.root
     }
 
-    pub(super) fn is_looked_at(&self) -> bool {
+    pub(super) fn is_visible(&self) -> bool {
         self.root.is_instance_valid() && self.root.is_visible_in_tree()
     }
 
