@@ -1,8 +1,7 @@
 //! The members that `WebSocketServer`, `WebSocketClient` and `BufferedWebSocketMultiplayerPeer` share.
 //!
-//! gdext wants properties in the struct, and signals and property accessors in the primary `#[godot_api]`
-//! block: one macro writes both, with room for what a class has on its own. Everything else is in a secondary
-//! block of the second macro.
+//! gdext requires properties in the struct, and signals and property accessors in the primary `#[godot_api]` block. One macro
+//! writes both, and takes the members that only one class has. A second macro writes everything else, in a secondary block.
 
 /// Expands to a class with the common properties and signals, and its own.
 macro_rules! multiplayer_class {
@@ -23,85 +22,84 @@ macro_rules! multiplayer_class {
             #[init(val = $crate::host::PeerHost::new($crate::report::Kind::$kind))]
             host: $crate::host::PeerHost,
 
-            /// How multiplayer packets look on the wire: `WIRE_FORMAT_GODOT4` (the default) talks to 4.x
-            /// engines, their built-in `WebSocketMultiplayerPeer` included, `WIRE_FORMAT_GODOT3` to the 3.x
-            /// classes. Fixed while open. Without meaning in raw mode.
+            /// The wire format of packets in multiplayer mode. `WIRE_FORMAT_GODOT4` (the default) is compatible with 4.x
+            /// engines, including their own `WebSocketMultiplayerPeer`; `WIRE_FORMAT_GODOT3` is compatible with the 3.x
+            /// classes. Cannot be changed while open. Raw mode ignores it.
             #[var(get = get_wire_format, set = set_wire_format)]
             wire_format: PhantomVar<i64>,
 
-            /// Seconds between the pings to each peer. 0 = none. Must be less than `heartbeat_timeout`, unless that
-            /// is 0. The handle of a peer has one of its own.
+            /// The time between two pings to each peer, in seconds. If 0, no pings are sent. Must be less than
+            /// `heartbeat_timeout`, unless that is 0. To change it for one peer, set it on the handle that `get_peer()` returns.
             #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
             heartbeat_interval: PhantomVar<f64>,
 
-            /// Seconds without any received data after which a peer counts as lost and is dropped
-            /// (`was_clean_close` is false). 0 = never.
+            /// If nothing is received from a peer for this time, in seconds, the peer is dropped (with `was_clean_close`
+            /// `false`). If 0, peers are never dropped for silence.
             #[var(get = get_heartbeat_timeout, set = set_heartbeat_timeout)]
             heartbeat_timeout: PhantomVar<f64>,
 
-            /// Seconds that a peer may take no byte while data waits for it; after them it is dropped. 0 =
-            /// never.
+            /// If data waits for a peer, and the peer accepts no byte for this time, in seconds, the peer is dropped. If 0,
+            /// peers are never dropped for this.
             #[var(get = get_write_timeout, set = set_write_timeout)]
             write_timeout: PhantomVar<f64>,
 
-            /// Seconds from the TCP connection (on a client: from the call) until the peer must be usable.
-            /// More than 0.
+            /// The time that the handshake may take, in seconds: from the TCP connection (on a client, from the call) until
+            /// the peer is connected. Must be greater than 0.
             #[var(get = get_handshake_timeout, set = set_handshake_timeout)]
             handshake_timeout: PhantomVar<f64>,
 
-            /// Seconds that the other side has to answer a close request before the connection is cut. More
-            /// than 0.
+            /// The time that the other side has to answer a Close frame, in seconds. Then the connection is dropped. Must be
+            /// greater than 0.
             #[var(get = get_close_timeout, set = set_close_timeout)]
             close_timeout: PhantomVar<f64>,
 
-            /// Largest message accepted from the other side, in KiB, 1 to 1048576. The input buffer's size
-            /// unless set. A larger one ends the connection with code 1009.
+            /// The size of the largest message that is accepted, in KiB, 1 to 1048576. The default is the size of the input
+            /// buffer. A larger message closes the connection with code 1009.
             #[var(get = get_max_message_size_kb, set = set_max_message_size_kb)]
             max_message_size_kb: PhantomVar<i64>,
 
-            /// What happens in multiplayer mode to a peer that does not take its reliable packets fast
-            /// enough: `OVERFLOW_DISCONNECT` (the default) closes it with code 1013 after `overflow_grace`,
-            /// `OVERFLOW_REFUSE` makes `put_packet()` return `ERR_OUT_OF_MEMORY` until there is room.
-            /// RPCs and synchronizers ignore what it returns, and what is refused then is lost, which
-            /// `packets_refused` of `get_statistics()` counts.
+            /// What happens in multiplayer mode if a peer does not accept its reliable packets fast enough.
+            /// `OVERFLOW_DISCONNECT` (the default) closes the peer with code 1013 after `overflow_grace`. `OVERFLOW_REFUSE`
+            /// makes `put_packet()` return `ERR_OUT_OF_MEMORY` until there is room. RPCs and synchronizers ignore this
+            /// error, so their refused packets are lost; `packets_refused` of `get_statistics()` counts them.
             #[var(get = get_overflow_policy, set = set_overflow_policy)]
             overflow_policy: PhantomVar<i64>,
 
-            /// Seconds that a congested peer may stay above its output limits under `OVERFLOW_DISCONNECT`.
+            /// The time that a congested peer may stay above its output limits, in seconds, with `OVERFLOW_DISCONNECT`.
             #[var(get = get_overflow_grace, set = set_overflow_grace)]
             overflow_grace: PhantomVar<f64>,
 
-            /// KiB that may wait for a congested peer before unreliable packets for it are dropped. 0 = never
-            /// drop.
+            /// If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, they
+            /// are never dropped.
             #[var(get = get_unreliable_backlog_kb, set = set_unreliable_backlog_kb)]
             unreliable_backlog_kb: PhantomVar<i64>,
 
-            /// Simulates a bad network: each byte arrives so many milliseconds later, 0 to 10000, in both
-            /// directions, so that a round trip takes twice as much longer (four times with the same on the
-            /// other side). Handshakes take longer too. Like all `simulate_*` it may change while connected,
-            /// and does nothing in release builds unless the project setting
-            /// `network/websocket/simulate_in_release` says so.
+            /// Simulates the latency of a bad network: each byte arrives this many milliseconds later, 0 to 10000. The latency
+            /// applies to both directions, so a round trip takes twice as much longer (four times if the other side has the same
+            /// value). Handshakes take longer, too.
+            ///
+            /// All `simulate_*` properties can be changed while connected. They do nothing in release builds, unless the
+            /// project setting `network/websocket/simulate_in_release` is *Yes*.
             #[var(get = get_simulate_latency_msec, set = set_simulate_latency_msec)]
             simulate_latency_msec: PhantomVar<i64>,
 
-            /// Simulates a bad network: at most so many milliseconds come on top of the latency, 0 to 10000, by
-            /// chance for each 1460 bytes. Nothing is overtaken: what is late keeps back what comes behind it.
+            /// Simulates the jitter of a bad network: a random delay of at most this many milliseconds, 0 to 10000, is added to the
+            /// latency for each 1460 bytes. The order of the data is kept: data behind a delayed part waits.
             #[var(get = get_simulate_jitter_msec, set = set_simulate_jitter_msec)]
             simulate_jitter_msec: PhantomVar<i64>,
 
-            /// Simulates a bad network: so many kilobits (1000 bits) per second in each direction of each
-            /// connection, up to 1000000. 0 = no limit. What is too much waits, as behind any peer that does
-            /// not keep up.
+            /// Simulates the bandwidth of a bad network, in kilobits (1000 bits) per second, in each direction of each connection,
+            /// up to 1000000. If 0, the bandwidth is not limited. Data beyond the bandwidth waits, as for any congested peer.
             #[var(get = get_simulate_bandwidth_kbps, set = set_simulate_bandwidth_kbps)]
             simulate_bandwidth_kbps: PhantomVar<i64>,
 
-            /// Simulates a bad network: so often, in seconds from 2 to 3600, nothing arrives for one second in
-            /// either direction. 0 = never.
+            /// Simulates the stalls of a bad network: once in this many seconds, 2 to 3600, nothing arrives for one second in
+            /// either direction. If 0, there are no stalls.
             #[var(get = get_simulate_stall_every_sec, set = set_simulate_stall_every_sec)]
             simulate_stall_every_sec: PhantomVar<i64>,
 
-            /// Simulates a bad network: the same seed draws the same jitter and the same stalls for connections
-            /// that come and go in the same order.
+            /// The seed of the simulated jitter and stalls. The same seed gives the same jitter and stalls, if connections open
+            /// and close in the same order.
             #[var(get = get_simulate_seed, set = set_simulate_seed)]
             simulate_seed: PhantomVar<i64>,
 
@@ -110,41 +108,40 @@ macro_rules! multiplayer_class {
 
         #[godot::register::godot_api]
         impl $class {
-            /// A packet can be read. Multiplayer mode only; emitted from `poll()` once per packet, in the
-            /// order of arrival.
+            /// Emitted in multiplayer mode from `poll()` when a packet can be read, once per packet, in the order of
+            /// arrival.
             #[signal]
             fn peer_packet(peer_source: i64);
 
-            /// A packet of `size` bytes for several peers did not go to peer `id`: under `OVERFLOW_REFUSE` it
-            /// had no room for it, and the others got it; with either policy no peer got it when the whole
-            /// process had no room.
+            /// Emitted when a packet of `size` bytes to several peers was not sent to peer `id`. With `OVERFLOW_REFUSE`, that
+            /// peer had no room, and the others got the packet. If the whole process had no room, no peer got the packet, with
+            /// either policy.
             #[signal]
             fn packet_refused(id: i64, size: i64);
 
-            /// The connection to a peer takes no more data for now, and more than half of the output buffer
-            /// is waiting.
+            /// Emitted when a peer accepts no more data for now, and more than half of its output buffer is in use.
             #[signal]
             fn peer_congested(id: i64);
 
-            /// Everything that waited for a congested peer has left.
+            /// Emitted when all data that waited for a congested peer has been sent.
             #[signal]
             fn peer_drained(id: i64);
 
-            /// A peer is being closed because it did not take its packets fast enough
-            /// (`OVERFLOW_DISCONNECT`).
+            /// Emitted when a peer is closed because it did not accept its packets fast enough (see
+            /// `OVERFLOW_DISCONNECT`).
             #[signal]
             fn peer_overflowed(id: i64);
 
-            /// Client, multiplayer mode: connected, and the id has been assigned.
+            /// Emitted on a client in multiplayer mode when it is connected and has its peer id.
             #[signal]
             fn connection_succeeded();
 
-            /// Client, multiplayer mode: the connection could not be made. `get_last_error()` says why.
+            /// Emitted on a client in multiplayer mode when it could not connect. `get_last_error()` returns the reason.
             #[signal]
             fn connection_failed();
 
-            /// Client, multiplayer mode: the connection that had been made is lost or was closed.
-            /// `get_last_error()` says why.
+            /// Emitted on a client in multiplayer mode when an established connection was lost or closed.
+            /// `get_last_error()` returns the reason.
             #[signal]
             fn server_disconnected();
 
@@ -312,7 +309,7 @@ macro_rules! common_methods {
     ($class:ident) => {
         #[godot::register::godot_api(secondary)]
         impl $class {
-            /// The wire format of 4.x engines: bare packets, peer ids in the first message.
+            /// The wire format of 4.x engines: packets without a header; the first message contains the peer id.
             #[constant]
             const WIRE_FORMAT_GODOT4: i64 = $crate::tuning::WIRE_FORMAT_GODOT4;
 
@@ -320,17 +317,17 @@ macro_rules! common_methods {
             #[constant]
             const WIRE_FORMAT_GODOT3: i64 = $crate::tuning::WIRE_FORMAT_GODOT3;
 
-            /// A peer that does not take its reliable packets fast enough is closed with code 1013.
+            /// A peer that does not accept its reliable packets fast enough is closed with code 1013.
             #[constant]
             const OVERFLOW_DISCONNECT: i64 = $crate::tuning::OVERFLOW_DISCONNECT;
 
-            /// `put_packet()` returns `ERR_OUT_OF_MEMORY` while a peer has no room.
+            /// `put_packet()` returns `ERR_OUT_OF_MEMORY` while a peer has no room for the packet.
             #[constant]
             const OVERFLOW_REFUSE: i64 = $crate::tuning::OVERFLOW_REFUSE;
 
-            /// The handle of a connected peer, always the same object while it is connected. An unknown id
-            /// prints an error and gives null. On a client only id 1, the server, exists, from the call that opens
-            /// on. While the end of a peer is told, its handle still has the close code and reason.
+            /// Returns the handle of a connected peer: always the same object while the peer is connected. For an unknown id,
+            /// prints an error and returns null. A client has only the peer 1, its server, which exists from the moment the client
+            /// starts to connect. In the handlers of a disconnect signal, the handle still exists, with the close code and reason.
             /// ```gdscript
             /// var server := WebSocketServer.new()
             ///
@@ -350,13 +347,14 @@ macro_rules! common_methods {
                 self.host.peer("get_peer", peer_id)
             }
 
-            /// Sets the queue limits of each connected peer: buffers in KiB, and packets. Each value, 1 to
+            /// Sets the queue limits of each peer: the sizes of the buffers in KiB, and the numbers of packets. Each value, 1 to
             /// 1048576, is rounded up to a power of two. A packet larger than the output buffer is refused.
-            /// Returns `ERR_INVALID_PARAMETER` for a value out of range, and `FAILED` while open; nothing is
-            /// changed then.
+            ///
+            /// Returns `ERR_INVALID_PARAMETER` if a value is out of range, and `FAILED` while open. In both cases nothing is
+            /// changed.
             /// ```gdscript
             /// var server := WebSocketServer.new()
-            /// # Packets of up to a megabyte towards each player.
+            /// # Packets to players may have up to 1 MiB.
             /// server.set_buffers(64, 1024, 1024, 1024)
             /// ```
             #[func]
@@ -378,10 +376,10 @@ macro_rules! common_methods {
             /// Sends a packet to the target of `set_target_peer()` with the current transfer mode.
             ///
             /// Returns `ERR_UNCONFIGURED` when not connected, `FAILED` on a client whose connection has ended since the
-            /// last `poll()`, `ERR_INVALID_PARAMETER` for an unknown target or an empty packet, and
-            /// `ERR_OUT_OF_MEMORY` for one that is larger than the output buffer, finds no room in the whole process
-            /// (`network/limits/websocket_total_queue_mb`) or, with `OVERFLOW_REFUSE`, none for its peer.
-            // The engine's own answers OK to an empty packet without asking anybody.
+            /// last `poll()`, and `ERR_INVALID_PARAMETER` for an unknown target or an empty packet. Returns
+            /// `ERR_OUT_OF_MEMORY` for a packet that is larger than the output buffer, for which the process has no room
+            /// (`network/limits/websocket_total_queue_mb`) or, with `OVERFLOW_REFUSE`, for which its peer has no room.
+            // The engine's own put_packet() returns OK for an empty packet without calling the extension.
             #[func(rename = put_packet)]
             fn put_packet_of_script(
                 &mut self,
@@ -390,16 +388,23 @@ macro_rules! common_methods {
                 self.host.put_packet(buffer.as_slice())
             }
 
-            /// Totals since the object was opened: `peers`, `pending` (handshakes under way), `bytes_in`,
-            /// `bytes_out`, `packets_in`, `packets_out`, `packets_refused`, `packets_dropped_unreliable`,
-            /// `packets_to_closed`, `peers_overflowed`, `peers_violated` (broke the protocol or met a limit of
-            /// receiving), `peers_timed_out` (silent, or took nothing, for too long), `reads_paused` (times that a
-            /// peer was not read for a while: its input buffer was full, or it sent faster than it may),
-            /// `pings_unanswered`, `handshakes_refused` (did not get in), of which
-            /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`,
-            /// `refused_busy`, `handshakes_timed_out` and `pending_evicted`; `health_checks`,
-            /// `accept_errors`, `poll_usec` (microseconds spent in those calls of `poll()` that found something,
-            /// signal handlers included), `io_wakeups`.
+            /// Returns the totals since the object was opened:
+            ///
+            /// `peers` (connected peers), `pending` (handshakes in progress), `bytes_in`, `bytes_out`, `packets_in`, `packets_out`;
+            ///
+            /// `packets_refused`, `packets_dropped_unreliable`, `packets_to_closed` (packets to peers that were closed already);
+            ///
+            /// `peers_overflowed` (closed because they did not keep up), `peers_violated` (closed because they violated the
+            /// protocol or a limit of receiving), `peers_timed_out` (dropped because they were silent, or accepted no data, for too
+            /// long), `reads_paused` (how often a peer was not read for a while, because its input buffer was full or it sent
+            /// faster than allowed), `pings_unanswered`;
+            ///
+            /// `handshakes_refused` (all connections that failed before they were connected), and of these
+            /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`, `refused_busy`,
+            /// `handshakes_timed_out` and `pending_evicted`;
+            ///
+            /// `health_checks`, `accept_errors`, `poll_usec` (microseconds in those calls of `poll()` that found something,
+            /// including signal handlers), `io_wakeups` (how often the I/O thread woke up).
             /// ```gdscript
             /// var server := WebSocketServer.new()
             /// server.listen(9080, PackedStringArray(), true)
@@ -411,10 +416,10 @@ macro_rules! common_methods {
                 $crate::convert::dictionary(self.host.statistics().values())
             }
 
-            /// About one peer: `rtt_msec` (-1: unknown), `bytes_in`, `bytes_out`, `packets_in`,
-            /// `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`,
-            /// `queued_out_packets`, `connected_msec`, `last_receive_msec`, `address`, `port`, `protocol`,
-            /// `path`. An unknown id prints an error and gives an empty dictionary.
+            /// Returns the statistics of one peer: `rtt_msec` (round-trip time, -1 if unknown), `bytes_in`, `bytes_out`,
+            /// `packets_in`, `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`,
+            /// `connected_msec` (time since it connected), `last_receive_msec` (time since data was received), `address`, `port`,
+            /// `protocol`, `path`. For an unknown id, prints an error and returns an empty dictionary.
             /// ```gdscript
             /// func is_far_away(server: WebSocketServer, id: int) -> bool:
             ///     return server.get_peer_statistics(id)["rtt_msec"] > 200.0
@@ -424,20 +429,21 @@ macro_rules! common_methods {
                 self.host.peer_statistics(id)
             }
 
-            /// Why the last connection failed or ended, in words. Empty while nothing went wrong. Of a server that
-            /// refused: the status of its answer, and the beginning of its text or JSON in one line.
+            /// Returns the reason why the last connection failed or ended, as a text for people; an empty string if there was no
+            /// error. If a server rejected the connection, the text contains the HTTP status and the beginning of its text or
+            /// JSON, in one line.
             #[func]
             fn get_last_error(&self) -> godot::builtin::GString {
                 godot::builtin::GString::from(&self.host.core.last_error())
             }
 
-            /// The code of the close frame that ended the last connection, or -1 when there was none.
+            /// Returns the code of the Close frame that ended the last connection, or -1 if there was none.
             #[func]
             fn get_close_code(&self) -> i64 {
                 i64::from(self.host.core.close_code())
             }
 
-            /// The reason in the close frame that ended the last connection.
+            /// Returns the reason in the Close frame that ended the last connection.
             #[func]
             fn get_close_reason(&self) -> godot::builtin::GString {
                 godot::builtin::GString::from(&self.host.core.close_reason())

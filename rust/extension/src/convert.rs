@@ -82,7 +82,10 @@ mod tests {
             names.filter(|name| !help(beginning).contains(name)).collect::<Vec<_>>()
         };
         let nothing: [String; 0] = [];
-        assert_eq!(missing(Statistics::FIGURES, "/// Totals since the object was opened:"), nothing);
-        assert_eq!(missing(PeerStatistics::FIGURES, "/// About one peer:"), nothing);
+        assert_eq!(
+            missing(Statistics::FIGURES, "/// Returns the totals since the object was opened:"),
+            nothing
+        );
+        assert_eq!(missing(PeerStatistics::FIGURES, "/// Returns the statistics of one peer:"), nothing);
     }
 }

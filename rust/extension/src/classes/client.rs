@@ -17,9 +17,9 @@ use crate::tls;
 use crate::tuning::Seconds;
 
 multiplayer_class! {
-    /// A WebSocket client: a buffered multiplayer peer whose socket is served by a thread of its own.
+    /// A WebSocket client: a buffered multiplayer peer whose socket has a thread of its own.
     ///
-    /// In multiplayer mode the object becomes the `multiplayer_peer` of a `MultiplayerAPI`:
+    /// In multiplayer mode, assign the object to the `multiplayer_peer` of a `MultiplayerAPI`:
     /// ```gdscript
     /// var client := WebSocketClient.new()
     ///
@@ -27,17 +27,18 @@ multiplayer_class! {
     ///     if client.connect_to_url("ws://127.0.0.1:9080", PackedStringArray(), true) == OK:
     ///         multiplayer.multiplayer_peer = client
     /// ```
-    /// In raw mode each message is one packet of `get_peer(1)`, and `poll()` must be called regularly.
+    /// In raw mode, each message is one packet of `get_peer(1)`, and your script must call `poll()` regularly.
     #[class(init, tool, base = MultiplayerPeerExtension)]
     class WebSocketClient: Client {
-        /// Whether the certificate of a `wss://` server is checked. If not, any certificate is accepted, and
-        /// `trusted_ssl_certificate` is not sampled_at at.
+        /// If `true` (the default), the certificate of a `wss://` server is verified. If `false`, any certificate is accepted,
+        /// and `trusted_ssl_certificate` is ignored.
         #[var(get = is_verify_ssl_enabled, set = set_verify_ssl_enabled)]
         verify_ssl: PhantomVar<bool>,
 
-        /// When set, the only certificate, or authority, that a `wss://` server may have. Null, the default, means those
-        /// that the platform trusts, or Mozilla's list where it has none: look whether `load()` gave a certificate.
-        /// Fixed while open. One that was refused keeps `connect_to_url()` from a `wss://` server until it is set well.
+        /// The only certificate, or the only authority, that is trusted for a `wss://` server. If null (the default), the
+        /// certificates that the platform trusts are used, or Mozilla's list if the platform has none. So check that `load()`
+        /// has returned a certificate. Cannot be changed while open. After an invalid value, `connect_to_url()` to a `wss://`
+        /// server fails until a valid one is set.
         #[var(get = get_trusted_ssl_certificate, set = set_trusted_ssl_certificate)]
         trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
@@ -46,23 +47,23 @@ multiplayer_class! {
         trusted: Option<Gd<X509Certificate>>,
     }
     accessors {
-        /// Raw mode: connected; `protocol` is the subprotocol agreed on, or empty.
+        /// Emitted in raw mode when the client is connected. `protocol` is the negotiated subprotocol, or empty.
         #[signal]
         fn connection_established(protocol: GString);
 
-        /// Raw mode: the connection ended. `was_clean_close`: after a close handshake.
+        /// Emitted in raw mode when the connection has ended. `was_clean_close` is `true` if it ended with a closing handshake.
         #[signal]
         fn connection_closed(was_clean_close: bool);
 
-        /// Raw mode: the connection could not be made. `get_last_error()` says why.
+        /// Emitted in raw mode when the client could not connect. `get_last_error()` returns the reason.
         #[signal]
         fn connection_error();
 
-        /// Raw mode: `get_peer(1)` has one more packet.
+        /// Emitted in raw mode when `get_peer(1)` has one more packet.
         #[signal]
         fn data_received();
 
-        /// The server asks to close, with its code (1005: none) and reason. Both modes.
+        /// Emitted in both modes when the server has sent a Close frame, with its code (1005 if it has none) and reason.
         #[signal]
         fn server_close_request(code: i64, reason: GString);
 
@@ -94,16 +95,15 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketClient {
-    /// Starts to connect to a `ws://` or `wss://` URL and returns at once. `protocols` are the subprotocols to ask for,
-    /// `gd_mp_api` chooses multiplayer mode, `custom_headers` are `Name: value` lines for the request: one
-    /// named `User-Agent` goes in place of this addon's.
+    /// Starts to connect to a `ws://` or `wss://` URL, and returns at once. `protocols` are the subprotocols to offer. If
+    /// `gd_mp_api` is `true`, the client uses multiplayer mode. `custom_headers` are `Name: value` lines for the request; a line
+    /// named `User-Agent` replaces that of the addon.
     ///
-    /// Without a scheme the URL means `ws://`, and a fragment (`#...`) is left out. `user:password@` becomes an `Authorization`
-    /// header. International names work, and IPv6 addresses in brackets, with a zone if need be: `ws://[fe80::1%eth0]:9080`.
+    /// A URL without a scheme means `ws://`. A fragment (`#...`) is ignored. `user:password@` becomes an `Authorization` header.
+    /// International host names work, and IPv6 addresses in brackets, also with a zone: `ws://[fe80::1%eth0]:9080`.
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL, subprotocol
-    /// or header that cannot be used, and `ERR_INVALID_DATA` for a `trusted_ssl_certificate` that cannot be
-    /// used.
+    /// Returns `ERR_ALREADY_IN_USE` if the client is open already, `ERR_INVALID_PARAMETER` for an invalid URL, subprotocol or
+    /// header, and `ERR_INVALID_DATA` for a `trusted_ssl_certificate` that cannot be used.
     /// ```gdscript
     /// var client := WebSocketClient.new()
     ///
@@ -133,9 +133,9 @@ impl WebSocketClient {
         host.connect("connect_to_url", &url, protocols, headers, gd_mp_api, tls)
     }
 
-    /// Closes the connection; the signal that it is closed follows. `code` is 1000 to 4999 except 1004 to
-    /// 1006 and 1015; `reason` at most 123 bytes of UTF-8. While still connecting it gives up, without a
-    /// signal. Does nothing when nothing is open.
+    /// Closes the connection with a Close frame; the disconnect signal follows. `code` is 1000 to 4999 except 1004 to 1006 and
+    /// 1015; `reason` has at most 123 bytes of UTF-8. If the client is still connecting, stops connecting without a signal. Does
+    /// nothing if the client is not open.
     #[func]
     fn disconnect_from_host(
         &mut self,
@@ -148,7 +148,7 @@ impl WebSocketClient {
         }
     }
 
-    /// The IP address of the server. Not connected: prints an error and gives `""`.
+    /// Returns the IP address of the server. When not connected, prints an error and returns an empty string.
     #[func]
     fn get_connected_host(&self) -> GString {
         self.host
@@ -156,7 +156,7 @@ impl WebSocketClient {
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
-    /// The TCP port of the server. Not connected: prints an error and gives 0.
+    /// Returns the TCP port of the server. When not connected, prints an error and returns 0.
     #[func]
     fn get_connected_port(&self) -> i64 {
         self.host.connected_peer("get_connected_port", 1).map_or(0, |peer| i64::from(peer.port()))
@@ -164,7 +164,7 @@ impl WebSocketClient {
 }
 
 impl AccessRules for WebSocketClient {
-    /// Whom it trusts.
+    /// Which servers the client trusts.
     const RULES: &'static [(&'static str, RuleType)] =
         &[("trusted_ssl_certificate", RuleType::Certificate), ("verify_ssl", RuleType::Bool)];
 }

@@ -20,10 +20,9 @@ use crate::tls;
 use crate::tuning::Seconds;
 
 multiplayer_class! {
-    /// The engine's `WebSocketMultiplayerPeer`, buffered and served by a thread of its own.
+    /// A replacement for the engine's `WebSocketMultiplayerPeer`, with buffers and a thread of its own for the sockets.
     ///
-    /// It has the same members and speaks the same protocol: in a project that uses the engine's class,
-    /// change the name.
+    /// It has the same members and the same protocol as the engine's class: in a project that uses that class, replace its name.
     /// ```gdscript
     /// var peer := BufferedWebSocketMultiplayerPeer.new()
     ///
@@ -34,26 +33,27 @@ multiplayer_class! {
     #[cfg_attr(feature = "engine-names", class(init, tool, base = MultiplayerPeerExtension, rename = WebSocketMultiplayerPeer))]
     #[cfg_attr(not(feature = "engine-names"), class(init, tool, base = MultiplayerPeerExtension, rename = BufferedWebSocketMultiplayerPeer))]
     class WebSocketMultiplayerPeer: Either {
-        /// The subprotocols that a server speaks, or that a client asks for. Fixed while open. A list with one that is no
-        /// token is refused, and nothing opens until it is set well.
+        /// The subprotocols that a server supports, or that a client offers. Cannot be changed while open. After a list with an
+        /// invalid subprotocol, nothing opens until a valid list is set.
         #[var(get = get_supported_protocols, set = set_supported_protocols)]
         supported_protocols: PhantomVar<PackedStringArray>,
 
-        /// `Name: value` lines that are sent with the handshake. Fixed while open. A list with a line that cannot be sent
-        /// is refused, and nothing opens until it is set well.
+        /// `Name: value` lines that are sent in the handshake. Cannot be changed while open. After a list with an invalid line,
+        /// nothing opens until a valid list is set.
         #[var(get = get_handshake_headers, set = set_handshake_headers)]
         handshake_headers: PhantomVar<PackedStringArray>,
 
-        /// The input buffer of each peer in bytes, kept exactly as given, 1 to 1073741824. Fixed while open.
+        /// The size of each peer's input buffer in bytes, 1 to 1073741824, without rounding. Cannot be changed while open.
         #[var(get = get_inbound_buffer_size, set = set_inbound_buffer_size)]
         inbound_buffer_size: PhantomVar<i64>,
 
-        /// The output buffer of each peer in bytes, and with it the largest packet; kept exactly as given, 1
-        /// to 1073741824. Fixed while open.
+        /// The size of each peer's output buffer in bytes, 1 to 1073741824, without rounding. It is also the size of the largest
+        /// packet. Cannot be changed while open.
         #[var(get = get_outbound_buffer_size, set = set_outbound_buffer_size)]
         outbound_buffer_size: PhantomVar<i64>,
 
-        /// How many packets may wait for each peer, and from it; 1 to 1048576. Fixed while open.
+        /// The maximum number of packets that wait to be sent to each peer, and that wait to be read from it; 1 to 1048576.
+        /// Cannot be changed while open.
         #[var(get = get_max_queued_packets, set = set_max_queued_packets)]
         max_queued_packets: PhantomVar<i64>,
 
@@ -61,8 +61,8 @@ multiplayer_class! {
         headers: PackedStringArray,
     }
     accessors {
-        /// A server that refuses new connections (`refuse_new_connections`) has no peer any more. Emitted once, from
-        /// `poll()`, until it admits somebody again.
+        /// Emitted on a server from `poll()` when `refuse_new_connections` is set and no peer is connected. Emitted once each time
+        /// that `refuse_new_connections` is switched on.
         #[signal]
         fn drained();
 
@@ -137,14 +137,15 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketMultiplayerPeer {
-    /// Starts to connect to a `ws://` or `wss://` URL and returns at once. Without options, the platform's
-    /// trusted certificates decide about a `wss://` server. What a URL may hold is that of `WebSocketClient.connect_to_url()`.
+    /// Starts to connect to a `ws://` or `wss://` URL, and returns at once. Without options, a `wss://` server must have a
+    /// certificate that the platform trusts. The URL can contain the same parts as in `WebSocketClient.connect_to_url()`.
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it is open already, `ERR_INVALID_PARAMETER` for a URL that cannot be
-    /// used, the TLS options of a server, or `handshake_headers` or `supported_protocols` that were refused, and `ERR_INVALID_DATA` for a certificate that cannot be used.
+    /// Returns `ERR_ALREADY_IN_USE` if the object is open already, `ERR_INVALID_PARAMETER` for an invalid URL, for the TLS
+    /// options of a server, or after an invalid value of `handshake_headers` or `supported_protocols`, and `ERR_INVALID_DATA` for a
+    /// certificate that cannot be used.
     /// ```gdscript
     /// var peer := BufferedWebSocketMultiplayerPeer.new()
-    /// # A self-signed certificate, for a test: anybody could pretend to be the server.
+    /// # For a test with a self-signed certificate: anybody could pretend to be the server.
     /// if peer.create_client("wss://127.0.0.1:9080", TLSOptions.client_unsafe()) == OK:
     ///     multiplayer.multiplayer_peer = peer
     /// ```
@@ -173,12 +174,12 @@ impl WebSocketMultiplayerPeer {
         class.host.connect("create_client", &url, protocols, headers, true, tls)
     }
 
-    /// Starts to listen on a port (0: any free one) of an address (`"*"`: all).
+    /// Starts to listen on a port (0 means any free port) of an IP address (`"*"` means all addresses).
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it is open already or the port is taken, `ERR_INVALID_PARAMETER` for
-    /// a port outside 0 to 65535, a bad address, the TLS options of a client, or `handshake_headers` or
-    /// `supported_protocols` that were refused, `ERR_INVALID_DATA` for a key
-    /// or certificate that cannot be used, and `ERR_CANT_CREATE` when the address cannot be listened on.
+    /// Returns `ERR_ALREADY_IN_USE` if the object is open already or the port is in use, `ERR_INVALID_PARAMETER` for a port
+    /// outside 0 to 65535, for an invalid address, for the TLS options of a client, or after an invalid value of
+    /// `handshake_headers` or `supported_protocols`, `ERR_INVALID_DATA` for a key or certificate that cannot be used, and
+    /// `ERR_CANT_CREATE` if the object cannot listen on the address.
     /// ```gdscript
     /// var peer := BufferedWebSocketMultiplayerPeer.new()
     /// if peer.create_server(9080) == OK:
@@ -203,7 +204,7 @@ impl WebSocketMultiplayerPeer {
         class.try_create_server(port, &bind_address.to_string(), tls).unwrap_or_else(|error| error)
     }
 
-    /// The IP address of a connected peer. An unknown id prints an error and gives `""`.
+    /// Returns the IP address of a connected peer. For an unknown id, prints an error and returns an empty string.
     #[func]
     fn get_peer_address(&self, id: i64) -> GString {
         self.host
@@ -211,7 +212,7 @@ impl WebSocketMultiplayerPeer {
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
-    /// The TCP port of a connected peer. An unknown id prints an error and gives 0.
+    /// Returns the TCP port of a connected peer. For an unknown id, prints an error and returns 0.
     #[func]
     fn get_peer_port(&self, id: i64) -> i64 {
         self.host.known_peer("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
@@ -250,7 +251,7 @@ impl WebSocketMultiplayerPeer {
 }
 
 impl AccessRules for WebSocketMultiplayerPeer {
-    /// What a handshake must not pass without.
+    /// Values without which a handshake must not succeed.
     const RULES: &'static [(&'static str, RuleType)] =
         &[("handshake_headers", RuleType::Texts), ("supported_protocols", RuleType::Texts)];
 }

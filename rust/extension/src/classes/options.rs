@@ -1,4 +1,4 @@
-//! What a script sets on a `WebSocketServer`, and nowhere else.
+//! The properties that only `WebSocketServer` has.
 
 use godot::builtin::{GString, PackedStringArray};
 use godot::classes::{CryptoKey, X509Certificate};
@@ -7,7 +7,7 @@ use websocket_multiplayer_core::TlsServer;
 
 use crate::{settings, tls};
 
-/// What only a server has.
+/// The values of these properties.
 pub(super) struct Options {
     pub(super) bind_ip: GString,
     pub(super) private_key: Option<Gd<CryptoKey>>,
@@ -23,7 +23,7 @@ pub(super) struct Options {
     pub(super) proxy_protocol: bool,
     pub(super) health_path: GString,
     pub(super) extra_headers: Vec<String>,
-    /// What the server listens with.
+    /// The TLS identity of a server that listens.
     pub(super) active_tls: Option<TlsServer>,
 }
 
@@ -48,7 +48,7 @@ impl Options {
         }
     }
 
-    /// What is missing where TLS was probably meant.
+    /// The missing part, if TLS was probably meant.
     pub(super) fn incomplete_identity(&self) -> Option<&'static str> {
         match (&self.private_key, &self.ssl_certificate, &self.ca_chain) {
             (Some(_), None, _) => Some("private_key is set and ssl_certificate is not"),

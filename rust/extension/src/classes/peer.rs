@@ -19,12 +19,12 @@ use crate::report::Kind;
 use crate::tuning;
 use crate::virtuals::guarded;
 
-/// One connection of a `WebSocketServer`, `WebSocketClient` or `BufferedWebSocketMultiplayerPeer`, from their
-/// `get_peer()`.
+/// The handle of one connection, returned by `get_peer()` of `WebSocketServer`, `WebSocketClient` and
+/// `BufferedWebSocketMultiplayerPeer`.
 ///
-/// In raw mode it is a `PacketPeer`: one message is one packet. In multiplayer mode the packets belong to the
-/// multiplayer peer, and the handle tells about the connection. It stays valid after the connection ended,
-/// and then says that it is not connected.
+/// In raw mode it is a `PacketPeer` in which each message is one packet. In multiplayer mode, packets go through the
+/// multiplayer peer, and the handle only gives information about the connection. A handle stays valid after the connection has ended,
+/// in the state `STATE_CLOSED`.
 /// ```gdscript
 /// var client := WebSocketClient.new()
 ///
@@ -51,8 +51,8 @@ use crate::virtuals::guarded;
 pub(crate) struct WebSocketPeer {
     base: Base<PacketPeerExtension>,
 
-    /// Seconds between the pings to this peer; 0 = none. That of the object that this handle came from, until it
-    /// is set here for this peer alone. Must be less than that object's `heartbeat_timeout`, unless that is 0.
+    /// The time between two pings to this peer, in seconds. If 0, no pings are sent. The default is the `heartbeat_interval` of the
+    /// object that returned this handle. Must be less than the `heartbeat_timeout` of that object, unless that is 0.
     #[var(get = get_heartbeat_interval, set = set_heartbeat_interval)]
     heartbeat_interval: PhantomVar<f64>,
 
@@ -65,19 +65,19 @@ pub(crate) struct WebSocketPeer {
     current: Option<Packet>,
 }
 
-/// What the handle object knows of the object that it came from.
+/// What the handle object has from the object that created it.
 pub(crate) struct Connection {
     pub(crate) handle: PeerHandle,
     pub(crate) multiplayer: bool,
     pub(crate) max_packet_size: i32,
-    /// What makes larger packets fit.
+    /// The setting to raise for larger packets.
     pub(crate) output_setting: &'static str,
     /// From the server's request handler.
     pub(crate) meta: Variant,
 }
 
 impl WebSocketPeer {
-    /// The object for a connection.
+    /// Makes the object for a connection.
     pub(crate) fn of(connection: Connection) -> Gd<Self> {
         let mut object = Self::new_gd();
         object.bind_mut().connection = Some(connection);
@@ -92,7 +92,7 @@ impl WebSocketPeer {
         self.handle().map_or(PeerState::Closed, PeerHandle::state)
     }
 
-    /// The connection of raw mode, or a line and the engine's code for why packets cannot be used.
+    /// The connection, if it is in raw mode; otherwise prints a line and returns the engine's error code.
     fn raw(&self, method: &str) -> Result<&Connection, Error> {
         match &self.connection {
             Some(connection) if !connection.multiplayer => Ok(connection),
@@ -174,35 +174,35 @@ impl IPacketPeerExtension for WebSocketPeer {
 
 #[godot_api]
 impl WebSocketPeer {
-    /// Messages are sent as text.
+    /// `put_packet()` and `put_var()` send text messages.
     #[constant]
     const WRITE_MODE_TEXT: i64 = 0;
 
-    /// Messages are sent as binary data.
+    /// `put_packet()` and `put_var()` send binary messages.
     #[constant]
     const WRITE_MODE_BINARY: i64 = 1;
 
-    /// The connection is being made.
+    /// The peer is connecting.
     #[constant]
     const STATE_CONNECTING: i64 = PeerState::Connecting as i64;
 
-    /// Messages can be sent.
+    /// The peer is connected; messages can be sent.
     #[constant]
     const STATE_OPEN: i64 = PeerState::Open as i64;
 
-    /// One side asked to close.
+    /// The closing handshake has begun.
     #[constant]
     const STATE_CLOSING: i64 = PeerState::Closing as i64;
 
-    /// There is no connection any more.
+    /// The connection has ended.
     #[constant]
     const STATE_CLOSED: i64 = PeerState::Closed as i64;
 
-    /// Closes the connection: messages sent before still leave. `code` is 1000 to 4999 except 1004 to 1006
-    /// and 1015; `reason` at most 123 bytes of UTF-8. Does nothing when it is closed already.
+    /// Closes the connection with a Close frame. Messages that were sent before are still delivered. `code` is 1000 to 4999 except
+    /// 1004 to 1006 and 1015; `reason` has at most 123 bytes of UTF-8. Does nothing if the connection is closed already.
     ///
-    /// A negative `code` drops the connection at once, without telling the other side; what the system has not
-    /// taken yet of earlier messages is lost. The signal that the peer is gone follows from `poll()`.
+    /// A negative `code` drops the connection at once, without a Close frame; earlier messages that the operating system has not
+    /// accepted yet are lost. In both cases the disconnect signal follows from `poll()`.
     #[func]
     fn close(&mut self, #[opt(default = 1000)] code: i64, #[opt(default = "")] reason: GString) {
         if code < 0 {
@@ -218,32 +218,32 @@ impl WebSocketPeer {
         }
     }
 
-    /// The IP address of the other side; `""` when it is not known.
+    /// Returns the IP address of the other side, or an empty string if it is not known.
     #[func]
     fn get_connected_host(&self) -> GString {
         self.text_of(PeerHandle::address)
     }
 
-    /// The TCP port of the other side; 0 when it is not known.
+    /// Returns the TCP port of the other side, or 0 if it is not known.
     #[func]
     fn get_connected_port(&self) -> i64 {
         self.handle().map_or(0, |handle| i64::from(handle.port()))
     }
 
-    /// Bytes that were sent and still wait on this side.
+    /// Returns the number of bytes that wait to be sent.
     #[func]
     fn get_current_outbound_buffered_amount(&self) -> i64 {
         self.handle().map_or(0, |handle| handle.queued_out_bytes() as i64)
     }
 
-    /// How `put_packet()` and `put_var()` send: `WRITE_MODE_TEXT` or `WRITE_MODE_BINARY`, the default.
+    /// Returns the kind of message that `put_packet()` and `put_var()` send: `WRITE_MODE_TEXT` or `WRITE_MODE_BINARY` (the default).
     #[func]
     fn get_write_mode(&self) -> i64 {
         if self.write_text { Self::WRITE_MODE_TEXT } else { Self::WRITE_MODE_BINARY }
     }
 
-    /// Sets how `put_packet()` and `put_var()` send. In text mode bytes that are not UTF-8 are refused with
-    /// `ERR_INVALID_DATA`.
+    /// Sets the kind of message that `put_packet()` and `put_var()` send. In text mode, they return `ERR_INVALID_DATA` for bytes that
+    /// are not valid UTF-8.
     #[func]
     fn set_write_mode(&mut self, mode: i64) {
         if let Ok(text) = is_text("set_write_mode", mode) {
@@ -251,13 +251,13 @@ impl WebSocketPeer {
         }
     }
 
-    /// Whether messages can be sent.
+    /// Returns `true` if messages can be sent.
     #[func]
     fn is_connected_to_host(&self) -> bool {
         self.state() == PeerState::Open
     }
 
-    /// Whether small messages leave at once (TCP_NODELAY), which is the default.
+    /// If `enabled` is `true` (the default), small messages are sent at once (TCP_NODELAY).
     #[func]
     fn set_no_delay(&mut self, enabled: bool) {
         if let Some(handle) = self.handle() {
@@ -265,62 +265,63 @@ impl WebSocketPeer {
         }
     }
 
-    /// Whether the packet taken last was a text message.
+    /// Returns `true` if the last packet that was read was a text message.
     #[func]
     fn was_string_packet(&self) -> bool {
         self.text
     }
 
-    /// On a server, the path and query that the client asked for; on a client, those of the URL.
+    /// Returns the path and the query: on a server those of the client's request, on a client those of the URL.
     #[func]
     fn get_requested_path(&self) -> GString {
         self.text_of(PeerHandle::path)
     }
 
-    /// On a server, the URL that the client asked for; on a client, the URL it connected to.
+    /// Returns the URL: on a server that of the client's request, on a client the one that it connected to.
     #[func]
     fn get_requested_url(&self) -> GString {
         self.text_of(PeerHandle::requested_url)
     }
 
-    /// On a server, the headers of the client's request with lower-case names. Values of a repeated header
-    /// are joined by `", "`.
+    /// Returns the headers of the client's request on a server, with names in lower case. The values of a repeated header are
+    /// joined by `", "`.
     #[func]
     fn get_request_headers(&self) -> VarDictionary {
         convert::headers(self.handle().map(PeerHandle::headers).unwrap_or_default())
     }
 
-    /// What the server's request handler attached to this connection; null when it attached nothing.
+    /// Returns the `meta` that the server's `request_handler` has attached to this connection, or null.
     #[func]
     fn get_handshake_meta(&self) -> Variant {
         self.connection.as_ref().map_or_else(Variant::nil, |connection| connection.meta.clone())
     }
 
-    /// The subprotocol agreed on, or `""`.
+    /// Returns the negotiated subprotocol, or an empty string.
     #[func]
     fn get_selected_protocol(&self) -> GString {
         self.text_of(PeerHandle::protocol)
     }
 
-    /// `STATE_CONNECTING`, `STATE_OPEN`, `STATE_CLOSING` or `STATE_CLOSED`.
+    /// Returns `STATE_CONNECTING`, `STATE_OPEN`, `STATE_CLOSING` or `STATE_CLOSED`.
     #[func]
     fn get_ready_state(&self) -> i64 {
         self.state() as i64
     }
 
-    /// The code of the close frame that ended the connection, or -1 when there was none.
+    /// Returns the code of the Close frame that ended the connection, or -1 if there was none.
     #[func]
     fn get_close_code(&self) -> i64 {
         self.handle().map_or(-1, |handle| i64::from(handle.close_code()))
     }
 
-    /// The reason in the close frame that ended the connection.
+    /// Returns the reason in the Close frame that ended the connection.
     #[func]
     fn get_close_reason(&self) -> GString {
         self.text_of(PeerHandle::close_reason)
     }
 
-    /// Sends a message as binary data or as text, whatever the write mode is.
+    /// Sends a message as binary data or as text, regardless of `set_write_mode()`. Returns the same errors as `put_packet()`, and
+    /// `ERR_INVALID_PARAMETER` for an unknown `write_mode`.
     #[func]
     fn send(&mut self, message: PackedByteArray, #[opt(default = 1)] write_mode: i64) -> Error {
         match is_text("send", write_mode) {
@@ -329,14 +330,17 @@ impl WebSocketPeer {
         }
     }
 
-    /// Sends a text message.
+    /// Sends a text message. Returns the same errors as `put_packet()`.
     #[func]
     fn send_text(&mut self, message: GString) -> Error {
         self.transmit("send_text", message.to_string().as_bytes(), true)
     }
 
     /// Sends a message, which may be empty.
-    // The engine's own put_packet() answers OK to an empty message without calling the extension.
+    ///
+    /// Returns `FAILED` when not connected, `ERR_UNCONFIGURED` in multiplayer mode, `ERR_OUT_OF_MEMORY` for a message that is larger
+    /// than the output buffer or finds no room, and `ERR_INVALID_DATA` for text that is not valid UTF-8.
+    // The engine's own put_packet() returns OK for an empty message without calling the extension.
     #[func(rename = put_packet)]
     fn put_message(&mut self, buffer: PackedByteArray) -> Error {
         self.transmit("put_packet", buffer.as_slice(), self.write_text)

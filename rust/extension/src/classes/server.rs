@@ -25,9 +25,9 @@ use crate::tls;
 use crate::tuning::Seconds;
 
 multiplayer_class! {
-    /// A WebSocket server: a buffered multiplayer peer whose sockets are served by a thread of their own.
+    /// A WebSocket server: a buffered multiplayer peer whose sockets have a thread of their own.
     ///
-    /// In multiplayer mode the object becomes the `multiplayer_peer` of a `MultiplayerAPI`:
+    /// In multiplayer mode, assign the object to the `multiplayer_peer` of a `MultiplayerAPI`:
     /// ```gdscript
     /// var server := WebSocketServer.new()
     ///
@@ -35,7 +35,7 @@ multiplayer_class! {
     ///     if server.listen(9080, PackedStringArray(), true) == OK:
     ///         multiplayer.multiplayer_peer = server
     /// ```
-    /// In raw mode each message is one packet of `get_peer(id)`, and `poll()` must be called regularly:
+    /// In raw mode, each message is one packet of `get_peer(id)`, and your script must call `poll()` regularly:
     /// ```gdscript
     /// var server := WebSocketServer.new()
     ///
@@ -48,14 +48,15 @@ multiplayer_class! {
     /// ```
     #[class(init, tool, base = MultiplayerPeerExtension)]
     class WebSocketServer: Server {
-        /// The address to listen on; `"*"`, the default, means all of them. Fixed while listening. What is neither is
-        /// refused, and `listen()` returns `ERR_INVALID_DATA` until the address is set well.
+        /// The IP address to listen on; `"*"` (the default) means all addresses. Cannot be changed while listening. After an
+        /// invalid value, `listen()` returns `ERR_INVALID_DATA` until a valid one is set.
         #[var(get = get_bind_ip, set = set_bind_ip)]
         bind_ip: PhantomVar<GString>,
 
-        /// The private key for TLS, which is used when `ssl_certificate` is set, too. Fixed while listening. With one of
-        /// both `listen()` returns `ERR_INVALID_DATA`; with neither the server listens without TLS. `load()` gives null
-        /// for a file that the engine does not know as a key or certificate, such as one named `.pem`.
+        /// The private key for TLS. TLS needs both this key and `ssl_certificate`: if only one of them is set, `listen()`
+        /// returns `ERR_INVALID_DATA`; if both are null, the server listens without TLS. Note that `load()` returns null for a file
+        /// that the engine does not recognize as a key or certificate, such as a file named `.pem`. Cannot be changed while
+        /// listening; see `set_certificate()`.
         /// ```gdscript
         /// var server := WebSocketServer.new()
         /// var crypto := Crypto.new()
@@ -66,66 +67,71 @@ multiplayer_class! {
         #[var(get = get_private_key, set = set_private_key)]
         private_key: PhantomVar<Option<Gd<CryptoKey>>>,
 
-        /// The certificate for TLS, which is used when `private_key` is set, too. Fixed while listening.
+        /// The certificate for TLS; see `private_key`. Cannot be changed while listening; see `set_certificate()`.
         #[var(get = get_ssl_certificate, set = set_ssl_certificate)]
         ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
-        /// Further certificates to send after `ssl_certificate`, up to the one that clients trust. Fixed
+        /// The certificates that are sent after `ssl_certificate`, up to one that the clients trust. Cannot be changed
         /// while listening.
         #[var(get = get_ca_chain, set = set_ca_chain)]
         ca_chain: PhantomVar<Option<Gd<X509Certificate>>>,
 
-        /// How many clients may be connected; 0, the default, means no limit. Further ones are answered 503.
-        /// It can change while listening: those who are connected stay. The default comes from the project
-        /// setting `network/limits/websocket_server/max_connections`.
+        /// The maximum number of connected clients; 0 (the default) means no limit. Further clients are rejected with HTTP
+        /// status 503. Can be changed while listening: connected clients stay. The default is the project setting
+        /// `network/limits/websocket_server/max_connections`.
         #[var(get = get_max_connections, set = set_max_connections)]
         max_connections: PhantomVar<i64>,
 
-        /// How many connections one address may have, handshakes included; 0, the default, means no limit.
-        /// Further ones are answered 429. IPv6 addresses count per /64. Behind `trusted_proxies` the client's
-        /// address counts. Fixed while listening.
+        /// The maximum number of connections from one address, including handshakes; 0 (the default) means no limit. Further
+        /// connections are rejected with HTTP status 429. An IPv6 address counts as its /64. Behind `trusted_proxies`, the
+        /// client's address counts. Cannot be changed while listening.
         #[var(get = get_max_connections_per_address, set = set_max_connections_per_address)]
         max_connections_per_address: PhantomVar<i64>,
 
-        /// How many handshakes may be under way, 1 or more; further clients wait, and one that has sent nothing
-        /// for a second makes room for them, or one of an address that has more than a sixteenth of the places.
-        /// Clients that wait for `request_handler` count too. The default (1024) comes from the project setting
-        /// `network/limits/websocket_server/max_pending_connections`. Fixed while listening.
+        /// The maximum number of pending connections (handshakes in progress), 1 or more. Clients that wait for
+        /// `request_handler` count, too. Further clients wait. For a waiting client, the server drops a pending connection that has
+        /// sent nothing for a second, or a slow one of an address that has more than a sixteenth of the places. The default
+        /// (1024) is the project setting `network/limits/websocket_server/max_pending_connections`. Cannot be changed while
+        /// listening.
         #[var(get = get_max_pending_connections, set = set_max_pending_connections)]
         max_pending_connections: PhantomVar<i64>,
 
-        /// KiB that are read from each peer in one second, TLS included; a faster one is slowed down, and nothing
-        /// is lost. 0, the default, means no limit. Fixed while listening.
+        /// The maximum rate at which data is read from each peer, in KiB per second, TLS included; 0 (the default) means no
+        /// limit. A peer that sends faster is slowed down, and nothing is lost. Cannot be changed while listening.
         #[var(get = get_max_inbound_kb_per_second, set = set_max_inbound_kb_per_second)]
         max_inbound_kb_per_second: PhantomVar<i64>,
 
-        /// The web pages whose scripts may connect, as `scheme://host[:port]`; `scheme://*.host` means all
-        /// subdomains, and `http://localhost:*` any port. `file://` and `null` are what browsers send for pages
-        /// without a server: local files, web views, and sandboxed frames, which any site can make. Others are
-        /// answered 403. Empty, the default, means any. Clients that send no `Origin`, as games outside of browsers
-        /// do, are always allowed. Fixed while listening. A list with an entry that is no origin is refused, and
-        /// `listen()` returns `ERR_INVALID_DATA` until it is set well.
+        /// The origins of web pages that may connect, as `scheme://host[:port]`; `scheme://*.host` means all subdomains, and
+        /// `http://localhost:*` any port. Pages of other origins are rejected with HTTP status 403. If empty (the default),
+        /// all pages may connect. Clients that send no `Origin`, such as games outside of browsers, may always connect.
+        ///
+        /// `file://` and `null` stand for pages without a server: local files, web views and sandboxed frames. Note that any
+        /// web page can create a sandboxed frame.
+        ///
+        /// Cannot be changed while listening. After a list with an invalid origin, `listen()` returns `ERR_INVALID_DATA` until a
+        /// valid list is set.
         #[var(get = get_allowed_origins, set = set_allowed_origins)]
         allowed_origins: PhantomVar<PackedStringArray>,
 
-        /// Addresses or networks (`10.0.0.0/8`) of proxies that are believed when they say in `proxy_header`
-        /// whom they speak for. Empty by default. Fixed while listening. A list with an entry that is neither is refused,
-        /// and `listen()` returns `ERR_INVALID_DATA` until it is set well.
+        /// The addresses or networks (`10.0.0.0/8`) of proxies in front of the server. For connections from them, the client's
+        /// address is read from `proxy_header` or from the PROXY protocol. Empty by default. Cannot be changed while listening.
+        /// After a list with an invalid entry, `listen()` returns `ERR_INVALID_DATA` until a valid list is set.
         #[var(get = get_trusted_proxies, set = set_trusted_proxies)]
         trusted_proxies: PhantomVar<PackedStringArray>,
 
-        /// The header in which a trusted proxy names the client's address, a list of addresses to whose end
-        /// each proxy adds whom it has_listeners from. It is read from its end: trusted proxies are passed over, and the
-        /// first other address is the client's. Ports, quotes, IPv6 zones and empty elements do no harm. A
-        /// trusted proxy that sends something else in it is answered 400; one that sends no such header speaks
-        /// for itself. Fixed while listening.
+        /// The name of the header in which a trusted proxy sends the client's address. The value is a list of addresses;
+        /// each proxy appends the address that connected to it. The server reads the list from its end, and skips trusted
+        /// proxies: the first other address is the client's. Ports, quotes, IPv6 zones and empty elements are allowed. If
+        /// a trusted proxy sends an invalid list, the connection is rejected with HTTP status 400. If it sends no such header,
+        /// the address of the proxy counts as the client's. The default is `x-forwarded-for`. Cannot be changed while
+        /// listening.
         #[var(get = get_proxy_header, set = set_proxy_header)]
         proxy_header: PhantomVar<GString>,
 
-        /// Whether connections from `trusted_proxies` begin with the PROXY protocol, version 1 or 2, in which a
-        /// proxy that passes bytes on says whose they are: HAProxy's `send-proxy-v2`, the TCP load balancers of
-        /// clouds. The client's address and port are then known also where its TLS reaches this server. Those
-        /// proxies must send it, and nobody else may. `false` by default. Fixed while listening.
+        /// If `true`, connections from `trusted_proxies` must begin with the PROXY protocol, version 1 or 2, which contains the
+        /// client's address and port. HAProxy (`send-proxy-v2`) and the TCP load balancers of cloud providers can send it; it also
+        /// works if the proxy passes TLS through to this server. Other connections must not send it. `false` by default. Cannot
+        /// be changed while listening.
         /// ```gdscript
         /// var server := WebSocketServer.new()
         /// server.trusted_proxies = ["10.0.0.5"]
@@ -135,15 +141,17 @@ multiplayer_class! {
         #[var(get = get_proxy_protocol, set = set_proxy_protocol)]
         proxy_protocol: PhantomVar<bool>,
 
-        /// Called from `poll()` with a dictionary about each client that wants in: `peer_id` (the id that it
-        /// will have), `path`, `query`, `headers` (names in lower case), `address`, `port` (0 when only a
-        /// proxy knows it), `protocols`, `secure`.
+        /// A function that decides which clients may connect. It is called from `poll()` for each client, with a dictionary
+        /// that describes the request: `peer_id` (the id that the client will get), `path`, `query`, `headers` (with names in
+        /// lower case), `address`, `port` (0 if only a proxy knows it), `protocols`, `secure`.
         ///
-        /// It returns `true` or 101 to let the client in, `false` (403) or a status from 400 to 599 to refuse
-        /// it, or a dictionary with `status` and, if needed, `reason` (text for a refused client), `headers`
-        /// (`Name: value` lines of the answer), `protocol` (one that the client offered) and `meta`, which the
-        /// handle's `get_handshake_meta()` gives back later. Anything else, an error, or `await` in it means
-        /// 500 and an error line. (An error in a function that is declared `-> bool` returns `false`, so 403.)
+        /// The function returns `true` or 101 to accept the client, or `false` (which means 403) or a status from 400 to 599 to
+        /// reject it. It can also return a dictionary with `status` and these optional keys: `reason` (a text for a rejected
+        /// client), `headers` (`Name: value` lines for the response), `protocol` (one that the client has offered) and `meta` (any
+        /// value, which `get_handshake_meta()` of the peer's handle returns later).
+        ///
+        /// If the function returns anything else, has an error, or uses `await`, the client is rejected with 500, and an error is
+        /// printed. (After an error in a function that is declared `-> bool`, GDScript returns `false`, which means 403.)
         /// ```gdscript
         /// var server := WebSocketServer.new()
         /// var users := {"Bearer 4711": "ada"}
@@ -155,19 +163,19 @@ multiplayer_class! {
         ///     if server.listen(9080, PackedStringArray(), true) == OK:
         ///         multiplayer.multiplayer_peer = server
         /// ```
-        /// When the answer takes time, because a database has to be asked for instance, it returns
-        /// `{later = true}`, and the answer is given to `answer_request()`.
+        /// If the decision takes time, for example because your server asks a database, the function returns
+        /// `{later = true}`, and you call `answer_request()` later.
         ///
-        /// A client waits 30 seconds at most, then it is answered 503. It may be gone when the handler returns,
-        /// or find no seat left: only `peer_connected` says that it is in. Fixed while listening.
+        /// A client waits for 30 seconds at most; then it is rejected with 503. A client that was accepted may have
+        /// disconnected meanwhile, or the server may be full: only `peer_connected` shows that it is connected. Cannot be changed
+        /// while listening.
         #[var(get = get_request_handler, set = set_request_handler)]
         request_handler: PhantomVar<Callable>,
 
-        /// A path, such as `/health`, for health checks: a GET is answered with the server's state as JSON
-        /// (`peers`, `pending`, `main_thread_idle_msec`, `refusing`), HEAD and OPTIONS without it. The status
-        /// is 200, or 503 when the game has not polled for 10 seconds. With `/`, the path that load balancers
-        /// ask for by default, clients can still connect to that path. Empty, the default, means none. Fixed
-        /// while listening.
+        /// The path for health checks, such as `/health`. If empty (the default), there are none. The response to a GET contains
+        /// the server's state as JSON (`peers`, `pending`, `main_thread_idle_msec`, `refusing`); the responses to HEAD and
+        /// OPTIONS have no body. The status is 200, or 503 if the game has not polled for 10 seconds. Clients can connect to
+        /// the same path, so `/`, the default path of many load balancers, works too. Cannot be changed while listening.
         #[var(get = get_health_path, set = set_health_path)]
         health_path: PhantomVar<GString>,
 
@@ -175,24 +183,25 @@ multiplayer_class! {
         options: Options,
     }
     accessors {
-        /// Raw mode: a client is connected; `protocol` is the subprotocol agreed on, or empty.
+        /// Emitted in raw mode when a client is connected. `protocol` is the negotiated subprotocol, or empty.
         #[signal]
         fn client_connected(id: i64, protocol: GString);
 
-        /// Raw mode: a client is gone. `was_clean_close`: after a close handshake.
+        /// Emitted in raw mode when a client has disconnected. `was_clean_close` is `true` if the connection ended with a closing
+        /// handshake.
         #[signal]
         fn client_disconnected(id: i64, was_clean_close: bool);
 
-        /// A client asks to close, with its code (1005: none) and reason. Both modes.
+        /// Emitted in both modes when a client has sent a Close frame, with its code (1005 if it has none) and reason.
         #[signal]
         fn client_close_request(id: i64, code: i64, reason: GString);
 
-        /// Raw mode: `get_peer(id)` has one more packet.
+        /// Emitted in raw mode when `get_peer(id)` has one more packet.
         #[signal]
         fn data_received(id: i64);
 
-        /// With `refuse_new_connections` set, the last client is gone, and nobody else will come: the server can
-        /// end. Emitted from `poll()`, once until clients are admitted again; also when there was none.
+        /// Emitted from `poll()` when `refuse_new_connections` is set and no client is connected, so that the server can be stopped.
+        /// Emitted once each time that `refuse_new_connections` is switched on.
         #[signal]
         fn drained();
 
@@ -391,17 +400,16 @@ multiplayer_class! {
 
 #[godot_api(secondary)]
 impl WebSocketServer {
-    /// Starts to listen. Port 0 takes any free one, see `get_local_port()`. `protocols` are the subprotocols
-    /// that the server speaks; with any given, a client must ask for one of them. `gd_mp_api` chooses
-    /// multiplayer mode.
+    /// Starts to listen on a port; 0 means any free port (see `get_local_port()`). `protocols` are the subprotocols that the server
+    /// supports; if there are any, a client must offer one of them. If `gd_mp_api` is `true`, the server uses multiplayer mode.
     ///
-    /// Returns `ERR_ALREADY_IN_USE` when it listens already or the port is taken, `ERR_INVALID_PARAMETER` for
-    /// a port outside 0 to 65535 or a bad subprotocol, `ERR_INVALID_DATA` for a key or certificate that cannot
-    /// be used or is set without the other, and `ERR_CANT_CREATE` when the address cannot be listened on.
+    /// Returns `ERR_ALREADY_IN_USE` if the server listens already or the port is in use, `ERR_INVALID_PARAMETER` for a port
+    /// outside 0 to 65535 or an invalid subprotocol, `ERR_INVALID_DATA` for a key or certificate that cannot be used or is set
+    /// without the other, and `ERR_CANT_CREATE` if the server cannot listen on the address.
     ///
-    /// `ERR_INVALID_DATA` also follows when a value was refused that says who gets in and where, and was not set well
-    /// since: `allowed_origins`, `trusted_proxies`, `bind_ip`, key and certificates, `set_extra_headers()`, and limits,
-    /// `proxy_header` or `request_handler` that were not set before. A typing error lets nobody in.
+    /// Also returns `ERR_INVALID_DATA` after an invalid value of a property that controls access, until a valid value is set.
+    /// This applies to `allowed_origins`, `trusted_proxies`, `bind_ip`, keys and certificates, `set_extra_headers()`, and to limits,
+    /// `proxy_header` and `request_handler` if they had no other value before. So a typing error lets nobody in.
     /// ```gdscript
     /// var server := WebSocketServer.new()
     /// var error := server.listen(9080)
@@ -420,32 +428,31 @@ impl WebSocketServer {
         this.bind_mut().try_listen(port, &protocols, gd_mp_api, tls).unwrap_or_else(|error| error)
     }
 
-    /// Stops listening and closes all connections (code 1001) without any further signal. The same as
-    /// `close()`.
+    /// Stops listening, and closes all connections with code 1001. No more signals are emitted. The same as `close()`.
     #[func]
     fn stop(&mut self) {
         self.host.close();
     }
 
-    /// Whether the server listens.
+    /// Returns `true` if the server listens.
     #[func]
     fn is_listening(&self) -> bool {
         self.host.is_open()
     }
 
-    /// The port it listens on, also when `listen()` was given 0. 0 when it does not listen.
+    /// Returns the port on which the server listens, also after `listen(0)`; 0 if it does not listen.
     #[func]
     fn get_local_port(&self) -> i64 {
         i64::from(self.host.core.local_port())
     }
 
-    /// Whether a client with this id is connected.
+    /// Returns `true` if a client with this id is connected.
     #[func]
     fn has_peer(&self, id: i64) -> bool {
         self.host.has_peer(id)
     }
 
-    /// The IP address of a client. An unknown id prints an error and gives `""`.
+    /// Returns the IP address of a client. For an unknown id, prints an error and returns an empty string.
     #[func]
     fn get_peer_address(&self, id: i64) -> GString {
         self.host
@@ -453,18 +460,18 @@ impl WebSocketServer {
             .map_or_else(GString::new, |peer| GString::from(&peer.address()))
     }
 
-    /// The TCP port of a client. An unknown id prints an error and gives 0.
+    /// Returns the TCP port of a client. For an unknown id, prints an error and returns 0.
     #[func]
     fn get_peer_port(&self, id: i64) -> i64 {
         self.host.known_peer("get_peer_port", id).map_or(0, |peer| i64::from(peer.port()))
     }
 
-    /// Closes the connection to a client: packets sent before still leave, its unread ones are discarded, and
-    /// the signal that it is gone follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` at
+    /// Closes the connection to a client. Packets that were sent before are still delivered; packets of the client that were not
+    /// read are discarded. The disconnect signal follows. `code` is 1000 to 4999 except 1004 to 1006 and 1015; `reason` has at
     /// most 123 bytes of UTF-8.
     ///
-    /// As in the engine's `MultiplayerPeer`, a bool in place of the code is understood: `true` drops the
-    /// client at once, and no signal follows.
+    /// As in the engine's `MultiplayerPeer`, the second argument can be a bool instead of the code: `true` drops the client at
+    /// once, without a signal.
     /// ```gdscript
     /// var server := WebSocketServer.new()
     ///
@@ -491,12 +498,12 @@ impl WebSocketServer {
         }
     }
 
-    /// Replaces `private_key` and `ssl_certificate`, also while the server listens: new connections get the new
-    /// certificate, those that are open stay. `ca_chain` is sent with it as before.
+    /// Replaces `private_key` and `ssl_certificate`, also while the server listens. New connections get the new certificate; open
+    /// connections stay. `ca_chain` is still sent with it.
     ///
-    /// Returns `ERR_INVALID_DATA` for a key or certificate that cannot be used or is null, and `ERR_UNCONFIGURED` for
-    /// a server that listens without TLS. A server that listens goes on with what it has then; another one does not
-    /// listen until they are set well.
+    /// Returns `ERR_INVALID_DATA` for a key or certificate that is null or cannot be used, and `ERR_UNCONFIGURED` if the server
+    /// listens without TLS. After an error, a server that listens keeps its certificate, and a server that does not listen
+    /// cannot listen until a valid key and certificate are set.
     #[func(gd_self)]
     fn set_certificate(
         mut this: Gd<Self>,
@@ -532,8 +539,8 @@ impl WebSocketServer {
         Error::OK
     }
 
-    /// Answers a request about which `request_handler` has returned `{later = true}`. `peer_id` is that of the
-    /// request, and `verdict` what the handler could have returned: a bool, a status, or a dictionary.
+    /// Answers a request for which `request_handler` has returned `{later = true}`. `peer_id` is the `peer_id` of the request, and
+    /// `verdict` is any value that the handler can return: a bool, a status, or a dictionary.
     /// ```gdscript
     /// var server := WebSocketServer.new()
     ///
@@ -545,24 +552,24 @@ impl WebSocketServer {
     ///         multiplayer.multiplayer_peer = server
     ///
     /// func look_up(request: Dictionary) -> void:
-    ///     # In place of a database or a web service.
+    ///     # Stands for a database or a web service.
     ///     await get_tree().create_timer(0.5).timeout
     ///     var verdict := {status = 101, meta = {user = "ada"}}
     ///     server.answer_request(request.peer_id, verdict if request.path == "/" else {status = 404})
     /// ```
-    /// Clients give up after their own `handshake_timeout`, 3 seconds unless set.
+    /// Note that a client waits for its own `handshake_timeout` only, which is 3 seconds by default.
     ///
-    /// Returns `ERR_DOES_NOT_EXIST` when no such request waits: it was answered already, or before the last
-    /// `close()`, or the client did not wait (30 seconds at most), which is not an error and prints nothing.
-    /// Returns `ERR_INVALID_PARAMETER` for a verdict that cannot be used, after which the client is answered
-    /// 500, and `ERR_UNCONFIGURED` when the server does not listen.
+    /// Returns `ERR_DOES_NOT_EXIST` if no such request is pending: because it was answered already, because it is from before the
+    /// last `close()`, or because the client has disconnected or has waited for 30 seconds; in the last two cases nothing is
+    /// printed. Returns `ERR_INVALID_PARAMETER` for an invalid verdict, and the client is rejected with 500. Returns
+    /// `ERR_UNCONFIGURED` if the server does not listen.
     #[func(gd_self)]
     fn answer_request(mut this: Gd<Self>, peer_id: i64, verdict: Variant) -> Error {
         request::answer(&mut this, peer_id, &verdict)
     }
 
-    /// Sets `Name: value` lines for the answer to each client. Fixed while listening. A line without a colon,
-    /// with a line break, or with a name that the handshake itself uses, is refused, and none is set.
+    /// Sets `Name: value` lines that are sent in the response to each client. Cannot be changed while listening. If a line has no
+    /// colon, a line break, or a name that the handshake itself uses, an error is printed and no line is set.
     #[func]
     fn set_extra_headers(&mut self, #[opt(default = &PackedStringArray::new())] headers: PackedStringArray) {
         match check_header_lines(convert::strings(&headers)) {
@@ -577,7 +584,7 @@ impl WebSocketServer {
 }
 
 impl WebSocketServer {
-    /// A server that listens keeps the certificate that it has. Another one must not listen without.
+    /// A server that listens keeps its certificate. A server that does not listen must not listen without one.
     fn refuse_certificate(&mut self, error: TlsError) -> Error {
         let code = self.host.report_open_error("set_certificate", &OpenError::Tls(error.clone()));
         if !self.host.is_open() {
@@ -623,7 +630,7 @@ impl WebSocketServer {
         };
         if config.proxy_protocol && config.trusted_proxies.is_empty() {
             warning(
-                "WebSocketServer.listen(): proxy_protocol is set and trusted_proxies is empty: it is read from nobody.",
+                "WebSocketServer.listen(): proxy_protocol is set, but trusted_proxies is empty: the PROXY protocol is not used.",
             );
         }
         self.options.active_tls.clone_from(&config.tls);
@@ -632,7 +639,7 @@ impl WebSocketServer {
 }
 
 impl AccessRules for WebSocketServer {
-    /// Who gets in, and where.
+    /// Which clients may connect, and to which address.
     const RULES: &'static [(&'static str, RuleType)] = &[
         ("allowed_origins", RuleType::Texts),
         ("bind_ip", RuleType::Text),
@@ -665,6 +672,6 @@ fn parse_all<T: FromStr<Err = ConfigError>>(texts: &PackedStringArray) -> Result
 }
 
 const MAX_COUNT: i64 = i32::MAX as i64;
-/// As rules that were refused are called.
+/// Names of invalid rules that are not properties.
 const SET_CERTIFICATE: &str = "set_certificate()";
 const EXTRA_HEADERS: &str = "set_extra_headers()";

@@ -57,7 +57,7 @@ impl IEditorPlugin for EditorWebSocketPlugin {
 
 #[godot_api]
 impl EditorWebSocketPlugin {
-    /// Whenever the editor has sampled_at at the project's files.
+    /// Whenever the editor has scanned the project's files.
     // Nothing is borrowed while a line is printed: a script may be the logger.
     #[func(gd_self)]
     fn check_names(mut this: Gd<Self>) {
@@ -68,7 +68,7 @@ impl EditorWebSocketPlugin {
     }
 }
 
-/// Asks the game of each session whose tab is sampled_at at, and shows the answers.
+/// Asks the game of each session whose tab is visible, and shows the answers.
 #[derive(GodotClass)]
 #[class(init, tool, internal, base = EditorDebuggerPlugin)]
 struct EditorWebSocketDebugger {
