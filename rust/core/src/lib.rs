@@ -85,6 +85,9 @@ mod fuzzing;
 #[cfg(test)]
 #[path = "../../../tests/behaviour/mod.rs"]
 mod behaviour;
+#[cfg(test)]
+#[path = "../../../tests/layers.rs"]
+mod layers;
 
 pub use access::network::Network;
 pub use access::origin::OriginPattern;
