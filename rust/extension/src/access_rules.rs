@@ -1,5 +1,5 @@
-//! Settings that keep somebody or something out. One that was refused closes the door: a typing error never lets more in than the
-//! script meant to, so nothing opens until the setting is set well.
+//! Properties that control who may connect. After an invalid value nothing opens until a valid one is set, so that a typing error
+//! never lets in more clients than the script intended.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,10 +13,10 @@ use crate::host::PeerHost;
 use crate::signals::HostClass;
 use crate::tuning;
 
-/// What was refused, by the setting's name, and why.
+/// The rules with an invalid value, by name, and the reasons.
 pub(crate) type InvalidRules = BTreeMap<&'static str, String>;
 
-/// What a rule takes.
+/// The type of a rule's values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RuleType {
     Bool,
@@ -29,7 +29,7 @@ pub(crate) enum RuleType {
 }
 
 impl RuleType {
-    /// Whether the setter is called with such a value. One of another type does not reach it.
+    /// Whether the engine calls the setter with such a value. A value of another type does not reach the setter.
     fn fits(self, value: &Variant) -> bool {
         match self {
             Self::Bool => value.try_to_relaxed::<bool>().is_ok(),
@@ -57,16 +57,16 @@ impl RuleType {
 
 /// A class with properties that are rules.
 pub(crate) trait AccessRules: HostClass {
-    /// The properties, and what they take.
+    /// The names of the properties, and their types.
     const RULES: &'static [(&'static str, RuleType)];
 
-    /// Whether an earlier value of the script's stays in force, so that nobody gets in whom it keeps out.
+    /// Whether an earlier value that the script has set stays in force, so that it still keeps out whom it should.
     fn keeps_value(&self, _rule: &str) -> bool {
         false
     }
 
-    /// Whether a rule takes a new value. One that cannot be used is noted, and so is one that comes too late and `changes`
-    /// something: what the script wanted is not in force, and must not be forgotten when the object opens the next time.
+    /// Returns `true` if a rule may be set to the new value. An invalid value is recorded. So is a value that is set while open
+    /// and `changes` the rule: it is not in force, and the object must not open the next time as if it were.
     fn accepts_value(
         &mut self,
         rule: &'static str,
@@ -88,7 +88,7 @@ pub(crate) trait AccessRules: HostClass {
         false
     }
 
-    /// Says that a value of a rule cannot be used, and notes it.
+    /// Prints that a value of a rule is invalid, and records it.
     fn refuse_value(&mut self, rule: &'static str, why: String) {
         let keeps = self.keeps_value(rule);
         let host = self.host_mut();
@@ -98,8 +98,8 @@ pub(crate) trait AccessRules: HostClass {
         }
     }
 
-    /// The engine does not call the setter of a rule for a value of another type, and the rule would be missing: whether it is
-    /// such a value.
+    /// Returns `true` for a value of the wrong type, and records it: the engine does not call the setter for such a value, so the rule
+    /// would be missing.
     fn refuses_type_of(&mut self, property: &str, value: &Variant) -> bool {
         let Some((rule, expected)) = Self::RULES.iter().find(|(rule, _)| *rule == property) else {
             return false;
@@ -116,7 +116,7 @@ pub(crate) trait AccessRules: HostClass {
 }
 
 impl PeerHost {
-    /// Whether the object may open: it is closed, and no rule was refused and not set well since. Prints a line when it may not.
+    /// Whether the object may open: it is closed, and all rules are valid. Prints a line otherwise.
     pub(crate) fn check_opening(&self, method: &str, code: Error) -> Result<(), Error> {
         self.check_closed(method)?;
         self.check_rules().map_err(|why| {
@@ -125,14 +125,14 @@ impl PeerHost {
         })
     }
 
-    /// Names the rules that were refused and not set well since.
+    /// Names the invalid rules.
     pub(crate) fn check_rules(&self) -> Result<(), String> {
         if self.invalid_rules.is_empty() {
             return Ok(());
         }
         let refused: Vec<_> =
             self.invalid_rules.iter().map(|(name, why)| format!("{name} was refused ({why})")).collect();
-        Err(format!("{}; set what is meant, or the default, first", refused.join(", ")))
+        Err(format!("{}; set a valid value, or the default, first", refused.join(", ")))
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn number_in(value: i64, min: i64, max: i64) -> Result<(), String> {
     if (min..=max).contains(&value) { Ok(()) } else { Err(tuning::out_of_range(value, min, max)) }
 }
 
-/// For a setter that has nothing to check.
+/// For a setter without a check.
 pub(crate) const VALID: Result<(), &str> = Ok(());
 
 fn abbreviated(value: &Variant) -> String {
@@ -149,7 +149,7 @@ fn abbreviated(value: &Variant) -> String {
     match value.get_type() {
         VariantType::STRING | VariantType::STRING_NAME => format!("{text:?}"),
         VariantType::NIL => "null".to_owned(),
-        // The name of its class says more than its number.
+        // The name of its class says more than its text, which is a number.
         VariantType::OBJECT => {
             value.try_to::<Gd<Object>>().map_or(text, |object| object.get_class().to_string())
         }

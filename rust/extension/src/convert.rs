@@ -1,4 +1,4 @@
-//! Between the engine's types and the core's. The only place that knows both kinds of error.
+//! Conversions between the engine's types and the core's. The only file that knows the errors of both.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use godot::global::Error;
 use godot::meta::ToGodot;
 use websocket_multiplayer_core::{BindAddress, OpenError, SendError, Value};
 
-/// The engine's code for an object that did not open.
+/// The engine's error code for an object that did not open.
 pub(crate) fn open_error(error: &OpenError) -> Error {
     match error {
         OpenError::AlreadyOpen | OpenError::AddressInUse { .. } => Error::ERR_ALREADY_IN_USE,
@@ -17,7 +17,7 @@ pub(crate) fn open_error(error: &OpenError) -> Error {
     }
 }
 
-/// The engine's code for a packet that was not taken.
+/// The engine's error code for a packet that was not sent.
 pub(crate) fn send_error(error: SendError) -> Error {
     match error {
         SendError::NotConnected => Error::ERR_UNCONFIGURED,
@@ -28,12 +28,12 @@ pub(crate) fn send_error(error: SendError) -> Error {
     }
 }
 
-/// Text lines as a script gives them.
+/// The strings of an array.
 pub(crate) fn strings(lines: &PackedStringArray) -> Vec<String> {
     lines.as_slice().iter().map(GString::to_string).collect()
 }
 
-/// `"*"` or an address.
+/// Parses `"*"` or an IP address.
 pub(crate) fn bind_address(text: &str) -> Option<BindAddress> {
     match text.trim() {
         "*" => Some(BindAddress::Any),
@@ -41,7 +41,7 @@ pub(crate) fn bind_address(text: &str) -> Option<BindAddress> {
     }
 }
 
-/// Headers by name; values of a repeated one are joined by `", "`.
+/// The headers as a dictionary; the values of a repeated header are joined by `", "`.
 pub(crate) fn headers(lines: Vec<(String, String)>) -> VarDictionary {
     let mut joined: Vec<(String, String)> = Vec::new();
     for (name, value) in lines {

@@ -1,4 +1,4 @@
-//! The game's side of the editor's "WebSocket" tab: tells what all open objects do, each time the editor asks.
+//! The game's side of the editor's "WebSocket" tab: reports all open objects each time the editor asks.
 
 use godot::builtin::{Array, Callable, GString, VarArray, VarDictionary};
 use godot::classes::{Engine, EngineDebugger, Time};
@@ -9,14 +9,14 @@ use websocket_multiplayer_core::Role;
 use crate::convert;
 use crate::registry::{self, RegistryEntry};
 
-/// What both sides put before their messages.
+/// The prefix of the messages of both sides.
 pub(crate) const CAPTURE: &str = "websocket_multiplayer";
-/// The editor's question.
+/// The editor's request.
 pub(crate) const LOOK: &str = "look";
 /// The game's answer: one dictionary.
 pub(crate) const REPORT: &str = "report";
 
-/// Listens to a debugger, when there is one.
+/// Listens to the debugger, if there is one.
 pub(crate) fn install() {
     let mut debugger = EngineDebugger::singleton();
     if Engine::singleton().is_editor_hint() || !debugger.is_active() || debugger.has_capture(CAPTURE) {
@@ -37,7 +37,7 @@ pub(crate) fn install() {
     );
 }
 
-/// Stops listening: the code goes with the library.
+/// Stops listening: the code is unloaded with the library.
 pub(crate) fn remove() {
     let mut debugger = EngineDebugger::singleton();
     if debugger.has_capture(CAPTURE) {
@@ -54,7 +54,7 @@ fn report() -> VarDictionary {
     report
 }
 
-/// `get_statistics()` with what tells this object from others, and `get_peer_statistics()` of its peers.
+/// The statistics of an object, with its identity and the statistics of its peers.
 fn describe(object: &RegistryEntry, opening: u64) -> VarDictionary {
     let mut described = convert::dictionary(object.complete(object.observer.statistics()).values());
     let peers = object.observer.busiest(PEERS_LIMIT).into_iter().map(|(id, statistics)| {
@@ -74,5 +74,5 @@ fn describe(object: &RegistryEntry, opening: u64) -> VarDictionary {
     described
 }
 
-/// A message to the editor must stay small enough to be sent each second. Totals are of all peers.
+/// Peers per object in a report, which must stay small enough to be sent each second. The totals include all peers.
 const PEERS_LIMIT: usize = 200;

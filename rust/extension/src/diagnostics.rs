@@ -1,4 +1,5 @@
-//! Mistakes by which nothing fails, and nothing works either: a warning says what to change. In debug builds of the game only.
+//! Warnings about mistakes that cause no error: `poll()` is never called, or a handler waits for a signal of the other mode. In
+//! debug builds of the game only.
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -12,7 +13,7 @@ use websocket_multiplayer_core::Role;
 use crate::registry;
 use crate::report::{Kind, warning};
 
-/// An object was opened: from now on somebody looks after it.
+/// Starts the watchdog, which checks every [`POLL_TIMEOUT`] whether all open objects are polled. Called when an object opens.
 pub(crate) fn start_watchdog() {
     if !Os::singleton().is_debug_build() || TIMER.with_borrow(|timer| timer.is_some()) {
         return;
@@ -21,8 +22,8 @@ pub(crate) fn start_watchdog() {
     let Some(mut tree) = main_loop.and_then(|main_loop| main_loop.try_cast::<SceneTree>().ok()) else {
         return;
     };
-    // The tree runs its timers after everything that might poll in the same frame: a game that did nothing else for a minute
-    // has polled by then.
+    // The tree runs its timers after everything else in a frame. So a game that was busy for a minute has polled before the
+    // watchdog looks.
     let Some(mut timer) = tree.create_timer_ex(POLL_TIMEOUT.as_secs_f64()).ignore_time_scale(true).done()
     else {
         return;
@@ -31,7 +32,7 @@ pub(crate) fn start_watchdog() {
     TIMER.with_borrow_mut(|place| **place = Some(timer));
 }
 
-/// Nobody is sampled_at after any more.
+/// Stops the watchdog: its code is unloaded with the library.
 pub(crate) fn stop_watchdog() {
     TIMER.with_borrow_mut(|place| {
         if let Some(mut timer) = place.take() {
@@ -55,8 +56,8 @@ fn on_timeout() {
             _ => "client".to_owned(),
         };
         warning(&format!(
-            "{} ({what}): nobody has called poll() for {} s, and something waits to be told. Make it the multiplayer_peer of \
-             a MultiplayerAPI, or call its poll() in _process().",
+            "{} ({what}): poll() was not called for {} s, and events are waiting. Make the object the multiplayer_peer of a \
+             MultiplayerAPI, or call its poll() in _process().",
             object.kind.class(),
             idle.as_secs(),
         ));
@@ -64,12 +65,12 @@ fn on_timeout() {
     if !objects.is_empty() {
         start_watchdog();
     }
-    // This function runs inside of it.
+    // The timer must live until here: this function runs inside its signal.
     drop(finished);
 }
 
-/// A peer has come: does nobody hear of it, because those who wait for it do so in the other mode? Code of 3.x often connects the
-/// signals of both modes.
+/// Called when a peer connects: warns if no signal of this mode has a handler, but a signal of the other mode has one. Code of 3.x
+/// often connects the signals of both modes, which is no mistake.
 pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
     let left = REMAINING_CHECKS.get();
     if left == 0 || !Os::singleton().is_debug_build() {
@@ -99,7 +100,7 @@ pub(crate) fn check_signals(object: &Object, kind: Kind, raw: bool) {
             continue;
         }
         if !useless.contains(&name.as_str()) {
-            // Somebody hears of something.
+            // A signal of this mode has a handler.
             return;
         }
         idle.get_or_insert(name);
@@ -117,14 +118,14 @@ thread_local! {
     // Not dropped with the thread, which would keep the library from being unloaded.
     static TIMER: RefCell<ManuallyDrop<Option<Gd<SceneTreeTimer>>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
-    /// A game makes this mistake early, and a server with thousands of peers has other things to do.
+    /// Only the first peers are checked: a server with thousands of peers should not spend time on it.
     static REMAINING_CHECKS: Cell<u32> = const { Cell::new(16) };
 }
 
-/// So long may nobody poll while something waits.
+/// The time without a poll, while events wait, after which the watchdog warns.
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Signals of multiplayer mode alone.
+/// Signals that are only emitted in multiplayer mode.
 const MULTIPLAYER_SIGNALS: &[&str] = &[
     "connection_failed",
     "connection_succeeded",
@@ -135,7 +136,7 @@ const MULTIPLAYER_SIGNALS: &[&str] = &[
     "peer_packet",
     "server_disconnected",
 ];
-/// Signals of raw mode alone, of servers and of clients.
+/// Signals that are only emitted in raw mode, by servers or by clients.
 const RAW_SIGNALS: &[&str] = &[
     "client_connected",
     "client_disconnected",
@@ -144,5 +145,5 @@ const RAW_SIGNALS: &[&str] = &[
     "connection_established",
     "data_received",
 ];
-/// Signals that say nothing about peers.
+/// Signals that every object has.
 const OBJECT_SIGNALS: &[&str] = &["property_list_changed", "script_changed"];

@@ -9,10 +9,10 @@ use websocket_multiplayer_core::{Library, Runtime};
 
 use crate::{border, debugger, diagnostics, logging, monitors, raw, registry, settings};
 
-/// What the engine calls first: gdext's own entry point, with `border` in between.
+/// The entry point of the library: calls that of gdext, with `border` in between.
 ///
 /// # Safety
-/// The engine calls it once for each load, with what its header says.
+/// The engine calls it once per load, with the arguments that its header describes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn websocket_multiplayer_init(
     engine: sys::GDExtensionInterfaceGetProcAddress,
@@ -26,8 +26,7 @@ unsafe extern "C" fn websocket_multiplayer_init(
 
 struct WebSocketMultiplayer;
 
-// SAFETY: implementing the trait asserts that gdext's rules for extensions are kept; raw.rs is all the unsafe
-// code there is.
+// SAFETY: implementing the trait asserts that gdext's rules for extensions are kept; unsafe code is only in raw.rs and border.
 #[gdextension(entry_symbol = websocket_multiplayer_bindings)]
 unsafe impl ExtensionLibrary for WebSocketMultiplayer {
     fn on_stage_init(stage: InitStage) {
@@ -52,7 +51,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
             border::run_deferred();
             registry::clear();
         }
-        // The last hook: all objects are gone, and printing still works.
+        // The last stage: all objects are freed, and printing still works.
         if stage == InitStage::Core {
             let runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(runtime) = runtime {
@@ -64,7 +63,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
     }
 }
 
-/// The registry of I/O threads, which every object of the library joins.
+/// The registry of I/O threads, which all objects of the library share.
 pub(crate) fn runtime() -> Arc<Runtime> {
     let library = Library {
         keep_loaded: raw::keep_loaded,
@@ -75,9 +74,8 @@ pub(crate) fn runtime() -> Arc<Runtime> {
     Arc::clone(runtime.get_or_insert_with(|| Runtime::of_library(library)))
 }
 
-/// Scripts make objects with no place to hand them a context: hence a global, emptied when the library
-/// unloads.
+/// A global, because scripts create objects without passing a context. Emptied when the library is unloaded.
 static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 
-/// What the unloading of the library may take at most.
+/// The longest time that unloading the library may take.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);

@@ -29,39 +29,39 @@ use crate::{border, diagnostics};
 pub(crate) struct PeerHost {
     pub(crate) kind: Kind,
     pub(crate) core: Peer,
-    /// As edited by the script; `mode` is the one of the last opening.
+    /// The settings of the script; `mode` is that of the last opening.
     pub(crate) config: PeerConfig,
     pub(crate) wire_format: WireFormat,
-    /// As edited by the script; `config` has what of it is simulated here.
+    /// The simulated network as set by the script; `config` has the part that this build simulates.
     pub(crate) conditions: Conditions,
     pub(crate) names: Rc<SignalNames>,
-    /// Outlives a borrow of the host, so that a poll that ends in any way can clear it.
+    /// Outlives a borrow of the host, so that a poll can clear it whatever ends the poll.
     pub(crate) polling: Rc<Cell<bool>>,
-    /// Also for those who look from the side.
+    /// For the monitors and the debugger.
     pub(crate) registered: Rc<RegistryEntry>,
     transfer_mode: TransferMode,
     transfer_channel: i32,
     target: i32,
-    /// The engine reads the last packet until it asks for the next one: nothing else may replace it.
+    /// The engine reads the last packet until it asks for the next one, so nothing else may replace it.
     current: Option<Packet>,
-    /// One object per connection, kept while it lasts: a script sets its write mode through one `get_peer()`
-    /// and sends through another.
+    /// One object per connection, kept while it lasts: a script may set the write mode through one `get_peer()` and send through
+    /// another.
     handles: RefCell<HashMap<i32, Gd<WebSocketPeer>>>,
-    /// Peers whose end is being told: what is kept for them goes afterwards.
+    /// Peers whose disconnect is being emitted; their handles are released afterwards.
     leaving: Vec<i32>,
-    /// Server: decides about requests.
+    /// Server: the script's function that decides about requests.
     pub(crate) request_handler: Callable,
-    /// Server: what it was asked and has not answered.
+    /// Server: the requests that the handler has not answered.
     pub(crate) pending_requests: PendingRequests,
-    /// What it attached to the peers that it let in.
+    /// Server: the `meta` that the handler has attached to accepted peers.
     metas: HashMap<i32, Variant>,
     pub(crate) handler_errors: HandlerErrors,
-    /// Rules that the script got wrong; nothing opens until they are set well.
+    /// Access rules with an invalid value; nothing opens until they have a valid one.
     pub(crate) invalid_rules: InvalidRules,
 }
 
 impl PeerHost {
-    /// A closed host with the project's limits.
+    /// Makes a closed host with the limits of the project settings.
     pub(crate) fn new(kind: Kind) -> Self {
         let buffers = match kind {
             Kind::Server => settings::SERVER.buffers(),
@@ -109,7 +109,7 @@ impl PeerHost {
 
     // --- opening and closing ---
 
-    /// Whether something listens, connects or is connected. What was lost is not open, although its last
+    /// Whether the object listens, connects or is connected. An object whose connection was lost is not open, although its last
     /// packets may be unread.
     pub(crate) fn is_open(&self) -> bool {
         self.core.status() != Status::Disconnected
@@ -146,7 +146,7 @@ impl PeerHost {
         }
     }
 
-    /// The port as the system takes it, or a line and an error.
+    /// Checks the range of a port; prints a line otherwise.
     pub(crate) fn check_port(&self, method: &str, port: i64) -> Result<u16, Error> {
         u16::try_from(port).map_err(|_| {
             self.kind.error(
@@ -157,37 +157,37 @@ impl PeerHost {
         })
     }
 
-    /// `ERR_ALREADY_IN_USE` and a line when something is open.
+    /// Returns `ERR_ALREADY_IN_USE` and prints a line if the object is open.
     pub(crate) fn check_closed(&self, method: &str) -> Result<(), Error> {
         if self.is_open() { Err(self.report_open_error(method, &OpenError::AlreadyOpen)) } else { Ok(()) }
     }
 
-    /// Prints why an object does not open.
+    /// Prints why the object does not open.
     pub(crate) fn report_open_error(&self, method: &str, error: &OpenError) -> Error {
         self.kind.error(method, error);
         convert::open_error(error)
     }
 
-    /// Closes the connection of a client; what is still being connected is given up.
+    /// Closes the connection of a client, or stops connecting.
     pub(crate) fn disconnect_from_server(&mut self, frame: CloseFrame) {
         if self.core.status() != Status::Connected || !self.core.disconnect(PeerId::SERVER, frame) {
             self.close();
         }
     }
 
-    /// What both roles tell the core, for the mode asked for.
+    /// The core's configuration for a mode, for both roles.
     pub(crate) fn config_for(&self, multiplayer: bool) -> PeerConfig {
         let mode = if multiplayer { Mode::Multiplayer(self.wire_format) } else { Mode::Raw };
         PeerConfig { mode, ..self.config.clone() }
     }
 
-    /// Ends everything at once and emits nothing.
+    /// Closes all connections without a signal.
     pub(crate) fn close(&mut self) {
         self.core.close();
         self.release_all_peers();
     }
 
-    /// Whatever was kept for peers. Neither a handle nor what a handler attached is let go while this object is borrowed.
+    /// Releases the handles and the `meta` of all peers. They are freed later, because this object is borrowed now.
     fn release_all_peers(&mut self) {
         self.pending_requests.clear();
         self.leaving.clear();
@@ -196,7 +196,7 @@ impl PeerHost {
         }
     }
 
-    /// Whatever was kept for a peer that is gone.
+    /// Releases the handle and the `meta` of a peer that is gone.
     fn release_peer(&mut self, id: i32) {
         self.pending_requests.withdraw(id);
         let kept = (self.handles.get_mut().remove(&id), self.metas.remove(&id));
@@ -224,8 +224,8 @@ impl PeerHost {
         }
     }
 
-    /// Passes on what the game decided about a request; `meta` is kept for the peer that it may become. What is not kept
-    /// is left there: it must not go while this object is borrowed.
+    /// Passes the game's decision about a request to the core, and keeps `meta` for the peer. A `meta` that is not kept stays with the
+    /// caller, because it must not be freed while this object is borrowed.
     pub(crate) fn answer(&mut self, request: &ConnectionRequest, verdict: Verdict, meta: &mut Variant) {
         if verdict.accepts() && !meta.is_nil() {
             std::mem::swap(self.metas.entry(request.id.0).or_default(), meta);
@@ -235,7 +235,7 @@ impl PeerHost {
 
     // --- polling ---
 
-    /// The next thing to tell the game; what it means for the handles is done already.
+    /// Returns the next event for the game, and updates the handles.
     pub(crate) fn next_event(&mut self, packet_events: bool) -> Option<Event> {
         let event = self.core.next_event(packet_events);
         if !self.leaving.is_empty() {
@@ -250,7 +250,7 @@ impl PeerHost {
         event
     }
 
-    /// Those whose end was told are told of no more.
+    /// Releases the peers whose disconnect was emitted completely.
     fn release_left_peers(&mut self) {
         for id in std::mem::take(&mut self.leaving) {
             if self.core.is_leaving(PeerId(id)) {
@@ -261,7 +261,7 @@ impl PeerHost {
         }
     }
 
-    /// While the end of an old connection is told, its handle has the place of a new one with the same id.
+    /// While the disconnect of an old connection is emitted, its handle replaces that of a new connection with the same id.
     pub(crate) fn swap_handle(
         &mut self,
         id: i32,
@@ -313,7 +313,7 @@ impl PeerHost {
         }
     }
 
-    /// RuleType the next packet; it stays in place until the next call.
+    /// Takes the next packet, which stays in memory until the next call.
     pub(crate) fn take_packet(&mut self) -> Result<&Packet, Error> {
         if let Some(packet) = self.core.pop_packet() {
             return Ok(self.current.insert(packet));
@@ -345,8 +345,8 @@ impl PeerHost {
             return Error::OK;
         };
         match error {
-            // A normal outcome under OVERFLOW_REFUSE: the caller reads it and tries later. Or the end of the connection, which the
-            // game hears of at the next poll.
+            // No error line. Full is normal with OVERFLOW_REFUSE: the caller checks the result and tries again later. Lost means that
+            // the connection has ended, which the next poll reports.
             SendError::Full | SendError::Lost => {}
             SendError::TooLarge { .. } => {
                 self.kind.error("put_packet", format_args!("{error}; raise {}", self.output_setting()))
@@ -388,7 +388,7 @@ impl PeerHost {
         self.transfer_channel = channel;
     }
 
-    /// Why the packets of this object cannot be used, if so.
+    /// An error if the packets of this object cannot be used.
     fn multiplayer(&self) -> Result<(), String> {
         match self.core.mode() {
             Some(Mode::Multiplayer(_)) => Ok(()),
@@ -397,7 +397,7 @@ impl PeerHost {
         }
     }
 
-    /// What makes larger packets fit.
+    /// The setting to raise for larger packets.
     pub(crate) fn output_setting(&self) -> &'static str {
         match self.kind {
             Kind::Server => {
@@ -437,7 +437,7 @@ impl PeerHost {
         self.registered.complete(self.core.statistics())
     }
 
-    /// About one peer; empty, with a line, when there is none.
+    /// The statistics of one peer. For an unknown id, prints a line and returns an empty dictionary.
     pub(crate) fn peer_statistics(&self, id: i64) -> VarDictionary {
         match i32::try_from(id).ok().and_then(|id| self.core.peer_statistics(PeerId(id))) {
             Some(statistics) => convert::dictionary(statistics.values()),
@@ -454,7 +454,7 @@ impl PeerHost {
         i32::try_from(id).is_ok_and(|id| self.core.has_peer(PeerId(id)))
     }
 
-    /// A connected peer, or a line that says there is none.
+    /// A peer that is connected or connecting; prints a line if there is none.
     pub(crate) fn known_peer(&self, method: &str, id: i64) -> Option<PeerHandle> {
         let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
         if peer.is_none() {
@@ -463,7 +463,7 @@ impl PeerHost {
         peer
     }
 
-    /// The same without a server that is still being connected to.
+    /// The same, but without a server to which the client is still connecting.
     pub(crate) fn connected_peer(&self, method: &str, id: i64) -> Option<PeerHandle> {
         let peer = i32::try_from(id).ok().and_then(|id| self.core.peer(PeerId(id)));
         let peer = peer.filter(|peer| peer.state() != PeerState::Connecting);
@@ -486,14 +486,14 @@ impl PeerHost {
             self.kind.error(
                 method,
                 format_args!(
-                    "peer {id} is not connected, for nothing is open; call {} first",
+                    "peer {id} is not connected, because nothing is open; call {} first",
                     self.kind.opener()
                 ),
             );
         }
     }
 
-    /// The handle object of a connected peer; the same one for as long as it is connected.
+    /// The handle object of a peer, always the same one while the peer is connected.
     pub(crate) fn peer(&self, method: &str, id: i64) -> Option<Gd<WebSocketPeer>> {
         let handle = self.known_peer(method, id)?;
         let id = handle.id().0;
@@ -510,7 +510,7 @@ impl PeerHost {
         Some(object.clone())
     }
 
-    /// Starts the close handshake with a peer.
+    /// Starts the closing handshake with a peer.
     pub(crate) fn disconnect(&mut self, id: i64, frame: CloseFrame) {
         let known = i32::try_from(id).is_ok_and(|id| self.core.disconnect(PeerId(id), frame));
         if !known {

@@ -1,8 +1,7 @@
-//! The GDExtension: the classes of the addon as thin shells over `websocket_multiplayer_core`.
+//! The GDExtension: the classes of the addon, as thin wrappers of `websocket_multiplayer_core`.
 //!
-//! Only this crate knows the engine. `host` holds what the three multiplayer classes share, `common` and
-//! `virtuals` generate the glue that cannot be inherited between Rust classes, and `signals` turns events
-//! into signals.
+//! Only this crate knows the engine. `host` contains what the three multiplayer classes share, `common` and `virtuals` generate the code
+//! that Rust classes cannot inherit, and `signals` emits signals for events.
 
 mod access_rules;
 mod border;

@@ -1,4 +1,4 @@
-//! Lines that wait to be printed: so many at most, and what there is no room for is counted.
+//! The bounded queue of lines that wait to be printed. Lines without room are counted.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ impl Lines {
         self.waiting.is_empty()
     }
 
-    /// What is too long is cut off.
+    /// Queues a line, cut off at the longest allowed length.
     pub(crate) fn push(&mut self, mut line: Line) {
         if self.waiting.len() >= LINES_LIMIT {
             self.lost += 1;
@@ -40,7 +40,7 @@ impl Lines {
         self.waiting.push_back(line);
     }
 
-    /// All lines, and a last one about those that found no room.
+    /// Returns all lines, and a last one about those that had no room.
     pub(crate) fn take(&mut self) -> VecDeque<Line> {
         let mut taken = std::mem::take(&mut self.waiting);
         let lost = std::mem::take(&mut self.lost);
@@ -48,7 +48,7 @@ impl Lines {
             taken.push_back(Line {
                 level: PrintLevel::Warn,
                 message: format!(
-                    "WebSocket: {lost} further lines are left out, for {LINES_LIMIT} were waiting to be printed"
+                    "WebSocket: {lost} further lines were left out, because {LINES_LIMIT} lines were waiting"
                 ),
                 function: String::new(),
                 file: String::new(),
@@ -59,7 +59,7 @@ impl Lines {
     }
 }
 
-/// Lines that wait. Only behind a main thread that is busy for long do so many come together.
+/// Lines that wait. So many come together only while the main thread is busy for a long time.
 const LINES_LIMIT: usize = 1024;
 /// Characters of a line.
 const LINE_LENGTH_LIMIT: usize = 4096;
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(taken[LINES_LIMIT - 1].message, (LINES_LIMIT - 1).to_string());
         assert!(taken[LINES_LIMIT].message.contains(" 7 further lines"), "{}", taken[LINES_LIMIT].message);
         lines.push(line("again".to_owned()));
-        assert_eq!(lines.take().len(), 1, "the lost ones were told of");
+        assert_eq!(lines.take().len(), 1, "the lost lines were reported already");
         assert!(lines.is_empty());
     }
 

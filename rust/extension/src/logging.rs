@@ -1,8 +1,8 @@
-//! Log records of the core, and the error lines of this crate, on the engine's console.
+//! Prints the log records of the core, and the error lines of this crate, to the engine's console.
 //!
-//! A script may be the engine's logger: it may take long, and may ask the object that prints for something. Nothing is therefore printed
-//! where it is said. Lines wait in a queue until the main thread has nothing borrowed: until the call of a script that brought them about
-//! returns, or until the next frame.
+//! A script can be the engine's logger: it can be slow, and it can call the object that prints. Therefore lines are not printed at
+//! once. They wait in a queue until the main thread has nothing borrowed: until the script's call that caused them returns, or until the
+//! next frame.
 
 use std::io::Write;
 use std::panic;
@@ -14,12 +14,12 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::lines::{Line, Lines};
 use crate::{border, settings};
 
-/// Starts forwarding, at the level that the project asks for.
+/// Starts to forward log records, at the level of the project setting.
 pub(crate) fn install() {
     // After a reload that kept this library mapped the logger is already there.
     let _ = log::set_logger(&EngineLog);
     set_level(settings::LOG_LEVEL.read());
-    // gdext's own hook prints at once, on whatever thread, and with whatever is borrowed.
+    // gdext's own hook prints at once, on any thread, and while objects are borrowed.
     panic::set_hook(Box::new(on_panic));
 }
 
@@ -38,19 +38,19 @@ fn on_panic(panic: &panic::PanicHookInfo<'_>) {
     }
 }
 
-/// The process ends as soon as this returns, and nothing in the queue would be printed: what led to it is said where a crash is
-/// told of, too.
+/// Prints the queue to the standard error output, because the process is about to end and would not print it: the lines say what has
+/// caused the end.
 fn print_fatal_lines() {
-    // Whoever has the queue may be the one that panicked.
+    // The code that panicked may have the queue locked.
     let Ok(mut queue) = QUEUE.try_lock() else { return };
     let mut errors = std::io::stderr().lock();
     for line in queue.lines.take() {
-        // There is nobody left to tell of an error.
+        // An error cannot be reported any more.
         let _ = writeln!(errors, "{} ({}:{})", line.message, line.file, line.line);
     }
 }
 
-/// How Rust's library begins the text of a panic that ends the process.
+/// The beginnings of the texts of panics that end the process, in Rust's library.
 const FATAL: [&str; 2] = ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
 /// 0 = off … 5 = trace.
@@ -68,20 +68,20 @@ pub(crate) fn set_level(level: i64) {
 /// Prints the last lines: nothing may be printed once the library is unloaded.
 pub(crate) fn silence() {
     flush();
-    // What panics from now on, if anything, says so by itself.
+    // A later panic prints its message by the default hook.
     let _ = panic::take_hook();
     log::set_max_level(LevelFilter::Off);
 }
 
-/// Puts a line at the end of the queue. On any thread, with anything borrowed.
+/// Queues a line. Can be called on any thread, whatever is borrowed.
 pub(crate) fn queue(line: Line) {
     lock().lines.push(line);
     border::request_run();
 }
 
-/// Prints what is in the queue now. On the main thread, with nothing borrowed.
+/// Prints the lines that are in the queue now. Call it on the main thread, with nothing borrowed.
 pub(crate) fn flush() {
-    // What is printed may bring about another line, and that one another: they wait for the next time.
+    // Printing can cause further lines (by a logger), without end: they wait for the next call.
     let lines = {
         let mut queue = lock();
         if queue.printing {
@@ -111,7 +111,7 @@ fn print(line: &Line) {
     });
 }
 
-/// While lines are printed, none of those that a logger brings about is.
+/// Marks that lines are being printed, so that the lines caused by a logger wait.
 struct Printing;
 
 impl Drop for Printing {
@@ -147,7 +147,7 @@ struct EngineLog;
 
 impl Log for EngineLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Other crates of the process may use `log` too; theirs is not ours to print.
+        // Other crates in the process may use `log`, too; their records are not printed here.
         metadata.target().starts_with("websocket_multiplayer")
     }
 
@@ -180,10 +180,10 @@ mod tests {
 
     use super::*;
 
-    /// Tells this test that it is the process that ends.
+    /// Marks the process that shall end.
     const CHILD: &str = "PRINT_FATAL_LINES";
 
-    /// As the functions that the engine calls.
+    /// Like the functions that the engine calls.
     extern "C" fn called_by_the_engine() {
         panic!("the cause");
     }

@@ -1,6 +1,6 @@
-//! Custom monitors of the engine's `Performance`: what all open objects of the game do together.
+//! Custom monitors of the engine's `Performance`: sums of all open objects of the game.
 //!
-//! Nothing is computed until somebody reads a monitor.
+//! They are computed only when a monitor is read.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use websocket_multiplayer_core::Statistics;
 use crate::registry;
 use crate::settings;
 
-/// Adds the monitors, where the project wants them.
+/// Adds the monitors, if the project setting asks for them.
 pub(crate) fn install() {
     let engine = Engine::singleton();
     let wanted = match settings::MONITORS.read() {
@@ -24,13 +24,13 @@ pub(crate) fn install() {
         1 => Os::singleton().is_debug_build(),
         _ => true,
     };
-    // An editor that opens no connection would list zeros.
+    // The editor itself opens no connection, so it would only list zeros.
     if !wanted || engine.is_editor_hint() {
         return;
     }
     let meter = Rc::new(RefCell::new(Meter::new()));
     let mut performance = Performance::singleton();
-    // Since 4.6 the engine can be told what it shows.
+    // Since 4.6 a monitor can have a type.
     let knows_types = performance.get_method_argument_count("add_custom_monitor") > 3;
     for (name, figure, unit) in MONITORS {
         let id = StringName::from(name);
@@ -39,7 +39,7 @@ pub(crate) fn install() {
         }
         let meter = Rc::clone(&meter);
         let callable = Callable::from_fn(name, move |_| {
-            // A reader inside of a reader is not possible: the meter calls nothing that runs scripts.
+            // The meter is never borrowed twice: it calls nothing that runs scripts.
             meter.try_borrow_mut().map_or(0.0, |mut meter| figure(meter.read()))
         });
         if knows_types {
@@ -52,7 +52,7 @@ pub(crate) fn install() {
     }
 }
 
-/// RuleType the monitors back: their code goes with the library.
+/// Removes the monitors: their code is unloaded with the library.
 pub(crate) fn remove() {
     let mut performance = Performance::singleton();
     for (name, ..) in MONITORS {
@@ -65,7 +65,7 @@ pub(crate) fn remove() {
 
 type Figure = fn(&Figures) -> f64;
 
-/// What the monitors show.
+/// The values of the monitors.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     peers: usize,
@@ -105,15 +105,15 @@ const QUANTITY: i64 = 0;
 /// `Performance.MONITOR_TYPE_MEMORY`.
 const MEMORY: i64 = 1;
 
-/// Makes figures of counters.
+/// Computes the figures from the counters.
 struct Meter {
     figures: Figures,
-    /// When the figures of the moment were taken.
+    /// When the current values were read.
     sampled_at: Option<Instant>,
     base: Base,
 }
 
-/// What rates are counted from.
+/// The counters at the beginning of the interval for rates.
 struct Base {
     at: Instant,
     frames: u64,
@@ -127,7 +127,7 @@ impl Meter {
         Self { figures: Figures::default(), sampled_at: None, base }
     }
 
-    /// The figures of this moment. The engine asks for one monitor after the other, and gets what belongs together.
+    /// Returns the current figures. The engine reads one monitor after the other, and gets the values of one moment.
     fn read(&mut self) -> &Figures {
         let now = Instant::now();
         if self
@@ -167,7 +167,7 @@ impl Meter {
         }
         let sum = |what: fn(&Statistics) -> u64| {
             let more = totals.iter().map(|(key, now)| {
-                // What has closed since, or was opened anew, counts from nothing.
+                // Objects that were opened meanwhile count from zero.
                 what(now).saturating_sub(self.base.totals.get(key).map_or(0, what))
             });
             more.sum::<u64>() as f64
@@ -184,7 +184,7 @@ impl Meter {
     }
 }
 
-/// For so long what was seen counts as now.
+/// How long the values count as current.
 const SAMPLE_LIFETIME: Duration = Duration::from_millis(10);
-/// Rates over less than this would jump.
+/// Rates over a shorter time would jump.
 const MIN_RATE_INTERVAL: Duration = Duration::from_millis(500);

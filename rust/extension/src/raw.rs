@@ -1,5 +1,5 @@
-//! The unsafe code: packets cross the border to the engine as raw pointers, a default argument may be null,
-//! and the system is asked for what no library offers.
+//! Unsafe code: packets are passed to and from the engine as raw pointers, a default argument can be null, and two functions of the
+//! operating system are called for which there is no library.
 
 #![allow(
     unsafe_code,
@@ -26,10 +26,10 @@ pub(crate) type BufferIn = RawPtr<*const u8>;
 /// Where `_get_packet` writes its size.
 pub(crate) type SizeOut = RawPtr<*mut i32>;
 
-/// Hands the engine a packet, or says why there is none.
+/// Passes a packet to the engine, or the error if there is none.
 ///
-/// # Safety Both pointers are the ones that the engine passed to `_get_packet`, and the packet stays where it
-/// is until the next call.
+/// # Safety
+/// Both pointers are those that the engine has passed to `_get_packet`, and the packet stays in place until the next call.
 pub(crate) unsafe fn return_packet(
     buffer: BufferOut,
     size: SizeOut,
@@ -49,7 +49,7 @@ pub(crate) unsafe fn return_packet(
     error
 }
 
-/// The bytes that the engine passed to `_put_packet`.
+/// Returns the bytes that the engine has passed to `_put_packet`.
 ///
 /// # Safety
 /// Both arguments are the ones of `_put_packet`, and the slice does not outlive that call.
@@ -64,38 +64,37 @@ pub(crate) unsafe fn packet_from_engine<'a>(buffer: BufferIn, size: i32) -> &'a 
     }
 }
 
-/// TLS options, or null: an argument that may be left out.
+/// TLS options or null, for an optional argument.
 #[derive(Clone, Debug, GodotConvert)]
 #[godot(transparent)]
 pub(crate) struct OptionalTlsOptions(pub(crate) Option<Gd<TlsOptions>>);
 
-// SAFETY: the trait asks for defaults that calls cannot change through each other. The only default of this
-// type is null.
+// SAFETY: the trait requires default values that no call can change for another call. The only default value of this type is null.
 unsafe impl GodotImmutable for OptionalTlsOptions {}
 
-/// Keeps this library in memory until the process ends, although the engine will unload it: a thread of its own
-/// is still in the middle of something, and would return into nothing.
+/// Keeps this library in memory until the process ends, although the engine unloads it: one of its threads is still blocked in a
+/// system call, and would return to code that is gone.
 #[cfg(unix)]
 pub(crate) fn keep_loaded() -> io::Result<()> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: any address may be asked about, and `info` is a place for the answer.
+    // SAFETY: any address is allowed, and `info` has room for the result.
     let found = unsafe { libc::dladdr((keep_loaded as *const ()).cast(), info.as_mut_ptr()) };
     // SAFETY: zeros are a valid value: null pointers.
     let info = unsafe { info.assume_init() };
     if found == 0 || info.dli_fname.is_null() {
-        return Err(io::Error::other("the system does not know which library this is"));
+        return Err(io::Error::other("the system cannot tell which library this code belongs to"));
     }
-    // NOLOAD: it is loaded, and nothing else of that name is meant. The handle is never closed.
+    // NOLOAD, because the library is loaded already, and no other file of that name is meant. The handle is never closed.
     let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
     // SAFETY: the name comes from the loader itself, and lasts as long as the library is loaded.
     let handle = unsafe { libc::dlopen(info.dli_fname, flags) };
     if handle.is_null() {
-        return Err(io::Error::other("the system does not find the library any more"));
+        return Err(io::Error::other("the system does not find the loaded library"));
     }
     Ok(())
 }
 
-/// As above.
+/// The same on Windows.
 #[cfg(windows)]
 pub(crate) fn keep_loaded() -> io::Result<()> {
     use windows_sys::Win32::System::LibraryLoader::{
@@ -104,12 +103,12 @@ pub(crate) fn keep_loaded() -> io::Result<()> {
 
     let flags = GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS;
     let mut module = std::ptr::null_mut();
-    // SAFETY: with FROM_ADDRESS the second argument is no name but an address, here of our own code.
+    // SAFETY: with FROM_ADDRESS the second argument is an address instead of a name, here that of our own code.
     let done = unsafe { GetModuleHandleExW(flags, (keep_loaded as *const ()).cast(), &mut module) };
     if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Says how much of a socket's data the kernel takes beyond what it can send at once.
+/// Limits the unsent bytes that the kernel accepts for a socket.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;

@@ -1,4 +1,4 @@
-//! The list of all objects, for what looks at them from the side: monitors and the debugger.
+//! The list of all objects, for the monitors and the debugger.
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -9,20 +9,20 @@ use websocket_multiplayer_core::{Statistics, Watch};
 
 use crate::report::Kind;
 
-/// What one object shows of itself. Reading it borrows nothing of the object, so that a handler, or whatever prints an
-/// error line, may ask for a monitor.
+/// What the monitors and the debugger read of one object. Reading it does not borrow the object, so that signal handlers and loggers
+/// can read a monitor.
 pub(crate) struct RegistryEntry {
     pub(crate) kind: Kind,
-    /// Tells objects apart, also those that are gone.
+    /// Identifies the object; never used again.
     pub(crate) number: u64,
     pub(crate) observer: Watch,
     poll_time: Cell<Duration>,
-    /// The last opening in which it was said that nobody polls.
+    /// The last opening for which the watchdog has warned.
     warned: Cell<Option<u64>>,
 }
 
 impl RegistryEntry {
-    /// Puts a new object on the list.
+    /// Adds a new object to the list.
     pub(crate) fn new(kind: Kind, observer: Watch) -> Rc<Self> {
         let number = NEXT.replace(NEXT.get() + 1);
         let entry =
@@ -44,7 +44,7 @@ impl RegistryEntry {
         self.poll_time.set(Duration::ZERO);
     }
 
-    /// Says whether this is still to be warned of; once in each opening.
+    /// Returns `true` once for each opening: a warning is due.
     pub(crate) fn should_warn(&self, opening: u64) -> bool {
         self.warned.replace(Some(opening)) != Some(opening)
     }
@@ -56,7 +56,7 @@ impl RegistryEntry {
     }
 }
 
-/// All objects that are open, with the number of their opening.
+/// Returns all open objects, with the number of their opening.
 pub(crate) fn open_objects() -> Vec<(Rc<RegistryEntry>, u64)> {
     ENTRIES.with_borrow(|all| {
         let objects = all.iter().filter_map(Weak::upgrade);
@@ -64,7 +64,7 @@ pub(crate) fn open_objects() -> Vec<(Rc<RegistryEntry>, u64)> {
     })
 }
 
-/// Gives the list's memory back, when the library goes.
+/// Frees the list, when the library is unloaded.
 pub(crate) fn clear() {
     ENTRIES.with_borrow_mut(|all| drop(std::mem::take(&mut **all)));
 }

@@ -1,5 +1,5 @@
-//! An object that was closed and opened again in one frame. `close()` tells nobody, and a `MultiplayerAPI` that does not see the
-//! object closed goes on counting on the peers that it had: it is emitted of their end before it hears of the first new one.
+//! Objects that were closed and opened again in one frame. `close()` emits no signal, and a `MultiplayerAPI` that has not seen the
+//! object closed still lists its old peers. Therefore `peer_disconnected` is emitted for the old peers before the first new one connects.
 
 use std::rc::Rc;
 
@@ -12,8 +12,8 @@ use websocket_multiplayer_core::PeerId;
 use crate::border;
 use crate::signals::{HostClass, emit};
 
-/// Tells each `MultiplayerAPI` that listens to this object of the peers that it still has. False: a handler closed the object, opened
-/// it again or let it go.
+/// Emits `peer_disconnected` for each peer that a `MultiplayerAPI` connected to this object still lists. Returns `false` if a handler
+/// has closed the object, opened it again or freed it.
 pub(crate) fn emit_disconnects<T: HostClass>(this: &mut Gd<T>) -> bool {
     let (names, generation, former) = {
         let mut class = this.bind_mut();
@@ -23,7 +23,7 @@ pub(crate) fn emit_disconnects<T: HostClass>(this: &mut Gd<T>) -> bool {
     let mut emitted = Vec::new();
     for (callable, id) in stale_peers(this.upcast_ref()) {
         if !former.contains(&PeerId(id)) {
-            // This object has never spoken of it: another client, which the server relays for.
+            // Another client, which the server has relayed: this object has never announced it.
             callable.call(&[id.to_variant()]);
         } else if !emitted.contains(&id) {
             emitted.push(id);
@@ -34,7 +34,7 @@ pub(crate) fn emit_disconnects<T: HostClass>(this: &mut Gd<T>) -> bool {
             let is_same = host.core.generation() == generation;
             border::free_later(if is_same { host.swap_handle(id, new) } else { new });
         }
-        // A freed object says nothing more.
+        // A freed object emits no signal.
         if this.upcast_ref::<RefCounted>().get_reference_count() == 1
             || this.bind_mut().host_mut().core.generation() != generation
         {
@@ -44,7 +44,7 @@ pub(crate) fn emit_disconnects<T: HostClass>(this: &mut Gd<T>) -> bool {
     true
 }
 
-/// Whom those who listen still have, the server last, and by which callable they hear of an end.
+/// The old peers that each connected `MultiplayerAPI` still lists, the server last, with the callable that handles their disconnect.
 fn stale_peers(object: &Object) -> Vec<(Callable, i32)> {
     let mut stale_peers = Vec::new();
     for connection in object.get_signal_connection_list("peer_disconnected").iter_shared() {

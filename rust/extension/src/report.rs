@@ -1,4 +1,4 @@
-//! One readable line for what a script did wrong.
+//! Error and warning lines about mistakes of a script.
 
 use std::fmt::Display;
 use std::panic::Location;
@@ -8,7 +8,7 @@ use godot::global::{PrintLevel, PrintRecord, PrintSource, print_custom};
 use crate::lines::Line;
 use crate::logging;
 
-/// Which class speaks.
+/// The class that a line is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     /// `WebSocketServer`.
@@ -63,12 +63,12 @@ pub(crate) fn warning(text: &str) {
     print(PrintLevel::Warn, "", text);
 }
 
-/// A script has called an object on another thread than the main one. Printed at once: that thread is the script's own, and has nothing
-/// of this library borrowed.
+/// Prints that a script has called an object on another thread than the main thread. Printed at once: that thread belongs to the
+/// script, and borrows nothing of this library.
 pub(crate) fn wrong_thread(class: &str, method: &str) {
     let message = format!(
-        "{class}.{method}() was called on another thread than the main one: it does nothing there. An object may be made and let go on any \
-         thread; use it on the main one, for example with call_deferred(). This is said once of each object."
+        "{class}.{method}() was called on another thread than the main one, so it did nothing. Objects can be created and freed on any \
+         thread, but must be used on the main thread, for example with call_deferred(). This error is printed once per object."
     );
     let source = PrintSource { function: method, ..PrintSource::caller() };
     print_custom(PrintRecord {
@@ -80,7 +80,7 @@ pub(crate) fn wrong_thread(class: &str, method: &str) {
     });
 }
 
-/// Printed when the call that a script is making returns, for nothing may be borrowed then.
+/// Queues a line. It is printed when the script's current call returns, because a logger must find nothing borrowed.
 #[track_caller]
 fn print(level: PrintLevel, function: &str, message: &str) {
     let place = Location::caller();

@@ -1,4 +1,4 @@
-//! The game's handler of requests: what it is told, and what it may return.
+//! The script's `request_handler`: its argument, its results, and `answer_request()`.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -15,12 +15,12 @@ use crate::convert;
 use crate::report::Kind;
 use crate::signals::HostClass;
 
-/// Asks the handler of an object, with nothing borrowed, and passes its word on, unless it wants to answer later.
+/// Calls the handler of an object, with nothing borrowed, and passes its decision to the core, unless it will answer later.
 pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<ConnectionRequest>) {
     let (handler, generation) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
-        // The handler itself may call `answer_request()`, when a cache has the answer for instance.
+        // The handler may call `answer_request()` itself, for example if it has the answer in a cache.
         host.pending_requests.insert(&request);
         (host.request_handler.clone(), host.core.generation())
     };
@@ -28,9 +28,9 @@ pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<Connectio
         let answer = call(&handler, &request);
         parse_returned(&request, &answer)
     } else {
-        Err("its object is gone: the client was answered 500".to_owned())
+        Err("its object was freed; the client was answered 500".to_owned())
     };
-    // What is not kept must go when nothing is borrowed: these live longer than the borrow.
+    // Values that are not kept must be freed when nothing is borrowed, so they outlive the borrow below.
     let (error, verdict, mut meta) = match outcome {
         Ok(Decision::Later) => return,
         Ok(Decision::Now(verdict, meta)) => (None, verdict, meta),
@@ -38,7 +38,7 @@ pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<Connectio
     };
     let mut class = this.bind_mut();
     let host = class.host_mut();
-    // The handler may have closed the object; whoever opened it again has other requests.
+    // The handler may have closed the object; if it was opened again, this request is gone.
     if host.core.generation() != generation {
         return;
     }
@@ -53,7 +53,7 @@ pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<Connectio
     host.answer(&request, verdict, &mut meta);
 }
 
-/// What `answer_request()` does.
+/// The implementation of `answer_request()`.
 pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant) -> Error {
     const METHOD: &str = "answer_request";
     let (kind, is_open, generation, found) = {
@@ -63,7 +63,7 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
     };
     let request = match found {
         Ok(request) => request,
-        // Nobody's mistake: the client did not wait, or nobody is admitted any more.
+        // No mistake of the script: the client has disconnected, or was answered because time was over or the server is closing.
         Err(NotPending::Withdrawn) => return Error::ERR_DOES_NOT_EXIST,
         Err(NotPending::Unknown) if !is_open => {
             kind.error(METHOD, format_args!("nothing is open; call {} first", kind.opener()));
@@ -74,7 +74,7 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
             return Error::ERR_DOES_NOT_EXIST;
         }
     };
-    // With nothing borrowed: what a dictionary holds may be an object with a text of its own.
+    // With nothing borrowed: a dictionary can contain an object whose `_to_string()` is a script's.
     let (outcome, (verdict, mut meta)) = match parse_answer(&request, verdict) {
         Ok(decision) => (Error::OK, decision),
         Err(why) => {
@@ -91,20 +91,20 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
     outcome
 }
 
-/// Requests that the handler was asked about, and that have no answer yet.
+/// Requests for which the handler was called, and which have no answer yet.
 #[derive(Debug, Default)]
 pub(crate) struct PendingRequests {
     requests: HashMap<i32, Rc<ConnectionRequest>>,
-    /// Ids of the last that were withdrawn without one: an answer about them is late, and no mistake.
+    /// Ids of the last requests that were withdrawn without an answer: a late answer to them is no mistake.
     withdrawn: VecDeque<i32>,
 }
 
-/// Why there is no request to be answered.
+/// Why a request cannot be answered.
 #[derive(Debug)]
 pub(crate) enum NotPending {
-    /// It was withdrawn.
+    /// The request was withdrawn.
     Withdrawn,
-    /// There was none, or it is answered.
+    /// There was no such request, or it was answered.
     Unknown,
 }
 
@@ -124,7 +124,7 @@ impl PendingRequests {
         })
     }
 
-    /// The client is gone, or was answered without the game's word.
+    /// The client has disconnected, or was answered without the handler.
     pub(crate) fn withdraw(&mut self, id: i32) {
         if self.requests.remove(&id).is_some() {
             if self.withdrawn.len() == WITHDRAWN_LIMIT {
@@ -139,7 +139,7 @@ impl PendingRequests {
     }
 }
 
-/// As many as may wait by default.
+/// The default of `max_pending_connections`.
 const WITHDRAWN_LIMIT: usize = 1024;
 
 fn call(handler: &Callable, request: &ConnectionRequest) -> Variant {
@@ -157,14 +157,14 @@ fn call(handler: &Callable, request: &ConnectionRequest) -> Variant {
     handler.callv(&varray![&about].upcast_any_array())
 }
 
-/// What a handler says.
+/// The result of a handler.
 enum Decision {
     /// With the `meta` of the peer.
     Now(Verdict, Variant),
     Later,
 }
 
-/// What the handler returned.
+/// Checks the value that the handler has returned.
 fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decision, String> {
     match answer.get_type() {
         VariantType::BOOL | VariantType::INT => {}
@@ -173,11 +173,11 @@ fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decis
             if let Some((_, later)) = pairs.iter_shared().find(|(key, _)| key.to_string() == "later") {
                 let is_alone =
                     pairs.len() == 1 && later.get_type() == VariantType::BOOL && later.booleanize();
-                let why = "it returned a dictionary whose later is not true, or not all there is";
+                let why = "it returned a dictionary with a later that is not true, or that has other keys";
                 return is_alone.then_some(Decision::Later).ok_or_else(|| why.to_owned());
             }
         }
-        VariantType::NIL => return Err("it returned nothing, or an error ended it".to_owned()),
+        VariantType::NIL => return Err("it returned nothing, or ended with an error".to_owned()),
         VariantType::OBJECT => {
             let how = "without await; to answer later, return {later = true} and call answer_request()";
             return Err(format!("it returned {answer}; it must answer at once, {how}"));
@@ -191,7 +191,7 @@ fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decis
     Ok(Decision::Now(decision.0, decision.1))
 }
 
-/// What `answer_request()` was given.
+/// Checks the value that was passed to `answer_request()`.
 fn parse_answer(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
     match answer.get_type() {
         VariantType::BOOL | VariantType::INT | VariantType::DICTIONARY => {
@@ -204,7 +204,7 @@ fn parse_answer(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdic
     }
 }
 
-/// A verdict, and the `meta` of the peer.
+/// Returns the verdict, and the `meta` for the peer.
 fn verdict(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
     if answer.get_type() == VariantType::DICTIONARY {
         return detailed(request, &answer.to());
@@ -233,7 +233,7 @@ fn detailed(request: &ConnectionRequest, answer: &AnyDictionary) -> Result<(Verd
             "protocol" => protocol = text("protocol", &value)?,
             "meta" => meta = value,
             // A misspelt status must not let anybody in.
-            other => return Err(format!("a dictionary with {other:?}, which means nothing")),
+            other => return Err(format!("a dictionary with the unknown key {other:?}")),
         }
     }
     let code = code.ok_or("a dictionary without a status")?;
@@ -248,7 +248,7 @@ fn text(key: &str, value: &Variant) -> Result<String, String> {
     }
 }
 
-/// `Name: value` lines, or a dictionary of names and values.
+/// Reads `Name: value` lines, or a dictionary of names and values.
 fn header_lines(value: &Variant) -> Result<Vec<String>, String> {
     match value.get_type() {
         VariantType::PACKED_STRING_ARRAY => Ok(convert::strings(&value.to())),
@@ -263,12 +263,12 @@ fn header_lines(value: &Variant) -> Result<Vec<String>, String> {
     }
 }
 
-/// Short enough for one line.
+/// The text of a value, short enough for one line.
 fn abbreviated(value: &Variant) -> String {
     value.to_string().chars().filter(|char| !char.is_control()).take(60).collect()
 }
 
-/// Prints what is wrong with a handler, but not as often as strangers knock.
+/// Prints the errors of a handler, with a limit: strangers can cause any number of requests.
 #[derive(Debug, Default)]
 pub(crate) struct HandlerErrors {
     since: Option<Instant>,

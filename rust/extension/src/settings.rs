@@ -1,4 +1,4 @@
-//! Project settings: defaults of new objects, under the names that 3.x used.
+//! Project settings: the defaults of new objects, with the names of 3.x.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use websocket_multiplayer_core::Buffers;
 
 use crate::report::warning;
 
-/// Where the limits of `WebSocketServer` are.
+/// The limits of `WebSocketServer`.
 pub(crate) static SERVER: Limits = Limits {
     in_kb: Setting::range(
         "network/limits/websocket_server/max_in_buffer_kb",
@@ -43,7 +43,7 @@ pub(crate) static SERVER: Limits = Limits {
     ),
 };
 
-/// Where the limits of `WebSocketClient` are.
+/// The limits of `WebSocketClient`.
 pub(crate) static CLIENT: Limits = Limits {
     in_kb: Setting::range(
         "network/limits/websocket_client/max_in_buffer_kb",
@@ -75,7 +75,7 @@ pub(crate) static CLIENT: Limits = Limits {
     ),
 };
 
-/// Connections and handshakes together that a server admits; 0 = no limit.
+/// The connected clients of a server; 0 means no limit.
 pub(crate) static MAX_CONNECTIONS: Setting = Setting::range(
     "network/limits/websocket_server/max_connections",
     0,
@@ -83,7 +83,7 @@ pub(crate) static MAX_CONNECTIONS: Setting = Setting::range(
     i32::MAX as i64,
     "0,65536,1,or_greater",
 );
-/// Handshakes under way.
+/// The pending connections of a server.
 pub(crate) static MAX_PENDING: Setting = Setting::range(
     "network/limits/websocket_server/max_pending_connections",
     1024,
@@ -91,10 +91,10 @@ pub(crate) static MAX_PENDING: Setting = Setting::range(
     i32::MAX as i64,
     "1,65536,1,or_greater",
 );
-/// All queues of the process together.
+/// The MiB in all queues of the process.
 pub(crate) static TOTAL_QUEUE_MB: Setting =
     Setting::range("network/limits/websocket_total_queue_mb", 512, 1, 1 << 20, "16,16384,1,or_greater");
-/// Whether a bad network may be simulated where players are.
+/// Whether release builds simulate bad networks.
 pub(crate) static SIMULATE_IN_RELEASE: Setting = Setting {
     name: "network/websocket/simulate_in_release",
     default: 0,
@@ -104,7 +104,7 @@ pub(crate) static SIMULATE_IN_RELEASE: Setting = Setting {
     hint_string: "No,Yes",
     warned: AtomicBool::new(false),
 };
-/// What is printed.
+/// The level of printed lines.
 pub(crate) static LOG_LEVEL: Setting = Setting {
     name: "network/websocket/log_level",
     default: 3,
@@ -126,8 +126,8 @@ pub(crate) static MONITORS: Setting = Setting {
     warned: AtomicBool::new(false),
 };
 
-/// Tells the engine of all settings. At every start, also in exported games: a value that equals its default
-/// is not saved in `project.godot`, and would read as null.
+/// Registers all settings with the engine, at every start, also in exported games: a value that equals its default is not saved in
+/// `project.godot`, and would read as null.
 pub(crate) fn register() {
     let limits = [&SERVER, &CLIENT]
         .into_iter()
@@ -136,7 +136,7 @@ pub(crate) fn register() {
         [&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL, &MONITORS, &SIMULATE_IN_RELEASE];
     for (index, setting) in limits.chain(others).enumerate() {
         setting.register(FIRST_ORDER + index as i32);
-        // Whoever wrote a value that cannot be used is told at the start, not when the first object is made.
+        // Warns about an invalid value at the start, not when the first object is created.
         setting.read();
     }
 }
@@ -186,8 +186,8 @@ impl Setting {
         }
     }
 
-    /// The project's value. One that cannot be used counts as the default and is warned about once, until it
-    /// was right again.
+    /// Returns the project's value. An invalid value counts as the default; a warning is printed once, and again after the value
+    /// was valid in between.
     pub(crate) fn read(&self) -> i64 {
         let value = ProjectSettings::singleton().get_setting_with_override(self.name);
         if let Some(value) = whole(&value).filter(|value| (self.min..=self.max).contains(value)) {
@@ -235,6 +235,5 @@ fn whole(value: &Variant) -> Option<i64> {
     }
 }
 
-/// After the engine's own settings; below 65536, or the editor would take ours for the user's and offer to
-/// delete them.
+/// After the engine's own settings; below 65536, because the editor takes settings above that for the user's and offers to delete them.
 const FIRST_ORDER: i32 = 3000;

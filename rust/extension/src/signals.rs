@@ -1,5 +1,4 @@
-//! The poll loop: takes one event after the other and emits the signals for it, with nothing borrowed while a
-//! handler runs.
+//! The poll loop: takes the events one by one and emits their signals, with nothing borrowed while a handler runs.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,17 +17,17 @@ use crate::reopened;
 use crate::report::Kind;
 use crate::request::call_handler;
 
-/// A class with a host inside.
+/// A class that contains a host.
 pub(crate) trait HostClass:
     GodotClass + Bounds<Declarer = DeclUser> + Inherits<Object> + Inherits<RefCounted>
 {
     fn host_mut(&mut self) -> &mut PeerHost;
 }
 
-/// Applies what the I/O thread delivered and tells the game.
+/// Applies the notices of the I/O thread, and emits the signals.
 ///
-/// A handler may do anything: close, open again, poll (which returns at once; this loop goes on afterwards),
-/// or drop the last reference but the one that is held here.
+/// A handler can do anything: close, open again, poll (which returns at once; this loop continues afterwards), or drop all references
+/// except the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
     let (mode, _polling, has_former_peers) = {
         let mut class = this.bind_mut();
@@ -73,11 +72,11 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
             }
             event => {
                 emit_event(object, kind, mode, &names, event);
-                // That handler may have connected another one to the packets.
+                // The handler may have connected to the signal for packets.
                 has_listeners = has_listeners.filter(|has_listeners| *has_listeners);
             }
         }
-        // The handler dropped the last reference: a freed object says nothing more.
+        // The handler has dropped all other references: a freed object emits no signal.
         if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {
             break;
         }
@@ -122,7 +121,7 @@ fn emit_event(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, 
         },
         Event::ConnectionFailed if raw => emit(object, &names.connection_error, &[]),
         Event::ConnectionFailed => emit(object, &names.connection_failed, &[]),
-        // In raw mode connection_established and connection_closed have said it.
+        // In raw mode connection_established and connection_closed were emitted.
         Event::ConnectionSucceeded if !raw => emit(object, &names.connection_succeeded, &[]),
         Event::ServerDisconnected if !raw => emit(object, &names.server_disconnected, &[]),
         Event::PeerCongested { id } => emit(object, &names.peer_congested, &[id.0.to_variant()]),
@@ -137,7 +136,7 @@ fn emit_event(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, 
 }
 
 pub(crate) fn emit(object: &mut Object, signal: &StringName, args: &[Variant]) {
-    // Only a script that blocks the object's signals makes this fail, and then on purpose.
+    // This fails only if a script has blocked the object's signals on purpose.
     let _ = object.emit_signal(signal, args);
 }
 
@@ -145,11 +144,11 @@ fn text(text: &str) -> Variant {
     GString::from(text).to_variant()
 }
 
-/// Set while a poll runs, whatever ends it.
+/// Set while a poll runs; cleared whatever ends the poll.
 struct Polling(Rc<Cell<bool>>);
 
 impl Polling {
-    /// `None`: a poll of the same object runs already, further up the stack.
+    /// Returns `None` if a poll of the same object runs already, further up the stack.
     fn begin(flag: &Rc<Cell<bool>>) -> Option<Self> {
         (!flag.replace(true)).then(|| Self(Rc::clone(flag)))
     }

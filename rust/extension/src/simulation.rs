@@ -1,4 +1,4 @@
-//! The properties that simulate a bad network. A game that players have does not simulate one by mistake.
+//! The properties that simulate a bad network. Release builds ignore them, unless a project setting allows them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl PeerHost {
         }
     }
 
-    /// Whether a value means something; prints a line when it does not.
+    /// Whether a value is valid; prints a line otherwise.
     fn is_valid_simulation(&self, which: Simulation, value: i64) -> bool {
         let longest = Conditions::MAX_DELAY.as_millis() as i64;
         let stalls =
@@ -88,12 +88,12 @@ impl PeerHost {
     }
 }
 
-/// Whether this build of the game simulates anything. Says once that it does not.
+/// Whether this build simulates networks. Otherwise prints one warning.
 fn is_allowed(debug_build: bool) -> bool {
     let allowed = debug_build || settings::SIMULATE_IN_RELEASE.read() == 1;
     if !allowed && !WARNED.swap(true, Ordering::Relaxed) {
         warning(
-            "WebSocket: simulate_latency_msec and the like do nothing in a release build; remove them, or set \
+            "WebSocket: simulate_latency_msec and the other simulate_* properties do nothing in a release build; remove them, or set \
              the project setting network/websocket/simulate_in_release to Yes.",
         );
     }

@@ -1,4 +1,4 @@
-//! The engine's keys, certificates and TLS options, as the core wants them: PEM.
+//! Converts the engine's keys, certificates and TLS options to PEM for the core.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,9 +9,9 @@ use websocket_multiplayer_core::{TlsClient, TlsError, TlsServer, Trust, Url};
 
 use crate::report::warning;
 
-/// Whom a client trusts that connects to this URL; `None` without TLS.
+/// The trust settings of a client that connects to this URL; `None` without TLS.
 ///
-/// Like everything here it may make the engine print something, and so run a script: nothing may be borrowed.
+/// Like all functions of this file it can make the engine print a line, which can run a script: nothing may be borrowed.
 pub(crate) fn for_url(
     url: &str,
     trust: impl FnOnce() -> Result<TlsClient, TlsError>,
@@ -19,7 +19,7 @@ pub(crate) fn for_url(
     Url::parse(url).is_ok_and(|url| url.secure).then(trust)
 }
 
-/// The objects that say who the server is.
+/// The key and certificates of a server.
 pub(crate) struct Identity {
     pub(crate) private_key: Option<Gd<CryptoKey>>,
     pub(crate) ssl_certificate: Option<Gd<X509Certificate>>,
@@ -27,7 +27,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// TLS is on when key and certificate are set. Nothing may be borrowed: the engine may print something about what it cannot read.
+    /// Reads the key and the certificates; returns `None` (no TLS) unless both are set. Nothing may be borrowed: the engine may print a
+    /// line about a file that it cannot read.
     pub(crate) fn read(&self) -> Result<Option<TlsServer>, TlsError> {
         match (&self.private_key, &self.ssl_certificate) {
             (Some(key), Some(certificate)) => server(key, certificate, self.ca_chain.as_ref()).map(Some),
@@ -36,7 +37,7 @@ impl Identity {
     }
 }
 
-/// A server's identity from the 3.x properties.
+/// Makes a server's identity from the 3.x properties.
 pub(crate) fn server(
     key: &Gd<CryptoKey>,
     certificate: &Gd<X509Certificate>,
@@ -45,7 +46,7 @@ pub(crate) fn server(
     TlsServer::new(&key_pem(key), &pem(certificate)?, &chain_pem(chain)?)
 }
 
-/// Replaces it for new connections.
+/// Replaces a server's identity for new connections.
 pub(crate) fn replace(
     server: &TlsServer,
     key: &Gd<CryptoKey>,
@@ -55,19 +56,19 @@ pub(crate) fn replace(
     server.replace(&key_pem(key), &pem(certificate)?, &chain_pem(chain)?)
 }
 
-/// A server's identity from `TLSOptions.server()`.
+/// Makes a server's identity from `TLSOptions.server()`.
 pub(crate) fn server_options(options: &Gd<TlsOptions>) -> Result<TlsServer, TlsError> {
     let key = options.get_private_key().map(|key| key_pem(&key)).unwrap_or_default();
     let certificate = chain_pem(options.get_own_certificate().as_ref())?;
     TlsServer::new(&key, &certificate, "")
 }
 
-/// Whom a client trusts, from the 3.x properties. As in 3.x, whoever does not verify needs no certificate for it.
+/// The trust settings of a client, from the 3.x properties. As in 3.x, the trusted certificate is ignored without verification.
 pub(crate) fn client(verify: bool, trusted: Option<&Gd<X509Certificate>>) -> Result<TlsClient, TlsError> {
     if verify { trusting(trusted, "") } else { crate::entry::runtime().tls_client(Trust::Anybody, None) }
 }
 
-/// Whom a client trusts, from `TLSOptions.client()` or `TLSOptions.client_unsafe()`.
+/// The trust settings of a client, from `TLSOptions.client()` or `TLSOptions.client_unsafe()`.
 pub(crate) fn client_options(options: &Gd<TlsOptions>) -> Result<TlsClient, TlsError> {
     let trusted = options.get_trusted_ca_chain();
     if !options.is_unsafe_client() {
@@ -75,7 +76,7 @@ pub(crate) fn client_options(options: &Gd<TlsOptions>) -> Result<TlsClient, TlsE
     }
     let runtime = crate::entry::runtime();
     match trusted {
-        // As in the engine, which leaves out the name alone: nobody names a root to have it ignored.
+        // As in the engine, with a chain only the host name is not checked.
         Some(trusted) => runtime.tls_client(Trust::OnlyAnyName(&pem(&trusted)?), None),
         None => runtime.tls_client(Trust::Anybody, None),
     }
@@ -93,7 +94,7 @@ fn trusting(trusted: Option<&Gd<X509Certificate>>, name: &str) -> Result<TlsClie
     }
 }
 
-/// The project's own list of roots, which the engine puts before the platform's.
+/// The project's own list of trusted certificates, which replaces the platform's list, as in the engine.
 fn bundle_override() -> Option<String> {
     let path = ProjectSettings::singleton().get_setting(BUNDLE_OVERRIDE).try_to::<GString>().ok()?;
     if path.is_empty() {
@@ -105,7 +106,7 @@ fn bundle_override() -> Option<String> {
             return None;
         }
         warning(&format!(
-            "WebSocket: project setting {BUNDLE_OVERRIDE} is {path}, in which there are no certificates. Using those that the \
+            "WebSocket: project setting {BUNDLE_OVERRIDE} is {path}, in which there are no certificates. Using the certificates that the \
              platform trusts."
         ));
         return None;
@@ -117,13 +118,13 @@ fn key_pem(key: &Gd<CryptoKey>) -> String {
     key.clone().save_to_string().to_string()
 }
 
-/// Of no certificate: nothing.
+/// The PEM text of an optional chain; empty if there is none.
 fn chain_pem(chain: Option<&Gd<X509Certificate>>) -> Result<String, TlsError> {
     chain.map_or_else(|| Ok(String::new()), pem)
 }
 
-/// All certificates of an object. Engines up to 4.6 hand out the first one as often as there are certificates, so that the others
-/// have to be read from the file that the object came from.
+/// The PEM text of all certificates of an object. Engines up to 4.6 return the first certificate as often as there are certificates, so
+/// the others are read from the file of the resource.
 fn pem(certificate: &Gd<X509Certificate>) -> Result<String, TlsError> {
     let text = certificate.clone().save_to_string().to_string();
     let given = blocks(&text);
@@ -145,14 +146,14 @@ fn pem(certificate: &Gd<X509Certificate>) -> Result<String, TlsError> {
     )))
 }
 
-/// What stands between the dashes of each certificate, without white space.
+/// The base64 text of each certificate, without white space.
 fn blocks(pem: &str) -> Vec<String> {
     let parts = pem.split("-----BEGIN CERTIFICATE-----").skip(1);
     let inside = parts.filter_map(|part| part.split_once("-----END CERTIFICATE-----"));
     inside.map(|(inside, _)| inside.split_whitespace().collect()).collect()
 }
 
-/// Said once, not with each attempt to connect.
+/// The warning is printed once, not for each attempt to connect.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
 const BUNDLE_OVERRIDE: &str = "network/tls/certificate_bundle_override";

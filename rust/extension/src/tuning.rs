@@ -1,5 +1,4 @@
-//! The properties that all three multiplayer classes have: checked here, and applied to what is open where
-//! that is possible.
+//! The properties that all three multiplayer classes share: checked here, and applied to open objects where that is possible.
 
 use std::time::Duration;
 
@@ -160,7 +159,7 @@ impl PeerHost {
         }
     }
 
-    /// Whether a number is in a property's range; prints a line when it is not.
+    /// Whether a number is in a property's range; prints a line otherwise.
     pub(crate) fn in_range(&self, property: &str, value: i64, min: i64, max: i64) -> bool {
         let fits = (min..=max).contains(&value);
         if !fits {
@@ -169,7 +168,7 @@ impl PeerHost {
         fits
     }
 
-    /// Whether a property that is fixed while open may change now; prints a line when it may not.
+    /// Whether a property that cannot be changed while open may change now; prints a line otherwise.
     pub(crate) fn may_change(&self, property: &str) -> bool {
         let open = self.is_open();
         if open {
@@ -191,12 +190,12 @@ impl PeerHost {
     }
 }
 
-/// What is wrong with a number.
+/// The error text for a number out of range.
 pub(crate) fn out_of_range(value: i64, min: i64, max: i64) -> String {
     format!("{value} cannot be used; it must be from {min} to {max}")
 }
 
-/// What a property in seconds means; prints a line when it means nothing.
+/// Converts a property in seconds; prints a line if it is out of range.
 pub(crate) fn duration(kind: Kind, property: &str, seconds: f64, may_be_zero: bool) -> Option<Duration> {
     let least = if may_be_zero { 0.0 } else { f64::MIN_POSITIVE };
     if !(least..=MAX_SECONDS).contains(&seconds) {
@@ -207,12 +206,13 @@ pub(crate) fn duration(kind: Kind, property: &str, seconds: f64, may_be_zero: bo
         );
         return None;
     }
-    // Below a nanosecond a duration would be zero, which means something else.
+    // A value below a nanosecond would be rounded to zero, which has another meaning.
     let least = if seconds > 0.0 { Duration::from_nanos(1) } else { Duration::ZERO };
     Some(Duration::from_secs_f64(seconds).max(least))
 }
 
-/// Whether a peer that answers pings survives; prints a line when it would not.
+/// Whether `heartbeat_timeout` is longer than `heartbeat_interval`, so that a peer that answers pings is not dropped; prints a line
+/// otherwise.
 pub(crate) fn is_heartbeat(kind: Kind, property: &str, interval: f64, timeout: f64) -> bool {
     let dies = interval > 0.0 && timeout > 0.0 && timeout <= interval;
     if dies {
@@ -236,5 +236,5 @@ pub(crate) const OVERFLOW_DISCONNECT: i64 = 0;
 /// `OVERFLOW_REFUSE`.
 pub(crate) const OVERFLOW_REFUSE: i64 = 1;
 
-/// Three years. An instant so far ahead still exists on every platform.
+/// Three years. `Instant` can represent a time so far ahead on every platform.
 const MAX_SECONDS: f64 = 1e8;

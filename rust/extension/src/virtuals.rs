@@ -1,13 +1,11 @@
-//! What the engine calls on a multiplayer peer, generated for each class: gdext has no inheritance between
-//! Rust classes, and a macro inside a `#[godot_api]` impl is not seen, so the macro expands to the whole
-//! impl.
+//! The virtual methods that the engine calls on a multiplayer peer, generated for each class: gdext has no inheritance between Rust
+//! classes, and does not expand macros inside a `#[godot_api]` impl, so this macro expands to the whole impl.
 //!
-//! A virtual that unwinds leaves the engine's return value uninitialised. Each one therefore runs under
-//! [`guarded`].
+//! A virtual that unwinds leaves the engine's return value uninitialized. Therefore each virtual runs in [`guarded`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs the body of a virtual; a panic, which gdext's hook has printed by then, becomes the fallback.
+/// Runs the body of a virtual. After a panic, which the panic hook has printed already, returns the fallback.
 pub(crate) fn guarded<R>(fallback: R, body: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
@@ -18,8 +16,8 @@ macro_rules! multiplayer_virtuals {
         #[allow(unsafe_code, reason = "two virtuals of the engine take raw pointers")]
         #[godot::register::godot_api]
         impl godot::classes::IMultiplayerPeerExtension for $class {
-            // Both functions are needed: this one is called, because it comes first, and holds no borrow
-            // while signals are emitted; the trait demands the other.
+            // The engine calls the first of the two functions, which borrows nothing while signals are emitted. The trait requires the
+            // second one.
             #[func(gd_self)]
             fn poll(this: godot::obj::Gd<Self>) {
                 $crate::virtuals::guarded((), || $crate::signals::poll(this));
@@ -27,7 +25,7 @@ macro_rules! multiplayer_virtuals {
 
             fn poll(&mut self) {}
 
-            // Also called for what the setter's type does not take.
+            // Also called for values whose type the setter does not accept.
             fn on_set(
                 &mut self,
                 property: godot::builtin::StringName,
@@ -141,7 +139,7 @@ macro_rules! multiplayer_virtuals {
                 $crate::virtuals::guarded(false, || self.host.core.refuses_new_connections())
             }
 
-            // The 3.x wire format has a relay of its own.
+            // With the 3.x wire format the addon relays packets itself.
             fn is_server_relay_supported(&self) -> bool {
                 self.host.wire_format == websocket_multiplayer_core::WireFormat::Godot4
             }

@@ -1,7 +1,7 @@
-# answer_request(): a handler that answers later, with everything that it may say, too late, twice, and about nobody.
+# answer_request(): answers after the handler has returned, with all kinds of values, too late, twice, and for unknown requests.
 # processes: main
 # timeout: 120
-# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary whose later is not true, or not all there is
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary with a later that is not true, or that has other keys
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned .*; it must answer at once, without await; to answer later, return \{later = true\}
 # expect: ^ERROR: WebSocketServer\.request_handler: it called answer_request\(\) and returned something else than \{later = true\}
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): no request with the peer_id -?\d+ waits for an answer

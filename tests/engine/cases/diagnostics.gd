@@ -1,7 +1,7 @@
-# Mistakes by which nothing fails, and nothing works either, are warned about once, with what to change.
+# Mistakes that cause no error, but by which nothing works, cause one warning that says what to change.
 # processes: main
 # timeout: 120
-# expect: ^WARNING: WebSocketServer \(port \d+\): nobody has called poll\(\) for \d+ s, .* multiplayer_peer .*_process\(\)\.
+# expect: ^WARNING: WebSocketServer \(port \d+\): poll\(\) was not called for \d+ s, .* multiplayer_peer .*_process\(\)\.
 # expect: ^WARNING: WebSocketServer\.peer_connected has a handler, but is never emitted in raw mode\. Pass gd_mp_api = true
 # expect: ^WARNING: WebSocket: project setting network/tls/certificate_bundle_override is res://lib/case\.gd, in which
 extends "res://lib/case.gd"

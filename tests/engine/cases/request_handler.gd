@@ -1,17 +1,17 @@
-# request_handler: what it is told, everything it may return, and everything that can go wrong in it.
+# request_handler: its argument, all values that it can return, and all of its errors.
 # processes: main
 # timeout: 90
-# expect: ^ERROR: WebSocketServer\.request_handler: it returned nothing, or an error ended it
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned nothing, or ended with an error
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned .*; it must return a bool
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned .*; it must answer at once, without await
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned status 200 cannot be sent
-# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary with "stauts", which means nothing
+# expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary with the unknown key "stauts"
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary without a status
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: the reason has a control character
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: header line
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: the client did not offer
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary whose reason is 5
-# expect: ^ERROR: WebSocketServer\.request_handler: its object is gone
+# expect: ^ERROR: WebSocketServer\.request_handler: its object was freed
 extends "res://lib/case.gd"
 
 

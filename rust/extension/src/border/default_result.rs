@@ -1,6 +1,6 @@
-//! What a script gets for a call that does not take place.
+//! The results of calls that are not executed, because they were made on another thread than the main thread.
 
-#![allow(unsafe_code, reason = "results are written to the engine's own places")]
+#![allow(unsafe_code, reason = "results are written to memory of the engine")]
 
 use std::ffi::c_void;
 
@@ -9,7 +9,7 @@ use godot::sys::{self, GodotFfi};
 
 use super::engine::Engine;
 
-/// What a call returns that did not take place.
+/// The result of a call that is not executed.
 #[derive(Clone, Copy)]
 pub(super) enum DefaultResult {
     Nothing,
@@ -26,10 +26,10 @@ pub(super) enum DefaultResult {
 pub(super) const UNAVAILABLE: DefaultResult = DefaultResult::Int(2);
 
 impl DefaultResult {
-    /// What a method returns whose result is described like this.
+    /// The default result of a method with this return type.
     ///
     /// # Safety
-    /// A return value as gdext describes it.
+    /// `info` describes a return value, as gdext does.
     pub(super) unsafe fn of(info: &sys::GDExtensionPropertyInfo) -> Self {
         match info.type_ {
             sys::GDEXTENSION_VARIANT_TYPE_NIL if info.usage & NIL_IS_VARIANT != 0 => Self::Variant,
@@ -46,10 +46,10 @@ impl DefaultResult {
         }
     }
 
-    /// Writes what has no destructor.
+    /// Writes the value, if its type has no destructor.
     ///
     /// # Safety
-    /// The place is one for a value of this type.
+    /// `place` has room for a value of this type.
     pub(super) unsafe fn write_plain(self, place: sys::GDExtensionTypePtr) {
         // SAFETY: integers and enums are passed in 64 bits, bools in 8, objects as pointers.
         unsafe {
@@ -64,7 +64,7 @@ impl DefaultResult {
     }
 
     /// # Safety
-    /// The place holds a value of this type.
+    /// `place` holds a value of this type.
     pub(super) unsafe fn write(self, place: sys::GDExtensionTypePtr) {
         let Some(engine) = Engine::get() else { return };
         // SAFETY: the types of the functions are those of the engine's header, and the old value is destroyed before the new one is made.
@@ -100,7 +100,7 @@ impl DefaultResult {
     }
 
     /// # Safety
-    /// The place holds nil.
+    /// `place` holds nil.
     pub(super) unsafe fn write_variant(self, place: sys::GDExtensionVariantPtr) {
         let Some(engine) = Engine::get() else { return };
         let kind = match self {

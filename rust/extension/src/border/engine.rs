@@ -16,7 +16,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Says by which function the others are found.
+    /// Sets the function that finds all others.
     pub(super) fn set(find: sys::GDExtensionInterfaceGetProcAddress) {
         *ENGINE.write().unwrap_or_else(PoisonError::into_inner) = find.map(|find| Self { find });
     }

@@ -1,4 +1,4 @@
-//! Once in each frame: what the I/O threads have to say is printed also where nobody calls anything.
+//! Runs the deferred work once per frame, so that log lines of the I/O threads are printed even if no script calls the addon.
 
 use std::cell::Cell;
 
@@ -8,8 +8,8 @@ use godot::obj::{Gd, InstanceId, Singleton};
 
 use super::run_deferred;
 
-/// Is called in each frame from now on. A main loop that is no `SceneTree` has no such signal: its lines are printed at the next call
-/// of any object. Before the main loop exists nothing happens; whoever opens an object comes here again.
+/// Connects to the signal for each frame. A main loop that is not a `SceneTree` has no such signal; its lines are printed at the next
+/// call of any object. Does nothing before the main loop exists; called again whenever an object opens.
 pub(crate) fn connect_to_frames() {
     if CONNECTED_TREE.get().is_some_and(|tree| tree.lookup_validity()) {
         return;
@@ -22,7 +22,7 @@ pub(crate) fn connect_to_frames() {
     CONNECTED_TREE.set(Some(tree.instance_id()));
 }
 
-/// Is called no more: the code goes with the library.
+/// Disconnects from the signal: the code is unloaded with the library.
 pub(crate) fn disconnect_from_frames() {
     let Some(id) = CONNECTED_TREE.take() else { return };
     let Ok(mut tree) = Gd::<Object>::try_from_instance_id(id) else { return };
@@ -35,10 +35,10 @@ pub(crate) fn disconnect_from_frames() {
 }
 
 thread_local! {
-    /// The tree whose frames are attended.
+    /// The tree whose signal is connected.
     static CONNECTED_TREE: Cell<Option<InstanceId>> = const { Cell::new(None) };
 }
 
 const SIGNAL: &str = "process_frame";
-/// Tells the connection from those of the game.
+/// Distinguishes this connection from those of the game.
 const NAME: &str = "websocket_multiplayer_frame";

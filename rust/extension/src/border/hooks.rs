@@ -1,13 +1,14 @@
-//! Stands between the engine and gdext's glue, for the classes that scripts use.
+//! Intercepts the calls between the engine and gdext, for the classes that scripts use.
 //!
-//! The engine hands a library one function by which it finds all others. gdext gets another one from here, which answers the same,
-//! but for the functions that register classes and methods: what is registered through those is called by way of this file.
+//! The engine gives a library one function that finds all others. This file gives gdext another one, which returns the same functions
+//! except for those that register classes and methods. Classes and methods that are registered through these are called through this file.
 //!
-//! * A call on another thread than the main one does not reach gdext. It says so once per object, and gets an error code or a default.
-//! * An object that is made on another thread is hollow: it gets its Rust part when the main thread first uses it.
-//! * An object that is let go on another thread, or inside of a call of its own, loses its Rust part when the main thread comes by, and
-//!   has no call of that object under way.
-//! * After the library was unloaded (a peer in `Engine.set_meta()`), nothing of gdext is called.
+//! * A call on another thread than the main thread does not reach gdext. It prints one error per object, and returns an error code or a
+//!   default value.
+//! * An object that is created on another thread is a placeholder: it gets its Rust part when the main thread first uses it.
+//! * An object that is freed on another thread, or inside one of its own calls, loses its Rust part later, when the main thread runs the
+//!   deferred work and no call of that object is running.
+//! * After the library was unloaded, gdext is not called any more (an object can outlive it, for example in `Engine.set_meta()`).
 
 #![allow(unsafe_code, reason = "functions of the engine and of gdext are called through pointers")]
 
@@ -26,7 +27,7 @@ use super::engine::{Engine, Find};
 use super::{Call, in_call, is_in_call_of, is_main_thread, leave_main_thread, request_run, run_deferred};
 use crate::report;
 
-/// What gdext is to be loaded with, in place of the engine's own function.
+/// Returns the function that gdext gets in place of the engine's own.
 pub(crate) fn intercept(
     engine: sys::GDExtensionInterfaceGetProcAddress,
 ) -> sys::GDExtensionInterfaceGetProcAddress {
@@ -35,7 +36,7 @@ pub(crate) fn intercept(
     engine.map(|_| find as Find)
 }
 
-/// The library goes: what is still there is let go, and from now on nothing is.
+/// The library is unloaded: frees the waiting Rust parts. Those that are freed from now on stay in memory.
 pub(crate) fn release() {
     free_waiting();
     LOADED.store(false, Ordering::Relaxed);
@@ -43,16 +44,16 @@ pub(crate) fn release() {
     NAMES.with_borrow_mut(|names| drop(std::mem::take(&mut **names)));
 }
 
-/// Lets go of the Rust parts of objects that are gone, but for those with a call under way. Nothing may be borrowed.
+/// Frees the Rust parts of freed objects, except those that have a running call. Nothing may be borrowed.
 pub(super) fn free_waiting() {
     let gone = std::mem::take(&mut *lock(&FREED));
     for (class, instance) in gone {
         if is_in_call_of(instance) {
-            // That call ends, and comes here again.
+            // The end of that call requests another run.
             lock(&FREED).push((class, instance));
             request_run();
         } else {
-            // SAFETY: the engine has said that this instance goes, and nobody has passed it on to gdext yet.
+            // SAFETY: the engine has freed the object of this instance, and gdext was not told yet.
             unsafe { class.free(std::ptr::with_exposed_provenance_mut(instance)) };
         }
     }
@@ -82,7 +83,7 @@ struct Class {
 
 impl Class {
     /// # Safety
-    /// On the main thread, with an instance that gdext has made and that goes.
+    /// On the main thread, with an instance that gdext has made and whose object is freed.
     unsafe fn free(&self, instance: Instance) {
         lock(&REPORTED).remove(&instance.addr());
         // SAFETY: as above. gdext does not use the first argument.
@@ -121,7 +122,7 @@ struct Method {
     default_result: DefaultResult,
 }
 
-/// The virtuals of the base classes, and what a script gets on another thread.
+/// The virtuals of the base classes, and their results on another thread.
 const VIRTUALS: [(&str, DefaultResult); 23] = [
     ("_close", DefaultResult::Nothing),
     ("_disconnect_peer", DefaultResult::Nothing),
@@ -154,23 +155,23 @@ const TRANSFER_MODE: DefaultResult = DefaultResult::Int(2);
 /// The bases of the classes that scripts use.
 const BASES: [&str; 2] = ["MultiplayerPeerExtension", "PacketPeerExtension"];
 
-/// gdext may be called.
+/// Whether gdext may be called.
 static LOADED: AtomicBool = AtomicBool::new(false);
 static CLASSES: Mutex<Vec<&'static Class>> = Mutex::new(Vec::new());
-/// The classes that are asked first when a property is set.
+/// The classes that intercept the setting of properties.
 static SETTABLE: [AtomicPtr<Class>; SLOTS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS];
 /// As many as there are classes.
 const SLOTS: usize = 4;
-/// Objects without a Rust part, by the number that the engine has in its place.
+/// Placeholders by their number, which the engine stores in place of the Rust part.
 static PLACEHOLDERS: Mutex<BTreeMap<usize, Placeholder>> = Mutex::new(BTreeMap::new());
-/// Rust parts whose objects are gone.
+/// Rust parts of freed objects.
 static FREED: Mutex<Vec<(&'static Class, usize)>> = Mutex::new(Vec::new());
-/// Objects of which it was said that they were used on another thread.
+/// Objects whose use on another thread was reported.
 static REPORTED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
 thread_local! {
-    // Keeps the names alive by whose addresses virtuals are found. Not dropped with the thread, which would keep the library from
-    // being unloaded.
+    // Keeps the names alive: virtuals are found by their addresses. Not dropped with the thread, because a destructor would keep the
+    // library from being unloaded.
     static NAMES: RefCell<ManuallyDrop<Vec<StringName>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
@@ -178,11 +179,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-// --- what gdext registers ---
+// --- registration ---
 
 unsafe extern "C" fn find(name: *const c_char) -> sys::GDExtensionInterfaceFunctionPtr {
     let engine = Engine::get()?;
-    // SAFETY: gdext asks with a string that ends with a zero, as the engine wants it.
+    // SAFETY: gdext passes a string that ends with a zero, as the engine requires.
     let (found, name) = unsafe { ((engine.find)(name)?, CStr::from_ptr(name)) };
     let ours = match name.to_bytes() {
         // SAFETY: a pointer to a function of any type may be passed on as one of this type; gdext casts it back to the type of that
@@ -209,7 +210,7 @@ unsafe extern "C" fn register_class(
     let register = Engine::get()
         .and_then(|engine| unsafe { engine.function::<RegisterClass>(c"classdb_register_extension_class3") });
     let Some(register) = register else { return };
-    // SAFETY: what gdext passes is what the engine is to get, and valid for this call.
+    // SAFETY: gdext passes the arguments of the engine's function, valid for this call.
     unsafe {
         let mut info = *info;
         if let Some(class) = adopt(name, base, &info) {
@@ -232,10 +233,10 @@ unsafe extern "C" fn register_class(
             ];
             if others.contains(&true) {
                 report::warning(
-                    "WebSocket: a bug in this addon: a function is left out that no other thread may call",
+                    "WebSocket: a bug in this addon: gdext registers a function that is not protected from other threads",
                 );
             }
-            // gdext does nothing in these, and they would be called on any thread.
+            // gdext's functions do nothing, and the engine calls them on any thread.
             info.reference_func = None;
             info.unreference_func = None;
         }
@@ -243,11 +244,11 @@ unsafe extern "C" fn register_class(
     }
 }
 
-/// The engine does not say which class it means when it sets a property: there is a function for each.
+/// When the engine sets a property it does not pass the class, so each class has a function of its own.
 fn setter_of(class: &'static Class) -> sys::GDExtensionClassSet {
     const SETTERS: [Setter; SLOTS] = [set::<0>, set::<1>, set::<2>, set::<3>];
     let of_this_name = |slot: &&AtomicPtr<Class>| {
-        // SAFETY: null, or a class, which is never let go.
+        // SAFETY: null, or a class, which is never freed.
         let known = unsafe { slot.load(Ordering::Acquire).as_ref() };
         known.is_none_or(|known| known.name == class.name)
     };
@@ -256,7 +257,7 @@ fn setter_of(class: &'static Class) -> sys::GDExtensionClassSet {
     Some(setter)
 }
 
-/// What is kept of a class that scripts use; `None` for the editor's.
+/// Records a class that scripts use; returns `None` for classes of the editor.
 ///
 /// # Safety
 /// The arguments of gdext's registration, on the main thread.
@@ -293,13 +294,13 @@ unsafe fn adopt(
         virtuals: virtuals.collect(),
     };
     NAMES.with_borrow_mut(|kept| kept.append(&mut names));
-    // For as long as the engine has pointers to it, which is until the process ends.
+    // Leaked, because the engine keeps pointers to it until the process ends.
     let class: &'static Class = Box::leak(Box::new(class));
     lock(&CLASSES).push(class);
     Some(class)
 }
 
-/// What tells names apart: the engine has each text once.
+/// A number that identifies a name: the engine stores each name once.
 fn id(name: &StringName) -> usize {
     // SAFETY: a name is one pointer.
     unsafe { *name.sys().cast::<usize>() }
@@ -315,11 +316,11 @@ unsafe extern "C" fn register_method(
         engine.function::<RegisterMethod>(c"classdb_register_extension_class_method")
     });
     let Some(register) = register else { return };
-    // SAFETY: what gdext passes is what the engine is to get, and valid for this call. A name is one pointer.
+    // SAFETY: gdext passes the arguments of the engine's function, valid for this call. A name is one pointer.
     unsafe {
         let mut info = *info;
         let class_id = *class.cast::<usize>();
-        // The latest, should the library have been loaded before.
+        // The latest one, in case the library was loaded before.
         let known = lock(&CLASSES).iter().rev().find(|known| known.name_id == class_id).copied();
         if let (Some(known), Some(call), Some(ptrcall)) = (known, info.call_func, info.ptrcall_func)
             && info.method_flags & sys::GDEXTENSION_METHOD_FLAG_STATIC.cast_unsigned() == 0
@@ -331,7 +332,7 @@ unsafe extern "C" fn register_method(
                 DefaultResult::of(&*info.return_value_info)
             };
             let method = Method { class: known.name.clone(), name, call, ptrcall, default_result };
-            // As the classes.
+            // Leaked like the classes.
             info.method_userdata = std::ptr::from_mut(Box::leak(Box::new(method))).cast();
             info.call_func = Some(call_method);
             info.ptrcall_func = Some(ptrcall_method);
@@ -340,7 +341,7 @@ unsafe extern "C" fn register_method(
     }
 }
 
-// --- objects come and go ---
+// --- creation and destruction of objects ---
 
 /// An object without a Rust part.
 struct Placeholder {
@@ -348,7 +349,7 @@ struct Placeholder {
     object: usize,
 }
 
-/// The next number of a hollow object. Odd, as no address of a Rust part is.
+/// The number of the next placeholder. Odd numbers, because the address of a Rust part is even.
 static NEXT_PLACEHOLDER: AtomicUsize = AtomicUsize::new(1);
 
 unsafe extern "C" fn create(class: *mut c_void) -> sys::GDExtensionObjectPtr {
@@ -357,14 +358,14 @@ unsafe extern "C" fn create(class: *mut c_void) -> sys::GDExtensionObjectPtr {
     if is_main_thread() {
         // SAFETY: gdext's own function.
         let object = unsafe { (class.create)(std::ptr::null_mut()) };
-        // A setting of the project that cannot be used. Inside of a call something may be borrowed.
+        // Prints warnings about project settings. Not inside of another call, because something may be borrowed there.
         if !in_call() {
             run_deferred();
         }
         return object;
     }
-    // SAFETY: the engine's own functions, with an object of the base class that is nobody's yet and the names of both classes. The engine
-    // does nothing with the number but hand it back.
+    // SAFETY: the engine's own functions, with a new object of the base class and the names of both classes. The engine only passes the
+    // number back.
     unsafe { make_placeholder(class) }.unwrap_or(std::ptr::null_mut())
 }
 
@@ -394,12 +395,12 @@ unsafe fn make_placeholder(class: &'static Class) -> Option<sys::GDExtensionObje
     Some(object)
 }
 
-/// Whether this stands for a Rust part that does not exist yet.
+/// Whether this is the number of a placeholder.
 fn is_placeholder(instance: Instance) -> bool {
     instance.addr() & 1 == 1
 }
 
-/// After a reload of the library, for objects that outlived it.
+/// Called after a reload of the library, for objects that have outlived it.
 unsafe extern "C" fn recreate(class: *mut c_void, object: sys::GDExtensionObjectPtr) -> Instance {
     // SAFETY: what was registered with the class, and gdext's own function.
     unsafe { ((*class.cast::<Class>()).recreate)(std::ptr::null_mut(), object) }
@@ -410,9 +411,9 @@ unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
         lock(&PLACEHOLDERS).remove(&instance.addr());
         lock(&REPORTED).remove(&instance.addr());
     } else if !LOADED.load(Ordering::Relaxed) {
-        // The engine lets go of it after the library was told to go. Its connections are closed, and its memory ends with the process.
+        // The engine frees the object after the library was unloaded. Its connections are closed; its memory is freed with the process.
     } else if is_main_thread() && !is_in_call_of(instance.addr()) {
-        // At once, so that another object may listen on its port. SAFETY: what was registered with the class, and an instance of it.
+        // At once, so that another object can listen on the same port. SAFETY: what was registered with the class, and an instance of it.
         unsafe { (*class.cast::<Class>()).free(instance) };
     } else {
         // SAFETY: as above.
@@ -424,7 +425,7 @@ unsafe extern "C" fn free(class: *mut c_void, instance: Instance) {
 
 // --- calls ---
 
-/// The Rust part to call, if there may be a call.
+/// Returns the Rust part to call, or `None` if the call is not allowed.
 #[inline]
 fn check_call(class: &str, method: &str, instance: Instance) -> Option<Instance> {
     if !is_main_thread() {
@@ -436,19 +437,19 @@ fn check_call(class: &str, method: &str, instance: Instance) -> Option<Instance>
 
 #[cold]
 fn report_wrong_thread(class: &str, method: &str, instance: Instance) {
-    // After the unloading nothing can be printed either.
+    // Nothing can be printed after the library was unloaded.
     if LOADED.load(Ordering::Relaxed) && lock(&REPORTED).insert(instance.addr()) {
         report::wrong_thread(class, method);
     }
 }
 
-/// Gives a hollow object its Rust part.
+/// Gives a placeholder its Rust part.
 #[cold]
 fn initialize(instance: Instance) -> Option<Instance> {
     let placeholder = lock(&PLACEHOLDERS).remove(&instance.addr())?;
     lock(&REPORTED).remove(&instance.addr());
     let object = std::ptr::with_exposed_provenance_mut(placeholder.object);
-    // SAFETY: gdext's own function, with an object of this class that has no Rust part. It tells the engine.
+    // SAFETY: gdext's own function, with an object of this class that has no Rust part. It passes the new one to the engine.
     let made = unsafe { (placeholder.class.recreate)(std::ptr::null_mut(), object) };
     (!made.is_null()).then_some(made)
 }
@@ -470,7 +471,7 @@ unsafe extern "C" fn call_virtual(
     arguments: *const sys::GDExtensionConstTypePtr,
     result: sys::GDExtensionTypePtr,
 ) {
-    // SAFETY: what get_virtual has given.
+    // SAFETY: what get_virtual has returned.
     let method = unsafe { &*method.cast::<Virtual>() };
     // SAFETY: the engine's result, of the type that the virtual has. gdext leaves it alone when the call fails.
     unsafe { method.default_result.write_plain(result) };
@@ -482,13 +483,13 @@ unsafe extern "C" fn call_virtual(
     unsafe { (method.call)(instance, arguments, result) };
 }
 
-/// Before a property is set by its setter, which says the rest on another thread.
+/// Called before the setter of a property. The setter reports the use on another thread.
 unsafe extern "C" fn set<const SLOT: usize>(
     instance: Instance,
     name: sys::GDExtensionConstStringNamePtr,
     value: sys::GDExtensionConstVariantPtr,
 ) -> sys::GDExtensionBool {
-    // SAFETY: a class that was put there, and is never let go.
+    // SAFETY: a class that was stored there, and is never freed.
     let class = unsafe { SETTABLE[SLOT].load(Ordering::Acquire).as_ref() };
     let Some((class, set)) = class.and_then(|class| Some((class, class.set?))) else { return 0 };
     if !is_main_thread() {

@@ -1,9 +1,9 @@
-//! Where the engine enters this library: on which thread, how deep, and what is to be done once nothing is borrowed any more.
+//! The boundary between the engine and this library: which thread calls, how deeply calls are nested, and the work that is
+//! deferred until nothing is borrowed.
 //!
-//! gdext borrows an object for as long as one of its methods runs, and its classes belong to the main thread. What prints a line
-//! or lets go of a script's value may run a script (a `Logger`, a destructor), and that script may ask the same object for
-//! something. Both therefore wait until the call that brought them about has returned to `hooks`, which is the last moment
-//! before the script goes on.
+//! gdext borrows an object while one of its methods runs, and its classes belong to the main thread. Printing a line or freeing a
+//! value of a script can run a script (a `Logger`, a destructor), and that script can call the same object. Both are therefore
+//! deferred until the call that caused them has returned to `hooks`, just before the calling script continues.
 
 mod default_result;
 mod engine;
@@ -21,12 +21,12 @@ pub(crate) use hooks::{intercept, release};
 
 use crate::logging;
 
-/// Says which thread is the main one: this one. Android starts the library on another thread than it goes on with.
+/// Makes the current thread the main thread. Android initializes the library on another thread than the one that runs the game.
 pub(crate) fn enter_main_thread() {
     MAIN_THREAD.store(current_thread(), Ordering::Relaxed);
 }
 
-/// No thread is the main one from now on: nothing reaches gdext any more.
+/// From now on no thread is the main thread, so no call reaches gdext.
 fn leave_main_thread() {
     MAIN_THREAD.store(0, Ordering::Relaxed);
 }
@@ -37,28 +37,28 @@ pub(crate) fn is_main_thread() -> bool {
     current_thread() == MAIN_THREAD.load(Ordering::Relaxed)
 }
 
-/// Lets go of a value of the game, once nothing is borrowed: its destructor may be a script's.
+/// Frees a value of the game later, when nothing is borrowed: its destructor can be a script's.
 pub(crate) fn free_later(value: impl Any) {
     TO_FREE.with_borrow_mut(|values| values.push(Box::new(value)));
     request_run();
 }
 
-/// Puts a value in the place of another one, which is let go.
+/// Replaces a value, and frees the old one later.
 pub(crate) fn replace<T: 'static>(place: &mut T, value: T) {
     free_later(std::mem::replace(place, value));
 }
 
-/// Something waits for [`run_deferred`].
+/// Requests a call of [`run_deferred`].
 pub(crate) fn request_run() {
     RUN_REQUESTED.store(true, Ordering::Release);
 }
 
-/// Prints and lets go of what waits. Nothing may be borrowed.
+/// Prints the waiting lines, and frees the waiting values and objects. Nothing may be borrowed.
 pub(crate) fn run_deferred() {
     if !RUN_REQUESTED.swap(false, Ordering::AcqRel) {
         return;
     }
-    // Whoever calls is C++ code, which must not see a panic.
+    // The caller is C++ code, into which a panic must not unwind.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         logging::flush();
         let values = TO_FREE.with_borrow_mut(|values| std::mem::take(&mut **values));
@@ -71,10 +71,10 @@ pub(crate) fn run_deferred() {
 struct Call;
 
 impl Call {
-    /// `instance` is the address of the Rust part that is called.
+    /// `instance` is the address of the called object's Rust part.
     #[inline]
     fn begin(instance: usize) -> Self {
-        // Only the main thread counts: this needs no more than a load and a store.
+        // Only the main thread writes, so a load and a store are enough.
         let depth = DEPTH.load(Ordering::Relaxed);
         if let Some(place) = STACK.get(depth as usize) {
             place.store(instance, Ordering::Relaxed);
@@ -99,28 +99,28 @@ fn in_call() -> bool {
     DEPTH.load(Ordering::Relaxed) > 0
 }
 
-/// Whether one of the calls under way is one of this Rust part. Asked on the main thread.
+/// Whether a call of this Rust part is running. For the main thread only.
 fn is_in_call_of(instance: usize) -> bool {
     let depth = DEPTH.load(Ordering::Relaxed) as usize;
-    // Of calls that are nested more deeply nothing is known.
+    // Calls that are nested more deeply are not recorded, so the answer is yes.
     STACK.get(..depth).is_none_or(|calls| calls.iter().any(|call| call.load(Ordering::Relaxed) == instance))
 }
 
-/// Tells threads apart, and costs a few instructions.
+/// A number for the current thread; costs a few instructions.
 #[inline]
 fn current_thread() -> usize {
     THREAD_MARK.with(|mark| std::ptr::from_ref(mark).addr())
 }
 
-/// Calls of the engine into this library, on the main thread, that have not returned. Not thread-local, which costs more in a library
-/// that is loaded late.
+/// The number of calls of the engine into this library, on the main thread, that have not returned. Not thread-local, because access
+/// to thread-local memory costs more in a library that is loaded at run time.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
-/// Whose calls these are, the outermost first.
+/// The Rust parts of these calls, the outermost first.
 static STACK: [AtomicUsize; MAX_DEPTH] = [const { AtomicUsize::new(0) }; MAX_DEPTH];
-/// Deeper than calls are nested by scripts that are not lost in recursion.
+/// Scripts nest calls less deeply than this, except in endless recursion.
 const MAX_DEPTH: usize = 64;
 static MAIN_THREAD: AtomicUsize = AtomicUsize::new(0);
-/// A line, a value or an object waits.
+/// A line, a value or an object waits for [`run_deferred`].
 static RUN_REQUESTED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {

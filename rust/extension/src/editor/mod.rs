@@ -1,8 +1,7 @@
-//! The tab "WebSocket" in the editor's debugger: who is connected to the running game, and what goes over the wire. And a word about
-//! scripts of the project that have the name of a class of the addon.
+//! The tab "WebSocket" in the editor's debugger, with the connections of the running game and their traffic; and errors about scripts of
+//! the project whose `class_name` is a class of the addon.
 //!
-//! The engine picks the plugin up by itself. None of this is in the library of exported games, and the classes exist in the
-//! editor only.
+//! The engine loads the plugin by itself. The library of exported games does not contain this module.
 
 mod names;
 mod plot;

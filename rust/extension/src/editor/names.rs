@@ -1,11 +1,11 @@
-//! Scripts of the project whose `class_name` is the name of one of the addon's classes: they do not compile beside it.
+//! Finds scripts of the project whose `class_name` is the name of a class of the addon: they do not compile.
 
 use godot::classes::ProjectSettings;
 use godot::obj::Singleton;
 
 use crate::report::Kind;
 
-/// A line for each that says what to rename. `known` are the scripts of which it was said.
+/// Returns an error line for each of these scripts. `known` are the scripts that were reported already.
 pub(crate) fn check(known: &mut Vec<String>) -> Vec<String> {
     let mut lines = Vec::new();
     for class in ProjectSettings::singleton().get_global_class_list().iter_shared() {
@@ -15,8 +15,8 @@ pub(crate) fn check(known: &mut Vec<String>) -> Vec<String> {
             continue;
         }
         lines.push(format!(
-            "{path}: its class_name {name} is the name of a class of the addon websocket_multiplayer, and scripts with it do not \
-             compile (\"hides a native class\"). Rename it, for example to My{name}, also where other scripts use it."
+            "{path}: its class_name {name} is also the name of a class of the addon websocket_multiplayer, so scripts that use it do \
+             not compile (\"hides a native class\"). Rename the class_name, for example to My{name}, also where other scripts use it."
         ));
         known.push(path);
     }

@@ -1,4 +1,4 @@
-//! Bytes in and out over the last two minutes.
+//! The plot of bytes in and out over the last two minutes.
 
 use std::collections::VecDeque;
 
@@ -7,10 +7,10 @@ use godot::classes::Control;
 use godot::classes::control::LayoutPreset;
 use godot::obj::{Gd, NewAlloc};
 
-/// The curve, and the control that it is drawn on.
+/// The curves, and the control on which they are drawn.
 pub(super) struct Plot {
     pub(super) control: Gd<Control>,
-    /// Bytes per second, in and out; the last is the newest.
+    /// Bytes per second, in and out; the newest values are last.
     points: VecDeque<[f64; 2]>,
 }
 
@@ -36,7 +36,7 @@ impl Plot {
         self.control.queue_redraw();
     }
 
-    /// While the control is drawn.
+    /// Draws the curves, when the control is drawn.
     pub(super) fn draw(&mut self) {
         let size = self.control.get_size();
         let area = Rect2::new(Vector2::ZERO, size);
@@ -75,14 +75,14 @@ impl Plot {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, and not less than a kilobyte: a scale that people read, and that does not jump.
+/// Rounds up to 1, 2 or 5 times a power of ten, at least 1000: a scale that is easy to read and does not jump.
 fn round_up(value: f64) -> f64 {
     let power = 10_f64.powf(value.max(1000.0).log10().floor());
     let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= value).unwrap_or(10.0);
     times * power
 }
 
-/// As people read it.
+/// A number of bytes as a short text.
 pub(super) fn bytes(count: f64) -> String {
     match count {
         ..1000.0 => format!("{count:.0} B"),
@@ -91,7 +91,7 @@ pub(super) fn bytes(count: f64) -> String {
     }
 }
 
-/// One each second.
+/// One point per second.
 const POINTS: usize = 121;
 
 pub(super) const IN: Color = Color::from_rgb(0.36, 0.78, 0.52);

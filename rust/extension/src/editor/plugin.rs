@@ -1,4 +1,4 @@
-//! The plugin, and what connects the debugger's sessions with their tabs.
+//! The editor plugin, and the debugger plugin that connects the debugger's sessions with their tabs.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ use super::names;
 use super::tab::Tab;
 use crate::debugger::{CAPTURE, LOOK, REPORT};
 
-/// Brings the tab into the editor.
+/// Adds the tab to the editor.
 #[derive(GodotClass)]
 #[class(init, tool, internal, base = EditorPlugin)]
 struct EditorWebSocketPlugin {
     base: Base<EditorPlugin>,
     debugger: Option<Gd<EditorWebSocketDebugger>>,
-    /// Scripts whose `class_name` was spoken of.
+    /// Scripts whose `class_name` was reported.
     misnamed: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl IEditorPlugin for EditorWebSocketPlugin {
             files.connect("script_classes_updated", &check);
             files.connect("filesystem_changed", &check);
         }
-        // What an earlier run of the editor has found is known from the start.
+        // The results of an earlier scan are available from the start.
         check.call_deferred(&[]);
     }
 
@@ -57,7 +57,7 @@ impl IEditorPlugin for EditorWebSocketPlugin {
 
 #[godot_api]
 impl EditorWebSocketPlugin {
-    /// Whenever the editor has scanned the project's files.
+    /// Called when the editor has scanned the project's files.
     // Nothing is borrowed while a line is printed: a script may be the logger.
     #[func(gd_self)]
     fn check_names(mut this: Gd<Self>) {
@@ -81,7 +81,7 @@ impl IEditorDebuggerPlugin for EditorWebSocketDebugger {
     fn setup_session(&mut self, session_id: i32) {
         let Some(mut session) = self.base().get_session(session_id) else { return };
         let mut tab = Tab::new();
-        // Methods of this object, not closures: what waits for them ends with it, and needs no code of this library then.
+        // Methods of this object instead of closures: the connections end with the object, and do not need the code of an unloaded library.
         let object = self.to_gd();
         let arguments = [session_id.to_variant()];
         tab.connect(&object.callable("look").bind(&arguments), &object.callable("draw").bind(&arguments));
@@ -108,7 +108,7 @@ impl IEditorDebuggerPlugin for EditorWebSocketDebugger {
 
 #[godot_api]
 impl EditorWebSocketDebugger {
-    /// Each second.
+    /// Called each second.
     #[func]
     fn look(&self, session_id: i32) {
         let Some(mut session) = self.base().get_session(session_id) else { return };
@@ -118,7 +118,7 @@ impl EditorWebSocketDebugger {
         }
     }
 
-    /// A game starts: what is shown is of the one before.
+    /// Called when a game starts: the tab still shows the previous game.
     #[func]
     fn begin(&mut self, session_id: i32) {
         if let Some(tab) = self.tabs.get_mut(&session_id) {

@@ -1,4 +1,4 @@
-//! The tab of one session: a line of totals, a table and a plot.
+//! The tab of one debugger session: a line of totals, a table and a plot.
 
 use std::collections::HashMap;
 
@@ -50,10 +50,10 @@ impl Tab {
         tab
     }
 
-    /// Called when it is time to ask, and when the plot has to be drawn.
+    /// Connects `look`, which asks the game, and `draw`, which draws the plot.
     pub(super) fn connect(&mut self, look: &Callable, draw: &Callable) {
         self.timer.connect("timeout", look);
-        // Whoever turns to the tab does not wait. Later, because the tab also becomes visible while it is being added.
+        // Asks at once when the tab is opened. Deferred, because the tab also becomes visible while it is added.
         self.root.connect_flags("visibility_changed", look, ConnectFlags::DEFERRED);
         self.plot.control.connect("draw", draw);
     }
@@ -72,7 +72,7 @@ impl Tab {
         self.items.clear();
         self.traffic = Traffic::default();
         self.plot.clear();
-        // Hidden; the objects are below it.
+        // The hidden root; the objects are its children.
         self.tree.create_item();
     }
 
@@ -90,7 +90,7 @@ impl Tab {
                 self.item(peer, Some(&object), &mut items);
             }
         }
-        // Those below go with the one above.
+        // Freeing an item frees the items below it.
         for (_, item) in self.items.drain() {
             if item.is_instance_valid() {
                 item.free();
@@ -110,7 +110,7 @@ impl Tab {
         ));
     }
 
-    /// The item of a row: the one that it had, so that what is selected or folded stays so.
+    /// Returns the item of a row: the same one as before, so that it stays selected or folded.
     fn item(
         &mut self,
         row: &Row,
@@ -130,7 +130,7 @@ impl Tab {
             item
         });
         for (column, text) in (0..).zip(cells(row)) {
-            // Each change of a text lays the whole tree out again.
+            // Each change of a text makes the whole tree compute its layout again.
             let text = GString::from(&text);
             if item.get_text(column) != text {
                 item.set_text(column, &text);
@@ -182,7 +182,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// Title, least width on a screen of ordinary density.
+/// Titles, and minimum widths at a scale of 1.
 const COLUMNS: [(&str, f32); 10] = [
     ("Who", 150.0),
     ("Where", 130.0),
@@ -196,6 +196,6 @@ const COLUMNS: [(&str, f32); 10] = [
     ("Dropped", 58.0),
 ];
 
-const NOTHING: &str = "Nothing is open in the game, or no game runs.";
+const NOTHING: &str = "No game is running, or it has no open server or client.";
 /// Seconds.
 const INTERVAL: f64 = 1.0;

@@ -1,11 +1,11 @@
-//! What a game reports, and how much it is per second.
+//! Reads the reports of a game, and computes rates from them.
 
 use std::collections::HashMap;
 
 use godot::builtin::{Array, VarDictionary};
 use godot::meta::FromGodot;
 
-/// A row: an object, or one of its peers.
+/// A row of the table: an object, or one of its peers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Row {
     pub(super) key: Key,
@@ -17,17 +17,17 @@ pub(super) struct Row {
     pub(super) queued_out: i64,
     /// Negative: unknown.
     pub(super) rtt_msec: f64,
-    /// Objects only.
+    /// For objects only.
     pub(super) dropped: Option<i64>,
-    /// Of an object: how many peers it has, and those that are listed.
+    /// For an object: the number of its peers, and the rows of the peers in the report.
     pub(super) peers: i64,
     pub(super) listed: Vec<Self>,
 }
 
-/// Object, opening and peer; no peer: the object itself.
+/// Object, opening and peer; without a peer, the object itself.
 pub(super) type Key = (i64, i64, Option<i64>);
 
-/// Makes rates of counters that come once in a while.
+/// Computes rates from the counters of consecutive reports.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     usec: i64,
@@ -35,12 +35,12 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Nothing was read yet, so that the first report gives no rates.
+    /// Whether no report was read yet: the first one gives no rates.
     pub(super) fn is_new(&self) -> bool {
         self.counters.is_empty()
     }
 
-    /// The rows of a report: objects, with their peers in them.
+    /// Returns the rows of a report: the objects with their peers.
     pub(super) fn read(&mut self, report: &VarDictionary) -> Vec<Row> {
         let usec: i64 = get(report, "usec");
         let seconds = (usec - self.usec) as f64 / 1e6;
@@ -52,7 +52,7 @@ impl Traffic {
                 Some(before) if seconds > 0.0 => {
                     std::array::from_fn(|index| (now[index] - before[index]).max(0) as f64 / seconds)
                 }
-                // Seen for the first time: how long it took to come together is not known.
+                // New in this report: the time in which the counters have grown is not known.
                 _ => [0.0; 4],
             }
         };
@@ -101,7 +101,7 @@ fn row(key: Key, from: &VarDictionary, rates: [f64; 4]) -> Row {
     Row { key, rates, queued_in, queued_out, ..Row::default() }
 }
 
-/// A game may have another version of the addon than the editor: what it does not say counts as nothing.
+/// A game can have another version of the addon than the editor: a missing value counts as zero.
 fn get<T: FromGodot + Default>(from: &VarDictionary, name: &str) -> T {
     from.get(name).and_then(|value| value.try_to().ok()).unwrap_or_default()
 }
