@@ -1,4 +1,4 @@
-# The rules of a server that need no handler: who is let in, and what the others are answered.
+# The access rules of a server without a handler: which clients are accepted, and which status the others get.
 # processes: main
 # timeout: 90
 extends "res://lib/case.gd"

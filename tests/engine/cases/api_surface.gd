@@ -1,4 +1,4 @@
-# Every class has the members that its documentation promises, by name, argument, default and type.
+# Every class has the documented members, with their names, arguments, defaults and types.
 # processes: main
 extends "res://lib/case.gd"
 

@@ -1,4 +1,4 @@
-# Authentication: one client is let in, one is turned away, one never answers, one gets in later.
+# Authentication: one client is accepted, one is rejected, one never answers, one is accepted later.
 # processes: server client:a client:b client:c client:d
 # timeout: 60
 # expect: pending_peers

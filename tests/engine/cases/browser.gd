@@ -1,6 +1,6 @@
 # A chat between two pages in a headless Chromium through our server in raw mode: text and bytes,
-# the subprotocol, and how each side sees the ends. Encrypted, the browser refuses the certificate
-# that it was not told to trust.
+# the subprotocol, and the disconnects on each side. With TLS, the browser rejects the certificate, which it does
+# not trust.
 # processes: server client
 # timeout: 180
 # chromium: client

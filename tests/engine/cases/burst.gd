@@ -1,4 +1,4 @@
-# What is sent in one frame to a peer that keeps up arrives whole, in both directions; and so does a long run of random packets.
+# All packets that are sent in one frame to a peer that keeps up arrive, in both directions; so does a long run of random packets.
 # processes: server client:a
 # timeout: 420
 # serial

@@ -1,6 +1,5 @@
-# A client that is gone while the server still writes to it costs the server that client and nothing
-# else. On Linux a write to such a connection raises a signal that ends the process unless the write
-# asks for an error instead.
+# A client that is gone while the server still writes to it affects nothing but itself. On Linux a write to such a
+# connection raises a signal that ends the process, unless the write asks for an error instead.
 # processes: server client
 # variant: plain
 # variant: encrypted tls=yes

@@ -1,5 +1,5 @@
-# A bad network at the client: what it does shows in the round trip and in when packets come, never in which; it may change while
-# connected, and a close passes through it.
+# A simulated bad network on the client changes the round trip and the arrival times, but never the packets. It can be changed
+# while connected, and a Close frame passes through it.
 # processes: server client
 # timeout: 90
 # variant: ours server=ours client=ours

@@ -1,5 +1,5 @@
-# A client that finds nobody, somebody who hangs up, somebody who is silent, no WebSocket server, or one that
-# says why it refuses: get_last_error() has that in words.
+# A client connects to a closed port, to a server that closes, to a silent server, to a server that is not a WebSocket server, and to
+# a server that rejects with a reason: get_last_error() describes each.
 # processes: main
 # timeout: 90
 # variant: ours client=ours

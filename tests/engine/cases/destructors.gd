@@ -1,4 +1,4 @@
-# What a script's destructor asks of the object that lets it go is answered: nothing is borrowed then.
+# A script's destructor can call the object that frees it, because nothing is borrowed then.
 # processes: main
 extends "res://lib/case.gd"
 

@@ -1,4 +1,4 @@
-# The worked ports of docs/migrating-from-3.md, as they stand there but for the port: a game of three, and a chat.
+# Runs the two ported examples of docs/migrating-from-3.md, with another port: a game of three players, and a chat.
 # processes: server client:a client:b
 # timeout: 60
 extends "res://lib/case.gd"

@@ -1,4 +1,4 @@
-# The tables of docs/migrating-from-*.md name only members that exist.
+# All members in the tables of docs/migrating-from-*.md exist.
 # processes: main
 extends "res://lib/case.gd"
 

@@ -1,4 +1,4 @@
-# The service of docs/deploying.md is stopped: nobody else gets in, who is in may finish, and then the server ends by itself.
+# The service of docs/deploying.md is stopped: no more clients are accepted, connected clients can finish, and then the server quits.
 # processes: server client:player client:stop
 # timeout: 60
 extends "res://lib/case.gd"

@@ -1,4 +1,4 @@
-# Raw mode with WebSocket implementations of other makers, as their server and as their client: echo
+# Raw mode with other WebSocket implementations, as their server and as their client: echo
 # of text and bytes, empty, large and fragmented messages, pings, subprotocols, close codes.
 # processes: server client
 # timeout: 60

@@ -1,4 +1,5 @@
-# The last reference to a server goes inside of a signal of another object, on this thread or another one: its port is free then.
+# The last reference to a server is dropped inside a signal of another object, on this thread or on another one. Its port is free
+# afterwards.
 # processes: main
 extends "res://lib/case.gd"
 

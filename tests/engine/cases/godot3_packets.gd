@@ -1,6 +1,6 @@
-# Packets of every address between real 3.6 peers and ours, at packet level: the calls above it are
-# encoded differently in 3.x and 4.x. Each process runs the steps of lib/correspondence.gd or of its
-# 3.6 twin, in which everybody writes to everybody and counts what comes.
+# Packets to all kinds of targets between real 3.6 peers and ours. Only packets, because RPCs are encoded differently in 3.x and 4.x.
+# Each process runs the steps of lib/correspondence.gd or of its 3.6 counterpart: every peer sends to every peer, and counts what it
+# receives.
 # processes: server client:a client:b client:c
 # timeout: 300
 # variant: clients_3 engine3=client:a,client:b,client:c

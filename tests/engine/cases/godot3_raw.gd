@@ -1,6 +1,6 @@
 # Raw mode between a real 3.6 and ours, both ways round: subprotocols, text and binary messages,
-# Variants, close codes and reasons. The client makes one connection after the other; what each is
-# for, both sides know from its number.
+# Variants, close codes and reasons. The client makes one connection after the other; the number of a connection tells both sides
+# what to do with it.
 # processes: server client
 # timeout: 60
 # variant: client_3 engine3=client

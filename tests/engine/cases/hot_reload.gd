@@ -1,4 +1,4 @@
-# The editor reloads the addon twice while a server and a client of it are connected: no crash, no thread left, and it works again.
+# The editor reloads the addon twice while a server and a client are connected: no crash, no thread is left, and the addon works again.
 # processes: main
 # timeout: 120
 # serial

@@ -1,4 +1,4 @@
-# One client leaves, one is dropped without a word, one is sent away, and at last the server ends.
+# One client disconnects, one is dropped without a Close frame, one is disconnected by the server, and at last the server closes.
 # processes: server client:a client:b client:c client:d
 # timeout: 60
 # variant: ours server=ours clients=ours,ours4

@@ -1,4 +1,4 @@
-# Packets of up to 60 KiB, compared byte by byte, between every two of a server and three clients.
+# Packets of up to 60 KiB between a server and three clients, each to each, compared byte by byte.
 # processes: server client:a client:b client:c
 # timeout: 60
 # variant: ours server=ours clients=ours,ours4,ours

@@ -1,5 +1,5 @@
-# Who sets a rule wrong lets nobody in: nothing opens until it is set well, whatever the rule is and however wrong the
-# value. TLS that is half set is no server without TLS, and the log says which of both it is.
+# An invalid value of an access rule lets nobody in: nothing opens until a valid one is set, for each rule and each kind of invalid
+# value. A key without a certificate does not make a server without TLS, and the log says whether a server uses TLS.
 # processes: main
 # timeout: 60
 # expect: ^ERROR: WebSocketServer\.listen\(\): allowed_origins was refused \("game\.example\.org" is no origin

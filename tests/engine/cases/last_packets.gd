@@ -1,4 +1,4 @@
-# What was sent right before disconnect_peer() or close() arrives before peer_disconnected, from either side.
+# Packets that are sent right before disconnect_peer() or close() arrive before peer_disconnected, in both directions.
 # processes: server client:a client:b client:c client:d client:e client:f
 # timeout: 60
 # variant: ours server=ours clients=ours

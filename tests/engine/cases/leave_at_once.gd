@@ -1,4 +1,4 @@
-# Who quits, closes and quits, or drops its peer while connected ends soon after, and the other side hears of it at once.
+# A connected process that quits, closes and quits, or drops its peer ends soon after, and the other side gets the disconnect at once.
 # processes: server client:a
 # timeout: 40
 # serial

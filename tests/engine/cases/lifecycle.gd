@@ -1,5 +1,4 @@
-# Opening and closing a thousand times leaves no thread, descriptor or object behind, and close()
-# never waits.
+# Opening and closing a thousand times leaves no thread, file descriptor or object behind, and close() never blocks.
 # processes: main
 # timeout: 120
 extends "res://lib/case.gd"

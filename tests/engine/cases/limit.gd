@@ -1,4 +1,5 @@
-# A packet of exactly the limit arrives, one byte more is refused by name, an empty one too; the connection stays.
+# A packet of exactly the maximum size arrives. A packet with one byte more is refused with an error that names the setting, and so is
+# an empty packet. The connection stays open.
 # processes: server client:a
 # timeout: 30
 # variant: ours kind=ours limit=65536

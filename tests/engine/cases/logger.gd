@@ -1,5 +1,5 @@
-# The engine's logger may be a script (since 4.5). It may ask the object that prints for something, do something wrong with it, or let
-# go of it; and it is never called by a thread of the addon.
+# The engine's logger can be a script (since 4.5). It can call the object that prints, use it wrongly, or free it. No thread of the addon
+# ever calls it.
 # processes: main
 # allow: ^ERROR: .*(mbedtls|Error (saving|parsing)|Condition|Method/function failed|Parameter)
 # expect: ^ERROR: (WebSocketClient|BufferedWebSocketMultiplayerPeer)\.\w+\(\): .+\.$

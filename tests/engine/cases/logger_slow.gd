@@ -1,5 +1,4 @@
-# A logger that takes a second for each line keeps the main thread, and nobody else: clients are answered as before by the thread that
-# serves the sockets, and stay connected.
+# A logger that takes a second per line blocks the main thread only: the I/O thread still answers the clients, which stay connected.
 # processes: server client
 # timeout: 90
 # allow: ^ERROR: WebSocketServer\.disconnect_peer\(\)

@@ -1,4 +1,4 @@
-# The monitors of the debugger show what really happens: known traffic, a reader that stalls, a way that takes long.
+# The monitors of the debugger show the real values: known traffic, a reader that stalls, and a long round trip.
 # processes: server client:near client:far
 # timeout: 90
 # serial

@@ -1,5 +1,5 @@
-# The project setting decides whether there are monitors, no engine leaves one behind when it ends, and a setting that cannot
-# be used is warned about at the start, whether or not a script ever makes an object.
+# The project setting decides whether there are monitors, all monitors are removed when the engine ends, and an invalid setting causes
+# a warning at the start, even if no script creates an object.
 # processes: main
 # timeout: 120
 extends "res://lib/case.gd"

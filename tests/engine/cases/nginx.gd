@@ -1,5 +1,5 @@
 # Behind nginx with the configuration of docs/deploying.md: two servers by path, TLS in front, the client's address, health
-# checks, refusals, and a quiet game that outlives the proxy's timeout because of heartbeats.
+# checks, rejections, and an idle game that stays connected beyond the proxy's timeout because of heartbeats.
 # processes: server:one server:two client proxy
 # nginx: proxy
 # timeout: 120

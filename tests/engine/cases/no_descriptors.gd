@@ -1,5 +1,5 @@
-# The server runs out of file descriptors: newcomers wait, those who are in play on, one line says why, and it costs no
-# processor time; once there are some again, those who waited come in.
+# The server runs out of file descriptors: new clients wait, connected clients play on, one line names the reason, and waiting costs no
+# processor time. When descriptors are free again, the waiting clients connect.
 # processes: server client:a client:b
 # timeout: 60
 # serial

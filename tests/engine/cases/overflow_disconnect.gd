@@ -1,4 +1,4 @@
-# The default policy: a peer that takes nothing is closed with 1013 and reported once, and nobody else notices.
+# The default policy: a peer that accepts no data is closed with 1013 and reported once, and no other peer is affected.
 # processes: server client:slow client:b client:c
 # timeout: 90
 # serial

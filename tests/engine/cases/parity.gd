@@ -1,5 +1,5 @@
-# What the engine's own WebSocketMultiplayerPeer does at the edges of a connection, done by ours and by the engine's in turn:
-# the handle of a server that is being connected to, the handle of a peer that is gone, sending to one that is lost.
+# Our class and the engine's own WebSocketMultiplayerPeer behave alike at the beginning and the end of a connection: the handle of a
+# server while the client connects, the handle of a disconnected peer, sending to a lost peer.
 # processes: main
 # timeout: 90
 # expect: ^ERROR: BufferedWebSocketMultiplayerPeer\.(get_peer|put_packet)\(\): .+\.$

@@ -1,5 +1,5 @@
-# BufferedWebSocketPeer: what each member tells on both sides while the connection lasts and afterwards, a heartbeat
-# for one peer alone, and the end that is told to nobody.
+# BufferedWebSocketPeer: the values of all members on both sides during and after a connection, a heartbeat interval for one peer, and a
+# close without a Close frame.
 # processes: main
 # timeout: 60
 # expect: ^ERROR: BufferedWebSocketPeer\.heartbeat_interval: -1(\.0)? seconds cannot be used

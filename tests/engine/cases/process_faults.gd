@@ -1,5 +1,5 @@
-# What the system does to processes. A client that is killed is reported, one that is stopped for longer than heartbeat_timeout is
-# dropped, one that is stopped for less time stays and misses nothing; and a server that was stopped itself blames nobody.
+# Processes that are killed or stopped. A killed client is reported. A client that is stopped for longer than heartbeat_timeout is
+# dropped; one that is stopped for less time stays and misses no packet. A server that was stopped itself drops no client for it.
 # processes: server client:a
 # timeout: 150
 # serial

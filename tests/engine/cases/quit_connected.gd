@@ -1,5 +1,4 @@
-# A game that quits while connected neither hangs nor complains, and the other side hears of it
-# at once.
+# A game that quits while connected neither hangs nor prints errors, and the other side gets the disconnect at once.
 # processes: server client:first client:second
 # timeout: 60
 extends "res://lib/case.gd"

@@ -1,4 +1,4 @@
-# refuse_new_connections: who comes now fails at once instead of hanging, who is in stays, and later others get in again.
+# refuse_new_connections: new clients fail at once instead of waiting, connected clients stay, and later clients can connect again.
 # processes: server client:old client:new
 # timeout: 60
 # variant: ours server=ours clients=ours

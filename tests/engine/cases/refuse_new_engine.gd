@@ -1,4 +1,4 @@
-# refuse_new_connections, as clients of the engine's own class see it: they fail at once too.
+# refuse_new_connections with clients of the engine's own class: they fail at once, too.
 # processes: server client:old client:new
 # timeout: 30
 # args: server=ours clients=engine

@@ -1,5 +1,5 @@
-# An object that is closed and opened again in one frame: its MultiplayerAPI hears of the end of the peers that it had, those behind
-# a relay too, before it hears of the first new one.
+# An object is closed and opened again in one frame: peer_disconnected is emitted for all old peers, including relayed ones, before the
+# first new peer connects.
 # processes: main
 # timeout: 60
 # expect: ^ERROR: WebSocketServer\.put_packet\(\): there is no peer \d+

@@ -1,4 +1,4 @@
-# Remote calls each way, relayed ones too, and the signals around them, from joining to the end.
+# RPCs in all directions, including relayed ones, and the signals of joining and leaving.
 # processes: server client:a client:b
 # timeout: 60
 # variant: ours server=ours clients=ours

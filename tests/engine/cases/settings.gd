@@ -1,5 +1,5 @@
-# The project settings exist with their defaults and hints, are read when an object is made, and a
-# bad value is warned about by name.
+# The project settings exist with their defaults and hints, are read when an object is created, and an invalid value causes a warning
+# with its name.
 # processes: main
 # expect: ^WARNING: .+ setting network/limits/\w+server/max_in_buffer_kb is 0; .+ 64\.$
 # expect: ^WARNING: .+ setting network/limits/\w+client/max_out_packets is -5; .+ 1024\.$

@@ -1,4 +1,5 @@
-# The server's game hangs for ten seconds: no client is lost, pings are answered meanwhile, and all that was sent is delivered afterwards.
+# The server's main thread blocks for ten seconds: no client disconnects, pings are answered meanwhile, and all packets are delivered
+# afterwards.
 # processes: server client:quick client:busy client:stock client:idle
 # timeout: 60
 # variant: ours server=ours

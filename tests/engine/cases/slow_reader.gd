@@ -1,5 +1,5 @@
-# A game of synchronizers and remote calls, relayed between clients, while one more client reads 1 KB/s. Those who keep up miss
-# nothing and wait no longer than without it; it gets what was accepted for it, and what was not is counted.
+# A game with synchronizers and RPCs, relayed between clients, while one more client reads 1 KB/s. The other clients miss no packet, and
+# their latency is the same as without the slow client. The slow client gets all accepted packets; the others are counted.
 # processes: server client:a client:b client:slow
 # timeout: 120
 # serial

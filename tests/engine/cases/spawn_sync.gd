@@ -1,4 +1,4 @@
-# A spawner and synchronizers keep two clients and the server in step for ten seconds.
+# A spawner and synchronizers keep two clients and the server synchronized for ten seconds.
 # processes: server client:a client:b
 # timeout: 60
 # variant: ours server=ours clients=ours

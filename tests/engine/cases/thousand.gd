@@ -1,4 +1,4 @@
-# A thousand clients connect at once to a server that polls sixty times a second: all get in, none is refused or times out.
+# A thousand clients connect at once to a server that polls sixty times a second: all connect, none is rejected or times out.
 # processes: server
 # timeout: 60
 # serial

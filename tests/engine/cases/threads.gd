@@ -1,5 +1,5 @@
-# An object may be made and let go on any thread, and kept until the process ends. Using it on another thread than the main one does
-# nothing, returns an error and says so once for each object.
+# An object can be created and freed on any thread, and kept until the process ends. A call on another thread than the main thread does
+# nothing, returns an error, and prints one line per object.
 # processes: main
 # expect: ^ERROR: \w+\.\w+\(\) was called on another thread than the main one
 extends "res://lib/case.gd"

@@ -1,5 +1,5 @@
-# Every way in which a certificate is accepted or refused: chains, names, dates, kinds of keys. Server and client
-# are ours, by the 3.x properties and by TLSOptions; the engine's own class follows and sends a chain, too.
+# All cases in which a certificate is accepted or rejected: chains, names, dates, kinds of keys. Server and client are ours, with the 3.x
+# properties and with TLSOptions; the engine's own class is tested with a chain, too.
 # processes: main
 # timeout: 120
 # expect: ^ERROR: WebSocketServer\.listen\(\): the private key (is on the curve P-521|does not belong)

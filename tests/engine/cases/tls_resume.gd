@@ -1,5 +1,5 @@
-# A TLS client of another maker resumes its session on its second connection, with TLS 1.2 and 1.3, and does not
-# when the server has a new certificate by then. The client looks at it; the server lets it in.
+# Another TLS client resumes its session on its second connection, with TLS 1.2 and 1.3, but not if the server has a new certificate by
+# then. The client checks this; the server only accepts it.
 # processes: server client
 # python: client
 extends "res://lib/case.gd"

@@ -1,5 +1,5 @@
-# Clients that do not verify: client_unsafe() takes any certificate, of whatever version and kind of key, client_unsafe(chain) only
-# those of the chain, by whatever name. The servers are the engine's own class, and its client is asked the same beside ours.
+# Clients without verification: client_unsafe() accepts any certificate, of any version and kind of key; client_unsafe(chain) accepts only
+# certificates of the chain, with any host name. The servers use the engine's own class, and its client is compared with ours.
 # processes: main
 # timeout: 180
 # expect: ^ERROR: WebSocketServer\.listen\(\): the private key is RSA with \d+ bits

@@ -1,5 +1,5 @@
-# The addon is unloaded while the system still looks for a host name, by a game that quits and by an editor that reloads it:
-# nothing hangs, nothing crashes when the answer comes afterwards, and the exit code is 0.
+# The addon is unloaded during a name look-up, by a game that quits and by an editor that reloads it: nothing hangs, nothing crashes when
+# the answer arrives afterwards, and the exit code is 0.
 # processes: main
 # timeout: 180
 # serial

@@ -1,5 +1,4 @@
-# What a script does wrong gets the documented answer, changes nothing, and prints one line that
-# says what to change.
+# A wrong call of a script returns the documented error, changes nothing, and prints one line that says what to change.
 # processes: main
 # expect: ^ERROR: WebSocketServer\.\w+(\(\))?: .+\.$
 # expect: ^ERROR: WebSocketClient\.\w+(\(\))?: .+\.$

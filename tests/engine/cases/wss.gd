@@ -1,5 +1,5 @@
-# wss:// with certificates that the engine itself makes: between ours, the engine's own class and a
-# real 3.6, as server and as client. The client tries whom to trust in every way, the server echoes.
+# wss:// with certificates that the engine makes: between ours, the engine's own class and a real 3.6, as server and as client. The client
+# tries all trust settings; the server echoes.
 # processes: server client
 # timeout: 60
 # variant: ours server=ours client=ours
@@ -12,14 +12,14 @@
 # variant: server_3_client_ours4 engine3=server server=3 client=ours4 wire=3
 # variant: client_3 engine3=client server=ours client=3 wire=3
 # variant: client_3_server_ours4 engine3=client server=ours4 client=3 wire=3
-# What the engines say where they refuse us, or we them:
+# The errors of the engines, where one side rejects the other:
 # expect@client_3: ^ERROR: TLS handshake error: -9984$
 # expect@client_3_server_ours4: ^ERROR: TLS handshake error: -9984$
 # expect@client_engine: ^ERROR: TLS handshake error: -9984$
 # expect@client_engine_server_ours4: ^ERROR: TLS handshake error: -9984$
 # allow@server_engine: ^ERROR: TLS handshake error: -30592$
 # allow@server_engine_client_ours4: ^ERROR: TLS handshake error: -30592$
-# A 3.6 server prints both when our refusal reaches it inside its handshake, and neither a moment later.
+# A 3.6 server prints both if our alert reaches it during its handshake, and neither if it arrives later.
 # allow@server_3: ^ERROR: TLS handshake error: -30592$
 # allow@server_3: ^ERROR: Condition "status != STATUS_CONNECTED && status != STATUS_HANDSHAKING" is true\.
 # allow@server_3_client_ours4: ^ERROR: TLS handshake error: -30592$
