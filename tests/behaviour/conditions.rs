@@ -1,6 +1,5 @@
 //! A bad network, to the nanosecond.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::world::{Node, SECOND, World, multiplayer, outbound, raw};
@@ -184,9 +183,9 @@ fn a_network_that_is_full_takes_no_more_from_either_side() {
         send(&mut world, true, vec![7; 1000]);
     }
     assert_eq!(taken(&world) - before, most);
-    assert!(world.server.link().congested.load(Ordering::SeqCst));
+    assert!(world.server.link().outgoing.is_congested());
     assert_eq!(arrivals(&mut world, false, 20 * SECOND).len(), 60);
-    assert!(!world.server.link().congested.load(Ordering::SeqCst));
+    assert!(!world.server.link().outgoing.is_congested());
 
     for _ in 0..60 {
         send(&mut world, false, vec![7; 1000]);

@@ -1,7 +1,5 @@
 //! Peers that do not take their packets.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 
 use super::world::{SECOND, World, multiplayer, outbound};
@@ -60,7 +58,7 @@ fn starve_for(world: &mut World, time: std::time::Duration, bytes: usize) {
 fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
     for (row, mut world) in worlds(&config()) {
         send(&mut world, 60, 1000);
-        assert!(world.server.link().congested.load(Ordering::SeqCst), "{row}");
+        assert!(world.server.link().outgoing.is_congested(), "{row}");
         assert!(world.server.has(|news| matches!(news, News::Congested(_))), "{row}");
         starve(&mut world, 1, 0);
         starve(&mut world, 1, 0);

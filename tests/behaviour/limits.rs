@@ -8,7 +8,7 @@ use crate::http::{body, head};
 use crate::hub::{SMALL, admission, limbo, relay};
 use crate::net::driver::{self, accept};
 use crate::net::{checks, listener, runtime, simulator};
-use crate::peer::outbox;
+use crate::peer::sender;
 use crate::session::{self, message, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
@@ -152,7 +152,7 @@ fn the_documented_figures_are_those_of_the_code() {
             ),
         ),
         ("bytes in flight on a simulated network, per direction", bytes(simulator::IN_FLIGHT)),
-        ("`packet_refused` signals that wait for a poll", outbox::REFUSED_LIMIT.to_string()),
+        ("`packet_refused` signals that wait for a poll", sender::REFUSED_LIMIT.to_string()),
         ("bytes that wait to be sent (whole process)", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
         ("the closing handshake", seconds(peer.close_timeout)),
         (
@@ -176,7 +176,7 @@ fn the_documented_figures_are_those_of_the_code() {
     let (grace, places) = (seconds(limbo::GRACE), server.max_pending / limbo::FAIR_PART);
     assert_eq!(limbo::FAIR_PART, 16);
     assert_eq!(log_limit::PAUSE, Duration::from_mins(1));
-    assert_eq!(outbox::PAUSE, Duration::from_mins(1));
+    assert_eq!(sender::PAUSE, Duration::from_mins(1));
     assert_eq!(accept::COMPLAINT_PAUSE, Duration::from_mins(1));
     for sentence in [
         format!("a connection that has sent nothing for {grace} after"),

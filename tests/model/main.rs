@@ -13,6 +13,8 @@ mod sync {
     }
 }
 
+#[path = "../../rust/core/src/channel/backpressure.rs"]
+mod backpressure;
 #[path = "../../rust/core/src/budget.rs"]
 mod budget;
 #[path = "../../rust/core/src/net/inbox.rs"]

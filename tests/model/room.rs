@@ -2,7 +2,8 @@
 
 use loom::thread;
 
-use crate::budget::{Budget, Charge, Counted, QueueTotal, Reservation};
+use crate::backpressure::{OutputLimits, OutputQueue, Reservation, WhenFull};
+use crate::budget::{Budget, Charge, Counted, QueueTotal};
 use crate::explore;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +12,20 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 const SIZE: usize = 2 * 4096;
 const ALL: usize = 100 * 4096;
 
-fn budget() -> Arc<Budget> {
-    Arc::new(Budget::new())
+fn queue() -> Arc<OutputQueue> {
+    Arc::new(OutputQueue::new())
+}
+
+/// Takes room for a packet in a queue of so many bytes.
+fn reserve(queue: &OutputQueue, size: usize, most: usize, is_closed: impl FnOnce() -> bool) -> Reservation {
+    let limits =
+        OutputLimits { bytes: most, packets: 10, burst_bytes: most, burst_packets: 10, droppable_bytes: 0 };
+    queue.reserve(size, WhenFull::Refuse, &limits, || true, is_closed)
+}
+
+/// The same while nobody closes the connection.
+fn take(queue: &OutputQueue, size: usize, most: usize) -> bool {
+    reserve(queue, size, most, || false) == Reservation::Taken
 }
 
 fn counted() -> (Arc<QueueTotal>, Arc<Counted>) {
@@ -28,78 +41,78 @@ fn is_empty(total: &QueueTotal) -> bool {
 #[test]
 fn two_threads_never_take_more_room_than_there_is() {
     explore(|| {
-        let budget = budget();
+        let queue = queue();
         // The game's thread sends while the driver passes on another client's packet.
         let driver = thread::spawn({
-            let budget = Arc::clone(&budget);
-            move || budget.reserve(SIZE, SIZE, 10)
+            let queue = Arc::clone(&queue);
+            move || take(&queue, SIZE, SIZE)
         });
-        let game = budget.reserve(SIZE, SIZE, 10);
+        let game = take(&queue, SIZE, SIZE);
         let driver = driver.join().expect("it only counts");
         assert!(!(game && driver), "room for one was given to both");
-        assert_eq!(budget.load().0, if game || driver { SIZE } else { 0 });
+        assert_eq!(queue.load().0, if game || driver { SIZE } else { 0 });
     });
 }
 
 #[test]
 fn what_was_sent_gives_its_room_back_while_more_is_taken() {
     explore(|| {
-        let budget = budget();
-        assert!(budget.reserve(SIZE, ALL, 10));
+        let queue = queue();
+        assert!(take(&queue, SIZE, ALL));
         let driver = thread::spawn({
-            let budget = Arc::clone(&budget);
-            move || budget.release(SIZE, 1)
+            let queue = Arc::clone(&queue);
+            move || queue.release(SIZE, 1)
         });
-        assert!(budget.reserve(100, ALL, 10));
+        assert!(take(&queue, 100, ALL));
         driver.join().expect("it only counts");
-        assert_eq!(budget.load(), (100, 1));
-        budget.release(100, 1);
-        assert_eq!(budget.load(), (0, 0));
+        assert_eq!(queue.load(), (100, 1));
+        queue.release(100, 1);
+        assert_eq!(queue.load(), (0, 0));
     });
 }
 
 #[test]
 fn a_refused_reservation_gives_back_no_more_than_it_took() {
     explore(|| {
-        let budget = budget();
-        assert!(budget.reserve(SIZE, SIZE, 10));
+        let queue = queue();
+        assert!(take(&queue, SIZE, SIZE));
         let driver = thread::spawn({
-            let budget = Arc::clone(&budget);
-            move || budget.clear()
+            let queue = Arc::clone(&queue);
+            move || queue.clear()
         });
         // It may or may not fit, by what the driver has cleared.
-        if budget.reserve(1, SIZE, 10) {
-            budget.release(1, 1);
+        if take(&queue, 1, SIZE) {
+            queue.release(1, 1);
         }
         driver.join().expect("it only counts");
-        budget.clear();
-        assert_eq!(budget.load(), (0, 0));
+        queue.clear();
+        assert_eq!(queue.load(), (0, 0));
     });
 }
 
 /// The driver writes one packet, and then the connection ends: what both sides find in the end, if the game sends one meanwhile.
 fn ends_while_the_game_sends(looks_again: bool) -> (Reservation, (usize, usize)) {
-    let (budget, closed) = (budget(), Arc::new(AtomicBool::new(false)));
-    assert!(budget.reserve(SIZE, ALL, 10));
+    let (queue, closed) = (queue(), Arc::new(AtomicBool::new(false)));
+    assert!(take(&queue, SIZE, ALL));
     let driver = thread::spawn({
-        let (budget, closed) = (Arc::clone(&budget), Arc::clone(&closed));
+        let (queue, closed) = (Arc::clone(&queue), Arc::clone(&closed));
         move || {
-            budget.release(SIZE, 1);
+            queue.release(SIZE, 1);
             closed.store(true, Ordering::Release);
-            budget.clear();
+            queue.clear();
         }
     });
     let is_closed = || looks_again && closed.load(Ordering::Acquire);
-    let game = budget.reserve_open(SIZE, ALL, 10, is_closed);
+    let game = reserve(&queue, SIZE, ALL, is_closed);
     driver.join().expect("it only counts");
-    (game, budget.load())
+    (game, queue.load())
 }
 
 #[test]
 fn a_connection_that_ends_while_the_game_sends_leaves_nothing_behind() {
     explore(|| {
         let (game, left) = ends_while_the_game_sends(true);
-        assert_ne!(game, Reservation::Full);
+        assert_ne!(game, Reservation::Refused);
         assert_eq!(left, (0, 0));
     });
 }
@@ -182,7 +195,7 @@ fn what_both_threads_hold_counts_until_neither_does() {
 #[should_panic(expected = "room for one was given to both")]
 fn the_model_notices_a_look_before_the_reservation() {
     explore(|| {
-        let budget = budget();
+        let budget = Arc::new(Budget::new());
         let careless = |budget: &Budget| {
             let free = budget.load().0 == 0;
             if free {

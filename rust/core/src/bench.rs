@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::base::{ConnId, Packet, PeerId, Target};
 use crate::budget::{QueueTotal, QueueTotals};
+use crate::channel::backpressure::{Reservation, WhenFull};
+use crate::config::PeerConfig;
 use crate::hub::News;
 use crate::link::{Link, PeerInfo};
 use crate::net::mailbox::{Command, Listed, Mailbox, NeverAsleep, Sent};
@@ -53,7 +55,8 @@ impl Queue {
 
     /// Takes room for one packet.
     pub fn reserve(&self, size: usize) -> bool {
-        self.0.outgoing.reserve(size, 1 << 20, 1 << 10)
+        let config = PeerConfig::default();
+        self.0.reserve(size, WhenFull::Refuse, &config, || true) == Reservation::Taken
     }
 
     /// Gives it back.

@@ -43,15 +43,6 @@ pub(crate) struct Charge {
     bytes: usize,
 }
 
-/// What became of a reservation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Reservation {
-    Taken,
-    Full,
-    /// Nobody would release it any more.
-    Closed,
-}
-
 impl Budget {
     pub(crate) fn new() -> Self {
         Self { waiting: AtomicU64::new(0) }
@@ -86,24 +77,6 @@ impl Budget {
             self.release(size, 1);
         }
         fits
-    }
-
-    /// The same in the queue of a connection that the other thread may be closing: that thread says so, and then clears.
-    pub(crate) fn reserve_open(
-        &self,
-        size: usize,
-        max_bytes: usize,
-        max_packets: usize,
-        is_closed: impl FnOnce() -> bool,
-    ) -> Reservation {
-        if !self.reserve(size, max_bytes, max_packets) {
-            return Reservation::Full;
-        }
-        if is_closed() {
-            self.clear();
-            return Reservation::Closed;
-        }
-        Reservation::Taken
     }
 
     /// What waited before and waits after.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use crate::base::{CloseReason, ConnId, PeerId};
-use crate::budget::{Budget, Counted, QueueTotals, Reservation};
+use crate::budget::{Counted, QueueTotals};
+use crate::channel::backpressure::{OutputLimits, OutputQueue, Reservation, WhenFull};
 use crate::channel::counters::{PeerCounters, PeerStatistics};
 use crate::config::PeerConfig;
 
@@ -43,11 +44,9 @@ pub(crate) struct PeerInfo {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Link {
-    pub(crate) outgoing: Budget,
+    pub(crate) outgoing: OutputQueue,
     pub(crate) conn: ConnId,
     pub(crate) id: PeerId,
-    /// The last write to the socket did not take everything.
-    pub(crate) congested: AtomicBool,
     /// News about that which the game has not heard.
     congestion_news: AtomicU8,
     state: AtomicU8,
@@ -69,10 +68,9 @@ pub(crate) struct Receiving {
 impl Link {
     pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, totals: &QueueTotals) -> Self {
         Self {
-            outgoing: Budget::new(),
+            outgoing: OutputQueue::new(),
             conn,
             id,
-            congested: AtomicBool::new(false),
             congestion_news: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
             receiving: Receiving { budget: Counted::new(&totals.incoming), paused: AtomicBool::new(false) },
@@ -151,10 +149,20 @@ impl Link {
                 && self.receiving.budget.process_has_room(size)
     }
 
-    /// Any thread: takes room for a packet, or none at all.
-    pub(crate) fn reserve(&self, size: usize, config: &PeerConfig) -> Reservation {
-        let closed = || self.state() == PeerState::Closed;
-        self.outgoing.reserve_open(size, config.burst_bytes(), config.burst_packets(), closed)
+    /// Any thread: takes room for a packet by the one rule for it, or none at all.
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        size: usize,
+        when_full: WhenFull,
+        config: &PeerConfig,
+        process_has_room: impl FnOnce() -> bool,
+    ) -> Reservation {
+        if self.state() != PeerState::Open {
+            return Reservation::Closed;
+        }
+        let is_closed = || self.state() == PeerState::Closed;
+        self.outgoing.reserve(size, when_full, &output_limits(config), process_has_room, is_closed)
     }
 
     /// Says whether so much was taken that reading pays again.
@@ -165,9 +173,17 @@ impl Link {
 
     /// Says whether more waits than `set_buffers` allows a congested peer, or would with `size` more bytes in `more` packets.
     pub(crate) fn is_over_output_limits(&self, size: usize, more: usize, config: &PeerConfig) -> bool {
-        let (bytes, packets) = self.outgoing.load();
-        bytes.saturating_add(size) > config.buffers.output_bytes
-            || packets + more > config.buffers.output_packets
+        self.outgoing.is_over(size, more, &output_limits(config))
+    }
+}
+
+fn output_limits(config: &PeerConfig) -> OutputLimits {
+    OutputLimits {
+        bytes: config.buffers.output_bytes,
+        packets: config.buffers.output_packets,
+        burst_bytes: config.burst_bytes(),
+        burst_packets: config.burst_packets(),
+        droppable_bytes: config.unreliable_backlog,
     }
 }
 
@@ -176,7 +192,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::budget::{Charge, QueueTotal};
+    use crate::budget::{Budget, Charge, QueueTotal};
     use crate::config::Buffers;
 
     const STEP: usize = 4096;
@@ -197,6 +213,41 @@ mod tests {
         // The other thread cleared it between a reservation and its end.
         budget.release(40, 1);
         assert_eq!(budget.load(), (0, 0));
+    }
+
+    #[test]
+    fn what_becomes_of_a_packet_without_room() {
+        const LIMITS: OutputLimits =
+            OutputLimits { bytes: 100, packets: 3, burst_bytes: 400, burst_packets: 12, droppable_bytes: 50 };
+        let after = |waiting: usize, congested, when_full, process_has_room, closed| {
+            let queue = OutputQueue::new();
+            queue.add(waiting);
+            queue.set_congested(congested);
+            let reservation = queue.reserve(10, when_full, &LIMITS, || process_has_room, || closed);
+            let left = match reservation {
+                Taken => waiting + 10,
+                Closed => 0,
+                _ => waiting,
+            };
+            assert_eq!(queue.load().0, left, "{reservation:?}");
+            reservation
+        };
+        let each = [WhenFull::Drop, WhenFull::Refuse, WhenFull::Close];
+        let outcomes = |waiting, congested, process_has_room, closed| {
+            each.map(|when_full| after(waiting, congested, when_full, process_has_room, closed))
+        };
+        use Reservation::{Closed, Dropped, Overflow, Refused, Taken};
+        // What a peer that takes its data has room for.
+        assert_eq!(outcomes(390, false, true, false), [Taken; 3]);
+        assert_eq!(outcomes(391, false, true, false), [Dropped, Refused, Overflow]);
+        // What a congested one has: the driver decides how long it may be above its limits.
+        assert_eq!(outcomes(50, true, true, false), [Taken; 3]);
+        assert_eq!(outcomes(51, true, true, false), [Dropped, Taken, Taken]);
+        assert_eq!(outcomes(91, true, true, false), [Dropped, Refused, Taken]);
+        assert_eq!(outcomes(391, true, true, false), [Dropped, Refused, Overflow]);
+        // Nobody is closed because the process is full.
+        assert_eq!(outcomes(0, false, false, false), [Dropped, Refused, Refused]);
+        assert_eq!(outcomes(0, false, true, true), [Closed; 3]);
     }
 
     #[test]

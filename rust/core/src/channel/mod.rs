@@ -2,4 +2,5 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod backpressure;
 pub(crate) mod counters;

@@ -273,7 +273,7 @@ impl Hub {
             }
             // Where the turn was over before, nobody knows yet whether it takes everything.
             if !flushed.cut_short {
-                link.congested.store(flushed.blocked, Ordering::SeqCst);
+                link.outgoing.set_congested(flushed.blocked);
                 member.note_congestion(flushed.blocked, &self.config, &mut self.news, now);
             }
         }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,9 +10,9 @@ use super::delivery::{SMALL, may_deliver};
 use super::{Hub, News, Side};
 use crate::access::LogLine;
 use crate::base::{ConnId, Packet, PeerId, Target};
-use crate::budget::Reservation;
+use crate::channel::backpressure::{Reservation, WhenFull};
 use crate::config::{Mode, WireFormat};
-use crate::link::{Link, PeerState};
+use crate::link::Link;
 use crate::session::{Body, Context, Message};
 use crate::shared::shared;
 use crate::wire::godot3::{self, System, system_message};
@@ -176,7 +175,7 @@ impl Hub {
         let is_behind = |id: PeerId| {
             let member = self.ids.get(&id).and_then(|conn| self.members.get(*conn));
             let link = member.and_then(|member| member.link.as_ref());
-            is_meant(from, to, id) && link.is_some_and(|link| link.congested.load(Ordering::Relaxed))
+            is_meant(from, to, id) && link.is_some_and(|link| link.outgoing.is_congested())
         };
         // Many may be waiting for the same one.
         if self.behind.is_some_and(is_behind) {
@@ -245,11 +244,12 @@ impl Hub {
     /// Nobody waits for an answer here, so a peer that has as much waiting as any may have cannot be refused: it is closed.
     fn queue_or_close(&mut self, conn: ConnId, body: Body<'_>, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        let Some(link) = member.link.as_ref().filter(|link| link.state() == PeerState::Open) else { return };
-        match link.reserve(body.bytes().len(), &self.config) {
+        let Some(link) = &member.link else { return };
+        // Whether the process has room was asked for the message as a whole.
+        match link.reserve(body.bytes().len(), WhenFull::Close, &self.config, || true) {
             Reservation::Taken => {}
-            Reservation::Full => return self.overflow(conn, now),
-            Reservation::Closed => return,
+            Reservation::Overflow => return self.overflow(conn, now),
+            Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         if member.send(false, &[], body, &mut cx) {

@@ -59,7 +59,7 @@ impl Peer {
         self.discard_packets(id, &member);
         self.told.retain(|event| !event.is_about(id));
         if let Some(open) = &mut self.open {
-            open.outbox.forget_peer(id);
+            open.sender.forget_peer(id);
             if open.role == Role::Client {
                 self.end_client();
             }
@@ -96,7 +96,7 @@ impl Peer {
         }
         let known = member.is_some();
         self.leaving.extend(member);
-        open.outbox.forget_roster();
+        open.sender.forget_roster();
         if open.role == Role::Client {
             // Whoever was known through the server is gone with it.
             let others = open.others.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
@@ -137,7 +137,7 @@ impl Peer {
             id
         });
         self.told.extend(others.chain(peers).map(|id| Event::PeerDisconnected { id, clean: false }));
-        open.outbox.forget_roster();
+        open.sender.forget_roster();
         if let Some(server) = open.server_to_be.take() {
             server.failed(reason);
             self.leaving.push(server);

@@ -9,15 +9,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::give_back;
-use super::outbox::reserve_refusing;
+use super::sender::{Copies, Outgoing, check};
 use crate::base::{CloseFrame, CloseReason, Packet, PeerId, SendError, Target};
+use crate::channel::backpressure::{Reservation, WhenFull};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::http::Url;
-use crate::hub::SMALL;
 use crate::link::{Link, PeerState};
-use crate::net::mailbox::{Command, Mailbox, Sent};
-use crate::session::Body;
-use crate::shared::shared;
+use crate::net::mailbox::{Command, Mailbox};
 use crate::wire::godot3::packet_header;
 
 /// What the game's thread keeps of a peer.
@@ -369,30 +367,17 @@ impl PeerHandle {
             return Err(SendError::NotConnected);
         }
         let config = self.member.config.borrow();
-        if payload.is_empty() && config.mode != Mode::Raw {
-            return Err(SendError::Empty);
-        }
-        if payload.len() > config.max_packet_size() {
-            return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
-        }
-        if text && std::str::from_utf8(payload).is_err() {
-            return Err(SendError::NotUtf8);
-        }
+        check(payload, text, &config)?;
         // A server's packet to this one peer, or a client's to the server.
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
             .then(|| packet_header(self.member.own_id.get(), Target::One(link.id)));
         let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;
-        let total = &mailbox.queue_total;
-        reserve_refusing(link, payload.len() + config.mode.header_len(), &config, total)?;
-        let copy;
-        let body = if payload.len() <= SMALL {
-            Body::Borrowed(payload)
-        } else {
-            copy = shared(total, Vec::from(payload));
-            Body::Shared(&copy)
-        };
-        mailbox.send(link.conn, Sent { header: header.as_ref(), body, text });
-        Ok(())
+        let packet = Outgoing { header: header.as_ref(), payload, text, when_full: WhenFull::Refuse };
+        match packet.send(link, &mailbox, &mut Copies::default(), &config) {
+            Reservation::Taken => Ok(()),
+            Reservation::Closed => Err(SendError::NotConnected),
+            Reservation::Dropped | Reservation::Refused | Reservation::Overflow => Err(SendError::Full),
+        }
     }
 
     fn link(&self) -> Option<&Link> {

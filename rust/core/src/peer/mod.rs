@@ -5,9 +5,9 @@ mod handle;
 #[cfg(test)]
 mod kept;
 mod open;
-pub(crate) mod outbox;
 #[cfg(feature = "bench")]
 pub(crate) mod rig;
+pub(crate) mod sender;
 mod watch;
 
 use std::cell::RefCell;
@@ -34,7 +34,7 @@ use crate::verdict::Verdict;
 use handle::Member;
 pub use handle::PeerHandle;
 use open::Open;
-use outbox::Outbox;
+use sender::Sender;
 pub use watch::{Load, Watch};
 
 /// The engine's `MultiplayerPeer.ConnectionStatus`.
@@ -226,7 +226,7 @@ impl Peer {
         let Some(open) = &mut self.open else { return waits };
         open.mailbox.note_poll(Instant::now());
         open.settle();
-        open.outbox.forget_last();
+        open.sender.forget_last();
         // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.
         if !waits && !open.mailbox.has_news() {
             return false;
@@ -250,7 +250,7 @@ impl Peer {
         if open.given_up {
             self.news.clear();
         }
-        open.outbox.take_refused(&mut self.told);
+        open.sender.take_refused(&mut self.told);
         true
     }
 
@@ -259,7 +259,7 @@ impl Peer {
         !self.news.is_empty()
             || !self.ends.is_empty()
             || !self.told.is_empty()
-            || self.open.as_ref().is_some_and(|open| open.outbox.has_refused())
+            || self.open.as_ref().is_some_and(|open| open.sender.has_refused())
             || self.is_drained()
     }
 
@@ -515,14 +515,12 @@ impl Peer {
         self.last_error.clear();
         self.close_code = -1;
         self.close_reason.clear();
-        let outbox =
-            Outbox::new(Arc::clone(&self.runtime.queue_totals.outgoing), Arc::clone(&mailbox.totals));
         let port = listener.as_ref().map_or(0, Listener::port);
         self.watch.opened(self.generation, role, port, &mailbox);
         self.open = Some(Open {
             role,
             config: Rc::new(RefCell::new(config)),
-            outbox,
+            sender: Sender::new(Arc::clone(&mailbox.totals)),
             mailbox,
             listener,
             roster: PeerMap::default(),
@@ -569,7 +567,7 @@ impl Peer {
             });
             member.connected(link, own_id);
             open.roster.insert(id, member);
-            open.outbox.forget_roster();
+            open.sender.forget_roster();
             if open.role == Role::Client {
                 self.status = Status::Connected;
                 self.unique_id = own_id.0;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::handle::Member;
-use super::outbox::Outbox;
+use super::sender::Sender;
 use crate::base::{Packet, PeerId, PeerMap};
 use crate::config::PeerConfig;
 use crate::net::listener::Listener;
@@ -34,7 +34,7 @@ pub(super) struct Open {
     pub(super) poll: u64,
     /// Whose packets the game is taking.
     pub(super) owed: Option<Rc<Member>>,
-    pub(super) outbox: Outbox,
+    pub(super) sender: Sender,
 }
 
 impl Open {

@@ -1,9 +1,10 @@
-//! What may leave, and what happens when a peer does not take its packets.
+//! THE send path: the checks of a packet, room for it, and the command that takes it to the I/O thread.
+//!
+//! What a game sends through its object goes this way, and what it sends through the handle of a peer.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,22 +12,104 @@ use bytes::Bytes;
 use super::open::Open;
 use super::{Peer, Status};
 use crate::base::{ConnId, Delivery, PeerId, SendError, Target};
-use crate::budget::{QueueTotal, Reservation};
+use crate::budget::QueueTotal;
+use crate::channel::backpressure::{Reservation, WhenFull};
 use crate::channel::counters::Counters;
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::event::Event;
 use crate::hub::SMALL;
-use crate::link::{Link, PeerState};
-use crate::net::mailbox::{Command, Sent};
+use crate::link::Link;
+use crate::net::mailbox::{Command, Mailbox, Sent};
 use crate::session::{Body, Role};
 use crate::shared::shared;
 use crate::wire::godot3::{HEADER, packet_header};
 
-/// The sending half of an open object.
-pub(super) struct Outbox {
-    queue_total: Arc<QueueTotal>,
-    /// The last payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
+/// A packet that a game sends, on its way to one peer or several.
+#[derive(Clone, Copy)]
+pub(super) struct Outgoing<'a> {
+    /// The wire header.
+    pub(super) header: Option<&'a [u8; HEADER]>,
+    pub(super) payload: &'a [u8],
+    pub(super) text: bool,
+    pub(super) when_full: WhenFull,
+}
+
+impl Outgoing<'_> {
+    /// What it counts for against the output limits.
+    fn size(&self) -> usize {
+        self.payload.len() + self.header.map_or(0, |header| header.len())
+    }
+
+    /// Sends it to one peer, if there is room.
+    pub(super) fn send(
+        self,
+        link: &Link,
+        mailbox: &Mailbox,
+        copies: &mut Copies,
+        config: &PeerConfig,
+    ) -> Reservation {
+        let has_room = || copies.prepare(&self, 1, &mailbox.queue_total);
+        let reservation = link.reserve(self.size(), self.when_full, config, has_room);
+        if reservation == Reservation::Taken {
+            mailbox.send(link.conn, copies.sent(self));
+        }
+        reservation
+    }
+}
+
+/// Checks what a game sends, whoever it is for.
+pub(super) fn check(payload: &[u8], text: bool, config: &PeerConfig) -> Result<(), SendError> {
+    if payload.is_empty() && config.mode != Mode::Raw {
+        return Err(SendError::Empty);
+    }
+    if payload.len() > config.max_packet_size() {
+        return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
+    }
+    if text && std::str::from_utf8(payload).is_err() {
+        return Err(SendError::NotUtf8);
+    }
+    Ok(())
+}
+
+/// Makes the copies that leave, where the process has room for them.
+#[derive(Default)]
+pub(super) struct Copies {
+    /// The last large payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
     last: Bytes,
+    /// The process had no room.
+    process_is_full: bool,
+}
+
+impl Copies {
+    /// Finds room in the process for a packet to so many peers; false: there is none. A large payload is copied once, also over
+    /// several calls: whoever is sent the same again takes no more room.
+    fn prepare(&mut self, packet: &Outgoing<'_>, peers: usize, total: &Arc<QueueTotal>) -> bool {
+        let payload = packet.payload;
+        let is_small = payload.len() <= SMALL;
+        if !is_small && self.last.as_ref() == payload {
+            return true;
+        }
+        let size = if is_small { packet.size().saturating_mul(peers) } else { payload.len() };
+        if !total.has_room(size) {
+            self.process_is_full = true;
+            return false;
+        }
+        if !is_small {
+            self.last = shared(total, Vec::from(payload));
+        }
+        true
+    }
+
+    /// What leaves of a packet that was prepared.
+    fn sent<'a>(&'a self, Outgoing { header, payload, text, .. }: Outgoing<'a>) -> Sent<'a> {
+        let body = if payload.len() <= SMALL { Body::Borrowed(payload) } else { Body::Shared(&self.last) };
+        Sent { header, body, text }
+    }
+}
+
+/// The sending half of an open object.
+pub(super) struct Sender {
+    copies: Copies,
     /// All connections, for broadcasts that nobody is left out of.
     everyone: Option<Arc<Vec<ConnId>>>,
     /// All peers in a row, for broadcasts: the roster itself is scattered over memory. Empty: to be made again.
@@ -40,42 +123,10 @@ pub(super) struct Outbox {
     counters: Arc<Counters>,
 }
 
-/// A packet on its way to one peer or several.
-#[derive(Clone, Copy)]
-struct Sending<'a> {
-    /// The wire header.
-    header: Option<&'a [u8; HEADER]>,
-    payload: &'a [u8],
-    delivery: Delivery,
-}
-
-impl Sending<'_> {
-    /// What it counts for against the output limits.
-    fn size(&self) -> usize {
-        self.payload.len() + self.header.map_or(0, |header| header.len())
-    }
-}
-
-/// What became of a packet for one peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Room {
-    /// Reserved.
-    Taken,
-    /// The peer is gone; the game hears of it at the next poll.
-    Gone,
-    /// Unreliable, and the peer does not keep up.
-    Dropped,
-    /// There is none now.
-    Full,
-    /// There is none, and the policy is to close the peer.
-    Overflow,
-}
-
-impl Outbox {
-    pub(super) fn new(queue_total: Arc<QueueTotal>, counters: Arc<Counters>) -> Self {
+impl Sender {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self {
-            queue_total,
-            last: Bytes::new(),
+            copies: Copies::default(),
             everyone: None,
             audience: Vec::new(),
             taken: Vec::new(),
@@ -107,54 +158,33 @@ impl Outbox {
 
     /// The game polls: nobody is sent the last payload any more.
     pub(super) fn forget_last(&mut self) {
-        if !self.last.is_empty() {
-            self.last = Bytes::new();
+        if !self.copies.last.is_empty() {
+            self.copies.last = Bytes::new();
         }
     }
 
-    /// Finds room in the process for a packet to so many peers; false: there is none. A large payload is copied once, also over
-    /// several calls: whoever is sent the same again takes no more room.
-    fn prepare(&mut self, packet: &Sending<'_>, peers: usize) -> bool {
-        let payload = packet.payload;
-        if payload.len() <= SMALL {
-            return self.has_room(packet.size().saturating_mul(peers));
-        }
-        if self.last.as_ref() != payload {
-            if !self.has_room(payload.len()) {
-                return false;
-            }
-            self.last = shared(&self.queue_total, Vec::from(payload));
-        }
-        true
+    fn count(&self, reservation: Reservation) {
+        let counters = &self.counters;
+        let counter = match reservation {
+            Reservation::Taken => return,
+            Reservation::Closed => &counters.packets_to_closed,
+            Reservation::Dropped => &counters.packets_dropped_unreliable,
+            Reservation::Refused | Reservation::Overflow => &counters.packets_refused,
+        };
+        counter.add(1);
     }
 
-    fn has_room(&mut self, bytes: usize) -> bool {
-        let has_room = self.queue_total.has_room(bytes);
-        if !has_room && self.complained.is_none_or(|at| at.elapsed() >= PAUSE) {
+    /// Writes down that the process had no room, if it had none, once in a while.
+    fn complain(&mut self, total: &QueueTotal) {
+        let full = std::mem::take(&mut self.copies.process_is_full);
+        if full && self.complained.is_none_or(|at| at.elapsed() >= PAUSE) {
             self.complained = Some(Instant::now());
             log::warn!(
                 "{} bytes wait to be sent in all queues of the process together, half of \
                  network/limits/websocket_total_queue_mb: packets are refused until some have left; send less, or raise it",
-                self.queue_total.bytes()
+                total.bytes()
             );
         }
-        has_room
-    }
-
-    /// What leaves of a packet that was prepared.
-    fn sent<'a>(&'a self, Sending { header, payload, .. }: Sending<'a>) -> Sent<'a> {
-        let body = if payload.len() <= SMALL { Body::Borrowed(payload) } else { Body::Shared(&self.last) };
-        Sent { header, body, text: false }
-    }
-
-    fn count(&self, room: Room) {
-        let counter = match room {
-            Room::Taken => return,
-            Room::Gone => &self.counters.packets_to_closed,
-            Room::Dropped => &self.counters.packets_dropped_unreliable,
-            Room::Full | Room::Overflow => &self.counters.packets_refused,
-        };
-        counter.add(1);
     }
 }
 
@@ -173,12 +203,7 @@ impl Peer {
         if config.mode == Mode::Raw {
             return Err(SendError::NotConnected);
         }
-        if payload.is_empty() {
-            return Err(SendError::Empty);
-        }
-        if payload.len() > config.max_packet_size() {
-            return Err(SendError::TooLarge { size: payload.len(), max: config.max_packet_size() });
-        }
+        check(payload, false, &config)?;
         let mut header = None;
         if config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             header = Some(packet_header(PeerId(self.unique_id), target));
@@ -189,13 +214,20 @@ impl Peer {
                 return Err(SendError::UnknownPeer(id.0));
             }
         }
-        let packet = Sending { header: header.as_ref(), payload, delivery };
+        let when_full = match (delivery, config.overflow_policy) {
+            (Delivery::Droppable, _) => WhenFull::Drop,
+            (Delivery::Reliable, OverflowPolicy::Refuse) => WhenFull::Refuse,
+            (Delivery::Reliable, OverflowPolicy::Disconnect) => WhenFull::Close,
+        };
+        let packet = Outgoing { header: header.as_ref(), payload, text: false, when_full };
         let target = if open.role == Role::Client { Target::One(PeerId::SERVER) } else { target };
         match target {
             Target::One(id) => match open.send_one(id, packet, &config) {
                 // It went with the opening before, or just now, and not everybody has been told.
                 Err(SendError::UnknownPeer(_)) if self.former.contains_key(&id) || self.is_leaving(id) => {
-                    self.note_gone();
+                    if let Some(open) = &self.open {
+                        open.sender.count(Reservation::Closed);
+                    }
                     Ok(())
                 }
                 outcome => outcome,
@@ -206,30 +238,22 @@ impl Peer {
     }
 }
 
-impl Peer {
-    fn note_gone(&self) {
-        if let Some(open) = &self.open {
-            open.outbox.count(Room::Gone);
-        }
-    }
-}
-
 impl Open {
-    fn send_one(&mut self, id: PeerId, packet: Sending<'_>, config: &PeerConfig) -> Result<(), SendError> {
+    fn send_one(&mut self, id: PeerId, packet: Outgoing<'_>, config: &PeerConfig) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
         let link = member.link();
-        let room = room(link, &packet, config, || self.outbox.prepare(&packet, 1));
-        self.outbox.count(room);
-        match room {
-            Room::Taken => {
-                self.mailbox.send(link.conn, self.outbox.sent(packet));
-                Ok(())
-            }
+        let reservation = packet.send(link, &self.mailbox, &mut self.sender.copies, config);
+        if reservation == Reservation::Taken {
+            return Ok(());
+        }
+        self.sender.count(reservation);
+        self.sender.complain(&self.mailbox.queue_total);
+        match reservation {
             // A client has nobody else. A server's game sends to one peer after the other, and must not stop at one that is gone.
-            Room::Gone if self.role == Role::Client => Err(SendError::Lost),
-            Room::Gone | Room::Dropped => Ok(()),
-            Room::Full => Err(SendError::Full),
-            Room::Overflow => {
+            Reservation::Closed if self.role == Role::Client => Err(SendError::Lost),
+            Reservation::Taken | Reservation::Closed | Reservation::Dropped => Ok(()),
+            Reservation::Refused => Err(SendError::Full),
+            Reservation::Overflow => {
                 self.overflow(link);
                 Err(SendError::Full)
             }
@@ -240,11 +264,11 @@ impl Open {
     fn send_many(
         &mut self,
         except: Option<PeerId>,
-        packet: Sending<'_>,
+        packet: Outgoing<'_>,
         config: &PeerConfig,
     ) -> Result<(), SendError> {
-        let mut taken = std::mem::take(&mut self.outbox.taken);
-        let mut audience = std::mem::take(&mut self.outbox.audience);
+        let mut taken = std::mem::take(&mut self.sender.taken);
+        let mut audience = std::mem::take(&mut self.sender.audience);
         if audience.is_empty() {
             audience.extend(self.roster.iter().map(|(id, member)| (*id, Arc::clone(member.link()))));
         }
@@ -253,39 +277,42 @@ impl Open {
         // All of them or none: it is nobody's fault when the process is full.
         let mut prepared = None;
         for (id, link) in audience.iter().filter(|(id, _)| Some(*id) != except) {
-            let prepare = || self.outbox.prepare(&packet, audience.len());
-            let room = room(link, &packet, config, || *prepared.get_or_insert_with(prepare));
-            self.outbox.count(room);
-            match room {
-                Room::Taken => {
-                    taken.push(link.conn);
-                    continue;
-                }
-                Room::Gone | Room::Dropped => {}
-                Room::Full => {
-                    if self.outbox.refused.len() < REFUSED_LIMIT {
-                        self.outbox.refused.push((*id, packet.payload.len()));
+            let total = &self.mailbox.queue_total;
+            let prepare = || self.sender.copies.prepare(&packet, audience.len(), total);
+            let has_room = || *prepared.get_or_insert_with(prepare);
+            let reservation = link.reserve(packet.size(), packet.when_full, config, has_room);
+            if reservation == Reservation::Taken {
+                taken.push(link.conn);
+                continue;
+            }
+            complete = false;
+            self.sender.count(reservation);
+            match reservation {
+                Reservation::Taken | Reservation::Closed | Reservation::Dropped => {}
+                Reservation::Refused => {
+                    if self.sender.refused.len() < REFUSED_LIMIT {
+                        self.sender.refused.push((*id, packet.payload.len()));
                     }
                     full = true;
                 }
-                Room::Overflow => {
+                Reservation::Overflow => {
                     self.overflow(link);
                     full = true;
                 }
             }
-            complete = false;
         }
+        self.sender.complain(&self.mailbox.queue_total);
         if !taken.is_empty() {
             let to = if complete && except.is_none() {
-                Arc::clone(self.outbox.everyone.get_or_insert_with(|| Arc::new(taken.clone())))
+                Arc::clone(self.sender.everyone.get_or_insert_with(|| Arc::new(taken.clone())))
             } else {
                 Arc::new(taken.clone())
             };
-            self.mailbox.send_many(to, self.outbox.sent(packet));
+            self.mailbox.send_many(to, self.sender.copies.sent(packet));
         }
         taken.clear();
-        self.outbox.taken = taken;
-        self.outbox.audience = audience;
+        self.sender.taken = taken;
+        self.sender.audience = audience;
         if full { Err(SendError::Full) } else { Ok(()) }
     }
 
@@ -297,59 +324,10 @@ impl Open {
     }
 }
 
-/// Finds room for one peer; `prepare` says whether there is room in the process.
-fn room(link: &Link, packet: &Sending<'_>, config: &PeerConfig, prepare: impl FnOnce() -> bool) -> Room {
-    if link.state() != PeerState::Open {
-        return Room::Gone;
-    }
-    let size = packet.size();
-    let droppable = packet.delivery == Delivery::Droppable;
-    let refuse = config.overflow_policy == OverflowPolicy::Refuse;
-    if link.congested.load(Ordering::Relaxed) {
-        let waiting = link.outgoing.load().0;
-        let stale = config.unreliable_backlog > 0 && waiting > config.unreliable_backlog;
-        if droppable && (stale || link.is_over_output_limits(size, 1, config)) {
-            return Room::Dropped;
-        }
-        if refuse && link.is_over_output_limits(size, 1, config) {
-            return Room::Full;
-        }
-    }
-    if !prepare() {
-        // Nobody is closed because others do not take their data.
-        return if droppable { Room::Dropped } else { Room::Full };
-    }
-    match link.reserve(size, config) {
-        Reservation::Taken => Room::Taken,
-        Reservation::Closed => Room::Gone,
-        Reservation::Full if droppable => Room::Dropped,
-        Reservation::Full if refuse => Room::Full,
-        Reservation::Full => Room::Overflow,
-    }
-}
-
 /// Refused packets that the game is told of at the next poll; a game that does not poll cannot pile up more.
 pub(crate) const REFUSED_LIMIT: usize = 65_536;
 /// Between two lines about the same.
 pub(crate) const PAUSE: Duration = Duration::from_mins(1);
-
-/// Room for a raw-mode message: always refused above the limits of a congested peer, as 3.6 did.
-pub(super) fn reserve_refusing(
-    link: &Link,
-    size: usize,
-    config: &PeerConfig,
-    total: &QueueTotal,
-) -> Result<(), SendError> {
-    let congested = link.congested.load(Ordering::Relaxed);
-    if congested && link.is_over_output_limits(size, 1, config) || !total.has_room(size) {
-        return Err(SendError::Full);
-    }
-    match link.reserve(size, config) {
-        Reservation::Taken => Ok(()),
-        Reservation::Full => Err(SendError::Full),
-        Reservation::Closed => Err(SendError::NotConnected),
-    }
-}
 
 #[cfg(test)]
 mod tests {
