@@ -75,7 +75,7 @@ impl Session {
         let half_close = if self.role == Role::Server { HalfClose::Wanted } else { HalfClose::Never };
         // 3.6 sends its reasons with the NUL of a C string.
         let told = |reason: String| reason.trim_end_matches('\0').to_owned();
-        match mem::replace(&mut self.state, State::AwaitVerdict) {
+        match &mut self.state {
             State::Open(_) => {
                 let (code, reason) = match code {
                     Some(code) if !may_be_sent(code) => (Some(1002), "Protocol violation".to_owned()),
@@ -89,16 +89,13 @@ impl Session {
             }
             State::AwaitCloseReply { sent, .. } => {
                 let (code, reason) = match code {
-                    None | Some(1005) => (sent.code, sent.reason),
+                    None | Some(1005) => (sent.code, mem::take(&mut sent.reason)),
                     Some(code) => (code, told(reason)),
                 };
                 self.drain(CloseReason::Closed { by: Side::Local, code, reason }, half_close, cx);
                 Step::Again
             }
-            state => {
-                self.state = state;
-                Step::Wait
-            }
+            _ => Step::Wait,
         }
     }
 

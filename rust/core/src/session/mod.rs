@@ -236,20 +236,20 @@ impl Session {
             self.abandon(&frame, CloseReason::Violation(violation.what), cx);
             return;
         }
-        match mem::replace(&mut self.state, State::AwaitVerdict) {
-            State::Open(mut reader) => {
-                self.push_close(Some(frame.code), &frame.reason, cx);
+        match &mut self.state {
+            State::Open(reader) => {
+                let mut reader = mem::take(reader);
                 // The remote may still be sending; the game has said that it does not care (section 1.4).
                 reader.discard();
+                self.push_close(Some(frame.code), &frame.reason, cx);
                 self.deadline = cx.now.checked_add(cx.config.close_timeout);
                 self.state = State::AwaitCloseReply { reader, sent: frame };
             }
-            state @ (State::AwaitRequest(_) | State::AwaitVerdict) => {
-                self.state = state;
+            State::AwaitRequest(_) | State::AwaitVerdict => {
                 self.refuse(&HttpResponse::new(503, "the server is closing"), cx);
             }
             State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Forced),
-            state => self.state = state,
+            State::AwaitCloseReply { .. } | State::Draining { .. } | State::Ended(_) => {}
         }
     }
 
@@ -275,16 +275,15 @@ impl Session {
 
     /// Ends at once: the stream is gone.
     pub(crate) fn end(&mut self, reason: CloseReason) {
-        if !matches!(self.state, State::Ended(_)) {
-            let reason = match mem::replace(&mut self.state, State::AwaitVerdict) {
-                State::Draining { outcome, .. } => outcome,
-                // However it ends: this is why.
-                State::Refused(refused) => CloseReason::Refused(refused.words()),
-                _ => reason,
-            };
-            self.state = State::Ended(reason);
-            self.deadline = None;
-        }
+        let reason = match &mut self.state {
+            State::Ended(_) => return,
+            State::Draining { outcome, .. } => outcome.clone(),
+            // However it ends: this is why.
+            State::Refused(refused) => CloseReason::Refused(refused.words()),
+            _ => reason,
+        };
+        self.state = State::Ended(reason);
+        self.deadline = None;
     }
 
     /// Ends because the stream failed.
