@@ -17,9 +17,9 @@ mod burst;
 pub(crate) mod frame;
 mod keepalive;
 pub(crate) mod message;
-mod outgoing;
 pub(crate) mod reader;
 pub(crate) mod upgrade;
+mod writer;
 
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -33,9 +33,9 @@ use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{ReadBurst, Received};
 use frame::Opcode;
 use keepalive::{Due, Keepalive};
-use outgoing::Outgoing;
-pub(crate) use outgoing::{Body, Flushed, Pool, WRITE_TURN};
 use reader::{Reader, TOO_LARGE, Violation};
+use writer::Writer;
+pub(crate) use writer::{Body, Flushed, Pool, WRITE_TURN};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,7 +77,7 @@ pub(crate) struct Message {
 pub(crate) struct Session {
     role: Role,
     state: State,
-    out: Outgoing,
+    out: Writer,
     /// Read from the stream and not used yet: what came behind a message that waits, or too early.
     read_ahead: BytesMut,
     keepalive: Keepalive,
@@ -133,7 +133,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Self {
         let offer = Box::new(Offer::new(url, protocols, headers));
-        let mut out = Outgoing::default();
+        let mut out = Writer::default();
         out.push_raw(offer.request(), cx.pool);
         let mut session = Self::new(
             Role::Client,
@@ -149,7 +149,7 @@ impl Session {
         Self {
             role,
             state,
-            out: Outgoing::default(),
+            out: Writer::default(),
             read_ahead: BytesMut::new(),
             keepalive: Keepalive::new(now),
             wants_head_only: false,

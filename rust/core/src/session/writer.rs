@@ -118,7 +118,7 @@ pub(crate) struct Flushed {
 
 /// Encoded bytes in order, with the ends of data messages so that budgets can be released.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub(crate) struct Writer {
     segments: VecDeque<Segment>,
     /// Bytes of the first segment that are written already.
     skip: usize,
@@ -141,7 +141,7 @@ struct End {
     charge: Option<u32>,
 }
 
-impl Outgoing {
+impl Writer {
     /// Bytes that wait.
     pub(crate) fn pending(&self) -> usize {
         self.pending
@@ -401,7 +401,7 @@ mod tests {
         }
     }
 
-    fn push(out: &mut Outgoing, pool: &mut Pool, size: usize, byte: u8) {
+    fn push(out: &mut Writer, pool: &mut Pool, size: usize, byte: u8) {
         out.push_message(
             Role::Server,
             false,
@@ -416,14 +416,14 @@ mod tests {
     fn bytes_leave_in_order_whatever_the_stream_takes() {
         let (mut whole, mut pool) = (Narrow { taken: Vec::new(), room: usize::MAX }, Pool::default());
         let sizes = [3, 2000, 0, 126, 70_000, 5, 1024, 1025];
-        let mut out = Outgoing::default();
+        let mut out = Writer::default();
         for (i, size) in sizes.into_iter().enumerate() {
             push(&mut out, &mut pool, size, i as u8);
         }
         let done = out.flush(&mut whole, WRITE_TURN, &mut pool).expect("written");
         assert_eq!((done.packets, done.packet_bytes), (sizes.len(), sizes.iter().sum()));
         for step in [1, 7, 1000, 4096] {
-            let mut out = Outgoing::default();
+            let mut out = Writer::default();
             for (i, size) in sizes.into_iter().enumerate() {
                 push(&mut out, &mut pool, size, i as u8);
             }
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_turn_writes_so_much_and_no_more() {
-        let (mut pool, mut out) = (Pool::default(), Outgoing::default());
+        let (mut pool, mut out) = (Pool::default(), Writer::default());
         let sizes = [3, 2000, 0, 126, 70_000, 5, 1024, 1025];
         for (i, size) in sizes.into_iter().enumerate() {
             push(&mut out, &mut pool, size, i as u8);
@@ -461,7 +461,7 @@ mod tests {
     fn dropping_keeps_the_frame_under_way_whole() {
         for room in 0..60 {
             let mut pool = Pool::default();
-            let mut out = Outgoing::default();
+            let mut out = Writer::default();
             for byte in 1..=4 {
                 push(&mut out, &mut pool, 10, byte);
             }
@@ -481,7 +481,7 @@ mod tests {
     #[test]
     fn dropping_keeps_a_shared_payload_whose_header_has_left() {
         let mut pool = Pool::default();
-        let mut out = Outgoing::default();
+        let mut out = Writer::default();
         push(&mut out, &mut pool, 2000, 1);
         push(&mut out, &mut pool, 2000, 2);
         let mut narrow = Narrow { taken: Vec::new(), room: 4 };
@@ -493,7 +493,7 @@ mod tests {
     #[test]
     fn a_client_masks_what_a_server_unmasks() {
         let mut pool = Pool::default();
-        let mut out = Outgoing::default();
+        let mut out = Writer::default();
         let payload: Vec<u8> = (0..=255).collect();
         out.push_message(Role::Client, false, &[9, 9], Body::Borrowed(&payload), Some(258), &mut pool);
         let mut stream = Narrow { taken: Vec::new(), room: usize::MAX };
