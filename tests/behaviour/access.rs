@@ -90,7 +90,7 @@ impl Door {
 
     pub(super) fn decide(&mut self, request: &ConnectionRequest, verdict: Verdict) {
         let command = Command::Verdict { conn: request.conn, id: request.id, verdict: Box::new(verdict) };
-        self.node.hub.command(command, self.now);
+        self.node.command(command, self.now);
         while self.node.run(self.now) {}
     }
 
@@ -126,7 +126,7 @@ fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
     first.cut();
     while door.node.run(door.now) {}
     assert_eq!(door.status(HERE, ""), "101");
-    door.node.hub.command(Command::MaxConnections(3), door.now);
+    door.node.command(Command::MaxConnections(3), door.now);
     assert_eq!(door.status(HERE, ""), "101");
     assert_eq!(door.status(HERE, ""), "503");
     assert_eq!(door.node.totals().refused_full.get(), 2);
@@ -199,7 +199,8 @@ fn a_health_check_is_answered_without_the_game() {
     }
     assert!(check(&mut door, b"OPTIONS / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
     assert!(check(&mut door, b"POST /health HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 405 "));
-    door.node.hub.main_thread_idle = 11 * SECOND;
+    door.node.driver.game_polls = false;
+    door.now += 11 * SECOND;
     for method in ["GET", "HEAD", "OPTIONS"] {
         let answer = check(&mut door, format!("{method} /health HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 503 "), "{method}: {answer}");
@@ -207,7 +208,7 @@ fn a_health_check_is_answered_without_the_game() {
     assert_eq!(door.node.totals().health_checks.get(), 7);
     assert_eq!(door.node.totals().handshakes_refused.get(), 6, "health checks are no handshakes");
     door.pass(2 * SECOND);
-    assert_eq!((door.node.hub.len(), door.node.hub.in_limbo()), (0, 0));
+    assert_eq!((door.node.hub().len(), door.node.hub().in_limbo()), (0, 0));
 }
 
 #[test]
@@ -322,7 +323,7 @@ fn a_client_that_leaves_while_it_waits_is_no_peer() {
     assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == request.id)));
     assert_eq!(door.asked().len(), 1, "the other one");
     door.decide(&request, Verdict::accept());
-    assert_eq!((door.connected(), door.node.hub.in_limbo()), (0, 1));
+    assert_eq!((door.connected(), door.node.hub().in_limbo()), (0, 1));
     assert_eq!(door.hear(&other), "");
 }
 
@@ -335,7 +336,7 @@ fn one_that_said_something_too_early_and_left_is_not_waited_for() {
     door.leave(&end);
     assert!(door.node.has(|news| matches!(news, News::Withdrawn(_))), "the game is not told");
     assert!(door.asked().is_empty());
-    assert_eq!((door.node.len(), door.node.hub.in_limbo()), (0, 0));
+    assert_eq!((door.node.len(), door.node.hub().in_limbo()), (0, 0));
 }
 
 #[test]
@@ -389,12 +390,12 @@ fn a_seat_is_given_once() {
 fn refusing_answers_also_those_who_wait_for_the_game() {
     let mut door = Door::asking();
     let (_, waiting) = door.knock(HERE, "");
-    door.node.hub.command(Command::Refuse { refuse: true, number: 7 }, door.now);
+    door.node.command(Command::Refuse { refuse: true, number: 7 }, door.now);
     assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
     assert_eq!(door.status(HERE, ""), "503");
     let last = door.node.news.iter().rposition(|news| matches!(news, News::Refusing(7)));
     assert!(last.is_some() && door.connected() == 0);
-    door.node.hub.command(Command::Refuse { refuse: false, number: 8 }, door.now);
+    door.node.command(Command::Refuse { refuse: false, number: 8 }, door.now);
     let (_, _end) = door.knock(HERE, "");
     assert_eq!(door.asked().len(), 1, "not the one that was refused");
 }
@@ -408,7 +409,7 @@ fn a_refused_client_may_read_its_answer_and_is_gone_after_a_second() {
     assert_eq!(door.say(&end, &[b'x'; 50_000]), "");
     assert_eq!((end.readable(), door.node.len()), (0, 1));
     door.pass(SECOND + SECOND / 10);
-    assert_eq!((door.node.len(), door.node.hub.in_limbo()), (0, 0));
+    assert_eq!((door.node.len(), door.node.hub().in_limbo()), (0, 0));
 }
 
 #[test]
@@ -492,7 +493,8 @@ fn closing_the_server_answers_those_who_wait() {
     let mut door = Door::asking();
     let (_, waiting) = door.knock(HERE, "");
     let (_, silent) = door.arrive(HERE);
-    door.node.hub.close_all(&crate::base::CloseFrame::going_away(), door.now);
+    let frame = Box::new(crate::base::CloseFrame::going_away());
+    door.node.command(Command::Finish { frame }, door.now);
     assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
     assert!(door.hear(&silent).starts_with("HTTP/1.1 503 "));
     assert!(!door.node.has(|news| matches!(news, News::Disconnected { reason: CloseReason::Lost(_), .. })));

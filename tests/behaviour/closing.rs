@@ -24,8 +24,8 @@ fn either_side_can_close_and_both_know_why() {
 #[test]
 fn both_sides_may_close_at_once() {
     let mut world = World::connected(raw());
-    world.server.hub.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
-    world.client.hub.command(Command::Close { conn: world.client_conn, frame: Box::new(bye()) }, world.now);
+    world.server.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
+    world.client.command(Command::Close { conn: world.client_conn, frame: Box::new(bye()) }, world.now);
     world.run();
     assert!(
         world.server.end().is_some_and(CloseReason::is_clean)
@@ -41,9 +41,9 @@ fn what_was_sent_before_a_close_arrives_before_it() {
     for i in 0..50_u8 {
         world.server.link().outgoing.add(1000);
         let message = outbound(Bytes::from(vec![i; 1000]));
-        world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
+        world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
-    world.server.hub.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
+    world.server.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
     world.run();
     let before_end = world.client.news.iter().take_while(|news| !matches!(news, News::CloseRequested { .. }));
     assert_eq!(before_end.filter(|news| matches!(news, News::Packet(_))).count(), 50);
@@ -53,7 +53,7 @@ fn what_was_sent_before_a_close_arrives_before_it() {
 #[test]
 fn a_remote_that_ignores_the_close_is_cut() {
     let mut by_hand = ByHand::open(raw());
-    by_hand.server.hub.command(Command::Close { conn: by_hand.conn, frame: Box::new(bye()) }, by_hand.now);
+    by_hand.server.command(Command::Close { conn: by_hand.conn, frame: Box::new(bye()) }, by_hand.now);
     assert_eq!(by_hand.run(), b"\x88\x05\x0f\xa0bye");
     by_hand.say(&frame(0x82, b"still talking"));
     by_hand.pass(SECOND * 29 / 10);
@@ -103,7 +103,7 @@ fn what_a_remote_said_before_it_went_is_read_although_writing_fails() {
     // The failing write comes before the read.
     let message = outbound(Bytes::from_static(b"are you there?"));
     by_hand.server.link().outgoing.add(14);
-    by_hand.server.hub.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
+    by_hand.server.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
     by_hand.run();
     assert_eq!(by_hand.server.packets(), [b"last words"]);
     assert!(by_hand.server.end().is_some());

@@ -27,7 +27,7 @@ fn send(world: &mut World, from_server: bool, payload: Vec<u8>) {
     };
     node.link().outgoing.add(payload.len());
     let message = outbound(payload);
-    node.hub.command(Command::Send { to: conn, message }, world.now);
+    node.command(Command::Send { to: conn, message }, world.now);
     world.run();
 }
 
@@ -229,7 +229,7 @@ fn what_was_sent_arrives_even_when_nobody_waits_for_it() {
     let mut world = world(Conditions { latency: 8 * SECOND, ..Conditions::default() });
     send(&mut world, true, b"last words".to_vec());
     let frame = CloseFrame::normal();
-    world.server.hub.command(Command::Close { conn: world.server_conn, frame: Box::new(frame) }, world.now);
+    world.server.command(Command::Close { conn: world.server_conn, frame: Box::new(frame) }, world.now);
     world.pass(29 * SECOND / 10);
     assert_eq!((world.server.end(), world.client.end()), (None, None));
     world.pass(SECOND / 5);
@@ -266,10 +266,11 @@ fn a_stream_that_fails_on_the_way_out_ends_the_session() {
 
 #[test]
 fn conditions_change_while_connected() {
-    let mut world = world(Conditions::default());
-    assert_eq!(world.server.simulated(), 1);
+    let mut world = world(Conditions { latency: MS, ..Conditions::default() });
+    assert_eq!(world.server.emulated(), 1);
+    world.server.change_conditions(Conditions::default(), world.now);
     world.run();
-    assert_eq!(world.server.simulated(), 0, "nothing is in between when nothing is asked for");
+    assert_eq!(world.server.emulated(), 0, "nothing is in between when nothing is asked for");
     let slow = |latency| Conditions { latency, ..Conditions::default() };
     world.server.change_conditions(slow(SECOND), world.now);
     send(&mut world, true, vec![1]);
@@ -289,7 +290,7 @@ fn conditions_change_while_connected() {
     world.server.change_conditions(Conditions::default(), world.now);
     world.run();
     assert_eq!((world.client.packets(), world.server.packets()), (vec![vec![4]], vec![vec![5]]));
-    assert_eq!(world.server.simulated(), 0);
+    assert_eq!(world.server.emulated(), 0);
     assert_eq!(world.now - start, 1250 * MS);
 }
 

@@ -27,7 +27,7 @@ fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
         world.server.link().outgoing.add(size);
         let message = outbound(Bytes::from(vec![7; size]));
-        world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
+        world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
     world.server.run(world.now);
 }
@@ -151,12 +151,13 @@ fn a_peer_that_takes_no_byte_at_all_is_dropped_in_the_end() {
 fn neither_what_is_queued_nor_what_it_says_keeps_a_peer_that_takes_nothing() {
     for (row, mut world) in worlds(&patient()) {
         send(&mut world, 3, 1000);
+        world.ends.1.hold_reads(true);
         for _ in 0..29 {
             starve(&mut world, 1, 0);
             send(&mut world, 1, 100);
             let message = outbound(Bytes::from_static(b"still here"));
-            world.client.hub.command(Command::Send { to: world.client_conn, message }, world.now);
-            world.client.hub.flush(world.client_conn, &mut world.ends.1, world.now);
+            world.client.command(Command::Send { to: world.client_conn, message }, world.now);
+            world.client.run(world.now);
         }
         starve(&mut world, 2, 0);
         assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)), "{row}");

@@ -6,6 +6,7 @@ use super::access::{Door, HERE, PROXY};
 use super::world::{End, REQUEST, SECOND, raw};
 use crate::base::ConnId;
 use crate::config::{PeerConfig, ServerConfig};
+use crate::hub::transports::Readiness;
 use crate::hub::{News, Room};
 use crate::tls::{TlsServer, self_signed};
 
@@ -17,7 +18,7 @@ const PLACES: usize = 64;
 fn patient(config: ServerConfig) -> Door {
     let mut door = Door::new(ServerConfig { max_pending: PLACES, ..config });
     let peer = PeerConfig { handshake_timeout: 600 * SECOND, ..raw() };
-    door.node.hub.command(crate::net::mailbox::Command::Configure(Box::new(peer)), door.now);
+    door.node.command(crate::net::mailbox::Command::Configure(Box::new(peer)), door.now);
     door
 }
 
@@ -32,6 +33,18 @@ fn dawdle(door: &mut Door, from: &str, count: usize) -> Vec<(ConnId, End)> {
         .collect()
 }
 
+/// Needs room while these have said something that was not read yet.
+fn unread(door: &mut Door, conns: impl IntoIterator<Item = ConnId>, newcomer: Option<&str>) -> Room {
+    for conn in conns {
+        let readable = Readiness { readable: true, ..Readiness::default() };
+        assert!(door.node.driver.hub.ready(conn, readable));
+    }
+    let newcomer = newcomer.map(|address| address.parse().expect("an address"));
+    let room = door.node.driver.make_room(newcomer, door.now);
+    door.node.run(door.now);
+    room
+}
+
 #[test]
 fn the_silent_make_room_after_a_second() {
     let mut door = Door::new(ServerConfig::default());
@@ -40,7 +53,7 @@ fn the_silent_make_room_after_a_second() {
     door.say(&slow, b"GET / HT");
     assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(Some(door.now + SECOND)));
     door.pass(SECOND);
-    let unread = door.node.hub.make_room(None, |_| true, door.now);
+    let unread = unread(&mut door, [silent], None);
     assert_eq!(unread, Room::Wait(Some(door.now)), "nobody listened to it");
     assert_eq!(door.node.make_room(HERE, door.now), Room::Made(silent));
     assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(None), "it speaks, if slowly");
@@ -48,7 +61,7 @@ fn the_silent_make_room_after_a_second() {
     let (answer, _refused) = door.knock(HERE, "Content-Length: 1\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "));
     assert!(matches!(door.node.make_room(HERE, door.now), Room::Made(_)));
-    assert_eq!((door.node.hub.in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));
+    assert_eq!((door.node.hub().in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));
 }
 
 #[test]
@@ -60,7 +73,7 @@ fn one_address_too_many_does_not_stay_for_an_answer_that_tls_keeps_back() {
     let (within, _end) = door.arrive(HERE);
     door.pass(SECOND / 2);
     let (over, _end) = door.arrive(HERE);
-    assert!(door.node.hub.wants_write(over), "the answer waits for the handshake");
+    assert!(door.node.hub().wants_write(over), "the answer waits for the handshake");
     assert_eq!(door.node.make_room(STRANGER, door.now + SECOND / 2), Room::Made(within));
     assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(Some(door.now + SECOND)));
     assert_eq!(door.node.make_room(STRANGER, door.now + SECOND), Room::Made(over));
@@ -74,7 +87,7 @@ fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
     let soon = Room::Wait(Some(door.now + SECOND));
     assert_eq!([HERE, STRANGER].map(|from| door.node.make_room(from, door.now)), [soon; 2]);
     door.pass(SECOND);
-    let unread = door.node.hub.make_room(Some(STRANGER.parse().expect("an address")), |_| true, door.now);
+    let unread = unread(&mut door, slow.iter().map(|(conn, _)| *conn), Some(STRANGER));
     assert_eq!(unread, Room::Wait(None), "what it said since then was not read");
     // Its next one is not worth it, and keeps nobody waiting who stands behind it.
     assert_eq!(door.node.make_room("192.0.2.1:99", door.now), Room::Refused);
@@ -86,7 +99,7 @@ fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
     assert_eq!(door.node.totals().pending_evicted.get(), PLACES as u64 - 4);
     // Also when the system has run out of something, and nobody knows who waits.
     dawdle(&mut door, HERE, 1);
-    assert_eq!(door.node.hub.make_room(None, |_| false, door.now), Room::Made(slow[PLACES - 4].0));
+    assert_eq!(door.node.driver.make_room(None, door.now), Room::Made(slow[PLACES - 4].0));
 }
 
 #[test]
@@ -189,4 +202,40 @@ fn who_waits_for_the_game_keeps_its_place_unless_it_is_many() {
     let left = door.asked();
     assert_eq!(left.iter().filter(|request| request.address.to_string() == many).count(), 4);
     assert_eq!(left.len(), PLACES / 2 + 4);
+}
+
+/// Knocks at the listener and says nothing.
+fn knock(door: &mut Door, from: &str) -> End {
+    let (server_end, end) = End::pair(64 * 1024, usize::MAX);
+    door.node.driver.knock(server_end, from.parse().expect("an address"));
+    door.node.run(door.now);
+    end
+}
+
+#[test]
+fn who_finds_no_room_waits_in_the_backlog_until_a_silent_one_has_had_its_second() {
+    let mut door = Door::new(ServerConfig { max_pending: 2, ..ServerConfig::default() });
+    let silent = [HERE, HERE].map(|from| knock(&mut door, from));
+    let waiting = [STRANGER, STRANGER].map(|from| knock(&mut door, from));
+    assert_eq!(door.node.hub().load(), (2, 2));
+    waiting[0].inject(REQUEST);
+    waiting[1].inject(REQUEST);
+    door.pass(SECOND / 2);
+    assert_eq!((waiting[0].readable(), door.node.totals().pending_evicted.get()), (0, 0), "nobody goes yet");
+    door.pass(SECOND);
+    assert_eq!((door.connected(), door.node.totals().pending_evicted.get()), (2, 2));
+    assert_eq!(door.node.hub().load(), (2, 0));
+    drop(silent);
+}
+
+#[test]
+fn a_server_that_ends_takes_nobody_out_of_the_backlog() {
+    let mut door = Door::new(ServerConfig { max_pending: 1, ..ServerConfig::default() });
+    let _silent = knock(&mut door, HERE);
+    let waiting = knock(&mut door, STRANGER);
+    waiting.inject(REQUEST);
+    let frame = Box::new(crate::base::CloseFrame::going_away());
+    door.node.command(crate::net::mailbox::Command::Finish { frame }, door.now);
+    door.pass(20 * SECOND);
+    assert_eq!((door.connected(), door.node.hub().load()), (0, (0, 0)));
 }

@@ -263,8 +263,7 @@ fn a_server_cannot_pile_up_news_of_others() {
         let link = client.link();
         client.news.retain(|news| !matches!(news, News::Joined(_)));
         // As the game does it.
-        link.receiving.budget.release(fresh * 13, fresh);
-        link.receiving.paused.store(false, std::sync::atomic::Ordering::SeqCst);
+        client.game_took(&link, fresh * 13, fresh, now);
     }
     assert_eq!(client.link().receiving.budget.load(), (0, 0));
     assert_eq!(client.end(), None);
@@ -289,8 +288,8 @@ fn a_server_that_tells_of_everybody_is_left() {
         if id % 500 == 0 || id > 65_530 {
             client.run(now);
             let link = client.link();
-            link.receiving.budget.clear();
-            link.receiving.paused.store(false, std::sync::atomic::Ordering::SeqCst);
+            let (bytes, packets) = link.receiving.budget.load();
+            client.game_took(&link, bytes, packets, now);
             client.run(now);
             client.news.retain(|news| !matches!(news, News::Joined(_)));
         }

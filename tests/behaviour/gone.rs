@@ -1,7 +1,6 @@
 //! Remotes that are gone while they are not read: because the game takes nothing, because they are throttled, or because a Close
 //! is under way.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::world::{ByHand, End, Node, REQUEST, SECOND, frame, raw, start};
@@ -37,8 +36,7 @@ fn take(by_hand: &mut ByHand) -> bool {
         return false;
     };
     let News::Packet(packet) = by_hand.server.news.remove(at) else { return false };
-    link.receiving.budget.release(packet.payload.len(), 1);
-    link.receiving.paused.store(false, Ordering::SeqCst);
+    by_hand.server.game_took(&link, packet.payload.len(), 1, by_hand.now);
     true
 }
 
@@ -84,11 +82,11 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
         by_hand.now += 4 * SECOND;
         // The driver reads on when half of the room is free, and not before.
         link.receiving.budget.release(100, 1);
-        by_hand.server.hub.expire(by_hand.conn, by_hand.now);
+        by_hand.run();
         assert!(link.end().is_none(), "it was closed with {waiting} waiting");
     }
     by_hand.now += 4 * SECOND;
-    by_hand.server.hub.expire(by_hand.conn, by_hand.now);
+    by_hand.run();
     assert!(matches!(link.end(), Some(CloseReason::Lost(_))), "nothing was taken since");
 }
 
@@ -96,10 +94,10 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
 fn a_game_that_does_not_poll_loses_nothing() {
     let mut by_hand = unread();
     by_hand.end.cut();
-    by_hand.server.hub.main_thread_idle = 20 * SECOND;
+    by_hand.server.driver.game_polls = false;
     by_hand.pass(20 * SECOND);
     assert_eq!(by_hand.server.end(), None);
-    by_hand.server.hub.main_thread_idle = Duration::ZERO;
+    by_hand.server.driver.game_polls = true;
     let mut taken = 0;
     while take(&mut by_hand) {
         taken += 1;
@@ -161,9 +159,9 @@ fn a_throttled_peer_is_read_to_its_end_behind_a_close() {
             assert!(node.unread() > 40_000, "it is throttled");
         }
         match row {
-            "close" => node.hub.command(Command::Close { conn, frame: bye() }, now),
-            "abandon" => node.hub.command(Command::Abandon(conn), now),
-            "overflow" => node.hub.command(Command::Overflow(conn), now),
+            "close" => node.command(Command::Close { conn, frame: bye() }, now),
+            "abandon" => node.command(Command::Abandon(conn), now),
+            "overflow" => node.command(Command::Overflow(conn), now),
             _ => {}
         }
         while node.run(now) {}

@@ -53,7 +53,7 @@ fn one_peer_can_have_an_interval_of_its_own() {
     let mut by_hand = ByHand::open(config);
     assert!(by_hand.pass(100 * SECOND).is_empty());
     let set = |by_hand: &mut ByHand, interval| {
-        by_hand.server.hub.command(Command::Heartbeat { conn: by_hand.conn, interval }, by_hand.now);
+        by_hand.server.command(Command::Heartbeat { conn: by_hand.conn, interval }, by_hand.now);
     };
     set(&mut by_hand, 5 * SECOND);
     // A ping of 8 bytes is 10 long: the first at once, then one each interval.
@@ -62,7 +62,7 @@ fn one_peer_can_have_an_interval_of_its_own() {
     set(&mut by_hand, Duration::ZERO);
     assert!(by_hand.pass(1000 * SECOND).is_empty());
     // The object's own interval does not change it back.
-    by_hand.server.hub.command(Command::Configure(Box::new(raw())), by_hand.now);
+    by_hand.server.command(Command::Configure(Box::new(raw())), by_hand.now);
     assert!(by_hand.pass(59 * SECOND).is_empty());
 }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use crate::access::{log_limit, rules};
 use crate::config::{PeerConfig, ServerConfig};
 use crate::http::{body, head};
-use crate::hub::{SMALL, admission, limbo, relay};
-use crate::net::driver::{self, accept};
-use crate::net::{checks, listener, runtime, simulator};
+use crate::hub::{self, SMALL, accept, admission, limbo, relay, round};
+use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, message, reader, upgrade};
 use crate::tls::stream;
@@ -86,11 +85,11 @@ fn the_documented_figures_are_those_of_the_code() {
             ),
         ),
         ("time for the game's decision", seconds(admission::PATIENCE)),
-        ("bytes that a client sends while the game decides", bytes(driver::TURN)),
+        ("bytes that a client sends while the game decides", bytes(hub::TURN)),
         ("clients that connected while the game did not poll", admission::ARRIVALS_LIMIT.to_string()),
         (
             "time of the I/O thread for handshakes, per round",
-            format!("{}, or half of the time that connected clients took", millis(driver::GREETING)),
+            format!("{}, or half of the time that connected clients took", millis(round::HANDSHAKES_TURN)),
         ),
         (
             "log lines about failed handshakes",
@@ -110,7 +109,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ),
         (
             "one turn of reading a connection",
-            format!("{}, encrypted and plain", bytes(driver::TURN.max(stream::TURN_LIMIT))),
+            format!("{}, encrypted and plain", bytes(hub::TURN.max(stream::TURN_LIMIT))),
         ),
         (
             "bytes received from all peers and not taken by the game (whole process)",
@@ -121,7 +120,7 @@ fn the_documented_figures_are_those_of_the_code() {
             format!("{}, or those of one message", relay::RELAY_TURN),
         ),
         ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),
-        ("pings and pongs received", format!("{}, no limit", bytes(driver::TURN))),
+        ("pings and pongs received", format!("{}, no limit", bytes(hub::TURN))),
         ("other clients that a Godot 3 server may announce to a client", relay::OTHERS_LIMIT.to_string()),
         ("bytes per second from one peer, TLS overhead included", unlimited(server.max_inbound_per_second)),
         ("silence", seconds(peer.heartbeat_timeout)),
@@ -140,7 +139,7 @@ fn the_documented_figures_are_those_of_the_code() {
             "sent packets that the I/O thread takes up in one round",
             format!(
                 "{} small packets with one receiver each, or as much work with others",
-                driver::COMMANDS_TURN
+                round::COMMANDS_TURN
             ),
         ),
         (
@@ -151,7 +150,7 @@ fn the_documented_figures_are_those_of_the_code() {
                 bytes(listener::SEND_BUFFER)
             ),
         ),
-        ("bytes in flight on a simulated network, per direction", bytes(simulator::IN_FLIGHT)),
+        ("bytes in flight on a simulated network, per direction", bytes(emulator::IN_FLIGHT)),
         ("`packet_refused` signals that wait for a poll", sender::REFUSED_LIMIT.to_string()),
         ("bytes that wait to be sent (whole process)", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
         ("the closing handshake", seconds(peer.close_timeout)),

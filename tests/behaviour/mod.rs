@@ -3,7 +3,7 @@
 mod lines;
 mod world;
 
-pub(crate) use world::REQUEST;
+pub(crate) use world::{End, REQUEST};
 
 mod abuse;
 mod access;

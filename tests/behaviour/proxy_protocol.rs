@@ -148,7 +148,7 @@ fn a_header_that_does_not_come_has_the_time_of_a_handshake() {
         door.pass(2 * SECOND);
         assert_eq!(door.node.len(), 1);
         door.pass(2 * SECOND);
-        assert_eq!((door.node.len(), door.node.hub.in_limbo()), (0, 0), "{part:?}");
+        assert_eq!((door.node.len(), door.node.hub().in_limbo()), (0, 0), "{part:?}");
         assert_eq!(door.node.totals().handshakes_timed_out.get(), 1);
     }
 }

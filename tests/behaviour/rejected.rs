@@ -76,7 +76,7 @@ fn who_is_not_even_taken_is_counted_and_written_down_as_rarely() {
     Lines::catch();
     let mut door = Door::new(ServerConfig::default());
     for _ in 0..100 {
-        door.node.hub.note_not_taken(HERE.parse().expect("an address"), door.now);
+        door.node.driver.hub.note_not_taken(HERE.parse().expect("an address"), door.now);
     }
     assert_eq!(Lines::with(LINE), [format!("INFO {LINE} {HERE}: there was no room for more of its address")]);
     let totals = door.node.totals();

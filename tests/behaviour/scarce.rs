@@ -1,7 +1,6 @@
 //! The bound of the process on what waits to be sent: what counts for it, and who waits or goes when it is reached.
 
 use std::io::Read;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::godot3::{Party, config, messages};
@@ -62,10 +61,7 @@ impl Party {
         let taken = self.server.news.iter().filter(|news| waits(news)).count();
         self.server.news.retain(|news| !waits(news));
         let (bytes, packets) = link.receiving.budget.load();
-        link.receiving.budget.release(bytes, packets);
-        if link.receiving.paused.swap(false, Ordering::SeqCst) {
-            self.server.hub.command(Command::Resume(link.conn), self.now);
-        }
+        self.server.game_took(&link, bytes, packets, self.now);
         taken
     }
 
@@ -345,7 +341,7 @@ fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
         world.server.link().outgoing.add(size);
         let message = outbound(shared(&world.server.queue_totals.outgoing, vec![7; size]));
-        world.server.hub.command(Command::Send { to: world.server_conn, message }, world.now);
+        world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
     world.server.run(world.now);
 }
@@ -361,7 +357,6 @@ fn what_waits_inside_tls_and_in_front_of_it_counts_until_it_has_left_or_is_dropp
         let mut got = 0;
         while world.server.run(world.now) | world.client.run(world.now) {
             got += world.client.packets().len();
-            world.client.link().receiving.paused.store(false, Ordering::SeqCst);
         }
         assert_eq!(got, 50, "{row}");
         assert_eq!(world.server.queue_totals.bytes(), 0, "{row}");
@@ -394,7 +389,7 @@ fn a_client_s_own_masked_copies_count_as_well() {
         for _ in 0..10 {
             world.client.link().outgoing.add(5000);
             let message = outbound(shared(&world.client.queue_totals.outgoing, vec![7; 5000]));
-            world.client.hub.command(Command::Send { to: world.client_conn, message }, world.now);
+            world.client.command(Command::Send { to: world.client_conn, message }, world.now);
         }
         world.client.run(world.now);
         let waiting = world.client.queue_totals.bytes();

@@ -44,7 +44,7 @@ impl Court {
         let before = self.judge.asked();
         loop {
             world.run();
-            let (conn, mut session) = world.client.hub.checks.pop().expect("the handshake goes on");
+            let (conn, mut session) = world.client.driver.hub.checks.pop().expect("the handshake goes on");
             session.check();
             if self.judge.asked() > before {
                 return (conn, session);
@@ -55,14 +55,14 @@ impl Court {
 }
 
 fn answer(world: &mut World, (conn, session): Check) {
-    world.client.hub.command(Command::Checked { conn, session: Some(session) }, world.now);
+    world.client.command(Command::Checked { conn, session: Some(session) }, world.now);
 }
 
 /// Goes on until nothing moves.
 fn finish(world: &mut World) {
     loop {
         world.run();
-        let Some((conn, mut session)) = world.client.hub.checks.pop() else { return };
+        let Some((conn, mut session)) = world.client.driver.hub.checks.pop() else { return };
         session.check();
         answer(world, (conn, session));
     }
@@ -125,7 +125,8 @@ fn closing_does_not_wait_for_the_verdict() {
     let court = Court::new(false);
     let mut world = court.world();
     let check = court.until_asked(&mut world);
-    world.client.hub.close_all(&CloseFrame::normal(), world.now);
+    let frame = Box::new(CloseFrame::normal());
+    world.client.command(Command::Finish { frame }, world.now);
     world.run();
     assert_eq!((world.client.len(), world.server.len()), (0, 0), "closed at once");
     answer(&mut world, check);
@@ -151,7 +152,7 @@ fn a_check_that_breaks_ends_the_connection() {
     let court = Court::new(false);
     let mut world = court.world();
     let (conn, _) = court.until_asked(&mut world);
-    world.client.hub.command(Command::Checked { conn, session: None }, world.now);
+    world.client.command(Command::Checked { conn, session: None }, world.now);
     finish(&mut world);
     let reason = world.client.end();
     assert!(

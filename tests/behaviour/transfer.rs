@@ -27,7 +27,7 @@ fn messages_of_all_sizes_arrive_whatever_the_stream_does() {
                 let node = if from_server { &mut world.server } else { &mut world.client };
                 node.link().outgoing.add(size);
                 let message = outbound(Bytes::from(bytes(size)));
-                node.hub.command(Command::Send { to: conn, message }, world.now);
+                node.command(Command::Send { to: conn, message }, world.now);
             }
         }
         let (mut up, mut down) = (Vec::new(), Vec::new());
@@ -165,15 +165,19 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     let mut got = Vec::new();
     while got.len() < sent.len() {
         let before = got.len();
+        let mut taken = Vec::new();
         server.news.retain(|news| match news {
             News::Packet(packet) => {
                 let link = links.iter().find(|link| link.id == packet.source).expect("a peer");
-                link.receiving.budget.release(packet.payload.len(), 1);
+                taken.push((link, packet.payload.len()));
                 got.push((packet.source, packet.payload.to_vec()));
                 false
             }
             _ => true,
         });
+        for (link, size) in taken {
+            server.game_took(link, size, 1, now);
+        }
         assert!(got.len() > before, "stuck at {before}");
         server.run(now);
     }

@@ -11,7 +11,7 @@ use crate::net::mailbox::Command;
 /// Lets one side send a message of so many bytes.
 fn send(node: &mut Node, conn: ConnId, size: usize, now: Instant) {
     node.link().outgoing.add(size);
-    node.hub.command(Command::Send { to: conn, message: outbound(vec![7; size]) }, now);
+    node.command(Command::Send { to: conn, message: outbound(vec![7; size]) }, now);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A server's hub and connections to it over pipes in memory, with a clock that only the test moves.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,10 +16,11 @@ use crate::budget::QueueTotals;
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::http::Url;
-use crate::hub::{After, Hub, Large, News, Outbound, Payload, Room, Side};
+use crate::hub::transports::{Readiness, ShortRead};
+use crate::hub::{Hub, Large, News, Outbound, Payload, Room, Side, TURN};
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
-use crate::net::simulator::Simulator;
+use crate::testing::{InMemory, MemoryStream};
 use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -32,6 +34,8 @@ struct Pipe {
     /// The most that one call moves.
     step: usize,
     ended: bool,
+    /// The reader finds nothing for now.
+    held: bool,
     /// The reader is gone: writing fails.
     broken: bool,
     /// The connection was reset: the reader learns that behind what has come.
@@ -42,9 +46,13 @@ struct Pipe {
 
 /// One end of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct End {
+pub(crate) struct End {
     input: Rc<RefCell<Pipe>>,
     output: Rc<RefCell<Pipe>>,
+    /// Of its input, what was reported.
+    seen: u64,
+    /// When it is dropped with something unread, it is reset.
+    resets: bool,
 }
 
 impl End {
@@ -56,13 +64,20 @@ impl End {
                 capacity,
                 step,
                 ended: false,
+                held: false,
                 broken: false,
                 reset: false,
                 changes: 0,
             }))
         };
         let (there, back) = (pipe(), pipe());
-        (Self { input: Rc::clone(&back), output: Rc::clone(&there) }, Self { input: there, output: back })
+        let end = |input, output| Self { input, output, seen: 0, resets: false };
+        (end(Rc::clone(&back), Rc::clone(&there)), end(there, back))
+    }
+
+    /// One that is reset when it is dropped with something unread, as a system does it.
+    pub(super) fn resetting(self) -> Self {
+        Self { resets: true, ..self }
     }
 
     /// Ends our side; the other side reads what is there and then the end.
@@ -91,17 +106,6 @@ impl End {
         self.input.borrow().bytes.len()
     }
 
-    /// Changes whenever a poller would report that there is something to read.
-    pub(super) fn changes(&self) -> u64 {
-        self.input.borrow().changes
-    }
-
-    /// The other side will send no more, as a poller reports it.
-    pub(super) fn is_read_closed(&self) -> bool {
-        let input = self.input.borrow();
-        input.ended || input.reset
-    }
-
     /// Everything that has come.
     pub(super) fn take_all(&self) -> Vec<u8> {
         self.input.borrow_mut().bytes.drain(..).collect()
@@ -122,21 +126,49 @@ impl End {
         self.output.borrow().bytes.len()
     }
 
-    fn has_news(&self) -> bool {
-        let input = self.input.borrow();
-        !input.bytes.is_empty() || input.ended || input.reset
-    }
-
     /// Says whether something can be written, be it only to learn that nobody reads it.
-    pub(super) fn takes(&self) -> bool {
+    fn takes(&self) -> bool {
         let output = self.output.borrow();
         output.broken || output.bytes.len() < output.capacity
+    }
+
+    /// Lets the reader find nothing, whatever is there, or all of it again.
+    pub(super) fn hold_reads(&self, held: bool) {
+        let mut input = self.input.borrow_mut();
+        input.held = held;
+        input.changes += 1;
+    }
+}
+
+impl MemoryStream for End {
+    fn readiness(&mut self) -> Readiness {
+        let input = self.input.borrow();
+        let readable = !input.held && std::mem::replace(&mut self.seen, input.changes) != input.changes;
+        let read_closed = readable && (input.ended || input.reset);
+        drop(input);
+        Readiness { readable, writable: self.takes(), read_closed }
+    }
+
+    fn shutdown_write(&mut self) {
+        self.half_close();
+    }
+
+    /// A system that drops a socket with unread bytes in it resets the connection.
+    fn close(&mut self) {
+        if self.resets && self.readable() > 0 {
+            self.reset();
+        } else {
+            self.cut();
+        }
     }
 }
 
 impl Read for End {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut pipe = self.input.borrow_mut();
+        if pipe.held {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         let n = out.len().min(pipe.bytes.len()).min(pipe.step);
         if n == 0 {
             return match (pipe.reset, pipe.ended) {
@@ -170,17 +202,13 @@ impl Write for End {
     }
 }
 
-/// A hub with its connections, driven as the driver does it.
+/// A hub with its connections.
 pub(super) struct Node {
-    pub(super) hub: Hub,
+    pub(super) driver: InMemory<End>,
     /// Subprotocols that a client offers.
     offered: Vec<String>,
-    totals: Arc<Totals>,
     pub(super) queue_totals: QueueTotals,
     pub(super) news: Vec<News>,
-    ends: Vec<(ConnId, End)>,
-    simulators: HashMap<ConnId, Simulator>,
-    buffer: Vec<u8>,
 }
 
 impl Node {
@@ -208,19 +236,10 @@ impl Node {
     }
 
     fn new(config: PeerConfig, side: Side) -> Self {
-        let totals = Arc::new(Totals::default());
         let queue_totals = QueueTotals::new(usize::MAX);
-        let hub = Hub::new(config, side, queue_totals.clone(), Arc::clone(&totals));
-        Self {
-            hub,
-            offered: Vec::new(),
-            totals,
-            queue_totals,
-            news: Vec::new(),
-            ends: Vec::new(),
-            simulators: HashMap::new(),
-            buffer: vec![0; 64 * 1024],
-        }
+        let mut driver = InMemory::new(config, side, &queue_totals, TURN, start());
+        driver.streams.short_reads = ShortRead::SaysNothing;
+        Self { driver, offered: Vec::new(), queue_totals, news: Vec::new() }
     }
 
     pub(super) fn accept(&mut self, end: End, now: Instant) -> ConnId {
@@ -228,132 +247,83 @@ impl Node {
     }
 
     pub(super) fn accept_from(&mut self, address: &str, end: End, now: Instant) -> ConnId {
-        let conn = self.hub.accepted(address.parse().expect("an address"), now);
-        self.adopt(conn, end, now)
+        self.driver.accept(end, address.parse().expect("an address"), now)
     }
 
-    /// The stream of a connection.
-    pub(super) fn end_of(&self, conn: ConnId) -> End {
-        self.ends.iter().find(|(known, _)| *known == conn).expect("it is there").1.clone()
+    pub(super) fn hub(&self) -> &Hub {
+        &self.driver.hub
     }
 
-    /// As the driver does when it needs room for one that comes from there.
-    pub(super) fn make_room(&mut self, newcomer: &str, now: Instant) -> Room {
-        let newcomer = newcomer.parse().expect("an address");
-        let room = self.hub.make_room(Some(newcomer), |_| false, now);
-        if let Room::Made(conn) = room
-            && let Some((_, end)) = self.ends.iter().find(|(known, _)| *known == conn).cloned()
-        {
-            self.settle(conn, &end, After { ended: true, ..After::default() }, now);
+    /// The game has taken so much of a peer.
+    pub(super) fn game_took(&mut self, link: &Link, bytes: usize, packets: usize, now: Instant) {
+        link.receiving.budget.release(bytes, packets);
+        if link.receiving.paused.swap(false, Ordering::SeqCst) {
+            self.command(Command::Resume(link.conn), now);
         }
-        room
+    }
+
+    /// The game asks for something.
+    pub(super) fn command(&mut self, command: Command, now: Instant) {
+        self.driver.command(command, now);
+    }
+
+    /// Room is needed for one that comes from there.
+    pub(super) fn make_room(&mut self, newcomer: &str, now: Instant) -> Room {
+        self.driver.make_room(Some(newcomer.parse().expect("an address")), now)
     }
 
     pub(super) fn dial(&mut self, end: End, now: Instant) -> ConnId {
-        let address = "192.0.2.2:80".parse().expect("an address");
-        let conn = self.hub.dialled(address, &self.offered, &[], now, now);
-        self.adopt(conn, end, now)
+        self.driver.dial(end, &self.offered, now)
     }
 
     /// A better or a worse network, for the connections that there are too.
     pub(super) fn change_conditions(&mut self, conditions: Conditions, now: Instant) {
-        let config = PeerConfig { conditions, ..self.hub.config().clone() };
-        self.hub.command(Command::Configure(Box::new(config)), now);
-        for (conn, _) in &self.ends {
-            let new = || Simulator::new(conditions, *conn, now);
-            self.simulators.entry(*conn).or_insert_with(new).change(conditions, now);
-        }
+        let config = PeerConfig { conditions, ..self.hub().config().clone() };
+        self.command(Command::Configure(Box::new(config)), now);
     }
 
-    /// When something arrives over a simulated network.
+    /// When something arrives over an emulated network.
     pub(super) fn next_arrival(&self) -> Option<Instant> {
-        self.simulators.values().filter_map(Simulator::wake_at).min()
+        self.driver.next_arrival()
     }
 
-    /// Connections with a simulated network.
-    pub(super) fn simulated(&self) -> usize {
-        self.simulators.len()
-    }
-
-    fn adopt(&mut self, conn: ConnId, end: End, now: Instant) -> ConnId {
-        let conditions = self.hub.config().conditions;
-        if !conditions.is_off() {
-            self.simulators.insert(conn, Simulator::new(conditions, conn, now));
-        }
-        self.ends.push((conn, end));
-        conn
+    /// Connections with an emulated network.
+    pub(super) fn emulated(&self) -> usize {
+        self.driver.emulated()
     }
 
     pub(super) fn totals(&self) -> &Totals {
-        &self.totals
+        &self.driver.mailbox.totals
     }
 
     /// Connections that are not forgotten.
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.driver.streams().count()
     }
 
     /// Bytes that came and were not read.
     pub(super) fn unread(&self) -> usize {
-        self.ends.iter().map(|(_, end)| end.readable()).sum()
+        self.driver.streams().map(End::readable).sum()
     }
 
-    /// Reads and writes until nothing moves; says whether anything did.
+    /// Lets rounds pass until nothing moves; says whether anything did.
     pub(super) fn run(&mut self, now: Instant) -> bool {
-        let mut moved = false;
         for round in 0.. {
             assert!(round < 1_000_000, "the connection never comes to rest");
-            let busy = self.run_once(now);
-            moved |= busy;
-            if !busy {
-                return moved;
+            if !self.run_once(now) {
+                return round > 0;
             }
         }
-        moved
+        unreachable!("it is bounded")
     }
 
-    /// One turn for each connection.
+    /// One round; says whether something moved, or is still to be done.
     pub(super) fn run_once(&mut self, now: Instant) -> bool {
-        let mut busy = false;
-        for (conn, mut end) in self.ends.clone() {
-            if self.hub.deadline(conn).is_some_and(|deadline| deadline <= now) {
-                let after = self.hub.expire(conn, now);
-                busy |= self.settle(conn, &end, after, now);
-            }
-            let unread = (end.readable(), end.has_news());
-            let after = match self.simulators.get_mut(&conn) {
-                None => self.hub.read(conn, &mut end, &mut self.buffer, false, now),
-                Some(simulator) => simulator.read(&mut self.hub, conn, &mut end, &mut self.buffer, now),
-            };
-            busy |= (end.readable(), end.has_news()) != unread || after.more;
-            busy |= self.settle(conn, &end, after, now);
-            if end.is_read_closed() {
-                let after = self.hub.remote_gone(conn, now);
-                busy |= self.settle(conn, &end, after, now);
-            }
-            if let Some(simulator) = self.simulators.get_mut(&conn) {
-                let (takes, before) = (end.takes(), (end.written(), simulator.has_output()));
-                let after = simulator.flush(&mut self.hub, conn, &mut end, takes, now);
-                busy |= (end.written(), simulator.has_output()) != before;
-                if simulator.is_done() {
-                    self.simulators.remove(&conn);
-                }
-                busy |= self.settle(conn, &end, after, now);
-            } else if self.hub.wants_write(conn) {
-                let before = end.written();
-                let after = if end.takes() {
-                    self.hub.flush(conn, &mut end, now)
-                } else {
-                    self.hub.still_blocked(conn, now)
-                };
-                // During the handshake of TLS a session has something to write that cannot leave yet.
-                busy |= end.written() != before || !self.hub.wants_write(conn);
-                busy |= self.settle(conn, &end, after, now);
-            }
-        }
-        self.hub.dirty.clear();
-        busy |= !std::mem::take(&mut self.hub.rearm).is_empty();
-        self.news.append(self.hub.end_round());
+        let mut busy = self.driver.round(now);
+        let mut fresh = Vec::new();
+        self.driver.mailbox.take_news(&mut fresh);
+        busy |= !fresh.is_empty();
+        self.news.append(&mut fresh);
         busy
     }
 
@@ -372,15 +342,16 @@ impl Node {
     /// Packets that were delivered; the game takes them at once.
     pub(super) fn packets(&mut self) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
-        let link = self.link();
         self.news.retain(|news| match news {
             News::Packet(packet) => {
-                link.receiving.budget.release(packet.payload.len(), 1);
                 taken.push(packet.payload.to_vec());
                 false
             }
             _ => true,
         });
+        let link = self.link();
+        let bytes = taken.iter().map(Vec::len).sum();
+        self.game_took(&link, bytes, taken.len(), start());
         taken
     }
 
@@ -393,27 +364,6 @@ impl Node {
 
     pub(super) fn has(&self, wanted: impl Fn(&News) -> bool) -> bool {
         self.news.iter().any(wanted)
-    }
-
-    fn settle(&mut self, conn: ConnId, end: &End, after: After, now: Instant) -> bool {
-        let mut simulator = self.simulators.get_mut(&conn);
-        if after.ended {
-            match &mut simulator {
-                None => self.hub.say_last(conn, &mut end.clone()),
-                Some(simulator) => simulator.finish(&mut self.hub, conn, &mut end.clone(), now),
-            }
-            self.simulators.remove(&conn);
-            end.cut();
-            self.hub.forget(conn);
-            self.ends.retain(|(known, _)| *known != conn);
-            return true;
-        }
-        let on_its_way = simulator.is_some_and(|simulator| simulator.has_output());
-        let half_close = !on_its_way && self.hub.take_half_close(conn, now);
-        if half_close {
-            end.half_close();
-        }
-        half_close
     }
 }
 
@@ -454,7 +404,7 @@ impl World {
         } else {
             (&mut self.client, self.client_conn)
         };
-        node.hub.command(Command::Close { conn, frame: Box::new(frame) }, self.now);
+        node.command(Command::Close { conn, frame: Box::new(frame) }, self.now);
     }
 
     /// Both know who closed, and how.

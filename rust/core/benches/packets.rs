@@ -2,7 +2,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-use websocket_multiplayer_core::bench::{Rig, client_frame, encode_godot3};
+use websocket_multiplayer_core::bench::{ServerInMemory, client_frame, encode_godot3};
 use websocket_multiplayer_core::{Delivery, Target, TlsServer, WireFormat};
 
 fn receive(criterion: &mut Criterion) {
@@ -10,7 +10,7 @@ fn receive(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BURST as u64));
     for (name, tls) in [("plain", false), ("tls", true)] {
         for size in [64, 1024] {
-            let mut rig = Rig::new(WireFormat::Godot4, tls.then(identity));
+            let mut rig = ServerInMemory::new(WireFormat::Godot4, tls.then(identity));
             rig.connect();
             let frames = client_frame(&vec![7; size]).repeat(BURST);
             // With TLS the client's encryption is in it, too.
@@ -31,7 +31,7 @@ fn send(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BURST as u64));
     for (name, tls) in [("plain", false), ("tls", true)] {
         for size in [64, 1024] {
-            let mut rig = Rig::new(WireFormat::Godot4, tls.then(identity));
+            let mut rig = ServerInMemory::new(WireFormat::Godot4, tls.then(identity));
             let id = rig.connect();
             let mut payload = vec![7_u8; size];
             group.bench_function(format!("{name}/{size}"), |bencher| {
@@ -54,7 +54,7 @@ fn send(criterion: &mut Criterion) {
 fn broadcast(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("broadcast");
     for clients in [10, 100] {
-        let mut rig = Rig::new(WireFormat::Godot4, None);
+        let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
         for _ in 0..clients {
             rig.connect();
         }
@@ -71,7 +71,7 @@ fn broadcast(criterion: &mut Criterion) {
 }
 
 fn relay(criterion: &mut Criterion) {
-    let mut rig = Rig::new(WireFormat::Godot3, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot3, None);
     let [from, to] = [rig.connect(), rig.connect()];
     let mut message = encode_godot3(from.0, to.0).to_vec();
     message.extend([7; 64]);
@@ -93,8 +93,8 @@ fn join(criterion: &mut Criterion) {
     for (name, tls) in [("plain", None), ("tls", Some(identity()))] {
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(
-                || Rig::new(WireFormat::Godot4, tls.clone()),
-                Rig::connect,
+                || ServerInMemory::new(WireFormat::Godot4, tls.clone()),
+                ServerInMemory::connect,
                 BatchSize::SmallInput,
             );
         });
@@ -102,7 +102,7 @@ fn join(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn take(rig: &mut Rig) -> usize {
+fn take(rig: &mut ServerInMemory) -> usize {
     let server = rig.server();
     server.begin_poll();
     while server.next_event(false).is_some() {}

@@ -6,7 +6,7 @@
 use std::env;
 use std::error::Error;
 
-use websocket_multiplayer_core::bench::{Rig, client_frame, encode_godot3};
+use websocket_multiplayer_core::bench::{ServerInMemory, client_frame, encode_godot3};
 use websocket_multiplayer_core::{Delivery, Peer, PeerId, Target, WireFormat};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// From a client's bytes to the game, a burst of them at a time.
 fn receive(packets: usize, size: usize) -> usize {
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     rig.connect();
     let frame = client_frame(&vec![7; size]);
     let mut taken = 0;
@@ -50,7 +50,7 @@ fn receive(packets: usize, size: usize) -> usize {
 
 /// Messages of sixteen fragments of 64 bytes each, come as a burst; a packet is a fragment.
 fn fragments(packets: usize) -> usize {
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     rig.connect();
     let fragment = |first: u8| {
         let mut frame = client_frame(&[7; 64]);
@@ -70,7 +70,7 @@ fn fragments(packets: usize) -> usize {
 /// Messages of 16 KiB that come 64 bytes at a time, as from a slow or spiteful sender; a packet is one such segment.
 fn trickle(packets: usize) -> usize {
     const SIZE: usize = 16 * 1024;
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     rig.connect();
     let message = client_frame(&vec![7; SIZE]);
     let mut segments = message.chunks(64).cycle();
@@ -86,7 +86,7 @@ fn trickle(packets: usize) -> usize {
 
 /// From the game to a client's bytes.
 fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     let id = rig.connect();
     // Each differs from the one before, as a game's packets do.
     let mut payload = vec![7_u8; size];
@@ -105,7 +105,7 @@ fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
 
 /// Both ways.
 fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     rig.connect();
     let frame = client_frame(&[7; 64]);
     let (mut bytes, mut refused) = (0, None);
@@ -128,7 +128,7 @@ fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
 /// To fifty clients at once; a packet is one that one of them gets.
 fn broadcast(packets: usize) -> Result<usize, Box<dyn Error>> {
     const CLIENTS: usize = 50;
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     for _ in 0..CLIENTS {
         rig.connect();
     }
@@ -145,7 +145,7 @@ fn broadcast(packets: usize) -> Result<usize, Box<dyn Error>> {
 
 /// From one client to another on the wire of 3.x: the game does not see it.
 fn relay(packets: usize) -> usize {
-    let mut rig = Rig::new(WireFormat::Godot3, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot3, None);
     let [from, to] = [rig.connect(), rig.connect()];
     let mut message = encode_godot3(from.0, to.0).to_vec();
     message.extend([7; 64]);
@@ -164,7 +164,7 @@ fn relay(packets: usize) -> usize {
 
 /// Control frames without a payload, as many at a time as no honest client sends.
 fn flood(frames: usize, first: u8) -> usize {
-    let mut rig = Rig::new(WireFormat::Godot4, None);
+    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
     rig.connect();
     let many = [first, 0x80, 0x3a, 0x91, 0x5c, 0xe7].repeat(FLOOD);
     for _ in 0..frames / FLOOD {

@@ -16,7 +16,7 @@ use crate::net::mailbox::{Command, Listed, Mailbox, NeverAsleep, Sent};
 use crate::session::Body;
 use crate::wire::{godot3, godot4};
 
-pub use crate::peer::rig::{Rig, client_frame};
+pub use crate::testing::server::{ServerInMemory, client_frame};
 
 /// Encodes the header of a packet on the wire of 3.x.
 pub fn encode_godot3(from: i32, to: i32) -> [u8; 9] {

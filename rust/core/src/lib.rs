@@ -72,6 +72,8 @@ mod peer;
 mod session;
 mod shared;
 mod sync;
+#[cfg(any(test, fuzzing, feature = "bench"))]
+mod testing;
 mod tls;
 mod verdict;
 mod wire;

@@ -252,7 +252,7 @@ impl Storm {
     /// Ends what is over, and lets games open again.
     fn sweep(&mut self) {
         for at in (0..self.ios.len()).rev() {
-            if self.ios[at].is_finished(self.now) {
+            if self.ios[at].is_finished() {
                 self.ios.remove(at).end();
             }
         }
@@ -287,8 +287,15 @@ impl Storm {
         let game = &mut self.games[number];
         if number == 0 {
             let session = self.ledger.borrow_mut().open(None);
-            let access = Box::new(AccessPolicy::new(self.server_config.clone()));
-            self.ios.push(Io::open(&mut game.peer, 0, self.config.clone(), Side::Server(access), self.turn));
+            let gate = Box::new(AccessPolicy::new(self.server_config.clone()));
+            self.ios.push(Io::open(
+                &mut game.peer,
+                0,
+                self.config.clone(),
+                Side::Server(gate),
+                self.turn,
+                self.now,
+            ));
             game.opened(session);
             self.harmed.push(false);
             return;
@@ -305,10 +312,10 @@ impl Storm {
         let url = Url::parse(text).expect("a valid URL");
         let tls = self.secure.then(|| game.runtime.tls_client(Trust::Anybody, None).expect("it can be made"));
         let side = Side::Client { url, tls };
-        let mut io = Io::open(&mut game.peer, number, self.config.clone(), side, self.turn);
+        let mut io = Io::open(&mut game.peer, number, self.config.clone(), side, self.turn, self.now);
         game.opened(session);
         if !game.quiet && self.random.random_ratio(1, 30) {
-            io.fail();
+            io.fail(self.now);
             self.harmed.push(true);
             self.ios.push(io);
             return;

@@ -91,7 +91,7 @@ impl Target {
 }
 
 /// A connection of one driver: slot and generation, so that a late command never reaches a newer connection.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ConnId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -1,8 +1,11 @@
 //! A hub whose connections are scripted: what the remote sends, in which pieces it comes, and in which it is taken.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::access::AccessPolicy;
@@ -10,9 +13,11 @@ use crate::base::{CloseReason, ConnId, PeerId};
 use crate::budget::QueueTotals;
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::http::Url;
-use crate::hub::{Hub, News, Side};
+use crate::hub::transports::{Readiness, ShortRead};
+use crate::hub::{News, Side};
 use crate::link::Link;
-use crate::net::mailbox::{Command, Totals};
+use crate::net::mailbox::Command;
+use crate::testing::{InMemory, MemoryStream};
 
 /// Decides how many bytes each call moves; the same seed decides alike.
 #[derive(Clone, Debug)]
@@ -62,11 +67,12 @@ pub(super) struct Line {
     pub(super) writing: Cuts,
     /// What was written.
     pub(super) output: Vec<u8>,
+    closed: bool,
 }
 
 impl Line {
     pub(super) fn new(input: Vec<u8>, reading: Cuts, writing: Cuts) -> Self {
-        Self { input, read: 0, ends: true, reading, writing, output: Vec::new() }
+        Self { input, read: 0, ends: true, reading, writing, output: Vec::new(), closed: false }
     }
 
     fn is_read(&self) -> bool {
@@ -74,29 +80,48 @@ impl Line {
     }
 }
 
-impl Read for Line {
+/// A line, held by the hub's driver and by the test.
+pub(super) struct Stream(Rc<RefCell<Line>>);
+
+impl MemoryStream for Stream {
+    /// A stream that moved nothing has not come to rest for that.
+    fn readiness(&mut self) -> Readiness {
+        let line = self.0.borrow();
+        Readiness { readable: !line.is_read() || line.ends, writable: true, read_closed: false }
+    }
+
+    fn shutdown_write(&mut self) {}
+
+    fn close(&mut self) {
+        self.0.borrow_mut().closed = true;
+    }
+}
+
+impl Read for Stream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let left = &self.input[self.read..];
-        if left.is_empty() && self.ends {
+        let line = &mut *self.0.borrow_mut();
+        let left = &line.input[line.read..];
+        if left.is_empty() && line.ends {
             return Ok(0);
         }
-        let n = self.reading.next().min(left.len()).min(out.len());
+        let n = line.reading.next().min(left.len()).min(out.len());
         if n == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
         out[..n].copy_from_slice(&left[..n]);
-        self.read += n;
+        line.read += n;
         Ok(n)
     }
 }
 
-impl Write for Line {
+impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.writing.next().min(bytes.len());
+        let mut line = self.0.borrow_mut();
+        let n = line.writing.next().min(bytes.len());
         if n == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.output.extend_from_slice(&bytes[..n]);
+        line.output.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
 
@@ -107,13 +132,10 @@ impl Write for Line {
 
 /// A hub, its lines, and a game that takes its packets now and then.
 pub(super) struct Rig {
-    hub: Hub,
+    driver: InMemory<Stream>,
     now: Instant,
-    lines: Vec<(ConnId, Line)>,
-    /// Lines of connections that were dropped.
-    done: Vec<(ConnId, Line)>,
+    lines: Vec<(ConnId, Rc<RefCell<Line>>)>,
     links: HashMap<PeerId, Arc<Link>>,
-    buffer: Vec<u8>,
     pub(super) news: Vec<News>,
     rounds: usize,
 }
@@ -131,36 +153,29 @@ impl Rig {
     }
 
     fn new(mode: Mode, side: Side) -> Self {
-        let totals = Arc::new(Totals::default());
-        let hub = Hub::new(config(mode), side, QueueTotals::new(usize::MAX), totals);
-        Self {
-            hub,
-            now: start(),
-            lines: Vec::new(),
-            done: Vec::new(),
-            links: HashMap::new(),
-            buffer: vec![0; 4096],
-            news: Vec::new(),
-            rounds: 0,
-        }
+        let now = start();
+        let mut driver = InMemory::new(config(mode), side, &QueueTotals::new(usize::MAX), TURN, now);
+        driver.streams.short_reads = ShortRead::SaysNothing;
+        Self { driver, now, lines: Vec::new(), links: HashMap::new(), news: Vec::new(), rounds: 0 }
     }
 
     pub(super) fn accept(&mut self, line: Line) -> ConnId {
-        let conn = self.hub.accepted("192.0.2.1:1234".parse().expect("an address"), self.now);
+        let line = Rc::new(RefCell::new(line));
+        let address = "192.0.2.1:1234".parse().expect("an address");
+        let conn = self.driver.accept(Stream(Rc::clone(&line)), address, self.now);
         self.lines.push((conn, line));
         conn
     }
 
     pub(super) fn dial(&mut self, protocols: &[String], line: Line) -> ConnId {
-        let address = "192.0.2.2:80".parse().expect("an address");
-        let conn = self.hub.dialled(address, protocols, &[], self.now, self.now);
+        let line = Rc::new(RefCell::new(line));
+        let conn = self.driver.dial(Stream(Rc::clone(&line)), protocols, self.now);
         self.lines.push((conn, line));
         conn
     }
 
-    pub(super) fn line(&mut self, conn: ConnId) -> &mut Line {
-        let mut lines = self.lines.iter_mut().chain(&mut self.done);
-        &mut lines.find(|(known, _)| *known == conn).expect("it was made here").1
+    pub(super) fn line(&self, conn: ConnId) -> RefMut<'_, Line> {
+        self.lines.iter().find(|(known, _)| *known == conn).expect("it was made here").1.borrow_mut()
     }
 
     /// Goes on until all that the remotes sent is used.
@@ -169,28 +184,27 @@ impl Rig {
         while rest < 4 {
             let before = self.progress();
             self.round(rest > 0);
-            let idle = before == self.progress() && self.lines.iter().all(|(_, line)| line.is_read());
+            let idle = before == self.progress() && self.open_lines().all(|line| line.borrow().is_read());
             rest = if idle { rest + 1 } else { 0 };
         }
     }
 
     /// Goes on until every connection is dropped, if need be because its time has passed.
     pub(super) fn finish(&mut self) {
-        for (_, line) in &mut self.lines {
-            line.ends = true;
+        for (_, line) in &self.lines {
+            line.borrow_mut().ends = true;
         }
         self.run();
         for _ in 0..3 {
             self.now += Duration::from_secs(100);
-            for (conn, line) in &mut self.lines {
+            for line in self.open_lines() {
                 // A remote that takes nothing is not waited for, but what it takes in the end must make sense.
-                line.writing = Cuts::WHOLE;
-                let _ = self.hub.expire(*conn, self.now);
+                line.borrow_mut().writing = Cuts::WHOLE;
             }
             self.run();
         }
-        assert!(self.lines.is_empty(), "a connection outlives all of its deadlines");
-        assert_eq!((self.hub.len(), self.hub.in_limbo()), (0, 0));
+        assert_eq!(self.open_lines().count(), 0, "a connection outlives all of its deadlines");
+        assert_eq!(self.driver.hub.load(), (0, 0));
         for link in self.links.values() {
             assert_eq!(link.outgoing.load(), (0, 0), "nothing is counted that is not queued");
         }
@@ -207,43 +221,34 @@ impl Rig {
         end
     }
 
+    fn open_lines(&self) -> impl Iterator<Item = &RefCell<Line>> {
+        self.lines.iter().map(|(_, line)| &**line).filter(|line| !line.borrow().closed)
+    }
+
     fn progress(&self) -> (usize, usize, usize) {
-        let lines = || self.lines.iter().chain(&self.done).map(|(_, line)| line);
-        let moved = lines().map(|line| line.read + line.output.len()).sum();
-        (moved, self.news.len(), self.lines.len())
+        let moved = self.lines.iter().map(|(_, line)| {
+            let line = line.borrow();
+            line.read + line.output.len()
+        });
+        (moved.sum(), self.news.len(), self.open_lines().count())
     }
 
     fn round(&mut self, idle: bool) {
         self.rounds += 1;
-        let bytes: usize = self.lines.iter().chain(&self.done).map(|(_, line)| line.input.len()).sum();
+        let bytes: usize = self.lines.iter().map(|(_, line)| line.borrow().input.len()).sum();
         assert!(self.rounds < 40 * (bytes + 1000), "it never comes to rest");
-        let conns: Vec<_> = self.lines.iter().map(|(conn, _)| *conn).collect();
-        for conn in conns {
-            let Some(at) = self.lines.iter().position(|(known, _)| *known == conn) else { continue };
-            let line = &mut self.lines[at].1;
-            let mut ended = self.hub.read(conn, line, &mut self.buffer, false, self.now).ended;
-            if !ended && self.hub.wants_write(conn) {
-                ended = self.hub.flush(conn, line, self.now).ended;
-            }
-            if ended {
-                self.hub.forget(conn);
-                self.done.push(self.lines.remove(at));
-            } else {
-                let _ = self.hub.take_half_close(conn, self.now);
-            }
-        }
-        self.hub.dirty.clear();
-        self.hub.rearm.clear();
-        let fresh = std::mem::take(&mut self.hub.news);
+        self.driver.round(self.now);
+        let mut fresh = Vec::new();
+        self.driver.mailbox.take_news(&mut fresh);
         for news in &fresh {
             if let News::Connected { link, .. } = news {
                 self.links.insert(link.id, Arc::clone(link));
             }
         }
         self.news.extend(fresh);
+        let limits = config(Mode::Raw).buffers;
         for link in self.links.values() {
             let (bytes, packets) = link.receiving.budget.load();
-            let limits = self.hub.config().buffers;
             assert!(
                 packets <= 1 || bytes <= limits.input_bytes && packets <= limits.input_packets,
                 "{packets} packets of {bytes} bytes wait for the game"
@@ -260,8 +265,8 @@ impl Rig {
         for link in links {
             let (bytes, packets) = link.receiving.budget.load();
             link.receiving.budget.release(bytes, packets);
-            if link.receiving.paused.swap(false, std::sync::atomic::Ordering::SeqCst) {
-                self.hub.command(Command::Resume(link.conn), self.now);
+            if link.receiving.paused.swap(false, Ordering::SeqCst) {
+                self.driver.command(Command::Resume(link.conn), self.now);
             }
         }
     }
@@ -284,5 +289,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
+/// Bytes that one connection may deliver in one round.
+const TURN: usize = 4096;
 /// Largest message that a rig accepts.
 pub(super) const MAX_MESSAGE: usize = 1000;

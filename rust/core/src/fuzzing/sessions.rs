@@ -21,9 +21,10 @@ pub fn server(data: &[u8]) {
         // It takes the answer to its request; else the frames come right behind the request.
         rig.run();
     }
-    let line = rig.line(conn);
+    let mut line = rig.line(conn);
     line.input.extend_from_slice(bytes);
     line.writing = script.writing();
+    drop(line);
     rig.run();
     rig.finish();
     let output = std::mem::take(&mut rig.line(conn).output);
@@ -52,12 +53,13 @@ pub fn client(data: &[u8]) {
     line.ends = false;
     let conn = rig.dial(&[], line);
     rig.run();
-    let line = rig.line(conn);
+    let mut line = rig.line(conn);
     let mut input = upgrades::answer_to(&line.output);
     input.extend_from_slice(bytes);
     line.input = input;
     (line.reading, line.writing) = (script.cuts.clone(), script.writing());
     let asked = line.output.len();
+    drop(line);
     rig.run();
     rig.finish();
     let output = std::mem::take(&mut rig.line(conn).output);

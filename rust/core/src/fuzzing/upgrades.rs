@@ -155,7 +155,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     line.ends = false;
     let conn = rig.dial(&offered, line);
     rig.run();
-    let line = rig.line(conn);
+    let mut line = rig.line(conn);
     let accept = accept_key(&line.output);
     let mut input = bytes.to_vec();
     if let Some(at) = input.windows(ACCEPT.len()).position(|window| window == ACCEPT) {
@@ -163,6 +163,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     }
     line.input = input;
     line.reading = reading;
+    drop(line);
     rig.finish();
     match rig.news.first().expect("the game is told in any case") {
         News::Connected { link, .. } => Ok(link.info.protocol.clone()),

@@ -123,7 +123,7 @@ fn relay(messages: Vec<Vec<u8>>) {
         .collect();
     assert_eq!(got, local, "what the server itself gets");
     for (at, expected) in relayed.iter().enumerate() {
-        let output = &rig.line(conns[at + 1]).output[told[at + 1]..];
+        let output = &rig.line(conns[at + 1]).output[told[at + 1]..].to_vec();
         let got: Vec<_> = model::frames(output, false, true).into_iter().map(|frame| frame.payload).collect();
         assert_eq!(got, *expected, "what client {} gets", at + 1);
     }

@@ -29,7 +29,7 @@ pub(super) struct Asked {
 
 impl Hub {
     /// Takes a connection that was accepted.
-    pub(crate) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
+    pub(super) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
         let Side::Server(access) = &mut self.side else { unreachable!("only a server accepts") };
         let tls = access.config.tls.as_ref().map(crate::tls::TlsServer::session);
         let counted = access.count(address.ip());
@@ -75,7 +75,8 @@ impl Hub {
                 member.suppress_log = true;
                 self.totals.health_checks.add(1);
                 let (peers, pending) = (self.ids.len(), self.pending - 1);
-                let answer = health(&request, peers, pending, access.refusing, self.main_thread_idle);
+                let answer =
+                    health(&request, peers, pending, access.refusing, self.mailbox.main_thread_idle(now));
                 self.answer(conn, &answer, now);
             }
             PolicyDecision::Admit { protocol } if access.config.ask => self.ask(conn, request, protocol, now),
@@ -105,8 +106,8 @@ impl Hub {
             }
         }
         // Nothing was read meanwhile.
-        self.rearm.push(conn);
-        self.after(conn, now);
+        self.queue_read(conn);
+        self.note_outcome(conn, now);
     }
 
     /// Admits nobody more, or everybody again.
@@ -189,8 +190,8 @@ impl Hub {
     fn answer(&mut self, conn: ConnId, response: &HttpResponse, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
         member.session.refuse(response, &mut Context { config: &self.config, pool: &mut self.pool, now });
-        self.dirty.push(conn);
-        self.after(conn, now);
+        self.queues.flush(conn, member);
+        self.note_outcome(conn, now);
     }
 
     fn ask(&mut self, conn: ConnId, request: Box<Request>, protocol: Option<String>, now: Instant) {
@@ -245,7 +246,7 @@ impl Hub {
             }
             Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }
-        self.dirty.push(conn);
+        self.queues.flush(conn, member);
         if protocol.is_none() && !request.protocols.is_empty() {
             self.note_unheeded(conn, id, &request.protocols, now);
         }

@@ -83,7 +83,7 @@ impl Hub {
             let what = "the server's first message is not a peer id; is it a multiplayer server of this wire_format?";
             let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
             member.session.violation(1002, what.to_owned(), &mut cx);
-            self.dirty.push(conn);
+            self.queues.flush(conn, member);
         }
     }
 }

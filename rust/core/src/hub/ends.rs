@@ -1,55 +1,97 @@
 //! How peers end: what is counted, what is written down, and who hears of it.
 
-use std::io::Write;
 use std::time::Instant;
 
-use super::{After, Hub, News, Side};
+use super::{Hub, News, Side};
 use crate::access::LogLine;
 use crate::base::{CloseFrame, CloseReason, ConnId, Escaped};
-use crate::link::Link;
+use crate::link::{Link, PeerState};
 use crate::session::Context;
 
 impl Hub {
+    /// Ends a connection whose stream failed.
+    pub(super) fn fail(&mut self, conn: ConnId, reason: CloseReason, now: Instant) {
+        if let Some(member) = self.members.get_mut(conn) {
+            member.session.end(reason);
+        }
+        self.note_outcome(conn, now);
+    }
+
+    /// Reports the end of a connection once, as soon as it is known.
+    pub(super) fn note_outcome(&mut self, conn: ConnId, now: Instant) {
+        let mut left = None;
+        let mut rejected = None;
+        let Some(member) = self.members.get_mut(conn) else { return };
+        if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
+            let reason = reason.clone();
+            member.reported = true;
+            member.id_deadline = None;
+            // Nothing is told behind the end, but the stream is to be read to its own.
+            if member.take_pause(now) {
+                self.queues.read(conn, member);
+            }
+            match member.link.clone() {
+                Some(link) => {
+                    self.ids.remove(&link.id);
+                    // The game has closed it, and takes nothing of it any more.
+                    if link.state() == PeerState::Closed {
+                        link.receiving.budget.clear();
+                    }
+                    link.set_closed(&reason);
+                    link.outgoing.clear();
+                    left = Some((link, reason));
+                }
+                None => {
+                    self.pending -= 1;
+                    match self.side {
+                        Side::Client { .. } => self.news.push(News::Failed(reason)),
+                        Side::Server(_) => rejected = Some(reason),
+                    }
+                }
+            }
+        }
+        self.totals.pending.set(self.pending);
+        if let Some((link, reason)) = left {
+            self.note_left(&link, reason, now);
+        }
+        if let Some(reason) = rejected {
+            self.note_rejected(conn, &reason, now);
+        }
+    }
+
     /// Says that the remote has ended its side, or the whole stream: what it sent before may still be unread.
-    pub(crate) fn remote_gone(&mut self, conn: ConnId, now: Instant) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+    pub(super) fn remote_gone(&mut self, conn: ConnId, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
         if member.session.awaits_verdict() {
             member.session.end(CloseReason::LeftEarly);
         }
         member.note_gone(now);
         if member.take_pause(now) {
-            self.rearm.push(conn);
+            self.queues.read(conn, member);
         }
-        self.after(conn, now)
+        self.note_outcome(conn, now);
     }
 
     /// Says whether our side of a stream should end now; true once.
-    pub(crate) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
+    pub(super) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
         if let Some(tls) = &mut member.tls
             && member.session.wants_half_close()
         {
-            if tls.say_goodbye() {
-                self.dirty.push(conn);
+            let says_goodbye = tls.say_goodbye();
+            let waits = tls.wants_write();
+            if says_goodbye {
+                self.queues.flush(conn, member);
             }
-            if tls.wants_write() {
+            if waits {
                 return false;
             }
         }
         member.session.take_half_close(now)
     }
 
-    /// Says what TLS has to say last, as far as the stream takes it at once.
-    pub(crate) fn say_last<W: Write>(&mut self, conn: ConnId, stream: &mut W) {
-        if let Some(tls) = self.members.get_mut(conn).and_then(|member| member.tls.as_mut()) {
-            tls.say_goodbye();
-            // The stream is dropped either way.
-            let _ = tls.stream(stream).push();
-        }
-    }
-
     /// Closes every connection.
-    pub(crate) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
+    pub(super) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
         let conns: Vec<_> = self.members.ids().collect();
         for conn in conns {
             self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
@@ -57,8 +99,8 @@ impl Hub {
             if let Some(member) = self.members.get_mut(conn) {
                 member.held = None;
                 member.session.resume(now);
+                self.queues.read(conn, member);
             }
-            self.rearm.push(conn);
         }
     }
 
@@ -82,8 +124,8 @@ impl Hub {
                 );
             }
         }
-        self.dirty.push(conn);
-        self.after(conn, now);
+        self.queue_flush(conn);
+        self.note_outcome(conn, now);
     }
 
     /// Counts the end of a peer, writes down what its life was like, and tells of it.

@@ -65,15 +65,10 @@ impl Hub {
     }
 
     /// Ends one that is worth less than one that waits, so that this can be heard: one that has been silent for a second, else
-    /// one that was answered, else the slowest of a source that holds more than its share of the room. What is `unread` waits
-    /// for us. A crowd of many sources harms none of them, and the newcomer of a source does not push out those who came from
-    /// there before: it is the one who goes, so that it keeps nobody waiting who comes from elsewhere.
-    pub(crate) fn make_room(
-        &mut self,
-        newcomer: Option<SocketAddr>,
-        unread: impl Fn(ConnId) -> bool,
-        now: Instant,
-    ) -> Room {
+    /// one that was answered, else the slowest of a source that holds more than its share of the room. Whoever waits to be read
+    /// waits for us. A crowd of many sources harms none of them, and the newcomer of a source does not push out those who came
+    /// from there before: it is the one who goes, so that it keeps nobody waiting who comes from elsewhere.
+    pub(super) fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> Room {
         self.tidy_limbo();
         let Side::Server(access) = &self.side else { return Room::Wait(None) };
         let fair = (access.config.max_pending / FAIR_PART).max(1);
@@ -96,14 +91,14 @@ impl Hub {
                     sooner(&mut again, until);
                 }
             } else if member.heard.is_none() {
-                if is_due && !unread(conn) {
+                if is_due && !member.io.read_queued {
                     return self.evict(conn, now);
                 }
                 sooner(&mut again, until.max(now));
             } else if let Some(share) = share {
                 if !is_due {
                     sooner(&mut share.due, until);
-                } else if share.slow.is_none() && !unread(conn) {
+                } else if share.slow.is_none() && !member.io.read_queued {
                     share.slow = Some(conn);
                 }
             }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::News;
 use super::admission::Asked;
+use super::queues::IoState;
 use crate::access::{ClientKey, RateLimiter, RejectReason};
 use crate::budget::QueueTotal;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
@@ -56,8 +57,8 @@ pub(super) struct Member {
     pub(super) id_deadline: Option<Instant>,
     /// Client: what was agreed on, until there is a link to keep it.
     pub(super) protocol: String,
-    /// It is in the hub's list of connections that have something to write.
-    pub(super) dirty: bool,
+    /// Of its stream.
+    pub(super) io: IoState,
     /// Its end was told.
     pub(super) reported: bool,
     /// It is congested above the output limits.
@@ -113,7 +114,7 @@ impl Member {
             throttled: None,
             gone: None,
             protocol: String::new(),
-            dirty: false,
+            io: IoState::new(),
             reported: false,
             over: None,
             told_congested: false,
@@ -121,12 +122,11 @@ impl Member {
         }
     }
 
-    /// Queues a packet whose room is reserved; says whether it has something to write now and had not before.
+    /// Queues a packet whose room is reserved; says whether it is taken.
     #[inline]
     pub(super) fn send(&mut self, text: bool, prefix: &[u8], body: Body<'_>, cx: &mut Context<'_>) -> bool {
         let charge = (prefix.len() + body.bytes().len()) as u32;
-        let sent = self.session.send(text, prefix, body, Some(charge), cx);
-        sent && !std::mem::replace(&mut self.dirty, true)
+        self.session.send(text, prefix, body, Some(charge), cx)
     }
 
     /// Writes what is queued.
@@ -145,6 +145,15 @@ impl Member {
         };
         self.session.note_written(moved, self.wants_write(), cx.now);
         flushed
+    }
+
+    /// Says what TLS has to say last, as far as the stream takes it at once.
+    pub(super) fn say_last<W: Write>(&mut self, stream: &mut W) {
+        if let Some(tls) = &mut self.tls {
+            tls.say_goodbye();
+            // The stream is dropped either way.
+            let _ = tls.stream(stream).push();
+        }
     }
 
     /// Drops what waits to be written.
@@ -290,7 +299,8 @@ impl Member {
         let Some(link) = &self.link else { return };
         let (bytes, packets) = link.outgoing.load();
         if blocked && link.is_over_output_limits(0, 0, config) {
-            if self.over.is_none() {
+            // The rest of a burst may come in the same round, behind the part that was written early.
+            if self.over.as_ref().is_none_or(|over| over.since == now) {
                 self.over = Some(Over { since: now, backlog: self.backlog(link) });
             }
         } else {

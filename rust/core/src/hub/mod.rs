@@ -1,47 +1,61 @@
 //! All connections of one server or client: who is who, what goes where, and what the game hears of it.
 //!
-//! The hub owns the sessions and no socket. Its driver tells it what is readable, hands it streams to write to and the time,
-//! and passes on the [`News`] that pile up.
+//! The hub owns the sessions and no socket. Its driver reports readiness, lends it streams and the time, and lets it do one
+//! [`round`](Hub::round) of work after the other.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod accept;
 pub(crate) mod admission;
+mod commands;
 mod delivery;
 mod ends;
+mod expiry;
 pub(crate) mod limbo;
 mod member;
 mod pieces;
 mod preamble;
+#[cfg(any(test, fuzzing))]
+mod probe;
+mod queues;
 mod reading;
 pub(crate) mod relay;
+pub(crate) mod round;
 mod slab;
+mod timers;
+pub(crate) mod transports;
+mod writing;
 
-use std::collections::HashSet;
-use std::io::Write;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use std::{io, mem};
 
 use bytes::Bytes;
 
 use crate::access::AccessPolicy;
-use crate::base::{CloseFrame, CloseReason, ConnId, Packet, PeerId, PeerMap};
+use crate::base::{CloseReason, ConnId, Packet, PeerId, PeerMap};
 use crate::budget::{Charge, QueueTotals};
 use crate::config::{Mode, PeerConfig};
 use crate::event::ConnectionRequest;
 use crate::http::Url;
-use crate::link::{Link, PeerInfo, PeerState};
-use crate::net::mailbox::{Command, Listed, Totals};
-use crate::session::{Body, Context, Pool, Session};
+use crate::link::{Link, PeerInfo};
+use crate::net::mailbox::{Command, Listed, Mailbox, Totals};
+use crate::session::{Context, Pool, Session};
 use crate::tls::{TlsClient, TlsSession};
 use crate::wire::godot3;
+use accept::Acceptor;
 pub(crate) use delivery::SMALL;
 use limbo::Limbo;
 pub(crate) use limbo::Room;
 use member::Member;
 use pieces::Pieces;
+use queues::Queues;
 pub(crate) use slab::Slab;
+use timers::Timers;
+use transports::Transports;
 
 /// What the game's thread hears, in order.
 #[derive(Debug)]
@@ -114,19 +128,13 @@ pub(crate) enum Side {
     Client { url: Url, tls: Option<TlsClient> },
 }
 
-/// What the driver has to do after it let the hub read or write.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct After {
-    /// The stream may have more to read.
-    pub(crate) more: bool,
-    /// The session is over; forget it and drop the stream.
-    pub(crate) ended: bool,
-    /// The stream takes no more for now.
-    pub(crate) blocked: bool,
-    /// The stream may take more of what waits, in another turn.
-    pub(crate) unwritten: bool,
-    /// Bytes that the stream took.
-    pub(crate) wrote: usize,
+/// How a client came to its connection, and what it asks of the server.
+pub(crate) struct Dialled<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocols: &'a [String],
+    pub(crate) headers: &'a [String],
+    /// Since when the handshake has been under way.
+    pub(crate) started: Instant,
 }
 
 /// All connections of one server or client.
@@ -140,16 +148,25 @@ pub(crate) struct Hub {
     pool: Pool,
     /// Where small payloads of this round are copied to.
     small: Pieces,
-    /// What [`Payload::Listed`] of the commands at hand is about.
-    pub(crate) listed: Listed,
-    /// Some of them are left for the next round.
-    pub(crate) has_more_commands: bool,
+    mailbox: Arc<Mailbox>,
+    /// Taken from the mailbox and not done yet.
+    commands: VecDeque<Command>,
+    /// What [`Payload::Listed`] of these commands is about.
+    listed: Listed,
     /// For the mailbox.
     pub(crate) news: Vec<News>,
-    /// Connections that have something to write.
-    pub(crate) dirty: Vec<ConnId>,
-    /// Connections that should be read although their stream reported nothing new.
-    pub(crate) rearm: Vec<ConnId>,
+    queues: Queues,
+    timers: Timers,
+    acceptor: Acceptor,
+    rounds: u64,
+    /// Rounds in a row that ended without a look at the timers.
+    rounds_put_off: usize,
+    /// Where connections are read to, one after the other.
+    buffer: Box<[u8]>,
+    /// There may be more connections: it listens, or dials.
+    opens: bool,
+    /// When everything ends.
+    finish_by: Option<Instant>,
     /// Handshakes that go on elsewhere, and come back with [`Command::Checked`].
     pub(crate) checks: Vec<(ConnId, Box<TlsSession>)>,
     pending: usize,
@@ -161,8 +178,6 @@ pub(crate) struct Hub {
     /// What the queues of all connections held when the last round ended.
     charge: Charge,
     totals: Arc<Totals>,
-    /// For how long the game has not polled; as new as the last round.
-    pub(crate) main_thread_idle: Duration,
     /// Client of the Godot 3 wire: whom the server has told of.
     others: HashSet<PeerId>,
     /// Client: what the server calls us.
@@ -178,12 +193,18 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
+    /// `turn`: bytes that one connection may deliver in one round.
     pub(crate) fn new(
         config: PeerConfig,
         side: Side,
         queue_totals: QueueTotals,
-        totals: Arc<Totals>,
+        mailbox: Arc<Mailbox>,
+        turn: usize,
     ) -> Self {
+        let max_pending = match &side {
+            Side::Server(gate) => gate.config.max_pending,
+            Side::Client { .. } => 1,
+        };
         Self {
             config,
             side,
@@ -191,19 +212,25 @@ impl Hub {
             ids: PeerMap::default(),
             pool: Pool::default(),
             small: Pieces::default(),
+            totals: Arc::clone(&mailbox.totals),
+            mailbox,
+            commands: VecDeque::new(),
             listed: Listed::new(&queue_totals.outgoing),
-            has_more_commands: false,
             news: Vec::new(),
-            dirty: Vec::new(),
-            rearm: Vec::new(),
+            queues: Queues::default(),
+            timers: Timers::default(),
+            acceptor: Acceptor::new(max_pending),
+            rounds: 0,
+            rounds_put_off: 0,
+            buffer: vec![0; turn].into_boxed_slice(),
+            opens: true,
+            finish_by: None,
             checks: Vec::new(),
             pending: 0,
             limbo: Limbo::default(),
             asked_ids: HashSet::new(),
             charge: Charge::new(&queue_totals.outgoing),
             queue_totals,
-            totals,
-            main_thread_idle: Duration::ZERO,
             others: HashSet::new(),
             own_id: PeerId::SERVER,
             departed: Vec::new(),
@@ -213,15 +240,15 @@ impl Hub {
         }
     }
 
-    /// Takes a connection that was dialled; the handshake has been under way since `started`.
-    pub(crate) fn dialled(
+    /// Takes the stream that was dialled.
+    pub(crate) fn dialled<T: Transports>(
         &mut self,
-        address: SocketAddr,
-        protocols: &[String],
-        headers: &[String],
-        started: Instant,
+        io: &mut T,
+        dialled: Dialled<'_>,
         now: Instant,
-    ) -> ConnId {
+    ) -> io::Result<ConnId> {
+        let Dialled { address, protocols, headers, started } = dialled;
+        self.opens = false;
         let deadline = started + self.config.handshake_timeout;
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         let (url, tls) = match &self.side {
@@ -233,8 +260,15 @@ impl Hub {
         let mut member = Member::new(session, address, started);
         member.id_deadline = Some(deadline);
         let conn = self.admit(member, tls, now);
-        self.dirty.push(conn);
-        conn
+        self.queue_flush(conn);
+        self.adopt(io, conn, now)?;
+        Ok(conn)
+    }
+
+    /// Nobody was reached.
+    pub(crate) fn dial_failed(&mut self, reason: CloseReason) {
+        self.opens = false;
+        self.news.push(News::Failed(reason));
     }
 
     fn admit(&mut self, mut member: Member, tls: Option<Result<TlsSession, String>>, now: Instant) -> ConnId {
@@ -249,210 +283,18 @@ impl Hub {
         let conn = self.members.insert(member);
         if let Some(why) = failed {
             self.fail(conn, CloseReason::Refused(why), now);
-            self.dirty.push(conn);
+            self.queue_flush(conn);
         }
         conn
     }
 
-    /// Lets a connection write what it has queued, for one turn.
-    pub(crate) fn flush<W: Write>(&mut self, conn: ConnId, stream: &mut W, now: Instant) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        member.dirty = false;
-        if member.tls_is_away {
-            return self.after(conn, now);
-        }
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let flushed = member.flush(stream, &mut cx);
-        self.totals.bytes_out.add(flushed.bytes);
-        self.totals.packets_out.add(flushed.packets);
-        if let Some(link) = &member.link {
-            link.figures.bytes_out.add(flushed.bytes);
-            link.figures.packets_out.add(flushed.packets);
-            if !member.reported {
-                link.outgoing.release(flushed.packet_bytes, flushed.packets);
-            }
-            // Where the turn was over before, nobody knows yet whether it takes everything.
-            if !flushed.cut_short {
-                link.outgoing.set_congested(flushed.blocked);
-                member.note_congestion(flushed.blocked, &self.config, &mut self.news, now);
-            }
-        }
-        if member.session.is_broken() {
-            member.note_gone(now);
-            self.rearm.push(conn);
-        }
-        let (blocked, unwritten, wrote) = (flushed.blocked, flushed.cut_short, flushed.bytes);
-        After { blocked, unwritten, wrote, ..self.after(conn, now) }
-    }
-
-    /// Says that a connection has something to write and its stream takes nothing yet.
-    pub(crate) fn still_blocked(&mut self, conn: ConnId, now: Instant) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        member.dirty = false;
-        member.note_congestion(true, &self.config, &mut self.news, now);
-        After { blocked: true, ..self.after(conn, now) }
-    }
-
-    /// Does what the game asked for. What concerns sockets is the driver's.
-    pub(crate) fn command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Send { to, message } => self.send(to, &message, now),
-            Command::SendMany { to, message } => {
-                for conn in to.iter() {
-                    self.send(*conn, &message, now);
-                }
-            }
-            Command::Resume(conn) => self.rearm.push(conn),
-            Command::Close { conn, frame } => {
-                self.with_session(conn, now, |session, cx| session.close(*frame, cx))
-            }
-            Command::Abandon(conn) => {
-                self.with_session(conn, now, |session, cx| {
-                    session.abandon(&CloseFrame::normal(), CloseReason::Forced, cx)
-                });
-            }
-            Command::Overflow(conn) => self.overflow(conn, now),
-            Command::Heartbeat { conn, interval } => {
-                if let Some(member) = self.members.get_mut(conn) {
-                    member.session.set_heartbeat_interval(interval);
-                }
-            }
-            Command::Configure(config) => {
-                self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..*config };
-                let conns: Vec<_> = self.members.ids().collect();
-                for conn in conns {
-                    if let Some(member) = self.members.get_mut(conn) {
-                        member.move_handshake_deadline(&self.config);
-                    }
-                }
-            }
-            Command::Checked { conn, session } => self.checked(conn, session, now),
-            Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
-            Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
-            Command::MaxConnections(count) => {
-                if let Side::Server(access) = &mut self.side {
-                    access.config.max_connections = count;
-                }
-            }
-            #[cfg(test)]
-            Command::Panic => {}
-            Command::Cut(_) | Command::NoDelay { .. } | Command::Finish { .. } | Command::Resolved(_) => {}
-        }
-    }
-
-    /// A handshake is back. Whoever is gone meanwhile does not need it any more.
-    fn checked(&mut self, conn: ConnId, session: Option<Box<TlsSession>>, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        member.tls_is_away = false;
-        match session {
-            Some(session) => member.tls = Some(*session),
-            None => self.fail(conn, CloseReason::Lost("the certificate could not be checked".into()), now),
-        }
-        // It was not read or written meanwhile.
-        self.rearm.push(conn);
-        self.dirty.push(conn);
-    }
-
-    /// When `expire` wants to be called.
-    pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
-        let member = self.members.get(conn)?;
-        [
-            member.session.deadline(&self.config),
-            member.id_deadline,
-            member.overflow_deadline(&self.config, self.relays(), &self.queue_totals.outgoing),
-            member.gone_deadline(&self.config),
-            member.throttled_until(),
-            member.relay_at(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Does what is due.
-    pub(crate) fn expire(&mut self, conn: ConnId, now: Instant) -> After {
-        let relays = self.relays();
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if member.throttled_until().is_some_and(|until| until <= now) {
-            member.end_throttling(now);
-            self.rearm.push(conn);
-            return self.after(conn, now);
-        }
-        if member.relay_at().is_some_and(|at| at <= now) {
-            member.relay_at = None;
-            self.rearm.push(conn);
-            return self.after(conn, now);
-        }
-        let overflow = member.overflow_deadline(&self.config, relays, &self.queue_totals.outgoing);
-        if overflow.is_some_and(|deadline| deadline <= now) {
-            if member.is_stuck(&self.config, now) {
-                self.overflow(conn, now);
-            }
-        } else if member.gone_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
-            if member.is_left_unread(self.main_thread_idle < POLLS, now) {
-                let why = "the remote is gone, and the game has not taken all of what it sent";
-                member.session.end(CloseReason::Lost(why.into()));
-            }
-        } else if member.id_deadline.is_some_and(|deadline| deadline <= now) {
-            member.session.end(CloseReason::TimedOut(crate::base::Phase::Handshake));
-        } else {
-            member.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
-        }
-        if self.wants_write(conn) {
-            self.dirty.push(conn);
-        }
-        self.after(conn, now)
-    }
-
-    /// Says whether a connection has something to write.
-    pub(crate) fn wants_write(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(Member::wants_write)
-    }
-
-    /// Says whether so much waits to be written that it should leave while it is in the processor's caches.
-    pub(crate) fn has_much_to_write(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(|member| member.dirty && member.session.pending() >= MUCH)
-    }
-
-    /// Says whether a connection is a peer: the game knows, or is about to know, of it.
-    pub(crate) fn is_peer(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(|member| member.link.is_some())
-    }
-
-    /// Forgets a connection whose stream is dropped.
-    pub(crate) fn forget(&mut self, conn: ConnId) {
-        if let Some(mut member) = self.members.remove(conn) {
-            member.discard(&mut self.pool);
-            self.discharge(&mut member);
-        }
-    }
-
-    /// Ends a connection whose stream failed.
-    pub(crate) fn fail(&mut self, conn: ConnId, reason: CloseReason, now: Instant) {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.session.end(reason);
-        }
-        self.after(conn, now);
-    }
-
-    /// Ends a round: its news may go to the game's thread.
-    pub(crate) fn end_round(&mut self) -> &mut Vec<News> {
-        self.small.finish();
-        if !self.has_more_commands {
-            self.listed.copied();
-        }
-        self.charge.set(self.pool.held());
-        self.borrowed = 0;
-        &mut self.news
-    }
-
-    /// Connections, the ones that are still saying goodbye included.
-    pub(crate) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    pub(crate) fn config(&self) -> &PeerConfig {
-        &self.config
+    /// Gives a connection its stream.
+    fn adopt<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) -> io::Result<()> {
+        io.adopt(conn, now)?;
+        // Data may have come before readiness was reported; the first read finds out.
+        self.queue_read(conn);
+        self.schedule(conn);
+        Ok(())
     }
 
     /// Client: the upgrade is done.
@@ -469,7 +311,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return };
         let info = PeerInfo {
             address: member.address,
-            protocol: std::mem::take(&mut member.protocol),
+            protocol: mem::take(&mut member.protocol),
             target: url.target.clone(),
             origin: format!("{}://{}", if url.secure { "wss" } else { "ws" }, url.host_header()),
             headers: Box::default(),
@@ -490,84 +332,7 @@ impl Hub {
         self.own_id = own_id;
         self.news.push(News::Connected { link, own_id });
     }
-
-    /// Queues a packet whose room is reserved.
-    fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
-        // A peer that is gone released its budget as a whole when its link was closed.
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let (prefix, body) = match &message.payload {
-            &Payload::Listed { start, size } => (&[][..], Body::Borrowed(self.listed.get(start, size))),
-            Payload::Large(large) => {
-                (large.header.as_ref().map_or(&[][..], |header| header), Body::Shared(&large.payload))
-            }
-        };
-        if member.send(message.text, prefix, body, &mut cx) {
-            self.dirty.push(conn);
-        }
-    }
-
-    fn with_session(&mut self, conn: ConnId, now: Instant, act: impl FnOnce(&mut Session, &mut Context<'_>)) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        act(&mut member.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Some(link) = &member.link {
-            link.set_closing();
-        }
-        // A message that was held back would keep the remote's answer from being read.
-        if member.held.take().is_some() {
-            member.session.resume(now);
-        }
-        self.dirty.push(conn);
-        self.rearm.push(conn);
-        self.after(conn, now);
-    }
-
-    /// Reports the end of a connection once, as soon as it is known.
-    fn after(&mut self, conn: ConnId, now: Instant) -> After {
-        let mut left = None;
-        let mut rejected = None;
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
-            let reason = reason.clone();
-            member.reported = true;
-            member.id_deadline = None;
-            // Nothing is told behind the end, but the stream is to be read to its own.
-            if member.take_pause(now) {
-                self.rearm.push(conn);
-            }
-            match member.link.clone() {
-                Some(link) => {
-                    self.ids.remove(&link.id);
-                    // The game has closed it, and takes nothing of it any more.
-                    if link.state() == PeerState::Closed {
-                        link.receiving.budget.clear();
-                    }
-                    link.set_closed(&reason);
-                    link.outgoing.clear();
-                    left = Some((link, reason));
-                }
-                None => {
-                    self.pending -= 1;
-                    match self.side {
-                        Side::Client { .. } => self.news.push(News::Failed(reason)),
-                        Side::Server(_) => rejected = Some(reason),
-                    }
-                }
-            }
-        }
-        self.totals.pending.set(self.pending);
-        let ended = member.session.is_ended();
-        if let Some((link, reason)) = left {
-            self.note_left(&link, reason, now);
-        }
-        if let Some(reason) = rejected {
-            self.note_rejected(conn, &reason, now);
-        }
-        After { ended, ..After::default() }
-    }
 }
 
-/// A game that has polled so lately can take its packets.
-const POLLS: Duration = Duration::from_secs(1);
-/// Bytes that are written at once instead of at the end of the round.
-const MUCH: usize = 32 * 1024;
+/// Bytes that one connection may deliver in one round.
+pub(crate) const TURN: usize = 64 * 1024;

@@ -4,15 +4,14 @@ use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{After, Hub, Side};
+use super::{Hub, Side};
 use crate::access::RejectReason;
 use crate::base::{CloseReason, ConnId};
 use crate::http::HttpResponse;
 use crate::wire::proxy_protocol::Preface;
 
 impl Hub {
-    /// Reads on in the header that a trusted proxy begins with. `None`: there is none to read (any more), and what follows can
-    /// be read.
+    /// Reads on in the header that a trusted proxy begins with; true: what follows it can be read.
     #[cold]
     pub(super) fn read_preamble<S: Read>(
         &mut self,
@@ -20,12 +19,12 @@ impl Hub {
         stream: &mut S,
         buffer: &mut [u8],
         now: Instant,
-    ) -> Option<After> {
-        let member = self.members.get_mut(conn)?;
-        let mut preamble = member.preamble.take()?;
+    ) -> bool {
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        let Some(mut preamble) = member.preamble.take() else { return true };
         if member.session.outcome().is_some() {
             // It is closed already, and whatever comes is thrown away.
-            return None;
+            return true;
         }
         let before = preamble.len();
         let preface = preamble.read(stream, buffer);
@@ -35,7 +34,7 @@ impl Hub {
         match preface {
             Ok(Preface::Partial) => {
                 member.preamble = Some(preamble);
-                return Some(After::default());
+                return false;
             }
             Ok(Preface::Whole(None)) => {}
             Ok(Preface::Whole(Some(client))) => self.speaks_for(conn, client, now),
@@ -47,7 +46,11 @@ impl Hub {
             Ok(Preface::Ended) | Err(_) => member.session.end(CloseReason::NoRequest),
         }
         // What follows was not asked for yet.
-        self.members.get(conn)?.session.is_ended().then(|| self.after(conn, now))
+        let goes_on = self.members.get(conn).is_some_and(|member| !member.session.is_ended());
+        if !goes_on {
+            self.note_outcome(conn, now);
+        }
+        goes_on
     }
 
     /// From here on it is this client's connection, as if there were no proxy.

@@ -1,51 +1,75 @@
 //! How a connection is read: one turn at a time, each of one read.
 
 use std::io::Read;
+use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
 use super::relay::RELAY_TURN;
-use super::{After, Hub, News};
+use super::transports::{ShortRead, Transports};
+use super::{Hub, News};
 use crate::base::ConnId;
 use crate::session::{Context, Incoming, Message, ReadBurst, Received};
 
 impl Hub {
-    /// Lets a connection read for one turn: what an earlier turn left, then once from its stream.
+    /// Lets a connection read for one turn, whether or not it waits for another one.
+    pub(super) fn read_turn<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+        let Some(member) = self.members.get(conn) else { return };
+        let read_closed = member.io.read_closed;
+        let Some((stream, short_read)) = io.stream(conn, now) else { return };
+        let mut buffer = mem::take(&mut self.buffer);
+        let trust = short_read == ShortRead::Drains && !read_closed;
+        let more = self.read(conn, stream, &mut buffer, trust, now);
+        self.buffer = buffer;
+        if read_closed && self.members.get(conn).is_some_and(|member| !member.session.is_ended()) {
+            self.remote_gone(conn, now);
+        }
+        if let Some(member) = self.members.get_mut(conn) {
+            if more {
+                self.queues.read(conn, member);
+            }
+            if member.wants_write() {
+                self.queues.flush(conn, member);
+            }
+        }
+        self.settle(io, conn, now);
+    }
+
+    /// Reads what an earlier turn left, then once from the stream; true: there may be more to read.
     ///
     /// A short read means that the stream is empty, unless `trust_short_reads` is false: where the poller re-arms only
     /// after `WouldBlock`.
-    pub(crate) fn read<S: Read>(
+    fn read<S: Read>(
         &mut self,
         conn: ConnId,
         stream: &mut S,
         buffer: &mut [u8],
         trust_short_reads: bool,
         now: Instant,
-    ) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if member.preamble.is_some()
-            && let Some(after) = self.read_preamble(conn, stream, buffer, now)
-        {
-            return after;
+    ) -> bool {
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        if member.preamble.is_some() && !self.read_preamble(conn, stream, buffer, now) {
+            return false;
         }
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        let Some(member) = self.members.get_mut(conn) else { return false };
         if member.tls_is_away {
-            return self.after(conn, now);
+            self.note_outcome(conn, now);
+            return false;
         }
         if let (Some(held), Some(link)) = (&member.held, &member.link)
             && link.receiving.paused.load(Ordering::SeqCst)
             && !link.has_input_room(held.payload.len(), &self.config)
         {
-            return After::default();
+            return false;
         }
         if member.relay_at().is_some_and(|at| now < at) {
-            return After::default();
+            return false;
         }
         member.relay_at = None;
         member.note_progress(now);
-        let Some(room) = member.may_read(buffer.len(), &self.totals, now) else { return After::default() };
+        let Some(room) = member.may_read(buffer.len(), &self.totals, now) else { return false };
         self.relayed = 0;
         let mut ahead = BytesMut::new();
         let (mut left, mut used) = (0, 0);
@@ -56,7 +80,7 @@ impl Hub {
             left = burst.len();
             used = ahead.len() - left;
         }
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
+        let Some(member) = self.members.get_mut(conn) else { return false };
         let waits = left > 0 || member.held.is_some() || self.relayed >= RELAY_TURN;
         // Behind what came too early there may be the end of the stream.
         let limit = if !waits || member.session.awaits_verdict() {
@@ -136,10 +160,10 @@ impl Hub {
         }
     }
 
-    /// Notes that a turn took so many bytes from the stream, which may have more or not.
-    fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> After {
-        let Some(member) = self.members.get_mut(conn) else { return After::default() };
-        if member.held.is_none() && std::mem::take(&mut member.awaits_relay) {
+    /// Notes that a turn took so many bytes from the stream, which may have more or not; true: it is read on.
+    fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
+        let Some(member) = self.members.get_mut(conn) else { return false };
+        if member.held.is_none() && mem::take(&mut member.awaits_relay) {
             member.session.resume(now);
         }
         let paused = member.held.is_some() || member.session.awaits_verdict();
@@ -155,6 +179,7 @@ impl Hub {
             }
         }
         self.totals.bytes_in.add(taken);
-        After { more: may_have_more && !paused, ..self.after(conn, now) }
+        self.note_outcome(conn, now);
+        may_have_more && !paused
     }
 }

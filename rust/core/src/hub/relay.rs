@@ -132,7 +132,7 @@ impl Hub {
                 what,
                 &mut Context { config: &self.config, pool: &mut self.pool, now },
             );
-            self.dirty.push(conn);
+            self.queues.flush(conn, member);
             return true;
         }
         if !may_deliver(link, godot3::SYSTEM_SIZE, &self.config) {
@@ -253,7 +253,7 @@ impl Hub {
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         if member.send(false, &[], body, &mut cx) {
-            self.dirty.push(conn);
+            self.queues.flush(conn, member);
         }
     }
 }

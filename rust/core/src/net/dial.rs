@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::listener::{Unsent, tune};
-use super::mailbox::{Command, Mailbox};
+use super::mailbox::Mailbox;
 use super::runtime::Runtime;
 use crate::base::{CloseReason, Phase};
 use crate::http::Url;
@@ -23,6 +23,8 @@ pub(crate) struct Dialler {
     host: String,
     zone: Option<String>,
     port: u16,
+    /// Where the look-up leaves what it found.
+    answer: Answer,
     /// `None` while the name is looked up.
     left: Option<VecDeque<SocketAddr>>,
     attempts: Vec<Attempt>,
@@ -32,6 +34,9 @@ pub(crate) struct Dialler {
     problem: Option<String>,
     unsent: Unsent,
 }
+
+/// What a look-up found.
+type Answer = Arc<Mutex<Option<io::Result<Vec<SocketAddr>>>>>;
 
 struct Attempt {
     token: Token,
@@ -67,14 +72,16 @@ impl Dialler {
             Err(_) => None,
         };
         let left = literal.map(|ips| ips.into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect());
+        let answer = Answer::default();
         if left.is_none() {
             let zone = url.zone.iter().flat_map(|zone| ["%", zone]);
             let host: String = std::iter::once(url.host.as_str()).chain(zone).collect();
-            let (port, mailbox) = (url.port, Arc::downgrade(mailbox));
+            let (port, mailbox, slot) = (url.port, Arc::downgrade(mailbox), Arc::clone(&answer));
             runtime.look_up(move || {
-                let answer = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+                let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
                 if let Some(mailbox) = mailbox.upgrade() {
-                    mailbox.command(Command::Resolved(answer));
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                    mailbox.force_wake();
                 }
             })?;
         }
@@ -82,6 +89,7 @@ impl Dialler {
             host: url.host.clone(),
             zone: url.zone.clone(),
             port: url.port,
+            answer,
             left,
             attempts: Vec::new(),
             next_attempt: now,
@@ -93,7 +101,7 @@ impl Dialler {
     }
 
     /// Takes the resolver's answer.
-    pub(crate) fn resolved(&mut self, answer: io::Result<Vec<SocketAddr>>) {
+    fn resolved(&mut self, answer: io::Result<Vec<SocketAddr>>) {
         self.left = Some(match answer {
             Ok(addresses) => interleave(&addresses),
             Err(error) => {
@@ -113,6 +121,12 @@ impl Dialler {
 
     /// Looks after attempts, `ready` among them, and starts the next one when it is time.
     pub(crate) fn advance(&mut self, ready: &[Token], registry: &Registry, now: Instant) -> Dialled {
+        if self.left.is_none() {
+            let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(answer) = answer {
+                self.resolved(answer);
+            }
+        }
         for token in ready {
             let Some(index) = self.attempts.iter().position(|attempt| attempt.token == *token) else {
                 continue;

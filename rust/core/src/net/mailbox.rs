@@ -1,6 +1,5 @@
 //! The two lists between the game's thread and the driver's: commands one way, news the other.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,8 +51,6 @@ pub(crate) enum Command {
     Configure(Box<PeerConfig>),
     /// Close all peers and end.
     Finish { frame: Box<CloseFrame> },
-    /// The resolver's answer.
-    Resolved(io::Result<Vec<SocketAddr>>),
     /// A handshake comes back from where its certificate was looked at; `None`: something broke there.
     Checked { conn: ConnId, session: Option<Box<TlsSession>> },
     /// What a defect does.
@@ -244,7 +241,7 @@ impl Mailbox {
     /// Game thread: it polls.
     pub(crate) fn note_poll(&self, now: Instant) {
         let since = now.saturating_duration_since(self.started);
-        self.polled.store(since.as_millis() as u64, Ordering::Relaxed);
+        self.polled.fetch_max(since.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Any thread: for how long the game has not taken what waits for it; `None` when nothing does.
@@ -276,6 +273,11 @@ impl Mailbox {
     /// Any thread: the driver ends by `deadline` whatever is still open.
     pub(crate) fn hurry(&self, deadline: Instant) {
         *lock(&self.hurry) = Some(deadline);
+        self.force_wake();
+    }
+
+    /// Any thread: the driver is wanted for something that is no command.
+    pub(crate) fn force_wake(&self) {
         if self.commands.urge() {
             self.wake();
         }

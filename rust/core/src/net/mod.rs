@@ -3,14 +3,14 @@
 pub(crate) mod checks;
 mod dial;
 pub(crate) mod driver;
+pub(crate) mod emulator;
 mod inbox;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 mod open_error;
 mod outlet;
 pub(crate) mod runtime;
-pub(crate) mod simulator;
-pub(crate) mod transport;
+mod sockets;
 
 pub use open_error::OpenError;
 pub use runtime::{Library, Runtime};

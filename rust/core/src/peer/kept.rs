@@ -7,10 +7,12 @@ use bytes::Bytes;
 use super::*;
 use crate::access::AccessPolicy;
 use crate::base::{ConnId, Packet};
+use crate::behaviour::End;
 use crate::config::WireFormat;
-use crate::hub::Side;
+use crate::hub::{Side, TURN};
 use crate::link::PeerInfo;
 use crate::net::mailbox::KEPT;
+use crate::testing::InMemory;
 
 const MANY: usize = 100_000;
 const ID: PeerId = PeerId(7);
@@ -36,14 +38,15 @@ fn a_burst_gives_its_memory_back() {
     for mode in [Mode::Multiplayer(WireFormat::Godot4), Mode::Raw] {
         let runtime = Runtime::new();
         let mut peer = Peer::new(Arc::clone(&runtime));
-        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
-        let works = peer.open_by_hand(config(mode), Side::Server(access));
+        let gate = Box::new(AccessPolicy::new(ServerConfig::default()));
+        let driver: InMemory<End> =
+            peer.open_in_memory(config(mode), Side::Server(gate), TURN, Instant::now());
         let mut news = vec![News::Connected { link: link(&runtime), own_id: PeerId::SERVER }];
         news.extend(
             (0..MANY)
                 .map(|_| News::Packet(Packet { source: ID, payload: Bytes::from_static(b"!"), text: false })),
         );
-        works.mailbox.deliver(&mut news);
+        driver.mailbox.deliver(&mut news);
         assert!(peer.begin_poll());
         while peer.next_event(true).is_some() {}
         assert!(peer.news.capacity() <= KEPT, "{mode:?}: {}", peer.news.capacity());
@@ -58,10 +61,10 @@ fn a_burst_gives_its_memory_back() {
         assert!(capacity <= KEPT, "{mode:?}: {capacity}");
         // What the driver fills next is what this side has given back.
         peer.begin_poll();
-        works.mailbox.deliver(&mut vec![News::Withdrawn(ID)]);
+        driver.mailbox.deliver(&mut vec![News::Withdrawn(ID)]);
         peer.begin_poll();
         let mut batch = vec![News::Withdrawn(ID)];
-        works.mailbox.deliver(&mut batch);
+        driver.mailbox.deliver(&mut batch);
         assert!(batch.capacity() <= KEPT, "{mode:?}: {}", batch.capacity());
     }
 }

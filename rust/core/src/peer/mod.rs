@@ -2,11 +2,11 @@
 
 mod ends;
 mod handle;
+#[cfg(any(test, fuzzing, feature = "bench"))]
+mod in_memory;
 #[cfg(test)]
 mod kept;
 mod open;
-#[cfg(feature = "bench")]
-pub(crate) mod rig;
 pub(crate) mod sender;
 mod watch;
 

@@ -331,19 +331,19 @@ pub(crate) const PAUSE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::rig::Rig;
     use super::*;
+    use crate::testing::server::ServerInMemory;
     use crate::tls::{TlsServer, self_signed};
 
     const CLIENTS: usize = 20;
     const LARGE: usize = 60_000;
 
     /// Servers with clients that take everything, and room for so many bytes on the way to them.
-    fn rigs(limit: usize) -> Vec<(Rig, Vec<PeerId>)> {
+    fn rigs(limit: usize) -> Vec<(ServerInMemory, Vec<PeerId>)> {
         let (key, certificate) = self_signed("localhost");
         let identity = || TlsServer::new(&key, &certificate, "").expect("usable");
         let rig = |format, secure: bool| {
-            let mut rig = Rig::new(format, secure.then(identity));
+            let mut rig = ServerInMemory::new(format, secure.then(identity));
             let ids = (0..CLIENTS).map(|_| rig.connect()).collect();
             total(&mut rig).set_limit(limit);
             (rig, ids)
@@ -351,12 +351,12 @@ mod tests {
         vec![rig(WireFormat::Godot4, false), rig(WireFormat::Godot4, true), rig(WireFormat::Godot3, false)]
     }
 
-    fn total(rig: &mut Rig) -> Arc<QueueTotal> {
+    fn total(rig: &mut ServerInMemory) -> Arc<QueueTotal> {
         Arc::clone(&rig.server().runtime.queue_totals.outgoing)
     }
 
     /// All clients have taken everything; how many bytes that were for each, at least and at most.
-    fn deliver(rig: &mut Rig) -> (usize, usize) {
+    fn deliver(rig: &mut ServerInMemory) -> (usize, usize) {
         rig.drive();
         let heard = (0..CLIENTS).map(|client| rig.hear(client).len());
         let (least, most) = heard.fold((usize::MAX, 0), |(least, most), n| (least.min(n), most.max(n)));
@@ -406,7 +406,7 @@ mod tests {
             assert!([1000, 1009].map(|size| (2 * CLIENTS - 1) * size).contains(&waiting), "{waiting}");
             let full = rig.server().send(Target::All, &[3; 1000], Delivery::Reliable);
             assert_eq!(full, Err(SendError::Full));
-            let refused = |rig: &mut Rig| {
+            let refused = |rig: &mut ServerInMemory| {
                 rig.server().begin_poll();
                 std::iter::from_fn(|| rig.server().next_event(true))
                     .filter(|event| matches!(event, Event::PacketRefused { size: 1000, .. }))

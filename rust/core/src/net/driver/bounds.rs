@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::turns::{Client, DEADLINE, Stepped, patient};
 use super::*;
+use crate::base::CloseFrame;
 use crate::config::PeerConfig;
-use crate::net::mailbox::{KEPT, Sent};
+use crate::hub::round::COMMANDS_TURN;
+use crate::net::mailbox::{Command, KEPT, Sent};
 use crate::session::{Body, WRITE_TURN};
 
 /// Somebody who takes whatever comes, at once.
@@ -66,7 +68,7 @@ fn who_takes_everything_gets_one_turn_in_a_round() {
             server.step();
             most = most.max(server.driver.mailbox.totals.bytes_out.get() - before);
             rounds += 1;
-            assert!(server.driver.unwritten.len() <= greedy.len(), "each of them waits once");
+            assert!(server.driver.hub.queued_flushes() <= greedy.len(), "each of them waits once");
             assert!(start.elapsed() < DEADLINE, "it does not leave");
         }
         println!("packets of {size} bytes: {most} bytes in a round at most, {rounds} rounds");
@@ -91,9 +93,9 @@ fn what_a_game_asks_for_in_one_frame_is_done_in_order_over_many_rounds() {
     let frame = Box::new(CloseFrame::normal());
     server.driver.mailbox.command(Command::Close { conn: client.conn, frame });
     let mut left = Vec::new();
-    while !server.round.commands.is_empty() || left.is_empty() {
+    while server.driver.hub.commands_left() > 0 || left.is_empty() {
         server.step();
-        left.push(server.round.commands.len());
+        left.push(server.driver.hub.commands_left());
         assert!(left.len() < 10, "{left:?}");
     }
     // One more by `step` itself.
@@ -126,7 +128,7 @@ fn an_end_comes_behind_what_was_asked_for_before_it() {
         server.step();
         assert!(start.elapsed() < DEADLINE, "{} bytes came", taker.taken.load(Ordering::Relaxed));
     }
-    assert!(server.driver.finish_by.is_some(), "it ends");
+    assert!(server.driver.hub.is_finishing(), "it ends");
 }
 
 #[test]
@@ -144,19 +146,19 @@ fn each_connection_has_one_deadline_however_often_it_rests() {
     let mut rested = 0;
     for _ in 0..100 {
         now += Duration::from_millis(110);
-        server.driver.expire(now);
-        server.driver.read_round(now);
-        server.driver.flush_round(now);
-        rested += server.driver.reads.len();
-        server.driver.read_round(now);
-        assert!(server.driver.timers.len() <= clients.len(), "{} entries", server.driver.timers.len());
+        for _ in 0..2 {
+            server.driver.hub.round(&mut server.driver.sockets, now, false);
+            rested += server.driver.hub.queued_reads().0;
+        }
+        let entries = server.driver.hub.timer_entries();
+        assert!(entries <= clients.len(), "{entries} entries");
     }
     assert!(rested > 0 && server.driver.mailbox.totals.reads_paused.get() > 50, "they rest and go on");
     for client in clients {
         drop(client);
     }
     let start = Instant::now();
-    while !server.driver.timers.is_empty() {
+    while server.driver.hub.timer_entries() > 0 {
         server.step();
         assert!(start.elapsed() < DEADLINE, "the entries of those who are gone stay");
     }
@@ -170,14 +172,14 @@ fn a_throttled_peer_that_takes_nothing_is_read_once_it_is_closed() {
     client.unsent = b"\x8a\x80\0\0\0\0".repeat(5_000);
     client.push();
     server.send(client.conn, 64 << 20);
-    while server.driver.socket(client.conn).expect("connected").writable {
+    while server.driver.hub.is_writable(client.conn) {
         server.step();
     }
     server.await_arrival(client.conn);
     // Its Close cannot leave before it takes what is on its way, which it may do once its own words have left.
     server.driver.mailbox.command(Command::Overflow(client.conn));
     let start = Instant::now();
-    while server.driver.socket(client.conn).expect("it lingers").stream.peek(&mut [0]).is_ok() {
+    while server.peek(client.conn).is_ok() {
         server.step();
         assert!(start.elapsed() < DEADLINE, "what it says is not read");
     }
@@ -190,11 +192,11 @@ fn a_burst_of_news_gives_its_memory_back() {
     for _ in 0..50_000 {
         server.driver.hub.news.push(crate::hub::News::Congested(crate::base::PeerId(7)));
     }
-    server.driver.mailbox.deliver(server.driver.hub.end_round());
+    server.step();
     for _ in 0..50_000 {
         server.driver.hub.news.push(crate::hub::News::Congested(crate::base::PeerId(7)));
     }
-    server.driver.mailbox.deliver(server.driver.hub.end_round());
+    server.step();
     assert!(server.driver.hub.news.capacity() <= KEPT, "{}", server.driver.hub.news.capacity());
     assert!(server.has(client.conn));
 }
@@ -211,7 +213,7 @@ fn somebody_whose_time_is_up_is_looked_at_once_more() {
             if row == "write_timeout" {
                 server.send(client.conn, 64 << 20);
                 // In this round it takes what its system has room for.
-                while server.driver.socket(client.conn).expect("connected").writable {
+                while server.driver.hub.is_writable(client.conn) {
                     server.step();
                 }
             }
@@ -225,7 +227,7 @@ fn somebody_whose_time_is_up_is_looked_at_once_more() {
                 thread::sleep(Duration::from_millis(1));
             }
             // Then it goes on, and the poller has not reported anything yet.
-            server.driver.expire(Instant::now());
+            server.driver.hub.round(&mut server.driver.sockets, Instant::now(), false);
             assert!(server.has(client.conn), "{row}, encrypted: {encrypted}: closed");
         }
     }

@@ -6,18 +6,21 @@ use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::behaviour::REQUEST;
+use crate::base::ConnId;
+use crate::behaviour::{End, REQUEST};
+use crate::budget::QueueTotals;
 use crate::config::{BindAddress, Buffers, Mode, PeerConfig, WireFormat};
 use crate::hub::News;
+use crate::hub::transports::Step;
 use crate::link::Link;
-use crate::net::mailbox::Sent;
+use crate::net::mailbox::{Command, Sent};
 use crate::session::Body;
+use crate::testing::InMemory;
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust, self_signed};
 
 /// A server whose rounds happen when the test says so.
 pub(super) struct Stepped {
     pub(super) driver: Driver,
-    pub(super) round: Round,
     port: u16,
 }
 
@@ -39,7 +42,7 @@ impl Stepped {
         let listener = Listener::bind(BindAddress::Ip(Ipv4Addr::LOCALHOST.into()), 0).expect("a free port");
         let port = listener.port();
         let driver = Driver::server(config, false, listener, &Runtime::new()).expect("a driver");
-        Self { driver, round: Round::new(), port }
+        Self { driver, port }
     }
 
     /// One round, which does not wait for anything.
@@ -47,7 +50,8 @@ impl Stepped {
         let nothing = Command::NoDelay { conn: ConnId { slot: u32::MAX, generation: 0 }, enabled: true };
         self.driver.mailbox.command(nothing);
         self.driver.mailbox.note_poll(Instant::now());
-        assert!(!self.driver.round(&mut self.round).expect("a round"), "the server goes on");
+        self.driver.round().expect("a round");
+        assert_ne!(self.driver.next, Next::Finished, "the server goes on");
     }
 
     /// A client whose TLS handshake has not begun, and the connection to it.
@@ -109,11 +113,11 @@ impl Stepped {
         let mut news = Vec::new();
         self.driver.mailbox.take_news(&mut news);
         let closed = news.iter().any(|news| matches!(news, News::Disconnected { .. } | News::Overflowed(_)));
-        !closed && self.driver.sockets.iter().flatten().any(|socket| socket.conn == conn)
+        !closed && self.conns().contains(&conn)
     }
 
     fn conns(&self) -> Vec<ConnId> {
-        self.driver.sockets.iter().flatten().map(|socket| socket.conn).collect()
+        self.driver.sockets.iter().map(|socket| socket.conn).collect()
     }
 
     /// A client that is in.
@@ -135,11 +139,15 @@ impl Stepped {
 
     /// Waits until what was sent on a connection lies in the server's socket.
     pub(super) fn await_arrival(&mut self, conn: ConnId) {
-        let socket = self.driver.socket(conn).expect("connected");
         let start = Instant::now();
-        while socket.stream.peek(&mut [0]).is_err() {
+        while self.peek(conn).is_err() {
             assert!(start.elapsed() < DEADLINE, "nothing arrives");
         }
+    }
+
+    /// Looks whether something lies in the server's socket.
+    pub(super) fn peek(&mut self, conn: ConnId) -> io::Result<usize> {
+        self.driver.sockets.socket(conn).expect("connected").stream.stream.0.peek(&mut [0])
     }
 
     /// A round with a ping of this client before it, which that round has to answer.
@@ -234,12 +242,29 @@ fn hello() -> TlsClient {
 }
 
 #[test]
+fn a_round_has_one_order_whoever_drives() {
+    let mut server = Stepped::new(false);
+    server.join(false);
+    server.step();
+    let mut steps = Vec::new();
+    let gate = Box::new(AccessPolicy::new(ServerConfig::default()));
+    let totals = QueueTotals::new(usize::MAX);
+    let mut driver: InMemory<End> =
+        InMemory::new(patient(), Side::Server(gate), &totals, TURN, Instant::now());
+    driver.round_with(Instant::now(), &mut |step| steps.push(step));
+    assert_eq!(server.driver.sockets.steps, steps);
+    // Commands first, so that what the game sent leaves in this round; deadlines behind reading and writing.
+    let order = [Step::Commands, Step::Read, Step::Write, Step::Expire, Step::Deliver, Step::Handshakes];
+    assert_eq!(steps, order);
+}
+
+#[test]
 fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
     let mut server = Stepped::new(true);
     let mut open = server.join(true);
     let mut newcomers: Vec<_> = (0..NEWCOMERS).map(|_| server.connect()).collect();
     server.step();
-    assert!(server.driver.newcomers.is_empty(), "nobody has said anything yet");
+    assert!(server.driver.hub.queued_reads().1 == 0, "nobody has said anything yet");
 
     for (stream, conn) in &mut newcomers {
         let mut tls = hello().session("localhost").expect("a name");
@@ -250,7 +275,7 @@ fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
     loop {
         server.step_with_ping(&mut open);
         rounds += 1;
-        let waiting = server.driver.newcomers.len();
+        let waiting = server.driver.hub.queued_reads().1;
         if waiting == 0 {
             break;
         }
@@ -311,10 +336,7 @@ fn who_took_its_packets_while_the_process_was_stopped_is_not_closed() {
             server.send(client.conn, 64 << 20);
             // In this round it takes what its system has room for.
             server.step();
-            assert!(
-                !server.driver.socket(client.conn).expect("connected").writable,
-                "{row}: it is congested"
-            );
+            assert!(!server.driver.hub.is_writable(client.conn), "{row}: it is congested");
             let stop = Instant::now();
             let mut taken = 0;
             while stop.elapsed() < 2 * PATIENCE {

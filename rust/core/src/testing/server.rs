@@ -3,54 +3,25 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Peer, Status};
+use super::{InMemory, MemoryStream};
 use crate::access::AccessPolicy;
 use crate::base::{ConnId, PeerId};
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::event::Event;
-use crate::hub::{Hub, Side};
+use crate::hub::transports::{Next, Readiness};
+use crate::hub::{Side, TURN};
 use crate::net::Runtime;
-use crate::net::mailbox::{Command, Mailbox, NeverAsleep, Totals};
-use crate::session::Role;
+use crate::peer::Peer;
 use crate::session::frame::{Opcode, push_head};
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
 
-/// What a driver has besides its sockets.
-pub(crate) struct Works {
-    pub(crate) hub: Hub,
-    pub(crate) mailbox: Arc<Mailbox>,
-}
-
-impl Peer {
-    /// Opens without a socket and a thread: its caller plays the driver.
-    pub(crate) fn open_by_hand(&mut self, config: PeerConfig, side: Side) -> Works {
-        self.check_closed().expect("it is closed");
-        let totals = Arc::new(Totals::default());
-        let outgoing = &self.runtime.queue_totals.outgoing;
-        let mailbox =
-            Arc::new(Mailbox::new(Box::new(NeverAsleep), Arc::clone(&totals), outgoing, Instant::now()));
-        let (role, status, unique_id) = match side {
-            Side::Server(_) => (Role::Server, Status::Connected, PeerId::SERVER.0),
-            Side::Client { .. } => (Role::Client, Status::Connecting, 0),
-        };
-        let hub = Hub::new(config.clone(), side, self.runtime.queue_totals.clone(), totals);
-        self.opened(role, config, Arc::clone(&mailbox), None);
-        self.status = status;
-        self.unique_id = unique_id;
-        Works { hub, mailbox }
-    }
-}
-
 /// A listening server whose connections and driver are played by its caller.
-pub struct Rig {
+pub struct ServerInMemory {
     server: Peer,
-    works: Works,
+    driver: InMemory<Wire>,
     lines: Vec<Line>,
-    commands: Vec<Command>,
-    buffer: Vec<u8>,
     now: Instant,
     secure: bool,
 }
@@ -59,7 +30,6 @@ pub struct Rig {
 struct Line {
     conn: ConnId,
     id: PeerId,
-    wire: Wire,
     client: Option<TlsSession>,
     /// The client has sent its request.
     asked: bool,
@@ -78,34 +48,28 @@ struct Remote<'a> {
     wire: &'a mut Wire,
 }
 
-impl Rig {
+impl ServerInMemory {
     /// A server without peers; with `tls` its connections are encrypted.
     pub fn new(format: WireFormat, tls: Option<TlsServer>) -> Self {
         let config = PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() };
         let secure = tls.is_some();
         let access = Box::new(AccessPolicy::new(ServerConfig { tls, ..ServerConfig::default() }));
         let mut server = Peer::new(Runtime::new());
-        let works = server.open_by_hand(config, Side::Server(access));
-        Self {
-            server,
-            works,
-            lines: Vec::new(),
-            commands: Vec::new(),
-            buffer: vec![0; 64 * 1024],
-            now: Instant::now(),
-            secure,
-        }
+        let now = Instant::now();
+        let driver = server.open_in_memory(config, Side::Server(access), TURN, now);
+        Self { server, driver, lines: Vec::new(), now, secure }
     }
 
     /// Lets a client in, handshakes included.
     pub fn connect(&mut self) -> PeerId {
-        let conn = self.works.hub.accepted(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), self.now);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let conn = self.driver.accept(Wire::default(), address, self.now);
         let client = self.secure.then(|| {
             let client = TlsClient::new(Trust::Anybody, Some("localhost")).expect("needs no certificates");
             client.session("localhost").expect("a valid name")
         });
         let index = self.lines.len();
-        self.lines.push(Line { conn, id: PeerId(0), wire: Wire::default(), client, asked: false });
+        self.lines.push(Line { conn, id: PeerId(0), client, asked: false });
         for _ in 0..ROUNDS {
             self.ask(index);
             self.drive();
@@ -124,18 +88,21 @@ impl Rig {
 
     /// Puts bytes on the way from a client, in the order of [`connect`](Self::connect), to the server.
     pub fn say(&mut self, client: usize, bytes: &[u8]) {
-        let Line { wire, client, .. } = &mut self.lines[client];
+        let Line { conn, client, .. } = &mut self.lines[client];
+        let wire = self.driver.stream(*conn).expect("it is connected");
         match client {
             None => wire.input.extend_from_slice(bytes),
             Some(tls) => {
                 tls.stream(&mut Remote { wire }).write_all(bytes).expect("the memory takes everything");
             }
         }
+        self.driver.hub.ready(*conn, Readiness { readable: true, ..Readiness::default() });
     }
 
     /// Lets a client read what the server has sent, and returns it.
     pub fn hear(&mut self, client: usize) -> Vec<u8> {
-        let Line { wire, client, .. } = &mut self.lines[client];
+        let Line { conn, client, .. } = &mut self.lines[client];
+        let Some(wire) = self.driver.stream(*conn) else { return Vec::new() };
         let Some(tls) = client else { return std::mem::take(&mut wire.output) };
         let mut remote = Remote { wire };
         let mut stream = tls.stream(&mut remote);
@@ -152,10 +119,13 @@ impl Rig {
         self.hear(index);
         let line = &mut self.lines[index];
         if let Some(tls) = &mut line.client {
-            let mut remote = Remote { wire: &mut line.wire };
+            let wire = self.driver.stream(line.conn).expect("it is connected");
+            let mut remote = Remote { wire };
             let mut stream = tls.stream(&mut remote);
             stream.push().expect("the memory takes everything");
-            if stream.is_handshaking() {
+            let is_handshaking = stream.is_handshaking();
+            self.driver.hub.ready(line.conn, Readiness { readable: true, ..Readiness::default() });
+            if is_handshaking {
                 return;
             }
         }
@@ -165,25 +135,9 @@ impl Rig {
         }
     }
 
-    /// What the driver does in one round: commands, reads, writes, and the mailbox.
+    /// What the I/O thread does until it would sleep.
     pub fn drive(&mut self) {
-        self.works.mailbox.take_commands(&mut self.commands, &mut self.works.hub.listed);
-        for command in self.commands.drain(..) {
-            self.works.hub.command(command, self.now);
-        }
-        self.works.hub.rearm.clear();
-        for Line { conn, wire, .. } in &mut self.lines {
-            while wire.used < wire.input.len() {
-                self.works.hub.read(*conn, wire, &mut self.buffer, true, self.now);
-            }
-            wire.input.clear();
-            wire.used = 0;
-            if self.works.hub.wants_write(*conn) {
-                while self.works.hub.flush(*conn, wire, self.now).unwritten {}
-            }
-        }
-        self.works.hub.dirty.clear();
-        self.works.mailbox.deliver(self.works.hub.end_round());
+        while self.driver.hub_round(self.now) == Next::Again {}
     }
 
     /// The game's side.
@@ -194,9 +148,11 @@ impl Rig {
     /// Forgets what the server has sent to clients that do not read; says how many bytes that were.
     pub fn clear_output(&mut self) -> usize {
         let mut bytes = 0;
-        for line in &mut self.lines {
-            bytes += line.wire.output.len();
-            line.wire.output.clear();
+        for line in &self.lines {
+            if let Some(wire) = self.driver.stream(line.conn) {
+                bytes += wire.output.len();
+                wire.output.clear();
+            }
         }
         bytes
     }
@@ -211,10 +167,25 @@ pub fn client_frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// The caller says what is readable.
+impl MemoryStream for Wire {
+    fn readiness(&mut self) -> Readiness {
+        Readiness::default()
+    }
+
+    fn shutdown_write(&mut self) {}
+
+    fn close(&mut self) {}
+}
+
 impl Read for Wire {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let n = (&self.input[self.used..]).read(out)?;
         self.used += n;
+        if self.used == self.input.len() {
+            self.input.clear();
+            self.used = 0;
+        }
         if n == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(n) }
     }
 }

@@ -4,21 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-
-use super::Driver;
+use super::transports::Transports;
+use super::{Hub, Room};
 use crate::base::{CloseReason, ConnId};
-use crate::hub::{After, Room};
-use crate::net::listener::{Listener, tune};
 
-/// Where a driver is with its listener.
+/// Where a hub is with its listener.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    pub(super) state: Accept,
+    state: Accept,
     /// Connections that may be in limbo: handshakes under way, and refused ones that are not gone.
-    pub(super) max_pending: usize,
-    /// Taken off the listener while there was no room: it shows that somebody waits.
-    waiting: Option<(TcpStream, SocketAddr)>,
+    max_pending: usize,
+    /// Whom the listener gave while there was no room: it shows that somebody waits.
+    waiting: Option<SocketAddr>,
     /// When a connection may have to go for it.
     retry: Option<Instant>,
     /// When a line about the system's refusals was written last, and how many there have been since.
@@ -26,7 +23,7 @@ pub(super) struct Acceptor {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Accept {
+enum Accept {
     /// The listener has nothing.
     Idle,
     /// It may have more.
@@ -68,18 +65,23 @@ impl Acceptor {
     }
 }
 
-impl Driver {
-    /// Says whether there is something to do at once.
+impl Hub {
+    /// The listener may have somebody.
+    pub(crate) fn listener_ready(&mut self) {
+        self.acceptor.state = Accept::Ready;
+    }
+
+    /// Says whether somebody can be accepted at once.
     pub(super) fn may_accept(&self) -> bool {
         let acceptor = &self.acceptor;
-        let has_room = self.hub.in_limbo() < acceptor.max_pending;
         match acceptor.waiting {
-            Some(_) => has_room,
+            Some(_) => self.in_limbo() < acceptor.max_pending,
             None => matches!(acceptor.state, Accept::Ready),
         }
     }
 
-    pub(super) fn accept(&mut self, now: Instant, end: Instant) {
+    /// Accepts connections until `end`, as long as there is room for them.
+    pub(super) fn accept<T: Transports>(&mut self, io: &mut T, now: Instant, end: Instant) {
         if let Accept::BackOff(until) = self.acceptor.state
             && until <= now
         {
@@ -87,18 +89,21 @@ impl Driver {
         }
         self.acceptor.retry = None;
         loop {
-            if self.acceptor.waiting.is_none() && !self.take_next(now) {
-                return;
+            if self.acceptor.waiting.is_none() {
+                self.acceptor.waiting = self.take_next(io, now);
             }
-            if self.hub.in_limbo() >= self.acceptor.max_pending {
-                let newcomer = self.acceptor.waiting.as_ref().map(|(_, address)| canonical(*address));
-                match self.make_room(newcomer, now) {
+            let Some(address) = self.acceptor.waiting else { return };
+            if self.in_limbo() >= self.acceptor.max_pending {
+                match self.make_room_and_drop(io, Some(address), now) {
                     Room::Made(_) => {}
                     Room::Refused => {
                         self.acceptor.waiting = None;
-                        if let Some(address) = newcomer {
-                            self.hub.note_not_taken(address, now);
+                        io.reject();
+                        self.note_not_taken(address, now);
+                        if io.clock() >= end {
+                            return;
                         }
+                        continue;
                     }
                     Room::Wait(again) => {
                         self.acceptor.retry = again;
@@ -106,24 +111,49 @@ impl Driver {
                     }
                 }
             }
-            if let Some((stream, address)) = self.acceptor.waiting.take() {
-                self.welcome(stream, address, now);
+            self.acceptor.waiting = None;
+            if let Err((conn, error)) = self.welcome(io, address, now) {
+                self.fail(conn, CloseReason::Lost(error.to_string()), now);
+                self.drop_connection(io, conn, now);
+                self.accept_failed(&error, now);
             }
-            if Instant::now() >= end {
+            if io.clock() >= end {
                 return;
             }
         }
     }
 
-    /// Takes a connection off the listener; false: there is none.
-    fn take_next(&mut self, now: Instant) -> bool {
+    /// Makes a connection of the stream that was accepted last.
+    pub(crate) fn welcome<T: Transports>(
+        &mut self,
+        io: &mut T,
+        address: SocketAddr,
+        now: Instant,
+    ) -> Result<ConnId, (ConnId, io::Error)> {
+        let conn = self.accepted(address, now);
+        self.adopt(io, conn, now).map(|()| conn).map_err(|error| (conn, error))
+    }
+
+    /// Drops a connection that is worth less than one that waits, if there is one.
+    pub(crate) fn make_room_and_drop<T: Transports>(
+        &mut self,
+        io: &mut T,
+        newcomer: Option<SocketAddr>,
+        now: Instant,
+    ) -> Room {
+        let room = self.make_room(newcomer, now);
+        if let Room::Made(conn) = room {
+            self.drop_connection(io, conn, now);
+        }
+        room
+    }
+
+    /// Takes somebody off the listener.
+    fn take_next<T: Transports>(&mut self, io: &mut T, now: Instant) -> Option<SocketAddr> {
         let mut made_room = false;
         while matches!(self.acceptor.state, Accept::Ready) {
-            match self.listener.as_ref().and_then(Listener::accept) {
-                Some(Ok(accepted)) => {
-                    self.acceptor.waiting = Some(accepted);
-                    return true;
-                }
+            match io.accept() {
+                Some(Ok(address)) => return Some(canonical(address)),
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.acceptor.state = Accept::Idle;
                 }
@@ -132,7 +162,7 @@ impl Driver {
                     // One that is worth less than one that waits gives back what the system lacks.
                     if matches!(self.acceptor.state, Accept::BackOff(_))
                         && !std::mem::replace(&mut made_room, true)
-                        && matches!(self.make_room(None, now), Room::Made(_))
+                        && let Room::Made(_) = self.make_room_and_drop(io, None, now)
                     {
                         self.acceptor.state = Accept::Ready;
                     }
@@ -140,29 +170,7 @@ impl Driver {
                 None => self.acceptor.state = Accept::Idle,
             }
         }
-        false
-    }
-
-    /// Lets go of a connection that is worth less than the one that waits.
-    fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> Room {
-        let sockets = &self.sockets;
-        let unread =
-            |conn: ConnId| matches!(sockets.get(conn.slot as usize), Some(Some(socket)) if socket.queued);
-        let room = self.hub.make_room(newcomer, unread, now);
-        if let Room::Made(conn) = room {
-            self.settle(conn, After { ended: true, ..After::default() }, now);
-        }
-        room
-    }
-
-    fn welcome(&mut self, stream: TcpStream, address: SocketAddr, now: Instant) {
-        tune(&stream, self.unsent);
-        let conn = self.hub.accepted(canonical(address), now);
-        if let Err(error) = self.adopt(conn, stream, now) {
-            self.hub.fail(conn, CloseReason::Lost(error.to_string()), now);
-            self.hub.forget(conn);
-            self.accept_failed(&error, now);
-        }
+        None
     }
 
     fn accept_failed(&mut self, error: &io::Error, now: Instant) {
@@ -173,7 +181,7 @@ impl Driver {
         ) {
             return;
         }
-        self.mailbox.totals.accept_errors.add(1);
+        self.totals.accept_errors.add(1);
         match &mut self.acceptor.complained {
             Some((last, since)) if now.saturating_duration_since(*last) < COMPLAINT_PAUSE => *since += 1,
             complained => {

@@ -1,0 +1,129 @@
+//! What the game asks for.
+
+use std::time::Instant;
+
+use super::transports::Transports;
+use super::{Hub, Outbound, Payload, Side};
+use crate::base::{CloseFrame, CloseReason, ConnId};
+use crate::config::PeerConfig;
+use crate::net::mailbox::Command;
+use crate::session::{Body, Context, Session};
+use crate::tls::TlsSession;
+
+impl Hub {
+    /// Does what the game asked for.
+    pub(crate) fn command<T: Transports>(&mut self, io: &mut T, command: Command, now: Instant) {
+        match command {
+            Command::Send { to, message } => {
+                self.send(to, &message, now);
+                if self.has_much_to_write(to) {
+                    self.flush(io, to, now);
+                }
+            }
+            Command::SendMany { to, message } => {
+                for conn in to.iter() {
+                    self.send(*conn, &message, now);
+                }
+            }
+            Command::Resume(conn) => self.queue_read(conn),
+            Command::Close { conn, frame } => {
+                self.with_session(conn, now, |session, cx| session.close(*frame, cx))
+            }
+            Command::Abandon(conn) => {
+                self.with_session(conn, now, |session, cx| {
+                    session.abandon(&CloseFrame::normal(), CloseReason::Forced, cx)
+                });
+            }
+            Command::Cut(conn) => self.cut(io, conn, now),
+            Command::Overflow(conn) => self.overflow(conn, now),
+            Command::NoDelay { conn, enabled } => io.set_no_delay(conn, enabled),
+            Command::Heartbeat { conn, interval } => {
+                if let Some(member) = self.members.get_mut(conn) {
+                    member.session.set_heartbeat_interval(interval);
+                    self.schedule(conn);
+                }
+            }
+            Command::Configure(config) => self.configure(io, *config, now),
+            Command::Checked { conn, session } => self.checked(conn, session, now),
+            Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
+            Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
+            Command::MaxConnections(count) => {
+                if let Side::Server(gate) = &mut self.side {
+                    gate.config.max_connections = count;
+                }
+            }
+            Command::Finish { frame } => self.finish(io, &frame, now),
+            #[cfg(test)]
+            Command::Panic => panic!("a defect"),
+        }
+    }
+
+    /// Queues a packet whose room is reserved.
+    fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
+        // A peer that is gone released its budget as a whole when its link was closed.
+        let Some(member) = self.members.get_mut(conn) else { return };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        let (prefix, body) = match &message.payload {
+            &Payload::Listed { start, size } => (&[][..], Body::Borrowed(self.listed.get(start, size))),
+            Payload::Large(large) => {
+                (large.header.as_ref().map_or(&[][..], |header| header), Body::Shared(&large.payload))
+            }
+        };
+        if member.send(message.text, prefix, body, &mut cx) {
+            self.queues.flush(conn, member);
+        }
+    }
+
+    /// Says whether so much waits to be written that it should leave while it is in the processor's caches.
+    fn has_much_to_write(&self, conn: ConnId) -> bool {
+        self.members.get(conn).is_some_and(|member| member.io.writable && member.session.pending() >= MUCH)
+    }
+
+    fn configure<T: Transports>(&mut self, io: &mut T, config: PeerConfig, now: Instant) {
+        self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..config };
+        let conns: Vec<_> = self.members.ids().collect();
+        for conn in conns {
+            if let Some(member) = self.members.get_mut(conn) {
+                member.move_handshake_deadline(&self.config);
+            }
+            self.schedule(conn);
+        }
+        io.configured(&self.config, now);
+    }
+
+    /// A handshake is back. Whoever is gone meanwhile does not need it any more.
+    fn checked(&mut self, conn: ConnId, session: Option<Box<TlsSession>>, now: Instant) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        member.tls_is_away = false;
+        // It was not read or written meanwhile.
+        self.queues.read(conn, member);
+        self.queues.flush(conn, member);
+        match session {
+            Some(session) => member.tls = Some(*session),
+            None => self.fail(conn, CloseReason::Lost("the certificate could not be checked".into()), now),
+        }
+    }
+
+    pub(super) fn with_session(
+        &mut self,
+        conn: ConnId,
+        now: Instant,
+        act: impl FnOnce(&mut Session, &mut Context<'_>),
+    ) {
+        let Some(member) = self.members.get_mut(conn) else { return };
+        act(&mut member.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        if let Some(link) = &member.link {
+            link.set_closing();
+        }
+        // A message that was held back would keep the remote's answer from being read.
+        if member.held.take().is_some() {
+            member.session.resume(now);
+        }
+        self.queues.flush(conn, member);
+        self.queues.read(conn, member);
+        self.note_outcome(conn, now);
+    }
+}
+
+/// Bytes that are written at once instead of at the end of the round.
+const MUCH: usize = 32 * 1024;

@@ -1,0 +1,445 @@
+//! A bad network between a socket and its session, for those who want to know how their game feels on one.
+//!
+//! Under TCP nothing is lost or overtaken: all that a bad network can do is to be late. So each direction is a line of bytes
+//! with the times at which they arrive. The line is bounded: when it is full, the session cannot write and the socket is
+//! not read, as with a network that takes no more.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::base::ConnId;
+use crate::conditions::Conditions;
+use crate::hub::transports::Readiness;
+
+/// A stream, with a bad network before it where one is asked for; elsewhere that is a look at a field.
+pub(crate) struct Emulated<S> {
+    pub(crate) stream: S,
+    network: Option<Box<Network>>,
+}
+
+/// What one connection goes through.
+struct Network {
+    conditions: Conditions,
+    stalls: Stalls,
+    random: StdRng,
+    incoming: DelayLine,
+    outgoing: DelayLine,
+    /// The time of the call at hand.
+    now: Instant,
+    /// The stream may have more to read.
+    unread: bool,
+    /// The session was told that nothing more can be written.
+    full: bool,
+    /// Our side ends behind the last byte.
+    shutdown: bool,
+}
+
+impl<S> Emulated<S> {
+    pub(crate) fn new(stream: S, conditions: Conditions, conn: ConnId, now: Instant) -> Self {
+        let network = (!conditions.is_off()).then(|| Box::new(Network::new(conditions, conn, now)));
+        Self { stream, network }
+    }
+
+    pub(crate) fn is_emulated(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Says which time it is, before the stream is read or written.
+    #[inline]
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        if let Some(network) = &mut self.network {
+            network.now = now;
+        }
+    }
+
+    /// Changes the conditions. What is on its way keeps its order, and arrives no later than under the new latency.
+    pub(crate) fn change(&mut self, conditions: Conditions, conn: ConnId, now: Instant) {
+        match &mut self.network {
+            Some(network) => network.change(conditions, now),
+            None if conditions.is_off() => {}
+            none => *none = Some(Box::new(Network::new(conditions, conn, now))),
+        }
+    }
+
+    /// When something arrives next.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let network = self.network.as_ref()?;
+        [network.incoming.wake_at(), network.outgoing.wake_at()].into_iter().flatten().min()
+    }
+}
+
+impl<S: Read + Write> Emulated<S> {
+    /// Moves on what has arrived by now, and says what is new for the session. `stream`: what the poller reports of the stream itself.
+    pub(crate) fn advance(
+        &mut self,
+        stream: Readiness,
+        now: Instant,
+        shutdown_write: impl FnOnce(&mut S),
+    ) -> Readiness {
+        let Some(network) = &mut self.network else { return stream };
+        network.now = now;
+        network.unread |= stream.readable || stream.read_closed;
+        network.take_in(&mut self.stream, &mut [0; 16 * 1024]);
+        network.write_out(&mut self.stream, Some(now));
+        if network.outgoing.bytes.is_empty() && std::mem::take(&mut network.shutdown) {
+            shutdown_write(&mut self.stream);
+        }
+        if network.is_done() {
+            self.network = None;
+            // The session has not heard what the stream reported meanwhile: it has to find out.
+            return Readiness { readable: true, writable: true, read_closed: stream.read_closed };
+        }
+        network.readiness()
+    }
+
+    /// Ends our side of the stream behind everything that is on its way.
+    pub(crate) fn shutdown_write(&mut self, shutdown_write: impl FnOnce(&mut S)) {
+        match &mut self.network {
+            Some(network) if !network.outgoing.bytes.is_empty() => network.shutdown = true,
+            _ => shutdown_write(&mut self.stream),
+        }
+    }
+
+    /// Lets all that is on its way leave at once, as far as the stream takes it, because the stream is about to be dropped.
+    pub(crate) fn finish(&mut self) {
+        if let Some(network) = &mut self.network {
+            network.write_out(&mut self.stream, None);
+        }
+    }
+}
+
+impl<S: Read + Write> Read for Emulated<S> {
+    #[inline]
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match &mut self.network {
+            None => self.stream.read(out),
+            Some(network) => network.read(&mut self.stream, out),
+        }
+    }
+}
+
+impl<S: Read + Write> Write for Emulated<S> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.network {
+            None => self.stream.write(bytes),
+            Some(network) => network.write(&mut self.stream, bytes),
+        }
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.network {
+            None => self.stream.write_vectored(slices),
+            Some(network) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                first.map_or(Ok(0), |slice| network.write(&mut self.stream, slice))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &self.network {
+            None => self.stream.flush(),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl Network {
+    fn new(conditions: Conditions, conn: ConnId, now: Instant) -> Self {
+        let number = u64::from(conn.generation) << 32 | u64::from(conn.slot);
+        let mut random = StdRng::seed_from_u64(conditions.seed.rotate_left(48) ^ number);
+        let (incoming, outgoing) =
+            (DelayLine::new(random.random(), now), DelayLine::new(random.random(), now));
+        let stalls = Stalls::new(conditions, &mut random, now);
+        Self {
+            conditions,
+            stalls,
+            random,
+            incoming,
+            outgoing,
+            now,
+            unread: true,
+            full: false,
+            shutdown: false,
+        }
+    }
+
+    fn change(&mut self, conditions: Conditions, now: Instant) {
+        if self.conditions == conditions {
+            return;
+        }
+        if self.conditions.stall_every != conditions.stall_every {
+            self.stalls = Stalls::new(conditions, &mut self.random, now);
+        }
+        self.conditions = conditions;
+        let latest = now + conditions.latency + conditions.jitter;
+        self.incoming.arrive_by(latest);
+        self.outgoing.arrive_by(latest);
+    }
+
+    /// Says whether the connection can do without it from now on.
+    fn is_done(&self) -> bool {
+        self.conditions.is_off() && self.incoming.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// What has changed for the session since it was told last.
+    fn readiness(&mut self) -> Readiness {
+        let arrived = self.incoming.arrivals.front().map(|(at, _)| *at);
+        let ended = self.incoming.end.as_ref().filter(|_| arrived.is_none()).map(|(at, _)| *at);
+        let is_past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
+        let readiness = Readiness {
+            readable: is_past(arrived) || is_past(ended),
+            writable: self.full && self.outgoing.room(&self.conditions) > 0,
+            read_closed: is_past(ended),
+        };
+        self.incoming.seen = self.now;
+        self.full &= !readiness.writable;
+        readiness
+    }
+
+    fn read<S: Read>(&mut self, stream: &mut S, out: &mut [u8]) -> io::Result<usize> {
+        self.take_in(stream, out);
+        self.incoming.seen = self.now;
+        let bytes = self.incoming.arrived(Some(self.now));
+        let size = bytes.len().min(out.len());
+        if size > 0 {
+            out[..size].copy_from_slice(&bytes[..size]);
+            self.incoming.pop(size);
+            return Ok(size);
+        }
+        match &mut self.incoming.end {
+            Some((at, failed)) if self.incoming.bytes.is_empty() && *at <= self.now => {
+                failed.take().map_or(Ok(0), Err)
+            }
+            _ => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn write<S: Write>(&mut self, stream: &mut S, bytes: &[u8]) -> io::Result<usize> {
+        if let Some((_, failed)) = &mut self.outgoing.end {
+            return Err(failed.take().unwrap_or_else(|| ErrorKind::BrokenPipe.into()));
+        }
+        self.write_out(stream, Some(self.now));
+        let size = self.outgoing.room(&self.conditions).min(bytes.len());
+        if size == 0 {
+            self.full = !bytes.is_empty();
+            return if self.full { Err(ErrorKind::WouldBlock.into()) } else { Ok(0) };
+        }
+        self.outgoing.push(&bytes[..size], &self.conditions, &self.stalls, self.now);
+        self.write_out(stream, Some(self.now));
+        Ok(size)
+    }
+
+    /// Writes what has arrived, or everything.
+    fn write_out<S: Write>(&mut self, stream: &mut S, now: Option<Instant>) {
+        self.outgoing.seen = self.now;
+        self.outgoing.write_to(stream, now);
+    }
+
+    /// Takes from the stream what there is and fits; `buffer` is used on the way.
+    fn take_in<S: Read>(&mut self, stream: &mut S, buffer: &mut [u8]) {
+        self.unread &= self.incoming.end.is_none();
+        while self.unread {
+            let most = self.incoming.room(&self.conditions).min(buffer.len());
+            if most == 0 {
+                return;
+            }
+            match stream.read(&mut buffer[..most]) {
+                Ok(0) => self.end(Ok(())),
+                Ok(n) => self.incoming.push(&buffer[..n], &self.conditions, &self.stalls, self.now),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.unread = false,
+                Err(error) => self.end(Err(error)),
+            }
+        }
+    }
+
+    fn end(&mut self, how: io::Result<()>) {
+        let at = self.incoming.arrival(0, &self.conditions, &self.stalls, self.now);
+        self.incoming.end = Some((at, how.err()));
+        self.unread = false;
+    }
+}
+
+/// One direction.
+struct DelayLine {
+    bytes: VecDeque<u8>,
+    /// When the next so many of them arrive, in order.
+    arrivals: VecDeque<(Instant, usize)>,
+    /// When the last of all bytes arrives: nothing overtakes it.
+    last: Instant,
+    /// Until when a network of this bandwidth is busy with what it was given.
+    busy: Instant,
+    /// What had arrived by then was offered to whom it is for; if it did not take it, that is its own business.
+    seen: Instant,
+    /// The stream has ended, or failed, behind the last byte.
+    end: Option<(Instant, Option<io::Error>)>,
+    random: StdRng,
+}
+
+impl DelayLine {
+    fn new(seed: u64, now: Instant) -> Self {
+        Self {
+            bytes: VecDeque::new(),
+            arrivals: VecDeque::new(),
+            last: now,
+            busy: now,
+            seen: now,
+            end: None,
+            random: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Says whether nothing is on its way and more may come.
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.end.is_none()
+    }
+
+    /// How many bytes it takes.
+    fn room(&self, conditions: &Conditions) -> usize {
+        capacity(conditions).saturating_sub(self.bytes.len())
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let next = self.arrivals.front().map(|(at, _)| *at).or_else(|| self.end.as_ref().map(|(at, _)| *at));
+        next.filter(|at| *at > self.seen)
+    }
+
+    fn push(&mut self, bytes: &[u8], conditions: &Conditions, stalls: &Stalls, now: Instant) {
+        for segment in bytes.chunks(SEGMENT) {
+            let at = self.arrival(segment.len(), conditions, stalls, now);
+            match self.arrivals.back_mut() {
+                Some((last, size)) if *last == at => *size += segment.len(),
+                _ => self.arrivals.push_back((at, segment.len())),
+            }
+        }
+        self.bytes.extend(bytes);
+    }
+
+    /// When so many bytes arrive that leave now.
+    fn arrival(&mut self, size: usize, conditions: &Conditions, stalls: &Stalls, now: Instant) -> Instant {
+        let mut at = now;
+        if conditions.bandwidth > 0 {
+            let bits = size as u64 * 8;
+            self.busy =
+                self.busy.max(now) + Duration::from_micros(bits * 1000 / u64::from(conditions.bandwidth));
+            at = self.busy;
+        }
+        at += conditions.latency;
+        if !conditions.jitter.is_zero() {
+            at += self.random.random_range(Duration::ZERO..=conditions.jitter);
+        }
+        self.last = stalls.after(at).max(self.last);
+        self.last
+    }
+
+    /// Nothing that is on its way arrives later than that.
+    fn arrive_by(&mut self, latest: Instant) {
+        for (at, _) in &mut self.arrivals {
+            *at = latest.min(*at);
+        }
+        if let Some((at, _)) = &mut self.end {
+            *at = latest.min(*at);
+        }
+        self.last = latest.min(self.last);
+        self.busy = latest.min(self.busy);
+    }
+
+    /// The next bytes that have arrived, in one piece.
+    fn arrived(&self, now: Option<Instant>) -> &[u8] {
+        let arrived = self.arrivals.iter().take_while(|(at, _)| now.is_none_or(|now| *at <= now));
+        let (front, _) = self.bytes.as_slices();
+        // Few are looked at again and again: whoever asks takes what it gets, as a rule.
+        let mut size = 0;
+        for (_, segment) in arrived {
+            size += segment;
+            if size >= front.len() {
+                break;
+            }
+        }
+        &front[..size.min(front.len())]
+    }
+
+    fn pop(&mut self, mut size: usize) {
+        self.bytes.drain(..size);
+        while let Some((_, segment)) = self.arrivals.front_mut() {
+            let part = size.min(*segment);
+            *segment -= part;
+            size -= part;
+            if *segment > 0 {
+                return;
+            }
+            self.arrivals.pop_front();
+        }
+        // An idle connection keeps no memory for it.
+        self.bytes = VecDeque::new();
+        self.arrivals = VecDeque::new();
+    }
+
+    /// Writes what has arrived, or everything, as far as the stream takes it.
+    fn write_to<S: Write>(&mut self, stream: &mut S, now: Option<Instant>) {
+        loop {
+            let bytes = self.arrived(now);
+            if bytes.is_empty() {
+                return;
+            }
+            match stream.write(bytes) {
+                Ok(n) if n > 0 => self.pop(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                failed => {
+                    self.pop(self.bytes.len());
+                    self.end = Some((self.seen, failed.err()));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// When nothing arrives, in both directions of a connection.
+struct Stalls {
+    every: Duration,
+    first: Instant,
+}
+
+impl Stalls {
+    /// The first one begins some time within the first period, so that a server's connections do not all stall at once.
+    fn new(conditions: Conditions, random: &mut StdRng, now: Instant) -> Self {
+        let every = conditions.stall_every;
+        let first = if every.is_zero() { now } else { now + random.random_range(Duration::ZERO..every) };
+        Self { every, first }
+    }
+
+    /// When that arrives which would have arrived at `at`.
+    fn after(&self, at: Instant) -> Instant {
+        let Some(since) = at.checked_duration_since(self.first).filter(|_| !self.every.is_zero()) else {
+            return at;
+        };
+        let into = Duration::from_nanos((since.as_nanos() % self.every.as_nanos()) as u64);
+        at + Conditions::STALL.saturating_sub(into)
+    }
+}
+
+/// How many bytes may be on their way in one direction: what such a network carries, and a quarter of a second before it.
+fn capacity(conditions: &Conditions) -> usize {
+    if conditions.bandwidth == 0 {
+        return IN_FLIGHT;
+    }
+    let per_second = conditions.bandwidth as usize * 125;
+    let carried = per_second as f64 * (conditions.latency + conditions.jitter).as_secs_f64();
+    (carried as usize).min(IN_FLIGHT) + (per_second / 4).clamp(4 * 1024, 32 * 1024)
+}
+
+/// Bytes in one packet of a network, without its headers.
+const SEGMENT: usize = 1460;
+/// Bytes that may be on their way at once, in one direction of one connection.
+pub(crate) const IN_FLIGHT: usize = 1024 * 1024;
