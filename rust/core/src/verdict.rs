@@ -1,11 +1,11 @@
-//! What a game's handler decides about a request, checked before anything of it is sent.
+//! The decision of a game's handler about a request, checked before anything is sent.
 
 use crate::base::ConfigError;
 use crate::config::check_header_lines;
 use crate::event::ConnectionRequest;
 use crate::http::HttpResponse;
 
-/// What becomes of a [`ConnectionRequest`], for [`Peer::answer`](crate::Peer::answer).
+/// The decision about a [`ConnectionRequest`], for [`Peer::answer`](crate::Peer::answer).
 #[derive(Clone, Debug)]
 pub struct Verdict(pub(crate) AdmissionDecision);
 
@@ -36,8 +36,8 @@ pub enum VerdictError {
 impl Verdict {
     /// Lets the client in, or answers it with an HTTP status.
     ///
-    /// `headers` are lines of either answer; `reason` is what a refused client reads, and `protocol` the subprotocol of one that
-    /// is let in, in place of the server's choice.
+    /// `headers` are header lines of the response. `reason` is for a client that is refused, and `protocol` the subprotocol of one
+    /// that is let in, instead of the server's choice.
     ///
     /// # Errors
     /// [`VerdictError`]: a status other than 101 and 400 to 599, a reason or header that cannot be sent, a subprotocol that the
@@ -65,7 +65,7 @@ impl Verdict {
             _ => return Err(VerdictError::Status(status)),
         };
         let text = if reason.is_empty() { "refused by the game" } else { reason };
-        // A status line is ASCII; the body says it in any language.
+        // A status line is ASCII; the body has the reason in any language.
         let phrase = Some(reason.to_owned()).filter(|text| !text.is_empty() && text.is_ascii());
         Ok(Self(AdmissionDecision::Refuse(HttpResponse {
             headers,
@@ -79,7 +79,7 @@ impl Verdict {
         Self(AdmissionDecision::Accept { protocol: None, headers: Vec::new() })
     }
 
-    /// What a client is answered whose request the game could not decide about.
+    /// Returns the response for a request that the game failed to decide about.
     pub fn fault() -> Self {
         Self(AdmissionDecision::Refuse(HttpResponse::new(
             500,
@@ -87,7 +87,7 @@ impl Verdict {
         )))
     }
 
-    /// Says whether it lets the client in.
+    /// Returns whether the client is let in.
     pub fn accepts(&self) -> bool {
         matches!(self.0, AdmissionDecision::Accept { .. })
     }

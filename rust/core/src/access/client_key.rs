@@ -1,8 +1,8 @@
-//! What counts as one client.
+//! Which addresses count as one client.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber is given.
+/// Addresses that count as one client: an IPv4 address, or the /64 of an IPv6 address, which one subscriber usually has.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct ClientKey(IpAddr);
 

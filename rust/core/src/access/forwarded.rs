@@ -1,18 +1,18 @@
-//! What proxies say about the client they speak for: `x-forwarded-for: client, proxy, proxy`.
+//! The client's address in the header lines of proxies: `x-forwarded-for: client, proxy, proxy`.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::network::Network;
 
-/// A trusted proxy said something that is not an address.
+/// A trusted proxy named something that is not an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Malformed;
 
-/// The client's address. Each hop appends whom it heard from, so the list is read from its end, for as long as the hops are
-/// trusted; what is further left was written by somebody who is not. Lists may have empty elements (RFC 9110 section
-/// 5.6.1). The port is 0 unless the proxy names it.
+/// Returns the client's address. Each hop appends the address that it received the request from. So the list is read from its end,
+/// as long as the hops are trusted; elements further left may be forged. Lists may have empty elements (RFC 9110 section 5.6.1).
+/// The port is 0 unless the proxy names it.
 ///
-/// Without a list the connection is the proxy's own, as that of a health check is.
+/// Without a list the connection is the proxy's own, for example a health check.
 ///
 /// # Errors
 /// [`Malformed`]: a trusted hop named something that is not an address, or there is a list and no address in it.
@@ -22,7 +22,7 @@ pub fn client_address<'a>(
     trusted: &[Network],
 ) -> Result<SocketAddr, Malformed> {
     let (mut named, mut is_list) = (None, false);
-    // From right to left, and by commas alone: a quote that a stranger opened on the left must not swallow the rest.
+    // From right to left, and by commas only: an open quote in a forged element must not hide the elements after it.
     for hop in lines.rev().flat_map(|line| line.rsplit(',')) {
         is_list = true;
         let hop = hop.trim_matches([' ', '\t']);
@@ -42,7 +42,7 @@ pub fn client_address<'a>(
     }
 }
 
-/// An address with or without a port, IPv6 with or without brackets and zone, all of it with or without quotes.
+/// Reads an address with or without port, brackets, zone and quotes.
 fn parse(text: &str) -> Option<SocketAddr> {
     let text = match text.strip_prefix('"') {
         Some(quoted) => quoted.strip_suffix('"')?,
@@ -54,7 +54,7 @@ fn parse(text: &str) -> Option<SocketAddr> {
             let port = if port.is_empty() { 0 } else { parse_port(port.strip_prefix(':')?)? };
             (parse_v6(ip)?, port)
         }
-        // One colon is that of a port, more are those of IPv6.
+        // One colon precedes a port, several belong to IPv6.
         None => match text.split_once(':') {
             Some((ip, port)) if !port.contains(':') => (IpAddr::V4(ip.parse().ok()?), parse_port(port)?),
             Some(_) => (parse_v6(text)?, 0),
@@ -64,7 +64,7 @@ fn parse(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip.to_canonical(), port))
 }
 
-/// The zone of a link-local address (RFC 4007 section 11) means something on the proxy's machine only.
+/// Drops the zone of a link-local address (RFC 4007 section 11), which has a meaning on the proxy's machine only.
 fn parse_v6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         Some((address, zone)) => Some(address).filter(|_| !zone.is_empty())?,

@@ -1,10 +1,10 @@
-//! What a load balancer or an orchestrator asks for.
+//! Health checks of load balancers and orchestrators.
 
 use std::time::Duration;
 
 use crate::http::{HttpResponse, Request};
 
-/// The answer to a health check: 503 when the game does not poll any more.
+/// Returns the response to a health check: 503 if the game does not poll any more.
 pub(crate) fn health(
     request: &Request,
     peers: usize,
@@ -23,7 +23,7 @@ pub(crate) fn health(
     HttpResponse::json(status, text)
 }
 
-/// A main thread that has not polled for so long hangs, or loads something enormous.
+/// A main thread that has not polled for this long hangs, or loads something very large.
 const STUCK: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

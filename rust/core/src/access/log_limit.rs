@@ -1,19 +1,19 @@
-//! So many lines per address and minute: whoever knocks again and again must not fill the disk.
+//! A limit on log lines per address and minute: a client that connects again and again must not fill the disk.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::client_key::ClientKey;
 
-/// Remembers who was written about.
+/// Counts the log lines about each client.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     /// Lines per minute and client.
     lines: u32,
     clients: HashMap<ClientKey, Written>,
-    /// All that there is no place for.
+    /// All clients without a place in the table.
     others: Option<Written>,
-    /// When there was no place last, although all old entries were gone.
+    /// When the table was last full after old entries were removed.
     full: Option<Instant>,
 }
 
@@ -21,9 +21,9 @@ pub(crate) struct LogLimit {
 struct Written {
     /// When the minute began.
     at: Instant,
-    /// Lines in it.
+    /// Lines in this minute.
     lines: u32,
-    /// Not written since the last line that was.
+    /// Lines suppressed since the last line that was written.
     suppressed: u64,
 }
 
@@ -32,11 +32,11 @@ impl LogLimit {
         Self { lines, clients: HashMap::new(), others: None, full: None }
     }
 
-    /// Whether a line about this address may be written now, and how many were not since the last one.
+    /// Returns how many lines were suppressed since the last one, if a line about this client may be written now.
     pub(crate) fn admit(&mut self, client: ClientKey, now: Instant) -> Option<u64> {
         if !self.clients.contains_key(&client) && self.clients.len() >= PLACES {
             if self.full.is_none_or(|full| now.saturating_duration_since(full) >= SWEEP) {
-                // What was suppressed longer ago than that is of no interest any more.
+                // Lines that were suppressed longer ago are not reported any more.
                 self.clients.retain(|_, written| now.saturating_duration_since(written.at) < PAUSE);
                 self.full = Some(now);
             }
@@ -67,9 +67,9 @@ impl Written {
 }
 
 pub(crate) const PAUSE: Duration = Duration::from_mins(1);
-/// Looking at all entries costs something.
+/// How often old entries are removed: that looks at all of them.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Addresses that are told apart.
+/// Clients that have an entry of their own.
 pub(crate) const PLACES: usize = 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who may come in: the rules of a server, and what it has to remember for them. No socket, no clock.
+//! The access policy of a server: the rules for requests and connections, and the counts that they need. No socket, no clock.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

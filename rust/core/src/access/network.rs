@@ -1,4 +1,4 @@
-//! Addresses and networks as an administrator writes them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`.
+//! Addresses and networks in the notation of administrators: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::base::ConfigError;
 
-/// All addresses that begin alike.
+/// All addresses with the same first bits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Network(IpNet);
 
 impl Network {
-    /// Says whether an address is in it. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    /// Returns whether the network contains an address. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        // The parser of `ipnet` wants the slash, and does not say what is wrong.
+        // The parser of `ipnet` needs a slash, and has one error for all faults.
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -53,7 +53,7 @@ impl FromStr for Network {
     }
 }
 
-/// Bits before the IPv4 address in an IPv6 address that stands for one.
+/// Bits before the IPv4 address in an IPv4-mapped IPv6 address.
 const MAPPED: u8 = 96;
 
 #[cfg(test)]

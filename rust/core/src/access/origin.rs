@@ -12,7 +12,7 @@ pub struct OriginPattern(Pattern);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Pattern {
-    /// What browsers call a page without an origin: a local file, a sandboxed frame, a redirected request.
+    /// The origin of pages without one: local files, sandboxed frames, redirected requests.
     Null,
     Origin {
         scheme: String,
@@ -25,12 +25,12 @@ enum Pattern {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Port {
     Any,
-    /// `None`: the scheme's own.
+    /// `None`: the default port of the scheme.
     Only(Option<u16>),
 }
 
 impl OriginPattern {
-    /// Says whether the value of an `Origin` header is one of them.
+    /// Returns whether the pattern matches the value of an `Origin` header.
     pub fn matches(&self, origin: &str) -> bool {
         let Pattern::Origin { scheme, host, subdomains, port } = &self.0 else { return origin == NULL };
         let Ok(origin) = Parts::parse(origin) else { return false };
@@ -77,10 +77,10 @@ impl FromStr for OriginPattern {
     }
 }
 
-/// Scheme and host in lower case; no port means the scheme's own.
+/// Scheme and host in lower case; no port means the default port of the scheme.
 struct Parts {
     scheme: String,
-    /// Empty for `file://` only.
+    /// Empty only for `file://`.
     host: String,
     port: Option<u16>,
 }

@@ -1,9 +1,9 @@
-//! How much may be read from one peer now.
+//! How many bytes may be read from one peer now.
 
 use std::time::{Duration, Instant};
 
-/// Fills with time, up to what one second brings, and is used up by reading. A read may overdraw it; then nothing is read until
-/// that is made up for.
+/// A token bucket: it fills with time, up to the bytes of one second, and each read takes bytes out of it. A read may take more than
+/// there are; then nothing is read until the bucket has made up for that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateLimiter {
     /// Bytes per second.
@@ -17,7 +17,7 @@ impl RateLimiter {
         Self { rate: rate as f64, bytes: rate as f64, at: now }
     }
 
-    /// Bytes that may be read at once.
+    /// Adds the bytes of the time that has passed. Returns how many may be read at once.
     pub(crate) fn refill(&mut self, now: Instant) -> usize {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.bytes = (self.bytes + passed * self.rate).min(self.rate);
@@ -25,13 +25,13 @@ impl RateLimiter {
         self.bytes.max(0.0) as usize
     }
 
-    /// Uses so many up, or gives some back.
+    /// Takes bytes out; a negative number puts some back.
     pub(crate) fn take(&mut self, bytes: isize) {
         self.bytes -= bytes as f64;
     }
 
-    /// Until when nothing is to be read, because all was used up: until a tenth of a second's bytes are there, whatever has come
-    /// together by now, so that the reader rests between its turns.
+    /// Returns until when nothing is read from an empty bucket: until it has the bytes of a tenth of a second, so that one turn reads
+    /// more than a few bytes.
     pub(crate) fn rests_until(&self, now: Instant) -> Option<Instant> {
         if self.bytes >= 1.0 {
             return None;
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(rate_limiter.rests_until(later - Duration::from_millis(1)), Some(later));
         assert_eq!(rate_limiter.rests_until(later), None);
         assert_eq!(rate_limiter.refill(later), 100);
-        // What is left is enough for somebody who sends little.
+        // A peer that sends little can go on with the rest.
         rate_limiter.take(99);
         assert_eq!(rate_limiter.rests_until(later), None);
         rate_limiter.take(1);

@@ -23,32 +23,32 @@ pub(crate) struct AccessPolicy {
 /// Kinds of log lines about clients, each with a limit of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LogLine {
-    /// It did not get in.
+    /// The client was rejected.
     Rejected,
-    /// It met a limit and is closed for that.
+    /// The client exceeded a limit and is closed for that.
     Limit,
-    /// It is gone.
+    /// The client left.
     Left,
-    /// What it sent means nothing.
+    /// The client sent something that is ignored.
     Ignored,
 }
 
 /// Why a connection was rejected, for the counters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RejectReason {
-    /// It sent no request that can be answered otherwise.
+    /// The request is not valid.
     Malformed,
     /// Too many connections of its address.
     Address,
-    /// A web page that may not connect.
+    /// The origin of the page is not allowed.
     Origin,
-    /// No room, or nobody is admitted now.
+    /// The server is full, or refuses new connections.
     Full,
-    /// The game's handler said no, or nothing that can be used.
+    /// The game's handler rejected the request, or failed.
     Handler,
-    /// The game did not poll for too long.
+    /// Too many events wait because the game does not poll.
     Busy,
-    /// It took too long, and others wait.
+    /// The handshake took too long while other clients waited.
     Evicted,
 }
 
@@ -66,7 +66,7 @@ impl AccessPolicy {
         Self { config, refusing: false, connections: HashMap::new(), logs }
     }
 
-    /// Whom a connection counts for; a trusted proxy speaks for many.
+    /// Returns as which client an address counts; `None` for a trusted proxy, which has many clients.
     pub(crate) fn client_key(&self, address: IpAddr) -> Option<ClientKey> {
         (!self.is_trusted(address)).then(|| ClientKey::of(address))
     }
@@ -75,12 +75,12 @@ impl AccessPolicy {
         self.config.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// Says whether a connection from there begins with the PROXY protocol.
+    /// Returns whether connections from this address begin with the PROXY protocol.
     pub(crate) fn wants_proxy_protocol(&self, address: IpAddr) -> bool {
         self.config.proxy_protocol && self.is_trusted(address)
     }
 
-    /// Counts a connection for its address; give the result back to [`release`](Self::release).
+    /// Counts a connection of an address. The caller hands the key to [`release`](Self::release) at the end of the connection.
     pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<ClientKey>, HttpResponse> {
         let limit = self.config.max_connections_per_address;
         let Some(client) = self.client_key(address).filter(|_| limit > 0) else { return Ok(None) };
@@ -92,7 +92,7 @@ impl AccessPolicy {
         Ok(Some(client))
     }
 
-    /// A connection that was counted is gone.
+    /// Ends the counting of a connection.
     pub(crate) fn release(&mut self, client: ClientKey) {
         if let Some(count) = self.connections.get_mut(&client) {
             *count -= 1;
@@ -102,7 +102,7 @@ impl AccessPolicy {
         }
     }
 
-    /// Whose connection it really is, by what a trusted proxy says.
+    /// Returns the address of the client, which a trusted proxy names in its header lines.
     pub(crate) fn client_of(
         &self,
         socket: SocketAddr,
@@ -117,7 +117,7 @@ impl AccessPolicy {
         })
     }
 
-    /// Decides about a request. `peers` are connected; `crowded` says that too many events wait for the game already.
+    /// Decides about a request. `peers` is the number of connected peers; `crowded`: too many events wait for the game.
     pub(crate) fn decide(&self, request: &Request, peers: usize, crowded: bool) -> PolicyDecision {
         let reject = PolicyDecision::Reject;
         if request.is_plain()
@@ -142,7 +142,7 @@ impl AccessPolicy {
             let response = HttpResponse::new(503, "the server is busy").retry_after(1);
             return reject(RejectReason::Busy, response);
         }
-        // The game's handler may choose one where the server names none.
+        // Without subprotocols of the server, the game's handler may choose one.
         if self.config.ask && self.config.protocols.is_empty() {
             return PolicyDecision::Admit { protocol: None };
         }
@@ -152,7 +152,7 @@ impl AccessPolicy {
         }
     }
 
-    /// Why nobody more is admitted, if so. Asked again when the game's handler has answered.
+    /// Returns the response if no more peers are admitted. Checked again after the game's handler has decided.
     pub(crate) fn full(&self, peers: usize) -> Option<HttpResponse> {
         let why = if self.refusing {
             "the server takes no new players now"
@@ -164,7 +164,7 @@ impl AccessPolicy {
         Some(HttpResponse::new(503, why).retry_after(5))
     }
 
-    /// What to add to a line about an address; `None`: it is not to be written, and counts for the next one.
+    /// Returns what to add to a log line about an address; `None`: the line is suppressed, and counted in the next one.
     pub(crate) fn may_log(&mut self, line: LogLine, address: IpAddr, now: Instant) -> Option<String> {
         Some(match self.logs[line as usize].admit(ClientKey::of(address), now)? {
             0 => String::new(),
@@ -176,7 +176,7 @@ impl AccessPolicy {
         let patterns = &self.config.allowed_origins;
         let mut origins = request.headers.all("origin");
         match (patterns.is_empty(), origins.next(), origins.next()) {
-            // Only browsers send it, and they always do.
+            // Browsers always send the header, and other clients usually do not.
             (true, ..) | (_, None, _) => true,
             (_, Some(origin), None) => patterns.iter().any(|pattern| pattern.matches(origin)),
             _ => false,
@@ -184,8 +184,8 @@ impl AccessPolicy {
     }
 }
 
-/// Chooses the first offered subprotocol that the server supports. Where only one side names some, or none is common, the
-/// request is refused, as the engine's own class does: browsers and most clients would end such a connection themselves.
+/// Chooses the first offered subprotocol that the server supports. If only one side names subprotocols, or none is common, the
+/// request is rejected, as by the engine's own class: browsers and most clients would end such a connection themselves.
 fn choose_protocol(offered: &[String], supported: &[String]) -> Result<Option<String>, HttpResponse> {
     let text = match (offered, supported) {
         ([], []) => return Ok(None),
@@ -209,7 +209,7 @@ fn choose_protocol(offered: &[String], supported: &[String]) -> Result<Option<St
     Err(HttpResponse::new(400, text))
 }
 
-/// Lines per address and minute about players who left: a household may leave together.
+/// Log lines per address and minute about peers that left: several players of one household may leave together.
 pub(crate) const LIVES: u32 = 10;
 
 #[cfg(test)]

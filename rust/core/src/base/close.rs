@@ -8,20 +8,20 @@ use super::ConfigError;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// Both sides exchanged Close frames, or we closed on purpose.
+    /// Both sides exchanged Close frames, or this side closed on purpose.
     Closed {
         /// Who sent the first Close.
         by: Side,
-        /// The code of the remote's Close frame, else ours.
+        /// The code of the remote's Close frame, else of the one sent here.
         code: u16,
-        /// Its reason.
+        /// The reason of that frame.
         reason: String,
     },
     /// A deadline passed.
     TimedOut(Phase),
     /// The remote broke RFC 6455 or the multiplayer wire format.
     Violation(String),
-    /// The upgrade was refused, by us or by the remote.
+    /// The upgrade was refused, by this side or by the remote.
     Refused(String),
     /// The transport ended without a close handshake.
     Lost(String),
@@ -31,7 +31,7 @@ pub enum CloseReason {
     LeftEarly,
     /// The remote did not take its packets fast enough.
     Overflow,
-    /// The game forced it.
+    /// The game closed it without a close handshake.
     Forced,
 }
 
@@ -49,21 +49,21 @@ pub enum Side {
 pub enum Phase {
     /// Name look-up, TCP, TLS, HTTP or the id message.
     Handshake,
-    /// Any sign of life.
+    /// Any data from the remote.
     Heartbeat,
-    /// Room in the remote's receive window.
+    /// The remote takes data.
     Write,
     /// The answer to a Close.
     Close,
 }
 
 impl CloseReason {
-    /// Says whether a close handshake took place.
+    /// Returns whether a close handshake took place.
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::Closed { .. })
     }
 
-    /// The close code of a frame, or -1.
+    /// Returns the close code of a frame, or -1.
     pub fn code(&self) -> i32 {
         match self {
             Self::Closed { code, .. } => i32::from(*code),
@@ -71,7 +71,7 @@ impl CloseReason {
         }
     }
 
-    /// The reason of a close frame, or nothing.
+    /// Returns the reason of a Close frame, or an empty string.
     pub fn text(&self) -> &str {
         match self {
             Self::Closed { reason, .. } => reason,
@@ -113,10 +113,10 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// The setting behind a close code of 1009. It is in the reason that this library sends: a remote that names it needs no explanation.
+/// The setting behind close code 1009. The reason that this library sends names it.
 pub(crate) const MESSAGE_LIMIT: &str = "max_message_size_kb";
 
-/// For a remote that says only that a message was too large.
+/// Explains close code 1009 of remotes that do not name a setting.
 const TOO_LARGE_THERE: &str = ": a message was larger than it takes; raise its limit (in the engine's class \
     inbound_buffer_size) or send less at once";
 
@@ -146,12 +146,12 @@ impl CloseFrame {
         Err(ConfigError::Close { code, why })
     }
 
-    /// 1000, no reason.
+    /// Returns code 1000 without a reason.
     pub fn normal() -> Self {
         Self { code: 1000, reason: String::new() }
     }
 
-    /// 1001: a server goes away.
+    /// Returns code 1001: a server shuts down.
     pub fn going_away() -> Self {
         Self { code: 1001, reason: String::new() }
     }

@@ -78,7 +78,7 @@ pub enum SendError {
     /// No peer has this id.
     #[error("there is no peer {0}")]
     UnknownPeer(i32),
-    /// Empty packets mean nothing to a `MultiplayerAPI`, and stock peers mishandle them.
+    /// Empty packets mean nothing to a `MultiplayerAPI`, and peers of the engine's class mishandle them.
     #[error("an empty packet cannot be sent in multiplayer mode")]
     Empty,
     /// The packet can never fit.
@@ -89,7 +89,7 @@ pub enum SendError {
         /// The largest that fits.
         max: usize,
     },
-    /// The peer, or one of the peers, has no room now, or the whole process has none.
+    /// The queue of the peer, or of one of the peers, is full, or all queues of the process together are.
     #[error("the output buffer is full")]
     Full,
     /// The packet is marked as text and is not UTF-8.

@@ -1,8 +1,8 @@
-//! Text of others, made harmless.
+//! Text from the network in messages and log lines.
 
 use std::fmt::{self, Write as _};
 
-/// Shows a text of somebody else's in one line: control characters are escaped.
+/// Displays a text from the network in one line: control characters are escaped.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -18,7 +18,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Says whether a character moves others around, or ends a line, instead of being shown.
+/// Returns whether a character ends a line or changes the order of others, instead of being visible itself.
 pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -19,7 +19,7 @@ impl PeerId {
         Self(rand::random_range(2..=i32::MAX))
     }
 
-    /// Says whether the id may belong to a client.
+    /// Returns whether the id may belong to a client.
     pub fn is_client(self) -> bool {
         self.0 >= 2
     }
@@ -34,7 +34,7 @@ impl fmt::Display for PeerId {
 /// A map by peer id.
 pub(crate) type PeerMap<T> = HashMap<PeerId, T, BuildHasherDefault<PeerIdHasher>>;
 
-/// Spreads ids by one multiplication: a server draws them itself, so that nobody can choose some that collide.
+/// Hashes ids by one multiplication: a server draws the ids, so no client can choose ids that collide.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PeerIdHasher(u64);
 
@@ -80,7 +80,7 @@ impl Target {
         }
     }
 
-    /// The engine's number for this target.
+    /// Returns the engine's number for this target.
     pub fn to_engine(self) -> i32 {
         match self {
             Self::All => 0,

@@ -1,4 +1,4 @@
-//! What a game reads.
+//! Packets as a game reads them.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::PeerId;
 /// A received packet or message.
 #[derive(Clone, Debug)]
 pub struct Packet {
-    /// Who sent it.
+    /// The peer that sent it.
     pub source: PeerId,
     /// Its bytes, without any wire header.
     pub payload: Bytes,

@@ -3,14 +3,14 @@
 use data_encoding::BASE64;
 use ring::digest;
 
-/// A fresh `Sec-WebSocket-Key`: 16 random bytes.
+/// Returns a new `Sec-WebSocket-Key`: 16 random bytes.
 pub(super) fn generate_key() -> String {
     BASE64.encode(&rand::random::<[u8; 16]>())
 }
 
-/// The `Sec-WebSocket-Accept` that answers a key.
+/// Returns the `Sec-WebSocket-Accept` that answers a key.
 pub(super) fn derive_accept_key(key: &str) -> String {
-    // It proves nothing but that the other side speaks WebSocket, so SHA-1 is good enough.
+    // The key only proves that the other side speaks WebSocket, so SHA-1 is good enough.
     let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(key.as_bytes());
     hash.update(GUID);

@@ -1,30 +1,30 @@
-//! The beginning of the body of an answer (RFC 9112 section 6), however it is framed.
+//! The beginning of the body of a response (RFC 9112 section 6), in each kind of framing.
 
 /// Where a body ends.
 #[derive(Debug)]
 pub(super) enum Framing {
-    /// Behind so many bytes more.
+    /// After this many more bytes.
     Length(u64),
     Chunked(Chunk),
-    /// With the connection.
+    /// At the end of the connection.
     UntilEnd,
 }
 
-/// What comes next of a chunked body.
+/// The next part of a chunked body.
 #[derive(Debug)]
 pub(super) enum Chunk {
-    /// The rest of a line with a size; `None`: no digit has come yet.
+    /// The rest of a line with a size; `None`: no digit was read yet.
     Size {
         size: Option<u64>,
         in_extension: bool,
     },
     Data(u64),
-    /// The end of the line behind the data.
+    /// The end of the line after the data.
     DataEnd,
 }
 
 impl Framing {
-    /// By the headers of an answer; `None`: it is framed or coded in another way.
+    /// Returns the framing that the headers of a response name; `None`: the body has another framing or coding.
     pub(super) fn of(transfer_encoding: Option<&str>, content_length: Option<&str>) -> Option<Self> {
         match (transfer_encoding, content_length.map(str::parse)) {
             (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => {
@@ -37,12 +37,12 @@ impl Framing {
     }
 }
 
-/// As much of a body as is worth keeping.
+/// The first bytes of a body, no more than [`BODY_LIMIT`].
 #[derive(Debug)]
 pub(super) struct Body {
     framing: Framing,
     bytes: Vec<u8>,
-    /// Bytes of the connection that may still be read for it.
+    /// Bytes of the connection that may still be read for the body.
     left: usize,
     is_whole: bool,
 }
@@ -53,7 +53,7 @@ impl Body {
         Self { framing, bytes: Vec::new(), left: BODY_LIMIT, is_whole }
     }
 
-    /// Takes what has come.
+    /// Takes the next bytes of the connection.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         let bytes = &bytes[..bytes.len().min(self.left)];
         self.left -= bytes.len();
@@ -70,7 +70,7 @@ impl Body {
         self.is_whole |= self.left == 0;
     }
 
-    /// Says whether the rest does not matter.
+    /// Returns whether no more bytes are needed.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
     }
@@ -84,14 +84,14 @@ impl Body {
         match chunk {
             _ if self.is_whole => {}
             Chunk::Size { size, .. } if byte == b'\n' => match size {
-                // The last chunk; its trailers are of no interest. Without a size it is none.
+                // The last chunk, whose trailers are not needed, or a line without a size.
                 Some(0) | None => self.is_whole = true,
                 Some(size) => *chunk = Chunk::Data(*size),
             },
             Chunk::Size { size, in_extension } => match char::from(byte).to_digit(16) {
                 Some(digit) if !*in_extension => {
                     *size = size.unwrap_or(0).checked_mul(16).map(|size| size + u64::from(digit));
-                    // Larger than any there is.
+                    // The size does not fit 64 bits.
                     self.is_whole = size.is_none();
                 }
                 _ => *in_extension = true,
@@ -109,7 +109,7 @@ impl Body {
     }
 }
 
-/// Bytes that are read behind the head of an answer.
+/// Bytes that are read after the head of a response.
 pub(crate) const BODY_LIMIT: usize = 4096;
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
                 assert!(body.is_whole() && body.bytes().len() == BODY_LIMIT, "{length:?} in steps of {step}");
             }
         }
-        // Neither of what is around the chunks.
+        // The bytes around the chunks count, too.
         let mut body = Body::new(chunked());
         body.take(b"1;");
         for _ in 0..BODY_LIMIT {

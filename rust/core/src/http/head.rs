@@ -1,34 +1,34 @@
-//! The head of an HTTP message, collected over as many reads as it takes.
+//! The head of an HTTP message, collected over any number of reads.
 
 /// Largest head accepted, in bytes.
 pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
 /// Most header lines accepted.
 pub(crate) const HEADERS_LIMIT: usize = 128;
 
-/// Collects bytes until the empty line.
+/// The bytes of a head, collected up to the empty line.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     bytes: Vec<u8>,
 }
 
-/// How collecting goes.
+/// The state of a head after some bytes.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Progress {
-    /// The head is whole: its length within the bytes collected.
+    /// The head is complete, and has this length.
     Whole(usize),
     /// More bytes are needed.
     Partial,
-    /// It is larger than [`HEAD_LIMIT`].
+    /// The head is larger than [`HEAD_LIMIT`].
     TooLarge,
-    /// A line ends otherwise than with CR LF.
+    /// A line does not end with CR LF.
     BadLine,
-    /// The remote ended its side; so many bytes had come.
+    /// The stream ended after this many bytes.
     Ended(usize),
 }
 
 impl Head {
-    /// Takes the next bytes of the stream, up to the end of the head; none at all are the end of the stream. Returns how many
-    /// of them belong to the head: what follows is not touched.
+    /// Takes the next bytes of the stream, up to the end of the head; an empty slice is the end of the stream. Returns how many
+    /// of the bytes belong to the head.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> (Progress, usize) {
         let before = self.bytes.len();
         if bytes.is_empty() {
@@ -36,10 +36,10 @@ impl Head {
         }
         let taken = bytes.len().min(HEAD_LIMIT + 1 - before);
         self.bytes.extend_from_slice(&bytes[..taken]);
-        // The empty line may have begun in what was there before.
+        // The empty line may have begun in the earlier bytes.
         let from = before.saturating_sub(3);
         let end = end_of_head(&self.bytes[from..]).map(|at| from + at);
-        // However the bytes are cut up, a bad line is reported first; without one the empty line is found.
+        // A bad line is reported before the empty line, wherever the bytes are split.
         let fresh = &self.bytes[before.saturating_sub(1)..end.unwrap_or(self.bytes.len())];
         if has_bad_line(fresh, before == 0) {
             return (Progress::BadLine, 0);
@@ -57,24 +57,24 @@ impl Head {
         &self.bytes
     }
 
-    /// Says whether it is, or begins, a request whose answer has no body.
+    /// Returns whether the bytes begin a HEAD request, whose response has no body.
     pub(crate) fn asks_for_head(&self) -> bool {
         self.bytes.starts_with(b"HEAD ")
     }
 
-    /// Says whether the first bytes cannot be the beginning of an HTTP message: a TLS record, binary data.
+    /// Returns whether the first byte cannot begin an HTTP message, as that of a TLS record or of binary data.
     pub(crate) fn is_not_http(&self) -> bool {
         self.bytes.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r' && *byte != b'\n')
     }
 }
 
-/// Says whether there is an LF without its CR, or a CR without its LF.
+/// Returns whether the bytes have an LF without a CR, or a CR without an LF.
 fn has_bad_line(bytes: &[u8], from_start: bool) -> bool {
     from_start && bytes.first() == Some(&b'\n')
         || bytes.windows(2).any(|pair| (pair[0] == b'\r') != (pair[1] == b'\n'))
 }
 
-/// Index behind the empty line.
+/// Returns the index after the empty line.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }

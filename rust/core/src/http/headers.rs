@@ -2,12 +2,12 @@
 
 use super::token;
 
-/// Header lines in the order in which they came, names in lower case, values trimmed.
+/// Header lines in the order of the message, names in lower case, values trimmed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// What the parser found.
+    /// Copies the header lines that the parser found.
     pub(super) fn new(lines: &[httparse::Header<'_>]) -> Self {
         let line = |line: &httparse::Header<'_>| {
             (line.name.to_ascii_lowercase(), String::from_utf8_lossy(line.value).trim().to_owned())
@@ -15,32 +15,32 @@ impl Headers {
         Self(lines.iter().map(line).collect())
     }
 
-    /// The value of the first line of this name, in lower case.
+    /// Returns the value of the first line with this name, in lower case.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The values of all lines of this name, in lower case.
+    /// Returns the values of all lines with this name, in lower case.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// How many lines have this name.
+    /// Returns the number of lines with this name.
     pub(super) fn count(&self, name: &str) -> usize {
         self.all(name).count()
     }
 
-    /// The elements of a list over all its lines (RFC 9110 section 5.6.1).
+    /// Returns the elements of a list over all lines with this name (RFC 9110 section 5.6.1).
     pub(super) fn elements<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.all(name).flat_map(token::elements)
     }
 
-    /// Says whether a list has this element, in upper or lower case; browsers send `Connection: keep-alive, Upgrade`.
+    /// Returns whether a list has this element, in upper or lower case; browsers send `Connection: keep-alive, Upgrade`.
     pub(super) fn has_element(&self, name: &str, wanted: &str) -> bool {
         self.elements(name).any(|found| found.eq_ignore_ascii_case(wanted))
     }
 
-    /// All of them, for the game.
+    /// Returns all lines, for the game.
     pub(crate) fn lines(&self) -> &[(String, String)] {
         &self.0
     }

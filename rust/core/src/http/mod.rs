@@ -1,10 +1,10 @@
-//! The grammar of HTTP/1.1 as far as an upgrade needs it, of either side: heads, requests, responses and `ws://` URLs. What is
-//! let in, and when, is decided elsewhere.
+//! The grammar of HTTP/1.1 that an upgrade needs, for servers and clients: heads, requests, responses and `ws://` URLs. This module
+//! makes no decisions: the access policy accepts and rejects requests, and the session has the deadlines.
 //!
-//! The types of the crate `http` were looked at and are not used. Games see the header lines in their order, and a `HeaderMap` groups
-//! them by name; to fill one and to write the lines out of it took 2.2 to 2.4 times as long as the parser and a list. A `Uri` refuses
-//! international names and `host:port/path` without a scheme, which the engine's class takes, and lets the ports 0 and 65536 pass. Its
-//! reason phrases are not those of RFC 9110 throughout (413).
+//! The types of the crate `http` do not fit. Games read the header lines in their order, and `HeaderMap` groups lines by name; filling
+//! a map and copying its lines took 2.2 to 2.4 times as long as a list. `Uri` refuses international names, and `host:port/path`
+//! without a scheme, which the engine's class takes, and accepts the ports 0 and 65536. The reason phrase of 413 is not that of
+//! RFC 9110.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

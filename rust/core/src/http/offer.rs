@@ -1,4 +1,4 @@
-//! The server's half of the upgrade as a client writes the request for it and reads it (RFC 6455 section 4.1).
+//! The client's side of an upgrade: the request, and what the response must hold (RFC 6455 section 4.1).
 
 use httparse::Status as Parsed;
 
@@ -9,20 +9,20 @@ use super::refused::Refused;
 use super::text::{self, named};
 use super::url::Url;
 
-/// What an answer comes to.
+/// The meaning of a response.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The connection is open, with this subprotocol or none.
     Upgraded(String),
-    /// The final one is still to come (RFC 9110 section 15.2).
+    /// An interim response; the final one follows (RFC 9110 section 15.2).
     Interim,
-    /// The server does not want to.
+    /// The server refused the upgrade.
     Refused(Box<Refused>),
-    /// It is none, in words.
+    /// The response is not valid, for this reason.
     Bad(String),
 }
 
-/// What a client asks for, and what the answer must hold.
+/// The request of a client, and what the response must hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Offer {
     request: String,
@@ -63,12 +63,12 @@ impl Offer {
         Self { request, accept: derive_accept_key(&key), protocols: protocols.to_vec() }
     }
 
-    /// The request's bytes.
+    /// Returns the bytes of the request.
     pub(crate) fn request(&self) -> &[u8] {
         self.request.as_bytes()
     }
 
-    /// Reads the head of an answer, which is whole.
+    /// Reads the complete head of a response.
     pub(crate) fn check(&self, head: &[u8]) -> Answer {
         let mut lines = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
         let mut parsed = httparse::Response::new(&mut lines);
@@ -93,7 +93,7 @@ impl Offer {
         }
     }
 
-    /// Which subprotocol the server chose; else, in words, why the client is not in.
+    /// Returns the subprotocol that the server chose, or why the response is no upgrade.
     fn check_upgrade(&self, headers: &Headers, is_1_1: bool) -> Result<String, String> {
         if !is_1_1 {
             return Err("the server's answer is not HTTP/1.1".into());
@@ -134,12 +134,12 @@ impl Offer {
     }
 }
 
-/// What the server wrote, for a line.
+/// Names elements that the server sent, for a log line.
 fn shown(elements: &[&str]) -> String {
     named(&elements.iter().map(|element| text::tidy(element, 80)).collect::<Vec<_>>())
 }
 
-/// What asks, for the logs of servers and proxies.
+/// The `User-Agent` header, for the logs of servers and proxies.
 const USER_AGENT: &str = concat!("websocket-multiplayer/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a server says when it does not let a client in, in one line for the game: the status, where it sends the client, and
-//! a piece of the body, of which only so much is read, and not for long.
+//! The response of a server that refuses an upgrade, in one line for the game: the status, where it redirects to, and the beginning
+//! of the body.
 
 use std::fmt::Write as _;
 
@@ -7,22 +7,22 @@ use super::body::{Body, Framing};
 use super::headers::Headers;
 use super::text::{self, Kind};
 
-/// An answer that is final, and not 101.
+/// A final response other than 101.
 #[derive(Debug)]
 pub(crate) struct Refused {
     status: u16,
     phrase: String,
-    /// `None`: it has none, or one that nobody can read.
+    /// `None`: the response has no body, or no readable one.
     body: Option<Body>,
     kind: Kind,
     latin1: bool,
     location: Option<String>,
-    /// Seconds until it is worth another try.
+    /// Seconds of `Retry-After`.
     retry_after: Option<u32>,
 }
 
 impl Refused {
-    /// Reads a whole head, of which the parser made `headers`.
+    /// Reads a complete head; `headers` are its header lines.
     pub(super) fn new(status: u16, head: &[u8], headers: &Headers) -> Self {
         let (kind, latin1) = text::kind(headers.first("content-type"));
         let is_plain =
@@ -42,28 +42,28 @@ impl Refused {
         }
     }
 
-    /// Says whether nothing of the body is worth waiting for any more.
+    /// Returns whether no more bytes of the body are needed.
     pub(crate) fn is_whole(&self) -> bool {
         self.body.as_ref().is_none_or(Body::is_whole)
     }
 
-    /// Takes what comes behind the head.
+    /// Takes bytes that follow the head.
     pub(crate) fn take(&mut self, bytes: &[u8]) {
         if let Some(body) = &mut self.body {
             body.take(bytes);
         }
     }
 
-    /// The line for the game.
+    /// Returns the line for the game.
     pub(crate) fn words(&self) -> String {
         let said = self.body.as_ref().map(|body| text::readable(body.bytes(), self.kind, self.latin1));
         let said = text::tidy(&said.unwrap_or_default(), LONGEST_SAID);
-        // A server that has but one thing to say says it twice.
+        // Some servers repeat the reason phrase in the body.
         let repeated = self.phrase.strip_suffix('…').is_some_and(|begin| said.starts_with(begin));
         let phrase = if repeated { "" } else { &self.phrase };
         let mut words = format!("server answered {} {phrase}", self.status).trim_end().to_owned();
         if let Some(location) = &self.location {
-            // Writing to a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(words, " and redirects to {location}; redirects are not followed, connect to ");
             words.push_str(&web_socket(location));
             return words;
@@ -82,13 +82,13 @@ impl Refused {
         words
     }
 
-    /// Without the status and its phrase at the beginning: pages repeat them.
+    /// Removes the status and its phrase from the beginning: many pages repeat them there.
     fn without_status<'a>(&self, said: &'a str) -> &'a str {
         let mut rest = said;
         for known in [self.status.to_string().as_str(), self.phrase.as_str()] {
             if !known.is_empty()
                 && let Some((first, behind)) = rest.split_at_checked(known.len())
-                // In small letters it is a word of a sentence.
+                // In lower case the phrase may begin a sentence.
                 && (first == known || behind.is_empty() && first.eq_ignore_ascii_case(known))
                 && !behind.starts_with(char::is_alphanumeric)
             {
@@ -99,14 +99,14 @@ impl Refused {
     }
 }
 
-/// The reason phrase as it came, in any language: the parser gives up on what is not ASCII.
+/// Returns the reason phrase in any language: the parser leaves out a phrase that is not ASCII.
 fn phrase(head: &[u8]) -> String {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let phrase = line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default();
     text::decode(phrase, false)
 }
 
-/// The address to connect to: browsers and proxies redirect to `https://`.
+/// Returns the URL to connect to for a `https://` or `http://` URL, as redirects name them.
 fn web_socket(location: &str) -> String {
     for (page, socket) in [("https://", "wss://"), ("http://", "ws://")] {
         if let Some((scheme, rest)) = location.split_at_checked(page.len())
@@ -118,7 +118,7 @@ fn web_socket(location: &str) -> String {
     "it".to_owned()
 }
 
-/// Characters of a body that the game is told: no less than a server's `request_handler` may say.
+/// Characters of a body that the game reads; the reason of a `request_handler` fits.
 pub(crate) const LONGEST_SAID: usize = 500;
 const LONGEST_PHRASE: usize = 80;
 const LONGEST_LOCATION: usize = 200;

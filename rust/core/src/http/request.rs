@@ -1,4 +1,4 @@
-//! The client's half of the upgrade as a server reads it (RFC 6455 section 4.2).
+//! The request of an upgrade as a server reads it (RFC 6455 section 4.2).
 
 use httparse::Status as Parsed;
 
@@ -8,7 +8,7 @@ use super::headers::Headers;
 use super::response::HttpResponse;
 use super::token::is_token;
 
-/// The methods that are answered; the last two only where a health check may use them.
+/// The methods that are answered; HEAD and OPTIONS only for health checks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Method {
     Get,
@@ -16,23 +16,23 @@ enum Method {
     Options,
 }
 
-/// A request without a body, most often a valid upgrade.
+/// A request without a body, usually a valid upgrade.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: Method,
     /// Path and query.
     pub(crate) target: String,
     pub(crate) headers: Headers,
-    /// Subprotocols the client offers, in its order.
+    /// Subprotocols that the client offers, in the client's order.
     pub(crate) protocols: Vec<String>,
-    /// `Sec-WebSocket-Accept` for its key.
+    /// `Sec-WebSocket-Accept` for the key of the request.
     accept: String,
-    /// Why it is no upgrade that can be answered with 101.
+    /// Why the request cannot be answered with 101.
     fault: Option<HttpResponse>,
 }
 
 impl Request {
-    /// Parses a whole head.
+    /// Parses a complete head.
     pub(crate) fn parse(head: &[u8]) -> Result<Self, HttpResponse> {
         if head.starts_with(b"PRI * HTTP/2.0\r\n") {
             return Err(HttpResponse::new(505, "HTTP/2 is not spoken here"));
@@ -61,27 +61,27 @@ impl Request {
         Self::check(method, origin_form(target)?, headers, parsed.version == Some(1))
     }
 
-    /// The target without its query.
+    /// Returns the target without the query.
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// Says whether it asks for a page, as browsers and health checks do.
+    /// Returns whether this is no upgrade, but a request for a page, as browsers and health checks send it.
     pub(crate) fn is_plain(&self) -> bool {
         self.method != Method::Get || !self.headers.has_element("upgrade", "websocket")
     }
 
-    /// Says whether it asks what may be asked here (`OPTIONS`), and not for the thing itself.
+    /// Returns whether the method is `OPTIONS`.
     pub(crate) fn asks_for_options(&self) -> bool {
         self.method == Method::Options
     }
 
-    /// Why it cannot be answered with 101.
+    /// Returns why the request cannot be answered with 101.
     pub(crate) fn fault(&self) -> Option<&HttpResponse> {
         self.fault.as_ref()
     }
 
-    /// The 101 answer.
+    /// Returns the response 101.
     pub(crate) fn accept(&self, protocol: Option<&str>, extra: &[String]) -> String {
         let mut answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
@@ -123,7 +123,7 @@ impl Request {
         })
     }
 
-    /// What the answer needs, and the subprotocols offered.
+    /// Returns the accept key and the subprotocols offered.
     fn check_upgrade(headers: &Headers) -> Result<(String, Vec<String>), HttpResponse> {
         if !headers.has_element("upgrade", "websocket") || !headers.has_element("connection", "upgrade") {
             return Err(upgrade_required(NOT_A_PAGE));
@@ -159,7 +159,7 @@ fn upgrade_required(text: &str) -> HttpResponse {
 
 const NOT_A_PAGE: &str = "this is a WebSocket server; it answers upgrade requests";
 
-/// What the parser would report only as a generic error: the method and version decide the status (RFC 9110 section 15).
+/// Finds faults of method and version that need a status of their own (RFC 9110 section 15); the parser has one error for all.
 fn refuse_request_line(head: &[u8]) -> Option<HttpResponse> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let mut parts = line.split(|byte| *byte == b' ');
@@ -174,7 +174,7 @@ fn refuse_request_line(head: &[u8]) -> Option<HttpResponse> {
         .then(|| HttpResponse::new(505, "only HTTP/1.1 is spoken here"))
 }
 
-/// The path of an absolute-form target; `*` and anything else is refused (RFC 9112 section 3.2).
+/// Returns the path of a target, also of one in absolute form; other forms are refused (RFC 9112 section 3.2).
 fn origin_form(target: &str) -> Result<String, HttpResponse> {
     if target.starts_with('/') {
         return Ok(target.to_owned());
@@ -192,7 +192,7 @@ fn origin_form(target: &str) -> Result<String, HttpResponse> {
     }
 }
 
-/// Says whether it is 16 bytes in base64. What the last digit has beyond them is not looked at: some clients leave bits there.
+/// Returns whether the key is 16 bytes in base64. Spare bits of the last digit may be set: some clients leave bits there.
 fn is_key(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| {
         digits.len() == 22
@@ -200,7 +200,7 @@ fn is_key(key: &str) -> bool {
     })
 }
 
-/// Says whether a `Content-Length` says that there is no body; proxies that join lines may say so twice.
+/// Returns whether a `Content-Length` is zero; proxies that join lines may repeat it.
 fn is_zero(length: &str) -> bool {
     length
         .split(',')

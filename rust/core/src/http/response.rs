@@ -1,13 +1,13 @@
-//! A response as a server writes it.
+//! Responses as a server writes them.
 
-/// A response that ends the connection; 101 does not, see [`Request::accept`](super::Request::accept).
+/// A response that ends the connection. See [`Request::accept`](super::Request::accept) for 101.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) text: String,
     /// Further header lines.
     pub(crate) headers: Vec<String>,
-    /// Instead of the status's usual phrase.
+    /// Replaces the usual phrase of the status.
     pub(crate) phrase: Option<String>,
     pub(crate) content_type: &'static str,
 }
@@ -18,12 +18,12 @@ impl HttpResponse {
         Self { status, text: text.into(), headers: Vec::new(), phrase: None, content_type }
     }
 
-    /// An answer for programs.
+    /// A response for programs.
     pub(crate) fn json(status: u16, text: String) -> Self {
         Self { content_type: "application/json", ..Self::new(status, text) }.with("Cache-Control: no-store")
     }
 
-    /// Says when it is worth another try.
+    /// Adds when another try makes sense.
     pub(crate) fn retry_after(self, seconds: u32) -> Self {
         self.with(&format!("Retry-After: {seconds}"))
     }
@@ -33,7 +33,7 @@ impl HttpResponse {
         self
     }
 
-    /// The whole answer; without a text it has no body.
+    /// Returns the bytes of the response; without a text it has no body.
     pub(crate) fn encode(&self) -> String {
         let mut answer = self.encode_head();
         if !self.text.is_empty() {
@@ -43,7 +43,7 @@ impl HttpResponse {
         answer
     }
 
-    /// The answer to HEAD: what GET would be answered, without the body (RFC 9110 section 9.3.2).
+    /// Returns the response to HEAD: that to GET without the body (RFC 9110 section 9.3.2).
     pub(crate) fn encode_head(&self) -> String {
         let mut answer = format!(
             "HTTP/1.1 {} {}\r\nConnection: close\r\n",

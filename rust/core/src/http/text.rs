@@ -1,18 +1,18 @@
-//! What others wrote, made readable in one line: names, text, JSON, and the words of a page.
+//! Text from the network in one readable line: names, plain text, JSON, and the words of a page.
 
 use crate::base::is_invisible;
 
-/// What a body is.
+/// The content of a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Text,
     Html,
-    /// Nobody said: text if it looks like some.
+    /// No type was named: text if it looks like text.
     Unknown,
     Binary,
 }
 
-/// By the value of a `Content-Type`; true: one byte is one character.
+/// Reads the value of a `Content-Type`; true: each byte is one character.
 pub(super) fn kind(content_type: Option<&str>) -> (Kind, bool) {
     let Some(content_type) = content_type.map(str::to_ascii_lowercase) else { return (Kind::Unknown, false) };
     let (media, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
@@ -28,7 +28,7 @@ pub(super) fn kind(content_type: Option<&str>) -> (Kind, bool) {
     (kind, charset.is_some_and(|name| latin1.contains(&name.trim_matches('"'))))
 }
 
-/// The text of a body whose end may be missing; nothing for what is none.
+/// Returns the text of a body whose end may be missing; an empty string if the body is no text.
 pub(super) fn readable(bytes: &[u8], kind: Kind, latin1: bool) -> String {
     let said = decode(bytes, latin1);
     let begins = |what: &str| {
@@ -43,7 +43,7 @@ pub(super) fn readable(bytes: &[u8], kind: Kind, latin1: bool) -> String {
     }
 }
 
-/// UTF-8, but for a character that is cut off at the end.
+/// Decodes UTF-8, without a character that is cut off at the end.
 pub(super) fn decode(bytes: &[u8], latin1: bool) -> String {
     if latin1 {
         return bytes.iter().map(|byte| char::from(*byte)).collect();
@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8], latin1: bool) -> String {
     String::from_utf8_lossy(whole).into_owned()
 }
 
-/// One line of at most so many characters: what cannot be seen becomes a space, and many spaces become one.
+/// Returns one line of at most `most` characters: invisible characters become a space, and several spaces become one.
 pub(super) fn tidy(text: &str, most: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
@@ -79,7 +79,7 @@ pub(super) fn tidy(text: &str, most: usize) -> String {
     line
 }
 
-/// Names for a line or an answer, as many as fit.
+/// Lists names for a log line or a response, as many as fit.
 pub(crate) fn named(names: &[String]) -> String {
     let mut line = String::new();
     for (at, name) in names.iter().enumerate() {
@@ -93,7 +93,7 @@ pub(crate) fn named(names: &[String]) -> String {
     line
 }
 
-/// A page without its tags, its title, and what is not shown.
+/// Returns a page without tags, title, and hidden text.
 fn words_of_page(page: &str) -> String {
     let mut words = String::new();
     let mut rest = page;
@@ -119,7 +119,7 @@ fn words_of_page(page: &str) -> String {
     words
 }
 
-/// What comes behind the end tag of an element.
+/// Returns the text after the end tag of an element.
 fn behind_end<'a>(text: &'a str, name: &str) -> &'a str {
     for (at, _) in text.match_indices("</") {
         let end = &text[at + 2..];
@@ -158,7 +158,7 @@ mod tests {
             tidy(&readable(flask.as_bytes(), Kind::Unknown, false), 100),
             "Forbidden You don't have a <key> &lt;"
         );
-        // A tag that is not one of those, and pages that are cut off anywhere.
+        // A tag that begins like a known one, and pages that are cut off anywhere.
         assert_eq!(tidy(&readable(b"<titles>a</titles>", Kind::Html, false), 100), "a");
         for page in [nginx, flask] {
             for len in 0..page.len() {

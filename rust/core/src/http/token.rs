@@ -1,15 +1,15 @@
 //! Tokens, and lists of them (RFC 9110 sections 5.6.1 and 5.6.2).
 
-/// Says whether this is a token.
+/// Returns whether this is a token.
 pub(crate) fn is_token(text: impl AsRef<[u8]>) -> bool {
     let bytes = text.as_ref();
     !bytes.is_empty()
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
-/// The elements of a list. Empty ones are left out, and an element in quotes is what is inside.
+/// Returns the elements of a list, without empty ones and without quotes.
 pub(super) fn elements(value: &str) -> impl Iterator<Item = &str> {
-    // A comma in quotes divides nothing.
+    // A comma in quotes does not separate.
     let (mut quoted, mut escaped) = (false, false);
     let divides = move |char| {
         let is_escaped = std::mem::take(&mut escaped);

@@ -1,5 +1,5 @@
-//! `ws://` and `wss://` URLs (RFC 6455 section 3), as the engine's class takes them: without a scheme too, and with a fragment,
-//! which is left out. What its parser gets wrong works: IPv6 literals, a query without a path, user and password.
+//! `ws://` and `wss://` URLs (RFC 6455 section 3), as the engine's class takes them: also without a scheme, and with a fragment,
+//! which is left out. IPv6 literals, a query without a path, and user and password work too, unlike in the engine's parser.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -12,9 +12,9 @@ use crate::base::ConfigError;
 /// A parsed WebSocket URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Url {
-    /// As it was given.
+    /// The text that was parsed.
     pub(crate) given: String,
-    /// `wss`.
+    /// The scheme is `wss`.
     pub secure: bool,
     /// Name or address in ASCII, without brackets and zone.
     pub host: String,
@@ -22,7 +22,7 @@ pub struct Url {
     pub port: u16,
     /// Path and query, as the request line has it.
     pub target: String,
-    /// On which network an IPv6 address is: the name or number of an interface of this machine, of no concern to the server.
+    /// The zone of an IPv6 address: the name or number of an interface of this machine. The server does not see it.
     pub(crate) zone: Option<String>,
     /// `Authorization` for a user and password in the URL.
     pub(crate) authorization: Option<String>,
@@ -50,7 +50,7 @@ impl Url {
         let (user, place) =
             authority.rsplit_once('@').map_or((None, authority), |(user, place)| (Some(user), place));
         let Place { host, zone, port } = Place::parse(place).map_err(|why| {
-            // One that is no user name is part of a path or a fragment.
+            // An @ after the authority means that a / or # of the user name was not encoded.
             let cut = user.is_none() && place.contains(':') && rest[authority.len()..].contains('@');
             bad(if cut { "in a user name or password, write / as %2F, ? as %3F and # as %23" } else { why })
         })?;
@@ -65,20 +65,20 @@ impl Url {
         })
     }
 
-    /// The `Host` header: brackets around an IPv6 literal, no default port.
+    /// Returns the `Host` header: brackets around an IPv6 literal, no default port.
     pub fn host_header(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == if self.secure { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
     }
 }
 
-/// What is in front of `://`, if that can be a scheme: a query may hold another URL.
+/// Splits at `://` if a scheme can be in front of it: a query may hold another URL.
 fn split_scheme(url: &str) -> Option<(&str, &str)> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     url.split_once("://").filter(|(scheme, _)| scheme.bytes().all(legal))
 }
 
-/// Where a server is.
+/// Host and port of a server.
 struct Place<'a> {
     host: Cow<'a, str>,
     zone: Option<String>,
@@ -112,7 +112,7 @@ impl<'a> Place<'a> {
             idna::domain_to_ascii_cow(host.as_bytes(), AsciiDenyList::URL)
                 .map_err(|_| "its host is not a valid international name")?
         };
-        // A name of nothing but invisible characters is none, either.
+        // A name of invisible characters becomes empty, too.
         if host.is_empty() {
             return Err("it has no host");
         }
@@ -125,7 +125,7 @@ fn port(digits: &str) -> Result<u16, &'static str> {
     number.filter(|port| *port > 0).ok_or("its port is not a number from 1 to 65535")
 }
 
-/// A zone as RFC 6874 writes it, behind `%25`, or as everybody else does, behind `%`.
+/// Reads a zone after `%25`, as in RFC 6874, or after `%`, as most programs write it.
 fn zone_name(text: &str) -> Result<String, &'static str> {
     let text = text.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(text);
     let name = String::from_utf8(percent_decoded(text)).unwrap_or_default();
@@ -135,14 +135,14 @@ fn zone_name(text: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// Credentials for a server: always with a colon, even without a password (RFC 7617 section 2).
+/// Returns credentials, which have a colon also without a password (RFC 7617 section 2).
 fn basic(user: &str) -> Option<String> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let credentials = [percent_decoded(name), percent_decoded(password)].join(&b':');
     (credentials.len() > 1).then(|| format!("Basic {}", BASE64.encode(&credentials)))
 }
 
-/// A request target is ASCII (RFC 9112 section 3.2): other bytes are percent-encoded.
+/// Percent-encodes bytes that are not ASCII, which a request target must be (RFC 9112 section 3.2).
 fn encode(target: &str) -> String {
     target.bytes().fold(String::with_capacity(target.len()), |mut out, byte| {
         if byte.is_ascii_graphic() {
@@ -171,7 +171,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// For messages: short, and without a password, also where its characters end the user name too early.
+/// Returns the URL for messages: shortened, and without a password, also if a character of the password ends the user name.
 fn printable(url: &str) -> String {
     let (scheme, rest) = split_scheme(url).unwrap_or(("", url));
     let rest = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);

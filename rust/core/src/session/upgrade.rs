@@ -40,19 +40,19 @@ impl Session {
         }
     }
 
-    /// Server: the request waits for the game's answer, at most until then.
+    /// Server: the request waits for the game's decision, until the deadline at most.
     pub(crate) fn await_verdict_until(&mut self, deadline: Option<Instant>) {
         if matches!(self.state, State::AwaitVerdict) {
             self.deadline = deadline;
         }
     }
 
-    /// Server: says whether a request waits for `accept` or `refuse`.
+    /// Server: returns whether a request waits for `accept` or `refuse`.
     pub(crate) fn awaits_verdict(&self) -> bool {
         matches!(self.state, State::AwaitVerdict)
     }
 
-    /// Nothing is used before the verdict, but the remote's end is noticed. What it sends too early waits.
+    /// Leaves all bytes in the burst while the request waits for a decision, and notices the end of the stream.
     #[inline(never)]
     pub(super) fn watch<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         match burst.fill() {
@@ -69,14 +69,14 @@ impl Session {
         let State::AwaitRequest(head) = &mut self.state else { return Step::Wait };
         let progress = match collect(head, burst) {
             Ok(progress) => progress,
-            // As health checks end that only connect.
+            // Health checks that only connect end like this.
             Err(error) if error.kind() == ErrorKind::ConnectionReset && head.bytes().is_empty() => {
                 self.end(CloseReason::NoRequest);
                 return Step::Wait;
             }
             Err(error) => return self.failed(&error),
         };
-        // The second version of the protocol begins like an empty head.
+        // Version 2 of the PROXY protocol begins like an empty head.
         let next = if head.bytes() == b"\r\n\r\n" { burst.bytes() } else { &[] };
         let refusal = match progress {
             _ if is_proxy_protocol(head.bytes()) || next.first() == Some(&0) => {
@@ -149,7 +149,7 @@ impl Session {
         Step::Wait
     }
 
-    /// Client: listens to what the server has to say about its refusal.
+    /// Client: reads the body of a response that refuses the upgrade.
     #[inline(never)]
     pub(super) fn read_refusal<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         let State::Refused(refused) = &mut self.state else { return Step::Wait };
@@ -177,7 +177,7 @@ impl Session {
     }
 }
 
-/// Reads on until the head is whole, or cannot become so. What follows it stays in the burst.
+/// Reads until the head is complete or faulty. The bytes after the head stay in the burst.
 fn collect(head: &mut Head, burst: &mut ReadBurst<'_>) -> io::Result<Progress> {
     loop {
         let (progress, taken) = match burst.fill() {
@@ -192,7 +192,7 @@ fn collect(head: &mut Head, burst: &mut ReadBurst<'_>) -> io::Result<Progress> {
     }
 }
 
-/// How long the body of a refusal is waited for, if the handshake has not less time left.
+/// How long a client waits for the body of a refusal, if the handshake has that much time left.
 pub(crate) const BODY_TIME: Duration = Duration::from_secs(1);
-/// Interim answers that a client passes over: each is a head of its own.
+/// Interim responses that a client skips: each has a head of its own.
 pub(crate) const INTERIM_LIMIT: usize = 16;
