@@ -23,13 +23,13 @@ pub(crate) enum Phase {
     Gone,
 }
 
-/// A socket with what is between it and the messages.
+/// A connection: its socket, and the state of its WebSocket.
 #[derive(Debug)]
 pub(crate) struct Conn {
     stream: Stream,
     /// Its place in the swarm.
     pub(crate) index: usize,
-    /// What the server calls it, once it is usable.
+    /// Its peer id, once it is usable.
     pub(crate) id: i32,
     pub(crate) phase: Phase,
     pub(crate) opened_at: Instant,
@@ -54,7 +54,7 @@ pub(crate) struct Upgrade {
     pub(crate) wire: Wire,
 }
 
-/// Something that the load has to know about.
+/// What the load reacts to.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
     Usable,

@@ -16,7 +16,7 @@ pub(crate) trait Load {
     fn on_message(&mut self, conn: &mut Conn, payload: &[u8], now: Instant);
 }
 
-/// Says nothing, but counts what it is told.
+/// Sends nothing, and counts what comes.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
     pub(crate) messages: u64,

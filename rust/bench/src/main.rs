@@ -23,10 +23,10 @@ use wire::Wire;
 const USAGE: &str = "\
 wsload MODE [N] --port PORT [options]
 
-  connect N    open N connections at once; when is the first, the median, the last one usable
+  connect N    open N connections at once; after what time the first, the median, the last one is usable
   echo         keep messages in flight on each connection of a server that echoes
-  steady       send to a server that echoes at a fixed rate, whatever comes back; how long is it silent, and after that slow
-  storm N      open N connections at once while others are in use; what do those notice
+  steady       send to a server that echoes at a fixed rate, whatever comes back; how long nothing comes back, and how long it is slow after that
+  storm N      open N connections at once while others are in use; how the latency of those grows
   relay        as echo, but each client sends to another one
   idle N       hold N connections open and answer pings
   sink N       hold N connections open and count what comes
@@ -35,7 +35,7 @@ wsload MODE [N] --port PORT [options]
   --host IP         a loopback address (127.0.0.1)
   --path PATH       of the request (/)
   --wire WIRE       raw, godot4 (the default; first comes the client's id) or godot3 (nine bytes before each packet)
-  --tls             inside TLS, whoever the server is
+  --tls             over TLS, without verifying the certificate
   --timeout S       for opening (15)
   --parallel P      connections on their way at a time (connect, storm: all; otherwise 32)
   --seconds S       for all but connect and storm (5)
@@ -43,7 +43,7 @@ wsload MODE [N] --port PORT [options]
   --inflight K      echo, storm, relay: messages in flight on each connection (16)
   --rate R          steady: messages per second on each connection (100)
   --size B          bytes of a message (64)
-  --within MS       echo: which share is answered by then (33.4: two frames of 60 per second)";
+  --within MS       echo: the share that is answered by then is reported (33.4: two frames of 60 per second)";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
@@ -162,16 +162,19 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    let mode = mode.ok_or("which mode?")?;
+    let mode = mode.ok_or("the mode is missing")?;
     let by_option = matches!(mode, Mode::Echo | Mode::Steady | Mode::Relay);
-    let count = count.or_else(|| by_option.then_some(conns)).filter(|count| *count > 0).ok_or("how many?")?;
+    let count = count
+        .or_else(|| by_option.then_some(conns))
+        .filter(|count| *count > 0)
+        .ok_or("the number of connections is missing")?;
     if mode == Mode::Relay && count % 2 == 1 {
         return Err("clients talk in pairs: --conns must be even".into());
     }
     let port = port.ok_or("--port is missing")?;
     if !host.is_loopback() {
         return Err(
-            format!("{host} is no loopback address: this is a load generator for the own machine").into()
+            format!("{host} is not a loopback address: wsload loads servers on this machine only").into()
         );
     }
     let time = |seconds: f64, name: &str| {
@@ -218,7 +221,7 @@ mod tests {
     fn only_loopback_is_loaded() {
         let message =
             options(&["idle", "5", "--port", "80", "--host", "192.0.2.1"]).expect_err("refused").to_string();
-        assert!(message.contains("no loopback address"), "{message}");
+        assert!(message.contains("not a loopback address"), "{message}");
         let accepted = options(&["idle", "5", "--port", "80", "--host", "::1"]).expect("accepted");
         assert_eq!(accepted.address, "[::1]:80".parse().expect("an address"));
     }

@@ -94,7 +94,7 @@ fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
         swarm.flush_all(|conn| load.fill(conn, now));
         swarm.run(TICK, &mut load)?;
     }
-    // What is still under way has time to come back.
+    // What was sent at the end has time to come back.
     let end = Instant::now() + DRAIN;
     while load.timeline.lost() > 0 && Instant::now() < end && swarm.usable > 0 {
         swarm.run(TICK, &mut load)?;
@@ -111,8 +111,7 @@ fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     }))
 }
 
-/// The clients that are in use have a thread and sockets of their own, so that the newcomers' handshakes do not delay them
-/// here.
+/// The clients that are in use have a thread of their own, so that the handshakes of the new ones do not delay them here.
 fn storm(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     let stage = Arc::new(AtomicUsize::new(0));
     let probe = thread::spawn({
@@ -166,7 +165,7 @@ fn in_use(options: &Options, stage: &Arc<AtomicUsize>) -> Result<Value> {
 
 fn relay(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     swarm.open(options.count, options.parallel, options.timeout, &mut Sink::default())?;
-    // A game, too, gives the others time to hear of each other.
+    // Each client must know of the others before it sends to one.
     swarm.run(WARM_UP, &mut Sink::default())?;
     let usable = swarm.usable;
     let mut load = Relay::new(options.wire, options.size, swarm.ids());

@@ -86,8 +86,8 @@ impl Swarm {
     ) -> Result<()> {
         self.started = Instant::now();
         let deadline = self.started + limit;
-        let mut next_word = self.started + Duration::from_secs(2);
-        // Who comes in small numbers only wants to be there, and tries again when he was turned away.
+        let mut next_line = self.started + Duration::from_secs(2);
+        // Where few are opened at a time the point is to have them: a refused connection is tried again.
         let attempts = if parallel < count { count * 2 } else { count };
         loop {
             while self.usable + self.opening < count && self.conns.len() < attempts && self.opening < parallel
@@ -101,11 +101,11 @@ impl Swarm {
             if now >= deadline {
                 break;
             }
-            if now >= next_word {
+            if now >= next_line {
                 eprintln!("wsload: {} of {count} usable", self.usable);
-                next_word = now + Duration::from_secs(2);
+                next_line = now + Duration::from_secs(2);
             }
-            self.turn(deadline.min(next_word), load)?;
+            self.poll_once(deadline.min(next_line), load)?;
         }
         // Those that are still on their way, and those that had to wait for them.
         self.timed_out = self.opening + count.saturating_sub(self.conns.len());
@@ -118,16 +118,16 @@ impl Swarm {
         Ok(())
     }
 
-    /// Lets the load go on for `time`.
+    /// Runs the load for `time`.
     pub(crate) fn run(&mut self, time: Duration, load: &mut impl Load) -> Result<()> {
         let deadline = Instant::now() + time;
         while Instant::now() < deadline && self.usable > 0 {
-            self.turn(deadline, load)?;
+            self.poll_once(deadline, load)?;
         }
         Ok(())
     }
 
-    /// Says goodbye, so that the server has no broken connections to complain about.
+    /// Closes all connections with a close frame, so that the server logs no broken ones.
     pub(crate) fn close(&mut self, load: &mut impl Load) -> Result<()> {
         self.closing = true;
         for index in 0..self.conns.len() {
@@ -142,7 +142,7 @@ impl Swarm {
         self.run(CLOSE_LIMIT, load)
     }
 
-    /// What the server calls each connection; 0 where it is not usable.
+    /// The peer id of each connection; 0 where it is not usable.
     pub(crate) fn ids(&self) -> Vec<i32> {
         self.conns.iter().map(|conn| conn.id).collect()
     }
@@ -176,7 +176,7 @@ impl Swarm {
     }
 
     /// Waits for events, `deadline` at most, and handles them.
-    fn turn(&mut self, deadline: Instant, load: &mut impl Load) -> Result<()> {
+    fn poll_once(&mut self, deadline: Instant, load: &mut impl Load) -> Result<()> {
         let wait = deadline.saturating_duration_since(Instant::now());
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),

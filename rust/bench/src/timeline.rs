@@ -1,4 +1,4 @@
-//! A run in which the server stood still for a while: what came when, and how long it had been under way.
+//! A run in which the server stalled for a while: when each message came back, and its latency.
 
 use std::time::Duration;
 

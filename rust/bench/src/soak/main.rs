@@ -1,13 +1,15 @@
-//! A soak: servers and churning clients on loopback in one process, everything counted, everything given back in the end.
+//! A soak: servers and clients that come and go, on loopback and in one process. Every packet is counted, and all memory, files and
+//! threads are released in the end.
 //!
-//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients join, chat, get answers and news, whisper to each other on the
-//! Godot 3 wire, fall asleep, and leave: politely, by vanishing, by a reset. Exit code 1 and the faults when an invariant broke.
+//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients connect, send requests, get replies and broadcasts, send to each other
+//! over the Godot 3 wire, stop polling for a while, and leave: by a close frame, by a closed socket, by a reset. Prints the faults
+//! and ends with exit code 1 when something was lost or kept.
 
-mod host;
-mod letter;
-mod party;
-mod player;
-mod stranger;
+mod client;
+mod foreign_client;
+mod packet;
+mod run;
+mod server;
 mod system;
 
 use std::process::ExitCode;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use lexopt::prelude::*;
 
-use party::Party;
+use run::Soak;
 
 fn main() -> ExitCode {
     match run() {
@@ -59,12 +61,12 @@ fn run() -> Result<Vec<String>> {
     let warm_up = Duration::from_secs((seconds / 6).clamp(5, 60));
     let mut base = None;
     for (length, seed) in [(warm_up, seed), (Duration::from_secs(seconds), seed ^ 1)] {
-        let mut party = Party::new(clients, seed, base)?;
+        let mut soak = Soak::new(clients, seed, base)?;
         let end = Instant::now() + length;
-        while Instant::now() < end && party.faults().is_empty() {
-            party.tick()?;
+        while Instant::now() < end && soak.faults().is_empty() {
+            soak.tick()?;
         }
-        let (left, more) = party.end();
+        let (left, more) = soak.end();
         println!("{left:?} is held after the end");
         faults.extend(more);
         if !faults.is_empty() {

@@ -1,13 +1,13 @@
-//! What the system knows of this process: only Linux tells, elsewhere the checks that need it are left out.
+//! What this process holds, by what Linux says; on other systems the checks that need it are left out.
 
 use std::alloc::System;
 use std::fs;
 
 use cap::Cap;
 
-/// What must come back to where it was.
+/// Must be the same after the soak as before.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Holding {
+pub(crate) struct Usage {
     pub(crate) files: usize,
     pub(crate) threads: usize,
     /// KiB that are allocated.
@@ -16,17 +16,17 @@ pub(crate) struct Holding {
     pub(crate) resident: usize,
 }
 
-/// Nothing where the system does not tell.
-pub(crate) fn holding() -> Option<Holding> {
+/// `None` on systems other than Linux.
+pub(crate) fn usage() -> Option<Usage> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let number = |key: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
     };
-    // One of them is the one that the look itself needs.
+    // One of them is the folder that is read here.
     let files = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
     let allocated = ALLOCATOR.allocated() / 1024;
-    Some(Holding { files, threads: number("Threads")?, allocated, resident: number("VmRSS")? })
+    Some(Usage { files, threads: number("Threads")?, allocated, resident: number("VmRSS")? })
 }
 
 #[global_allocator]

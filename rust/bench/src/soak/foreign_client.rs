@@ -1,4 +1,5 @@
-//! A client of the soak that is not ours: it leaves without a word, resets its connection, or stops reading.
+//! A client of the soak that is built on tungstenite: it closes its socket without a close frame, resets its connection, or stops
+//! reading.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -9,44 +10,44 @@ use socket2::SockRef;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::letter::{self, Kind};
+use crate::packet::{self, Kind};
 
-/// How it behaves in the end.
+/// How its connection ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Manners {
-    /// Its socket is closed with data unread.
+pub(crate) enum Ending {
+    /// The socket is closed with data unread, and without a close frame.
     Vanishes,
-    /// Its system says that there is no such connection.
+    /// The socket is reset.
     Resets,
-    /// It reads nothing any more from the beginning.
+    /// The client reads nothing after the upgrade.
     Stops,
 }
 
-pub(crate) struct Stranger {
+pub(crate) struct ForeignClient {
     socket: WebSocket<TcpStream>,
-    pub(crate) manners: Manners,
+    pub(crate) ending: Ending,
     pub(crate) leaves_at: Instant,
-    chat: u32,
-    news: Option<u32>,
+    request: u32,
+    broadcast: Option<u32>,
     pub(crate) over: bool,
     pub(crate) received: u64,
     pub(crate) faults: Vec<String>,
 }
 
-impl Stranger {
-    pub(crate) fn connect(port: u16, manners: Manners, leaves_at: Instant) -> Result<Self> {
+impl ForeignClient {
+    pub(crate) fn connect(port: u16, ending: Ending, leaves_at: Instant) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).context("the server listens")?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let request = format!("ws://127.0.0.1:{port}/stranger").into_client_request()?;
+        let request = format!("ws://127.0.0.1:{port}/foreign").into_client_request()?;
         let (socket, _) = tungstenite::client::client(request, stream)
             .map_err(|error| anyhow::anyhow!("the upgrade: {error}"))?;
         socket.get_ref().set_nonblocking(true)?;
         Ok(Self {
             socket,
-            manners,
+            ending,
             leaves_at,
-            chat: 0,
-            news: None,
+            request: 0,
+            broadcast: None,
             over: false,
             received: 0,
             faults: Vec::new(),
@@ -54,7 +55,7 @@ impl Stranger {
     }
 
     pub(crate) fn poll(&mut self) {
-        while self.manners != Manners::Stops && !self.over {
+        while self.ending != Ending::Stops && !self.over {
             match self.socket.read() {
                 // The four bytes are its id.
                 Ok(Message::Binary(bytes)) if self.received == 0 && bytes.len() == 4 => self.received = 1,
@@ -66,34 +67,34 @@ impl Stranger {
         }
     }
 
-    pub(crate) fn chat(&mut self, size: usize) {
-        let chat = Message::binary(letter::write(Kind::Chat, self.chat, size));
-        // What does not leave at once is kept by the library and leaves with the next one.
-        match self.socket.send(chat) {
-            Ok(()) => self.chat += 1,
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.chat += 1,
+    pub(crate) fn send_request(&mut self, size: usize) {
+        let request = Message::binary(packet::write(Kind::Request, self.request, size));
+        // tungstenite keeps what the socket does not take, and writes it with the next message.
+        match self.socket.send(request) {
+            Ok(()) => self.request += 1,
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.request += 1,
             Err(_) => self.over = true,
         }
     }
 
     pub(crate) fn leave(self) {
-        if self.manners == Manners::Resets {
-            // A socket that cannot be set up so is closed the other way.
+        if self.ending == Ending::Resets {
+            // Where this fails the socket is closed instead.
             let _ = SockRef::from(self.socket.get_ref()).set_linger(Some(Duration::ZERO));
         }
     }
 
     fn receive(&mut self, bytes: &[u8]) {
         self.received += 1;
-        match letter::read(bytes) {
-            Ok((Kind::News, number)) => {
-                let expected = self.news.replace(number + 1).unwrap_or(number);
+        match packet::read(bytes) {
+            Ok((Kind::Broadcast, number)) => {
+                let expected = self.broadcast.replace(number + 1).unwrap_or(number);
                 if number != expected {
-                    self.faults.push(format!("stranger: news {number} instead of {expected}"));
+                    self.faults.push(format!("foreign client: broadcast {number} instead of {expected}"));
                 }
             }
-            Ok((Kind::Answer, _)) => {}
-            other => self.faults.push(format!("stranger: {other:?}")),
+            Ok((Kind::Reply, _)) => {}
+            other => self.faults.push(format!("foreign client: {other:?}")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One server of the soak, and what it owes to and gets from each of its clients.
+//! One server of the soak: checks what comes from each client, replies, and broadcasts.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -10,30 +10,30 @@ use websocket_multiplayer_core::{
     TlsServer,
 };
 
-use crate::letter::{self, Kind};
+use crate::packet::{self, Kind};
 
-pub(crate) struct Host {
+pub(crate) struct Server {
     pub(crate) peer: Peer,
     pub(crate) name: &'static str,
     pub(crate) secure: bool,
     pub(crate) config: PeerConfig,
-    guests: HashMap<PeerId, Guest>,
-    news: u32,
-    pub(crate) chats: u64,
+    clients: HashMap<PeerId, Counters>,
+    broadcast: u32,
+    pub(crate) requests: u64,
     pub(crate) overflowed: u64,
     pub(crate) refused: u64,
     pub(crate) gone: u64,
     pub(crate) faults: Vec<String>,
 }
 
-/// The next number each way.
+/// The next number of a client's requests and of the replies to it.
 #[derive(Default)]
-struct Guest {
-    chat: u32,
-    answer: u32,
+struct Counters {
+    request: u32,
+    reply: u32,
 }
 
-impl Host {
+impl Server {
     pub(crate) fn open(
         runtime: &Arc<Runtime>,
         name: &'static str,
@@ -50,9 +50,9 @@ impl Host {
             name,
             secure,
             config,
-            guests: HashMap::new(),
-            news: 0,
-            chats: 0,
+            clients: HashMap::new(),
+            broadcast: 0,
+            requests: 0,
             overflowed: 0,
             refused: 0,
             gone: 0,
@@ -65,11 +65,11 @@ impl Host {
     }
 
     pub(crate) fn has(&self, id: PeerId) -> bool {
-        self.guests.contains_key(&id)
+        self.clients.contains_key(&id)
     }
 
-    pub(crate) fn guests(&self) -> usize {
-        self.guests.len()
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.len()
     }
 
     pub(crate) fn poll(&mut self) {
@@ -77,12 +77,12 @@ impl Host {
         while let Some(event) = self.peer.next_event(false) {
             match event {
                 Event::PeerConnected { id, .. } => {
-                    let known = self.guests.insert(id, Guest::default()).is_some();
+                    let known = self.clients.insert(id, Counters::default()).is_some();
                     self.fault_if(known, || format!("{id} came twice"));
                 }
                 Event::PeerDisconnected { id, .. } => {
                     self.gone += 1;
-                    let unknown = self.guests.remove(&id).is_none();
+                    let unknown = self.clients.remove(&id).is_none();
                     self.fault_if(unknown, || format!("{id} left without having come"));
                 }
                 Event::PeerOverflowed { .. } => self.overflowed += 1,
@@ -91,47 +91,47 @@ impl Host {
             }
         }
         while let Some(packet) = self.peer.pop_packet() {
-            self.chat(packet.source, &packet.payload);
+            self.receive(packet.source, &packet.payload);
         }
     }
 
-    /// Everybody gets it, or is refused it, or is closed.
-    pub(crate) fn tell_news(&mut self, size: usize) {
-        let news = letter::write(Kind::News, self.news, size);
-        match self.peer.send(Target::All, &news, Delivery::Reliable) {
-            Ok(()) | Err(SendError::Full) => self.news += 1,
-            Err(error) => self.fault(format!("news: {error}")),
+    /// Sends to all clients. A client whose queue is full does not get it, or is closed, by the overflow policy.
+    pub(crate) fn broadcast(&mut self, size: usize) {
+        let broadcast = packet::write(Kind::Broadcast, self.broadcast, size);
+        match self.peer.send(Target::All, &broadcast, Delivery::Reliable) {
+            Ok(()) | Err(SendError::Full) => self.broadcast += 1,
+            Err(error) => self.fault(format!("broadcast: {error}")),
         }
     }
 
-    /// The number of the next news.
-    pub(crate) fn news(&self) -> u32 {
-        self.news
+    /// The number of the next broadcast.
+    pub(crate) fn next_broadcast(&self) -> u32 {
+        self.broadcast
     }
 
-    /// Chats must come in order, each once; every fourth is answered.
-    fn chat(&mut self, from: PeerId, payload: &[u8]) {
-        let Some(guest) = self.guests.get_mut(&from) else {
+    /// Requests must come in order, each once; every fourth gets a reply.
+    fn receive(&mut self, from: PeerId, payload: &[u8]) {
+        let Some(counters) = self.clients.get_mut(&from) else {
             self.fault(format!("a packet of {from}, who is not here"));
             return;
         };
-        let expected = guest.chat;
-        match letter::read(payload) {
-            Ok((Kind::Chat, number)) if number == expected => guest.chat += 1,
+        let expected = counters.request;
+        match packet::read(payload) {
+            Ok((Kind::Request, number)) if number == expected => counters.request += 1,
             other => {
-                self.fault(format!("{other:?} from {from} instead of chat {expected}"));
+                self.fault(format!("{other:?} from {from} instead of request {expected}"));
                 return;
             }
         }
-        self.chats += 1;
+        self.requests += 1;
         if expected.is_multiple_of(4) {
-            let number = guest.answer;
-            let answer = letter::write(Kind::Answer, number, payload.len() - 5);
-            match self.peer.send(Target::One(from), &answer, Delivery::Reliable) {
-                Ok(()) => guest.answer += 1,
-                // Refused, or about to be closed: nothing was promised.
+            let number = counters.reply;
+            let reply = packet::write(Kind::Reply, number, payload.len() - 5);
+            match self.peer.send(Target::One(from), &reply, Delivery::Reliable) {
+                Ok(()) => counters.reply += 1,
+                // The client's queue is full: the packet was not accepted.
                 Err(SendError::Full) => self.refused += 1,
-                Err(error) => self.fault(format!("an answer to {from}: {error}")),
+                Err(error) => self.fault(format!("an reply to {from}: {error}")),
             }
         }
     }

@@ -1,20 +1,20 @@
-//! The packets of the soak: what kind, which number, and bytes that show whether they arrived whole.
+//! The packets of the soak: a kind, a number, and bytes that show whether the packet arrived whole.
 
-/// Who counts the number of a packet.
+/// The way of a packet, and who numbers it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// A client to the server: counted by the client.
-    Chat = 1,
-    /// The server to one client: counted for that client.
-    Answer = 2,
-    /// The server to all: counted by the server.
-    News = 3,
-    /// A client to another through the server: counted for that pair.
-    Whisper = 4,
+    /// From a client to the server: numbered by the client.
+    Request = 1,
+    /// From the server to one client: numbered for that client.
+    Reply = 2,
+    /// From the server to all clients: numbered by the server.
+    Broadcast = 3,
+    /// From a client to another through the server: numbered for that pair.
+    Relayed = 4,
 }
 
-/// Kind and number in front, a pattern that follows from the number behind.
+/// The kind, the number, and a pattern that follows from the number.
 pub(crate) fn write(kind: Kind, number: u32, size: usize) -> Vec<u8> {
     let mut bytes = vec![kind as u8];
     bytes.extend(number.to_le_bytes());
@@ -28,7 +28,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Kind, u32), String> {
         return Err(format!("a packet of {} bytes", bytes.len()));
     };
     let number = u32::from_le_bytes([a, b, c, d]);
-    let kind = [Kind::Chat, Kind::Answer, Kind::News, Kind::Whisper]
+    let kind = [Kind::Request, Kind::Reply, Kind::Broadcast, Kind::Relayed]
         .into_iter()
         .find(|known| *known as u8 == kind)
         .ok_or_else(|| format!("a packet of kind {kind}"))?;
