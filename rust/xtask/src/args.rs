@@ -10,9 +10,9 @@ use crate::screenshots::ScreenshotOptions;
 use crate::soak::SoakOptions;
 use crate::suites::TestOptions;
 
-/// Everything around the code, the same at home and in CI
+/// Build, test, measure and pack this project, the same way at home and in CI
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = ENGINES)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = HELP)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) action: Action,
@@ -21,19 +21,19 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Build the addon, get an engine, play a scripted game in three processes, and show what got through
+    /// Build the addon, get an engine, play a scripted game in three processes, and show which packets arrived
     Demo(DemoOptions),
     /// Run all suites, or those named
     Test(TestOptions),
-    /// Measure the addon against the engine's own class, the one of 3.6 and the floor
+    /// Measure the addon against the engine's own class, the class of 3.6, and a server without any of them
     Bench(BenchOptions),
-    /// Run servers and churning clients on loopback, everything counted: nothing is lost, and all memory comes back
+    /// Run servers, and clients that come and go, on loopback; check that no packet is lost and that all memory is released
     Soak(SoakOptions),
     /// Build the addon in release into addons/websocket_multiplayer, and stage it
     Build(BuildOptions),
     /// Make the zips of the addon and of the demo from what is built, into target/package
     Package(PackageOptions),
-    /// Take the pictures of the documentation anew, under Xvfb (Linux)
+    /// Take the pictures of the documentation again, under Xvfb (Linux)
     Screenshots(ScreenshotOptions),
     /// Put the addon, as it is, into redot_project and tests/engine
     Stage,
@@ -43,9 +43,13 @@ pub(crate) enum Action {
     Doctor,
 }
 
-const ENGINES: &str = "\
+const HELP: &str = "\
+cargo xtask test                     all suites; --long also runs what takes long
+cargo xtask test NAME                one suite (`cargo xtask test --help` lists them), or the engine cases with NAME in theirs
+cargo xtask test rust --only PART    the Rust tests whose path contains PART
+
 GODOT4_BIN and GODOT3_BIN name engines; else the PATH is searched (redot, godot4, godot; godot3-server, godot3); else a folder in
-the cache is made from Debian packages. `cargo xtask test --help` lists the suites.";
+the cache is made from Debian packages.";
 
 #[cfg(test)]
 mod tests {

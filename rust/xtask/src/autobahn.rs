@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use serde_json::json;
 
-use crate::engine_run::free_port;
+use crate::engine::free_port;
 use crate::foreign::{self, Wstest};
-use crate::process::{Group, describe};
+use crate::process::{self, Event, Group};
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::ui;
+use crate::{files, ui};
 
 /// Which side is ours.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -38,29 +38,20 @@ enum Verdict {
 type Results = BTreeMap<String, Verdict>;
 
 pub(crate) fn run(repo: &Repo) -> Result<Tally> {
-    let wstest = foreign::wstest()?;
-    let arguments =
-        ["build", "--release", "--package", "websocket-multiplayer-core", "--example", "autobahn"];
-    let status = repo.run_cargo(&arguments, &[], |_| true)?;
-    ensure!(status.success(), "the peers did not build, see above");
-    let table = repo.root.join(TABLE);
-    let expected = fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
-    let expected = parse_table(&expected)?;
-    let peer = repo.scratch.with_file_name("release").join("examples").join("autobahn");
+    let wstest = foreign::wstest(repo)?;
+    let arguments = ["--release", "--package=websocket-multiplayer-core", "--example=autobahn"];
+    let peer = repo.build(&arguments, &[], "autobahn")?;
+    let expected = parse_table(&fs::read_to_string(repo.root.join(TABLE))?)?;
     let mut tally = Tally::default();
     for side in [Side::Server, Side::Client] {
         let folder = repo.scratch.join("autobahn").join(side.to_string());
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder)?;
-        let started = Instant::now();
-        match side {
+        files::empty(&folder)?;
+        let took = match side {
             Side::Server => test_server(&wstest, &peer, &folder)?,
             Side::Client => test_client(&wstest, &peer, &folder)?,
-        }
+        };
         let results = results(&folder)?;
-        ui::detail(&format!("{side}: {} in {}", summary(&results), ui::seconds(started.elapsed())));
+        ui::detail(&format!("{side}: {} in {}", summary(&results), ui::seconds(took)));
         let empty = Results::new();
         let faults = compare(&results, expected.get(&side).unwrap_or(&empty));
         tally.passed += results.len().saturating_sub(faults.len());
@@ -75,72 +66,43 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     Ok(tally)
 }
 
-fn test_server(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<()> {
-    let mut group = Group::new();
+fn test_server(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<Duration> {
+    let mut group = Group::new("the server", START_LIMIT);
     let mut server = Command::new(peer);
     server.arg("server");
-    let server = group.spawn("server", server)?;
+    group.spawn("server", server)?;
     let port = loop {
-        ensure!(
-            group.started().elapsed() < START_LIMIT && !group.is_done(server),
-            "the server does not start"
-        );
-        if let Some((_, line)) = group.next_line(SLICE)
-            && let Some(port) = line.text.strip_prefix("READY on port ")
-        {
-            break port.trim().to_owned();
+        match group.next()?.context("the server does not start")? {
+            Event::Line(_, line) => {
+                if let Some(port) = line.text.strip_prefix("READY on port ") {
+                    break port.trim().to_owned();
+                }
+            }
+            Event::Quiet => {}
         }
     };
     let servers = json!([{ "agent": AGENT, "url": format!("ws://127.0.0.1:{port}") }]);
     let specification =
         json!({ "outdir": folder, "servers": servers, "cases": ["*"], "exclude-cases": EXCLUDED });
-    let mut tests = Group::new();
-    let index = tests.spawn("wstest", wstest.command("fuzzingclient", folder, &specification)?)?;
-    wait_for(&mut tests, index)
+    let tests = wstest.command("fuzzingclient", folder, &specification)?;
+    Ok(process::run("Autobahn", tests, RUN_LIMIT, |_| {})?.success()?.took)
 }
 
-fn test_client(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<()> {
-    // It cannot choose a free port itself.
-    let port = free_port().context("no free port")?;
+fn test_client(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<Duration> {
+    let port = free_port()?;
     let url = format!("ws://127.0.0.1:{port}");
     let specification = json!({ "outdir": folder, "url": url, "cases": ["*"], "exclude-cases": EXCLUDED });
-    let mut tests = Group::new();
-    let server = tests.spawn("wstest", wstest.command("fuzzingserver", folder, &specification)?)?;
+    let mut tests = Group::new("Autobahn", START_LIMIT);
+    tests.spawn("wstest", wstest.command("fuzzingserver", folder, &specification)?)?;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        tests.next_line(SLICE);
-        let waits = tests.started().elapsed() < START_LIMIT && !tests.is_done(server);
-        ensure!(waits, "wstest does not start: {}", last_lines(&tests, server));
+        ensure!(tests.next()?.is_some(), "wstest does not start: {}", tests.tails());
     }
-    let mut command = Command::new(peer);
-    command.args(["client", &url]);
-    let mut client = Group::new();
-    let index = client.spawn("client", command)?;
-    wait_for(&mut client, index)
+    let mut client = Command::new(peer);
+    client.args(["client", &url]);
+    Ok(process::run("client", client, RUN_LIMIT, |_| {})?.success()?.took)
 }
 
-/// Waits for a process that ends by itself, and that has to end well.
-fn wait_for(group: &mut Group, index: usize) -> Result<()> {
-    let mut heartbeat = ui::Heartbeat::new("Autobahn");
-    let mut last = String::new();
-    while !group.all_done() {
-        if let Some((_, line)) = group.next_line(SLICE) {
-            last = line.text;
-        }
-        heartbeat.tick(&last);
-        if group.started().elapsed() > RUN_LIMIT {
-            bail!("not through within {}, last: {last}", ui::seconds(RUN_LIMIT));
-        }
-    }
-    let status = group.status(index).context("it has ended")?;
-    ensure!(status.success(), "{}: {}", describe(status), last_lines(group, index));
-    Ok(())
-}
-
-fn last_lines(group: &Group, index: usize) -> String {
-    group.tail(index).map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
-}
-
-/// What `wstest` found; it exits with 0 whatever that is.
+/// Reads the report of `wstest`, whose exit code is always 0.
 fn results(folder: &Path) -> Result<Results> {
     let index = folder.join("index.json");
     let text = fs::read_to_string(&index).with_context(|| format!("no report: {}", index.display()))?;
@@ -230,9 +192,8 @@ const AGENT: &str = "core";
 /// Without compression, which is not implemented by choice.
 const CASES: usize = 301;
 const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
-const SLICE: Duration = Duration::from_millis(250);
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// A direction takes half a minute on a quiet machine; a peer that never drops a bad connection would keep it for ever.
+/// One direction takes half a minute on a quiet machine, and never ends with a peer that does not close a bad connection.
 const RUN_LIMIT: Duration = Duration::from_mins(10);
 
 #[cfg(test)]

@@ -1,20 +1,19 @@
 //! `cargo xtask bench`: the addon's server, the engine's own class, the one of 3.6 and the floor, in turn in one run.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 
 use crate::bench_report::{self, Host, Sheet};
-use crate::bench_rows::{Scenario, Stage, Subject, select};
+use crate::bench_rows::{Scenario, Subject, select};
 use crate::bench_svg;
-use crate::bench_trial::Laboratory;
-use crate::engine_run::{has_classes, import};
+use crate::bench_trial::TrialSetup;
 use crate::engines::{self, Generation};
 use crate::repo::Repo;
-use crate::{CannotRun, addon, ui};
+use crate::{addon, ui};
 
 /// What to measure, and how often.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,7 +21,7 @@ pub(crate) struct BenchOptions {
     /// Measure these rows only: core, echo, echo60, idle, memory, broadcast, join, tls, stall, relay
     #[arg(long, value_name = "ROW,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Take the medians of so many runs
+    /// Run N times and report the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Measure once
@@ -44,8 +43,8 @@ impl BenchOptions {
 pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     let scenarios = select(&options.only)?;
     let documents = documents(repo, options)?;
-    let laboratory = prepare(repo, &scenarios)?;
-    // A server and its client keep two cores busy: whatever else runs is measured, too.
+    let setup = prepare(repo, &scenarios)?;
+    // A server and its client keep two cores busy: another process would be measured, too.
     if let Some(load) = bench_report::load_average().filter(|load| *load > QUIET) {
         ui::step(&format!(
             "The load average is {load}: a busy machine spoils the figures, the tight loop's most"
@@ -53,58 +52,60 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     }
     let started = Instant::now();
     let mut sheet = Sheet::default();
-    if uses(&scenarios, Subject::Three) && laboratory.engine_3.is_none() {
+    if uses(&scenarios, Subject::Three) && setup.engine_3.is_none() {
         sheet.faults.push(format!("the column of 3.6: there is no {} here", Generation::Three));
     }
     for turn in 1..=options.turns() {
         for scenario in &scenarios {
-            for &subject in scenario.subjects {
-                if subject == Subject::Three && laboratory.engine_3.is_none() {
+            for &subject in &scenario.subjects {
+                if subject == Subject::Three && setup.engine_3.is_none() {
                     continue;
                 }
                 let label =
                     format!("{turn}/{} {} {}", options.turns(), scenario.name, name(scenario, subject));
-                match laboratory.measure(scenario, subject, &label) {
+                match setup.measure(scenario, subject, &label) {
                     Ok(trial) => {
                         ui::detail(&format!("{label}: {}", trial.summary(scenario)));
                         sheet.add(scenario, subject, &trial);
                     }
                     Err(error) => {
                         ui::detail(&format!("{label}: NOT MEASURED: {error:#}"));
-                        sheet.faults.push(format!("{label}: {error:#}"));
+                        let text = format!("{error:#}");
+                        sheet.faults.push(format!("{label}: {}", text.lines().next().unwrap_or_default()));
                     }
                 }
             }
         }
     }
-    let host = Host::describe(repo, &laboratory.engine, sheet.build);
+    let host = Host::describe(repo, &setup.engine, sheet.build);
     ui::step(&format!("Measured in {}", ui::seconds(started.elapsed())));
     print!("{}", sheet.text(&host, &scenarios, options.turns()));
     let full = sheet.full(&host, &scenarios, options.turns());
     let picture = bench_svg::picture(&sheet.headlines(&scenarios), &host.line(options.turns()));
-    let folder = repo.scratch.parent().context("the scratch folder is inside another")?.join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let folder = repo.target.join("bench");
+    fs::create_dir_all(&folder)?;
     write(&folder.join("report.md"), &full)?;
     write(&folder.join("bench.svg"), &picture)?;
     write(&folder.join("figures.json"), &format!("{:#}\n", sheet.to_json(&host)))?;
     if let Some([readme, performance, image]) = &documents {
         let section = sheet.short(&host, &scenarios, options.turns());
-        write(readme, &bench_report::replace_section(&read(readme)?, &section)?)?;
-        write(performance, &bench_report::replace_section(&read(performance)?, &full)?)?;
+        write(readme, &bench_report::replace_section(&fs::read_to_string(readme)?, &section)?)?;
+        write(performance, &bench_report::replace_section(&fs::read_to_string(performance)?, &full)?)?;
         write(image, &picture)?;
     }
     Ok(sheet.faults.is_empty())
 }
 
-/// The files that `--markdown` rewrites, looked at before the minutes that the run takes.
+/// The files that `--markdown` rewrites, checked before a run of many minutes.
 fn documents(repo: &Repo, options: &BenchOptions) -> Result<Option<[PathBuf; 3]>> {
     let Some(readme) = &options.markdown else { return Ok(None) };
     let documents =
         [readme.clone(), repo.root.join("docs/performance.md"), repo.root.join("docs/images/bench.svg")];
     for file in &documents[..2] {
-        bench_report::replace_section(&read(file)?, "").with_context(|| file.display().to_string())?;
+        bench_report::replace_section(&fs::read_to_string(file)?, "")
+            .with_context(|| file.display().to_string())?;
     }
-    fs::create_dir_all(repo.root.join("docs/images")).context("cannot make docs/images")?;
+    fs::create_dir_all(repo.root.join("docs/images"))?;
     Ok(Some(documents))
 }
 
@@ -113,63 +114,42 @@ fn uses(scenarios: &[&Scenario], subject: Subject) -> bool {
     scenarios.iter().any(|scenario| scenario.subjects.contains(&subject))
 }
 
-fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<Laboratory> {
+fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     raise_file_limit();
-    let core = scenarios.iter().any(|scenario| scenario.stage == Stage::Core);
+    let core = scenarios.iter().any(|scenario| scenario.is_core());
     addon::build(repo, addon::BuildOptions::default())?;
     ui::step("Building the load client and what the addon is compared with (release)");
     let client = build_client(repo)?;
     let example = |name: &str| {
-        let name_argument = format!("--example={name}");
-        let arguments = ["--release", "--package=websocket-multiplayer-core", &name_argument];
-        if core { repo.build_program(&arguments, name) } else { Ok(PathBuf::new()) }
+        let arguments = ["--release", "--package=websocket-multiplayer-core", &format!("--example={name}")];
+        if core { repo.build(&arguments, &[], name) } else { Ok(PathBuf::new()) }
     };
     let (core, bare) = (example("echo")?, example("bare")?);
     let null_peer = if uses(scenarios, Subject::Floor) { null_peer(repo)? } else { PathBuf::new() };
-    let engine = engines::provide(Generation::Four)?;
+    let engine = engines::provide(repo, Generation::Four)?;
     let engine_3 =
-        if uses(scenarios, Subject::Three) { engines::provide(Generation::Three).ok() } else { None };
+        if uses(scenarios, Subject::Three) { engines::provide(repo, Generation::Three).ok() } else { None };
     addon::stage(repo)?;
-    let home = repo.scratch.join("home");
-    let imported = import(&engine, &repo.test_project(), &home)?;
-    if !imported.faults.is_empty() {
-        bail!("the test project cannot be imported: {}\n{}", imported.faults.join("; "), imported.tails);
-    }
-    let classes = ["WebSocketServer", "WebSocketMultiplayerPeer"];
-    let known = has_classes(&engine, &repo.test_project(), repo, &classes)?;
-    if !known.faults.is_empty() {
-        bail!(CannotRun(format!("nothing to compare: {}", known.faults.join("; "))));
-    }
+    let (project, project_3) = (repo.test_project(), repo.test_project_3());
+    engine.import(&project)?;
+    engine.require_classes(repo, &project, &["WebSocketServer", "WebSocketMultiplayerPeer"])?;
     let tls = repo.scratch.join("tls");
-    fs::create_dir_all(&tls).with_context(|| format!("cannot make {}", tls.display()))?;
+    fs::create_dir_all(&tls)?;
     let made = Command::new(&client).arg("certificate").arg(&tls).status().context("cannot start wsload")?;
-    if !made.success() {
-        bail!("wsload made no certificate");
-    }
-    Ok(Laboratory {
-        engine,
-        engine_3,
-        project: repo.test_project(),
-        project_3: repo.test_project_3(),
-        home,
-        client,
-        core,
-        bare,
-        null_peer,
-        tls,
-    })
+    ensure!(made.success(), "wsload made no certificate");
+    Ok(TrialSetup { engine, engine_3, project, project_3, client, core, bare, null_peer, tls })
 }
 
 /// Builds the load client in release and says where it is.
 pub(crate) fn build_client(repo: &Repo) -> Result<PathBuf> {
-    repo.build_program(&["--release", "--package=websocket-multiplayer-bench"], "wsload")
+    repo.build(&["--release", "--package=websocket-multiplayer-bench", "--bin=wsload"], &[], "wsload")
 }
 
-/// Builds the peer without a network, and a manifest by which a script loads it; it is in no project, so that nothing else
-/// ever sees it.
+/// Builds the peer without a network, and a manifest by which a script loads it. The manifest is in no project, so that no other
+/// test loads it.
 fn null_peer(repo: &Repo) -> Result<PathBuf> {
     let arguments = ["--release", "--package=websocket-multiplayer-null-peer"];
-    let library = addon::compile_library(repo, &arguments, "null_peer")?;
+    let library = repo.build(&arguments, &[], "null_peer")?;
     let manifest = repo.scratch.join("null_peer.gdextension");
     let library = library.display().to_string().replace('\\', "/");
     let text = format!(
@@ -180,7 +160,7 @@ fn null_peer(repo: &Repo) -> Result<PathBuf> {
     Ok(manifest)
 }
 
-/// The engine does not ask for more files by itself; what it is started by hands the limit on.
+/// The engine does not raise its limit of open files; it inherits the one of this process.
 fn raise_file_limit() {
     #[cfg(unix)]
     {
@@ -192,9 +172,9 @@ fn raise_file_limit() {
 }
 
 fn name(scenario: &Scenario, subject: Subject) -> &'static str {
-    match (scenario.stage, subject) {
-        (Stage::Core, Subject::Addon) => "core",
-        (Stage::Core, _) => "bare loop",
+    match (scenario.is_core(), subject) {
+        (true, Subject::Addon) => "core",
+        (true, _) => "bare loop",
         (_, Subject::Addon) => "addon",
         (_, Subject::Engine) => "engine",
         (_, Subject::Three) => "3.6",
@@ -202,15 +182,11 @@ fn name(scenario: &Scenario, subject: Subject) -> &'static str {
     }
 }
 
-fn read(file: &Path) -> Result<String> {
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
 fn write(file: &Path, text: &str) -> Result<()> {
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(file, text)?;
     ui::detail(&format!("written: {}", file.display()));
     Ok(())
 }
 
-/// The build that came before counts as well.
+/// Above this another process is busy; the build before the run counts as well.
 const QUIET: f64 = 3.0;

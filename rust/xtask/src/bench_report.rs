@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::bench_goal::{Goal, Spread, Verdict, figure, ratio};
 use crate::bench_rows::{Measure, Scenario, Subject};
 use crate::bench_trial::Trial;
-use crate::engines::Engine;
+use crate::engine::Engine;
 use crate::repo::Repo;
 use crate::ui;
 
@@ -18,7 +18,7 @@ use crate::ui;
 #[derive(Debug, Default)]
 pub(crate) struct Sheet {
     /// By subject, scenario and title: the later lines of a scenario have short titles.
-    figures: BTreeMap<(Subject, &'static str, &'static str), Vec<f64>>,
+    figures: BTreeMap<(Subject, String, String), Vec<f64>>,
     trials: Vec<Value>,
     /// "editor build" or the like, once a server has said so.
     pub(crate) build: Option<&'static str>,
@@ -52,9 +52,9 @@ impl Sheet {
                 (false, false) => "release template",
             });
         }
-        for measure in scenario.measures {
-            let figures = self.figures.entry((subject, scenario.name, measure.title)).or_default();
-            figures.extend(trial.read(measure));
+        for measure in &scenario.measures {
+            let line = (subject, scenario.name.clone(), measure.title.clone());
+            self.figures.entry(line).or_default().extend(trial.read(measure.source()));
         }
         self.trials.push(
             json!({ "scenario": scenario.name, "subject": format!("{subject:?}"), "said": trial.to_json() }),
@@ -86,7 +86,7 @@ impl Sheet {
         text
     }
 
-    /// What a visitor wants to see.
+    /// The headlines, for the README.
     pub(crate) fn short(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
         let rows: Vec<Vec<String>> = self
             .headlines(scenarios)
@@ -101,19 +101,19 @@ impl Sheet {
     pub(crate) fn headlines(&self, scenarios: &[&'static Scenario]) -> Vec<Headline> {
         let mut lines = Vec::new();
         for (scenario, measure) in measures(scenarios) {
-            let spread = |subject| self.spread(subject, scenario.name, measure.title);
+            let spread = |subject| self.spread(subject, &scenario.name, &measure.title);
             if let (Some(name), Some(addon), Some(engine)) =
-                (measure.headline, spread(Subject::Addon), spread(Subject::Engine))
-                && let Some(ratio) = ratio(addon, engine, measure.better)
+                (measure.headline.as_deref(), spread(Subject::Addon), spread(Subject::Engine))
+                && let Some(ratio) = ratio(addon, engine, measure.better())
             {
-                let [addon, engine] = [addon, engine].map(|spread| spread.short(measure.unit));
+                let [addon, engine] = [addon, engine].map(|spread| spread.short(&measure.unit));
                 lines.push(Headline { name, addon, engine, ratio });
             }
         }
         lines
     }
 
-    /// Every trial's reports, for whoever wants to look closer.
+    /// The reports of every trial, for a closer look.
     pub(crate) fn to_json(&self, host: &Host) -> Value {
         json!({ "engine": host.engine, "machine": host.machine, "commit": host.commit,
             "trials": self.trials, "not_measured": self.faults })
@@ -141,33 +141,33 @@ impl Sheet {
     }
 
     fn row(&self, scenario: &Scenario, measure: &Measure, shown: fn(Spread, &str) -> String) -> Vec<String> {
-        let spread = |subject| self.spread(subject, scenario.name, measure.title);
+        let spread = |subject| self.spread(subject, &scenario.name, &measure.title);
         let cell = |subject| match spread(subject) {
-            Some(spread) => shown(spread, measure.unit),
+            Some(spread) => shown(spread, &measure.unit),
             None if scenario.subjects.contains(&subject) && !is_client_figure(measure, subject) => {
                 "not measured".to_owned()
             }
             None => NOTHING.to_owned(),
         };
         let compared = spread(Subject::Addon).zip(spread(Subject::Engine));
-        let ratio = compared.and_then(|(ours, theirs)| ratio(ours, theirs, measure.better));
-        let goals: Vec<String> = measure.goals.iter().map(|goal| goal.words(measure.unit)).collect();
+        let ratio = compared.and_then(|(ours, theirs)| ratio(ours, theirs, measure.better()));
+        let goals: Vec<String> = measure.goals.iter().map(|goal| goal.words(&measure.unit)).collect();
         let met = if goals.is_empty() {
             String::new()
         } else {
             Verdict::all(&self.verdicts(scenario, measure)).words().to_owned()
         };
-        let mut row = vec![measure.title.to_owned()];
+        let mut row = vec![measure.title.clone()];
         row.extend(SUBJECTS.map(cell));
         row.extend([ratio.map_or_else(|| NOTHING.to_owned(), times), goals.join("; "), met]);
         row
     }
 
     fn verdicts(&self, scenario: &Scenario, measure: &Measure) -> Vec<Verdict> {
-        let spread = |subject| self.spread(subject, scenario.name, measure.title);
+        let spread = |subject| self.spread(subject, &scenario.name, &measure.title);
         let judge = |goal: &Goal| match spread(Subject::Addon) {
-            Some(addon) => goal.judge(measure.better, addon, spread, |other| {
-                self.spread(Subject::Addon, other, measure.title)
+            Some(addon) => goal.judge(measure.better(), addon, spread, |other| {
+                self.spread(Subject::Addon, other, &measure.title)
             }),
             None => Verdict::Unknown,
         };
@@ -175,17 +175,13 @@ impl Sheet {
     }
 
     fn spread(&self, subject: Subject, scenario: &str, title: &str) -> Option<Spread> {
-        let found = self
-            .figures
-            .iter()
-            .find(|((one, name, line), _)| *one == subject && *name == scenario && *line == title);
-        Spread::of(found?.1)
+        Spread::of(self.figures.get(&(subject, scenario.to_owned(), title.to_owned()))?)
     }
 }
 
-/// Nobody connects to the peer without a network: what its client would say does not exist.
+/// The peer without a network has no client, so there is no report of one.
 fn is_client_figure(measure: &Measure, subject: Subject) -> bool {
-    subject == Subject::Floor && matches!(measure.source, crate::bench_rows::Source::Client(_))
+    subject == Subject::Floor && measure.source().starts_with("client")
 }
 
 fn measures<'a>(
@@ -248,7 +244,7 @@ fn load() -> String {
     load_average().map_or_else(String::new, |load| format!(", load average at the end {load}"))
 }
 
-/// How many processes wanted to run in the last minute, where the system tells.
+/// The load average of the last minute, on systems that have one.
 pub(crate) fn load_average() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/loadavg").ok()?;
     text.split(' ').next()?.parse().ok()
@@ -279,7 +275,7 @@ const END: &str = "<!-- bench:end -->";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench_rows::{SCENARIOS, select};
+    use crate::bench_rows::select;
 
     fn host() -> Host {
         Host { engine: "Engine 4".to_owned(), machine: "a machine".to_owned(), commit: "commit 1".to_owned() }
@@ -287,10 +283,10 @@ mod tests {
 
     fn broadcast() -> (Sheet, Vec<&'static Scenario>) {
         let scenarios = select(&["broadcast".to_owned()]).expect("exists");
-        let title = scenarios[0].measures[0].title;
+        let line = |subject| (subject, scenarios[0].name.clone(), scenarios[0].measures[0].title.clone());
         let mut sheet = Sheet::default();
-        sheet.figures.insert((Subject::Addon, scenarios[0].name, title), vec![10.0, 12.0, 11.0]);
-        sheet.figures.insert((Subject::Engine, scenarios[0].name, title), vec![1100.0]);
+        sheet.figures.insert(line(Subject::Addon), vec![10.0, 12.0, 11.0]);
+        sheet.figures.insert(line(Subject::Engine), vec![1100.0]);
         (sheet, scenarios)
     }
 
@@ -319,7 +315,7 @@ mod tests {
 
     #[test]
     fn an_empty_sheet_has_met_nothing() {
-        let scenarios: Vec<&Scenario> = SCENARIOS.iter().collect();
+        let scenarios = select(&[]).expect("all");
         let outcome = Sheet::default().outcome(&scenarios);
         assert!(outcome.starts_with("0 of ") && outcome.contains("not measured"), "{outcome}");
     }

@@ -35,7 +35,7 @@ pub(crate) fn picture(lines: &[Headline], below: &str) -> String {
     for (index, line) in lines.iter().enumerate() {
         let y = TOP + ROW * index as f64;
         let share = line.ratio.max(1.0).log10() / decades;
-        // A bar of nothing would look like a mistake in the drawing.
+        // A bar without length would look like a mistake in the drawing.
         let length = (SPAN * share).max(2.0);
         let worse = if line.ratio < 1.0 { " worse" } else { "" };
         let _ = writeln!(
@@ -78,7 +78,7 @@ fn escaped(text: &str) -> String {
 
 const TITLE: &str = "How many times better than the engine’s own class";
 const SUBTITLE: &str = "WebSocketServer of this addon against WebSocketMultiplayerPeer: same engine, same script, same load, one run.";
-/// Pages in the dark are told by the browser.
+/// The browser says whether the page is dark.
 const STYLE: &str = "\
 text{font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
 .title{font-size:19px;font-weight:600}.name{font-size:13.5px}.value{font-size:13.5px;font-weight:600}\

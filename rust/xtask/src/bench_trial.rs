@@ -1,29 +1,25 @@
-//! One trial of a benchmark: a server, the load client, and what both said.
+//! One trial of a benchmark: a server, the load client, and the reports of both.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use serde_json::{Value, json};
 
 use crate::bench_goal::figure;
-use crate::bench_rows::{Measure, Scenario, Source, Stage, Subject};
-use crate::engine_run::{engine_command, free_port};
-use crate::engines::Engine;
-use crate::process::Group;
-use crate::ui::Heartbeat;
+use crate::bench_rows::{Measure, Scenario, Subject};
+use crate::engine::{Engine, free_port};
+use crate::process::{Event, Group};
 
-/// What every trial needs.
+/// The programs and folders that every trial needs.
 #[derive(Debug)]
-pub(crate) struct Laboratory {
+pub(crate) struct TrialSetup {
     pub(crate) engine: Engine,
     pub(crate) engine_3: Option<Engine>,
     pub(crate) project: PathBuf,
     pub(crate) project_3: PathBuf,
-    /// A home for what engines write about themselves.
-    pub(crate) home: PathBuf,
     /// The load client's program.
     pub(crate) client: PathBuf,
     /// The servers without an engine.
@@ -38,7 +34,7 @@ pub(crate) struct Laboratory {
 /// What came out of a trial.
 #[derive(Debug)]
 pub(crate) struct Trial {
-    /// What the server's script said about its engine.
+    /// What the server's script reports about its engine.
     pub(crate) about: Value,
     server: Value,
     client: Value,
@@ -48,36 +44,41 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// A figure, if this trial has it.
-    pub(crate) fn read(&self, measure: &Measure) -> Option<f64> {
-        let server = |key: &str| self.server.pointer(key)?.as_f64();
-        let client = |key: &str| self.client.pointer(key)?.as_f64();
-        match measure.source {
-            Source::Server(key) => server(key),
-            Source::Client(key) => client(key),
-            Source::Memory => self.memory,
-            Source::Delivered => Some(client("/messages")? / server("/broadcast")? * 100.0),
-            Source::PerRelayed => {
-                let per_message = server("/busy_usec_per_second")? / client("/messages_per_second")?;
-                per_message.is_finite().then_some(per_message)
+    pub(crate) fn read(&self, source: &str) -> Option<f64> {
+        let figure = |report: &Value, pointer: &str| report.pointer(pointer)?.as_f64();
+        match source {
+            "memory" => self.memory,
+            "delivered" => {
+                let (came, owed) = (self.read("client/messages")?, self.read("server/broadcast")?);
+                Some(came / owed * 100.0)
             }
+            "per_relayed" => {
+                let (busy, rate) =
+                    (self.read("server/busy_usec_per_second")?, self.read("client/messages_per_second")?);
+                Some(busy / rate).filter(|per_message| per_message.is_finite())
+            }
+            _ => match source.strip_prefix("server") {
+                Some(pointer) => figure(&self.server, pointer),
+                None => figure(&self.client, source.strip_prefix("client")?),
+            },
         }
     }
 
     /// All figures in one line.
     pub(crate) fn summary(&self, scenario: &Scenario) -> String {
-        let figure = |measure: &Measure| match self.read(measure) {
+        let figure = |measure: &Measure| match self.read(measure.source()) {
             Some(value) => format!("{} {}", figure(value), measure.unit).trim_end().to_owned(),
             None => "-".to_owned(),
         };
         scenario.measures.iter().map(figure).collect::<Vec<_>>().join(", ")
     }
 
-    /// Everything that was said, for a file.
+    /// The reports, for a file.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "server": self.server, "client": self.client, "kib_per_peer": self.memory })
     }
 
-    /// What makes all its figures worthless.
+    /// A fault that makes all figures of the trial worthless.
     fn fault(&self) -> Option<String> {
         let wrong = self.client["wrong"].as_u64().filter(|wrong| *wrong > 0);
         if let Some(wrong) = wrong {
@@ -88,46 +89,39 @@ impl Trial {
     }
 }
 
-impl Laboratory {
+impl TrialSetup {
     /// Runs a scenario once against one subject.
     pub(crate) fn measure(&self, scenario: &Scenario, subject: Subject, label: &str) -> Result<Trial> {
-        let port = free_port().context("no free port")?;
-        // Nobody connects to the peer without a network.
-        let alone = scenario.stage != Stage::Core && subject == Subject::Floor;
+        let port = free_port()?;
+        // The peer without a network has no client.
+        let alone = !scenario.is_core() && subject == Subject::Floor;
         let measures_inside = scenario.measures_inside();
-        let mut group = Group::new();
+        let mut group = Group::new(label, LIMIT);
         let server = group.spawn("server", self.server(scenario, subject, port)?)?;
         let mut client = None;
         let (mut about, mut result) = (None, None);
         let mut report = alone.then_some(Value::Null);
         let (mut before, mut memory) = (0, None);
         let mut ended = None;
-        let mut heartbeat = Heartbeat::new(label);
-        let deadline = Instant::now() + LIMIT;
         // A server does not end by itself.
         while report.is_none() || (measures_inside && result.is_none()) {
-            let line = group.next_line(Duration::from_millis(200));
-            if Instant::now() > deadline {
-                bail!("not done after {}: {}", crate::ui::seconds(LIMIT), last_words(&group));
-            }
-            if group.is_done(server) {
-                bail!("the server has ended: {}", last_words(&group));
-            }
+            let event = group.next()?;
+            ensure!(!group.is_done(server), "the server has ended\n{}", group.tails());
             if client.is_some_and(|client| group.is_done(client)) {
-                let Some(report) = &report else {
-                    bail!("the load client has ended: {}", last_words(&group));
-                };
+                let report = report.as_ref();
+                let report =
+                    report.with_context(|| format!("the load client has ended\n{}", group.tails()))?;
                 // A server measures as soon as all are there, and the client waits for that.
                 let ended = *ended.get_or_insert_with(Instant::now);
-                if ended.elapsed() > AFTER_CLIENT {
-                    let count = |name: &str| report[name].as_u64().unwrap_or(0);
-                    bail!("{} of {} clients got in", count("usable"), count("wanted"));
-                }
+                let count = |name: &str| report[name].as_u64().unwrap_or(0);
+                ensure!(
+                    ended.elapsed() <= AFTER_CLIENT,
+                    "{} of {} clients got in",
+                    count("usable"),
+                    count("wanted")
+                );
             }
-            let Some((index, line)) = line else {
-                heartbeat.tick("");
-                continue;
-            };
+            let Some(Event::Line(index, line)) = event else { continue };
             if line.text.contains("SCRIPT ERROR") {
                 bail!("{}", line.text);
             }
@@ -148,8 +142,8 @@ impl Laboratory {
                     memory = Some(resident(about).saturating_sub(before) as f64 / peers);
                 }
                 result = Some(said);
-                // Those that only hold their connections have nothing more to say.
-                if scenario.client.first() == Some(&"idle") {
+                // A client that only holds its connections has no report.
+                if scenario.client.starts_with("idle ") {
                     report = Some(Value::Null);
                 }
             }
@@ -168,32 +162,25 @@ impl Laboratory {
     }
 
     fn server(&self, scenario: &Scenario, subject: Subject, port: u16) -> Result<Command> {
-        let Stage::Engine(words) = scenario.stage else {
+        let Some(words) = &scenario.server else {
             let mut command = Command::new(if subject == Subject::Floor { &self.bare } else { &self.core });
             command.arg(port.to_string());
             return Ok(command);
         };
-        let mut command = match subject {
+        let (engine, project) = match subject {
             Subject::Three => {
-                let engine = self.engine_3.as_ref().context("there is no 3.6 engine here")?;
-                let mut command = engine_command(engine, &self.project_3, &self.home);
-                // 3.6 has no separator: a script sees all arguments.
-                command.args(["-s", "res://bench/server.gd"]);
-                command
+                (self.engine_3.as_ref().context("there is no 3.6 engine here")?, &self.project_3)
             }
-            _ => {
-                let mut command = engine_command(&self.engine, &self.project, &self.home);
-                command.args(["--headless", "-s", "res://bench/server.gd", "--"]);
-                command
-            }
+            _ => (&self.engine, &self.project),
         };
+        let mut command = engine.script(project, "res://bench/server.gd");
         let kind = match subject {
             Subject::Addon => "ours",
             Subject::Engine | Subject::Three => "engine",
             Subject::Floor => "null",
         };
-        command.arg(format!("kind={kind}")).arg(format!("port={port}")).args(words);
-        command.args(scenario.extra(subject).0);
+        command.arg(format!("kind={kind}")).arg(format!("port={port}")).args(words.split_whitespace());
+        command.args(scenario.extra(subject).server.split_whitespace());
         if subject == Subject::Floor {
             command.arg(format!("extension={}", self.null_peer.display()));
         }
@@ -205,12 +192,13 @@ impl Laboratory {
 
     fn load(&self, scenario: &Scenario, subject: Subject, port: u16) -> Command {
         let mut command = Command::new(&self.client);
-        command.args(scenario.client).args(scenario.extra(subject).1).arg(format!("--port={port}"));
+        command.args(scenario.client.split_whitespace());
+        command.args(scenario.extra(subject).client.split_whitespace()).arg(format!("--port={port}"));
         command
     }
 }
 
-/// What a server says when it can be connected to: a script with facts about itself, a program without.
+/// Whether this is the line of a server that accepts connections: a script adds facts about itself, a program does not.
 fn ready(line: &str) -> Result<Option<Value>> {
     if line.starts_with("echoes on port ") {
         return Ok(Some(Value::Null));
@@ -222,7 +210,7 @@ fn parse(json: &str) -> Result<Value> {
     serde_json::from_str(json).with_context(|| format!("this is no JSON: {json}"))
 }
 
-/// KiB of resident memory of the process that said so; 0 where the system does not tell.
+/// KiB of resident memory of the server's process; 0 on systems other than Linux.
 fn resident(about: &Value) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", about["pid"])).unwrap_or_default();
     resident_in(&status).unwrap_or(0)
@@ -233,15 +221,6 @@ fn resident_in(status: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-fn last_words(group: &Group) -> String {
-    let lines = |index: usize| group.tail(index).map(|line| line.text.as_str()).collect::<Vec<_>>();
-    let tails = (0..group.len()).map(|index| {
-        let lines = lines(index);
-        format!("{}: {}", group.label(index), lines[lines.len().saturating_sub(5)..].join(" / "))
-    });
-    tails.collect::<Vec<_>>().join("; ")
-}
-
 /// A trial takes some ten seconds; with the engine's class, which takes its clients one per frame, up to a minute.
 const LIMIT: Duration = Duration::from_secs(120);
 const AFTER_CLIENT: Duration = Duration::from_secs(8);
@@ -249,16 +228,9 @@ const AFTER_CLIENT: Duration = Duration::from_secs(8);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench_goal::Better;
 
     fn trial(server: Value, client: Value) -> Trial {
         Trial { about: Value::Null, server, client, memory: None }
-    }
-
-    fn read(trial: &Trial, source: Source) -> Option<f64> {
-        let measure =
-            Measure { title: "", unit: "", source, better: Better::Lower, goals: &[], headline: None };
-        trial.read(&measure)
     }
 
     #[test]
@@ -274,13 +246,13 @@ mod tests {
             json!({ "broadcast": 2000, "busy_usec_per_second": 300.0 }),
             json!({ "messages": 1999, "messages_per_second": 1000.0, "latency": { "p50_ms": 2.5 } }),
         );
-        assert_eq!(read(&found, Source::Client("/latency/p50_ms")), Some(2.5));
-        assert_eq!(read(&found, Source::Delivered), Some(99.95));
-        assert_eq!(read(&found, Source::PerRelayed), Some(0.3));
-        assert_eq!(read(&found, Source::Server("/fps")), None);
+        assert_eq!(found.read("client/latency/p50_ms"), Some(2.5));
+        assert_eq!(found.read("delivered"), Some(99.95));
+        assert_eq!(found.read("per_relayed"), Some(0.3));
+        assert_eq!(found.read("server/fps"), None);
         let nothing_relayed =
             trial(json!({ "busy_usec_per_second": 1.0 }), json!({ "messages_per_second": 0.0 }));
-        assert_eq!(read(&nothing_relayed, Source::PerRelayed), None);
+        assert_eq!(nothing_relayed.read("per_relayed"), None);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The head of an engine test case: what to start, for how long, and which errors are on purpose.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 use regex::Regex;
+
+use crate::files;
 
 /// One file in `tests/engine/cases`, or one of the variants that it lists.
 #[derive(Clone, Debug)]
@@ -14,7 +16,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The name of the file, without its ending.
     pub(crate) script: String,
-    /// What its processes get on the command line beyond the usual.
+    /// More arguments for its processes.
     pub(crate) arguments: Vec<String>,
     pub(crate) processes: Vec<Role>,
     pub(crate) timeout: Duration,
@@ -55,13 +57,11 @@ pub(crate) enum Program {
 impl Case {
     /// Reads the heads of all cases, sorted by name.
     pub(crate) fn all(folder: &Path) -> Result<Vec<Self>> {
-        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "gd"));
-        files.sort();
         let mut cases = Vec::new();
-        for file in &files {
-            cases.extend(Self::read(file)?);
+        for file in files::with_ending(folder, "gd")? {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy();
+            let read = Self::parse(&name, &fs::read_to_string(&file)?);
+            cases.extend(read.with_context(|| format!("in the head of {}", file.display()))?);
         }
         Ok(cases)
     }
@@ -70,13 +70,7 @@ impl Case {
         self.processes.iter().any(|process| process.program == program)
     }
 
-    fn read(file: &Path) -> Result<Vec<Self>> {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Self::parse(&name, &text).with_context(|| format!("in the head of {}", file.display()))
-    }
-
-    fn parse(name: &str, text: &str) -> Result<Vec<Self>> {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Self>> {
         let mut case = Self {
             name: name.to_owned(),
             script: name.to_owned(),

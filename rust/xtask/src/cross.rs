@@ -1,32 +1,35 @@
-//! Builds for systems other than this machine's own way of building: what their tools want to be told, and how
-//! libraries for several processors become one.
+//! Builds for the platforms of a release: the environment that their tools need, and how libraries for several processors become
+//! one.
+//!
+//! `cargo-ndk` would replace the lines that name the compilers of Android's kit, and must be installed first (104 crates).
+//! `cargo-zigbuild` (65 crates) can link for old Linux systems, which the release does in an old container; it has neither
+//! Microsoft's targets nor Apple's frameworks, which the release builds on systems of their makers.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 
-use crate::engine_fetch;
 use crate::platforms::{Build, Form, Platform};
 use crate::repo::Repo;
-use crate::{CannotRun, addon};
+use crate::{CannotRun, files};
 
-/// The environment in which cargo builds a library that is given to others.
+/// The environment in which cargo builds a library of a release.
 pub(crate) fn environment(repo: &Repo, target: &str) -> Result<Vec<(String, String)>> {
     let name = target.replace('-', "_");
     let upper = name.to_uppercase();
     let mut flags = Vec::new();
     let mut variables = Vec::new();
-    // A library tells nobody where it was built.
+    // A library must not contain paths of the machine that built it.
     flags.push(format!("--remap-path-prefix={}=.", repo.root.display()));
     let home = ["CARGO_HOME", "HOME", "USERPROFILE"].iter().find_map(env::var_os);
     if let Some(home) = home {
         flags.push(format!("--remap-path-prefix={}=~", Path::new(&home).display()));
     }
     if target.ends_with("-windows-msvc") {
-        // Players need not have Microsoft's runtime.
+        // Players may not have Microsoft's runtime.
         flags.push("-Ctarget-feature=+crt-static".to_owned());
     } else if target.ends_with("-linux-android") {
         let tools = android_tools()?;
@@ -51,7 +54,7 @@ pub(crate) fn install(libraries: &[PathBuf], bin: &Path, platform: &Platform, bu
     let place = bin.join(platform.library(build));
     let name = platform.library_name(build);
     match (platform.form, libraries) {
-        (Form::SharedObject | Form::Dll, [library]) => addon::copy_whole(library, &place),
+        (Form::SharedObject | Form::Dll, [library]) => files::copy(library, &place),
         (Form::Framework, _) => framework(libraries, &place, &name, None),
         (Form::XcFramework, [device, simulators @ ..]) => xcframework(device, simulators, &place, &name),
         (form, _) => bail!("{} libraries for one {form:?}", libraries.len()),
@@ -59,7 +62,7 @@ pub(crate) fn install(libraries: &[PathBuf], bin: &Path, platform: &Platform, bu
 }
 
 fn framework(libraries: &[PathBuf], place: &Path, name: &str, ios: Option<&str>) -> Result<()> {
-    remove(place)?;
+    files::remove(place)?;
     let (binary, list) = match ios {
         // On iOS a framework is flat.
         Some(_) => (place.join(name), place.join("Info.plist")),
@@ -68,20 +71,15 @@ fn framework(libraries: &[PathBuf], place: &Path, name: &str, ios: Option<&str>)
     fs::create_dir_all(list.parent().context("a file is in a folder")?)?;
     fs::write(&list, property_list(name, ios))?;
     if let [library] = libraries {
-        addon::copy_whole(library, &binary)?;
+        files::copy(library, &binary)?;
     } else {
-        let mut lipo = Command::new("lipo");
-        lipo.arg("-create").args(libraries).arg("-output").arg(&binary);
-        engine_fetch::run(lipo, "lipo", |_| {})?;
+        run(Command::new("lipo").arg("-create").args(libraries).arg("-output").arg(&binary))?;
     }
     if cfg!(target_os = "macos") {
-        let mut rename = Command::new("install_name_tool");
-        rename.args(["-id", &format!("@rpath/{name}.framework/{name}")]).arg(&binary);
-        engine_fetch::run(rename, "install_name_tool", |_| {})?;
+        let id = format!("@rpath/{name}.framework/{name}");
+        run(Command::new("install_name_tool").args(["-id", &id]).arg(&binary))?;
         // Without any signature the system does not load it; exports are signed by their makers.
-        let mut sign = Command::new("codesign");
-        sign.args(["--force", "--sign", "-"]).arg(place);
-        engine_fetch::run(sign, "codesign", |_| {})?;
+        run(Command::new("codesign").args(["--force", "--sign", "-"]).arg(place))?;
     }
     Ok(())
 }
@@ -90,9 +88,9 @@ fn xcframework(device: &Path, simulators: &[PathBuf], place: &Path, name: &str) 
     if !cfg!(target_os = "macos") {
         bail!(CannotRun("an xcframework is made by Xcode, on macOS".to_owned()));
     }
-    remove(place)?;
+    files::remove(place)?;
     let parts = place.with_extension("parts");
-    remove(&parts)?;
+    files::remove(&parts)?;
     let framework_in = |folder: &str| parts.join(folder).join(format!("{name}.framework"));
     let (for_device, for_simulator) = (framework_in("device"), framework_in("simulator"));
     framework(&[device.to_owned()], &for_device, name, Some("iPhoneOS"))?;
@@ -103,13 +101,13 @@ fn xcframework(device: &Path, simulators: &[PathBuf], place: &Path, name: &str) 
         command.arg("-framework").arg(one);
     }
     command.arg("-output").arg(place);
-    engine_fetch::run(command, "xcodebuild", |_| {})?;
-    remove(&parts)
+    run(&mut command)?;
+    Ok(files::remove(&parts)?)
 }
 
 fn property_list(name: &str, ios: Option<&str>) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    // An identifier has no dots but its own, and two frameworks of one app may not share one.
+    // An identifier must be unique among the frameworks of an app, and dots separate its parts.
     let identifier = format!("org.websocketmultiplayer.{}", name.replace(['.', '_'], "-"));
     let mut entries = vec![
         ("CFBundleExecutable", name),
@@ -146,10 +144,11 @@ fn android_tools() -> Result<PathBuf> {
     Ok(host.path().join("bin"))
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
+/// Runs one of Apple's tools.
+fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot start {name}"))?;
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }
 

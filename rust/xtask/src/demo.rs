@@ -1,22 +1,20 @@
-//! The demo: one server and two clients, each in a process of its own, and what got through between them.
+//! The demo: one server and two clients, each in a process of its own, and a table of the packets that arrived.
 
 use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::demo_report::{Report, table};
-use crate::engine_run::{engine_command, free_port, has_classes, import};
-use crate::engines::{self, Engine, Generation};
-use crate::process::{Group, describe};
+use crate::engine::{Engine, free_port, relay};
+use crate::engines::{self, Generation};
+use crate::process::{Event, Group, describe};
 use crate::repo::Repo;
-use crate::suites::{DEMO_SECONDS, Tally};
-use crate::ui::Heartbeat;
+use crate::suites::Tally;
 use crate::verdict::Verdict;
-use crate::{CannotRun, addon, demo_chat, ui};
+use crate::{CannotRun, addon, demo_chat, files, ui};
 
 /// How to play.
 #[derive(Clone, Copy, Debug, PartialEq, clap::Args)]
@@ -25,73 +23,61 @@ pub(crate) struct DemoOptions {
     #[arg(long)]
     pub(crate) window: bool,
     /// How long the scripted players move
-    #[arg(long, value_name = "N", default_value_t = DEMO_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,
 }
 
-/// Builds, fetches and stages all that the demo needs, then plays it. An error says what did not get through.
+/// Builds, fetches and stages all that the demo needs, then plays it. An error says which packets did not arrive.
 pub(crate) fn run(repo: &Repo, options: DemoOptions) -> Result<()> {
     if options.window && cfg!(target_os = "linux") && !has_display() {
         bail!(CannotRun("a window needs a display: DISPLAY and WAYLAND_DISPLAY are both unset".to_owned()));
     }
     addon::build(repo, addon::BuildOptions::default())?;
     let engine = prepare(repo)?;
-    let stage = Stage::new(repo, &engine, options.seconds, false, &GUESTS)?;
-    if options.window { stage.windows() } else { stage.script() }
+    let session = Session::new(repo, &engine, options.seconds, false, &GUESTS)?;
+    if options.window { session.open_windows() } else { session.play() }
 }
 
 /// Everything of the demo that can be tested, with an addon that is built already.
-pub(crate) fn suite(repo: &Repo, seconds: u32) -> Result<Tally> {
+pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
     let engine = prepare(repo)?;
     let mut tally = Tally::default();
-    tally.add(Stage::new(repo, &engine, seconds, false, &GUESTS)?.script());
+    tally.add(Session::new(repo, &engine, SECONDS, false, &GUESTS)?.play());
     ui::step("The same encrypted, and with a player whose project has no addon");
-    tally.add(stock_project(repo, &engine).and_then(|()| {
-        let stage = Stage::new(repo, &engine, seconds, true, &MIXED_GUESTS)?;
-        stage.script()
-    }));
+    let mixed = || {
+        make_stock_project(repo, &engine)?;
+        Session::new(repo, &engine, SECONDS, true, &MIXED_GUESTS)?.play()
+    };
+    tally.add(mixed());
     tally.add(demo_chat::test(repo, &engine));
     Ok(tally)
 }
 
 /// Makes the demo project ready to run.
 pub(crate) fn prepare(repo: &Repo) -> Result<Engine> {
-    let engine = engines::provide(Generation::Four)?;
+    let engine = engines::provide(repo, Generation::Four)?;
     ui::step(&format!("Preparing the demo project for {}", engine.version));
     addon::stage(repo)?;
     let project = repo.demo_project();
-    import_into(repo, &engine, &project)?;
-    // The game would make do with the engine's own class, and prove nothing about the addon.
-    let classes = has_classes(&engine, &project, repo, &["WebSocketServer", "WebSocketClient"])?;
-    if !classes.faults.is_empty() {
-        bail!("the engine did not take the addon: {}\n{}", classes.faults.join("; "), classes.tails);
-    }
+    let imported = engine.import(&project)?;
+    ui::detail(&format!("imported in {}", ui::seconds(imported.took)));
+    // Without the addon the game uses the engine's own class, which would prove nothing about the addon.
+    engine.require_classes(repo, &project, &["WebSocketServer", "WebSocketClient"])?;
     Ok(engine)
 }
 
-fn import_into(repo: &Repo, engine: &Engine, project: &Path) -> Result<()> {
-    let imported = import(engine, project, &repo.scratch.join("home"))?;
-    if !imported.faults.is_empty() {
-        bail!("the demo project cannot be imported: {}\n{}", imported.faults.join("; "), imported.tails);
-    }
-    ui::detail(&format!("imported in {}", ui::seconds(imported.took)));
-    Ok(())
-}
-
-/// A copy of the demo as somebody has it who does not know of the addon.
-fn stock_project(repo: &Repo, engine: &Engine) -> Result<()> {
-    let copy = stock_folder(repo);
-    if copy.exists() {
-        fs::remove_dir_all(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
-    }
-    addon::copy_folder(&repo.demo_project(), &copy)?;
+/// Copies the demo without the addon.
+fn make_stock_project(repo: &Repo, engine: &Engine) -> Result<()> {
+    let copy = stock_project(repo);
+    files::remove(&copy)?;
+    files::copy_folder(&repo.demo_project(), &copy)?;
     for made in ["addons", ".godot"] {
-        fs::remove_dir_all(copy.join(made)).with_context(|| format!("cannot remove the copy's {made}"))?;
+        files::remove(&copy.join(made))?;
     }
-    import_into(repo, engine, &copy)
+    engine.import(&copy).map(drop)
 }
 
-fn stock_folder(repo: &Repo) -> PathBuf {
+fn stock_project(repo: &Repo) -> PathBuf {
     repo.scratch.join("demo_without_addon")
 }
 
@@ -103,7 +89,8 @@ struct Guest {
     stock: bool,
 }
 
-struct Stage<'a> {
+/// A game of a server and its guests.
+struct Session<'a> {
     engine: &'a Engine,
     repo: &'a Repo,
     guests: &'a [Guest],
@@ -112,7 +99,7 @@ struct Stage<'a> {
     port: u16,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Session<'a> {
     fn new(
         repo: &'a Repo,
         engine: &'a Engine,
@@ -120,37 +107,24 @@ impl<'a> Stage<'a> {
         encrypted: bool,
         guests: &'a [Guest],
     ) -> Result<Self> {
-        let port = free_port().context("no free port")?;
-        Ok(Self { engine, repo, guests, seconds, encrypted, port })
+        Ok(Self { engine, repo, guests, seconds, encrypted, port: free_port()? })
     }
 
     /// Headless processes that play by themselves and report.
-    fn script(&self) -> Result<()> {
+    fn play(&self) -> Result<()> {
         let Self { port, seconds, guests, .. } = self;
-        ui::step(&format!(
-            "Playing {seconds} s: a server and {} clients, headless, port {port}",
-            guests.len()
-        ));
-        let mut group = Group::new();
-        let mut server = vec!["server".to_owned(), format!("port={port}")];
-        server.extend([format!("expect={}", guests.len()), format!("seconds={seconds}")]);
+        let count = guests.len();
+        ui::step(&format!("Playing {seconds} s: a server and {count} clients, headless, port {port}"));
+        let mut group = Group::new("playing", Duration::from_secs(u64::from(*seconds)) + OVERHEAD);
+        let mut server = format!("server port={port} expect={count} seconds={seconds}");
         if self.encrypted {
-            server.push(format!("tls={HOST}"));
+            server += &format!(" tls={HOST}");
         }
-        group.spawn("server", self.command(&self.repo.demo_project(), &server, None))?;
-        let limit = Duration::from_secs(u64::from(*seconds)) + OVERHEAD;
-        let mut heartbeat = Heartbeat::new("playing");
+        group.spawn("server", self.command(false, &server, None))?;
         let mut verdict = Verdict::new(&[], &[]);
         let mut reports: Vec<Report> = Vec::new();
-        while !group.all_done() {
-            if group.started().elapsed() > limit {
-                verdict.add(format!("still running after {}, killed", ui::seconds(limit)));
-                break;
-            }
-            let Some((index, line)) = group.next_line(Duration::from_millis(200)) else {
-                heartbeat.tick("");
-                continue;
-            };
+        while let Some(event) = group.next()? {
+            let Event::Line(index, line) = event else { continue };
             let name = group.label(index).to_owned();
             if let Some(json) = line.text.strip_prefix("REPORT ") {
                 match Report::parse(json) {
@@ -163,12 +137,8 @@ impl<'a> Stage<'a> {
             verdict.read(&name, &line.text);
             if index == 0 && group.len() == 1 && line.text.starts_with("READY") {
                 for guest in *guests {
-                    let project =
-                        if guest.stock { stock_folder(self.repo) } else { self.repo.demo_project() };
-                    let seconds = format!("seconds={seconds}");
-                    let words =
-                        ["client".to_owned(), format!("name={}", guest.name), self.address(), seconds];
-                    group.spawn(guest.name, self.command(&project, &words, None))?;
+                    let words = format!("client name={} {} seconds={seconds}", guest.name, self.address());
+                    group.spawn(guest.name, self.command(guest.stock, &words, None))?;
                 }
             }
         }
@@ -177,10 +147,8 @@ impl<'a> Stage<'a> {
                 verdict.add(format!("{}: {}", group.label(index), describe(status)));
             }
         }
-        group.kill_all();
-        for (name, stock) in
-            [("server", false)].into_iter().chain(guests.iter().map(|guest| (guest.name, guest.stock)))
-        {
+        let guests = guests.iter().map(|guest| (guest.name, guest.stock));
+        for (name, stock) in [("server", false)].into_iter().chain(guests) {
             match reports.iter().find(|report| report.name == name) {
                 None => verdict.add(format!("{name}: no report")),
                 Some(report) if report.addon == stock => {
@@ -195,30 +163,24 @@ impl<'a> Stage<'a> {
         problems.splice(0..0, verdict.close());
         ui::step("What each peer sent and received");
         print!("{shown}");
-        if problems.is_empty() {
-            println!("Every expected packet arrived.");
-            return Ok(());
-        }
-        bail!("not everything got through:\n  {}", problems.join("\n  "))
+        ensure!(problems.is_empty(), "not everything arrived:\n  {}", problems.join("\n  "));
+        println!("Every expected packet arrived.");
+        Ok(())
     }
 
-    /// The same game in windows. Whoever closes the host's window ends it for all.
-    fn windows(&self) -> Result<()> {
+    /// The same game in windows. Closing the host's window ends it for all.
+    fn open_windows(&self) -> Result<()> {
         ui::step("The game is open in three windows: the host and two players. Close the host to end it.");
-        let mut group = Group::new();
-        let project = self.repo.demo_project();
-        let mut host = vec!["server".to_owned(), format!("port={}", self.port)];
-        host.extend(["window", "name=host", "bots=2"].map(str::to_owned));
-        group.spawn("host", self.command(&project, &host, Some(0)))?;
+        let mut group = Group::new("the game", Duration::MAX);
+        let host = format!("server port={} window name=host bots=2", self.port);
+        group.spawn("host", self.command(false, &host, Some(0)))?;
         while !group.is_done(0) {
             let Some((index, line)) = group.next_line(Duration::from_millis(200)) else { continue };
-            let label = group.label(index).to_owned();
-            relay(&label, &line.text);
+            relay(group.label(index), &line.text);
             if index == 0 && group.len() == 1 && line.text.starts_with("READY") {
                 for guest in self.guests {
-                    let name = format!("name={}", guest.name);
-                    let words = ["client".to_owned(), name, self.address(), "window".to_owned()];
-                    group.spawn(guest.name, self.command(&project, &words, Some(group.len())))?;
+                    let words = format!("client name={} {} window", guest.name, self.address());
+                    group.spawn(guest.name, self.command(false, &words, Some(group.len())))?;
                 }
             }
         }
@@ -233,25 +195,20 @@ impl<'a> Stage<'a> {
         format!("url={scheme}://{host}:{}", self.port)
     }
 
-    fn command(&self, project: &Path, words: &[String], window: Option<usize>) -> Command {
-        let mut command = engine_command(self.engine, project, &self.repo.scratch.join("home"));
+    fn command(&self, stock: bool, words: &str, window: Option<usize>) -> Command {
+        let project = if stock { stock_project(self.repo) } else { self.repo.demo_project() };
+        let mut command = self.engine.on(&project);
         match window {
             None => command.arg("--headless"),
-            // Side by side enough to reach each of them.
+            // Offset, so that each can be reached.
             Some(number) => command.args(["--resolution", "960x540", "--position"]).arg(format!(
                 "{},{}",
                 40 + 120 * number,
                 40 + 110 * number
             )),
         };
-        command.arg("--").args(words);
+        command.arg("--").args(words.split_whitespace());
         command
-    }
-}
-
-pub(crate) fn relay(name: &str, line: &str) {
-    if !line.is_empty() {
-        ui::detail(&format!("[{name}] {line}"));
     }
 }
 
@@ -262,7 +219,10 @@ fn has_display() -> bool {
 const GUESTS: [Guest; 2] = [Guest { name: "ada", stock: false }, Guest { name: "bob", stock: false }];
 const MIXED_GUESTS: [Guest; 2] = [Guest { name: "ada", stock: false }, Guest { name: "stock", stock: true }];
 
-/// What the certificate says, and what is dialled.
+/// How long the players of a suite move.
+const SECONDS: u32 = 8;
+
+/// The name in the certificate and in the URL.
 const HOST: &str = "localhost";
 
 /// Starting three engines, joining, coming to a halt and comparing, on a slow machine.

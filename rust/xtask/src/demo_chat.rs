@@ -3,27 +3,25 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::case::Program;
-use crate::demo::relay;
-use crate::engine_run::{engine_command, free_port};
-use crate::engines::Engine;
+use crate::engine::{Engine, free_port, relay};
 use crate::foreign::Foreign;
-use crate::process::{Group, describe};
+use crate::process::{Event, Group, describe};
 use crate::repo::Repo;
-use crate::ui::{self, Heartbeat};
+use crate::ui;
 use crate::verdict::Verdict;
 
-/// Lets `tests/interop/chat_page.cjs` visit a room with somebody of the addon's own in it.
+/// Lets `tests/interop/chat_page.cjs` visit a room in which a player of the demo sits.
 pub(crate) fn test(repo: &Repo, engine: &Engine) -> Result<()> {
     ui::step("Chatting: the demo's room, its page in a headless Chromium, and a restart of the room");
     let mut foreign = Foreign::default();
     foreign.provide(Program::Chromium)?;
-    let port = free_port().context("no free port")?;
+    let port = free_port()?;
     let picture = repo.scratch.join("chat_page.png");
     let room = || {
-        let mut command = engine_command(engine, &repo.demo_project(), &repo.scratch.join("home"));
+        let mut command = engine.on(&repo.demo_project());
         command.args(["--headless", "--", "chat", "window", "name=Ada", "say=hello there"]);
         command.arg(format!("port={port}"));
         command
@@ -35,17 +33,13 @@ pub(crate) fn test(repo: &Repo, engine: &Engine) -> Result<()> {
         command.arg(format!("picture={}", picture.display()));
         Ok(command)
     };
-    let mut group = Group::new();
+    let mut group = Group::new("chatting", LIMIT);
     let mut open_room = group.spawn("room", room())?;
     let mut page_index = None;
     let mut reopen_at: Option<Instant> = None;
     let (mut heard, mut heard_again, mut said_ok) = (false, false, false);
-    let mut heartbeat = Heartbeat::new("chatting");
     let mut verdict = Verdict::new(&[], &[]);
     while !page_index.is_some_and(|index| group.is_done(index)) {
-        if group.started().elapsed() > LIMIT {
-            bail!("the chat did not end within {}", ui::seconds(LIMIT));
-        }
         if reopen_at.is_some_and(|at| Instant::now() >= at) {
             reopen_at = None;
             open_room = group.spawn("room, again", room())?;
@@ -53,10 +47,7 @@ pub(crate) fn test(repo: &Repo, engine: &Engine) -> Result<()> {
         if reopen_at.is_none() && group.is_done(open_room) {
             bail!("the room has ended before its visitors");
         }
-        let Some((index, line)) = group.next_line(Duration::from_millis(100)) else {
-            heartbeat.tick("");
-            continue;
-        };
+        let Some(Event::Line(index, line)) = group.next()? else { continue };
         let name = group.label(index).to_owned();
         relay(&name, &line.text);
         verdict.read(&name, &line.text);
@@ -84,13 +75,11 @@ pub(crate) fn test(repo: &Repo, engine: &Engine) -> Result<()> {
         verdict.add("the room did not hear the page".to_owned());
     }
     let faults = verdict.close();
-    if !faults.is_empty() {
-        bail!("the chat with a browser: {}", faults.join("; "));
-    }
+    ensure!(faults.is_empty(), "the chat with a browser: {}", faults.join("; "));
     ui::detail(&format!("what the page looked like: {}", picture.display()));
     Ok(())
 }
 
-/// Long enough for the page to try in vain.
+/// Long enough for the page to fail at connecting again.
 const CLOSED_FOR: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_mins(4);

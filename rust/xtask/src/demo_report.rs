@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::ui;
 
-/// What one process says about its session.
-#[derive(Debug)]
+/// The report of one process about its session.
+#[derive(Debug, Deserialize)]
 pub(crate) struct Report {
     pub(crate) name: String,
-    pub(crate) role: String,
+    role: String,
     /// Whether it played with the addon's classes.
     pub(crate) addon: bool,
     /// kind -> how many went to each receiver.
-    sent: BTreeMap<String, u64>,
+    sent: BTreeMap<String, Count>,
     /// kind -> sender -> count.
-    received: BTreeMap<String, BTreeMap<String, u64>>,
+    received: BTreeMap<String, BTreeMap<String, Count>>,
     seen_peers: Vec<String>,
     /// Where it saw each player at the end.
     positions: BTreeMap<String, (f64, f64)>,
@@ -25,7 +24,24 @@ pub(crate) struct Report {
     problems: Vec<String>,
 }
 
-/// Who must get what a peer sends of a kind.
+/// The engine's JSON writes whole numbers of some kinds with a fraction.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "f64")]
+struct Count(u64);
+
+impl TryFrom<f64> for Count {
+    type Error = String;
+
+    fn try_from(number: f64) -> Result<Self, String> {
+        if number >= 0.0 && number.fract() == 0.0 {
+            Ok(Self(number as u64))
+        } else {
+            Err(format!("{number} is not a count"))
+        }
+    }
+}
+
+/// The processes that get what a peer sends of a kind.
 #[derive(Clone, Copy, Debug)]
 enum Audience {
     Everyone,
@@ -34,34 +50,12 @@ enum Audience {
 }
 
 impl Report {
-    pub(crate) fn parse(json: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(json)?;
-        let text = |field: &str| value[field].as_str().map(str::to_owned).with_context(|| field.to_owned());
-        let object =
-            |value: &Value, field: &str| value.as_object().cloned().with_context(|| field.to_owned());
-        let mut report = Self {
-            name: text("name")?,
-            role: text("role")?,
-            addon: value["addon"].as_bool().context("addon")?,
-            sent: counts(&value["sent"])?,
-            received: BTreeMap::new(),
-            seen_peers: strings(&value["seen_peers"]).context("seen_peers")?,
-            positions: BTreeMap::new(),
-            ok: value["ok"].as_bool().context("ok")?,
-            problems: strings(&value["problems"]).context("problems")?,
-        };
-        for (kind, senders) in object(&value["received"], "received")? {
-            report.received.insert(kind, counts(&senders)?);
-        }
-        for (name, place) in object(&value["positions"], "positions")? {
-            let axis = |index: usize| place[index].as_f64().with_context(|| format!("position of {name}"));
-            report.positions.insert(name.clone(), (axis(0)?, axis(1)?));
-        }
-        Ok(report)
+    pub(crate) fn parse(json: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(json)
     }
 
     fn received(&self, kind: &str, from: &str) -> u64 {
-        self.received.get(kind).and_then(|senders| senders.get(from)).copied().unwrap_or(0)
+        self.received.get(kind).and_then(|senders| senders.get(from)).map_or(0, |count| count.0)
     }
 
     fn is_audience(&self, audience: Audience) -> bool {
@@ -107,7 +101,7 @@ fn packets(reports: &[Report], problems: &mut Vec<String>) -> Vec<Vec<String>> {
         let audience = audience(kind);
         let mut total = 0;
         for sender in reports {
-            let sent = sender.sent.get(kind).copied().unwrap_or(0);
+            let sent = sender.sent.get(kind).map_or(0, |count| count.0);
             total += sent;
             let mut row = vec![kind.clone(), sender.name.clone(), sent.to_string()];
             let before = problems.len();
@@ -162,7 +156,7 @@ fn places(reports: &[Report], problems: &mut Vec<String>) -> Vec<Vec<String>> {
     rows
 }
 
-/// The kind's name says whom it goes to: `server_*` to the server, `relay_*` from client to client.
+/// The name of a kind says who receives it: `server_*` to the server, `relay_*` from client to client.
 fn audience(kind: &str) -> Audience {
     if kind.starts_with("server_") {
         Audience::Server
@@ -171,23 +165,6 @@ fn audience(kind: &str) -> Audience {
     } else {
         Audience::Everyone
     }
-}
-
-fn counts(value: &Value) -> Result<BTreeMap<String, u64>> {
-    let entries = value.as_object().context("counts are an object")?;
-    // The engine's JSON writes whole numbers of some kinds with a fraction.
-    let count = |value: &Value| {
-        let number = value.as_f64().filter(|number| *number >= 0.0 && number.fract() == 0.0)?;
-        Some(number as u64)
-    };
-    entries
-        .iter()
-        .map(|(key, value)| Ok((key.clone(), count(value).with_context(|| format!("count of {key}"))?)))
-        .collect()
-}
-
-fn strings(value: &Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 /// Players have come to a halt, so that only rounding remains.

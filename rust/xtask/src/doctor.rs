@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: what this machine has of what the suites need, and how the rest will be got.
+//! `cargo xtask doctor`: which of the programs that the suites need this machine has, and how the others are installed.
 
 use std::env;
 use std::process::Command;
@@ -7,47 +7,45 @@ use anyhow::Result;
 
 use crate::engines::{self, Generation, on_path};
 use crate::repo::Repo;
-use crate::{engine_fetch, foreign, ui};
+use crate::{debian, foreign, ui};
 
 /// Prints a table. `Ok(false)` when something that every command needs is missing.
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
-    let mut rows = Vec::new();
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    let mut add = |name: &str, state: String, needed_by: &str| {
+        rows.push([name.to_owned(), state, needed_by.to_owned()]);
+    };
     let mut complete = true;
     for (name, arguments, needed_by, required) in TOOLS {
         let version = version(repo, arguments);
         complete &= version.is_some() || !required;
         let state = version.unwrap_or_else(|| if required { "MISSING" } else { "not here" }.to_owned());
-        rows.push(vec![name.to_owned(), state, needed_by.to_owned()]);
+        add(name, state, needed_by);
     }
     for generation in Generation::ALL {
         let name = if generation == Generation::Four { "engine 4" } else { "engine 3.6" };
-        let state = match engines::find(generation) {
+        let state = match engines::find(repo, generation) {
             Ok(Some(engine)) => format!("{} ({})", engine.version, engine.source),
             Ok(None) => "not yet: `cargo xtask engines` fetches it where it can".to_owned(),
             Err(error) => format!("{error:#}"),
         };
-        rows.push(vec![name.to_owned(), state, format!("test, demo; {} names one", generation.variable())]);
+        add(name, state, &format!("test, demo; {} names one", generation.variable()));
     }
-    let mmdebstrap = on_path("mmdebstrap").map(|path| path.display().to_string());
-    let fetch = mmdebstrap.unwrap_or_else(|| {
-        let debian = on_path("apt-get").is_some();
-        let may = debian && engine_fetch::is_root();
-        if may { "not here, will be installed when needed" } else { "not here" }.to_owned()
+    let fetch = on_path("mmdebstrap").map(|path| path.display().to_string()).unwrap_or_else(|| {
+        let installed = debian::may_install();
+        if installed { "not here, will be installed when needed" } else { "not here" }.to_owned()
     });
-    rows.push(vec!["mmdebstrap".to_owned(), fetch, "fetching engines and libcurl".to_owned()]);
-    rows.extend(foreign::outlook()?.into_iter().map(Vec::from));
-    rows.push(vec!["engine cache".to_owned(), engine_fetch::folder()?.display().to_string(), String::new()]);
+    add("mmdebstrap", fetch, "fetching engines and libcurl");
+    for [name, state, needed_by] in foreign::needed()? {
+        add(&name, state, &needed_by);
+    }
+    add("engine cache", engines::folder()?.display().to_string(), "");
     let display = ["WAYLAND_DISPLAY", "DISPLAY"].iter().find_map(|name| env::var(name).ok());
-    let display = display.unwrap_or_else(|| "none set".to_owned());
-    rows.push(vec!["display".to_owned(), display, "demo --window".to_owned()]);
+    add("display", display.unwrap_or_else(|| "none set".to_owned()), "demo --window");
     let cores =
         std::thread::available_parallelism().map_or_else(|_| "?".to_owned(), |cores| cores.to_string());
-    rows.push(vec![
-        "system".to_owned(),
-        format!("{} {}", env::consts::OS, env::consts::ARCH),
-        cores + " cores",
-    ]);
-    print!("{}", ui::table(&["what", "state", "for"], &rows));
+    add("system", format!("{} {}", env::consts::OS, env::consts::ARCH), &format!("{cores} cores"));
+    print!("{}", ui::table(&["what", "state", "for"], &rows.into_iter().map(Vec::from).collect::<Vec<_>>()));
     Ok(complete)
 }
 

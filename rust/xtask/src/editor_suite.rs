@@ -1,126 +1,93 @@
 //! What the editor shows of the addon: help, icons, project settings, and the debugger's tab.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 
 use crate::addon::{self, BuildOptions};
-use crate::engine_run::{engine_command, import, run_alone_reading};
-use crate::engines::{self, Engine, Generation};
+use crate::engine::{Engine, run_alone};
+use crate::engines::{self, Generation};
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::{editor_watch, ui};
+use crate::{editor_watch, files, ui};
 
 /// Opens the project in `tests/editor`, whose plugin looks around and quits the editor.
 pub(crate) fn run(repo: &Repo) -> Result<Tally> {
-    let engine = engines::provide(Generation::Four)?;
-    let (project, home) = prepare(repo, &engine)?;
-    let mut tally = look(&engine, &project, &home)?;
-    match editor_watch::run(&engine, &project, &home, None)? {
-        Ok(seen) => {
-            ui::detail(&format!("the debugger's tab lists {seen}"));
-            tally.passed += 1;
-        }
-        Err(faults) => {
-            faults.iter().for_each(|fault| ui::detail(fault));
-            tally.failed += 1;
-            "the debugger's tab shows less than it should, see above".clone_into(&mut tally.note);
-        }
-    }
-    let outcome = names(repo, &engine, &home);
-    tally.add(outcome.context("scripts with the names of the addon's classes"));
-    let outcome = reload(repo, &engine, &home);
-    tally.add(outcome.context("the editor reloads the addon"));
+    let engine = engines::provide(repo, Generation::Four)?;
+    let project = prepare(repo, &engine)?;
+    let mut tally = Tally::default();
+    tally.add(look(&engine, &project).context("the editor shows less than it should"));
+    tally.add(
+        editor_watch::run(&engine, &project, None).context("the debugger's tab shows less than it should"),
+    );
+    tally.add(names(repo, &engine).context("scripts with the names of the addon's classes"));
+    tally.add(reload(repo, &engine).context("the editor reloads the addon"));
     Ok(tally)
 }
 
+/// Makes the project ready, with the library that has what the editor shows.
+pub(crate) fn prepare(repo: &Repo, engine: &Engine) -> Result<PathBuf> {
+    addon::build(repo, BuildOptions { editor: true, ..BuildOptions::default() })?;
+    let project = repo.root.join("tests/editor");
+    addon::stage_into(&repo.addon(), &project)?;
+    engine.import(&project)?;
+    Ok(project)
+}
+
+fn look(engine: &Engine, project: &Path) -> Result<()> {
+    let mut command = engine.on(project);
+    command.args(["--headless", "--editor", "--", "look"]);
+    let mut seen = None;
+    let mut found = Vec::new();
+    let mut outcome = run_alone("editor", command, |line| {
+        found.extend(line.strip_prefix("EDITOR FAULT: ").map(str::to_owned));
+        seen = seen.take().or_else(|| line.strip_prefix("EDITOR OK: ").map(str::to_owned));
+    })?;
+    outcome.faults.extend(found);
+    let tails = outcome.passed()?.tails;
+    let seen = seen.with_context(|| format!("the editor ended without a result\n{tails}"))?;
+    ui::detail(&format!("{seen} in the help, all described"));
+    Ok(())
+}
+
 /// A script that has the name of a class of the addon is named when the project is imported.
-fn names(repo: &Repo, engine: &Engine, home: &Path) -> Result<()> {
+fn names(repo: &Repo, engine: &Engine) -> Result<()> {
     let project = repo.scratch.join("names");
-    if project.exists() {
-        fs::remove_dir_all(&project).with_context(|| format!("cannot empty {}", project.display()))?;
-    }
+    files::empty(&project)?;
     addon::stage_into(&repo.addon(), &project)?;
     fs::write(project.join("project.godot"), "config_version=5\n")?;
     fs::write(project.join("own.gd"), "class_name WebSocketServer\nextends Node\n")?;
     fs::write(project.join("other.gd"), "class_name WebSocketServers\nextends Node\n")?;
-    let mut command = engine_command(engine, &project, home);
+    let mut command = engine.on(&project);
     command.args(["--headless", "--import"]);
     let mut named = Vec::new();
     // The engine says in its own words that the script does not compile, which is no fault here.
-    let outcome = run_alone_reading("names", command, |line| {
+    let outcome = run_alone("names", command, |line| {
         if line.contains(": its class_name ") {
             named.push(line.to_owned());
         }
     })?;
     match &named[..] {
         [line] if line.starts_with("ERROR: res://own.gd: its class_name WebSocketServer is ") => {}
-        _ => {
-            print!("{}", outcome.tails);
-            bail!("the import said of one such script: {named:?}");
-        }
+        _ => bail!("the import said of one such script: {named:?}\n{}", outcome.tails),
     }
-    ui::detail("a script that has the name of a class is told so");
+    ui::detail("the error line names the script that has the name of a class");
     Ok(())
 }
 
 /// The engine case of that name, with the library that has a plugin of the editor in it.
-fn reload(repo: &Repo, engine: &Engine, home: &Path) -> Result<()> {
+fn reload(repo: &Repo, engine: &Engine) -> Result<()> {
     let project = repo.scratch.join("reload");
-    if project.exists() {
-        fs::remove_dir_all(&project).with_context(|| format!("cannot empty {}", project.display()))?;
-    }
-    addon::copy_folder(&repo.test_project().join("hot_reload"), &project)?;
+    files::empty(&project)?;
+    files::copy_folder(&repo.test_project().join("hot_reload"), &project)?;
     addon::stage_into(&repo.addon(), &project)?;
     fs::rename(project.join("reloader"), project.join("addons/reloader"))?;
-    let mut command = engine_command(engine, &project, home);
+    let mut command = engine.on(&project);
     command.args(["--headless", "--editor"]);
     let mut reloaded = false;
-    let outcome = run_alone_reading("reload", command, |line| reloaded |= line.contains("RELOADED"))?;
-    if !reloaded || !outcome.faults.is_empty() {
-        print!("{}", outcome.tails);
-        bail!("{}", outcome.faults.join("; "));
-    }
+    let outcome = run_alone("reload", command, |line| reloaded |= line.contains("RELOADED"))?.passed()?;
+    ensure!(reloaded, "the editor ended before it had reloaded the addon\n{}", outcome.tails);
     ui::detail("the addon was reloaded while it was in use, the tab included");
     Ok(())
-}
-
-/// Makes the project ready, with the library that has what the editor shows; says where it and its home are.
-pub(crate) fn prepare(repo: &Repo, engine: &Engine) -> Result<(PathBuf, PathBuf)> {
-    addon::build(repo, BuildOptions { editor: true, ..BuildOptions::default() })?;
-    let project = repo.root.join("tests/editor");
-    addon::stage_into(&repo.addon(), &project)?;
-    let home = repo.scratch.join("home");
-    let imported = import(engine, &project, &home)?;
-    if !imported.faults.is_empty() {
-        bail!("the project cannot be imported: {}\n{}", imported.faults.join("; "), imported.tails);
-    }
-    Ok((project, home))
-}
-
-fn look(engine: &Engine, project: &Path, home: &Path) -> Result<Tally> {
-    let mut command = engine_command(engine, project, home);
-    command.args(["--headless", "--editor", "--", "look"]);
-    let mut verdict = None;
-    let mut faults = Vec::new();
-    let outcome = run_alone_reading("editor", command, |line| {
-        if let Some(fault) = line.strip_prefix("EDITOR FAULT: ") {
-            faults.push(fault.to_owned());
-        }
-        verdict = verdict.take().or_else(|| line.strip_prefix("EDITOR OK: ").map(str::to_owned));
-    })?;
-    for fault in faults.iter().chain(&outcome.faults) {
-        ui::detail(fault);
-    }
-    match verdict {
-        Some(seen) if faults.is_empty() && outcome.faults.is_empty() => {
-            ui::detail(&format!("{seen} in the help, all described"));
-            Ok(Tally::passed())
-        }
-        _ => {
-            print!("{}", outcome.tails);
-            Ok(Tally::failed("the editor shows less than it should, see above"))
-        }
-    }
 }

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
-use crate::engine_run::{engine_command, free_port};
-use crate::engines::Engine;
-use crate::process::{Group, describe};
+use crate::engine::{Engine, free_port};
+use crate::process::{Event, Group, describe};
 use crate::ui;
 use crate::verdict::Verdict;
 
@@ -19,18 +18,12 @@ pub(crate) struct Picture<'a> {
     pub(crate) after: u32,
 }
 
-/// What was seen in the debugger's tab, or what was wrong.
-pub(crate) fn run(
-    engine: &Engine,
-    project: &Path,
-    home: &Path,
-    picture: Option<Picture<'_>>,
-) -> Result<std::result::Result<String, Vec<String>>> {
-    let port = free_port().context("no free port")?.to_string();
-    let debugger_port = free_port().context("no free port")?.to_string();
+/// Looks at the debugger's tab during a game. An error says what is wrong with it.
+pub(crate) fn run(engine: &Engine, project: &Path, picture: Option<Picture<'_>>) -> Result<()> {
+    let (port, debugger_port) = (free_port()?.to_string(), free_port()?.to_string());
     let debugger = format!("tcp://127.0.0.1:{debugger_port}");
-    let mut group = Group::new();
-    let mut editor = engine_command(engine, project, home);
+    let mut group = Group::new("editor and game", LIMIT);
+    let mut editor = engine.on(project);
     match picture {
         None => {
             editor.args(["--headless", "--editor", "--", "watch", &debugger_port]);
@@ -43,12 +36,10 @@ pub(crate) fn run(
         }
     }
     group.spawn("editor", editor)?;
-    let mut heartbeat = ui::Heartbeat::new("editor and game");
     let mut verdict = Verdict::new(&[], &[]);
     let mut seen = None;
-    while !group.is_done(0) && group.started().elapsed() < LIMIT {
-        heartbeat.tick("");
-        let Some((index, line)) = group.next_line(Duration::from_millis(100)) else { continue };
+    while !group.is_done(0) {
+        let Some(Event::Line(index, line)) = group.next()? else { continue };
         let label = group.label(index).to_owned();
         verdict.read(&label, &line.text);
         if let Some(fault) = line.text.strip_prefix("EDITOR FAULT: ") {
@@ -56,34 +47,27 @@ pub(crate) fn run(
         } else if let Some(what) = line.text.strip_prefix("EDITOR OK: ") {
             seen = Some(what.to_owned());
         } else if line.text == "EDITOR WAITS FOR A GAME" {
-            let mut game = engine_command(engine, project, home);
+            let mut game = engine.on(project);
             game.args(["--headless", "--remote-debug", &debugger, SCENE, "--", "server", &port]);
             group.spawn("game", game)?;
         } else if label == "game" && line.text.starts_with("READY") {
-            let mut players = engine_command(engine, project, home);
+            let mut players = engine.on(project);
             players.args(["--headless", SCENE, "--", "clients", &port]);
             group.spawn("players", players)?;
         }
     }
-    match group.status(0) {
-        None => verdict.add("the editor did not end".to_owned()),
-        Some(status) if !status.success() => verdict.add(describe(status)),
-        Some(_) => {}
+    if let Some(status) = group.status(0).filter(|status| !status.success()) {
+        verdict.add(describe(status));
     }
-    // The others play until they are ended.
+    if seen.is_none() && !verdict.is_bad() {
+        verdict.add("the editor ended without a result".to_owned());
+    }
+    // The game and its players do not end by themselves.
     group.kill_all();
-    let mut faults = verdict.close();
-    if let (true, Some(seen)) = (faults.is_empty(), seen) {
-        return Ok(Ok(seen));
-    }
-    if faults.is_empty() {
-        faults.push("the editor ended without a word".to_owned());
-    }
-    for index in 0..group.len() {
-        ui::detail(&format!("--- {}", group.label(index)));
-        group.tail(index).for_each(|line| ui::detail(&line.text));
-    }
-    Ok(Err(faults))
+    let faults = verdict.close();
+    ensure!(faults.is_empty(), "{}\n{}", faults.join("; "), group.tails());
+    ui::detail(&format!("the debugger's tab lists {}", seen.unwrap_or_default()));
+    Ok(())
 }
 
 const SCENE: &str = "res://traffic.tscn";

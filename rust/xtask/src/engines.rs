@@ -1,50 +1,22 @@
 //! Finds the engines that the tests and the demo run in, or makes them available.
 
 use std::env;
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::engine_fetch;
-use crate::process::{Group, describe};
-use crate::{CannotRun, ui};
+use crate::engine::Engine;
+use crate::process::{self, describe};
+use crate::repo::Repo;
+use crate::{CannotRun, cache, debian, ui};
 
 /// Which engine is asked for. A Redot of the 4.x line counts as four.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Generation {
     Three,
     Four,
-}
-
-/// A way to start an engine, seen to work.
-#[derive(Clone, Debug)]
-pub(crate) struct Engine {
-    pub(crate) program: PathBuf,
-    /// Arguments that come before all others: an engine from the folder is started through its own loader.
-    pub(crate) prefix: Vec<OsString>,
-    pub(crate) environment: Vec<(&'static str, PathBuf)>,
-    pub(crate) version: String,
-    /// Where it was found, for people.
-    pub(crate) source: String,
-}
-
-impl Engine {
-    /// A command that still lacks the engine's own arguments.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.prefix).envs(self.environment.iter().map(|(name, value)| (*name, value)));
-        command
-    }
-
-    /// As typed in a shell, for messages.
-    pub(crate) fn command_line(&self) -> String {
-        let words = [self.program.as_os_str()].into_iter().chain(self.prefix.iter().map(OsString::as_os_str));
-        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-    }
 }
 
 impl Generation {
@@ -85,42 +57,62 @@ impl fmt::Display for Generation {
 }
 
 /// Finds an engine and fetches it when there is none. Fails with [`CannotRun`] when this machine cannot have it.
-pub(crate) fn provide(generation: Generation) -> Result<Engine> {
-    if let Some(engine) = find(generation)? {
+pub(crate) fn provide(repo: &Repo, generation: Generation) -> Result<Engine> {
+    if let Some(engine) = find(repo, generation)? {
         return Ok(engine);
     }
     ui::step(&format!(
         "No {generation} here yet: fetching the engines from Debian (once, about 200 MB to load, 600 MB on disk)"
     ));
-    engine_fetch::fetch()?;
-    match in_folder(generation) {
-        Ok(engine) => Ok(engine),
-        Err(why) => bail!("the fetched engine does not run: {why}"),
-    }
+    let run = |root: &Path| {
+        Generation::ALL.iter().map(|&one| in_folder(repo, one, root)).collect::<Result<Vec<Engine>>>()
+    };
+    cache::make(
+        &folder()?,
+        |root| run(root).is_ok(),
+        |part| {
+            debian::unpack(part, "forky", "godot,godot3-server,ca-certificates")?;
+            for engine in run(part)? {
+                ui::detail(&format!("{} runs", engine.version));
+            }
+            Ok(())
+        },
+    )?;
+    in_folder(repo, generation, &folder()?).context("the fetched engine does not run")
 }
 
-/// Looks in the environment variable, then on the PATH, then in the folder of this project's cache.
-pub(crate) fn find(generation: Generation) -> Result<Option<Engine>> {
+/// Looks in the environment variable, then on the PATH, then in the cache.
+pub(crate) fn find(repo: &Repo, generation: Generation) -> Result<Option<Engine>> {
     let variable = generation.variable();
+    let plain = |program, source| {
+        probe(Engine {
+            generation,
+            program,
+            prefix: Vec::new(),
+            environment: Vec::new(),
+            version: String::new(),
+            source,
+            home: repo.home(),
+        })
+    };
     if let Some(named) = env::var_os(variable).filter(|value| !value.is_empty()) {
-        let engine = probe(generation, named.into(), Vec::new(), Vec::new(), variable.to_owned());
-        return match engine {
+        return match plain(named.into(), variable.to_owned()) {
             Ok(engine) => Ok(Some(engine)),
             Err(why) => bail!(CannotRun(format!("{variable} does not name a usable {generation}: {why}"))),
         };
     }
     for name in generation.names() {
         let Some(program) = on_path(name) else { continue };
-        let source = format!("PATH, as `{name}`");
-        match probe(generation, program, Vec::new(), Vec::new(), source) {
+        match plain(program, format!("PATH, as `{name}`")) {
             Ok(engine) => return Ok(Some(engine)),
             Err(why) => ui::detail(&format!("passed over `{name}` on the PATH: {why}")),
         }
     }
-    if !engine_fetch::folder()?.exists() {
+    let folder = folder()?;
+    if !folder.exists() {
         return Ok(None);
     }
-    match in_folder(generation) {
+    match in_folder(repo, generation, &folder) {
         Ok(engine) => Ok(Some(engine)),
         Err(why) => {
             ui::detail(&format!("the cached engine does not run ({why}): it will be fetched again"));
@@ -129,13 +121,13 @@ pub(crate) fn find(generation: Generation) -> Result<Option<Engine>> {
     }
 }
 
-/// The engine of the folder, started with the libraries of the folder.
-pub(crate) fn in_folder(generation: Generation) -> Result<Engine> {
-    from_root(generation, &engine_fetch::folder()?)
+/// Where the fetched engines are, or will be.
+pub(crate) fn folder() -> Result<PathBuf> {
+    Ok(cache::folder()?.join("engines"))
 }
 
-/// As [`in_folder`], for a folder that is not in its place yet.
-pub(crate) fn from_root(generation: Generation, root: &Path) -> Result<Engine> {
+/// The engine of a tree of Debian packages, started with the libraries of the tree.
+fn in_folder(repo: &Repo, generation: Generation, root: &Path) -> Result<Engine> {
     let (triplet, loader) = loader()?;
     let libraries = root.join("usr/lib").join(triplet);
     let binary = match generation {
@@ -144,14 +136,19 @@ pub(crate) fn from_root(generation: Generation, root: &Path) -> Result<Engine> {
     };
     // The sound library keeps a private part in a folder that its binaries find by an absolute path.
     let search = env::join_paths([libraries.clone(), libraries.join("pulseaudio")])?;
-    let prefix = vec!["--library-path".into(), search, root.join("usr/bin").join(binary).into()];
-    // For windows, which the system's own graphics drivers draw: keyboards are described in the folder only.
-    let environment = vec![
-        ("XKB_CONFIG_ROOT", root.join("usr/share/X11/xkb")),
-        ("XLOCALEDIR", root.join("usr/share/X11/locale")),
-    ];
-    let source = format!("folder {}", root.display());
-    probe(generation, libraries.join(loader), prefix, environment, source)
+    probe(Engine {
+        generation,
+        program: libraries.join(loader),
+        prefix: vec!["--library-path".into(), search, root.join("usr/bin").join(binary).into()],
+        // For windows, which the system's own graphics drivers draw: keyboards are described in the folder only.
+        environment: vec![
+            ("XKB_CONFIG_ROOT", root.join("usr/share/X11/xkb")),
+            ("XLOCALEDIR", root.join("usr/share/X11/locale")),
+        ],
+        version: String::new(),
+        source: format!("folder {}", root.display()),
+        home: repo.home(),
+    })
 }
 
 /// The folder of libraries in a tree of Debian packages, and the loader in it that starts the programs of the tree.
@@ -169,33 +166,20 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(&name)).find(|file| file.is_file())
 }
 
-fn probe(
-    generation: Generation,
-    program: PathBuf,
-    prefix: Vec<OsString>,
-    environment: Vec<(&'static str, PathBuf)>,
-    source: String,
-) -> Result<Engine> {
-    let mut engine = Engine { program, prefix, environment, version: String::new(), source };
+/// Asks an engine for its version.
+fn probe(mut engine: Engine) -> Result<Engine> {
     let mut command = engine.command();
     command.arg("--version");
-    let mut group = Group::new();
-    let index = group.spawn("version", command)?;
     let mut last = String::new();
-    while !group.all_done() {
-        if group.started().elapsed() > PROBE_LIMIT {
-            bail!("`--version` did not end");
+    let ended = process::run("--version", command, PROBE_LIMIT, |line| {
+        if !line.trim().is_empty() {
+            last = line.to_owned();
         }
-        if let Some((_, line)) = group.next_line(Duration::from_millis(100))
-            && !line.text.trim().is_empty()
-        {
-            last = line.text;
-        }
-    }
+    })?;
     // 3.x ends `--version` with 255: the text decides, the status only explains a failure.
-    if !generation.accepts(&last) {
-        let status = group.status(index).map(describe).unwrap_or_default();
-        bail!("`--version` says {last:?} ({status}), wanted is {generation}");
+    if !engine.generation.accepts(&last) {
+        let wanted = engine.generation;
+        bail!("`--version` says {last:?} ({}), wanted is {wanted}", describe(ended.status));
     }
     engine.version = last;
     Ok(engine)
@@ -224,9 +208,16 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_program_that_is_no_engine_is_refused_with_what_it_said() {
-        let prefix = vec!["-c".into(), "echo not an engine; exit 4".into()];
-        let outcome = probe(Generation::Four, "sh".into(), prefix, Vec::new(), String::new());
-        let message = outcome.expect_err("no version was printed").to_string();
+        let engine = Engine {
+            generation: Generation::Four,
+            program: "sh".into(),
+            prefix: vec!["-c".into(), "echo not an engine; exit 4".into()],
+            environment: Vec::new(),
+            version: String::new(),
+            source: String::new(),
+            home: PathBuf::new(),
+        };
+        let message = probe(engine).expect_err("no version was printed").to_string();
         assert!(message.contains("not an engine") && message.contains("exit code 4"), "{message}");
     }
 }

@@ -1,21 +1,22 @@
 //! Programs of other makers that talk to the addon: found on this machine, or fetched into the cache.
 //!
-//! Layout in the cache: `foreign/NAME-VERSION` (finished; a new version here means a new folder), `foreign/NAME.part`
-//! (being made), `foreign/lock`.
+//! They are in `foreign/NAME-VERSION` of the cache: a new version here means a new folder.
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 
 use crate::case::Program;
 use crate::engines::{self, on_path};
-use crate::{CannotRun, engine_fetch, ui};
+use crate::repo::Repo;
+use crate::{CannotRun, cache, debian, process, ui};
 
-/// What the scripts in `tests/interop` run with, as far as it was asked for.
+/// The programs that scripts in `tests/interop` run with, those that were provided.
 #[derive(Debug, Default)]
 pub(crate) struct Foreign {
     tools: Vec<(Program, Tool)>,
@@ -72,42 +73,37 @@ impl Foreign {
     }
 }
 
-/// What the suites of foreign programs need: its name, what this machine has or how it will be got, and who needs it.
-pub(crate) fn outlook() -> Result<Vec<[String; 3]>> {
-    let cached = engine_fetch::cache()?.join("foreign");
+/// What the suites of foreign programs need: the name, what this machine has or how it is installed, and the suite.
+pub(crate) fn needed() -> Result<Vec<[String; 3]>> {
+    let cached = cache::folder()?.join("foreign");
     let package = |name: &str, version: &str, how: &str| {
         let made = cached.join(format!("{name}-{version}")).exists();
-        let state = if made { format!("{version} (cache)") } else { format!("{version} {how} when needed") };
-        (name.to_owned(), state)
+        if made { format!("{version} (cache)") } else { format!("{version} {how} when needed") }
     };
-    let installs = |debian: &str| {
-        let ours = engine_fetch::is_root() && on_path("apt-get").is_some();
-        let who = if ours { "will be installed when needed" } else { "install it" };
-        format!("not here, {who}: apt-get install {debian}")
+    let program = |name: &str, otherwise: &str| {
+        on_path(name).map_or_else(|| otherwise.to_owned(), |path| path.display().to_string())
     };
-    let program = |names: &[&str], debian: &str| {
-        let found = names.iter().find_map(|name| on_path(name));
-        (names[0].to_owned(), found.map_or_else(|| installs(debian), |path| path.display().to_string()))
-    };
-    let missing = |name: &str| {
-        let found = on_path(name).map(|path| path.display().to_string());
-        (name.to_owned(), found.unwrap_or_else(|| "not here: install it, its cases are skipped".to_owned()))
-    };
-    let named = env::var_os(CHROMIUM_VARIABLE).filter(|value| !value.is_empty());
-    let (browser, found) = program(&CHROMIUM_NAMES, "chromium");
-    let found = named.map_or(found, |path| format!("{} ({CHROMIUM_VARIABLE})", path.display()));
+    let missing = "not here: install it, its cases are skipped";
+    let named = env::var(CHROMIUM_VARIABLE).ok().filter(|value| !value.is_empty());
+    let browser = named.map(|path| format!("{path} ({CHROMIUM_VARIABLE})"));
+    let on_path = CHROMIUM_NAMES.iter().find_map(|name| on_path(name)).map(|path| path.display().to_string());
+    let installed = if debian::may_install() { "will be installed when needed" } else { "install it" };
     let rows = [
-        (missing("node"), "foreign, browser"),
-        (missing("npm"), "foreign, browser"),
-        (package("ws", WS, "by npm"), "foreign"),
-        (package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
-        ((browser, found), "browser"),
-        (missing(PYTHON), "foreign, gdscript"),
-        (package("websockets", WEBSOCKETS, "by pip"), "foreign"),
-        (package("gdtoolkit", GDTOOLKIT, "by pip"), "gdscript"),
-        (package("libcurl", CURL_SUITE, "by mmdebstrap"), "foreign"),
+        ("node", program("node", missing), "foreign, browser, workflows"),
+        ("npm", program("npm", missing), "foreign, browser, workflows"),
+        ("ws", package("ws", WS, "by npm"), "foreign"),
+        ("playwright-core", package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
+        (
+            "chromium",
+            browser.or(on_path).unwrap_or_else(|| format!("not here, {installed}: apt-get install chromium")),
+            "browser",
+        ),
+        (PYTHON, program(PYTHON, missing), "foreign, gdscript"),
+        ("websockets", package("websockets", WEBSOCKETS, "by pip"), "foreign"),
+        ("gdtoolkit", package("gdtoolkit", GDTOOLKIT, "by pip"), "gdscript"),
+        ("libcurl", package("libcurl", CURL_SUITE, "by mmdebstrap"), "foreign"),
     ];
-    Ok(rows.map(|((name, state), suite)| [name, state, format!("test {suite}")]).into())
+    Ok(rows.map(|(name, state, suite)| [name.to_owned(), state, format!("test {suite}")]).into())
 }
 
 fn script(interpreter: &str, ending: &'static str, variable: (&'static str, PathBuf)) -> Result<Tool> {
@@ -131,7 +127,7 @@ fn node_packages(name: &str, version: &str, packages: &[&str]) -> Result<PathBuf
         let mut command = Command::new(find("npm")?);
         command.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
         command.arg(part).args(packages);
-        engine_fetch::run(command, "npm", |_| {})
+        run(command, "npm")
     })?;
     Ok(folder.join("node_modules"))
 }
@@ -149,7 +145,7 @@ fn python_package(name: &str, version: &str) -> Result<PathBuf> {
         let mut command = Command::new(python_with_pip()?);
         command.args(["-m", "pip", "install", "--quiet", "--no-input", "--target"]);
         command.arg(part).arg(format!("{name}=={version}"));
-        engine_fetch::run(command, "pip", |_| {})
+        run(command, "pip")
     })
 }
 
@@ -165,17 +161,16 @@ fn chromium() -> Result<PathBuf> {
     if let Some(named) = env::var_os(CHROMIUM_VARIABLE).filter(|value| !value.is_empty()) {
         return Ok(named.into());
     }
-    if let Some(browser) = CHROMIUM_NAMES.iter().find_map(|name| on_path(name)) {
-        return Ok(browser);
+    match CHROMIUM_NAMES.iter().find_map(|name| on_path(name)) {
+        Some(browser) => Ok(browser),
+        None => debian::program("chromium", "chromium", "a Chromium (CHROMIUM_BIN names one)"),
     }
-    install("chromium", "a Chromium (CHROMIUM_BIN names one)")?;
-    on_path("chromium").context("apt-get installed chromium, but it is not on the PATH")
 }
 
 /// A Python that can load a libcurl with WebSocket; the library of Debian 12 has none, and newer ones need a newer C
 /// library than the host may have.
 fn curl() -> Result<Tool> {
-    let root = make("libcurl", CURL_SUITE, |part| engine_fetch::unpack(part, CURL_SUITE, CURL_PACKAGES))?;
+    let root = make("libcurl", CURL_SUITE, |part| debian::unpack(part, CURL_SUITE, CURL_PACKAGES))?;
     let (triplet, loader) = engines::loader()?;
     let libraries = root.join("usr/lib").join(triplet);
     Ok(Tool {
@@ -190,7 +185,7 @@ fn curl() -> Result<Tool> {
 #[derive(Debug)]
 pub(crate) struct Wstest {
     python: PathBuf,
-    /// What the interpreter's extensions link to and the host has no more.
+    /// Libraries that the interpreter's extensions link to, and that newer systems no longer have.
     libraries: PathBuf,
 }
 
@@ -203,8 +198,7 @@ impl Wstest {
         specification: &serde_json::Value,
     ) -> Result<Command> {
         let file = folder.join("specification.json");
-        fs::write(&file, specification.to_string())
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(&file, specification.to_string())?;
         let mut command = self.python();
         command.args(["-m", "autobahntestsuite.wstest", "--webport=0", "-m", mode, "-s"]).arg(file);
         Ok(command)
@@ -218,11 +212,11 @@ impl Wstest {
 }
 
 /// Finds or fetches the testsuite: its last interpreter from the last Debian that had it, the rest from PyPI.
-pub(crate) fn wstest() -> Result<Wstest> {
+pub(crate) fn wstest(repo: &Repo) -> Result<Wstest> {
     let root = make("python2", PYTHON2_SUITE, |part| {
-        engine_fetch::unpack(part, PYTHON2_SUITE, PYTHON2_PACKAGES)?;
+        debian::unpack(part, PYTHON2_SUITE, PYTHON2_PACKAGES)?;
         let (triplet, _) = engines::loader()?;
-        // Only these: with all of the old system's libraries nothing of the host's would start.
+        // Only these: with all libraries of the old system no program of the host would start.
         let libraries = part.join(PYTHON2_LIBRARIES);
         fs::create_dir(&libraries)?;
         for library in ["libssl.so.1.1", "libcrypto.so.1.1", "libffi.so.7"] {
@@ -237,13 +231,14 @@ pub(crate) fn wstest() -> Result<Wstest> {
         let environment = part.join("environment");
         let mut command = base.python();
         command.arg(wheel.join("virtualenv.py")).arg("--no-download").arg(&environment);
-        engine_fetch::run(command, "virtualenv", |_| {})?;
+        run(command, "virtualenv")?;
         let inside = Wstest { python: environment.join("bin/python"), libraries: base.libraries.clone() };
         let mut command = inside.python();
         command.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--no-compile"]);
-        command.arg("--disable-pip-version-check").arg(format!("autobahntestsuite=={WSTEST}"));
-        command.args(WSTEST_NEEDS);
-        engine_fetch::run(command, "pip", |_| {})
+        command
+            .args(["--disable-pip-version-check", "-r"])
+            .arg(repo.root.join("tests/autobahn/requirements.txt"));
+        run(command, "pip")
     })?;
     Ok(Wstest { python: place.join("environment/bin/python"), libraries: base.libraries })
 }
@@ -256,7 +251,7 @@ fn virtualenv(part: &Path) -> Result<PathBuf> {
     // Installing it would need a Python that it supports; its wheel runs as it is.
     command.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--no-compile", "--target"]);
     command.arg(&folder).arg(format!("virtualenv=={VIRTUALENV}"));
-    engine_fetch::run(command, "pip", |_| {})?;
+    run(command, "pip")?;
     Ok(folder)
 }
 
@@ -266,7 +261,7 @@ fn python_with_pip() -> Result<PathBuf> {
     let mut pip = Command::new(&python);
     let has_pip = pip.args(["-m", "pip", "--version"]).output().is_ok_and(|output| output.status.success());
     if !has_pip {
-        install("python3-pip", "pip for Python")?;
+        debian::install("python3-pip", "pip for Python")?;
     }
     Ok(python)
 }
@@ -278,7 +273,7 @@ fn service(name: &str) -> Result<PathBuf> {
         return Ok(program);
     }
     let root = make(name, CURL_SUITE, |part| {
-        engine_fetch::unpack(part, CURL_SUITE, name)?;
+        debian::unpack(part, CURL_SUITE, name)?;
         let (triplet, loader) = engines::loader()?;
         // Its libraries lie beside it, and the ones of the machine may be older.
         let start = format!(
@@ -286,47 +281,33 @@ fn service(name: &str) -> Result<PathBuf> {
              exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/sbin/{name}\" \"$@\"\n"
         );
         let file = part.join(name);
-        fs::write(&file, start).with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(&file, start)?;
         let mut chmod = Command::new("chmod");
         chmod.arg("+x").arg(&file);
-        engine_fetch::run(chmod, "chmod", |_| {})
+        run(chmod, "chmod")
     })?;
     Ok(root.join(name))
 }
 
 /// Makes a folder of the cache, unless it is there.
 fn make(name: &str, version: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let folder = engine_fetch::cache()?.join("foreign");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Another run may be at it.
-    let lock = File::create(folder.join("lock")).context("cannot make the lock file")?;
-    lock.lock().context("cannot lock the cache")?;
-    let place = folder.join(format!("{name}-{version}"));
-    if place.exists() {
-        return Ok(place);
-    }
-    ui::detail(&format!("fetching {name} {version} (once)"));
-    let part = folder.join(format!("{name}.part"));
-    if part.exists() {
-        fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
-    }
-    fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
-    if let Err(error) = fill(&part) {
-        // Without a network these tests cannot be, which is not the addon's fault.
-        bail!(CannotRun(format!("cannot fetch {name} {version}: {error:#}")));
-    }
-    fs::rename(&part, &place).with_context(|| format!("cannot make {}", place.display()))?;
+    let place = cache::folder()?.join("foreign").join(format!("{name}-{version}"));
+    let fill = |part: &Path| {
+        ui::detail(&format!("fetching {name} {version} (once)"));
+        fill(part)
+    };
+    // Without a network these tests are skipped.
+    cache::make(&place, |_| true, fill)
+        .map_err(|error| CannotRun(format!("cannot fetch {name} {version}: {error:#}")))?;
     Ok(place)
 }
 
-/// Installs a Debian package where we may.
-pub(crate) fn install(package: &str, what: &str) -> Result<()> {
-    if !engine_fetch::is_root() || on_path("apt-get").is_none() {
-        bail!(CannotRun(format!("there is no {what}: run `sudo apt-get install {package}`")));
-    }
-    engine_fetch::install(package)
+/// Runs a tool that fetches.
+fn run(command: Command, label: &str) -> Result<()> {
+    process::run(label, command, LIMIT, |_| {})?.success().map(drop)
 }
 
+const LIMIT: Duration = Duration::from_mins(20);
 const PYTHON: &str = "python3";
 const WS: &str = "8.23.0";
 const PLAYWRIGHT: &str = "1.65.1";
@@ -341,41 +322,8 @@ const PYTHON2_SUITE: &str = "bullseye";
 const PYTHON2_PACKAGES: &str = "python2.7,libpython2.7-dev,libssl1.1,libffi7";
 const PYTHON2_LIBRARIES: &str = "wstest-libraries";
 const VIRTUALENV: &str = "16.7.12";
+/// As in `tests/autobahn/requirements.txt`.
 const WSTEST: &str = "25.10.1";
-/// Its last versions for Python 2.7 that work together; its own package names none.
-const WSTEST_NEEDS: [&str; 31] = [
-    "autobahn==0.10.9",
-    "Twisted==19.10.0",
-    "txaio==2.1.0",
-    "zope.interface==4.6.0",
-    "incremental==16.10.1",
-    "constantly==15.1.0",
-    "Automat==22.10.0",
-    "hyperlink==21.0.0",
-    "PyHamcrest==1.10.1",
-    "attrs==21.4.0",
-    "idna==2.10",
-    "typing==3.10.0.0",
-    "six==1.16.0",
-    "pyOpenSSL==19.1.0",
-    "cryptography==3.3.2",
-    "cffi==1.15.1",
-    "pycparser==2.21",
-    "enum34==1.1.10",
-    "ipaddress==1.0.23",
-    "service_identity==18.1.0",
-    "pyasn1==0.5.1",
-    "pyasn1-modules==0.3.0",
-    "jinja2==2.11.3",
-    "markupsafe==1.1.1",
-    "Werkzeug==1.0.1",
-    "klein==17.10.0",
-    "unittest2==1.1.0",
-    "traceback2==1.4.0",
-    "linecache2==1.0.0",
-    "argparse==1.4.0",
-    "setuptools==44.0.0",
-];
 const CHROMIUM_VARIABLE: &str = "CHROMIUM_BIN";
 const CHROMIUM_NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 

@@ -1,13 +1,12 @@
-//! The GDScript of this repository: formatted, and without what the linter calls a mistake.
+//! Checks the format of the GDScript of this repository, and lints it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::foreign;
 use crate::repo::Repo;
 use crate::suites::Tally;
+use crate::{files, foreign};
 
 /// Two checks: the format, and the lint.
 pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
@@ -32,17 +31,9 @@ fn check(repo: &Repo, module: &str, options: &[&str], scripts: &[PathBuf]) -> Re
 }
 
 /// All but what is staged, made, or written in the language of 3.x.
-fn scripts(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
-        let name = name.to_string_lossy();
-        if path.is_dir() && !name.starts_with('.') && !["target", "engine3"].contains(&&*name) {
-            found.extend(scripts(&path)?);
-        } else if path.extension().is_some_and(|ending| ending == "gd") {
-            found.push(path);
-        }
-    }
-    found.sort();
+fn scripts(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found =
+        files::below(root, |name| !name.starts_with('.') && !["target", "engine3"].contains(&name))?;
+    found.retain(|file| file.extension().is_some_and(|ending| ending == "gd"));
     Ok(found)
 }

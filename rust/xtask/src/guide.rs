@@ -1,31 +1,29 @@
-//! Runs every block of GDScript in the documentation and the class reference, in a real engine: what a page shows works.
+//! Runs every block of GDScript in the documentation and the class reference in a real engine.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use regex::Regex;
 
-use crate::engine_run::{engine_command, free_port};
-use crate::engines::{self, Engine, Generation};
+use crate::engine::{Engine, free_port};
+use crate::engines::{self, Generation};
 use crate::guide_page::{self, Example, Part};
-use crate::process::{Group, describe};
+use crate::process::{Event, Group, describe};
 use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::verdict::Verdict;
-use crate::{addon, ui};
+use crate::{addon, files, ui};
 
 /// Runs the examples of all pages, one after the other.
 pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
-    let engine = engines::provide(Generation::Four)?;
-    let runner = Runner::new(repo, engine)?;
+    let runner = Runner::new(repo)?;
     let mut tally = Tally::default();
     for file in pages(repo)? {
-        let shown = file.strip_prefix(&repo.root).unwrap_or(&file).display().to_string();
-        let text = text(&file)?;
-        for (name, example) in guide_page::read(&text).with_context(|| shown.clone())? {
+        let shown = files::shown(&file, &repo.root);
+        for (name, example) in guide_page::read(&text(&file)?).with_context(|| shown.clone())? {
             let outcome = runner.run(&example);
             let verdict = if outcome.is_ok() { "ok  " } else { "FAIL" };
             ui::detail(&format!("{verdict}  {shown}: {name} ({} processes)", example.parts.len()));
@@ -38,16 +36,11 @@ pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
 
 /// Every page whose code is for a game.
 fn pages(repo: &Repo) -> Result<Vec<PathBuf>> {
-    let mut pages = vec![repo.root.join("README.md"), repo.addon().join("README.md")];
     let docs = repo.root.join("docs");
-    pages.extend(["migrating-from-3.md", "migrating-from-4.md"].map(|name| docs.join(name)));
-    let folder = docs.join("guide");
-    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut guide: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    guide.retain(|file| file.extension().is_some_and(|ending| ending == "md"));
-    guide.sort();
-    pages.extend(guide);
     let sources = repo.root.join("rust/extension/src");
+    let mut pages = vec![repo.root.join("README.md"), repo.addon().join("README.md")];
+    pages.extend(["migrating-from-3.md", "migrating-from-4.md"].map(|name| docs.join(name)));
+    pages.extend(files::with_ending(&docs.join("guide"), "md")?);
     pages.push(sources.join("common.rs"));
     let classes = ["server", "client", "multiplayer_peer", "peer"];
     pages.extend(classes.map(|name| sources.join(format!("classes/{name}.rs"))));
@@ -56,52 +49,43 @@ fn pages(repo: &Repo) -> Result<Vec<PathBuf>> {
 
 /// Of a page, or of the doc comments that become a page of the editor's help.
 fn text(file: &Path) -> Result<String> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(if file.extension().is_some_and(|ending| ending == "rs") {
-        guide_page::of_comments(&text)
-    } else {
-        text
-    })
+    let text = fs::read_to_string(file)?;
+    let is_source = file.extension().is_some_and(|ending| ending == "rs");
+    Ok(if is_source { guide_page::of_comments(&text) } else { text })
 }
 
+/// An engine, and two projects that differ in the addon only.
 struct Runner {
     engine: Engine,
-    home: PathBuf,
     with_addon: PathBuf,
     without: PathBuf,
 }
 
 impl Runner {
-    /// Makes two projects that differ in the addon only.
-    fn new(repo: &Repo, engine: Engine) -> Result<Self> {
-        let folder = repo.scratch.join("guide");
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
-        let [with_addon, without] = ["addon", "stock"].map(|name| folder.join(name));
+    fn new(repo: &Repo) -> Result<Self> {
+        let engine = engines::provide(repo, Generation::Four)?;
+        let [with_addon, without] = ["addon", "stock"].map(|name| repo.scratch.join("guide").join(name));
         for project in [&with_addon, &without] {
-            fs::create_dir_all(project).with_context(|| format!("cannot make {}", project.display()))?;
-            fs::write(project.join("project.godot"), PROJECT)?;
-            fs::write(project.join("probe.gd"), PROBE)?;
+            files::empty(project)?;
+            files::copy_folder(&repo.root.join("tests/guide"), project)?;
         }
         addon::stage_into(&repo.addon(), &with_addon)?;
-        Ok(Self { engine, home: repo.scratch.join("home"), with_addon, without })
+        Ok(Self { engine, with_addon, without })
     }
 
     fn run(&self, example: &Example) -> Result<()> {
-        let port = free_port().context("no free port")?.to_string();
+        let port = free_port()?.to_string();
         let mut processes: Vec<Process> =
             example.parts.iter().map(|part| Process::new(part, &port)).collect::<Result<_>>()?;
-        let mut group = Group::new();
+        let mut group = Group::new("example", LIMIT + AFTERMATH);
         let mut started = 0;
-        loop {
+        while group.started().elapsed() <= LIMIT {
             // The next one starts when the one before it has come up.
             if started < processes.len() && (started == 0 || processes[started - 1].is_up) {
-                let part = &example.parts[started];
-                self.start(&mut group, part, &port)?;
+                self.start(&mut group, &example.parts[started], &port)?;
                 started += 1;
             }
-            if let Some((index, line)) = group.next_line(Duration::from_millis(50)) {
+            if let Some(Event::Line(index, line)) = group.next()? {
                 processes[index].read(&line.text);
             }
             let ended = (0..started).find(|&index| group.is_done(index));
@@ -110,12 +94,11 @@ impl Runner {
                 processes[index].verdict.add(format!("{} ended: {status}", example.parts[index].role));
             }
             let all_well = started == processes.len() && processes.iter().all(Process::is_content);
-            let any_bad = ended.is_some() || processes.iter().any(|process| process.verdict.is_bad());
-            if all_well || any_bad || group.started().elapsed() > LIMIT {
+            if all_well || ended.is_some() || processes.iter().any(|process| process.verdict.is_bad()) {
                 break;
             }
         }
-        // What comes of what they just did, such as an error in the next frame.
+        // An error of the last lines of a script may come a frame later.
         while let Some((index, line)) = group.next_line(AFTERMATH) {
             processes[index].read(&line.text);
         }
@@ -125,24 +108,21 @@ impl Runner {
             faults.extend(process.close().into_iter().map(|fault| format!("{}: {fault}", part.role)));
         }
         if !faults.is_empty() {
-            for index in 0..group.len() {
-                ui::detail(&format!("--- {}", group.label(index)));
-                group.tail(index).for_each(|line| ui::detail(&line.text));
-            }
-            bail!("{}", faults.join("; "));
+            print!("{}", group.tails());
         }
+        ensure!(faults.is_empty(), "{}", faults.join("; "));
         Ok(())
     }
 
     /// A scene with one node, as a reader would make it.
     fn start(&self, group: &mut Group, part: &Part, port: &str) -> Result<()> {
         let project: &Path = if part.stock { &self.without } else { &self.with_addon };
-        let script = format!("{}_{port}.gd", part.role);
-        fs::write(project.join(&script), part.code.replace(PORT, port))?;
-        let scene = format!("{}_{port}.tscn", part.role);
-        fs::write(project.join(&scene), SCENE.replace("SCRIPT", &script))?;
-        let mut command = engine_command(&self.engine, project, &self.home);
-        command.args(["--headless", &format!("res://{scene}"), "--"]).args(&part.arguments);
+        let name = format!("{}_{port}", part.role);
+        fs::write(project.join(format!("{name}.gd")), part.code.replace(PORT, port))?;
+        let scene = fs::read_to_string(project.join("example.tscn"))?;
+        fs::write(project.join(format!("{name}.tscn")), scene.replace("example", &name))?;
+        let mut command = self.engine.on(project);
+        command.args(["--headless", &format!("res://{name}.tscn"), "--"]).args(&part.arguments);
         group.spawn(&part.role, command).map(drop)
     }
 }
@@ -198,38 +178,11 @@ impl Process {
     }
 }
 
-/// The one that the pages use.
+/// The port that the pages use.
 const PORT: &str = "9080";
 
+/// Printed by `tests/guide/probe.gd` some frames in, when `_ready` has run and what it did has shown.
 const UP: &str = "THE EXAMPLE IS UP";
-
-const PROJECT: &str = "config_version=5
-
-[application]
-
-config/name=\"Guide\"
-
-[autoload]
-
-Probe=\"*res://probe.gd\"
-";
-
-/// Some frames in, `_ready` has run, and what it did has shown.
-const PROBE: &str = "extends Node
-
-func _ready() -> void:
-\tfor frame in 10:
-\t\tawait get_tree().process_frame
-\tprint(\"THE EXAMPLE IS UP\")
-";
-
-const SCENE: &str = "[gd_scene load_steps=2 format=3]
-
-[ext_resource type=\"Script\" path=\"res://SCRIPT\" id=\"1\"]
-
-[node name=\"Main\" type=\"Node\"]
-script = ExtResource(\"1\")
-";
 
 const LIMIT: Duration = Duration::from_secs(60);
 const AFTERMATH: Duration = Duration::from_millis(300);

@@ -1,8 +1,9 @@
-//! Reads the pages of the documentation: which code runs where, and what it prints.
+//! Reads the code blocks of the documentation: the process that runs each, and the lines that it prints.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
+use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
 /// Scripts that run together, a process each.
 #[derive(Debug, Default)]
@@ -31,63 +32,87 @@ pub(crate) struct Part {
 /// wrapped into a script. `<!-- prints: EXAMPLE ROLE -->` before a block of text says what must be printed.
 pub(crate) fn read(text: &str) -> Result<BTreeMap<String, Example>> {
     let mut examples: BTreeMap<String, Example> = BTreeMap::new();
-    let mut marks: Vec<(usize, &str, &str)> = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        let number = number + 1;
-        if let Some(mark) = line.trim().strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->")) {
-            if let Some((kind @ ("run" | "prints"), words)) = mark.split_once(": ") {
-                marks.push((number, kind, words));
+    let mut marks: Vec<Mark> = Vec::new();
+    let mut block: Option<String> = None;
+    for (event, range) in Parser::new(text).into_offset_iter() {
+        let line = 1 + text[..range.start].matches('\n').count();
+        match event {
+            Event::Html(html) => marks.extend(Mark::parse(line, &html)),
+            Event::Start(Tag::CodeBlock(_)) => block = Some(String::new()),
+            Event::Text(text) if block.is_some() => block.iter_mut().for_each(|block| block.push_str(&text)),
+            Event::End(TagEnd::CodeBlock) => {
+                let source = text[range].trim_end();
+                ensure!(
+                    source.ends_with("```") || !source.starts_with("```"),
+                    "line {line}: the block does not end"
+                );
+                let language = source.lines().next().and_then(|line| line.strip_prefix("```"));
+                add(
+                    &mut examples,
+                    language.unwrap_or_default(),
+                    &block.take().unwrap_or_default(),
+                    line,
+                    &marks,
+                )?;
+                marks.clear();
             }
-            continue;
+            Event::Start(Tag::HtmlBlock) | Event::End(_) => {}
+            _ => ensure!(marks.is_empty(), "line {line}: there is no block of code after the comment"),
         }
-        let Some(language) = line.strip_prefix("```") else {
-            if !line.trim().is_empty() {
-                ensure!(marks.is_empty(), "line {number}: there is no block of code after the comment");
-            }
-            continue;
-        };
-        let mut block = String::new();
-        loop {
-            let (_, line) =
-                lines.next().with_context(|| format!("the block in line {number} does not end"))?;
-            if line == "```" {
-                break;
-            }
-            block += line;
-            block.push('\n');
-        }
-        let own = format!("line{number}");
-        match (language, &marks[..]) {
-            ("gdscript", []) => {
-                let part = Part { role: "main".to_owned(), code: whole(&block), ..Part::default() };
-                examples.entry(own).or_default().parts.push(part);
-            }
-            (_, []) => {}
-            ("gdscript", marks) => {
-                for (number, kind, words) in marks {
-                    ensure!(*kind == "run", "line {number}: a script prints nothing by itself");
-                    let (name, part) = part(words, &block).with_context(|| format!("line {number}"))?;
-                    examples.entry(name).or_default().parts.push(part);
-                }
-            }
-            ("text", [(number, "prints", words)]) => {
-                let part = words.split_once(' ').and_then(|(name, role)| {
-                    examples.get_mut(name)?.parts.iter_mut().find(|part| part.role == role)
-                });
-                let part =
-                    part.with_context(|| format!("line {number}: nothing before runs as {words:?}"))?;
-                part.prints.extend(block.lines().map(str::to_owned));
-            }
-            _ => bail!("line {number}: this block can be neither run nor printed"),
-        }
-        marks.clear();
     }
     for example in examples.values_mut() {
-        // Whoever joins wants somebody to join.
+        // Clients need a server to join.
         example.parts.sort_by_key(|part| part.role != "server");
     }
     Ok(examples)
+}
+
+/// A comment that says what the block after it is.
+struct Mark {
+    line: usize,
+    is_run: bool,
+    words: String,
+}
+
+impl Mark {
+    fn parse(line: usize, html: &str) -> Option<Self> {
+        let comment = html.trim().strip_prefix("<!-- ")?.strip_suffix(" -->")?;
+        let (kind, words) = comment.split_once(": ").filter(|(kind, _)| ["run", "prints"].contains(kind))?;
+        Some(Self { line, is_run: kind == "run", words: words.to_owned() })
+    }
+}
+
+/// Adds a block of code to the examples of a page.
+fn add(
+    examples: &mut BTreeMap<String, Example>,
+    language: &str,
+    block: &str,
+    line: usize,
+    marks: &[Mark],
+) -> Result<()> {
+    match (language, marks) {
+        ("gdscript", []) => {
+            let part = Part { role: "main".to_owned(), code: whole(block), ..Part::default() };
+            examples.entry(format!("line{line}")).or_default().parts.push(part);
+        }
+        (_, []) => {}
+        ("gdscript", marks) => {
+            for Mark { line, is_run, words } in marks {
+                ensure!(is_run, "line {line}: a script prints nothing by itself");
+                let (name, part) = part(words, block).with_context(|| format!("line {line}"))?;
+                examples.entry(name).or_default().parts.push(part);
+            }
+        }
+        ("text", [Mark { line, is_run: false, words }]) => {
+            let part = words.split_once(' ').and_then(|(name, role)| {
+                examples.get_mut(name)?.parts.iter_mut().find(|part| part.role == role)
+            });
+            let part = part.with_context(|| format!("line {line}: nothing before runs as {words:?}"))?;
+            part.prints.extend(block.lines().map(str::to_owned));
+        }
+        _ => bail!("line {line}: this block can be neither run nor printed"),
+    }
+    Ok(())
 }
 
 fn part(words: &str, block: &str) -> Result<(String, Part)> {

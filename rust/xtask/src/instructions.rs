@@ -1,18 +1,21 @@
 //! The suite that guards speed without a clock: how many instructions a packet takes, counted by callgrind and compared
 //! with committed figures.
+//!
+//! `gungraun` counts in the same way, through a runner of exactly its version that must be installed (179 crates). It compares with
+//! its own last run, or with limits in the source; what is committed here is one figure per packet, with all that a start costs
+//! taken off, which a person can read and `--update` can write.
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 
-use crate::engines::on_path;
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::{CannotRun, engine_fetch, ui};
+use crate::{CannotRun, debian, ui};
 
 /// Counts every scenario. With `update` the committed figures become what was counted.
 pub(crate) fn run(repo: &Repo, update: bool) -> Result<Tally> {
@@ -20,20 +23,17 @@ pub(crate) fn run(repo: &Repo, update: bool) -> Result<Tally> {
         bail!(CannotRun("the committed figures are those of Linux on x86_64".to_owned()));
     }
     let file = repo.root.join(FIGURES);
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {FIGURES}"))?;
+    let text = fs::read_to_string(&file)?;
     let committed: Figures = toml::from_str(&text).with_context(|| format!("{FIGURES} is damaged"))?;
-    let valgrind = valgrind()?;
-    let program = repo.build_program(
-        &["--release", "--package=websocket-multiplayer-core", "--example=instructions"],
-        "instructions",
-    )?;
+    let valgrind = debian::program("valgrind", "valgrind", "valgrind")?;
+    let arguments = ["--release", "--package=websocket-multiplayer-core", "--example=instructions"];
+    let program = repo.build(&arguments, &[], "instructions")?;
     let mut counted = BTreeMap::new();
     for scenario in committed.instructions.keys() {
         counted.insert(scenario.clone(), count(&valgrind, &program, &repo.scratch, scenario)?);
     }
     if update {
-        fs::write(&file, committed.with(&counted).to_toml())
-            .with_context(|| format!("cannot write {FIGURES}"))?;
+        fs::write(&file, committed.with(&counted).to_toml())?;
         ui::detail(&format!("written into {FIGURES}"));
     }
     let mut tally = Tally::default();
@@ -118,7 +118,7 @@ impl Verdict {
     }
 }
 
-/// Instructions per packet: what many packets take more than few, so that the start of the program is left out.
+/// Instructions per packet: the difference of a run with many packets and one with few, which leaves out the start of the program.
 fn count(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str) -> Result<f64> {
     let few = total(valgrind, program, scratch, scenario, FEW)?;
     let many = total(valgrind, program, scratch, scenario, MANY)?;
@@ -134,7 +134,7 @@ fn total(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str, packet
     if !output.status.success() {
         bail!("{scenario} failed under callgrind: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = fs::read_to_string(&file)?;
     instructions(&text).with_context(|| format!("callgrind wrote no count for {scenario}"))
 }
 
@@ -144,17 +144,6 @@ fn instructions(profile: &str) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("summary: ").or_else(|| line.strip_prefix("totals: ")))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-fn valgrind() -> Result<PathBuf> {
-    if let Some(program) = on_path("valgrind") {
-        return Ok(program);
-    }
-    if !engine_fetch::is_root() || on_path("apt-get").is_none() {
-        bail!(CannotRun("there is no valgrind: run `sudo apt-get install valgrind`".to_owned()));
-    }
-    engine_fetch::install("valgrind")?;
-    on_path("valgrind").context("apt-get installed valgrind, but it is not on the PATH")
 }
 
 const FIGURES: &str = "tests/instructions.toml";

@@ -1,21 +1,36 @@
 //! Writes the licences of the crates that end up in the shipped library.
+//!
+//! `cargo-about` does this, too, once it is installed (117 crates to compile). The test that keeps the committed file up to date
+//! would need it on every machine; here cargo itself says what is linked, and the texts lie in the crates' own folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 
 use crate::repo::Repo;
+use crate::suites::Tally;
 
-/// The file that goes along with the addon.
-pub(crate) fn file(repo: &Repo) -> PathBuf {
+/// Writes the file that goes along with the addon.
+pub(crate) fn write(repo: &Repo) -> Result<()> {
+    Ok(fs::write(file(repo), generate(repo)?)?)
+}
+
+/// Checks that the file is the one of the present lock file.
+pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
+    let present = fs::read_to_string(file(repo)).unwrap_or_default().replace("\r\n", "\n");
+    let note = "THIRD_PARTY_LICENSES.txt is out of date: run `cargo xtask build`";
+    Ok(Tally::whole(present == generate(repo)?, note))
+}
+
+fn file(repo: &Repo) -> PathBuf {
     repo.addon().join("THIRD_PARTY_LICENSES.txt")
 }
 
 /// The text of that file: the same for the same lock file, on every machine.
-pub(crate) fn generate(repo: &Repo) -> Result<String> {
+fn generate(repo: &Repo) -> Result<String> {
     let shipped = shipped_crates(repo)?;
     let metadata = repo.metadata(&["--locked"])?;
     let mut crates = Vec::new();
@@ -77,13 +92,12 @@ fn licence_texts(folder: &Path) -> Result<Vec<String>> {
         let known = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
         path.is_file() && known.iter().any(|start| name.starts_with(start))
     };
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries = fs::read_dir(folder)?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_licence).collect();
     files.sort();
     let mut texts: Vec<String> = Vec::new();
     for file in files {
-        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let text = normalise(&String::from_utf8_lossy(&bytes));
+        let text = normalise(&String::from_utf8_lossy(&fs::read(&file)?));
         if !text.is_empty() && !texts.contains(&text) {
             texts.push(text);
         }

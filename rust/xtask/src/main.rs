@@ -1,14 +1,12 @@
-//! `cargo xtask`: everything around the code, the same at home and in CI.
+//! `cargo xtask`: builds, tests, measures and packs this project, the same way at home and in CI.
 
 use std::fmt;
-use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 
 mod addon;
-mod apt;
 mod args;
 mod autobahn;
 mod bench;
@@ -17,18 +15,21 @@ mod bench_report;
 mod bench_rows;
 mod bench_svg;
 mod bench_trial;
+mod cache;
 mod case;
 mod cross;
+mod debian;
 mod demo;
 mod demo_chat;
 mod demo_report;
 mod doctor;
 mod editor_suite;
 mod editor_watch;
-mod engine_fetch;
+mod engine;
 mod engine_run;
 mod engine_suite;
 mod engines;
+mod files;
 mod foreign;
 mod fuzz;
 mod gdscript;
@@ -73,16 +74,14 @@ fn run() -> Result<bool> {
     match action {
         Action::Engines => {
             for generation in Generation::ALL {
-                let engine = engines::provide(generation)?;
+                let engine = engines::provide(&repo, generation)?;
                 ui::step(&format!("{generation}: {} ({})", engine.version, engine.source));
                 ui::detail(&engine.command_line());
             }
         }
         Action::Build(options) => {
             addon::build(&repo, options)?;
-            let file = licenses::file(&repo);
-            fs::write(&file, licenses::generate(&repo)?)
-                .with_context(|| format!("cannot write {}", file.display()))?;
+            licenses::write(&repo)?;
             addon::stage(&repo)?;
         }
         Action::Package(options) => {

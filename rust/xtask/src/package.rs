@@ -1,19 +1,19 @@
-//! `cargo xtask package`: what a release gives out, the same bytes for the same input.
+//! `cargo xtask package`: the files of a release, byte for byte the same for the same input.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fs_err::{self as fs, File};
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::platforms::{Build, Platform};
 use crate::repo::{ADDON, Repo};
-use crate::{CannotRun, ui};
+use crate::{CannotRun, files, ui};
 
 /// What to make.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -47,20 +47,16 @@ pub(crate) fn make(repo: &Repo, options: &PackageOptions) -> Result<Packages> {
     if options.complete && !missing.is_empty() {
         bail!("the libraries of these platforms are not built: {}", missing.join(", "));
     }
-    let folder = repo.scratch.parent().context("the scratch folder is in the target folder")?.join("package");
+    let folder = repo.target.join("package");
     ui::step(&format!("Packing version {version} into {}", folder.display()));
     if !missing.is_empty() {
         ui::detail(&format!("without the platforms that are not built: {}", missing.join(", ")));
     }
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-
+    files::empty(&folder)?;
     let addon = addon_entries(repo)?;
     let demo_name = format!("{ADDON}_demo");
     let mut demo = BTreeMap::new();
-    collect(&repo.demo_project(), &demo_name, &is_of_demo, &mut demo)?;
+    collect(&repo.demo_project(), &demo_name, is_of_demo, &mut demo)?;
     demo.extend(addon.iter().map(|(name, file)| (format!("{demo_name}/{name}"), file.clone())));
 
     let packages = Packages {
@@ -72,7 +68,7 @@ pub(crate) fn make(repo: &Repo, options: &PackageOptions) -> Result<Packages> {
     for (file, entries) in [(&packages.addon, &addon), (&packages.demo, &demo)] {
         let bytes = archive(entries)?;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        fs::write(file, &bytes).with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(file, &bytes)?;
         // Writing to a string cannot fail.
         _ = writeln!(sums, "{}  {name}", checksum(&bytes));
         ui::detail(&format!("{name}: {} files, {:.1} MB", entries.len(), bytes.len() as f64 / 1e6));
@@ -85,7 +81,7 @@ pub(crate) fn make(repo: &Repo, options: &PackageOptions) -> Result<Packages> {
 
 /// Unpacks a package.
 pub(crate) fn unpack(package: &Path, folder: &Path) -> Result<()> {
-    let file = File::open(package).with_context(|| format!("cannot open {}", package.display()))?;
+    let file = File::open(package)?;
     let mut archive = ZipArchive::new(file).with_context(|| format!("{} is no zip", package.display()))?;
     archive.extract(folder).with_context(|| format!("cannot unpack into {}", folder.display()))
 }
@@ -127,7 +123,7 @@ fn addon_entries(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
         entries.insert(format!("{place}/{name}"), file);
     }
     let is_icon = |name: &str| name.ends_with(".svg");
-    collect(&folder.join("icons"), &format!("{place}/icons"), &is_icon, &mut entries)?;
+    collect(&folder.join("icons"), &format!("{place}/icons"), is_icon, &mut entries)?;
     let before = entries.len();
     for platform in Platform::ALL {
         for build in Build::BOTH {
@@ -135,7 +131,7 @@ fn addon_entries(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
             let file = folder.join("bin").join(&library);
             let name = format!("{place}/bin/{}", library.to_string_lossy().replace('\\', "/"));
             if file.is_dir() {
-                collect(&file, &name, &|_| true, &mut entries)?;
+                collect(&file, &name, |_| true, &mut entries)?;
             } else if file.is_file() {
                 entries.insert(name, file);
             }
@@ -152,21 +148,12 @@ fn addon_entries(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
 fn collect(
     folder: &Path,
     place: &str,
-    is_wanted: &dyn Fn(&str) -> bool,
+    is_wanted: impl Fn(&str) -> bool,
     entries: &mut BTreeMap<String, PathBuf>,
 ) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let entry = entry?;
-        let name = entry.file_name().into_string().ok().context("a file name that is not Unicode")?;
-        let (file, inside) = (entry.path(), format!("{place}/{name}"));
-        if !is_wanted(&name) {
-            continue;
-        }
-        if file.is_dir() {
-            collect(&file, &inside, is_wanted, entries)?;
-        } else {
-            entries.insert(inside, file);
-        }
+    for file in files::below(folder, is_wanted)? {
+        let name = file.strip_prefix(folder)?.to_str().context("a file name that is not Unicode")?;
+        entries.insert(format!("{place}/{}", name.replace('\\', "/")), file);
     }
     Ok(())
 }
@@ -177,7 +164,7 @@ fn is_of_demo(name: &str) -> bool {
     (kept_hidden || !name.starts_with('.')) && name != "addons" && name != "export_presets.cfg"
 }
 
-/// Sorted by name, without dates, owners and whatever else differs from machine to machine.
+/// Sorted by name, without dates and owners, which differ from machine to machine.
 fn archive(entries: &BTreeMap<String, PathBuf>) -> Result<Vec<u8>> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -186,7 +173,7 @@ fn archive(entries: &BTreeMap<String, PathBuf>) -> Result<Vec<u8>> {
         .unix_permissions(0o644);
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, file) in entries {
-        let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let bytes = fs::read(file)?;
         writer.start_file(name, options)?;
         writer.write_all(&bytes)?;
     }
@@ -221,7 +208,7 @@ mod tests {
         }
         let pack = || {
             let mut entries = BTreeMap::new();
-            collect(&folder.join("a"), "x", &is_of_demo, &mut entries).expect("the folder is there");
+            collect(&folder.join("a"), "x", is_of_demo, &mut entries).expect("the folder is there");
             archive(&entries).expect("its files are there")
         };
         let first = pack();

@@ -1,17 +1,17 @@
-//! Tries the packages as somebody does who has nothing else: an empty project, and a real engine.
+//! Tries the packages as a new user does: in an empty project, with a real engine.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 
-use crate::engine_run::{Outcome, engine_command, free_port, import, run_alone};
-use crate::engines::{self, Engine, Generation};
+use crate::engine::{Engine, free_port, run_alone};
+use crate::engines::{self, Generation};
 use crate::package::{self, PackageOptions, Packages};
 use crate::platforms::{Build, Platform};
 use crate::repo::{ADDON, Repo};
 use crate::suites::Tally;
-use crate::ui;
+use crate::{files, ui};
 
 /// Makes the packages and tries them.
 pub(crate) fn run(repo: &Repo, options: &PackageOptions) -> Result<Tally> {
@@ -19,7 +19,7 @@ pub(crate) fn run(repo: &Repo, options: &PackageOptions) -> Result<Tally> {
     let mut tally = Tally::default();
     tally.add(contents(&packages));
     tally.add(checksums(repo, options, &packages));
-    let engine = engines::provide(Generation::Four)?;
+    let engine = engines::provide(repo, Generation::Four)?;
     tally.add(addon_in_an_empty_project(repo, &engine, &packages));
     tally.add(demo(repo, &engine, &packages));
     Ok(tally)
@@ -65,53 +65,41 @@ fn checksums(repo: &Repo, options: &PackageOptions, packages: &Packages) -> Resu
     check().context("a second run makes other packages")
 }
 
-/// What a newcomer does: unpack, open, write a script.
+/// What a new user does: unpack, open, write a script.
 fn addon_in_an_empty_project(repo: &Repo, engine: &Engine, packages: &Packages) -> Result<()> {
     ui::step("The addon's package in an empty project");
-    let project = fresh(repo, "empty")?;
+    let project = empty(repo, "empty")?;
     fs::write(project.join("project.godot"), "config_version=5\n\n[application]\n\nconfig/name=\"Empty\"\n")?;
     package::unpack(&packages.addon, &project)?;
-    let home = repo.scratch.join("home");
-    passed("import", import(engine, &project, &home)?)?;
-    fs::write(project.join("try.gd"), SCRIPT)?;
-    let mut command = engine_command(engine, &project, &home);
-    let port = free_port().context("no free port")?;
-    command.args(["--headless", "-s", "res://try.gd", "--", &port.to_string()]);
-    passed("script", run_alone("script", command)?)
+    engine.import(&project)?;
+    // Raw packets and a multiplayer pair, each over a real connection. Fails by its exit code.
+    fs::copy(repo.root.join("tests/scripts/package_try.gd"), project.join("try.gd"))?;
+    let mut command = engine.script(&project, "res://try.gd");
+    command.arg(free_port()?.to_string());
+    let outcome = run_alone("script", command, |_| {})?.passed()?;
+    ui::detail(&format!("ok    a script with all classes ({})", ui::seconds(outcome.took)));
+    Ok(())
 }
 
 /// The demo as it was unpacked opens and runs.
 fn demo(repo: &Repo, engine: &Engine, packages: &Packages) -> Result<()> {
     ui::step("The demo's package");
-    let folder = fresh(repo, "demo")?;
+    let folder = empty(repo, "demo")?;
     package::unpack(&packages.demo, &folder)?;
     let project = folder.join(format!("{ADDON}_demo"));
-    let home = repo.scratch.join("home");
-    passed("import", import(engine, &project, &home)?)?;
-    let mut command = engine_command(engine, &project, &home);
+    engine.import(&project)?;
+    let mut command = engine.on(&project);
     command.args(["--headless", "--quit-after", "100"]);
-    passed("demo", run_alone("demo", command)?)
-}
-
-fn fresh(repo: &Repo, name: &str) -> Result<PathBuf> {
-    let folder = repo.scratch.join("package").join(name);
-    if Path::exists(&folder) {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
-}
-
-fn passed(what: &str, outcome: Outcome) -> Result<()> {
-    if !outcome.faults.is_empty() {
-        bail!("{what}: {}\n{}", outcome.faults.join("; "), outcome.tails);
-    }
-    ui::detail(&format!("ok    {what} ({})", ui::seconds(outcome.took)));
+    let outcome = run_alone("demo", command, |_| {})?.passed()?;
+    ui::detail(&format!("ok    a hundred frames of the demo ({})", ui::seconds(outcome.took)));
     Ok(())
+}
+
+fn empty(repo: &Repo, name: &str) -> Result<PathBuf> {
+    let folder = repo.scratch.join("package").join(name);
+    files::empty(&folder)?;
+    Ok(folder)
 }
 
 const CLASSES: [&str; 4] =
     ["WebSocketServer", "WebSocketClient", "BufferedWebSocketMultiplayerPeer", "BufferedWebSocketPeer"];
-
-/// A raw chat and a multiplayer pair, each over a real connection. Fails by its exit code.
-const SCRIPT: &str = include_str!("package_try.gd");

@@ -13,7 +13,7 @@ use crate::repo::ADDON;
 pub(crate) struct Platform {
     /// As on the command line and in the release workflow.
     pub(crate) name: &'static str,
-    /// What rustc calls it; several are merged into one file.
+    /// Target triples; the libraries of several are merged into one file.
     pub(crate) targets: &'static [&'static str],
     /// Below the folder `bin`.
     folder: &'static str,
@@ -122,7 +122,8 @@ impl Build {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+
+    use fs_err as fs;
 
     use super::*;
     use crate::repo::Repo;

@@ -1,6 +1,10 @@
 //! Child processes: several at once, their lines as they come, and no survivors.
+//!
+//! The crate `process-wrap` was looked at: it would replace the few lines of `kill_tree` and brings `nix` and `windows` along, but
+//! the handler of Ctrl-C needs ids that it can kill from outside, and the crate's children belong to whoever waits for them.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,7 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use crate::ui;
 
 /// One line that a process printed.
 #[derive(Clone, Debug)]
@@ -18,13 +24,25 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
+/// What a group reports.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A member, by its index, printed a line.
+    Line(usize, Line),
+    /// Nobody printed anything for a moment.
+    Quiet,
+}
+
 /// Processes that are supervised together. Dropping the group kills what still runs, children included.
 #[derive(Debug)]
 pub(crate) struct Group {
+    /// For signs of life and messages.
+    label: String,
+    limit: Duration,
     started: Instant,
     members: Vec<Member>,
-    sender: Sender<Event>,
-    receiver: Receiver<Event>,
+    sender: Sender<Output>,
+    receiver: Receiver<Output>,
 }
 
 #[derive(Debug)]
@@ -37,15 +55,59 @@ struct Member {
     tail: VecDeque<Line>,
 }
 
-enum Event {
+enum Output {
     Line(usize, Line),
     Eof(usize),
 }
 
+/// How a process ended that ran alone.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    label: String,
+    pub(crate) status: ExitStatus,
+    pub(crate) took: Duration,
+    /// Its last lines.
+    pub(crate) tail: String,
+}
+
+/// Runs one process to its end, at most for so long, and hands out each line.
+pub(crate) fn run(
+    label: &str,
+    command: Command,
+    limit: Duration,
+    mut on_line: impl FnMut(&str),
+) -> Result<Ended> {
+    let mut group = Group::new(label, limit);
+    let index = group.spawn(label, command)?;
+    while let Some(event) = group.next()? {
+        if let Event::Line(_, line) = event {
+            on_line(&line.text);
+        }
+    }
+    let status = group.status(index).context("all members have ended")?;
+    Ok(Ended { label: label.to_owned(), status, took: group.started.elapsed(), tail: group.tails() })
+}
+
+impl Ended {
+    /// An error with the last lines, unless the process says that it was successful.
+    pub(crate) fn success(self) -> Result<Self> {
+        ensure!(self.status.success(), "{}: {}\n{}", self.label, describe(self.status), self.tail);
+        Ok(self)
+    }
+}
+
 impl Group {
-    pub(crate) fn new() -> Self {
+    /// A group that may run for so long.
+    pub(crate) fn new(label: &str, limit: Duration) -> Self {
         let (sender, receiver) = channel();
-        Self { started: Instant::now(), members: Vec::new(), sender, receiver }
+        Self {
+            label: label.to_owned(),
+            limit,
+            started: Instant::now(),
+            members: Vec::new(),
+            sender,
+            receiver,
+        }
     }
 
     /// Starts `command` in a process group of its own, without input, both outputs captured.
@@ -57,12 +119,12 @@ impl Group {
             command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         live().insert(child.id());
         let index = self.members.len();
+        let streams: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|stream| Box::new(stream) as _),
+            child.stderr.take().map(|stream| Box::new(stream) as _),
+        ];
         let mut open_streams = 0;
-        if let Some(stream) = child.stdout.take() {
-            open_streams += 1;
-            self.relay(index, stream);
-        }
-        if let Some(stream) = child.stderr.take() {
+        for stream in streams.into_iter().flatten() {
             open_streams += 1;
             self.relay(index, stream);
         }
@@ -77,6 +139,27 @@ impl Group {
         Ok(index)
     }
 
+    /// Waits a moment for the next line of any member. `None`: all have ended, and everything they printed was handed
+    /// out. An error: the group runs longer than it may.
+    pub(crate) fn next(&mut self) -> Result<Option<Event>> {
+        ensure!(
+            self.started.elapsed() <= self.limit,
+            "{} did not end within {}\n{}",
+            self.label,
+            ui::seconds(self.limit),
+            self.tails()
+        );
+        let line = self.next_line(MOMENT);
+        let doing = self.members.last().and_then(|member| member.tail.back());
+        let doing = doing.map(|line| line.text.trim()).filter(|text| !text.starts_with('{'));
+        ui::sign_of_life(&self.label, self.started, doing.unwrap_or_default());
+        match line {
+            Some((index, line)) => Ok(Some(Event::Line(index, line))),
+            None if self.all_done() => Ok(None),
+            None => Ok(Some(Event::Quiet)),
+        }
+    }
+
     /// Waits up to `wait` for the next line of any member. `None` says nothing about whether they still run.
     pub(crate) fn next_line(&mut self, wait: Duration) -> Option<(usize, Line)> {
         let deadline = Instant::now() + wait;
@@ -84,7 +167,7 @@ impl Group {
             // Short slices, because the end of a process is found by asking for it.
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
             match self.receiver.recv_timeout(slice) {
-                Ok(Event::Line(index, line)) => {
+                Ok(Output::Line(index, line)) => {
                     let tail = &mut self.members[index].tail;
                     if tail.len() == TAIL_LINES {
                         tail.pop_front();
@@ -92,7 +175,7 @@ impl Group {
                     tail.push_back(line.clone());
                     return Some((index, line));
                 }
-                Ok(Event::Eof(index)) => self.members[index].open_streams -= 1,
+                Ok(Output::Eof(index)) => self.members[index].open_streams -= 1,
                 Err(_) => {}
             }
             self.reap();
@@ -103,11 +186,10 @@ impl Group {
     }
 
     pub(crate) fn kill_all(&mut self) {
-        for member in &mut self.members {
+        for index in 0..self.members.len() {
+            self.kill(index);
+            let member = &mut self.members[index];
             if member.status.is_none() {
-                kill_tree(member.child.id());
-                // The tree is dead already, save on systems where only this call works.
-                drop(member.child.kill());
                 member.status = member.child.wait().ok();
             }
             live().remove(&member.child.id());
@@ -119,6 +201,7 @@ impl Group {
         let member = &mut self.members[index];
         if member.status.is_none() {
             kill_tree(member.child.id());
+            // The tree is dead already, save on systems where only this call works.
             drop(member.child.kill());
         }
     }
@@ -135,12 +218,21 @@ impl Group {
         self.members[index].status
     }
 
-    pub(crate) fn tail(&self, index: usize) -> impl Iterator<Item = &Line> {
-        self.members[index].tail.iter()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// The last lines of every member.
+    pub(crate) fn tails(&self) -> String {
+        let mut text = String::new();
+        for member in &self.members {
+            // Writing to a string cannot fail.
+            _ = writeln!(text, "--- {} (last {} lines)", member.label, member.tail.len());
+            for line in &member.tail {
+                _ = writeln!(text, "{:8.3} {}", line.at.as_secs_f64(), line.text);
+            }
+        }
+        text
     }
 
     /// It has exited and everything it printed was handed out. A grandchild that keeps a pipe open is not waited for.
@@ -161,12 +253,12 @@ impl Group {
             while matches!(reader.read_until(b'\n', &mut bytes), Ok(1..)) {
                 let text = strip_colours(String::from_utf8_lossy(&bytes).trim_end());
                 bytes.clear();
-                if sender.send(Event::Line(index, Line { at: started.elapsed(), text })).is_err() {
+                if sender.send(Output::Line(index, Line { at: started.elapsed(), text })).is_err() {
                     return;
                 }
             }
-            // The group may be gone: nobody is interested then.
-            drop(sender.send(Event::Eof(index)));
+            // Fails when the group is gone, and then nothing needs it.
+            drop(sender.send(Output::Eof(index)));
         });
     }
 
@@ -250,7 +342,8 @@ fn strip_colours(text: &str) -> String {
 
 const SLICE: Duration = Duration::from_millis(25);
 const LINGER: Duration = Duration::from_secs(5);
-const TAIL_LINES: usize = 400;
+const MOMENT: Duration = Duration::from_millis(100);
+const TAIL_LINES: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -265,7 +358,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn lines_of_all_members_arrive_and_the_status_is_kept() {
-        let mut group = Group::new();
+        let mut group = Group::new("test", Duration::from_secs(60));
         for code in ["3", "0"] {
             let mut command = Command::new("sh");
             command.args(["-c", "echo out $1; echo err $1 >&2; exit $1", "sh", code]);
@@ -285,7 +378,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn killing_a_group_ends_its_grandchildren() {
-        let mut group = Group::new();
+        let mut group = Group::new("test", Duration::from_secs(60));
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 60 & echo $!; wait"]);
         group.spawn("parent", command).expect("a shell starts");
@@ -299,7 +392,7 @@ mod tests {
         }
     }
 
-    /// Nobody may reap an orphan in a container without an init: dead is dead.
+    /// In a container without an init no process may reap an orphan: a zombie is dead enough.
     #[cfg(unix)]
     fn is_zombie(id: &str) -> bool {
         std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") Z "))

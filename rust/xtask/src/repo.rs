@@ -1,21 +1,23 @@
 //! Where things are in the working copy, and how cargo is run on it.
 
 use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
+use serde_json::Value;
 
-use crate::process::Group;
-use crate::ui::{self, Heartbeat};
+use crate::{process, ui};
 
 /// The working copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Repo {
     pub(crate) root: PathBuf,
-    /// Scratch space inside cargo's target folder.
+    /// Cargo's folder for what it builds.
+    pub(crate) target: PathBuf,
+    /// Scratch space in it.
     pub(crate) scratch: PathBuf,
 }
 
@@ -25,12 +27,17 @@ impl Repo {
         let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let root = manifest.ancestors().nth(2).context("xtask lives in rust/xtask")?.to_owned();
-        let repo = Self { scratch: PathBuf::new(), root };
+        let mut repo = Self { root, target: PathBuf::new(), scratch: PathBuf::new() };
         let metadata = repo.metadata(&["--no-deps"])?;
-        let target = metadata["target_directory"].as_str().context("cargo names its target folder")?;
-        let scratch = Path::new(target).join("xtask");
-        fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-        Ok(Self { scratch, ..repo })
+        repo.target = metadata["target_directory"].as_str().context("cargo names its target folder")?.into();
+        repo.scratch = repo.target.join("xtask");
+        fs::create_dir_all(&repo.scratch)?;
+        Ok(repo)
+    }
+
+    /// A home for what engines write about themselves.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.scratch.join("home")
     }
 
     pub(crate) fn addon(&self) -> PathBuf {
@@ -72,52 +79,42 @@ impl Repo {
     pub(crate) fn run_cargo(
         &self,
         arguments: &[&str],
-        environment: &[(&str, &str)],
+        environment: &[(String, String)],
         mut on_line: impl FnMut(&str) -> bool,
     ) -> Result<ExitStatus> {
         let mut command = self.cargo(arguments);
-        command.envs(environment.iter().copied());
+        command.envs(environment.iter().cloned());
         let label = format!("cargo {}", arguments.first().copied().unwrap_or_default());
-        let mut heartbeat = Heartbeat::new(&label);
-        let mut group = Group::new();
-        let index = group.spawn(&label, command)?;
-        let mut last = String::new();
-        while !group.all_done() {
-            if let Some((_, line)) = group.next_line(Duration::from_secs(1)) {
-                if on_line(&line.text) {
-                    ui::detail(&line.text);
-                    heartbeat.reset();
-                    last = line.text.trim().to_owned();
-                }
-            } else {
-                heartbeat.tick(&last);
+        let ended = process::run(&label, command, CARGO_LIMIT, |line| {
+            if on_line(line) {
+                ui::detail(line);
             }
-            if group.started().elapsed() > CARGO_LIMIT {
-                bail!("{label} did not end within {}", ui::seconds(CARGO_LIMIT));
-            }
-        }
-        group.status(index).context("it has ended")
+        })?;
+        Ok(ended.status)
     }
 
-    /// Builds a package and says where its program of that name is.
-    pub(crate) fn build_program(&self, arguments: &[&str], name: &str) -> Result<PathBuf> {
-        let mut program = None;
+    /// Builds a package and says where its program or dynamic library of that name is.
+    pub(crate) fn build(
+        &self,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        name: &str,
+    ) -> Result<PathBuf> {
+        let mut built = None;
         let fixed = ["build", "--message-format=json-render-diagnostics"];
-        let status = self.run_cargo(&[&fixed, arguments].concat(), &[], |line| {
-            let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { return true };
-            if message["target"]["name"] == name {
-                program = message["executable"].as_str().map(PathBuf::from).or_else(|| program.take());
+        let status = self.run_cargo(&[&fixed, arguments].concat(), environment, |line| {
+            if !line.starts_with('{') {
+                return true;
             }
+            built = built.take().or_else(|| artifact(line, name));
             false
         })?;
-        if !status.success() {
-            bail!("{name} does not build");
-        }
-        program.with_context(|| format!("cargo built no {name}"))
+        ensure!(status.success(), "{name} does not build, see above");
+        built.with_context(|| format!("cargo built no {name}"))
     }
 
     /// `cargo metadata` with more arguments.
-    pub(crate) fn metadata(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+    pub(crate) fn metadata(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.cargo_output(&[&["metadata", "--format-version=1"], arguments].concat())?;
         serde_json::from_str(&text).context("cargo metadata is JSON")
     }
@@ -133,8 +130,43 @@ impl Repo {
     }
 }
 
+/// The program or dynamic library of that name, if this message of cargo is about it.
+fn artifact(message: &str, name: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    if message["reason"] != "compiler-artifact" || message["target"]["name"] != name {
+        return None;
+    }
+    let program = message["executable"].as_str();
+    let mut files = message["filenames"].as_array()?.iter().filter_map(Value::as_str);
+    let is_dynamic = |file: &&str| DYNAMIC.iter().any(|ending| file.ends_with(ending));
+    program.or_else(|| files.find(is_dynamic)).map(PathBuf::from)
+}
+
 /// The folder name of the addon, in this repository and in a game.
 pub(crate) const ADDON: &str = "websocket_multiplayer";
 
-/// Far above a cold build on a slow machine: only something stuck takes so long.
+/// Far above the time of a cold build on a slow machine.
 const CARGO_LIMIT: Duration = Duration::from_hours(2);
+
+/// How dynamic libraries end, on any system.
+const DYNAMIC: [&str; 3] = [".so", ".dll", ".dylib"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_built_is_found_in_the_messages_of_cargo() {
+        let message = |name: &str, file: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"filenames":["a/{file}"],"executable":null}}"#
+            )
+        };
+        let library = format!("b{}", env::consts::DLL_SUFFIX);
+        assert!(artifact(&message(ADDON, &library), ADDON).is_some());
+        assert!(artifact(&message("websocket_multiplayer_core", &library), ADDON).is_none());
+        assert!(artifact(&message(ADDON, "b.rlib"), ADDON).is_none());
+        let program = message("echo", "echo").replace("null", "\"a/echo\"");
+        assert_eq!(artifact(&program, "echo"), Some(PathBuf::from("a/echo")));
+    }
+}

@@ -32,8 +32,11 @@ const FEATURES: [&[&str]; 3] = [
 ];
 
 pub(crate) fn docs(repo: &Repo) -> Result<Tally> {
-    let status =
-        repo.run_cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-Dwarnings")], |_| true)?;
+    let status = repo.run_cargo(
+        &["doc", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS".to_owned(), "-Dwarnings".to_owned())],
+        |_| true,
+    )?;
     Ok(Tally::whole(status.success(), "see above"))
 }
 

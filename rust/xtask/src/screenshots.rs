@@ -1,21 +1,19 @@
-//! `cargo xtask screenshots`: the pictures in the documentation, of the running demo and the editor on a display that nobody
-//! sees.
+//! `cargo xtask screenshots`: the pictures in the documentation, of the running demo and the editor, on a virtual display.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 
 use crate::case::Program;
-use crate::demo::{self, relay};
-use crate::engine_run::{engine_command, free_port};
-use crate::engines::{Engine, on_path};
-use crate::foreign::{self, Foreign};
-use crate::process::{Group, describe};
+use crate::engine::{Engine, free_port, relay};
+use crate::engines::on_path;
+use crate::foreign::Foreign;
+use crate::process::{Event, Group, describe};
 use crate::repo::Repo;
-use crate::{CannotRun, addon, editor_suite, editor_watch, ui};
+use crate::{CannotRun, addon, debian, demo, editor_suite, editor_watch, files, ui};
 
 /// Which pictures.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,45 +23,45 @@ pub(crate) struct ScreenshotOptions {
     names: Vec<String>,
 }
 
-/// Takes the named pictures anew, or all of them.
+/// Takes the named pictures again, or all of them.
 pub(crate) fn run(repo: &Repo, ScreenshotOptions { names }: &ScreenshotOptions) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!(CannotRun("the pictures are taken on Linux, under Xvfb".to_owned()));
     }
     for (present, package, what) in NEEDED {
         if on_path(present).is_none() && !Path::new(present).exists() {
-            foreign::install(package, what)?;
+            debian::install(package, what)?;
         }
     }
     addon::build(repo, addon::BuildOptions::default())?;
     let engine = demo::prepare(repo)?;
     let folder = repo.root.join("docs/images");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let studio = Studio { repo, engine: &engine, display: Display::open()?, folder };
+    fs::create_dir_all(&folder)?;
+    let pictures = Pictures { repo, engine: &engine, display: Display::open()?, folder };
     for name in PICTURES.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name))
     {
         match *name {
-            "lobby" => studio.lobby()?,
-            "arena" => studio.arena()?,
-            "chat" => studio.chat()?,
-            _ => studio.debugger()?,
+            "lobby" => pictures.lobby()?,
+            "arena" => pictures.arena()?,
+            "chat" => pictures.chat()?,
+            _ => pictures.debugger()?,
         }
     }
     Ok(())
 }
 
-struct Studio<'a> {
+struct Pictures<'a> {
     repo: &'a Repo,
     engine: &'a Engine,
     display: Display,
     folder: PathBuf,
 }
 
-impl Studio<'_> {
+impl Pictures<'_> {
     fn lobby(&self) -> Result<()> {
         ui::step("The lobby");
         let picture = self.folder.join("lobby.png");
-        let mut group = Group::new();
+        let mut group = Group::new("the picture", LIMIT);
         group.spawn("lobby", self.window("1280x720", &[], &["name=Ada", "tls=localhost"], &picture, 3))?;
         finish(group, 0, &picture)
     }
@@ -72,8 +70,8 @@ impl Studio<'_> {
     fn arena(&self) -> Result<()> {
         ui::step("The arena");
         let picture = self.folder.join("arena.png");
-        let port = free_port().context("no free port")?;
-        let mut group = Group::new();
+        let port = free_port()?;
+        let mut group = Group::new("the picture", LIMIT);
         let words = [
             "server",
             &format!("port={port}"),
@@ -105,9 +103,9 @@ impl Studio<'_> {
         foreign.provide(Program::Chromium)?;
         let picture = self.folder.join("chat.png");
         let room_picture = self.repo.scratch.join("chat_room.png");
-        drop(fs::remove_file(&room_picture));
-        let port = free_port().context("no free port")?;
-        let mut group = Group::new();
+        files::remove(&room_picture)?;
+        let port = free_port()?;
+        let mut group = Group::new("the picture", LIMIT);
         let room = [
             "chat",
             &format!("port={port}"),
@@ -130,13 +128,11 @@ impl Studio<'_> {
     fn debugger(&self) -> Result<()> {
         ui::step("The debugger");
         let file = self.folder.join("debugger.png");
-        drop(fs::remove_file(&file));
-        let (project, home) = editor_suite::prepare(self.repo, self.engine)?;
+        files::remove(&file)?;
+        let project = editor_suite::prepare(self.repo, self.engine)?;
         let picture = editor_watch::Picture { file: &file, display: &self.display.name, after: 75 };
-        match editor_watch::run(self.engine, &project, &home, Some(picture))? {
-            Ok(_) => check_size(&file),
-            Err(faults) => bail!("{}", faults.join("; ")),
-        }
+        editor_watch::run(self.engine, &project, Some(picture))?;
+        check_size(&file)
     }
 
     /// The demo in a window that saves a picture of itself and closes.
@@ -149,11 +145,11 @@ impl Studio<'_> {
     }
 
     fn game(&self) -> Command {
-        engine_command(self.engine, &self.repo.demo_project(), &self.repo.scratch.join("home"))
+        self.engine.on(&self.repo.demo_project())
     }
 }
 
-/// A display of our own, gone with this value.
+/// A virtual display that ends with this value.
 struct Display {
     name: String,
     _server: Group,
@@ -161,13 +157,12 @@ struct Display {
 
 impl Display {
     fn open() -> Result<Self> {
-        let mut server = Group::new();
+        let mut server = Group::new("the picture", LIMIT);
         let mut command = Command::new("Xvfb");
         command.args(["-displayfd", "1", "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]);
         server.spawn("Xvfb", command)?;
-        let deadline = Instant::now() + LIMIT;
-        while Instant::now() < deadline && !server.all_done() {
-            if let Some((_, line)) = server.next_line(Duration::from_millis(200))
+        while let Some(event) = server.next()? {
+            if let Event::Line(_, line) = event
                 && let Ok(number) = line.text.trim().parse::<u32>()
             {
                 return Ok(Self { name: format!(":{number}"), _server: server });
@@ -178,8 +173,8 @@ impl Display {
 }
 
 fn wait_for_ready(group: &mut Group) -> Result<()> {
-    while group.started().elapsed() < LIMIT && !group.is_done(0) {
-        if let Some((index, line)) = group.next_line(Duration::from_millis(200)) {
+    while let Some(event) = group.next()? {
+        if let Event::Line(index, line) = event {
             relay(group.label(index), &line.text);
             if line.text.starts_with("READY") {
                 return Ok(());
@@ -192,17 +187,12 @@ fn wait_for_ready(group: &mut Group) -> Result<()> {
 /// Waits for the end of one process, which is to have made the picture; the others are ended then.
 fn finish(mut group: Group, index: usize, picture: &Path) -> Result<()> {
     while !group.is_done(index) {
-        if group.started().elapsed() > LIMIT {
-            bail!("no picture within {}", ui::seconds(LIMIT));
-        }
-        if let Some((from, line)) = group.next_line(Duration::from_millis(200)) {
+        if let Some(Event::Line(from, line)) = group.next()? {
             relay(group.label(from), &line.text);
         }
     }
     let status = group.status(index).context("it has ended")?;
-    if !status.success() {
-        bail!("{}: {}", group.label(index), describe(status));
-    }
+    ensure!(status.success(), "{}: {}", group.label(index), describe(status));
     check_size(picture)
 }
 

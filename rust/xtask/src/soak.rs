@@ -1,20 +1,20 @@
-//! `cargo xtask soak`: servers and churning clients on loopback, for as long as asked.
+//! `cargo xtask soak`: servers, and clients that come and go, on loopback, for as long as asked.
 
 use anyhow::Result;
 
 use crate::repo::Repo;
 use crate::ui;
 
-/// How long, with how many, and which game.
+/// How long, with how many clients, and from which seed.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SoakOptions {
-    /// For how long
+    /// Run for N seconds
     #[arg(long, value_name = "N", default_value_t = Self::default().seconds)]
     pub(crate) seconds: u64,
-    /// With how many clients at once
+    /// Keep N clients connected
     #[arg(long, value_name = "N", default_value_t = Self::default().clients)]
     pub(crate) clients: usize,
-    /// Repeat a game; another one each time unless given
+    /// Repeat the run of this seed; without it, each run has another
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 }
@@ -25,7 +25,7 @@ impl Default for SoakOptions {
     }
 }
 
-/// True: nothing was lost, and everything was given back.
+/// True: no packet was lost, and all memory, files and threads were released.
 pub(crate) fn run(repo: &Repo, options: &SoakOptions) -> Result<bool> {
     ui::step(&format!("Soaking for {} s with {} clients", options.seconds, options.clients));
     let (seconds, clients) = (options.seconds.to_string(), options.clients.to_string());

@@ -1,44 +1,45 @@
-//! `cargo xtask test`: every suite in turn, a line for each, and a table at the end.
+//! `cargo xtask test`: runs the suites in order, prints a line for each, and a table at the end.
 
 use std::env;
-use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::case::{Case, Program};
-use crate::engine_suite;
 use crate::foreign::Foreign;
 use crate::package::PackageOptions;
 use crate::repo::Repo;
-use crate::rust_suite;
+use crate::soak::SoakOptions;
 use crate::{
-    CannotRun, addon, autobahn, demo, editor_suite, fuzz, gdscript, guide, instructions, licenses,
-    package_suite, soak, ui, workflows,
+    CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gdscript, guide, instructions,
+    licenses, package_suite, rust_suite, soak, ui, workflows,
 };
 
 /// What to test.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(after_help = SUITES)]
+#[command(after_help = HELP)]
 pub(crate) struct TestOptions {
-    /// Suites, or parts of the names of engine cases; everything unless given
+    /// Suites, or parts of the names of engine cases; without any, all suites
     pub(crate) names: Vec<String>,
     /// Also run what takes long: ignored Rust tests, repeated engine cases, ten minutes of each fuzz target
     #[arg(long)]
     pub(crate) long: bool,
-    /// Run only the Rust tests whose path contains this, as in `cargo xtask test rust --only budget::`
+    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only budget::`
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
-    /// Take the instructions that are counted as the new figures, as in `cargo xtask test instructions --update`
+    /// Write the counted instructions as the new figures, as in `cargo xtask test instructions --update`
     #[arg(long, conflicts_with = "only")]
     pub(crate) update: bool,
 }
 
-const SUITES: &str = "\
+const HELP: &str = "\
 Suites: fmt, gdscript, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, package,
-browser, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.";
+browser, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
 
-/// How many tests of a suite went which way.
+One engine case:  cargo xtask test slow_reader
+One Rust test:    cargo xtask test rust --only budget::tests::a_full_budget";
+
+/// How many tests of a suite passed, failed and were skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) passed: usize,
@@ -48,86 +49,75 @@ pub(crate) struct Tally {
     pub(crate) note: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Suite {
-    Fmt,
-    Gdscript,
-    Clippy,
-    Docs,
-    Licences,
-    Workflows,
-    Deny,
-    Rust,
-    Soak,
-    Instructions,
-    Engine,
-    Editor,
-    Guide,
-    Package,
-    Browser,
-    Foreign,
-    Autobahn,
-    Fuzz,
-    Demo,
+/// What the suites of one run share.
+struct Context<'a> {
+    repo: &'a Repo,
+    options: &'a TestOptions,
+    /// Parts of the names of engine cases.
+    filters: &'a [String],
+    /// Whether the release build worked, once it was tried.
+    built: Option<bool>,
 }
+
+type Run = fn(&mut Context<'_>) -> Result<Tally>;
+
+/// Every suite, in the order in which they run.
+const SUITES: [(&str, Run); 19] = [
+    ("fmt", |context| rust_suite::fmt(context.repo)),
+    ("gdscript", |context| gdscript::suite(context.repo)),
+    ("clippy", |context| rust_suite::clippy(context.repo)),
+    ("docs", |context| rust_suite::docs(context.repo)),
+    ("licences", |context| licenses::suite(context.repo)),
+    ("workflows", |context| workflows::suite(context.repo)),
+    ("deny", |context| rust_suite::deny(context.repo)),
+    ("rust", |context| {
+        rust_suite::tests(context.repo, context.options.long, context.options.only.as_deref())
+    }),
+    ("soak", |context| {
+        let passed = soak::run(context.repo, &SoakOptions::default())?;
+        Ok(Tally::whole(passed, "see above; the seed is in the first line"))
+    }),
+    ("instructions", |context| instructions::run(context.repo, context.options.update)),
+    ("engine", |context| context.cases("engine")),
+    ("editor", |context| editor_suite::run(context.repo)),
+    ("guide", |context| guide::suite(context.build()?)),
+    ("package", |context| package_suite::run(context.build()?, &PackageOptions::default())),
+    ("browser", |context| context.cases("browser")),
+    ("foreign", |context| context.cases("foreign")),
+    ("autobahn", |context| autobahn::run(context.repo)),
+    ("fuzz", |context| fuzz::run(context.repo, context.options.long)),
+    ("demo", |context| demo::suite(context.build()?)),
+];
 
 /// Runs the suites. `Ok(false)` when something failed, or was skipped where that is not allowed.
 pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
-    if options.update && options.names != ["instructions"] {
-        bail!(CannotRun("--update belongs to `test instructions`".to_owned()));
-    }
-    if options.only.is_some() && options.names != ["rust"] {
-        bail!(CannotRun("--only belongs to `test rust`".to_owned()));
-    }
+    let names = &options.names;
+    ensure!(
+        !options.update || names == &["instructions"],
+        CannotRun("--update belongs to `test instructions`".to_owned())
+    );
+    ensure!(
+        options.only.is_none() || names == &["rust"],
+        CannotRun("--only belongs to `test rust`".to_owned())
+    );
     let ci = env::var("CI").is_ok_and(|value| value == "true");
-    let cases = Case::all(&repo.test_project().join("cases"));
-    let (suites, filters) = select(&options.names, cases.as_deref().unwrap_or_default())?;
+    let (selected, filters) = select(names, || Case::all(&repo.test_project().join("cases")))?;
     let started = Instant::now();
-    let mut build = Build::default();
+    let mut context = Context { repo, options, filters: &filters, built: None };
     let mut rows = Vec::new();
     let mut total = Tally::default();
-    for suite in suites {
-        ui::step(&format!("Suite {}", suite.name()));
+    for (name, suite) in SUITES.iter().filter(|(name, _)| selected.contains(name)) {
+        ui::step(&format!("Suite {name}"));
         let suite_started = Instant::now();
-        let outcome = match suite {
-            Suite::Fmt => rust_suite::fmt(repo),
-            Suite::Gdscript => gdscript::suite(repo),
-            Suite::Clippy => rust_suite::clippy(repo),
-            Suite::Docs => rust_suite::docs(repo),
-            Suite::Licences => licences(repo),
-            Suite::Workflows => workflows::suite(repo),
-            Suite::Deny => rust_suite::deny(repo),
-            Suite::Soak => soak::run(repo, &soak::SoakOptions::default())
-                .map(|passed| Tally::whole(passed, "see above; the seed is in the first line")),
-            Suite::Rust => rust_suite::tests(repo, options.long, options.only.as_deref()),
-            Suite::Instructions => instructions::run(repo, options.update),
-            Suite::Engine | Suite::Browser | Suite::Foreign => build.ready(repo).and_then(|()| {
-                let mut cases = Case::all(&repo.test_project().join("cases"))?;
-                cases.retain(|case| Suite::of(case) == suite);
-                // A suite that is named as a whole is not narrowed down by a filter.
-                let whole = options.names.iter().any(|name| *name == suite.name());
-                engine_suite::run(repo, cases, if whole { &[] } else { &filters }, options.long)
-            }),
-            Suite::Editor => editor_suite::run(repo),
-            Suite::Guide => build.ready(repo).and_then(|()| guide::suite(repo)),
-            Suite::Package => {
-                build.ready(repo).and_then(|()| package_suite::run(repo, &PackageOptions::default()))
-            }
-            Suite::Autobahn => autobahn::run(repo),
-            Suite::Fuzz => fuzz::run(repo, options.long),
-            Suite::Demo => build.ready(repo).and_then(|()| demo::suite(repo, DEMO_SECONDS)),
-        };
-        let tally = outcome.unwrap_or_else(|error| Tally::from_error(&error));
+        let tally = suite(&mut context).unwrap_or_else(|error| Tally::from_error(&error));
         let took = ui::seconds(suite_started.elapsed());
-        println!("{}", summary(suite.name(), &tally, &took));
-        total.passed += tally.passed;
-        total.failed += tally.failed;
-        total.skipped += tally.skipped;
-        let counts = [tally.passed, tally.failed, tally.skipped].map(|count| count.to_string());
-        let mut row = vec![suite.name().to_owned()];
-        row.extend(counts);
-        row.extend([took, tally.note]);
-        rows.push(row);
+        println!("{}", summary(name, &tally, &took));
+        let Tally { passed, failed, skipped, note } = tally;
+        total.passed += passed;
+        total.failed += failed;
+        total.skipped += skipped;
+        let [passed, failed, skipped] = [passed, failed, skipped].map(|count| count.to_string());
+        rows.push(vec![(*name).to_owned(), passed, failed, skipped, took, note]);
     }
     ui::step(&format!("All suites, {}", ui::seconds(started.elapsed())));
     print!("{}", ui::table(&["suite", "passed", "failed", "skipped", "time", "note"], &rows));
@@ -138,6 +128,29 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
     // Alone on the last line: scripts read it.
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     Ok(total.failed == 0 && !forbidden_skip)
+}
+
+impl<'a> Context<'a> {
+    /// Makes the release build that the engine suites share: once, and a failure is shown once.
+    fn build(&mut self) -> Result<&'a Repo> {
+        ensure!(self.built != Some(false), "the addon did not build, see above");
+        if self.built.is_none() {
+            let outcome = addon::build(self.repo, addon::BuildOptions::default());
+            self.built = Some(outcome.is_ok());
+            outcome?;
+        }
+        Ok(self.repo)
+    }
+
+    /// The engine cases of one suite.
+    fn cases(&mut self, suite: &str) -> Result<Tally> {
+        let repo = self.build()?;
+        let mut cases = Case::all(&repo.test_project().join("cases"))?;
+        cases.retain(|case| suite_of(case) == suite);
+        // A suite that is named as a whole is not narrowed down by a filter.
+        let whole = self.options.names.iter().any(|name| name == suite);
+        engine_suite::run(repo, cases, if whole { &[] } else { self.filters }, self.options.long)
+    }
 }
 
 impl Tally {
@@ -178,122 +191,47 @@ impl Tally {
     }
 }
 
-impl Suite {
-    const ALL: [Self; 19] = [
-        Self::Fmt,
-        Self::Gdscript,
-        Self::Clippy,
-        Self::Docs,
-        Self::Licences,
-        Self::Workflows,
-        Self::Deny,
-        Self::Rust,
-        Self::Soak,
-        Self::Instructions,
-        Self::Engine,
-        Self::Editor,
-        Self::Guide,
-        Self::Package,
-        Self::Browser,
-        Self::Foreign,
-        Self::Autobahn,
-        Self::Fuzz,
-        Self::Demo,
-    ];
-
-    /// The suite that a case is in, by what its processes run on.
-    fn of(case: &Case) -> Self {
-        if case.needs(Program::Chromium) {
-            Self::Browser
-        } else if Foreign::PROGRAMS.iter().any(|&program| case.needs(program)) {
-            Self::Foreign
-        } else {
-            Self::Engine
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Fmt => "fmt",
-            Self::Gdscript => "gdscript",
-            Self::Clippy => "clippy",
-            Self::Docs => "docs",
-            Self::Licences => "licences",
-            Self::Workflows => "workflows",
-            Self::Deny => "deny",
-            Self::Rust => "rust",
-            Self::Soak => "soak",
-            Self::Instructions => "instructions",
-            Self::Engine => "engine",
-            Self::Editor => "editor",
-            Self::Guide => "guide",
-            Self::Package => "package",
-            Self::Browser => "browser",
-            Self::Foreign => "foreign",
-            Self::Autobahn => "autobahn",
-            Self::Fuzz => "fuzz",
-            Self::Demo => "demo",
-        }
+/// The suite that a case is in, by what its processes run on.
+fn suite_of(case: &Case) -> &'static str {
+    if case.needs(Program::Chromium) {
+        "browser"
+    } else if Foreign::PROGRAMS.iter().any(|&program| case.needs(program)) {
+        "foreign"
+    } else {
+        "engine"
     }
 }
 
 /// Whether there is a suite of that name.
-#[cfg(test)]
 pub(crate) fn is_suite(name: &str) -> bool {
-    Suite::ALL.iter().any(|suite| suite.name() == name)
+    SUITES.iter().any(|(suite, _)| *suite == name)
 }
 
-/// The suites that the names ask for, and what is left as filters for engine cases.
-fn select(names: &[String], cases: &[Case]) -> Result<(Vec<Suite>, Vec<String>)> {
-    if names.is_empty() {
-        return Ok((Suite::ALL.to_vec(), Vec::new()));
+/// The suites that the names ask for, and the names that are filters for engine cases. The heads of the cases are read only
+/// where a name asks for a case, so that a mistake in one does not keep other suites from running.
+fn select(
+    names: &[String],
+    read_cases: impl FnOnce() -> Result<Vec<Case>>,
+) -> Result<(Vec<&'static str>, Vec<String>)> {
+    let (suites, filters): (Vec<String>, Vec<String>) =
+        names.iter().cloned().partition(|name| is_suite(name));
+    let cases = if filters.is_empty() { Vec::new() } else { read_cases()? };
+    if let Some(unknown) = filters.iter().find(|filter| !cases.iter().any(|case| case.name.contains(*filter)))
+    {
+        bail!(CannotRun(format!(
+            "{unknown:?} is neither a suite nor part of an engine case's name\nsuites: {}",
+            SUITES.map(|(name, _)| name).join(", ")
+        )));
     }
-    let is_suite = |name: &&String| Suite::ALL.iter().any(|suite| suite.name() == **name);
-    let (suites, filters): (Vec<&String>, Vec<&String>) = names.iter().partition(is_suite);
-    for filter in &filters {
-        if !cases.iter().any(|case| case.name.contains(filter.as_str())) {
-            let known = Suite::ALL.map(Suite::name).join(", ");
-            bail!(CannotRun(format!(
-                "{filter:?} is neither a suite ({known}) nor part of an engine case's name"
-            )));
-        }
-    }
-    let wanted = |suite: &Suite| {
-        let has_match = |filter: &&String| {
-            cases.iter().any(|case| Suite::of(case) == *suite && case.name.contains(filter.as_str()))
-        };
-        suites.iter().any(|name| *name == suite.name()) || filters.iter().any(has_match)
+    let of_filters: Vec<&str> = cases
+        .iter()
+        .filter(|case| filters.iter().any(|filter| case.name.contains(filter)))
+        .map(suite_of)
+        .collect();
+    let is_wanted = |name: &&str| {
+        names.is_empty() || suites.iter().any(|suite| suite == name) || of_filters.contains(name)
     };
-    let selected = Suite::ALL.into_iter().filter(wanted).collect();
-    Ok((selected, filters.into_iter().cloned().collect()))
-}
-
-/// The release build that the engine suites share: made once, and its failure told once.
-#[derive(Default)]
-struct Build {
-    outcome: Option<bool>,
-}
-
-impl Build {
-    fn ready(&mut self, repo: &Repo) -> Result<()> {
-        match self.outcome {
-            Some(true) => Ok(()),
-            Some(false) => bail!("the addon did not build, see above"),
-            None => {
-                let outcome = addon::build(repo, addon::BuildOptions::default());
-                self.outcome = Some(outcome.is_ok());
-                outcome
-            }
-        }
-    }
-}
-
-/// The licence list of the addon must be the one of the present lock file.
-fn licences(repo: &Repo) -> Result<Tally> {
-    let wanted = licenses::generate(repo)?;
-    let present = fs::read_to_string(licenses::file(repo)).unwrap_or_default();
-    let current = present.replace("\r\n", "\n") == wanted;
-    Ok(Tally::whole(current, "THIRD_PARTY_LICENSES.txt is out of date: run `cargo xtask build`"))
+    Ok((SUITES.map(|(name, _)| name).into_iter().filter(is_wanted).collect(), filters))
 }
 
 fn summary(name: &str, tally: &Tally, took: &str) -> String {
@@ -311,14 +249,10 @@ fn summary(name: &str, tally: &Tally, took: &str) -> String {
     format!("<== {name}: {verdict}, {passed} passed, {failed} failed, {skipped} skipped, {took}{note}")
 }
 
-/// How long the players of the demo move.
-pub(crate) const DEMO_SECONDS: u32 = 8;
-
-/// How often a suite that waits looks whether it is time to say so.
-pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::case::Role;
 
@@ -338,30 +272,45 @@ mod tests {
         }
     }
 
-    fn selected(names: &[&str]) -> (Vec<Suite>, Vec<String>) {
+    fn selected(names: &[&str]) -> (Vec<&'static str>, Vec<String>) {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let cases = [
+        let cases = vec![
             case("relay_broadcast", Program::Engine4),
             case("burst", Program::Engine3),
             case("echo", Program::Curl),
             case("page", Program::Chromium),
         ];
-        select(&names, &cases).expect("all names are known")
+        select(&names, || Ok(cases)).expect("all names are known")
     }
 
     #[test]
     fn names_pick_suites_and_cases() {
-        assert_eq!(selected(&[]), (Suite::ALL.to_vec(), vec![]));
-        assert_eq!(selected(&["fmt", "docs"]), (vec![Suite::Fmt, Suite::Docs], vec![]));
-        assert_eq!(selected(&["relay"]), (vec![Suite::Engine], vec!["relay".to_owned()]));
-        assert_eq!(
-            selected(&["demo", "burst"]),
-            (vec![Suite::Engine, Suite::Demo], vec!["burst".to_owned()])
-        );
-        assert_eq!(selected(&["echo"]), (vec![Suite::Foreign], vec!["echo".to_owned()]));
-        assert_eq!(selected(&["page", "foreign"]).0, [Suite::Browser, Suite::Foreign]);
-        assert_eq!(selected(&["engine", "burst"]).0, [Suite::Engine]);
-        assert!(select(&["nothing".to_owned()], &[]).is_err());
+        assert_eq!(selected(&[]), (SUITES.map(|(name, _)| name).to_vec(), vec![]));
+        assert_eq!(selected(&["fmt", "docs"]), (vec!["fmt", "docs"], vec![]));
+        assert_eq!(selected(&["relay"]), (vec!["engine"], vec!["relay".to_owned()]));
+        assert_eq!(selected(&["demo", "burst"]), (vec!["engine", "demo"], vec!["burst".to_owned()]));
+        assert_eq!(selected(&["echo"]), (vec!["foreign"], vec!["echo".to_owned()]));
+        assert_eq!(selected(&["page", "foreign"]).0, ["browser", "foreign"]);
+        assert_eq!(selected(&["engine", "burst"]).0, ["engine"]);
+        assert!(select(&["nothing".to_owned()], || Ok(Vec::new())).is_err());
+    }
+
+    #[test]
+    fn a_mistake_in_the_head_of_a_case_is_shown_where_a_case_is_wanted() {
+        let names = |name: &str| [name.to_owned()];
+        let broken = || Case::parse("broken", "# processes: main\n# expect: (\n");
+        let error = format!("{:#}", select(&names("broken"), broken).expect_err("the expression is not one"));
+        assert!(error.starts_with("expect: regex parse error"), "{error}");
+        assert_eq!(select(&names("fmt"), broken).expect("no case is wanted").0, ["fmt"]);
+    }
+
+    #[test]
+    fn the_help_names_every_suite() {
+        let (named, _) = HELP.split_once('.').expect("a sentence");
+        let named: Vec<&str> =
+            named.trim_start_matches("Suites: ").split([',', '\n']).map(str::trim).collect();
+        let named: Vec<&str> = named.into_iter().filter(|name| !name.is_empty()).collect();
+        assert_eq!(named, SUITES.map(|(name, _)| name));
     }
 
     #[test]

@@ -1,16 +1,33 @@
 //! What the person at the terminal sees: plain lines, so that a log file reads the same.
 
 use std::fmt::Write as _;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Announces a step.
 pub(crate) fn step(text: &str) {
     println!("==> {text}");
+    *last_line() = Instant::now();
 }
 
 /// Prints detail under the current step.
 pub(crate) fn detail(text: &str) {
     println!("    {text}");
+    *last_line() = Instant::now();
+}
+
+/// Prints that `label`, which started then, is still at work, when nothing else was printed for a while.
+pub(crate) fn sign_of_life(label: &str, started: Instant, doing: &str) {
+    if last_line().elapsed() >= QUIET {
+        let gap = if doing.is_empty() { "" } else { ": " };
+        detail(&format!("... {label} ({}){gap}{doing}", seconds(started.elapsed())));
+    }
+}
+
+/// When the last line was printed. There is one terminal, whatever waits for processes.
+fn last_line() -> MutexGuard<'static, Instant> {
+    static LAST_LINE: LazyLock<Mutex<Instant>> = LazyLock::new(|| Mutex::new(Instant::now()));
+    LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// "0.4 s", "3 min 07 s".
@@ -20,35 +37,6 @@ pub(crate) fn seconds(duration: Duration) -> String {
         format!("{} min {:02} s", whole / 60, whole % 60)
     } else {
         format!("{:.1} s", duration.as_secs_f64())
-    }
-}
-
-/// Says that something quiet is still at work, now and then.
-#[derive(Debug)]
-pub(crate) struct Heartbeat {
-    label: String,
-    started: Instant,
-    last_sign: Instant,
-}
-
-impl Heartbeat {
-    pub(crate) fn new(label: &str) -> Self {
-        let now = Instant::now();
-        Self { label: label.to_owned(), started: now, last_sign: now }
-    }
-
-    /// Something was printed: no need for a sign of life soon.
-    pub(crate) fn reset(&mut self) {
-        self.last_sign = Instant::now();
-    }
-
-    /// Prints a line when nothing was printed for a while. `doing` says what is going on.
-    pub(crate) fn tick(&mut self, doing: &str) {
-        if self.last_sign.elapsed() >= QUIET {
-            let gap = if doing.is_empty() { "" } else { ": " };
-            detail(&format!("... {} ({}){gap}{doing}", self.label, seconds(self.started.elapsed())));
-            self.reset();
-        }
     }
 }
 

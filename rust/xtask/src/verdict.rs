@@ -1,4 +1,4 @@
-//! What in an engine's output makes a run a failure, whatever its exit code says.
+//! Which lines of an engine's output make a run a failure, whatever its exit code is.
 
 use regex::Regex;
 
@@ -72,7 +72,7 @@ fn is_warning(line: &str) -> bool {
     line.starts_with("WARNING:") || line.starts_with("USER WARNING:")
 }
 
-/// Never right, and never to be expected.
+/// Never right, and never expected.
 const NEVER: [&str; 13] = [
     "SCRIPT ERROR",
     "Parse Error",

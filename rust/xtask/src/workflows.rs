@@ -1,23 +1,23 @@
 //! The workflow files of CI: linted, and their commands are ours.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::foreign;
 use crate::repo::Repo;
 use crate::suites::Tally;
+use crate::{files, foreign};
 
 /// Lints every workflow, and a bad one that must not pass.
 pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
     let folder = repo.root.join("tests/workflows");
     let linter = || foreign::workflow_linter(&folder.join("lint.mjs"));
     let mut tally = Tally::default();
-    let files = files(repo)?;
-    tally.add(lint(linter()?, &files).map(|findings| print(&findings)).and_then(|count| {
-        ensure!(count == 0, "{count} findings in .github/workflows");
+    let files = files::with_ending(&repo.root.join(WORKFLOWS), "yml")?;
+    tally.add(lint(linter()?, &files).and_then(|findings| {
+        let count = findings.lines().count();
+        ensure!(count == 0, "{count} findings in {WORKFLOWS}\n{findings}");
         Ok(())
     }));
     let bad = folder.join("bad.yml");
@@ -26,14 +26,6 @@ pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
         missed.map_or(Ok(()), |mistake| bail!("the lint does not see {mistake:?} in bad.yml"))
     }));
     Ok(tally)
-}
-
-fn files(repo: &Repo) -> Result<Vec<PathBuf>> {
-    let folder = repo.root.join(".github/workflows");
-    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    Ok(files)
 }
 
 /// One line for each finding.
@@ -47,10 +39,7 @@ fn lint(mut linter: Command, files: &[impl AsRef<Path>]) -> Result<String> {
     Ok(text)
 }
 
-fn print(findings: &str) -> usize {
-    print!("{findings}");
-    findings.lines().count()
-}
+const WORKFLOWS: &str = ".github/workflows";
 
 /// What the lint must say about the bad workflow: from actionlint, GitHub's parser, and our own rules.
 const MISTAKES: [&str; 5] = [
@@ -65,6 +54,7 @@ const MISTAKES: [&str; 5] = [
 mod tests {
     use super::*;
     use clap::Parser;
+    use fs_err as fs;
 
     use crate::args::{Action, Arguments};
     use crate::suites;
@@ -73,7 +63,7 @@ mod tests {
     fn the_workflows_call_commands_that_exist() {
         let repo = Repo::locate().expect("tests run in the working copy");
         let mut count = 0;
-        for file in files(&repo).expect("there are workflows") {
+        for file in files::with_ending(&repo.root.join(WORKFLOWS), "yml").expect("there are workflows") {
             let text = fs::read_to_string(&file).expect("a workflow is text");
             for line in text.lines() {
                 let code = line.trim_start();
