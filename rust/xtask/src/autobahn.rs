@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use fs_err as fs;
 use serde_json::json;
 
@@ -26,12 +27,14 @@ enum Side {
 }
 
 /// How good a case's outcome is, best first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
+#[value(rename_all = "kebab-case")]
 enum Verdict {
     Ok,
     Informational,
     NonStrict,
     Unimplemented,
+    #[value(aliases = ["unclean", "wrong code", "failed by client"])]
     Failed,
 }
 
@@ -167,14 +170,7 @@ fn summary(results: &Results) -> String {
 
 impl Verdict {
     fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "OK" => Self::Ok,
-            "INFORMATIONAL" => Self::Informational,
-            "NON-STRICT" => Self::NonStrict,
-            "UNIMPLEMENTED" => Self::Unimplemented,
-            "FAILED" | "UNCLEAN" | "WRONG CODE" | "FAILED BY CLIENT" => Self::Failed,
-            _ => return None,
-        })
+        Self::from_str(text, true).ok()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
-use crate::bench_report::{self, Host, Sheet};
+use crate::bench_report::{self, Host, Report};
 use crate::bench_rows::{Scenario, Subject, select};
 use crate::bench_svg;
 use crate::bench_trial::TrialSetup;
@@ -51,9 +51,10 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
         ));
     }
     let started = Instant::now();
-    let mut sheet = Sheet::default();
+    let host = Host::describe(repo, &setup.engine);
+    let mut report = Report::new(scenarios.clone(), options.turns(), host);
     if uses(&scenarios, Subject::Three) && setup.engine_3.is_none() {
-        sheet.faults.push(format!("the column of 3.6: there is no {} here", Generation::Three));
+        report.faults.push(format!("the column of 3.6: there is no {} here", Generation::Three));
     }
     for turn in 1..=options.turns() {
         for scenario in &scenarios {
@@ -66,34 +67,33 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
                 match setup.measure(scenario, subject, &label) {
                     Ok(trial) => {
                         ui::detail(&format!("{label}: {}", trial.summary(scenario)));
-                        sheet.add(scenario, subject, &trial);
+                        report.add(scenario, subject, &trial);
                     }
                     Err(error) => {
                         ui::detail(&format!("{label}: NOT MEASURED: {error:#}"));
                         let text = format!("{error:#}");
-                        sheet.faults.push(format!("{label}: {}", text.lines().next().unwrap_or_default()));
+                        report.faults.push(format!("{label}: {}", text.lines().next().unwrap_or_default()));
                     }
                 }
             }
         }
     }
-    let host = Host::describe(repo, &setup.engine, sheet.build);
     ui::step(&format!("Measured in {}", ui::seconds(started.elapsed())));
-    print!("{}", sheet.text(&host, &scenarios, options.turns()));
-    let full = sheet.full(&host, &scenarios, options.turns());
-    let picture = bench_svg::picture(&sheet.headlines(&scenarios), &host.line(options.turns()));
+    print!("{}", report.text());
+    let full = report.full();
+    let picture = bench_svg::picture(&report.headlines(), &report.caption());
     let folder = repo.target.join("bench");
     fs::create_dir_all(&folder)?;
     write(&folder.join("report.md"), &full)?;
     write(&folder.join("bench.svg"), &picture)?;
-    write(&folder.join("figures.json"), &format!("{:#}\n", sheet.to_json(&host)))?;
+    write(&folder.join("figures.json"), &format!("{:#}\n", report.to_json()))?;
     if let Some([readme, performance, image]) = &documents {
-        let section = sheet.short(&host, &scenarios, options.turns());
+        let section = report.short();
         write(readme, &bench_report::replace_section(&fs::read_to_string(readme)?, &section)?)?;
         write(performance, &bench_report::replace_section(&fs::read_to_string(performance)?, &full)?)?;
         write(image, &picture)?;
     }
-    Ok(sheet.faults.is_empty())
+    Ok(report.faults.is_empty())
 }
 
 /// The files that `--markdown` rewrites, checked before a run of many minutes.

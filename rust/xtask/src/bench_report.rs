@@ -15,13 +15,15 @@ use crate::repo::Repo;
 use crate::ui;
 
 /// All figures of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Sheet {
+#[derive(Debug)]
+pub(crate) struct Report {
+    scenarios: Vec<&'static Scenario>,
+    /// How often each is measured.
+    turns: usize,
+    pub(crate) host: Host,
     /// By subject, scenario and title: the later lines of a scenario have short titles.
     figures: BTreeMap<(Subject, String, String), Vec<f64>>,
     trials: Vec<Value>,
-    /// "editor build" or the like, once a server has said so.
-    pub(crate) build: Option<&'static str>,
     pub(crate) faults: Vec<String>,
 }
 
@@ -29,6 +31,8 @@ pub(crate) struct Sheet {
 #[derive(Debug)]
 pub(crate) struct Host {
     engine: String,
+    /// "editor build" or the like, once a server has said so.
+    build: &'static str,
     machine: String,
     commit: String,
 }
@@ -42,15 +46,19 @@ pub(crate) struct Headline {
     pub(crate) ratio: f64,
 }
 
-impl Sheet {
+impl Report {
+    pub(crate) fn new(scenarios: Vec<&'static Scenario>, turns: usize, host: Host) -> Self {
+        Self { scenarios, turns, host, figures: BTreeMap::new(), trials: Vec::new(), faults: Vec::new() }
+    }
+
     pub(crate) fn add(&mut self, scenario: &Scenario, subject: Subject, trial: &Trial) {
         if trial.about.get("editor").is_some() {
             let flag = |name: &str| trial.about[name] == Value::Bool(true);
-            self.build = Some(match (flag("editor"), flag("debug")) {
+            self.host.build = match (flag("editor"), flag("debug")) {
                 (true, _) => "editor build",
                 (false, true) => "debug template",
                 (false, false) => "release template",
-            });
+            };
         }
         for measure in &scenario.measures {
             let line = (subject, scenario.name.clone(), measure.title.clone());
@@ -61,11 +69,12 @@ impl Sheet {
         );
     }
 
-    pub(crate) fn text(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
-        let mut text = format!("  {}\n  {}\n  {}\n\n", host.engine, host.machine, host.commit);
-        text.push_str(&ui::table(&HEAD, &self.rows(scenarios, Spread::short)));
-        _ = writeln!(text, "\n  {}", self.outcome(scenarios));
-        _ = writeln!(text, "  {}", turns(repeat));
+    pub(crate) fn text(&self) -> String {
+        let Host { commit, .. } = &self.host;
+        let mut text = format!("  {}\n  {}\n  {commit}\n\n", self.host.engine(), self.host.machine());
+        text.push_str(&ui::table(&HEAD, &self.rows(Spread::short)));
+        _ = writeln!(text, "\n  {}", self.outcome());
+        _ = writeln!(text, "  {}", self.turns());
         for fault in &self.faults {
             _ = writeln!(text, "  NOT MEASURED: {fault}");
         }
@@ -73,10 +82,10 @@ impl Sheet {
     }
 
     /// Everything, for docs/performance.md.
-    pub(crate) fn full(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
-        let mut text = markdown_table(&HEAD, &self.rows(scenarios, Spread::shown));
-        _ = write!(text, "\n{} {}\n\n", self.outcome(scenarios), turns(repeat));
-        _ = writeln!(text, "{}; {}; {}.", host.engine, host.machine, host.commit);
+    pub(crate) fn full(&self) -> String {
+        let mut text = markdown_table(&HEAD, &self.rows(Spread::shown));
+        _ = write!(text, "\n{} {}\n\n", self.outcome(), self.turns());
+        _ = writeln!(text, "{}; {}; {}.", self.host.engine(), self.host.machine(), self.host.commit);
         if !self.faults.is_empty() {
             text.push('\n');
         }
@@ -87,20 +96,20 @@ impl Sheet {
     }
 
     /// The headlines, for the README.
-    pub(crate) fn short(&self, host: &Host, scenarios: &[&'static Scenario], repeat: usize) -> String {
+    pub(crate) fn short(&self) -> String {
         let rows: Vec<Vec<String>> = self
-            .headlines(scenarios)
+            .headlines()
             .into_iter()
             .map(|line| vec![line.name.to_owned(), line.addon, line.engine, times(line.ratio)])
             .collect();
         let mut text = markdown_table(&SHORT_HEAD, &rows);
-        _ = writeln!(text, "\n{} {}, {}.", turns(repeat), host.engine, host.machine);
+        _ = writeln!(text, "\n{}", self.caption());
         text
     }
 
-    pub(crate) fn headlines(&self, scenarios: &[&'static Scenario]) -> Vec<Headline> {
+    pub(crate) fn headlines(&self) -> Vec<Headline> {
         let mut lines = Vec::new();
-        for (scenario, measure) in measures(scenarios) {
+        for (scenario, measure) in self.measures() {
             let spread = |subject| self.spread(subject, &scenario.name, &measure.title);
             if let (Some(name), Some(addon), Some(engine)) =
                 (measure.headline.as_deref(), spread(Subject::Addon), spread(Subject::Engine))
@@ -114,15 +123,15 @@ impl Sheet {
     }
 
     /// The reports of every trial, for a closer look.
-    pub(crate) fn to_json(&self, host: &Host) -> Value {
-        json!({ "engine": host.engine, "machine": host.machine, "commit": host.commit,
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "engine": self.host.engine(), "machine": self.host.machine(), "commit": self.host.commit,
             "trials": self.trials, "not_measured": self.faults })
     }
 
     /// How many goals were met.
-    fn outcome(&self, scenarios: &[&'static Scenario]) -> String {
+    fn outcome(&self) -> String {
         let verdicts: Vec<Verdict> =
-            measures(scenarios).flat_map(|(scenario, measure)| self.verdicts(scenario, measure)).collect();
+            self.measures().flat_map(|(scenario, measure)| self.verdicts(scenario, measure)).collect();
         let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count();
         let unknown = match count(Verdict::Unknown) {
             0 => String::new(),
@@ -136,8 +145,8 @@ impl Sheet {
         )
     }
 
-    fn rows(&self, scenarios: &[&'static Scenario], shown: fn(Spread, &str) -> String) -> Vec<Vec<String>> {
-        measures(scenarios).map(|(scenario, measure)| self.row(scenario, measure, shown)).collect()
+    fn rows(&self, shown: fn(Spread, &str) -> String) -> Vec<Vec<String>> {
+        self.measures().map(|(scenario, measure)| self.row(scenario, measure, shown)).collect()
     }
 
     fn row(&self, scenario: &Scenario, measure: &Measure, shown: fn(Spread, &str) -> String) -> Vec<String> {
@@ -174,6 +183,24 @@ impl Sheet {
         measure.goals.iter().map(judge).collect()
     }
 
+    fn measures(&self) -> impl Iterator<Item = (&'static Scenario, &'static Measure)> {
+        self.scenarios
+            .iter()
+            .flat_map(|scenario| scenario.measures.iter().map(|measure| (*scenario, measure)))
+    }
+
+    fn turns(&self) -> String {
+        match self.turns {
+            1 => "Measured once.".to_owned(),
+            turns => format!("Medians of {turns} runs."),
+        }
+    }
+
+    /// Where the figures come from, in one line.
+    pub(crate) fn caption(&self) -> String {
+        format!("{} {}, {}.", self.turns(), self.host.engine(), self.host.machine())
+    }
+
     fn spread(&self, subject: Subject, scenario: &str, title: &str) -> Option<Spread> {
         Spread::of(self.figures.get(&(subject, scenario.to_owned(), title.to_owned()))?)
     }
@@ -182,12 +209,6 @@ impl Sheet {
 /// The peer without a network has no client, so there is no report of one.
 fn is_client_figure(measure: &Measure, subject: Subject) -> bool {
     subject == Subject::Floor && measure.source().starts_with("client")
-}
-
-fn measures<'a>(
-    scenarios: &'a [&'static Scenario],
-) -> impl Iterator<Item = (&'static Scenario, &'static Measure)> + 'a {
-    scenarios.iter().flat_map(|scenario| scenario.measures.iter().map(move |measure| (*scenario, measure)))
 }
 
 fn markdown_table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -206,30 +227,29 @@ fn times(ratio: f64) -> String {
     format!("{} ×", figure(ratio))
 }
 
-fn turns(repeat: usize) -> String {
-    match repeat {
-        1 => "Measured once.".to_owned(),
-        turns => format!("Medians of {turns} runs."),
-    }
-}
-
 impl Host {
-    /// In one line, under a picture.
-    pub(crate) fn line(&self, repeat: usize) -> String {
-        format!("{} {}, {}.", turns(repeat), self.engine, self.machine)
-    }
-
-    pub(crate) fn describe(repo: &Repo, engine: &Engine, build: Option<&str>) -> Self {
+    pub(crate) fn describe(repo: &Repo, engine: &Engine) -> Self {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
         let model = model.trim_start_matches([' ', '\t', ':']).trim();
         let model = if model.is_empty() { std::env::consts::ARCH } else { model };
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         Self {
-            engine: format!("Engine {} ({})", engine.version, build.unwrap_or("unknown build")),
-            machine: format!("{model}, {cores} cores, {}{}", std::env::consts::OS, load()),
+            engine: engine.version.clone(),
+            build: "unknown build",
+            machine: format!("{model}, {cores} cores, {}", std::env::consts::OS),
             commit: commit(repo),
         }
+    }
+
+    fn engine(&self) -> String {
+        format!("Engine {} ({})", self.engine, self.build)
+    }
+
+    fn machine(&self) -> String {
+        let load =
+            load_average().map_or_else(String::new, |load| format!(", load average at the end {load}"));
+        self.machine.clone() + &load
     }
 }
 
@@ -238,10 +258,6 @@ pub(crate) fn replace_section(text: &str, section: &str) -> Result<String> {
     let (head, rest) = text.split_once(BEGIN).with_context(|| format!("there is no {BEGIN}"))?;
     let (_, tail) = rest.split_once(END).with_context(|| format!("there is no {END} after {BEGIN}"))?;
     Ok(format!("{head}{BEGIN}\n{section}{END}{tail}"))
-}
-
-fn load() -> String {
-    load_average().map_or_else(String::new, |load| format!(", load average at the end {load}"))
 }
 
 /// The load average of the last minute, on systems that have one.
@@ -277,23 +293,24 @@ mod tests {
     use super::*;
     use crate::bench_rows::select;
 
-    fn host() -> Host {
-        Host { engine: "Engine 4".to_owned(), machine: "a machine".to_owned(), commit: "commit 1".to_owned() }
+    fn report(rows: &[String], turns: usize) -> Report {
+        let [engine, machine, commit] = ["4", "a machine", "commit 1"].map(str::to_owned);
+        let host = Host { engine, build: "test", machine, commit };
+        Report::new(select(rows).expect("exist"), turns, host)
     }
 
-    fn broadcast() -> (Sheet, Vec<&'static Scenario>) {
-        let scenarios = select(&["broadcast".to_owned()]).expect("exists");
-        let line = |subject| (subject, scenarios[0].name.clone(), scenarios[0].measures[0].title.clone());
-        let mut sheet = Sheet::default();
-        sheet.figures.insert(line(Subject::Addon), vec![10.0, 12.0, 11.0]);
-        sheet.figures.insert(line(Subject::Engine), vec![1100.0]);
-        (sheet, scenarios)
+    fn broadcast(turns: usize) -> Report {
+        let mut report = report(&["broadcast".to_owned()], turns);
+        let scenario = report.scenarios[0];
+        let line = |subject| (subject, scenario.name.clone(), scenario.measures[0].title.clone());
+        report.figures.insert(line(Subject::Addon), vec![10.0, 12.0, 11.0]);
+        report.figures.insert(line(Subject::Engine), vec![1100.0]);
+        report
     }
 
     #[test]
     fn the_full_table_shows_goals_and_what_is_missing() {
-        let (sheet, scenarios) = broadcast();
-        let text = sheet.full(&host(), &scenarios, 3);
+        let text = broadcast(3).full();
         let line = text.lines().nth(2).expect("a first row");
         assert!(line.contains("| 11.0 µs (10.0 – 12.0) | 1,100 µs | – | – | 100 × |"), "{line}");
         assert!(line.ends_with("| ≥ 50 × better than the engine's | yes |"), "{line}");
@@ -303,20 +320,19 @@ mod tests {
 
     #[test]
     fn headlines_need_both_classes() {
-        let (sheet, scenarios) = broadcast();
-        let lines = sheet.headlines(&scenarios);
+        let report = broadcast(1);
+        let lines = report.headlines();
         assert_eq!(lines.len(), 1);
         assert_eq!((lines[0].addon.as_str(), lines[0].engine.as_str()), ("11.0 µs", "1,100 µs"));
         assert_eq!(lines[0].ratio, 100.0);
-        let text = sheet.short(&host(), &scenarios, 1);
+        let text = report.short();
         assert!(text.contains("| 11.0 µs | 1,100 µs | 100 × |"), "{text}");
         assert!(text.contains("Measured once."), "{text}");
     }
 
     #[test]
-    fn an_empty_sheet_has_met_nothing() {
-        let scenarios = select(&[]).expect("all");
-        let outcome = Sheet::default().outcome(&scenarios);
+    fn an_empty_report_has_met_nothing() {
+        let outcome = report(&[], 1).outcome();
         assert!(outcome.starts_with("0 of ") && outcome.contains("not measured"), "{outcome}");
     }
 

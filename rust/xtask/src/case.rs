@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use fs_err as fs;
 use regex::Regex;
 
@@ -38,8 +39,9 @@ pub(crate) struct Role {
 }
 
 /// What runs a process of a case.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Program {
+    #[value(skip)]
     Engine4,
     Engine3,
     Node,
@@ -167,18 +169,9 @@ impl Role {
 }
 
 impl Program {
-    /// The program that a key of the head names.
+    /// The program that a key of the head names, such as `engine3`.
     fn named(key: &str) -> Option<Self> {
-        match key {
-            "engine3" => Some(Self::Engine3),
-            "node" => Some(Self::Node),
-            "python" => Some(Self::Python),
-            "chromium" => Some(Self::Chromium),
-            "curl" => Some(Self::Curl),
-            "nginx" => Some(Self::Nginx),
-            "haproxy" => Some(Self::Haproxy),
-            _ => None,
-        }
+        Self::from_str(key, false).ok()
     }
 }
 

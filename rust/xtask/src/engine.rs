@@ -41,6 +41,12 @@ pub(crate) struct Outcome {
 }
 
 impl Engine {
+    /// A program whose version is not known yet.
+    pub(crate) fn new(generation: Generation, program: PathBuf, source: String, home: PathBuf) -> Self {
+        let (prefix, environment, version) = (Vec::new(), Vec::new(), String::new());
+        Self { generation, program, prefix, environment, version, source, home }
+    }
+
     /// A command that still lacks the engine's own arguments.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);

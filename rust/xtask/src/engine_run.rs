@@ -162,15 +162,8 @@ mod tests {
     fn test_bed(script: &str) -> TestBed {
         let folder = std::env::temp_dir().join(format!("xtask-cases-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a writable temporary folder");
-        let engine = Engine {
-            generation: Generation::Four,
-            program: "sh".into(),
-            prefix: vec!["-c".into(), format!("{PROLOGUE}{script}").into(), "sh".into()],
-            environment: Vec::new(),
-            version: "test".to_owned(),
-            source: "test".to_owned(),
-            home: folder.clone(),
-        };
+        let mut engine = Engine::new(Generation::Four, "sh".into(), "test".to_owned(), folder.clone());
+        engine.prefix = vec!["-c".into(), format!("{PROLOGUE}{script}").into(), "sh".into()];
         TestBed {
             engine_4: engine,
             engine_3: None,

@@ -84,17 +84,7 @@ pub(crate) fn provide(repo: &Repo, generation: Generation) -> Result<Engine> {
 /// Looks in the environment variable, then on the PATH, then in the cache.
 pub(crate) fn find(repo: &Repo, generation: Generation) -> Result<Option<Engine>> {
     let variable = generation.variable();
-    let plain = |program, source| {
-        probe(Engine {
-            generation,
-            program,
-            prefix: Vec::new(),
-            environment: Vec::new(),
-            version: String::new(),
-            source,
-            home: repo.home(),
-        })
-    };
+    let plain = |program, source| probe(Engine::new(generation, program, source, repo.home()));
     if let Some(named) = env::var_os(variable).filter(|value| !value.is_empty()) {
         return match plain(named.into(), variable.to_owned()) {
             Ok(engine) => Ok(Some(engine)),
@@ -136,19 +126,15 @@ fn in_folder(repo: &Repo, generation: Generation, root: &Path) -> Result<Engine>
     };
     // The sound library keeps a private part in a folder that its binaries find by an absolute path.
     let search = env::join_paths([libraries.clone(), libraries.join("pulseaudio")])?;
-    probe(Engine {
-        generation,
-        program: libraries.join(loader),
-        prefix: vec!["--library-path".into(), search, root.join("usr/bin").join(binary).into()],
-        // For windows, which the system's own graphics drivers draw: keyboards are described in the folder only.
-        environment: vec![
-            ("XKB_CONFIG_ROOT", root.join("usr/share/X11/xkb")),
-            ("XLOCALEDIR", root.join("usr/share/X11/locale")),
-        ],
-        version: String::new(),
-        source: format!("folder {}", root.display()),
-        home: repo.home(),
-    })
+    let source = format!("folder {}", root.display());
+    let mut engine = Engine::new(generation, libraries.join(loader), source, repo.home());
+    engine.prefix = vec!["--library-path".into(), search, root.join("usr/bin").join(binary).into()];
+    // For windows, which the system's own graphics drivers draw: keyboards are described in the folder only.
+    engine.environment = vec![
+        ("XKB_CONFIG_ROOT", root.join("usr/share/X11/xkb")),
+        ("XLOCALEDIR", root.join("usr/share/X11/locale")),
+    ];
+    probe(engine)
 }
 
 /// The folder of libraries in a tree of Debian packages, and the loader in it that starts the programs of the tree.
@@ -208,15 +194,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_program_that_is_no_engine_is_refused_with_what_it_said() {
-        let engine = Engine {
-            generation: Generation::Four,
-            program: "sh".into(),
-            prefix: vec!["-c".into(), "echo not an engine; exit 4".into()],
-            environment: Vec::new(),
-            version: String::new(),
-            source: String::new(),
-            home: PathBuf::new(),
-        };
+        let mut engine = Engine::new(Generation::Four, "sh".into(), String::new(), PathBuf::new());
+        engine.prefix = vec!["-c".into(), "echo not an engine; exit 4".into()];
         let message = probe(engine).expect_err("no version was printed").to_string();
         assert!(message.contains("not an engine") && message.contains("exit code 4"), "{message}");
     }

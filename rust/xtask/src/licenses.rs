@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
+use crate::platforms::Platform;
 use crate::repo::Repo;
 use crate::suites::Tally;
 
@@ -69,7 +70,7 @@ struct Crate {
 /// "name version" of all that is linked into the library on any supported system. Build scripts and macros stay out.
 fn shipped_crates(repo: &Repo) -> Result<BTreeSet<String>> {
     let mut shipped = BTreeSet::new();
-    for target in TARGETS {
+    for target in Platform::ALL.iter().flat_map(|platform| platform.targets) {
         let arguments =
             ["tree", "--locked", "--package=websocket-multiplayer", "--edges=normal,no-proc-macro"];
         let target = format!("--target={target}");
@@ -144,18 +145,6 @@ fn render(crates: &[Crate]) -> String {
     }
     text
 }
-
-/// The systems that the manifest of the addon names.
-const TARGETS: [&str; 8] = [
-    "x86_64-unknown-linux-gnu",
-    "aarch64-unknown-linux-gnu",
-    "x86_64-pc-windows-msvc",
-    "aarch64-pc-windows-msvc",
-    "x86_64-apple-darwin",
-    "aarch64-apple-darwin",
-    "aarch64-linux-android",
-    "aarch64-apple-ios",
-];
 
 #[cfg(test)]
 mod tests {
