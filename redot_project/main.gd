@@ -1,5 +1,5 @@
 extends Node
-## Puts the parts together: lobby or command line on one side, session and arena on the other.
+## Connects the lobby or the command line with the session and the arena.
 
 const CHAT_ROOM := "res://chat/chat_room.tscn"
 const PeerFactory := preload("res://net/peer_factory.gd")
@@ -18,7 +18,7 @@ const CommandLine := preload("res://scripted/command_line.gd")
 
 var _options: CommandLine
 var _bots := 0
-## Plays for us where the command line says `auto`.
+## Steers this player's disc if the command line has `auto`.
 var _stand_in: ComputerPlayer
 
 @onready var _session: Session = $Session
@@ -166,7 +166,7 @@ func _on_disc_entered(node: Node) -> void:
 
 func _on_script_over(exit_code: int) -> void:
 	_session.leave()
-	# A few frames for the close frame to leave and for freed nodes to go.
+	# A few frames, until the Close frame is sent and the nodes are freed.
 	for frame in 5:
 		await get_tree().process_frame
 	get_tree().quit(exit_code)

@@ -1,9 +1,9 @@
 extends Node
-## One person in the chat room: WebSocketClient in raw mode, as one wrote it in 3.x.
+## One person in the chat room: WebSocketClient in raw mode, in the style of 3.x.
 
 signal entered(people: Array)
 signal heard(message: Dictionary)
-## Not connected any more, or never; `reason` is for people.
+## The connection has ended, or failed. `reason` is a text for people.
 signal ended(reason: String)
 
 const ChatServer := preload("res://chat/chat_server.gd")
@@ -34,7 +34,7 @@ func is_open() -> bool:
 	return _client.get_connection_status() != MultiplayerPeer.CONNECTION_DISCONNECTED
 
 
-## Returns an empty string when the attempt is under way, or why it cannot be made.
+## Returns an empty string if the attempt has begun, or an error message.
 func join(server_url: String, player_name: String) -> String:
 	url = server_url
 	my_name = player_name
@@ -56,7 +56,7 @@ func _on_connection_established(_protocol: String) -> void:
 
 
 func _on_connection_error() -> void:
-	ended.emit("No way in to %s: %s" % [url, _client.get_last_error()])
+	ended.emit("Cannot connect to %s: %s" % [url, _client.get_last_error()])
 
 
 func _on_connection_closed(was_clean: bool) -> void:

@@ -1,5 +1,5 @@
 extends Control
-## The raw-mode chat, on screen: open a room or enter one. A browser enters it with web/chat.html.
+## The screen of the raw-mode chat: open a room, or enter one. Browsers enter it with web/chat.html.
 
 const Address := preload("res://net/address.gd")
 const CommandLine := preload("res://scripted/command_line.gd")
@@ -11,9 +11,9 @@ const LOBBY := "res://main.tscn"
 const PAGE := "res://web/chat.html"
 const DEFAULT_PORT := 9081
 
-## Said to everybody who comes in.
+## A message to everybody who joins.
 var _greeting := ""
-## seat -> name, of everybody in the room.
+## Seat -> name, for everybody in the room.
 var _people := {}
 
 @onready var _server: ChatServer = $Server
@@ -31,7 +31,7 @@ var _people := {}
 
 
 func _ready() -> void:
-	# Text is as large in a small window as in a large one, other than the game.
+	# Unlike in the game, the text has the same size in small and large windows.
 	get_window().content_scale_mode = Window.CONTENT_SCALE_MODE_DISABLED
 	var options := CommandLine.parse(OS.get_cmdline_user_args()) as CommandLine
 	_greeting = options.say
@@ -60,7 +60,7 @@ func _exit_tree() -> void:
 	get_window().content_scale_mode = Window.CONTENT_SCALE_MODE_CANVAS_ITEMS
 
 
-## A room from the command line: without a window nobody sits at this machine, and it only serves.
+## Opens a room from the command line. Without a window, the process is only a server.
 func _obey(options: CommandLine) -> void:
 	if options.url:
 		_enter()
@@ -78,7 +78,7 @@ func _obey(options: CommandLine) -> void:
 		_announce(options.port)
 
 
-## For whoever started us, and waits to come in.
+## Tells the process that has started this one that the room is open.
 func _announce(port: int) -> void:
 	print("READY %d" % port)
 
@@ -86,7 +86,7 @@ func _announce(port: int) -> void:
 func _open() -> void:
 	var port := Address.parse_port(_port.text)
 	if port < 0:
-		_complain("The port is a number from 1 to 65535")
+		_complain("The port must be a number from 1 to 65535")
 		return
 	var problem := _server.start(port)
 	if problem:
@@ -99,7 +99,7 @@ func _open() -> void:
 func _enter() -> void:
 	var url := Address.to_url(_address.text)
 	var problem := (
-		_client.join(url, _name.text) if url else "That is no address. Try 127.0.0.1:9081"
+		_client.join(url, _name.text) if url else "This is not an address. Try 127.0.0.1:9081"
 	)
 	_complain(problem)
 	if problem.is_empty():
@@ -125,7 +125,7 @@ func _on_entered(people: Array) -> void:
 	_where.text = _client.url
 	_log.clear()
 	_show_room(true)
-	_note("You are in, as %s." % _client.my_name)
+	_note("You have joined as %s." % _client.my_name)
 
 
 func _on_heard(message: Dictionary) -> void:
@@ -139,7 +139,7 @@ func _on_heard(message: Dictionary) -> void:
 			_on_noted("%s: %s" % [person, message.get("text", "")])
 		"joined":
 			_people[seat] = person
-			_note("%s has come in" % person)
+			_note("%s has joined" % person)
 			if _greeting:
 				_client.say(_greeting.format({"name": person}))
 		"left":

@@ -1,20 +1,20 @@
 extends Node
-## A chat room, as one wrote it in 3.x: WebSocketServer in raw mode, text messages, four signals.
+## A chat room in the style of 3.x: WebSocketServer in raw mode, text messages, four signals.
 ##
 ## Messages are JSON objects, so that a browser can take part (web/chat.html). A client sends
 ## `{"type": "hello", "name": N}` once and then `{"type": "say", "text": T}`; it gets `welcome`,
-## `said`, `joined` and `left`, each with the `seat` of whom it is about, which picks the colour.
+## `said`, `joined` and `left`, each with the person's `seat`, which selects the colour.
 
 signal noted(text: String)
 
 const PROTOCOL := "gem-rush-chat"
 const MAX_NAME := 14
 const MAX_TEXT := 300
-## RFC 6455: the client did what this server does not allow.
+## RFC 6455: the client violated the policy of the server.
 const CLOSE_POLICY := 1008
 
 var _server := WebSocketServer.new()
-## Id of everybody who has said hello -> {"name", "seat"}.
+## Id -> {"name", "seat"}, for everybody who has sent `hello`.
 var _people := {}
 
 
@@ -34,7 +34,7 @@ func _exit_tree() -> void:
 	stop()
 
 
-## Returns an empty string, or why nobody can come.
+## Returns an empty string, or an error message.
 func start(port: int) -> String:
 	var error := _server.listen(port, PackedStringArray([PROTOCOL]))
 	if error == OK:
@@ -48,7 +48,7 @@ func stop() -> void:
 	_people.clear()
 
 
-## What strangers send may be anything: what is no JSON object is read as an empty one.
+## Clients can send anything: a message that is not a JSON object is read as an empty one.
 static func read(packet: PackedByteArray) -> Dictionary:
 	var json := JSON.new()
 	if json.parse(packet.get_string_from_utf8()) == OK and json.data is Dictionary:
@@ -61,11 +61,11 @@ func _on_client_connected(id: int, _protocol: String) -> void:
 
 
 func _on_client_close_request(id: int, code: int, reason: String) -> void:
-	noted.emit("peer %d says goodbye: %d %s" % [id, code, reason])
+	noted.emit("peer %d closes: %d %s" % [id, code, reason])
 
 
 func _on_client_disconnected(id: int, was_clean: bool) -> void:
-	noted.emit("peer %d is gone%s" % [id, "" if was_clean else ", without a goodbye"])
+	noted.emit("peer %d has left%s" % [id, "" if was_clean else ", without a closing handshake"])
 	if _people.has(id):
 		var person: Dictionary = _people[id]
 		_people.erase(id)
@@ -81,7 +81,7 @@ func _on_data_received(id: int) -> void:
 	elif message.get("type") == "say" and _people.has(id):
 		_pass_on(id, str(message.get("text", "")))
 	else:
-		_server.disconnect_peer(id, CLOSE_POLICY, "that is no chat message")
+		_server.disconnect_peer(id, CLOSE_POLICY, "this is not a chat message")
 
 
 func _welcome(id: int, wanted: String) -> void:
@@ -112,6 +112,6 @@ func _send_to_all(message: Dictionary) -> void:
 func _send(id: int, message: Dictionary) -> void:
 	var peer := _server.get_peer(id)
 	peer.set_write_mode(BufferedWebSocketPeer.WRITE_MODE_TEXT)
-	# Whoever reads too slowly is refused the packet here, and nobody else waits for them.
+	# A packet to a slow reader is refused here, so that the others do not wait.
 	if peer.put_packet(JSON.stringify(message).to_utf8_buffer()) != OK:
 		noted.emit("peer %d does not keep up" % id)

@@ -1,8 +1,8 @@
 extends Node2D
-## The place where it happens: knows the discs and gems, and makes them on every machine alike.
+## The arena: contains the discs and gems, and creates them on every machine in the same way.
 ##
-## The server calls `add_player` and `add_gem`; the two spawners repeat that on all clients, also
-## for those who come later.
+## The server calls `add_player` and `add_gem`; the two spawners repeat that on all clients, also on
+## clients that join later.
 
 const Palette := preload("res://game/palette.gd")
 const Player := preload("res://game/player.gd")
@@ -35,7 +35,7 @@ func _process(_delta: float) -> void:
 		player.is_leader = best > 0 and player.score == best
 
 
-## The peer `id` moves its disc by itself; a bot has a negative id, and the server moves it.
+## The peer `id` moves its own disc. A bot has a negative id, and the server moves its disc.
 func add_player(id: int, player_name: String, colour_index: int, at: Vector2) -> Player:
 	var data := {
 		"id": id,
@@ -81,7 +81,7 @@ func player_of(id: int) -> Player:
 	return null
 
 
-## Best first; equal scores by name, so that the list is the same everywhere.
+## Sorted by score, then by name, so that the list is the same on every machine.
 func ranking() -> Array[Player]:
 	var sorted := players()
 	sorted.sort_custom(

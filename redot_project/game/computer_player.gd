@@ -1,12 +1,12 @@
 extends RefCounted
-## Steers a disc for which nobody sits at a keyboard: to the best gem, and into richer players.
+## Steers the disc of a bot: to the best gem, and into players with more gems.
 ##
-## Runs on the server only. For everybody else such a disc is one that the server owns.
+## Runs on the server only. For the clients, the server owns the disc of a bot.
 
 const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
 const NAMES: Array[String] = ["Bit", "Byte", "Nibble", "Pixel", "Vertex", "Texel", "Mesh", "Tween"]
-## A little slower than a person, who has to think.
+## Reacts a little slower than a person.
 const EAGERNESS := 0.74
 const HUNT_DISTANCE := 300.0
 const DASH_DISTANCE := 150.0
@@ -48,7 +48,7 @@ func _best_gem() -> Vector2:
 	return best
 
 
-## Somebody worth the dash, or nobody.
+## Returns a player who is worth a dash, or null.
 func _prey() -> Player:
 	if not _player.can_dash():
 		return null

@@ -1,5 +1,5 @@
 extends Node2D
-## Bursts of light and rising numbers. Nothing here matters to the game, so they travel unreliably.
+## Bursts of light and rising numbers. The game does not depend on them, so they are sent unreliably.
 
 const Palette := preload("res://game/palette.gd")
 const LIFE := 0.8

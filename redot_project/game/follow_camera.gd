@@ -1,9 +1,9 @@
 extends Camera2D
-## Follows our own disc; shows the whole arena to those who only watch.
+## Follows this player's disc; shows the whole arena to spectators.
 
 const LEAD := 0.12
 const MARGIN := 90.0
-## On a free floor a player sees this much of the world's height.
+## The height of the world that a player sees.
 const VISIBLE_HEIGHT := 760.0
 
 var target: Node2D

@@ -1,5 +1,5 @@
 extends Node2D
-## A gem. The server decides where it is and who gets it; here it only turns and sparkles.
+## A gem. The server decides where it is and who gets it; this script only draws it.
 
 const Palette := preload("res://game/palette.gd")
 const RADIUS := 15.0
@@ -16,7 +16,7 @@ func set_up(data: Dictionary) -> void:
 	colour = Palette.GOLD if value > 1 else Palette.GEMS[int(data["hue"]) % Palette.GEMS.size()]
 	position = data["at"]
 	name = "Gem%d" % data["number"]
-	# The same on every machine, and no two neighbours in step.
+	# The same on every machine, with different phases for neighbouring gems.
 	_offset = fmod(float(data["number"]) * 0.618, 1.0) * SPARKLE_EVERY
 
 
@@ -31,7 +31,7 @@ func _draw() -> void:
 	var breath := 0.5 + 0.5 * sin((_age + _offset) * 2.4)
 	var at := Vector2(0, sin((_age + _offset) * 2.0) * 3.0)
 	Palette.draw_glow(self, at, size * (3.0 + 0.5 * breath), Color(colour, 0.34 + 0.14 * breath))
-	# A diamond whose facets slide sideways looks as if it turned.
+	# A diamond whose facets slide sideways seems to turn.
 	var turn := sin((_age + _offset) * 1.6) * 0.55
 	var top := at + Vector2(0, -size * 1.15)
 	var bottom := at + Vector2(0, size * 1.15)

@@ -5,7 +5,7 @@ const Palette := preload("res://game/palette.gd")
 const CELL := 50.0
 const STRONG_EVERY := 4
 const MARGIN := 1200.0
-## Where in the arena (0..1) a soft light stands, and its colour.
+## The position of each soft light in the arena (0..1), and its colour.
 const LIGHTS := {
 	Vector2(0.25, 0.0): Color("6cb6ff"),
 	Vector2(0.75, 0.0): Color("b197fc"),

@@ -1,5 +1,5 @@
 extends RefCounted
-## Colours of the game, and the one soft round texture that all the glows are made of.
+## The colours of the game, and the soft round texture of all glows.
 
 const BACKGROUND := Color("0f1422")
 const GRID := Color("1b2540")

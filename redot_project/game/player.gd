@@ -1,9 +1,9 @@
 extends Node2D
 ## A player's disc.
 ##
-## The owner moves it and its `Motion` synchronizer tells everybody; the `Standing` synchronizer
-## belongs to the server and carries the score. Which is which is settled in `set_up`, before the
-## node enters the tree, on every machine alike. A bot's disc is owned by the server.
+## Its owner moves it, and the `Motion` synchronizer sends its position. The `Standing` synchronizer
+## belongs to the server, and sends the score. `set_up` sets the owners before the node enters the
+## tree, in the same way on every machine. The server owns the discs of bots.
 
 const Palette := preload("res://game/palette.gd")
 const Trail := preload("res://game/trail.gd")
@@ -38,18 +38,18 @@ var score := 0:
 
 ## A peer's id; negative for a bot.
 var player_id := 0
-## The peer whose machine moves it.
+## The peer that moves the disc.
 var owner_id := 0
 var display_name := ""
 var colour := Color.WHITE
 var bounds := Rect2(0, 0, 1800, 1100)
-## Returns the wanted direction; asked once per physics tick on the owner's machine.
+## Returns the wanted direction; called once per physics tick on the owner's machine.
 var steering := Callable()
 var is_mine := false
 var is_moved_here := false
-## It leads: a crown shows it.
+## Whether this player leads; a crown shows it.
 var is_leader := false
-## A held disc stays where it is, whatever hits it.
+## A held disc does not move, even if another disc hits it.
 var held := false
 
 var _velocity := Vector2.ZERO
@@ -103,7 +103,7 @@ func can_dash() -> bool:
 	return _dash_wait <= 0.0
 
 
-## 0 right after a dash, 1 when the next one is ready.
+## 0 right after a dash, 1 if the next one is ready.
 func dash_charge() -> float:
 	return 1.0 - clampf(_dash_wait / DASH_COOLDOWN, 0.0, 1.0)
 
@@ -124,8 +124,8 @@ func halt() -> void:
 	dashing = false
 
 
-## Stops telling the others where we are. Done before leaving, so that nothing is under way to a
-## peer that has already gone.
+## Stops sending the position. Called before leaving, so that no packet is in flight to a peer that
+## has already disconnected.
 func fall_silent() -> void:
 	$Motion.public_visibility = false
 

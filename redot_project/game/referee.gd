@@ -1,7 +1,7 @@
 extends Node
-## The rules, on the server: puts gems out, says who took one, settles dashes, runs the clock.
+## The rules, on the server: spawns gems, decides who takes them, handles dashes, runs the clock.
 ##
-## Clients only read what the `Clock` synchronizer brings them.
+## Clients only read the values of the `Clock` synchronizer.
 
 const Arena := preload("res://game/arena.gd")
 const Player := preload("res://game/player.gd")
@@ -30,9 +30,9 @@ var _arena: Arena
 var _second := 0.0
 var _gem_wait := 0.0
 var _next_colour := 0
-## Player id -> engine time in msec until which nobody can rob them.
+## Player id -> engine time in msec until which no other player can steal their gems.
 var _shield := {}
-## Held here, because a disc only keeps the function that steers it.
+## Kept here, because a disc only keeps the function that steers it.
 var _computers: Array[ComputerPlayer] = []
 
 
@@ -53,7 +53,7 @@ func start(bots: int) -> void:
 	_computers.clear()
 	for number in bots:
 		var its_name := ComputerPlayer.NAMES[number % ComputerPlayer.NAMES.size()]
-		# From the other end of the colours, which people get first.
+		# From the end of the list of colours; people get colours from its beginning.
 		var disc := _arena.add_player(-1 - number, its_name, -1 - number, _free_spot(220.0))
 		var computer := ComputerPlayer.new(disc, _arena)
 		disc.steering = computer.steer

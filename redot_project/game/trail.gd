@@ -1,5 +1,5 @@
 extends Node2D
-## The fading ribbon behind a disc. Lives in world space, so that it stays where the disc was.
+## The fading ribbon behind a disc. It is in world space, so that it stays where the disc was.
 
 const LIFE := 0.8
 const WIDTH := 17.0
@@ -40,7 +40,7 @@ func push(at: Vector2, delta: float) -> void:
 
 
 func _draw() -> void:
-	# One quad per step, sharing its edges with the next: an even taper at any frame rate.
+	# One quad per step, with an edge in common with the next: the width shrinks evenly at any frame rate.
 	var before_left := Vector2.ZERO
 	var before_right := Vector2.ZERO
 	var before_colour := Color.TRANSPARENT

@@ -4,8 +4,8 @@ extends RefCounted
 const DEFAULT_PORT := 9080
 
 
-## "host", "host:port", "[::1]:port", "ws://..." and "wss://..." are understood; `encrypted` says
-## what is meant where the address does not. Returns an empty string for anything else.
+## Accepts "host", "host:port", "[::1]:port", "ws://..." and "wss://..."; `encrypted` selects the scheme if
+## the address has none. Returns an empty string for anything else.
 static func to_url(text: String, encrypted := false) -> String:
 	var address := text.strip_edges()
 	if address.is_empty() or address.contains(" "):
@@ -27,7 +27,7 @@ static func is_encrypted(url: String) -> bool:
 	return url.begins_with("wss://")
 
 
-## The name or address of the machine in a URL, which a certificate has to carry.
+## Returns the host name or address of a URL, which must be in the certificate.
 static func host_of(url: String) -> String:
 	var authority := url.get_slice("://", 1).get_slice("/", 0).get_slice("?", 0)
 	if authority.begins_with("["):

@@ -1,8 +1,8 @@
 extends RefCounted
-## What an encrypted host shows: a key and a self-signed certificate, made by the engine itself.
+## The identity of an encrypted host: a key and a self-signed certificate, made by the engine.
 ##
-## They are kept in user://certificates, so that a copy of the certificate on another machine stays
-## good. A public server has a certificate that an authority has signed, and needs none of this.
+## They are stored in user://certificates, so that a copy of the certificate on another machine stays
+## valid. A public server has a certificate that an authority has signed, and does not need this.
 
 const FOLDER := "user://certificates"
 const KEY_BITS := 2048
@@ -11,7 +11,7 @@ var key := CryptoKey.new()
 var certificate := X509Certificate.new()
 
 
-## For the name or address that players will type; null when it cannot be kept.
+## Makes an identity for the name or address that players will type; null if it cannot be stored.
 static func of_host(host: String) -> RefCounted:
 	var identity: RefCounted = new()
 	if identity._load(host) or identity._make(host):
@@ -19,7 +19,7 @@ static func of_host(host: String) -> RefCounted:
 	return null
 
 
-## The host's certificate as a client has it; null when there is none.
+## Returns the client's copy of the host's certificate; null if there is none.
 static func certificate_of(host: String) -> X509Certificate:
 	var found := X509Certificate.new()
 	if FileAccess.file_exists(place(host)) and found.load(place(host)) == OK:

@@ -1,22 +1,22 @@
 extends RefCounted
-## The one place that knows which networking classes this build has.
+## The only script that knows which networking classes this build has.
 ##
 ## With the addon, a game gets `WebSocketServer` and `WebSocketClient`. Without it (a web export,
 ## or a checkout that has not built the addon yet) the engine's own class speaks the same protocol,
-## so both kinds of build can play together. The addon's classes are made by name, because a script
-## that mentions a missing class does not even parse.
+## so both kinds of build can play together. The addon's classes are created by name, because a script
+## that names a missing class does not parse.
 
-## Whom a client trusts when the connection is encrypted.
+## Which certificates a client trusts on an encrypted connection.
 enum Trust { HOST, AUTHORITIES, ANYBODY }
 
 const Address := preload("res://net/address.gd")
 const Identity := preload("res://net/identity.gd")
 
-## Set by the command line's `class=engine`, to see the engine's own class at work beside the addon.
+## Set by the command line's `class=engine`, to compare the engine's own class with the addon.
 static var use_engine_class := false
 
 
-## What came out: either a peer or, in words, why there is none.
+## The result: a peer, or an error message.
 class Outcome:
 	extends RefCounted
 	var peer: MultiplayerPeer
@@ -39,7 +39,7 @@ static func host(port: int, certified_name := "") -> Outcome:
 	if certified_name:
 		identity = Identity.of_host(certified_name)
 		if identity == null:
-			return _failure("Cannot keep a certificate in %s" % Identity.FOLDER)
+			return _failure("Cannot store a certificate in %s" % Identity.FOLDER)
 	var peer: Variant
 	var error: Error
 	if has_addon():
@@ -62,7 +62,7 @@ static func join(url: String, trust := Trust.HOST) -> Outcome:
 		pinned = Identity.certificate_of(Address.host_of(url))
 		if pinned == null:
 			var folder := ProjectSettings.globalize_path(place)
-			return _failure("The host's certificate is not here yet: copy it to %s" % folder)
+			return _failure("The host's certificate is missing: copy it to %s" % folder)
 	var peer: Variant
 	var error: Error
 	if has_addon():
@@ -80,21 +80,21 @@ static func join(url: String, trust := Trust.HOST) -> Outcome:
 	return _outcome(peer, error, "Cannot connect to %s" % url)
 
 
-## Why the last connection failed or ended, in words; empty when the class cannot tell.
+## Returns why the last connection failed or ended; empty if the class does not provide it.
 static func last_error(peer: MultiplayerPeer) -> String:
 	if peer and peer.has_method(&"get_last_error"):
 		return peer.call(&"get_last_error")
 	return ""
 
 
-## What the other side closed the last connection with; -1 when it did not, or the class cannot tell.
+## Returns the close code of the other side; -1 if there was none, or the class does not provide it.
 static func close_code(peer: MultiplayerPeer) -> int:
 	if peer and peer.has_method(&"get_close_code"):
 		return peer.call(&"get_close_code")
 	return -1
 
 
-## Round trip to `peer_id` in milliseconds, -1 when unknown.
+## Returns the round-trip time to `peer_id` in milliseconds, -1 if unknown.
 static func round_trip_msec(peer: MultiplayerPeer, peer_id: int) -> int:
 	if peer and peer.has_method(&"get_peer_statistics"):
 		var statistics: Dictionary = peer.call(&"get_peer_statistics", peer_id)
@@ -120,9 +120,9 @@ static func _outcome(peer: MultiplayerPeer, error: Error, what: String) -> Outco
 static func _in_words(error: Error) -> String:
 	match error:
 		ERR_ALREADY_IN_USE, ERR_CANT_CREATE:
-			return "it is taken, or may not be opened by this user"
+			return "it is in use, or this user may not open it"
 		ERR_INVALID_PARAMETER:
-			return "that is not a valid address or port"
+			return "the address or port is not valid"
 		ERR_UNAVAILABLE:
 			return "this build does not support it"
 		_:

@@ -1,14 +1,14 @@
 extends Node
-## Hosts or joins, keeps the list of names, carries the chat.
+## Hosts or joins a game, keeps the list of names, and sends the chat.
 ##
-## Everything else in the game asks this node whether it is online, who is there and what they are
-## called. The server owns the roster; clients introduce themselves with `_hello` and get it back.
+## All other nodes ask this node whether it is online, and for the players and their names. The server
+## owns the roster; clients send their name with `_hello`, and get the roster back.
 
-## We are in: listening, or connected and on the roster.
+## The session has begun: listening, or connected and on the roster.
 signal opened
-## The session is over. `reason` is empty when we left on our own.
+## The session has ended. `reason` is empty if this player has left.
 signal closed(reason: String)
-## The roster changed. Server side this is the moment to add or remove a player's disc.
+## The roster has changed. The server adds or removes a player's disc now.
 signal joined(id: int, player_name: String)
 signal left(id: int, player_name: String)
 signal chatted(id: int, text: String)
@@ -61,7 +61,7 @@ func _exit_tree() -> void:
 	leave()
 
 
-## Returns an empty string, or why it did not work. With a `certified_name` it is encrypted.
+## Returns an empty string, or an error message. With a `certified_name` the game is encrypted.
 func host(listen_port: int, player_name: String, plays: bool, certified_name := "") -> String:
 	leave()
 	var outcome := PeerFactory.host(listen_port, certified_name)
@@ -79,7 +79,7 @@ func host(listen_port: int, player_name: String, plays: bool, certified_name := 
 	return ""
 
 
-## Returns an empty string when the attempt is under way, or why it cannot be made.
+## Returns an empty string if the attempt has begun, or an error message.
 func join(server_url: String, player_name: String, trust := PeerFactory.Trust.HOST) -> String:
 	leave()
 	var outcome := PeerFactory.join(server_url, trust)
@@ -125,8 +125,8 @@ func say(text: String) -> void:
 	chatted.emit(my_id(), line)
 
 
-## To the server and back, as the transport measured it. A transport that has not, or cannot, leaves
-## it to our own question and answer, which includes the time until the next frame on both sides.
+## The round trip to the server, as the transport has measured it. If the transport has no value, a pair
+## of RPCs measures it, which includes the time until the next frame on both sides.
 func round_trip_msec() -> int:
 	if state != State.JOINED:
 		return -1
@@ -192,15 +192,15 @@ func _on_peer_disconnected(id: int) -> void:
 
 
 func _on_connection_failed() -> void:
-	_end("Could not join %s: %s" % [url, _why("nobody answers there, or it is not a game server")])
+	_end("Could not join %s: %s" % [url, _why("there is no answer, or it is not a game server")])
 
 
 func _on_server_disconnected() -> void:
-	# What a host that leaves and a server that stops say goodbye with (RFC 6455 section 7.4.1).
+	# The close code of a host that leaves and of a server that stops (RFC 6455 section 7.4.1).
 	if PeerFactory.close_code(multiplayer.multiplayer_peer) == 1001:
 		_end("The host has left the game")
 	else:
-		_end("The connection to %s ended: %s" % [url, _why("the server has gone")])
+		_end("The connection to %s ended: %s" % [url, _why("the server has closed")])
 
 
 func _why(otherwise: String) -> String:

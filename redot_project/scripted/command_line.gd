@@ -1,5 +1,5 @@
 extends RefCounted
-## What stands behind `--` on the command line, checked.
+## Reads and checks the arguments after `--` on the command line.
 
 const USAGE := """Arguments after --:
   server port=N expect=K seconds=S [window]          scripted session for K clients, then a report
@@ -34,18 +34,18 @@ var expect := 0
 var seconds := 0.0
 var window := false
 var bots := 0
-## Whether the computer steers our disc.
+## Whether the computer steers this player's disc.
 var auto := false
-## Said to everybody who comes in.
+## A message to everybody who joins.
 var say := ""
-## The name in a server's certificate; empty: not encrypted.
+## The name in a server's certificate; if empty, the game is not encrypted.
 var tls := ""
 var trust := PeerFactory.Trust.HOST
 var use_engine_class := false
-## A file, and seconds until it is taken.
+## A file for a picture, and the seconds until it is taken.
 var picture := ""
 var after := 3.0
-## What is wrong with the arguments, in words.
+## The error in the arguments; empty if there is none.
 var problem := ""
 
 
@@ -74,7 +74,7 @@ func _take(argument: String) -> void:
 		"url":
 			url = Address.to_url(value)
 			if url.is_empty():
-				problem = "url=%s is no WebSocket address" % value
+				problem = "url=%s is not a WebSocket address" % value
 		"port":
 			port = Address.parse_port(value)
 			if port < 0:
@@ -104,11 +104,11 @@ func _take_more(argument: String, key: String, value: String) -> void:
 		"tls":
 			tls = value
 			if tls.is_empty():
-				problem = "tls= wants the name that players will type, as in tls=localhost"
+				problem = "tls= needs the name that players will type, for example tls=localhost"
 		"trust":
 			trust = TRUST.get(value, PeerFactory.Trust.HOST)
 			if not TRUST.has(value):
-				problem = "trust=%s is none of %s" % [value, ", ".join(TRUST.keys())]
+				problem = "trust=%s is not one of %s" % [value, ", ".join(TRUST.keys())]
 		"class":
 			use_engine_class = value == "engine"
 			if value not in ["engine", "addon"]:
@@ -131,4 +131,4 @@ func _check() -> void:
 	elif role == "server" and (expect > 0) != (seconds > 0.0):
 		problem = "a scripted server needs both expect=K and seconds=S"
 	elif role == "chat" and url and not window:
-		problem = "to enter a chat room needs a window"
+		problem = "entering a chat room needs a window"

@@ -1,7 +1,7 @@
 extends RefCounted
-## Counts what one process sent and received during a scripted session, and says what is missing.
+## Counts the messages that one process sends and receives in a scripted session, and names missing ones.
 ##
-## `sent` counts per receiver: whoever gets a kind at all must get exactly that many.
+## `sent` counts per receiver: each receiver of a kind must get exactly this number.
 
 const CHAT := "chat"
 const SERVER_RPC := "server_rpc"
@@ -26,7 +26,7 @@ func note_sent(kind: String) -> void:
 	sent[kind] += 1
 
 
-## `number` counts up from 1 for each sender and kind; a gap or a swap shows at once.
+## `number` counts from 1 for each sender and kind, so a lost or swapped message is detected at once.
 func note_received(kind: String, from: String, number: int) -> void:
 	var count: int = received[kind].get(from, 0) + 1
 	received[kind][from] = count

@@ -1,5 +1,5 @@
 extends RefCounted
-## Saves what the window shows and ends the game: `picture=FILE after=S` on the command line.
+## Saves a picture of the window and quits: `picture=FILE after=S` on the command line.
 
 
 static func take(tree: SceneTree, file: String, after: float) -> void:

@@ -1,8 +1,8 @@
 extends Node
-## Plays a whole session without a person, on each side, and reports what got through.
+## Plays a whole session without a person, on each side, and reports which messages arrived.
 ##
-## The server leads: begin, hold, finish, leave. A client answers "hold" only after everything it
-## sent; a connection keeps its order, so nothing is still under way once all have answered.
+## The server leads: begin, hold, finish, leave. A client answers "hold" after its last message. A
+## connection keeps the order, so no message is in flight after all clients have answered.
 ## Every wait has a deadline, so a session never hangs.
 
 signal over(exit_code: int)
@@ -86,7 +86,7 @@ func _run_server() -> void:
 	print("READY %d" % _options.port)
 	var all_there := func() -> bool: return _session.names.size() > _options.expect
 	if not await _until(all_there, JOIN_DEADLINE):
-		_fail("%d of %d clients came" % [_session.names.size() - 1, _options.expect])
+		_fail("%d of %d clients joined" % [_session.names.size() - 1, _options.expect])
 		return
 	for id: int in _session.names:
 		if id != 1:
@@ -103,7 +103,7 @@ func _run_server() -> void:
 		return
 	_hold.rpc()
 	if not await _until(_answered.bind(_held), STEP_DEADLINE):
-		_fail("these did not come to a halt: %s" % _missing(_held))
+		_fail("these clients did not stop: %s" % _missing(_held))
 		return
 	await _wait(SETTLE_SECONDS)
 	if _is_over:
@@ -111,11 +111,11 @@ func _run_server() -> void:
 	_steps["finish"] = true
 	_finish.rpc()
 	if not await _until(_answered.bind(_finished), STEP_DEADLINE):
-		_fail("these did not finish: %s" % _missing(_finished))
+		_fail("these clients did not finish: %s" % _missing(_finished))
 		return
 	var positions := _positions()
 	var id := _session.my_id()
-	# One after the other, so that nobody is told of a departure while leaving.
+	# One after the other, so that no client gets a departure while it leaves.
 	for client in multiplayer.get_peers():
 		_leave.rpc_id(client)
 		var gone := func() -> bool: return not multiplayer.get_peers().has(client)
@@ -134,7 +134,7 @@ func _run_client() -> void:
 		_fail(problem)
 		return
 	if not await _until(_session.is_online, JOIN_DEADLINE):
-		_fail("no way in to %s" % _options.url)
+		_fail("cannot connect to %s" % _options.url)
 		return
 	if not await _until(_has_step.bind("begin"), JOIN_DEADLINE + STEP_DEADLINE):
 		_fail("the session did not begin")
@@ -161,7 +161,7 @@ func _run_client() -> void:
 	player.fall_silent()
 	_done.rpc_id(1)
 	if not await _until(_has_step.bind("leave"), STEP_DEADLINE * 2.0):
-		_fail("the server did not let us go")
+		_fail("the server did not disconnect this client")
 		return
 	_ledger.expect(Ledger.BROADCAST, SERVER_NAME, ROUNDS)
 	for client: String in _cast:
@@ -172,7 +172,7 @@ func _run_client() -> void:
 	_report(me, id, positions)
 
 
-## False when the session broke off meanwhile.
+## Returns false if the session has ended meanwhile.
 func _send_everything() -> bool:
 	for number in range(1, ROUNDS + 1):
 		await _wait(_seconds * 0.8 / ROUNDS)
@@ -332,7 +332,7 @@ func _wait(seconds: float) -> void:
 	await _until(func() -> bool: return false, seconds)
 
 
-## False when `seconds` went by, or the session broke off, before `condition` held.
+## Returns false if `seconds` have passed, or the session has ended, before `condition` was true.
 func _until(condition: Callable, seconds: float) -> bool:
 	var deadline := Time.get_ticks_msec() + int(seconds * 1000.0)
 	while not condition.call():

@@ -1,5 +1,5 @@
 extends Node2D
-## Gems that float behind the lobby. They belong to nobody.
+## Gems that float behind the lobby; they are not part of a game.
 
 const GEM_SCENE := preload("res://game/gem.tscn")
 const Gem := preload("res://game/gem.gd")

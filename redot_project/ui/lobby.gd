@@ -1,5 +1,5 @@
 extends Control
-## First screen: who you are, where to go, and in words what went wrong last time.
+## The first screen: the player's name, hosting and joining, and the last error.
 
 signal host_wanted(port: int, player_name: String, bots: int, certified_name: String)
 signal join_wanted(url: String, player_name: String, trust: PeerFactory.Trust)
@@ -15,11 +15,11 @@ const BOTS: Array[int] = [0, 1, 3, 5]
 ## In the order of PeerFactory.Trust.
 const TRUST_HELP: Array[String] = [
 	(
-		"Hosting makes a certificate for the name that players type. "
-		+ "Whoever joins from another machine needs a copy of it in the folder."
+		"The host makes a certificate for the name that players type. "
+		+ "Players on other machines need a copy of it in the folder."
 	),
 	"For a public server, whose certificate an authority such as Let's Encrypt has signed.",
-	"Encrypted, but somebody in between could pose as the host. For tests only.",
+	"Encrypted, but an attacker could pose as the host. For tests only.",
 ]
 
 var busy := false
@@ -56,13 +56,13 @@ func _ready() -> void:
 	if OS.has_feature("web"):
 		_host.disabled = true
 		_port.editable = false
-		_host.tooltip_text = "A web page cannot host. Join somebody else's server."
+		_host.tooltip_text = "A web page cannot host a game. Join another player's server."
 	_show("", Palette.TEXT_DIM)
 	_name.grab_focus()
 	_name.select_all()
 
 
-## From the command line; what is empty stays as it was.
+## Sets the values of the command line; empty ones are left unchanged.
 func fill_in(player_name: String, certified_name: String) -> void:
 	if player_name:
 		_name.text = player_name
@@ -74,7 +74,7 @@ func fill_in(player_name: String, certified_name: String) -> void:
 func show_class(words: String, has_addon: bool) -> void:
 	_classes.text = words
 	_chat.disabled = not has_addon
-	_chat.tooltip_text = "" if has_addon else "This needs the addon's classes"
+	_chat.tooltip_text = "" if has_addon else "The chat needs the addon's classes"
 
 
 func show_error(text: String) -> void:
@@ -98,9 +98,9 @@ func _on_join_pressed() -> void:
 		return
 	var url := Address.to_url(_address.text, _encrypted.selected > 0)
 	if url.is_empty():
-		show_error("That is no address. Try 127.0.0.1:9080 or wss://example.org/game")
+		show_error("This is not an address. Try 127.0.0.1:9080 or wss://example.org/game")
 		return
-	# Whoever types wss:// is shown what there is to decide about it.
+	# For wss:// the lobby shows the choice of certificates.
 	_set_encrypted(int(Address.is_encrypted(url)))
 	join_wanted.emit(url, _name.text, _trust.selected)
 
@@ -108,7 +108,7 @@ func _on_join_pressed() -> void:
 func _on_host_pressed() -> void:
 	var port := Address.parse_port(_port.text)
 	if port < 0:
-		show_error("The port is a number from 1 to 65535")
+		show_error("The port must be a number from 1 to 65535")
 		return
 	var certified := _certified.text.strip_edges() if _encrypted.selected > 0 else ""
 	if _encrypted.selected > 0 and certified.is_empty():

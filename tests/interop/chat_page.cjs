@@ -1,5 +1,5 @@
 // The demo's web page (redot_project/web/chat.html) in a headless Chromium, against the demo's own chat room. The
-// runner restarts the room when it reads RESTART here. Somebody called Ada sits in it and greets whoever comes in.
+// runner restarts the room when it reads RESTART here. A person named Ada is in the room, and greets everybody who joins.
 'use strict';
 
 const { args, check, checkEqual, port, run } = require('./case.cjs');
@@ -15,7 +15,7 @@ run(async () => {
   await sees(a, 'Ada  hello there');
   checkEqual(await a.locator('#people').innerText(), 'Ada\nBen', 'who is in the room');
   const b = await open(browser, args.page, port, 'Cleo');
-  await sees(a, 'Cleo has come in');
+  await sees(a, 'Cleo has joined');
 
   // Both ways between two browsers; Ada's side is in the room's output, which the runner reads.
   await a.fill('#line', 'grüße, <b>世界</b> 🙂');
@@ -28,19 +28,19 @@ run(async () => {
   await b.fill('#line', '   ');
   await b.press('#line', 'Enter');
 
-  // What the server does not like ends the connection, with a reason, and without another attempt.
+  // An invalid message closes the connection with a reason, and the page does not try again.
   await b.evaluate("socket.send('nonsense')");
   await b.waitForFunction(() => document.body.dataset.state === 'idle');
   const told = await b.locator('#last').innerText();
-  checkEqual(told, 'Closed with code 1008: that is no chat message', 'what the page tells');
+  checkEqual(told, 'Closed with code 1008: this is not a chat message', 'the reason on the page');
   await sees(a, 'Cleo has left');
 
-  // A page that may come in again does so by itself.
+  // After a restart of the server, the page connects again by itself.
   console.log('RESTART');
   await stateOf(a, 'waiting', LONG);
   const broken = await a.locator('#last').innerText();
-  check(broken.startsWith('Closed with code 1006: '), `the restart is told as ${broken}`);
-  check(await a.locator('#line').isDisabled(), 'nothing can be said while nobody listens');
+  check(broken.startsWith('Closed with code 1006: '), `the restart is shown as ${broken}`);
+  check(await a.locator('#line').isDisabled(), 'the input is disabled while not connected');
   await stateOf(a, 'open', LONG);
   await sees(a, 'You are back.');
   await a.fill('#line', 'still here');
@@ -58,6 +58,6 @@ run(async () => {
 
   await a.click('#toggle');
   await stateOf(a, 'idle');
-  checkEqual(await a.locator('#last').innerText(), 'Closed with code 1000: bye', 'our own goodbye');
+  checkEqual(await a.locator('#last').innerText(), 'Closed with code 1000: bye', 'the close of the page');
   await browser.close();
 });

@@ -3,7 +3,7 @@ extends SceneTree
 ##
 ## Arguments: `kind` (as in lib/peers.gd, or `null` with `extension=` and `batch=`), `port`, `work`
 ## (idle, echo, relay, broadcast, rpc, scene), `peers` (as soon as so many are connected the
-## measurement begins; 0: never), `fps` (0: as fast as it goes), `seconds`, `size` (bytes of a
+## measurement begins; 0: never), `fps` (0: no limit), `seconds`, `size` (bytes of a
 ## broadcast), `stall` (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x),
 ## `tls` (a folder with key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`,
 ## and runs until it is killed.
@@ -66,7 +66,7 @@ func _initialize() -> void:
 	_peer.peer_disconnected.connect(func(_id: int) -> void: _connected -= 1)
 	if _is_scene():
 		var api: SceneMultiplayer = get_multiplayer()
-		# With it every newcomer is told of all others: a million packets for a thousand players.
+		# With the relay each new peer gets a packet about each other: a million packets for a thousand players.
 		api.server_relay = _work == "relay"
 		api.multiplayer_peer = _peer
 		_blast = Blast.new()

@@ -82,7 +82,9 @@ func _behind_a_proxy() -> void:
 func _health() -> void:
 	await _serve({health_path = "/health"})
 	check_eq(await _status(""), 101, "a client")
-	await until(func() -> bool: return _server.get_statistics().peers == 1, PATIENCE, "it is in")
+	await until(
+		func() -> bool: return _server.get_statistics().peers == 1, PATIENCE, "it is connected"
+	)
 	var answer := await _exchange("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
 	check(answer.begins_with("HTTP/1.1 200 OK\r\n"), answer)
 	var state: Dictionary = JSON.parse_string(answer.get_slice("\r\n\r\n", 1))
@@ -154,18 +156,18 @@ func _drained() -> void:
 	var drained: Array = []
 	_server.drained.connect(func() -> void: drained.append(_server.get_statistics().peers))
 	check_eq(await _status(""), 101, "a client")
-	await until(func() -> bool: return _ids.size() == 1, PATIENCE, "it is in")
+	await until(func() -> bool: return _ids.size() == 1, PATIENCE, "it is connected")
 	_server.refuse_new_connections = true
 	check_eq(await _status(""), 503, "another one")
 	await frames(5)
-	check_eq(drained, [], "while somebody is there")
+	check_eq(drained, [], "drained while a client is connected")
 	_kept[0].disconnect_from_host()
 	await until(func() -> bool: return drained.size() == 1, PATIENCE, "drained")
 	await frames(5)
 	check_eq(drained, [0], "once")
 	_server.refuse_new_connections = false
 	_server.refuse_new_connections = true
-	await until(func() -> bool: return drained.size() == 2, PATIENCE, "nobody was there")
+	await until(func() -> bool: return drained.size() == 2, PATIENCE, "drained without a client")
 	_server.refuse_new_connections = false
 	check_eq(await _status(""), 101, "a client again")
 	await frames(5)

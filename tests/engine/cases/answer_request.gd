@@ -23,7 +23,7 @@ class Trap:
 
 const PATIENCE := 15.0
 const HANDSHAKE_TIMEOUT := 20.0
-## Of requests that nobody answers.
+## The time after which requests without an answer are rejected.
 const WAIT := 30.0
 
 var _server: WebSocketServer
@@ -52,8 +52,10 @@ func _it_may_say_the_same_later() -> void:
 		await frames(3)
 		check(_is_connecting(), "it waits")
 		check_eq(_server.answer_request(id, yes), OK, "%s" % [yes])
-		await until(func() -> bool: return _is_in() and _server.has_peer(id), PATIENCE, "it is in")
-		check_eq(_client.get_unique_id(), id, "the id that was told")
+		await until(
+			func() -> bool: return _is_in() and _server.has_peer(id), PATIENCE, "it is connected"
+		)
+		check_eq(_client.get_unique_id(), id, "the id of the request")
 		var meta: Variant = {user = "ada"} if yes is Dictionary else null
 		check_eq(_server.get_peer(id).get_handshake_meta(), meta, "meta")
 		_client.close()
@@ -125,11 +127,15 @@ func _it_may_answer_while_it_is_asked() -> void:
 func _once_and_only_about_those_who_wait() -> void:
 	_serve()
 	for id: int in [0, 1, -1, 77, 1 << 40, -(1 << 40)]:
-		check_eq(_server.answer_request(id, true), ERR_DOES_NOT_EXIST, "nobody: %d" % id)
+		check_eq(
+			_server.answer_request(id, true), ERR_DOES_NOT_EXIST, "an unknown request: %d" % id
+		)
 	var waiting := await _knock_and_wait()
 	check_eq(_server.answer_request(waiting, true), OK, "once")
 	check_eq(_server.answer_request(waiting, 403), ERR_DOES_NOT_EXIST, "twice")
-	await until(func() -> bool: return _is_in() and _server.has_peer(waiting), PATIENCE, "it is in")
+	await until(
+		func() -> bool: return _is_in() and _server.has_peer(waiting), PATIENCE, "it is connected"
+	)
 	check_eq(_server.answer_request(waiting, 403), ERR_DOES_NOT_EXIST, "it is connected")
 	_client.close()
 	# An answer that was given at once.
@@ -144,12 +150,12 @@ func _closing_withdraws() -> void:
 	var id := await _knock_and_wait()
 	_server.close()
 	check_eq(_server.answer_request(id, true), ERR_UNCONFIGURED, "closed")
-	await until(_is_out, PATIENCE, "the client hears of it")
+	await until(_is_out, PATIENCE, "the client gets the answer")
 	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen again")
 	check_eq(_server.answer_request(id, {status = 101, meta = 1}), ERR_DOES_NOT_EXIST, "of before")
 	id = await _knock_and_wait()
 	_server.refuse_new_connections = true
-	await until(_is_out, PATIENCE, "nobody is admitted any more")
+	await until(_is_out, PATIENCE, "no more clients are accepted")
 	_server.refuse_new_connections = false
 	await _knock_and_wait()
 	check_eq(_server.answer_request(id, true), ERR_DOES_NOT_EXIST, "withdrawn")
@@ -162,7 +168,7 @@ func _who_leaves_is_forgotten() -> void:
 	var id := await _knock_and_wait()
 	_client.close()
 	await until(_nobody_is_pending, PATIENCE, "it leaves")
-	# The next question is told behind that.
+	# The next request is passed to the handler after that.
 	var next := await _knock_and_wait()
 	check_eq(_server.answer_request(id, {status = 101, meta = "lost"}), ERR_DOES_NOT_EXIST, "late")
 	# Known to the I/O thread only.
@@ -170,7 +176,11 @@ func _who_leaves_is_forgotten() -> void:
 	process_frame.disconnect(_server.poll)
 	_client.close()
 	await until(_nobody_is_pending, PATIENCE, "it leaves")
-	check_eq(_server.answer_request(id, {status = 101, meta = "lost"}), OK, "nobody knows yet")
+	check_eq(
+		_server.answer_request(id, {status = 101, meta = "lost"}),
+		OK,
+		"the disconnect is not known yet"
+	)
 	process_frame.connect(_server.poll)
 	await frames(5)
 	check_eq(_connected, [], "peers")
@@ -193,7 +203,7 @@ func _nobody_waits_for_ever() -> void:
 	var started := Time.get_ticks_msec()
 	# The client of this addon does not wait so long by itself.
 	var id := await _knock_and_wait(WAIT * 3)
-	await until(_is_out, WAIT * 2, "nobody answers")
+	await until(_is_out, WAIT * 2, "a request without an answer")
 	check(Time.get_ticks_msec() - started > (WAIT - 1) * 1000, "it waits as long as it may")
 	check(_client.get_last_error().contains("503"), _client.get_last_error())
 	check_eq(_server.get_statistics().handshakes_timed_out, 1, "handshakes_timed_out")

@@ -47,10 +47,10 @@ func _serve() -> void:
 	party.open()
 	ready_line()
 	var two_in := func() -> bool: return api.get_peers().size() == 2
-	await until(two_in, 20.0, "a and d get in")
+	await until(two_in, 20.0, "a and d connect")
 	await until(func() -> bool: return failed.size() == 2, 20.0, "b and c do not")
 	check_eq(authenticating.size(), 4, "peer_authenticating for each")
-	check_eq(api.get_authenticating_peers().size(), 0, "nobody is left over")
+	check_eq(api.get_authenticating_peers().size(), 0, "peers that still authenticate")
 	for id in failed:
 		check(authenticating.has(id), "who failed was announced")
 		check(not api.get_peers().has(id), "who failed is not in")
@@ -63,7 +63,7 @@ func _serve() -> void:
 	check_eq(
 		api.send_auth(4711, "x".to_utf8_buffer()), ERR_INVALID_PARAMETER, "send_auth to nobody"
 	)
-	check_eq(api.complete_auth(4711), ERR_INVALID_PARAMETER, "complete_auth of nobody")
+	check_eq(api.complete_auth(4711), ERR_INVALID_PARAMETER, "complete_auth of an unknown peer")
 	for id in api.get_peers():
 		party.release(id, "go")
 		await until(func() -> bool: return not api.get_peers().has(id), 20.0, "%d leaves" % id)
@@ -83,7 +83,7 @@ func _come_in() -> void:
 	var connected := party.events.filter(
 		func(event: String) -> bool: return event.begins_with("peer_connected")
 	)
-	check_eq(connected.size(), 2, "nobody unauthenticated is announced: %s" % [party.events])
+	check_eq(connected.size(), 2, "only authenticated peers are announced: %s" % [party.events])
 	party.peer.close()
 
 

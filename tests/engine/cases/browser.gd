@@ -37,7 +37,7 @@ func run() -> void:
 	# The second asks to be sent away.
 	await _sees([["disconnected", true]], "the second is sent away")
 	await _sees([["connected", "chat"]], "a third")
-	# A page that is left says goodbye in its own way.
+	# A page that is closed sends a close code of its own.
 	await _sees([["close", 1001, ""], ["disconnected", true]], "the third is left")
 	await _sees([["connected", "chat"]], "a fourth")
 	_server.stop()
@@ -59,7 +59,7 @@ func _leave(id: int, was_clean: bool) -> void:
 	_events.append(["disconnected", was_clean])
 
 
-## What one says, the others hear, as what it was.
+## A message of one page reaches the others with the same type.
 func _relay(id: int) -> void:
 	var peer := _server.get_peer(id)
 	while peer.get_available_packet_count() > 0:

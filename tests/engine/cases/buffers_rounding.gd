@@ -106,7 +106,7 @@ func _output_waiting(asked: int, counts: int, by_bytes: bool, step: int) -> void
 		end.paused = true
 		var stalled := func() -> bool: return _queued(end).queued_in_packets > 0
 		await until(stalled, 10.0, "a first packet")
-		# A peer that takes nothing cannot be told through its connection when to go on.
+		# A peer that reads nothing cannot get the next step through its connection.
 		await until(is_left.bind("done %d" % step), 40.0, "the server's count in step %d" % step)
 		end.paused = false
 	await _close(end)
@@ -154,9 +154,9 @@ func _open(of_server: Array, of_client: Array, step: int) -> BarePeer:
 		var end := BarePeer.new(self, client)
 		var answered := func() -> bool: return end.packets.has(1) or end.is_closed()
 		await until(answered, 10.0, "step %d: an answer" % step)
-		# The server may still be at the step before, and end without having said anything.
+		# The server may still be at the previous step, and close without an answer.
 		if end.packets.has(1):
-			check_eq(end.packets[1], [wanted], "what the server said")
+			check_eq(end.packets[1], [wanted], "the answer of the server")
 			end.packets.clear()
 			check_eq(end.send(1, "here".to_ascii_buffer()), OK, "the client's first packet")
 			return end
@@ -185,7 +185,7 @@ func _close(end: BarePeer) -> void:
 	if role == "client":
 		end.peer.close()
 	elif not end.is_closed():
-		# Who comes now wants the next step.
+		# The next client asks for the next step.
 		end.peer.refuse_new_connections = true
 		await until(func() -> bool: return end.has("peer_disconnected"), 20.0, "the client leaves")
 		end.peer.close()

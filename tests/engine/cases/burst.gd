@@ -107,7 +107,7 @@ func _long_run(turn: Dictionary, outgoing: PacketRun) -> void:
 		)
 
 
-## Each side says so, in order with everything that it has sent in this turn.
+## Each side announces it, in order with everything that it has sent in this turn.
 func _both_done(turn: Dictionary) -> void:
 	check_eq(end.send(other, DONE.to_ascii_buffer()), OK, "the word that it is done")
 	var incoming := _incoming[_turn]

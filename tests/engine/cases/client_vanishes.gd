@@ -31,7 +31,7 @@ func _serve() -> void:
 		await until(
 			func() -> bool: return bare.count("peer_connected") > round, PATIENCE, "a client"
 		)
-		# Written again and again, so that one of them follows the news that nobody reads.
+		# Written again and again, so that one write follows the reset of the connection.
 		while bare.count("peer_disconnected") <= round and not has_ended():
 			bare.send(0, "news".to_utf8_buffer())
 			bare.send(0, "more news".to_utf8_buffer())

@@ -48,7 +48,7 @@ func _server() -> void:
 	var id := end.events[0].get_slice(" ", 1).to_int()
 	await until(func() -> bool: return _round_trip(id) >= 2000 * LATENCY, PATIENCE, "the latency")
 	await until(func() -> bool: return end.has("peer_disconnected"), 60.0, "it leaves")
-	check_eq(_last, "last words", "what it said last")
+	check_eq(_last, "last words", "the last message")
 	check_eq(bulk.fault, "", "the bulk")
 	check_eq(bulk.number, BULK, "packets of the bulk")
 	end.peer.close()
@@ -107,7 +107,7 @@ func _bandwidth() -> void:
 	await _echo()
 	var wanted := BULK * BULK_BYTES / 100_000.0
 	check(_since(start) >= wanted, "%d bytes took %.2f s" % [BULK * BULK_BYTES, _since(start)])
-	check(end.has("peer_congested"), "nothing said that it is too much")
+	check(end.has("peer_congested"), "peer_congested was not emitted")
 	_change({simulate_bandwidth_kbps = 0})
 
 

@@ -16,10 +16,10 @@ func run() -> void:
 	await _until_told("a client that left", 1)
 	await _connect()
 	server.disconnect_peer(client.get_unique_id(), 1)
-	check_eq(_told.size(), 2, "told of a client that was dropped")
+	check_eq(_told.size(), 2, "destructors after a client was dropped")
 	await _connect()
 	server.close()
-	check_eq(_told.size(), 3, "told by close()")
+	check_eq(_told.size(), 3, "destructors after close()")
 	_properties()
 	for answer: Array in _told:
 		check(answer[0] in [0, 2], "status in a destructor: %s" % [answer])
@@ -31,17 +31,17 @@ func _let_in(_request: Dictionary) -> Dictionary:
 	return {status = 101, meta = Tattler.new(server, _told)}
 
 
-## What a property held goes when it gets something else.
+## The old value of a property is freed when the property gets a new one.
 func _properties() -> void:
 	for turn in 2:
 		_hold_handler()
 		server.request_handler = Callable()
-		check_eq(_told.size(), 4 + turn * 3, "told by a handler that went")
+		check_eq(_told.size(), 4 + turn * 3, "destructors after a handler was replaced")
 		_hold_key_and_certificate()
 		server.private_key = null
-		check_eq(_told.size(), 5 + turn * 3, "told by a key that went")
+		check_eq(_told.size(), 5 + turn * 3, "destructors after a key was replaced")
 		server.ssl_certificate = null
-		check_eq(_told.size(), 6 + turn * 3, "told by a certificate that went")
+		check_eq(_told.size(), 6 + turn * 3, "destructors after a certificate was replaced")
 
 
 ## In a function of its own, at whose end nothing else holds it.
@@ -59,7 +59,7 @@ func _hold_key_and_certificate() -> void:
 	server.ssl_certificate = certificate
 
 
-## A handler of `peer_packet` that is connected during a poll hears of the packets that the same poll brings.
+## A handler of `peer_packet` that is connected during a poll gets the packets of the same poll.
 func _connected_in_a_handler() -> void:
 	var heard: Array[int] = []
 	client.close()
@@ -93,7 +93,7 @@ func _connected_in_a_handler() -> void:
 		PATIENCE,
 		"three packets"
 	)
-	check_eq(heard.size(), 3, "packets that the handler heard of")
+	check_eq(heard.size(), 3, "packets that the handler got")
 	server.close()
 	client.close()
 
@@ -111,7 +111,7 @@ func _connect() -> void:
 		PATIENCE,
 		"connected"
 	)
-	# One that nobody keeps but the server.
+	# Only the server has a reference to it.
 	check(server.get_peer(client.get_unique_id()) != null, "a handle")
 
 

@@ -50,8 +50,8 @@ func _signals_of_the_other_mode() -> void:
 	_check_count(1, "a handler that is never called")
 
 
-## Code of 3.x that serves both modes hears of what there is. Only the first sixteen peers of a process are looked at, and none after a
-## warning.
+## Code of 3.x that serves both modes gets the signals of one mode, and no warning. Only the first sixteen peers of a process are
+## checked, and none after a warning.
 func _signals_of_both_modes() -> void:
 	for multiplayer_mode: bool in [false, true]:
 		var server := WebSocketServer.new()
@@ -92,7 +92,7 @@ func _nobody_polls() -> void:
 	await seconds(25.0)
 	if _lines.is_available():
 		var lines := _lines.take()
-		check_eq(lines.size(), 1, "warnings that nobody polls: %s" % [lines])
+		check_eq(lines.size(), 1, "warnings about a missing poll(): %s" % [lines])
 		check(lines[0].contains("port %d" % forgotten.get_local_port()), "%s" % [lines])
 	forgotten.poll()
 	check_eq(forgotten.get_statistics().peers, 1, "nothing was lost")

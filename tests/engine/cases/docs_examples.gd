@@ -19,13 +19,13 @@ func run() -> void:
 	else:
 		_game.join("ws://127.0.0.1:%d" % port)
 	var api := root.multiplayer
-	# With the relay of the engine everybody knows everybody.
+	# With the engine's relay, all players know each other.
 	await until(func() -> bool: return api.get_peers().size() == 2, PATIENCE, "three players")
 	var own := api.get_unique_id()
 	_game.walk.rpc(Vector2(own % 100, 1))
 	_game.walk.rpc(Vector2(0, 1))
 	var everybody := Array(api.get_peers()) + [own]
-	# Whoever joined late was told what the others had done, or saw it.
+	# A player who joined late got the positions of the others, or saw them walk.
 	var seen := func() -> bool:
 		return everybody.all(
 			func(id: int) -> bool: return _game.places.get(id) == Vector2(id % 100, 2)
@@ -36,7 +36,7 @@ func run() -> void:
 		await _chat()
 
 
-## Nobody leaves before everybody has looked.
+## All players wait until all have checked.
 func _all_have_seen() -> void:
 	var file := "%s/%s.seen" % [args.scratch, name]
 	FileAccess.open(file, FileAccess.WRITE).close()

@@ -64,7 +64,7 @@ func _player() -> void:
 
 ## What systemd does.
 func _stop() -> void:
-	await until(func() -> bool: return is_left("playing"), PATIENCE, "somebody plays")
+	await until(func() -> bool: return is_left("playing"), PATIENCE, "a player is connected")
 	var command := Doc.line("deploying.md", "ExecStop")
 	check(command.begins_with("/bin/sh -c '"), command)
 	OS.set_environment("RUNTIME_DIRECTORY", args["scratch"])

@@ -27,7 +27,7 @@ func _on_this_thread() -> void:
 			var next := WebSocketServer.new()
 			_code = next.listen(_port)
 	)
-	check_eq(_code, OK, "listen() on the port of a server that was let go")
+	check_eq(_code, OK, "listen() on the port of a freed server")
 
 
 ## What else is called inside of the signal comes before the call whose end the server could wait for.
@@ -41,7 +41,7 @@ func _on_another_thread() -> void:
 			thread.wait_to_finish()
 			server.get_statistics()
 	)
-	check(_box.is_empty(), "let go")
+	check(_box.is_empty(), "freed")
 	var probe := TCPServer.new()
 	await until(
 		func() -> bool: return probe.listen(_port, "127.0.0.1") == OK, PATIENCE, "the port is free"

@@ -63,7 +63,7 @@ func _check_introduction() -> void:
 		check_eq(mail.bare.count("connection_succeeded"), 1, "connection_succeeded at %s" % name)
 
 
-## a goes, b is sent away, at last the server ends.
+## a disconnects, b is disconnected by the server, at last the server closes.
 func _part() -> void:
 	var bare := mail.bare
 	if name == "a":
@@ -110,6 +110,6 @@ func _ends(gone: Array[String]) -> void:
 	check_eq(between, mail.partings(rest), "what %s saw of the others at its end" % name)
 
 
-## What the signals said, requests to close aside.
+## The emitted signals, without close requests.
 func _seen() -> Array[String]:
 	return mail.bare.events.filter(func(event: String) -> bool: return "close_request" not in event)

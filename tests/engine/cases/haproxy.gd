@@ -79,7 +79,7 @@ func _client() -> void:
 	_configure()
 	await _until_it_serves()
 
-	# What a client says of itself does not count: HAProxy's own word is behind it.
+	# An address that the client sends itself does not count: HAProxy appends the real one.
 	var forged := ["X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9"]
 	var games := "wss://127.0.0.1:%d/one" % port
 	var plain := "one 127.0.0.1 no port same 127.0.0.1 plain"
@@ -92,7 +92,7 @@ func _client() -> void:
 		var banned := await _connect(url)
 		check_eq(banned.get_last_error(), "server answered 403 banned", "a refusal")
 		process_frame.disconnect(banned.poll)
-	# The header that nobody asked for, from somebody who may not send it.
+	# An unexpected header, from a client that may not send it.
 	var tcp := StreamPeerTCP.new()
 	check_eq(tcp.connect_to_host("127.0.0.1", _port_of("two")), OK, "without HAProxy")
 	var is_connected_now := func() -> bool:

@@ -22,7 +22,7 @@ func run() -> void:
 	party.events.clear()
 	await party.barrier("all here")
 
-	# a says goodbye.
+	# a disconnects.
 	if name == "a":
 		party.peer.close()
 		await frames(5)
@@ -50,7 +50,7 @@ func run() -> void:
 	await _sees_leaving("c")
 	await party.barrier("c has left", ["d"])
 
-	# The server ends, d is told.
+	# The server closes, d gets the disconnect.
 	await party.wait_for_engine("c has left", ["d"])
 	if role == "server":
 		party.peer.close()
@@ -77,4 +77,4 @@ func _sees_the_end() -> void:
 		"the end as %s sees it" % name
 	)
 	check_eq(party.peer.get_connection_status(), OFFLINE, "%s's status" % name)
-	check_eq(get_multiplayer().get_peers().size(), 0, "nobody is left")
+	check_eq(get_multiplayer().get_peers().size(), 0, "peers that are left")

@@ -77,7 +77,7 @@ func _values_of_rules() -> void:
 		server.stop()
 
 
-## A limit that was there before keeps out whom it kept out.
+## A limit that was set before stays in force.
 func _limits_that_stay() -> void:
 	var limits := {
 		max_connections = 5,
@@ -172,7 +172,7 @@ func _refused_certificates() -> void:
 		_says("listen\\(\\): set_certificate\\(\\) was refused ", "%s" % [pair])
 	check_eq(server.set_certificate(_identity.key, _identity.certificate), OK, "a good pair")
 	check_eq(server.listen(0), OK, "listen() with it")
-	# It goes on with what it has.
+	# It keeps its value.
 	check_eq(server.set_certificate(_identity.key, null), ERR_INVALID_DATA, "while listening")
 	check_eq(server.ssl_certificate, _identity.certificate, "the certificate stays")
 	server.stop()
@@ -199,7 +199,7 @@ func _whom_a_client_trusts() -> void:
 		_lines.take()
 		check_eq(client.connect_to_url("wss://127.0.0.1:1"), ERR_INVALID_DATA, wrong[0])
 		_says("connect_to_url\\(\\): %s was refused " % wrong[0], wrong[0])
-		check_eq(client.connect_to_url("ws://127.0.0.1:1"), OK, "nobody has to be trusted")
+		check_eq(client.connect_to_url("ws://127.0.0.1:1"), OK, "no certificate is needed")
 		client.close()
 		client.set(wrong[0], wrong[2])
 		check_eq(client.connect_to_url("wss://127.0.0.1:1"), OK, "%s = %s" % [wrong[0], wrong[2]])

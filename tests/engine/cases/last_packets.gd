@@ -10,7 +10,7 @@ extends "res://lib/case.gd"
 const PacketRun := preload("res://lib/packet_run.gd")
 const Peers := preload("res://lib/peers.gd")
 
-## Who ends the connection, and how: a and d by the server, the others by themselves; the server's close() is the
+## How the connections end: a and d by the server, the others by themselves; the server's close() is the
 ## end of e and f.
 const WAYS := {
 	"a": "server disconnects",
@@ -135,7 +135,7 @@ func _check_run(from: int, of: String) -> void:
 	for packet: PackedByteArray in packets:
 		run.take(packet)
 	check_eq(run.fault, "", "what came before the end of %s" % of)
-	check_eq(ends[from], received[from].size(), "packets when the end of %s was told" % of)
+	check_eq(ends[from], received[from].size(), "packets at the disconnect of %s" % of)
 
 
 func _is_closed() -> bool:

@@ -21,7 +21,7 @@ const Proc := preload("res://lib/proc.gd")
 
 ## Far below `heartbeat_timeout` and `close_timeout`.
 const AT_ONCE := 2.0
-## Until the process is gone; with nobody to wait for, the engine itself takes most of that.
+## Until the process has ended; without a peer to wait for, most of it is the engine's own time.
 const PROCESS_ENDS := 2.5
 ## The same when the other side hangs and does not answer the close: `close_timeout` comes on top.
 const PROCESS_ENDS_ALONE := PROCESS_ENDS + 3.0
@@ -68,7 +68,7 @@ func _leave() -> void:
 	var word := "%d %.6f" % [OS.get_process_id(), Time.get_unix_time_from_system()]
 	check_eq(mp.send_bytes(word.to_ascii_buffer(), _other), OK, "its last word")
 	if _is_answered():
-		await until(func() -> bool: return _heard == ANSWER, 10.0, "that it was heard")
+		await until(func() -> bool: return _heard == ANSWER, 10.0, "the answer")
 	match args["how"]:
 		"close":
 			peer.close()
@@ -96,7 +96,10 @@ func _stay() -> void:
 		return
 	await until(func() -> bool: return _lost_at >= 0.0, 10.0, "the end")
 	print("told %.3f s after the last word" % (_lost_at - said_at))
-	check(_lost_at - said_at < AT_ONCE, "told %.2f s after the last word" % (_lost_at - said_at))
+	check(
+		_lost_at - said_at < AT_ONCE,
+		"disconnect %.2f s after the last message" % (_lost_at - said_at)
+	)
 	if Proc.is_available():
 		# Not its child: this is for the system to say.
 		await until(

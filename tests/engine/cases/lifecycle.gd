@@ -87,7 +87,7 @@ func _pairs() -> void:
 	for time in PAIRS:
 		await _connect_pair()
 		check_eq(client.put_packet(PackedByteArray([1, 2, 3])), OK, "put_packet()")
-		# Alternate who goes first.
+		# Client and server take turns in closing first.
 		if time % 2 == 0:
 			client.close()
 			server.close()

@@ -43,7 +43,7 @@ func run() -> void:
 		_one_line(lines, "%d bytes is larger than %d" % [limit + 1, limit])
 		check_eq(end.send(other, Pattern.bytes(limit * 10, turn)), ERR_OUT_OF_MEMORY, "far more")
 		_one_line(lines, "%d bytes is larger than %d" % [limit * 10, limit])
-		# To all: refused as a whole, and nobody is told that a peer is in the way.
+		# To all: refused as a whole, and packet_refused is not emitted for any peer.
 		check_eq(end.send(0, Pattern.bytes(limit + 1, turn)), ERR_OUT_OF_MEMORY, "more, to all")
 		_one_line(lines, "%d bytes is larger than %d" % [limit + 1, limit])
 		# Through a variable of this type the engine's own method is called, which does nothing.

@@ -102,7 +102,7 @@ func _does_something_wrong() -> void:
 	check(lines[0].contains("peer 8"), lines[0])
 
 
-## The last reference goes while the object prints.
+## The last reference is dropped while the object prints.
 func _lets_go() -> void:
 	for turn in 2:
 		var box := [WebSocketServer.new()]
@@ -129,7 +129,7 @@ func _closes() -> void:
 	other.close()
 
 
-## The line about a client that came is printed when `poll()` ends, and the logger polls, closes, opens again and lets go.
+## The line about a new client is printed when `poll()` ends, and the logger polls, closes, opens again and drops the object.
 func _closes_at_news() -> void:
 	var box := [WebSocketServer.new()]
 	var client := WebSocketClient.new()
@@ -150,7 +150,7 @@ func _closes_at_news() -> void:
 			if not box.is_empty():
 				box[0].poll()
 			client.poll()
-			# Whoever is told of the refusals and ends of others.
+			# Gets the errors and the disconnects of the others.
 			if not box.is_empty() and client.get_unique_id() > 1:
 				box[0].disconnect_peer(client.get_unique_id(), 1)
 			return box.is_empty(),

@@ -97,7 +97,7 @@ func _rates(end: BarePeer, near: int) -> void:
 	end.send(near, "start".to_ascii_buffer())
 	await until(func() -> bool: return _echoed > 10, PATIENCE, "traffic")
 	await seconds(WINDOW)
-	# The I/O thread goes on counting: each look lies between two others at what it has counted.
+	# The I/O thread keeps counting, so each reading lies between two readings of its counters.
 	var moments: Array[Dictionary] = [_moment(end)]
 	_now(&"packets_in_per_second")
 	moments.append(_moment(end))

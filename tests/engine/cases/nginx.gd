@@ -7,9 +7,9 @@ extends "res://lib/case.gd"
 
 const Doc := preload("res://lib/doc.gd")
 const PATIENCE := 20.0
-## What the proxy waits for a word, in place of 75 s.
+## The proxy's timeout, in place of 75 s.
 const QUIET := 6
-## For how long nobody plays.
+## The time without any packet.
 const IDLE := 30.0
 
 

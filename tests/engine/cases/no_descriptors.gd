@@ -138,5 +138,5 @@ func _crowd() -> void:
 		ends.append(BarePeer.new(self, peer))
 	await until(func() -> bool: return is_left("end"), 50.0, "the end")
 	for one in ends:
-		check(one.is_connected_now(), "one of the crowd is in")
+		check(one.is_connected_now(), "a waiting client is connected")
 		one.peer.close()

@@ -33,14 +33,14 @@ const CAP_BYTES := 4 * 1024 * 1024
 ## than the grace time, for which it would have to wait for the slow one.
 const MOST_AGE := 2.0
 const MOST_GAP := 2.0
-## Ticks that go on after the slow peer is gone.
+## Ticks that continue after the slow peer was closed.
 const TICKS_AFTERWARDS := 120
 
 var _largest_age := 0.0
 var _largest_gap := 0.0
 var _last_tick_at := 0.0
 var _ticks := 0
-## How many ticks the server says there were.
+## The number of ticks that the server reports.
 var _wanted := -1
 var _faults: Array[String] = []
 

@@ -69,7 +69,7 @@ func _given_up_while_connecting() -> void:
 		check_eq(handle.get_ready_state(), 3, "%s: CLOSED after %s()" % [_kind, way])
 		check_eq(_client.get_connection_status(), CONNECTING, "%s: until poll()" % _kind)
 		await _until_status(DISCONNECTED)
-		check_eq(_told, [], "%s: nobody was there after %s()" % [_kind, way])
+		check_eq(_told, [], "%s: peers after %s()" % [_kind, way])
 		_end()
 
 
@@ -95,7 +95,7 @@ func _gone() -> void:
 		_server.poll()
 		_client.poll()
 		return _told.size() == 2
-	await until(both, PATIENCE, _kind + ": both are told")
+	await until(both, PATIENCE, _kind + ": disconnects on both sides")
 	for end: Array in [["server", _id], ["client", 1]]:
 		check(end + [3, 4001, "so long"] in _told, "%s: %s in %s" % [_kind, end, _told])
 	check(_server.get_peer(_id) == null, _kind + ": no handle afterwards")
@@ -103,7 +103,7 @@ func _gone() -> void:
 	_end()
 
 
-## What is known to be lost is refused on a client. A server's game sends to one peer after the other, and goes on.
+## A client refuses packets to a lost connection. A server sends to one peer after the other, and continues.
 func _lost() -> void:
 	_serve()
 	check_eq(_client.create_client("ws://127.0.0.1:%d" % port), OK, "create_client()")
@@ -156,9 +156,9 @@ func _raw_mode() -> void:
 	var over := func() -> bool:
 		poll.call()
 		return told.size() == 2
-	await until(over, PATIENCE, "both are told")
+	await until(over, PATIENCE, "disconnects on both sides")
 	told.sort()
-	check_eq(told, [["client", 3, 4002], ["server", 3, 4002]], "what the handles said")
+	check_eq(told, [["client", 3, 4002], ["server", 3, 4002]], "states of the handles")
 	check_eq(here.get_close_code(), 4002, "the handle that was kept")
 	told.clear()
 	check_eq(client.connect_to_url("ws://127.0.0.1:%d" % server.get_local_port()), OK, "again")

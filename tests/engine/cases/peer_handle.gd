@@ -95,7 +95,7 @@ func _closing_with_a_code() -> void:
 	check(here.get_ready_state() >= BufferedWebSocketPeer.STATE_CLOSING, "state while closing")
 	await _all_told(3)
 	var gone := ["gone", _id, true]
-	check(gone in _events, "the server is told: %s" % [_events])
+	check(gone in _events, "the disconnect on the server: %s" % [_events])
 	_events.erase(gone)
 	check_eq(
 		_events, [["request", 4000, "auf Wiedersehen"], ["closed", true]], "what the client is told"
@@ -192,8 +192,8 @@ func _multiplayer_mode() -> void:
 		server.poll()
 		joined.poll()
 		return told.size() == 2
-	await until(over, PATIENCE, "both are told")
-	check(_id in told and "server" in told, "who was told what: %s" % [told])
+	await until(over, PATIENCE, "disconnects on both sides")
+	check(_id in told and "server" in told, "disconnects: %s" % [told])
 	server.close()
 
 

@@ -16,7 +16,7 @@ const PATIENCE := 20.0
 var end: BarePeer
 ## Name of a client -> its id.
 var ids := {}
-## What a client said about its ticks when it was asked.
+## The report of a client about its ticks.
 var answers := {}
 ## Server: the next tick. Client: the one that must come next, once one has come.
 var next := -1
@@ -79,7 +79,10 @@ func _server() -> void:
 	leave("stop_me", "")
 	await until(func() -> bool: return is_left("stopped_me"), PATIENCE, "it runs again")
 	await seconds(TIMEOUT)
-	check(not end.has("peer_disconnected %d" % ids["a"]), "nobody is dropped because we were away")
+	check(
+		not end.has("peer_disconnected %d" % ids["a"]),
+		"no client is dropped because this process was stopped"
+	)
 	check_eq(end.send(ids["a"], "report".to_ascii_buffer()), OK, "a question")
 	await until(func() -> bool: return answers.has("a"), PATIENCE, "an answer")
 	check_eq(answers["a"], "", "ticks of the steady client")
@@ -93,7 +96,7 @@ func _server() -> void:
 	end.peer.close()
 
 
-## Another process of this case, which nobody else watches.
+## Another process of this case, which no other test observes.
 func _start(its_name: String) -> int:
 	var command := OtherEngine.program()
 	var words: PackedStringArray = command.slice(1)
@@ -102,11 +105,11 @@ func _start(its_name: String) -> int:
 	words.append_array(["name=" + its_name, "port=%d" % port, "scratch=" + args["scratch"]])
 	var process := OS.create_process(command[0], words)
 	check(process > 0, "%s starts" % its_name)
-	await until(func() -> bool: return ids.has(its_name), PATIENCE, "%s is in" % its_name)
+	await until(func() -> bool: return ids.has(its_name), PATIENCE, "%s is connected" % its_name)
 	return process
 
 
-## Does something to a client, and says after how many seconds its end was told.
+## Does something to a client, and returns the seconds until its disconnect was emitted.
 func _lost(its_name: String, act: Callable) -> float:
 	var started := Time.get_ticks_usec()
 	act.call()

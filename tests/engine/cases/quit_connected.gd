@@ -3,7 +3,7 @@
 # timeout: 60
 extends "res://lib/case.gd"
 
-## Far below heartbeat_timeout: the end must be told, not noticed.
+## Far below heartbeat_timeout: the end must be a Close frame, not a timeout.
 const SOON := 5.0
 
 ## Kept to the end of the process on purpose.

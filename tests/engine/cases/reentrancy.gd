@@ -83,7 +83,7 @@ func _last_reference_dropped_in_peer_connected() -> void:
 	await _all_clients_end("last reference dropped")
 
 
-## The same through `MultiplayerAPI.poll()`, which goes on to use its peer.
+## The same through `MultiplayerAPI.poll()`, which continues to use its peer.
 func _last_reference_dropped_by_the_api() -> void:
 	await _crowd(true)
 	var api := MultiplayerAPI.create_default_interface()
@@ -99,7 +99,7 @@ func _last_reference_dropped_by_the_api() -> void:
 	await _all_clients_end("multiplayer_peer = null")
 
 
-## A nested poll returns at once; the outer one goes on and loses nothing.
+## A nested poll returns at once; the outer one continues and loses nothing.
 func _nested_poll() -> void:
 	await _crowd(true)
 	var nested := {calls = 0}
@@ -135,7 +135,7 @@ func _send_and_disconnect_in_peer_connected() -> void:
 		for client in clients:
 			while client.get_available_packet_count() > 0:
 				got[client.get_unique_id()] = client.get_packet().get_string_from_utf8()
-		# The server may hear of the end before the client was polled again.
+		# The server may get the disconnect before the client was polled again.
 		return events.size() > CROWD and not got.is_empty()
 	await until(read, PATIENCE, "the end of the disconnected peer")
 	check_eq(got, {first: "welcome"}, "packets received")
@@ -143,7 +143,7 @@ func _send_and_disconnect_in_peer_connected() -> void:
 	check_eq(server.has_peer(first), false, "peer after its end")
 
 
-## Force: no signal for those, and their packets are gone. The packet at hand is of somebody else.
+## Force: no signal for these peers, and their packets are discarded. The current packet is from another peer.
 func _disconnect_others_in_peer_packet() -> void:
 	await _crowd(true)
 	server.poll()
@@ -399,7 +399,7 @@ func _has_joined(client: WebSocketClient) -> bool:
 
 func _all_clients_end(what: String) -> void:
 	var ended := func() -> bool: return clients.all(_has_ended)
-	await until(ended, PATIENCE, what + ": clients hear of it")
+	await until(ended, PATIENCE, what + ": clients get the disconnect")
 
 
 func _has_ended(client: WebSocketClient) -> bool:

@@ -31,14 +31,14 @@ func _server() -> void:
 	await until(func() -> bool: return _from(end, "old") != 0, 15.0, "the old client")
 	end.peer.refuse_new_connections = true
 	check_eq(end.peer.refuse_new_connections, true, "refuse_new_connections")
-	# The others go by what they hear from here.
+	# The other processes follow the messages from here.
 	var old := _from(end, "old")
 	check_eq(end.send(old, "refusing".to_ascii_buffer()), OK, "a packet to the old one")
 	var answered := func() -> bool: return end.packets[old].size() == 2
 	await until(answered, 25.0, "the new one has tried")
 	check_eq(end.count("peer_connected"), 1, "peers while refusing")
 	check_eq(end.count("peer_disconnected"), 0, "peers lost while refusing")
-	# The new one goes on trying while the word travels.
+	# The new client keeps trying while the message travels.
 	check(end.peer.get_statistics().handshakes_refused >= TRIES, "handshakes_refused")
 	end.peer.refuse_new_connections = false
 	await until(func() -> bool: return _from(end, "new") != 0, 15.0, "the new client")
@@ -54,7 +54,7 @@ func _old() -> void:
 	await until(end.is_connected_now, 10.0, "connected")
 	check_eq(end.send(1, "old".to_ascii_buffer()), OK, "its name")
 	await until(func() -> bool: return _heard(end, 1), 10.0, "the word that it refuses")
-	# From now on it is the new one's turn; a file tells each other's process.
+	# From now on it is the new client's turn; a file tells the other processes.
 	_say("refusing")
 	await until(func() -> bool: return FileAccess.file_exists(_file("tried")), 20.0, "the tries")
 	check_eq(end.count("peer_disconnected"), 0, "the old one stays")

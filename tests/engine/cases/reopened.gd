@@ -10,7 +10,7 @@ const PATIENCE := 20.0
 
 ## The addon's objects, and the MultiplayerAPI of each.
 var _apis := {}
-## The same -> what its API said, and the handles of whom it said goodbye to.
+## The same -> the signals of its API, and the handles of the disconnected peers.
 var _told := {}
 var _handles := {}
 
@@ -42,13 +42,13 @@ func _a_client_goes_elsewhere(client: Object, other: Object, to: Object) -> void
 	client.close()
 	_connect(client, to)
 	_apis[client].poll()
-	check_eq(_told[client], ["left %d" % relayed, "left 1"], "whom the client's API let go")
+	check_eq(_told[client], ["left %d" % relayed, "left 1"], "disconnects in the client's API")
 	check_eq(_apis[client].get_peers().size(), 0, "ghosts in the client's API")
 	check_eq(_handles[client][-1], [3, -1], "the handle of the server that was")
 	check_eq(client.get_peer(1).get_ready_state(), 0, "the handle of the server to be")
 	await _all_in(client, 1)
 	check_eq(_told[client].slice(2), ["joined 1"], "what came then")
-	check_eq(client.get_peer(1).get_ready_state(), 1, "it is in")
+	check_eq(client.get_peer(1).get_ready_state(), 1, "it is connected")
 
 
 func _a_server_starts_anew(server: Object, client: Object) -> void:
@@ -63,10 +63,12 @@ func _a_server_starts_anew(server: Object, client: Object) -> void:
 	server.set_target_peer(id)
 	check_eq(server.put_packet(PackedByteArray([1])), OK, "a packet to one whose end is untold")
 	_apis[server].poll()
-	check_eq(_told[server], ["left %d" % id], "whom the server's API let go")
+	check_eq(_told[server], ["left %d" % id], "disconnects in the server's API")
 	check_eq(_apis[server].get_peers().size(), 0, "ghosts in the server's API")
 	check_eq(_handles[server][-1], [3, -1], "the handle of the client that was")
-	check_eq(server.put_packet(PackedByteArray([1])), ERR_INVALID_PARAMETER, "told by now")
+	check_eq(
+		server.put_packet(PackedByteArray([1])), ERR_INVALID_PARAMETER, "an unknown peer by now"
+	)
 
 
 func _server(type: String) -> Object:

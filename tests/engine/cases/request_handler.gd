@@ -67,7 +67,9 @@ func _what_it_is_told() -> void:
 		["X-User: ada", "X-User: eva"]
 	)
 	check_eq(error, OK, "connect_to_url")
-	await until(func() -> bool: return _is_in() and not seen.is_empty(), PATIENCE, "it is in")
+	await until(
+		func() -> bool: return _is_in() and not seen.is_empty(), PATIENCE, "it is connected"
+	)
 	check_eq(_asked.size(), 1, "questions")
 	var request := _asked[0]
 	check_eq(
@@ -98,7 +100,7 @@ func _what_it_may_return() -> void:
 	for yes: Variant in [true, 101, {status = 101}, {"status": true}, {status = 101, meta = 5}]:
 		_answer = func(_request: Dictionary) -> Variant: return yes
 		await _knock()
-		check(_is_in(), "%s lets in" % [yes])
+		check(_is_in(), "%s accepts" % [yes])
 		_client.close()
 	for refusal: Array in [
 		[false, "403 Forbidden: refused by the game"],
@@ -121,7 +123,7 @@ func _what_it_may_return() -> void:
 		await _knock()
 		check_eq(_client.get_last_error(), "server answered " + refusal[1], "%s" % [refusal[0]])
 	check_eq(_server.get_statistics().refused_handler, 9, "refused_handler")
-	await until(func() -> bool: return _connected.size() == 5, PATIENCE, "all that were let in")
+	await until(func() -> bool: return _connected.size() == 5, PATIENCE, "all accepted clients")
 	_end()
 
 
@@ -178,9 +180,9 @@ func _waiting_is_not_the_clients_fault() -> void:
 	_go()
 	process_frame.disconnect(_server.poll)
 	await seconds(3.0)
-	check_eq(_asked.size(), 1, "nobody is asked without poll()")
+	check_eq(_asked.size(), 1, "no request without poll()")
 	process_frame.connect(_server.poll)
-	await until(_is_in, PATIENCE, "let in after more than handshake_timeout")
+	await until(_is_in, PATIENCE, "accepted after more than handshake_timeout")
 	_end()
 
 
@@ -196,7 +198,7 @@ func _who_left_is_not_asked_about() -> void:
 	await until(_refused.bind(1), PATIENCE, "it leaves")
 	process_frame.connect(_server.poll)
 	await frames(5)
-	check_eq(_asked.size(), 0, "questions about somebody who is gone")
+	check_eq(_asked.size(), 0, "requests of a disconnected client")
 	# One leaves while the handler thinks: no peer, and nothing is kept for it.
 	_answer = func(_request: Dictionary) -> Variant:
 		_client.close()
@@ -243,7 +245,7 @@ func _it_may_drop_the_server() -> void:
 		return true
 	var gone: WeakRef = weakref(_server)
 	_go()
-	await until(_is_out, PATIENCE, "the client hears of it")
+	await until(_is_out, PATIENCE, "the client gets the answer")
 	check(gone.get_ref() == null, "the server is freed")
 	_client.close()
 	process_frame.disconnect(_poll_client)
@@ -257,7 +259,7 @@ func _its_object_may_be_gone() -> void:
 	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen")
 	judge.free()
 	await _knock()
-	check_eq(_client.get_last_error(), UNDECIDED, "nobody to ask")
+	check_eq(_client.get_last_error(), UNDECIDED, "no handler")
 	_end()
 
 

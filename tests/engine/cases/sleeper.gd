@@ -11,7 +11,7 @@ const PacketRun := preload("res://lib/packet_run.gd")
 const Peers := preload("res://lib/peers.gd")
 
 const SLEEP := 10.0
-## Of the clients that notice soonest when nobody answers.
+## For the clients that detect a missing answer first.
 const INTERVAL := 1.0
 const TIMEOUT := 5.0
 ## Of the engine's class, for which it is the time for an answer too.

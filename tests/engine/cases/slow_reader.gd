@@ -66,7 +66,7 @@ var missing_states := 0
 func run() -> void:
 	Engine.max_fps = FRAMES_PER_SECOND
 	closes = args["policy"] == "disconnect"
-	# The slow one comes and goes.
+	# The slow client connects and disconnects.
 	peers -= 1
 	stage = Stage.build(self, Hauler.make)
 	party = Party.attach(self)
@@ -143,7 +143,7 @@ func _window(number: int, with_slow: bool) -> float:
 		leave("wake %d" % number, "")
 	await _rest(number)
 	if with_slow:
-		await _let_go(number, visit)
+		await _disconnect_slow(number, visit)
 	works = true
 	_tell("go on %d" % number)
 	var ages := PackedFloat64Array()
@@ -184,8 +184,8 @@ func _is_behind(visit: Dictionary) -> bool:
 	)
 
 
-## The slow one reads what is on its way to it, says what it got, and leaves unless it was closed.
-func _let_go(number: int, visit: Dictionary) -> void:
+## The slow client reads the data in flight, reports what it got, and disconnects unless it was closed.
+func _disconnect_slow(number: int, visit: Dictionary) -> void:
 	if not closes:
 		var has_room := func() -> bool: return _peer_statistics(visit.id).queued_out_bytes < SMALL
 		await until(has_room, PATIENCE, "it catches up")
@@ -218,7 +218,7 @@ func _let_go(number: int, visit: Dictionary) -> void:
 		)
 	)
 	check(report.taken < (report.time + 1.0) * BYTES_PER_SECOND + LARGEST, "it is not slow")
-	check(visit.congested > 0, "nothing said that it is slow")
+	check(visit.congested > 0, "peer_congested was not emitted")
 	check(dropped > 0, "no state was dropped")
 	check_eq(holes, refused, "packets that did not come, of those that were not refused")
 	check_eq(refused > 0, not closes, "refusals")
@@ -371,7 +371,7 @@ func _rest(number: int) -> void:
 	await party.barrier("rest %d" % number)
 
 
-## Server: polls, and looks whether somebody was so far behind when a state was dropped.
+## Server: polls, and checks that a peer had enough backlog when a state was dropped.
 func _poll_and_watch() -> void:
 	var waited := {}
 	for id in get_multiplayer().get_peers():

@@ -13,7 +13,7 @@ const CLIENTS := 1000
 const FPS := 60
 ## In seconds. With the engine's class most of them are still waiting then.
 const ALL_USABLE_WITHIN := 10.0
-## What the load client is told; the default `handshake_timeout` of a game is shorter than that.
+## The timeout of the load client; the default `handshake_timeout` of a game is shorter.
 const PATIENCE := 15
 const HELD := 3
 
@@ -59,11 +59,11 @@ func run() -> void:
 		most_peers = maxi(most_peers, end.peer.get_statistics().peers)
 		if everybody_at < 0.0 and end.count("peer_connected") == CLIENTS:
 			everybody_at = (now - started) / 1e6
-		# Asked first: a word that comes between the two is read in the next turn.
+		# Checked first: a line that arrives between the two is read in the next turn.
 		var runs := OS.is_process_running(load_client.pid)
 		text += output.get_buffer(4096).get_string_from_utf8()
 		if text.is_empty() and not runs:
-			fail("the load client ended without a word")
+			fail("the load client ended without a report")
 			return
 		await process_frame
 	var seconds_taken := (Time.get_ticks_usec() - started) / 1e6
@@ -77,7 +77,7 @@ func run() -> void:
 	var report: Variant = JSON.parse_string(text)
 	if not check(report is Dictionary, "a report of the load client"):
 		return
-	check_eq(int(report.usable), CLIENTS, "clients that got in")
+	check_eq(int(report.usable), CLIENTS, "clients that connected")
 	check_eq(int(report.held), CLIENTS, "clients that stayed")
 	check_eq(int(report.opened.refused), 0, "clients that were refused: %s" % [report.opened])
 	check_eq(int(report.opened.timed_out), 0, "clients that timed out")

@@ -20,17 +20,17 @@ var _kept: Object
 
 func run() -> void:
 	for kind in CLASSES:
-		await _made_and_let_go(kind)
+		await _created_and_freed(kind)
 	await _scene_of_a_loading_thread()
 	await _static_variable()
 	await _worker_pool()
 	await _every_call()
 	await _answers()
 	await _both_threads_at_once()
-	await _handle_let_go()
-	await _listening_server_let_go()
+	await _handle_freed()
+	await _listening_server_freed()
 	_lines.stop()
-	# These go after the library was told to go; the process must end as if they were not there.
+	# These are freed after the library was unloaded; the process must end as if they did not exist.
 	for kind in CLASSES:
 		Engine.set_meta("kept_" + kind, ClassDB.instantiate(kind))
 	var open := WebSocketServer.new()
@@ -41,7 +41,7 @@ func run() -> void:
 	Engine.set_meta("kept_api", api)
 
 
-func _made_and_let_go(kind: StringName) -> void:
+func _created_and_freed(kind: StringName) -> void:
 	var made: Object = await _on_thread(func() -> Object: return ClassDB.instantiate(kind))
 	check(made != null and made.is_class(kind), "%s is made on a thread: %s" % [kind, made])
 	# The main thread has called nothing of it yet.
@@ -213,7 +213,7 @@ func _both_threads_at_once() -> void:
 	check(server.is_listening(), "the server listens")
 
 
-func _handle_let_go() -> void:
+func _handle_freed() -> void:
 	var server := WebSocketServer.new()
 	var client := WebSocketClient.new()
 	await _connect(server, client)
@@ -222,8 +222,8 @@ func _handle_let_go() -> void:
 	await _on_thread(func() -> void: box.clear())
 
 
-## Its port is free soon, though nobody calls anything of it.
-func _listening_server_let_go() -> void:
+## Its port is free soon, although no method of it is called.
+func _listening_server_freed() -> void:
 	var box := [WebSocketServer.new()]
 	check_eq(box[0].listen(0, PackedStringArray(), true), OK, "listen")
 	var its_port: int = box[0].get_local_port()

@@ -176,7 +176,7 @@ func _turned_away(server: MultiplayerPeer, join: Callable, words: String) -> voi
 	var failures := [0]
 	client.connect("connection_failed", func() -> void: failures[0] += 1)
 	await _settle(server, client, words)
-	check_eq(client.get_connection_status(), OFFLINE, "let in, but: " + words)
+	check_eq(client.get_connection_status(), OFFLINE, "accepted instead of: " + words)
 	check_eq(failures[0], 1, "connection_failed: " + words)
 	var reason: String = client.call("get_last_error")
 	var regex := RegEx.create_from_string(words)
@@ -185,7 +185,7 @@ func _turned_away(server: MultiplayerPeer, join: Callable, words: String) -> voi
 		server.poll()
 		return server.call("get_statistics").handshakes_refused > refused
 	await until(counted, PATIENCE, "the server counts: " + words)
-	check_eq(server.call("get_statistics").pending, 0, "nobody is half in: " + words)
+	check_eq(server.call("get_statistics").pending, 0, "no pending connection: " + words)
 
 
 func _settle(server: MultiplayerPeer, client: MultiplayerPeer, what: String) -> void:
@@ -208,7 +208,7 @@ func _server_3(
 	return server
 
 
-## On the port of the case: as the engine's, this class does not tell which one it took.
+## On the port of the case: like the engine's class, this class does not return the port that it chose.
 func _server_4(key: CryptoKey, certificate: X509Certificate) -> BufferedWebSocketMultiplayerPeer:
 	var server := BufferedWebSocketMultiplayerPeer.new()
 	server.handshake_timeout = PATIENCE
@@ -257,7 +257,7 @@ func _url(server: MultiplayerPeer, host := "localhost") -> String:
 	return "wss://%s:%d" % [host, where]
 
 
-## A key, its certificate, and whom to trust for it.
+## A key, its certificate, and the certificate to trust for it.
 func _self_signed(from: String, until_then: String) -> Array:
 	var crypto := Crypto.new()
 	var key := crypto.generate_rsa(2048)

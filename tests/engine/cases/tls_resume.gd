@@ -23,7 +23,7 @@ func run() -> void:
 	_server.stop()
 
 
-## The client says by its path what it wants.
+## The client selects the step by its path.
 func _on_connected(id: int, _protocol: String) -> void:
 	match _server.get_peer(id).get_requested_path():
 		"/replace":

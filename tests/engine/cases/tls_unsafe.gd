@@ -81,7 +81,7 @@ func _odd_keys_of_a_server() -> void:
 		check_eq(server.listen(0), ERR_INVALID_DATA, "a key that cannot sign: %d bits" % bits)
 
 
-## Whether a client gets in; what it says if not.
+## Whether a client can connect, and its error if not.
 func _judged(
 	server: MultiplayerPeer, client: MultiplayerPeer, welcome: bool, what: String
 ) -> String:
@@ -94,7 +94,7 @@ func _judged(
 	if client.has_method("get_last_error"):
 		why = client.call("get_last_error")
 	var is_in := client.get_connection_status() != OFFLINE
-	check_eq(is_in, welcome, "%s is let in (%s)" % [what, why])
+	check_eq(is_in, welcome, "%s is accepted (%s)" % [what, why])
 	client.close()
 	return why
 

@@ -69,10 +69,10 @@ func _serve() -> void:
 	await until(
 		func() -> bool: return bare.count("peer_disconnected") == ended[0], PATIENCE, "all gone"
 	)
-	check_eq(bare.count("peer_connected"), ended[0], "those who got in")
+	check_eq(bare.count("peer_connected"), ended[0], "connected clients")
 	if peer.has_method("get_statistics"):
 		var statistics: Dictionary = peer.call("get_statistics")
-		check_eq(statistics.peers, 0, "nobody is left")
+		check_eq(statistics.peers, 0, "peers that are left")
 		check_eq(statistics.pending, 0, "no handshake is left")
 		print(
 			"handshakes_refused ",
@@ -101,7 +101,7 @@ func _make_server(identity: Identity) -> MultiplayerPeer:
 	return peer
 
 
-## `trusted` names a certificate, or is "anybody", or "" for those whom the platform trusts.
+## `trusted` names a certificate, or is "anybody", or "" for the certificates that the platform trusts.
 func _connect(host: String, trusted: String, common_name := "") -> MultiplayerPeer:
 	var url := "wss://%s:%d" % [host, port]
 	var certificate: X509Certificate

@@ -27,7 +27,7 @@ var events: Array[String] = []
 ## Event -> when it came, in seconds of the process.
 var times := {}
 var notes_packets := false
-## Sender id -> its packets, in order, until somebody takes them.
+## Sender id -> its packets, in order, until the test takes them.
 var packets := {}
 ## Gets (sender id, packet) instead of `packets` when set.
 var on_packet := Callable()

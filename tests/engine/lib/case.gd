@@ -71,7 +71,7 @@ func until(condition: Callable, within: float, message: String) -> void:
 			fail("%s: not within %.1f s" % [message, within])
 		await process_frame
 		if _ended:
-			# Whatever would come next builds on what did not happen.
+			# The next steps would need the condition that was not met.
 			while true:
 				await process_frame
 
@@ -95,7 +95,7 @@ func is_left(file: String) -> bool:
 func leave(file: String, text: String) -> void:
 	var part := scratch(file + ".part")
 	FileAccess.open(part, FileAccess.WRITE).store_string(text)
-	check_eq(DirAccess.rename_absolute(part, scratch(file)), OK, "a word to the others")
+	check_eq(DirAccess.rename_absolute(part, scratch(file)), OK, "a file for the other processes")
 
 
 func fail(message: String) -> void:
@@ -114,7 +114,7 @@ func done() -> void:
 	get_multiplayer().multiplayer_peer = null
 	for child in root.get_children():
 		child.queue_free()
-	# Freed nodes and dropped peers go at the end of a frame.
+	# Nodes and peers are freed at the end of a frame.
 	await frames(3)
 	print("CASE OK")
 	quit(0)

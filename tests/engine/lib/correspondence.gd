@@ -2,7 +2,7 @@ extends RefCounted
 ## One process's part in a case where a server and three clients write to each other at packet
 ## level, without a MultiplayerAPI. tests/engine3/lib/correspondence.gd does the same on 3.6.
 ##
-## Everybody writes in turn, waits for an answer of each receiver to each letter, and says when it
+## Each peer writes in turn, waits for an answer of each receiver to each letter, and reports when it
 ## has ended. Connections keep their order, so that then nothing of it is still on its way.
 
 const Bare := preload("res://lib/bare_peer.gd")
@@ -15,7 +15,7 @@ const SIZES: Array[int] = [60, 116, 117, 118, 1400, 32768, 65517, 65525, 65526]
 ## Letters in one go.
 const BURST := 60
 const BURST_SIZE := 700
-## For one answer: a writer whose letter is lost says so long before the others give up.
+## For one answer: a writer whose letter is lost reports it long before the others give up.
 const PATIENCE := 30.0
 ## For all that one of them writes, and for the engines to start, on a busy machine.
 const TURN := 240.0
@@ -72,7 +72,7 @@ func write_to_everybody() -> void:
 
 
 ## Tells the server that this client has seen a step. What comes together with a close is lost on 3.6,
-## so nobody is sent away before that.
+## so no peer is disconnected before that.
 func tell(step: int) -> void:
 	_post(1, "told", step)
 
@@ -121,7 +121,7 @@ func _readers(writer: String, address: String) -> Array[String]:
 	var readers := ORDER.filter(func(one: String) -> bool: return one != writer)
 	if address.begins_with("but "):
 		var excluded := address.trim_prefix("but ")
-		# A 3.6 server takes what goes to everybody but the server.
+		# A 3.6 server also receives packets to everybody but the server.
 		if excluded != "server" or _case.args.get("on3", "") != "server":
 			readers.erase(excluded)
 	elif address != "all":

@@ -18,7 +18,7 @@ var cargo := PackedByteArray()
 
 ## The owner's next letter.
 var letters := 0
-## What came: plain, so that it can be kept and told.
+## The received state, as plain values that can be stored and reported.
 var notes := {letters = _row(), laps = _row(), states = _row(), faults = faults}
 
 
@@ -57,7 +57,7 @@ func written() -> Dictionary:
 	return {letters = letters, laps = lap + 1, states = tick + 1}
 
 
-## Owner: says whether the others get its states. They must have the node by then.
+## Owner: sets whether the others get its states. They must have the node by then.
 func set_shown(shown: bool) -> void:
 	for synchronizer: MultiplayerSynchronizer in get_children():
 		synchronizer.public_visibility = shown
@@ -79,7 +79,7 @@ func letter(written_at: float, text: PackedByteArray) -> void:
 
 
 func _on_synchronized() -> void:
-	# Before its first step, and while it rests, the owner repeats what it said.
+	# Before its first step, and while it rests, the owner repeats its last state.
 	var is_new := tick > maxi(notes.states.last, 0)
 	super()
 	if is_new:

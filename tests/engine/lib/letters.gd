@@ -1,5 +1,5 @@
 extends RefCounted
-## Packets that say who sent them to whom, in a form that the 3.6 side of a test can make and check
+## Packets that contain their sender and receiver, in a form that the 3.6 side of a test can make and check
 ## as well (tests/engine3/lib/letters.gd): a line of text, then bytes that follow from it.
 
 const POOL_SIZE := 1 << 17

@@ -72,7 +72,7 @@ func _on_synchronized() -> void:
 	_last_tick = tick
 	if not at.is_equal_approx(curve(tick)):
 		faults.append("tick %d is at %s" % [tick, at])
-	# Who stands still repeats the last state, which is meant to be old.
+	# A node that stands still repeats the last state, whose age is intended.
 	if moved and _lag_from > 0.0 and sent_at >= _lag_from:
 		largest_age = maxf(largest_age, now - sent_at)
 		largest_gap = maxf(largest_gap, now - _last_update)

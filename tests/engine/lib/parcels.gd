@@ -34,7 +34,7 @@ func _ready() -> void:
 	api.peer_packet.connect(_on_packet)
 
 
-## Sends `size` bytes to `whom` and waits until they have come back unharmed.
+## Sends `size` bytes to `whom`, and waits until the same bytes have come back.
 func round_trip(whom: String, size: int, seed_number: int) -> void:
 	var packet := _packed(FORTH, size, seed_number)
 	var what := "%d bytes from %s to %s" % [size, party.case.name, whom]

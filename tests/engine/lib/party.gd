@@ -15,7 +15,7 @@ var properties := {}
 var peer: MultiplayerPeer
 ## Name -> peer id, of everybody; the server is called "server".
 var ids := {}
-## What the signals said, in order: "peer_connected a", "server_disconnected", ...
+## The emitted signals, in order: "peer_connected a", "server_disconnected", ...
 var events: Array[String] = []
 ## What the others published.
 var published := {}
@@ -146,7 +146,7 @@ func name_of(id: int) -> String:
 	return _names.get(id, str(id))
 
 
-## The name of whoever sent the call that runs now.
+## The name of the sender of the current RPC.
 func sender() -> String:
 	return name_of(multiplayer.get_remote_sender_id())
 

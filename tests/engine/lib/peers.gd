@@ -7,7 +7,7 @@ extends RefCounted
 
 const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
 const ENGINE := &"WebSocketMultiplayerPeer"
-## Unless a case says otherwise; the default is shorter than what a busy machine may need.
+## For cases that set no other value. The default of the addon is too short for a busy machine.
 const HANDSHAKE_TIMEOUT := 20.0
 
 

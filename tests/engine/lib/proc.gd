@@ -1,5 +1,5 @@
 extends RefCounted
-## What the system knows about a process. Only Linux tells; elsewhere everything is unknown.
+## Information of the operating system about a process. Only for Linux; elsewhere all values are unknown.
 
 const MOST_BYTES := 16384
 

@@ -1,5 +1,5 @@
 extends SceneTree
-## Connects to a host that nobody finds, and quits while the system looks for it.
+## Connects to a host name without an answer, and quits during the look-up.
 
 const PATIENCE_MSEC := 30_000
 

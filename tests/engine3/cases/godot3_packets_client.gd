@@ -32,7 +32,7 @@ func _check_introduction():
 	check(mail.peer.get_unique_id() > 1, "the id is %d" % mail.peer.get_unique_id())
 
 
-# a goes, b is sent away, at last the server ends.
+# a disconnects, b is disconnected by the server, at last the server closes.
 func _part():
 	if name == "a":
 		mail.peer.disconnect_from_host()

@@ -14,7 +14,7 @@ func run():
 	yield(mail.introduce(), "completed")
 	yield(mail.write_to_everybody(), "completed")
 
-	# a goes, b is sent away, at last the server ends.
+	# a disconnects, b is disconnected by the server, at last the server closes.
 	var a_left = ["peer_disconnected %d" % mail.ids["a"]]
 	yield(until(mail, "has", a_left, PATIENCE, "a leaves"), "completed")
 	for one in ["b", "c"]:

@@ -3,7 +3,7 @@ extends "res://lib/case.gd"
 var _server = WebSocketServer.new()
 var _connected = 0
 var _disconnected = 0
-# What the client says at its end: how often it got in.
+# The client's last message: how often it has connected.
 var _expected = -1
 
 

@@ -85,7 +85,7 @@ func _main():
 	if _ended:
 		return
 	_ended = true
-	# What was freed goes at the end of a frame.
+	# Nodes are freed at the end of a frame.
 	for frame in 3:
 		yield(self, "idle_frame")
 	print("CASE OK")

@@ -8,7 +8,7 @@ const SIZES = [60, 116, 117, 118, 1400, 32768, 65517, 65525, 65526]
 const SMALLEST = 60
 const BURST = 60
 const BURST_SIZE = 700
-# For one answer: a writer whose letter is lost says so long before the others give up.
+# For one answer: a writer whose letter is lost reports it long before the others give up.
 const PATIENCE = 30.0
 # For all that one of them writes, and for the engines to start, on a busy machine.
 const TURN = 240.0
@@ -128,7 +128,7 @@ func _readers(writer, address):
 	readers.erase(writer)
 	if address != "all":
 		var excluded = address.trim_prefix("but ")
-		# A 3.6 server takes what goes to everybody but the server.
+		# A 3.6 server also receives packets to everybody but the server.
 		if excluded != "server" or _case.args.get("on3", "") != "server":
 			readers.erase(excluded)
 	return readers

@@ -1,5 +1,5 @@
 extends Reference
-# Packets that say who sent them to whom: see tests/engine/lib/letters.gd.
+# Packets that contain their sender and receiver: see tests/engine/lib/letters.gd.
 
 const POOL_SIZE = 1 << 17
 

@@ -128,7 +128,7 @@ func _rate_fault(who: String, text: String, expected: int) -> String:
 	return ""
 
 
-## The game is asked only while somebody looks.
+## The game is asked only while the tab is visible.
 func _check_silence(tab: Control) -> void:
 	var label: Label = tab.find_children("*", "Label", true, false)[0]
 	var changes := func(what: String) -> bool:

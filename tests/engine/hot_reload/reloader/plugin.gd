@@ -110,7 +110,7 @@ func _holds(condition: bool, what: String) -> bool:
 	return condition
 
 
-## Of this process; -1 where the system does not tell.
+## Of this process; -1 if the system does not provide it.
 func _threads() -> int:
 	var file := FileAccess.open("/proc/self/status", FileAccess.READ)
 	while file != null and not file.eof_reached():
