@@ -99,32 +99,32 @@ figures! {
     }
 
     peers: usize, Given, Count, "Connected peers.";
-    pending: usize, Gauge, Count, "Handshakes under way.";
+    pending: usize, Gauge, Count, "Handshakes in progress.";
     bytes_in: u64, Counter, Bytes, "Bytes read from sockets.";
     bytes_out: u64, Counter, Bytes, "Bytes written to sockets.";
     packets_in: u64, Counter, Count, "Messages received.";
-    packets_out: u64, Counter, Count, "Messages written whole.";
-    packets_refused: u64, Game, Count, "Packets that found no room and were not taken.";
+    packets_out: u64, Counter, Count, "Messages written completely.";
+    packets_refused: u64, Game, Count, "Packets refused because there was no room.";
     packets_dropped_unreliable: u64, Game, Count, "Unreliable packets dropped because a peer did not keep up.";
-    packets_to_closed: u64, Game, Count, "Packets for a peer that was gone already.";
+    packets_to_closed: u64, Game, Count, "Packets to peers that were closed already.";
     peers_overflowed: u64, Counter, Count, "Peers closed because they did not keep up.";
-    peers_violated: u64, Counter, Count, "Peers closed because they broke the protocol or met a limit of receiving.";
-    peers_timed_out: u64, Counter, Count, "Peers dropped because they said nothing, took nothing, or did not answer a Close for too long.";
-    reads_paused: u64, Counter, Count, "Times that a peer was not read for a while, because its input buffer was full or it sent faster than it may.";
-    pings_unanswered: u64, Counter, Count, "Pings that came while so many answers waited to be written that only the last ping is answered.";
-    handshakes_refused: u64, Counter, Count, "Connections that did not get in: the following eight, and those that broke off.";
-    refused_malformed: u64, Counter, Count, "Requests that cannot be answered with 101.";
-    refused_address: u64, Counter, Count, "Connections refused because their address had too many.";
-    refused_origin: u64, Counter, Count, "Web pages that may not connect.";
-    refused_full: u64, Counter, Count, "Connections refused because the server was full, or let nobody in.";
-    refused_handler: u64, Counter, Count, "Connections that the game's handler refused, or gave no usable answer for.";
-    refused_busy: u64, Counter, Count, "Connections refused because the game had not polled for too long.";
-    handshakes_timed_out: u64, Counter, Count, "Handshakes that took too long.";
-    pending_evicted: u64, Counter, Count, "Handshakes that had to make room for others: they were silent for a second, or slow and many of one address.";
-    health_checks: u64, Counter, Count, "Health checks answered; they count as no handshakes.";
-    accept_errors: u64, Counter, Count, "Times that the system could not give a socket for a new connection.";
-    poll_usec: u64, Given, Microseconds, "Time spent in those calls of `poll()` that found something, signal handlers included.";
-    io_wakeups: u64, Counter, Count, "Times that the I/O thread woke up.";
+    peers_violated: u64, Counter, Count, "Peers closed because they violated the protocol or a limit of receiving.";
+    peers_timed_out: u64, Counter, Count, "Peers dropped because they sent nothing, accepted no data, or did not answer a Close frame for too long.";
+    reads_paused: u64, Counter, Count, "How often a peer was not read for a while, because its input buffer was full or it sent faster than allowed.";
+    pings_unanswered: u64, Counter, Count, "Pings without an answer, because so many pongs were waiting that only the last ping is answered.";
+    handshakes_refused: u64, Counter, Count, "Connections that failed before they were connected: the following eight, and those that broke off.";
+    refused_malformed: u64, Counter, Count, "Rejected: the request was malformed.";
+    refused_address: u64, Counter, Count, "Rejected: the address had too many connections.";
+    refused_origin: u64, Counter, Count, "Rejected: the origin is not in `allowed_origins`.";
+    refused_full: u64, Counter, Count, "Rejected: the server was full, or `refuse_new_connections` was set.";
+    refused_handler: u64, Counter, Count, "Rejected: by `request_handler`, or because its result was invalid.";
+    refused_busy: u64, Counter, Count, "Rejected: too many events were waiting, because the game did not poll.";
+    handshakes_timed_out: u64, Counter, Count, "Handshakes that exceeded their time.";
+    pending_evicted: u64, Counter, Count, "Pending connections that were dropped for waiting clients: silent for a second, or slow and many of one address.";
+    health_checks: u64, Counter, Count, "Answered health checks, which do not count as handshakes.";
+    accept_errors: u64, Counter, Count, "How often the operating system had no socket for a new connection.";
+    poll_usec: u64, Given, Microseconds, "Time in those calls of `poll()` that found something, including signal handlers.";
+    io_wakeups: u64, Counter, Count, "How often the I/O thread woke up.";
 }
 
 figures! {
@@ -142,20 +142,20 @@ figures! {
         round_trip: AtomicU32,
     }
 
-    rtt_msec: f64, Given, Milliseconds, "Round trip of the last ping; -1: unknown.";
+    rtt_msec: f64, Given, Milliseconds, "Round-trip time of the last ping; -1 if unknown.";
     bytes_in: u64, Counter, Bytes, "Bytes read from its socket.";
     bytes_out: u64, Counter, Bytes, "Bytes written to its socket.";
     packets_in: u64, Counter, Count, "Messages received.";
-    packets_out: u64, Counter, Count, "Messages written whole.";
-    queued_in_bytes: usize, Given, Bytes, "Bytes received that the game has not taken.";
-    queued_in_packets: usize, Given, Count, "Packets received that the game has not taken.";
-    queued_out_bytes: usize, Given, Bytes, "Bytes that wait to be written.";
-    queued_out_packets: usize, Given, Count, "Packets that wait to be written.";
-    connected_msec: u64, Given, Milliseconds, "Time since it is connected.";
-    last_receive_msec: u64, Given, Milliseconds, "Time since something was received.";
+    packets_out: u64, Counter, Count, "Messages written completely.";
+    queued_in_bytes: usize, Given, Bytes, "Bytes received and not taken by the game.";
+    queued_in_packets: usize, Given, Count, "Packets received and not taken by the game.";
+    queued_out_bytes: usize, Given, Bytes, "Bytes that wait to be sent.";
+    queued_out_packets: usize, Given, Count, "Packets that wait to be sent.";
+    connected_msec: u64, Given, Milliseconds, "Time since the peer connected.";
+    last_receive_msec: u64, Given, Milliseconds, "Time since data was received.";
     address: String, Given, Text, "Remote IP address.";
     port: u16, Given, Count, "Remote port.";
-    protocol: String, Given, Text, "Subprotocol agreed on, or empty.";
+    protocol: String, Given, Text, "Negotiated subprotocol, or empty.";
     path: String, Given, Text, "Path and query of the request.";
 }
 
