@@ -10,15 +10,15 @@ fn receive(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BURST as u64));
     for (name, tls) in [("plain", false), ("tls", true)] {
         for size in [64, 1024] {
-            let mut rig = ServerInMemory::new(WireFormat::Godot4, tls.then(identity));
-            rig.connect();
+            let mut server = ServerInMemory::new(WireFormat::Godot4, tls.then(identity));
+            server.connect();
             let frames = client_frame(&vec![7; size]).repeat(BURST);
             // With TLS the client's encryption is in it, too.
             group.bench_function(format!("{name}/{size}"), |bencher| {
                 bencher.iter(|| {
-                    rig.say(0, &frames);
-                    rig.drive();
-                    take(&mut rig)
+                    server.say(0, &frames);
+                    server.drive();
+                    take(&mut server)
                 });
             });
         }
@@ -31,19 +31,20 @@ fn send(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BURST as u64));
     for (name, tls) in [("plain", false), ("tls", true)] {
         for size in [64, 1024] {
-            let mut rig = ServerInMemory::new(WireFormat::Godot4, tls.then(identity));
-            let id = rig.connect();
+            let mut server = ServerInMemory::new(WireFormat::Godot4, tls.then(identity));
+            let id = server.connect();
             let mut payload = vec![7_u8; size];
             group.bench_function(format!("{name}/{size}"), |bencher| {
                 bencher.iter(|| {
                     for _ in 0..BURST {
                         payload[0] = payload[0].wrapping_add(1);
-                        rig.server()
+                        server
+                            .peer()
                             .send(Target::One(id), &payload, Delivery::Reliable)
                             .expect("there is room");
                     }
-                    rig.drive();
-                    rig.clear_output()
+                    server.drive();
+                    server.clear_output()
                 });
             });
         }
@@ -54,16 +55,16 @@ fn send(criterion: &mut Criterion) {
 fn broadcast(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("broadcast");
     for clients in [10, 100] {
-        let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
+        let mut server = ServerInMemory::new(WireFormat::Godot4, None);
         for _ in 0..clients {
-            rig.connect();
+            server.connect();
         }
         group.throughput(Throughput::Elements(clients));
         group.bench_function(format!("{clients} clients"), |bencher| {
             bencher.iter(|| {
-                rig.server().send(Target::All, &[7; 256], Delivery::Reliable).expect("there is room");
-                rig.drive();
-                rig.clear_output()
+                server.peer().send(Target::All, &[7; 256], Delivery::Reliable).expect("there is room");
+                server.drive();
+                server.clear_output()
             });
         });
     }
@@ -71,8 +72,8 @@ fn broadcast(criterion: &mut Criterion) {
 }
 
 fn relay(criterion: &mut Criterion) {
-    let mut rig = ServerInMemory::new(WireFormat::Godot3, None);
-    let [from, to] = [rig.connect(), rig.connect()];
+    let mut server = ServerInMemory::new(WireFormat::Godot3, None);
+    let [from, to] = [server.connect(), server.connect()];
     let mut message = encode_godot3(from.0, to.0).to_vec();
     message.extend([7; 64]);
     let frames = client_frame(&message).repeat(BURST);
@@ -80,9 +81,9 @@ fn relay(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BURST as u64));
     group.bench_function("64", |bencher| {
         bencher.iter(|| {
-            rig.say(0, &frames);
-            rig.drive();
-            rig.clear_output()
+            server.say(0, &frames);
+            server.drive();
+            server.clear_output()
         });
     });
     group.finish();
@@ -102,8 +103,8 @@ fn join(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn take(rig: &mut ServerInMemory) -> usize {
-    let server = rig.server();
+fn take(server: &mut ServerInMemory) -> usize {
+    let server = server.peer();
     server.begin_poll();
     while server.next_event(false).is_some() {}
     std::iter::from_fn(|| server.pop_packet()).count()

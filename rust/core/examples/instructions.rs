@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scenario = arguments.next().unwrap_or_default();
     let packets: usize = arguments.next().ok_or("how many packets?")?.parse()?;
     let moved = match scenario.as_str() {
+        "idle-1000" => idle(packets)?,
         "in-64" => receive(packets, 64),
         "in-1024" => receive(packets, 1024),
         "out-64" => send(packets, 64)?,
@@ -34,24 +35,24 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// From a client's bytes to the game, a burst of them at a time.
 fn receive(packets: usize, size: usize) -> usize {
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
-    rig.connect();
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    server.connect();
     let frame = client_frame(&vec![7; size]);
     let mut taken = 0;
     for burst in bursts(packets) {
         for _ in 0..burst {
-            rig.say(0, &frame);
+            server.say(0, &frame);
         }
-        rig.drive();
-        taken += take(rig.server(), |_, _| {});
+        server.drive();
+        taken += take(server.peer(), |_, _| {});
     }
     taken
 }
 
 /// Messages of sixteen fragments of 64 bytes each, come as a burst; a packet is a fragment.
 fn fragments(packets: usize) -> usize {
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
-    rig.connect();
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    server.connect();
     let fragment = |first: u8| {
         let mut frame = client_frame(&[7; 64]);
         frame[0] = first;
@@ -60,9 +61,9 @@ fn fragments(packets: usize) -> usize {
     let message = [fragment(0x02), fragment(0x00).repeat(BURST - 2), fragment(0x80)].concat();
     let mut taken = 0;
     for _ in 0..packets / BURST {
-        rig.say(0, &message);
-        rig.drive();
-        taken += take(rig.server(), |_, payload| assert_eq!(payload.len(), BURST * 64));
+        server.say(0, &message);
+        server.drive();
+        taken += take(server.peer(), |_, payload| assert_eq!(payload.len(), BURST * 64));
     }
     taken * BURST + packets % BURST
 }
@@ -70,15 +71,15 @@ fn fragments(packets: usize) -> usize {
 /// Messages of 16 KiB that come 64 bytes at a time, as from a slow or spiteful sender; a packet is one such segment.
 fn trickle(packets: usize) -> usize {
     const SIZE: usize = 16 * 1024;
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
-    rig.connect();
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    server.connect();
     let message = client_frame(&vec![7; SIZE]);
     let mut segments = message.chunks(64).cycle();
     let mut taken = 0;
     for segment in segments.by_ref().take(packets) {
-        rig.say(0, segment);
-        rig.drive();
-        taken += take(rig.server(), |_, payload| assert_eq!(payload.len(), SIZE));
+        server.say(0, segment);
+        server.drive();
+        taken += take(server.peer(), |_, payload| assert_eq!(payload.len(), SIZE));
     }
     assert_eq!(taken, packets / message.len().div_ceil(64));
     packets
@@ -86,8 +87,8 @@ fn trickle(packets: usize) -> usize {
 
 /// From the game to a client's bytes.
 fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
-    let id = rig.connect();
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let id = server.connect();
     // Each differs from the one before, as a game's packets do.
     let mut payload = vec![7_u8; size];
     let frame = frame_size(size);
@@ -95,86 +96,107 @@ fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
     for burst in bursts(packets) {
         for _ in 0..burst {
             payload[0] = payload[0].wrapping_add(1);
-            rig.server().send(Target::One(id), &payload, Delivery::Reliable)?;
+            server.peer().send(Target::One(id), &payload, Delivery::Reliable)?;
         }
-        rig.drive();
-        bytes += rig.clear_output();
+        server.drive();
+        bytes += server.clear_output();
     }
     Ok(bytes / frame)
 }
 
 /// Both ways.
 fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
-    rig.connect();
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    server.connect();
     let frame = client_frame(&[7; 64]);
     let (mut bytes, mut refused) = (0, None);
     for burst in bursts(packets) {
         for _ in 0..burst {
-            rig.say(0, &frame);
+            server.say(0, &frame);
         }
-        rig.drive();
+        server.drive();
         let mut answers = Vec::with_capacity(burst);
-        take(rig.server(), |id, payload| answers.push((id, payload.clone())));
+        take(server.peer(), |id, payload| answers.push((id, payload.clone())));
         for (id, payload) in answers {
-            refused = rig.server().send(Target::One(id), &payload, Delivery::Reliable).err().or(refused);
+            refused = server.peer().send(Target::One(id), &payload, Delivery::Reliable).err().or(refused);
         }
-        rig.drive();
-        bytes += rig.clear_output();
+        server.drive();
+        bytes += server.clear_output();
     }
     refused.map_or(Ok(bytes / frame_size(64)), |error| Err(error.into()))
+}
+
+/// One packet and its answer in each frame, while a thousand other clients say nothing and are sent nothing.
+fn idle(packets: usize) -> Result<usize, Box<dyn Error>> {
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    for _ in 0..=1000 {
+        server.connect();
+    }
+    let frame = client_frame(&[7; 64]);
+    let mut bytes = 0;
+    for _ in 0..packets {
+        server.say(1000, &frame);
+        server.drive();
+        let mut answer = None;
+        take(server.peer(), |id, payload| answer = Some((id, payload.clone())));
+        let (id, payload) = answer.ok_or("a packet was lost")?;
+        server.peer().send(Target::One(id), &payload, Delivery::Reliable)?;
+        server.drive();
+        bytes += server.clear_output_of(1000);
+    }
+    Ok(bytes / frame_size(64))
 }
 
 /// To fifty clients at once; a packet is one that one of them gets.
 fn broadcast(packets: usize) -> Result<usize, Box<dyn Error>> {
     const CLIENTS: usize = 50;
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
     for _ in 0..CLIENTS {
-        rig.connect();
+        server.connect();
     }
     let mut payload = [7_u8; 256];
     let mut bytes = 0;
     for _ in 0..packets / CLIENTS {
         payload[0] = payload[0].wrapping_add(1);
-        rig.server().send(Target::All, &payload, Delivery::Reliable)?;
-        rig.drive();
-        bytes += rig.clear_output();
+        server.peer().send(Target::All, &payload, Delivery::Reliable)?;
+        server.drive();
+        bytes += server.clear_output();
     }
     Ok(bytes / frame_size(256))
 }
 
 /// From one client to another on the wire of 3.x: the game does not see it.
 fn relay(packets: usize) -> usize {
-    let mut rig = ServerInMemory::new(WireFormat::Godot3, None);
-    let [from, to] = [rig.connect(), rig.connect()];
+    let mut server = ServerInMemory::new(WireFormat::Godot3, None);
+    let [from, to] = [server.connect(), server.connect()];
     let mut message = encode_godot3(from.0, to.0).to_vec();
     message.extend([7; 64]);
     let frame = client_frame(&message);
     let mut bytes = 0;
     for burst in bursts(packets) {
         for _ in 0..burst {
-            rig.say(0, &frame);
+            server.say(0, &frame);
         }
-        rig.drive();
-        bytes += rig.clear_output();
+        server.drive();
+        bytes += server.clear_output();
     }
-    assert_eq!(take(rig.server(), |_, _| {}), 0, "the game was shown what is for another");
+    assert_eq!(take(server.peer(), |_, _| {}), 0, "the game was shown what is for another");
     bytes / frame_size(message.len())
 }
 
 /// Control frames without a payload, as many at a time as no honest client sends.
 fn flood(frames: usize, first: u8) -> usize {
-    let mut rig = ServerInMemory::new(WireFormat::Godot4, None);
-    rig.connect();
+    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    server.connect();
     let many = [first, 0x80, 0x3a, 0x91, 0x5c, 0xe7].repeat(FLOOD);
     for _ in 0..frames / FLOOD {
-        rig.say(0, &many);
-        rig.drive();
-        rig.clear_output();
+        server.say(0, &many);
+        server.drive();
+        server.clear_output();
     }
-    rig.say(0, &client_frame(&[7; 64]));
-    rig.drive();
-    assert_eq!(take(rig.server(), |_, _| {}), 1, "it was not read to its end");
+    server.say(0, &client_frame(&[7; 64]));
+    server.drive();
+    assert_eq!(take(server.peer(), |_, _| {}), 1, "it was not read to its end");
     frames / FLOOD * FLOOD
 }
 

@@ -6,7 +6,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::{Role as WireRole, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use super::rig::Cuts;
+use super::scripted::Cuts;
 use crate::session::reader::{Frame, Reader, may_be_sent};
 use crate::session::{ReadBurst, Role};
 

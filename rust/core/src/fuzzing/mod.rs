@@ -7,7 +7,7 @@
 mod frames;
 mod gates;
 mod model;
-mod rig;
+mod scripted;
 mod sessions;
 mod upgrades;
 mod urls;

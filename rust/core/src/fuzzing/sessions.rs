@@ -2,7 +2,7 @@
 //! understands, and the answers are whole, well-formed frames.
 
 use super::model::{Said, frames, understand};
-use super::rig::{Cuts, Line, MAX_MESSAGE, Rig};
+use super::scripted::{Cuts, Line, MAX_MESSAGE, ScriptedHub};
 use super::upgrades;
 use crate::base::CloseReason;
 use crate::config::{Mode, WireFormat};
@@ -13,30 +13,30 @@ pub fn server(data: &[u8]) {
     let Some((script, bytes)) = Script::split(data) else { return };
     let godot4 = script.options & 1 != 0;
     let mode = if godot4 { Mode::Multiplayer(WireFormat::Godot4) } else { Mode::Raw };
-    let mut rig = Rig::server(mode, &[]);
+    let mut hub = ScriptedHub::server(mode, &[]);
     let mut line = Line::new(upgrades::REQUEST.to_vec(), script.cuts.clone(), Cuts::WHOLE);
     line.ends = false;
-    let conn = rig.accept(line);
+    let conn = hub.accept(line);
     if !script.takes_all() {
         // It takes the answer to its request; else the frames come right behind the request.
-        rig.run();
+        hub.run();
     }
-    let mut line = rig.line(conn);
+    let mut line = hub.line(conn);
     line.input.extend_from_slice(bytes);
     line.writing = script.writing();
     drop(line);
-    rig.run();
-    rig.finish();
-    let output = std::mem::take(&mut rig.line(conn).output);
+    hub.run();
+    hub.finish();
+    let output = std::mem::take(&mut hub.line(conn).output);
     let answers = behind_head(&output);
     let said = understand(bytes, true, MAX_MESSAGE);
     let mut frames = frames(answers, false, script.takes_all());
     if godot4 {
         let id = frames.remove(0);
         assert_eq!((id.first, id.payload.len()), (0x82, 4), "the id comes first");
-        assert_eq!(connected(&rig), Some(id.payload));
+        assert_eq!(connected(&hub), Some(id.payload));
     }
-    check_news(&rig, &said, 1);
+    check_news(&hub, &said, 1);
     check_answers(&frames, &said, &script);
 }
 
@@ -48,25 +48,25 @@ pub fn client(data: &[u8]) {
         1 => Mode::Multiplayer(WireFormat::Godot4),
         _ => Mode::Multiplayer(WireFormat::Godot3),
     };
-    let mut rig = Rig::client(mode);
+    let mut hub = ScriptedHub::client(mode);
     let mut line = Line::new(Vec::new(), Cuts::WHOLE, Cuts::WHOLE);
     line.ends = false;
-    let conn = rig.dial(&[], line);
-    rig.run();
-    let mut line = rig.line(conn);
+    let conn = hub.dial(&[], line);
+    hub.run();
+    let mut line = hub.line(conn);
     let mut input = upgrades::answer_to(&line.output);
     input.extend_from_slice(bytes);
     line.input = input;
     (line.reading, line.writing) = (script.cuts.clone(), script.writing());
     let asked = line.output.len();
     drop(line);
-    rig.run();
-    rig.finish();
-    let output = std::mem::take(&mut rig.line(conn).output);
+    hub.run();
+    hub.finish();
+    let output = std::mem::take(&mut hub.line(conn).output);
     let mut said = understand(bytes, false, MAX_MESSAGE);
     match mode {
-        Mode::Raw => check_news(&rig, &said, 1),
-        Mode::Multiplayer(wire) => check_client_news(&rig, &mut said, wire),
+        Mode::Raw => check_news(&hub, &said, 1),
+        Mode::Multiplayer(wire) => check_client_news(&hub, &mut said, wire),
     }
     check_answers(&frames(&output[asked..], true, script.takes_all()), &said, &script);
 }
@@ -101,16 +101,16 @@ impl Script {
 }
 
 /// The id that the game knows of, as the wire has it.
-fn connected(rig: &Rig) -> Option<Vec<u8>> {
-    rig.news.iter().find_map(|news| match news {
+fn connected(hub: &ScriptedHub) -> Option<Vec<u8>> {
+    hub.news.iter().find_map(|news| match news {
         News::Connected { link, .. } => Some(link.id.0.to_le_bytes().to_vec()),
         _ => None,
     })
 }
 
 /// The game's news are those that the model expects, in order; `skip` of them are about getting in.
-fn check_news(rig: &Rig, said: &[Said], skip: usize) {
-    let mut news = rig.news.iter().skip(skip);
+fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
+    let mut news = hub.news.iter().skip(skip);
     // Of pings and pongs the game hears nothing.
     for said in said.iter().filter(|said| !matches!(said, Said::Ping(_) | Said::Pong)) {
         match (said, news.next()) {
@@ -136,10 +136,10 @@ fn check_news(rig: &Rig, said: &[Said], skip: usize) {
 }
 
 /// A client in multiplayer mode: the first message is its id, or it does not get in.
-fn check_client_news(rig: &Rig, said: &mut Vec<Said>, wire: WireFormat) {
+fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) {
     let is_message = |said: &Said| matches!(said, Said::Message { .. });
     let Some(first) = said.iter().position(is_message) else {
-        assert!(rig.end().is_some() && connected(rig).is_none());
+        assert!(hub.end().is_some() && connected(hub).is_none());
         return;
     };
     let Said::Message { payload, .. } = &said[first] else { return };
@@ -150,13 +150,13 @@ fn check_client_news(rig: &Rig, said: &mut Vec<Said>, wire: WireFormat) {
         }
         WireFormat::Godot3 => None,
     };
-    let told = rig.news.iter().find_map(|news| match news {
+    let told = hub.news.iter().find_map(|news| match news {
         News::Connected { own_id, .. } => Some(own_id.0),
         _ => None,
     });
     assert_eq!(told, id.filter(|id| *id >= 2), "its id");
     if told.is_none() {
-        assert!(matches!(rig.end(), Some(CloseReason::Violation(_))));
+        assert!(matches!(hub.end(), Some(CloseReason::Violation(_))));
         said.truncate(first);
         said.push(Said::Violation(1002));
         return;
@@ -166,10 +166,10 @@ fn check_client_news(rig: &Rig, said: &mut Vec<Said>, wire: WireFormat) {
             // The id is a message that the game hears of in another way.
             let mut rest = said.clone();
             rest.remove(first);
-            check_news(rig, &rest, 1);
+            check_news(hub, &rest, 1);
         }
         WireFormat::Godot3 => {
-            let packets = rig.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
+            let packets = hub.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
             let sent = said.iter().skip(first + 1).filter(
                 |said| matches!(said, Said::Message { payload, .. } if payload.len() > 9 && payload[0] == 0),
             );

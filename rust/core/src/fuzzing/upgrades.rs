@@ -3,7 +3,7 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::rig::{Cuts, Line, Rig};
+use super::scripted::{Cuts, Line, ScriptedHub};
 use crate::base::CloseReason;
 use crate::config::Mode;
 use crate::http::{HEAD_LIMIT, is_token};
@@ -81,11 +81,11 @@ enum Asked {
 }
 
 fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
-    let mut rig = Rig::server(Mode::Raw, known);
-    let conn = rig.accept(Line::new(bytes.to_vec(), reading, writing));
-    rig.finish();
-    let output = std::mem::take(&mut rig.line(conn).output);
-    let link = rig.news.iter().find_map(|news| match news {
+    let mut hub = ScriptedHub::server(Mode::Raw, known);
+    let conn = hub.accept(Line::new(bytes.to_vec(), reading, writing));
+    hub.finish();
+    let output = std::mem::take(&mut hub.line(conn).output);
+    let link = hub.news.iter().find_map(|news| match news {
         News::Connected { link, .. } => Some(link),
         _ => None,
     });
@@ -100,7 +100,7 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
         first
     };
     let Some(link) = link else {
-        assert!(rig.news.is_empty(), "the game hears nothing of those who do not get in");
+        assert!(hub.news.is_empty(), "the game hears nothing of those who do not get in");
         let httparse::Status::Complete(len) = answer else {
             assert!(output.is_empty(), "an answer is whole");
             return Asked::Nothing;
@@ -150,12 +150,12 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
 /// The subprotocol, or why the client is not in.
 fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, String> {
     let offered: Vec<_> = offered.iter().map(|name| (*name).to_owned()).collect();
-    let mut rig = Rig::client(Mode::Raw);
+    let mut hub = ScriptedHub::client(Mode::Raw);
     let mut line = Line::new(Vec::new(), Cuts::WHOLE, Cuts::WHOLE);
     line.ends = false;
-    let conn = rig.dial(&offered, line);
-    rig.run();
-    let mut line = rig.line(conn);
+    let conn = hub.dial(&offered, line);
+    hub.run();
+    let mut line = hub.line(conn);
     let accept = accept_key(&line.output);
     let mut input = bytes.to_vec();
     if let Some(at) = input.windows(ACCEPT.len()).position(|window| window == ACCEPT) {
@@ -164,8 +164,8 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     line.input = input;
     line.reading = reading;
     drop(line);
-    rig.finish();
-    match rig.news.first().expect("the game is told in any case") {
+    hub.finish();
+    match hub.news.first().expect("the game is told in any case") {
         News::Connected { link, .. } => Ok(link.info.protocol.clone()),
         News::Failed(reason) => {
             let why = reason.to_string();

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::model;
-use super::rig::{Cuts, Line, Rig};
+use super::scripted::{Cuts, Line, ScriptedHub};
 use super::upgrades::REQUEST;
 use crate::base::PeerId;
 use crate::config::{Mode, WireFormat};
@@ -57,17 +57,17 @@ fn read_and_write(message: &[u8]) {
 }
 
 fn relay(messages: Vec<Vec<u8>>) {
-    let mut rig = Rig::server(Mode::Multiplayer(WireFormat::Godot3), &[]);
+    let mut hub = ScriptedHub::server(Mode::Multiplayer(WireFormat::Godot3), &[]);
     let conns: Vec<_> = (0..3)
         .map(|_| {
             let mut line = Line::new(REQUEST.to_vec(), Cuts::WHOLE, Cuts::WHOLE);
             line.ends = false;
-            let conn = rig.accept(line);
-            rig.run();
+            let conn = hub.accept(line);
+            hub.run();
             conn
         })
         .collect();
-    let ids: Vec<_> = rig
+    let ids: Vec<_> = hub
         .news
         .iter()
         .filter_map(|news| match news {
@@ -76,7 +76,7 @@ fn relay(messages: Vec<Vec<u8>>) {
         })
         .collect();
     assert_eq!(ids.len(), 3);
-    let told: Vec<_> = conns.iter().map(|conn| rig.line(*conn).output.len()).collect();
+    let told: Vec<_> = conns.iter().map(|conn| hub.line(*conn).output.len()).collect();
     // Ids are random: 2, 3 and 4 stand for them.
     let actual = |id: i32| match id.unsigned_abs() {
         small @ 2..=4 => ids[small as usize - 2] * id.signum(),
@@ -91,7 +91,7 @@ fn relay(messages: Vec<Vec<u8>>) {
                 field.copy_from_slice(&id.to_le_bytes());
             }
         }
-        rig.line(conns[0]).input.extend(framed(&message));
+        hub.line(conns[0]).input.extend(framed(&message));
         let field = |at: usize| {
             message.get(at..at + 4).map(|field| i32::from_le_bytes(field.try_into().expect("four bytes")))
         };
@@ -109,8 +109,8 @@ fn relay(messages: Vec<Vec<u8>>) {
             }
         }
     }
-    rig.run();
-    let got: Vec<_> = rig
+    hub.run();
+    let got: Vec<_> = hub
         .news
         .iter()
         .filter_map(|news| match news {
@@ -123,12 +123,12 @@ fn relay(messages: Vec<Vec<u8>>) {
         .collect();
     assert_eq!(got, local, "what the server itself gets");
     for (at, expected) in relayed.iter().enumerate() {
-        let output = &rig.line(conns[at + 1]).output[told[at + 1]..].to_vec();
+        let output = &hub.line(conns[at + 1]).output[told[at + 1]..].to_vec();
         let got: Vec<_> = model::frames(output, false, true).into_iter().map(|frame| frame.payload).collect();
         assert_eq!(got, *expected, "what client {} gets", at + 1);
     }
-    assert_eq!(rig.line(conns[0]).output.len(), told[0], "the sender hears nothing");
-    rig.finish();
+    assert_eq!(hub.line(conns[0]).output.len(), told[0], "the sender hears nothing");
+    hub.finish();
 }
 
 /// A client's frame with a mask of zeros.

@@ -339,46 +339,53 @@ mod tests {
     const LARGE: usize = 60_000;
 
     /// Servers with clients that take everything, and room for so many bytes on the way to them.
-    fn rigs(limit: usize) -> Vec<(ServerInMemory, Vec<PeerId>)> {
+    fn servers(limit: usize) -> Vec<(ServerInMemory, Vec<PeerId>)> {
         let (key, certificate) = self_signed("localhost");
         let identity = || TlsServer::new(&key, &certificate, "").expect("usable");
-        let rig = |format, secure: bool| {
-            let mut rig = ServerInMemory::new(format, secure.then(identity));
-            let ids = (0..CLIENTS).map(|_| rig.connect()).collect();
-            total(&mut rig).set_limit(limit);
-            (rig, ids)
+        let memory = |format, secure: bool| {
+            let mut memory = ServerInMemory::new(format, secure.then(identity));
+            let ids = (0..CLIENTS).map(|_| memory.connect()).collect();
+            total(&mut memory).set_limit(limit);
+            (memory, ids)
         };
-        vec![rig(WireFormat::Godot4, false), rig(WireFormat::Godot4, true), rig(WireFormat::Godot3, false)]
+        vec![
+            memory(WireFormat::Godot4, false),
+            memory(WireFormat::Godot4, true),
+            memory(WireFormat::Godot3, false),
+        ]
     }
 
-    fn total(rig: &mut ServerInMemory) -> Arc<QueueTotal> {
-        Arc::clone(&rig.server().runtime.queue_totals.outgoing)
+    fn total(memory: &mut ServerInMemory) -> Arc<QueueTotal> {
+        Arc::clone(&memory.peer().runtime.queue_totals.outgoing)
     }
 
     /// All clients have taken everything; how many bytes that were for each, at least and at most.
-    fn deliver(rig: &mut ServerInMemory) -> (usize, usize) {
-        rig.drive();
-        let heard = (0..CLIENTS).map(|client| rig.hear(client).len());
+    fn deliver(memory: &mut ServerInMemory) -> (usize, usize) {
+        memory.drive();
+        let heard = (0..CLIENTS).map(|client| memory.hear(client).len());
         let (least, most) = heard.fold((usize::MAX, 0), |(least, most), n| (least.min(n), most.max(n)));
-        rig.server().begin_poll();
-        assert_eq!(total(rig).bytes(), 0);
-        assert_eq!(rig.server().statistics().peers, CLIENTS, "nobody is closed");
+        memory.peer().begin_poll();
+        assert_eq!(total(memory).bytes(), 0);
+        assert_eq!(memory.peer().statistics().peers, CLIENTS, "nobody is closed");
         (least, most)
     }
 
     #[test]
     fn what_many_get_takes_room_once_however_it_is_sent() {
-        for (mut rig, ids) in rigs(5 * LARGE) {
+        for (mut memory, ids) in servers(5 * LARGE) {
             for round in 0..5 {
                 let payload = vec![round; LARGE];
                 // As the engine's SceneMultiplayer does it, and as one call.
                 for id in ids.iter().take(CLIENTS / 2) {
-                    rig.server().send(Target::One(*id), &payload, Delivery::Reliable).expect("there is room");
+                    memory
+                        .peer()
+                        .send(Target::One(*id), &payload, Delivery::Reliable)
+                        .expect("there is room");
                 }
-                rig.server().send(Target::All, &payload, Delivery::Reliable).expect("there is room");
+                memory.peer().send(Target::All, &payload, Delivery::Reliable).expect("there is room");
             }
-            assert_eq!(total(&mut rig).bytes(), 5 * LARGE);
-            let server = rig.server();
+            assert_eq!(total(&mut memory).bytes(), 5 * LARGE);
+            let server = memory.peer();
             assert_eq!(server.send(Target::All, &vec![9; LARGE], Delivery::Reliable), Err(SendError::Full));
             server.send(Target::One(ids[0]), &vec![9; LARGE], Delivery::Droppable).expect("no error");
             let statistics = server.statistics();
@@ -386,84 +393,86 @@ mod tests {
             assert_eq!(statistics.packets_dropped_unreliable, 1);
             // The last one that is there goes to whoever has not got it.
             server.send(Target::One(ids[0]), &vec![4; LARGE], Delivery::Reliable).expect("it is there");
-            let (least, most) = deliver(&mut rig);
+            let (least, most) = deliver(&mut memory);
             assert!((5 * LARGE..6 * LARGE).contains(&least), "{least}");
             assert!((11 * LARGE..12 * LARGE).contains(&most), "{most}");
-            rig.server().send(Target::All, &[9; LARGE], Delivery::Reliable).expect("there is room again");
-            assert!(deliver(&mut rig).0 > LARGE);
+            memory.peer().send(Target::All, &[9; LARGE], Delivery::Reliable).expect("there is room again");
+            assert!(deliver(&mut memory).0 > LARGE);
         }
     }
 
     #[test]
     fn small_packets_take_room_for_each_and_a_broadcast_is_whole_or_none() {
-        for (mut rig, ids) in rigs(50_000) {
-            rig.server().send(Target::All, &[1; 1000], Delivery::Reliable).expect("there is room");
-            rig.server()
+        for (mut memory, ids) in servers(50_000) {
+            memory.peer().send(Target::All, &[1; 1000], Delivery::Reliable).expect("there is room");
+            memory
+                .peer()
                 .send(Target::AllExcept(ids[0]), &[2; 1000], Delivery::Reliable)
                 .expect("there is room");
             // Those of the Godot 3 wire have their header.
-            let waiting = total(&mut rig).bytes();
+            let waiting = total(&mut memory).bytes();
             assert!([1000, 1009].map(|size| (2 * CLIENTS - 1) * size).contains(&waiting), "{waiting}");
-            let full = rig.server().send(Target::All, &[3; 1000], Delivery::Reliable);
+            let full = memory.peer().send(Target::All, &[3; 1000], Delivery::Reliable);
             assert_eq!(full, Err(SendError::Full));
-            let refused = |rig: &mut ServerInMemory| {
-                rig.server().begin_poll();
-                std::iter::from_fn(|| rig.server().next_event(true))
+            let refused = |memory: &mut ServerInMemory| {
+                memory.peer().begin_poll();
+                std::iter::from_fn(|| memory.peer().next_event(true))
                     .filter(|event| matches!(event, Event::PacketRefused { size: 1000, .. }))
                     .count()
             };
-            assert_eq!(refused(&mut rig), CLIENTS, "each of them is told of");
-            rig.server()
+            assert_eq!(refused(&mut memory), CLIENTS, "each of them is told of");
+            memory
+                .peer()
                 .send(Target::One(ids[0]), &[4; 1000], Delivery::Reliable)
                 .expect("this one has room");
-            rig.drive();
-            let heard: Vec<_> = (0..CLIENTS).map(|client| rig.hear(client).len()).collect();
+            memory.drive();
+            let heard: Vec<_> = (0..CLIENTS).map(|client| memory.hear(client).len()).collect();
             let packet = heard[0] / 2;
             assert!([1004, 1013].contains(&packet), "{heard:?}");
             assert_eq!(heard, [2 * packet; CLIENTS]);
-            rig.server().send(Target::All, &[3; 1000], Delivery::Reliable).expect("there is room again");
-            assert_eq!(deliver(&mut rig), (packet, packet));
+            memory.peer().send(Target::All, &[3; 1000], Delivery::Reliable).expect("there is room again");
+            assert_eq!(deliver(&mut memory), (packet, packet));
         }
     }
 
     #[test]
     fn what_is_given_up_before_it_left_takes_no_room() {
-        for (mut rig, ids) in rigs(1 << 20) {
+        for (mut memory, ids) in servers(1 << 20) {
             for id in &ids {
-                rig.server().send(Target::One(*id), &[1; 500], Delivery::Reliable).expect("there is room");
-                rig.server().send(Target::One(*id), &[1; LARGE], Delivery::Reliable).expect("there is room");
-                rig.server().disconnect_now(*id);
+                memory.peer().send(Target::One(*id), &[1; 500], Delivery::Reliable).expect("there is room");
+                memory.peer().send(Target::One(*id), &[1; LARGE], Delivery::Reliable).expect("there is room");
+                memory.peer().disconnect_now(*id);
             }
-            rig.drive();
-            rig.server().begin_poll();
-            assert_eq!(total(&mut rig).bytes(), 0);
-            let total = total(&mut rig);
-            drop(rig);
+            memory.drive();
+            memory.peer().begin_poll();
+            assert_eq!(total(&mut memory).bytes(), 0);
+            let total = total(&mut memory);
+            drop(memory);
             assert_eq!(total.bytes(), 0);
         }
-        for (mut rig, _) in rigs(1 << 20) {
-            rig.server().send(Target::All, &[1; 500], Delivery::Reliable).expect("there is room");
-            rig.server().send(Target::All, &[1; LARGE], Delivery::Reliable).expect("there is room");
-            let total = total(&mut rig);
-            rig.server().close();
+        for (mut memory, _) in servers(1 << 20) {
+            memory.peer().send(Target::All, &[1; 500], Delivery::Reliable).expect("there is room");
+            memory.peer().send(Target::All, &[1; LARGE], Delivery::Reliable).expect("there is room");
+            let total = total(&mut memory);
+            memory.peer().close();
             assert!(total.bytes() > LARGE, "it leaves first");
-            drop(rig);
+            drop(memory);
             assert_eq!(total.bytes(), 0);
         }
     }
 
     #[test]
     fn a_handle_keeps_to_the_same_room() {
-        for (mut rig, ids) in rigs(100_000) {
-            let handles: Vec<_> = ids.iter().map(|id| rig.server().peer(*id).expect("connected")).collect();
+        for (mut memory, ids) in servers(100_000) {
+            let handles: Vec<_> = ids.iter().map(|id| memory.peer().peer(*id).expect("connected")).collect();
             handles[0].send(&[1; LARGE], false).expect("there is room");
             assert_eq!(handles[1].send(&[1; LARGE], false), Err(SendError::Full), "each makes its own copy");
             for handle in &handles {
                 handle.send(&[1; 1000], false).expect("there is room");
             }
-            deliver(&mut rig);
+            deliver(&mut memory);
             handles[1].send(&[1; LARGE], false).expect("there is room again");
-            deliver(&mut rig);
+            deliver(&mut memory);
         }
     }
 }

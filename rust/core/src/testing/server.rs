@@ -141,19 +141,20 @@ impl ServerInMemory {
     }
 
     /// The game's side.
-    pub fn server(&mut self) -> &mut Peer {
+    pub fn peer(&mut self) -> &mut Peer {
         &mut self.server
     }
 
-    /// Forgets what the server has sent to clients that do not read; says how many bytes that were.
+    /// Forgets what the server has sent to clients that do not read; returns how many bytes that were.
     pub fn clear_output(&mut self) -> usize {
-        let mut bytes = 0;
-        for line in &self.lines {
-            if let Some(wire) = self.driver.stream(line.conn) {
-                bytes += wire.output.len();
-                wire.output.clear();
-            }
-        }
+        (0..self.lines.len()).map(|client| self.clear_output_of(client)).sum()
+    }
+
+    /// The same for one client.
+    pub fn clear_output_of(&mut self, client: usize) -> usize {
+        let Some(wire) = self.driver.stream(self.lines[client].conn) else { return 0 };
+        let bytes = wire.output.len();
+        wire.output.clear();
         bytes
     }
 }

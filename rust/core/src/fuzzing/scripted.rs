@@ -131,7 +131,7 @@ impl Write for Stream {
 }
 
 /// A hub, its lines, and a game that takes its packets now and then.
-pub(super) struct Rig {
+pub(super) struct ScriptedHub {
     driver: InMemory<Stream>,
     now: Instant,
     lines: Vec<(ConnId, Rc<RefCell<Line>>)>,
@@ -140,7 +140,7 @@ pub(super) struct Rig {
     rounds: usize,
 }
 
-impl Rig {
+impl ScriptedHub {
     pub(super) fn server(mode: Mode, protocols: &[&str]) -> Self {
         let protocols = protocols.iter().map(|name| (*name).to_owned()).collect();
         let access = Box::new(AccessPolicy::new(ServerConfig { protocols, ..ServerConfig::default() }));
@@ -291,5 +291,5 @@ fn start() -> Instant {
 
 /// Bytes that one connection may deliver in one round.
 const TURN: usize = 4096;
-/// Largest message that a rig accepts.
+/// Largest message that a hub accepts.
 pub(super) const MAX_MESSAGE: usize = 1000;
