@@ -18,7 +18,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use platform::Platform;
 pub(crate) use stream::TlsSession;
 use words::explain_setup;
 
@@ -111,10 +110,12 @@ impl TlsClient {
         Ok(Self { config: client_config(trust)?, apart: trust.may_take_long(), name })
     }
 
-    /// Whom this one trusts; as with the platform's, the deciding may take long.
+    /// Trusts what this verifier trusts, in the place of the platform's.
     #[cfg(test)]
     pub(crate) fn judged_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
-        let config = with_verifier(verifier, Arc::new(ring::default_provider())).expect("usable");
+        let provider = Arc::new(ring::default_provider());
+        let verifier = verify::as_platform(verifier, &provider);
+        let config = with_verifier(verifier, provider).expect("usable");
         Self { config, apart: true, name: None }
     }
 
@@ -181,7 +182,7 @@ fn server_config(
 fn client_config(trust: Trust<'_>) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = match trust {
-        Trust::Platform => Platform::new(&provider),
+        Trust::Platform => verify::platform(&provider),
         Trust::Only(pem) => verify::only(certificates(pem, TRUSTED)?, true, &provider),
         Trust::OnlyAnyName(pem) => verify::only(certificates(pem, TRUSTED)?, false, &provider),
         Trust::Anybody => verify::anybody(&provider),

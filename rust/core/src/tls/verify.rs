@@ -1,6 +1,6 @@
-//! Who is trusted.
+//! Which certificates a client trusts: rustls' verifier for all kinds of [`Trust`](super::Trust).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -15,8 +15,9 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::key::{self, Version};
+use super::platform;
 
-/// These certificates and nothing else; `names`: also the name has to be right.
+/// Trusts these certificates and nothing else. With `names`, the certificate must be for the name of the server, too.
 pub(super) fn only(
     trusted: Vec<CertificateDer<'static>>,
     names: bool,
@@ -24,42 +25,75 @@ pub(super) fn only(
 ) -> Arc<dyn ServerCertVerifier> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted.iter().cloned());
-    Arc::new(Named { trust: Accepted::Only { trusted, roots, names }, provider: Arc::clone(provider) })
+    with(Accepted::Only { trusted, roots, names }, provider)
 }
 
-/// Anybody: only that the remote has the key of the certificate that it shows is checked, where that can be.
+/// Trusts every certificate. That the remote has the key of the certificate that it shows is verified where that is possible.
 pub(super) fn anybody(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Named { trust: Accepted::Anybody, provider: Arc::clone(provider) })
+    with(Accepted::Anybody, provider)
 }
 
-/// Decides as the script has named it.
+/// Trusts what the platform trusts. Its verifier is made with the first certificate: to find the roots takes milliseconds at
+/// best.
+pub(super) fn platform(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    with(Accepted::Platform(OnceLock::new()), provider)
+}
+
+/// Trusts what a verifier trusts that stands for the platform's.
+#[cfg(test)]
+pub(super) fn as_platform(
+    verifier: Arc<dyn ServerCertVerifier>,
+    provider: &Arc<CryptoProvider>,
+) -> Arc<dyn ServerCertVerifier> {
+    with(Accepted::Platform(OnceLock::from(verifier)), provider)
+}
+
+fn with(accepted: Accepted, provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Verifier { accepted, provider: Arc::clone(provider) })
+}
+
 #[derive(Debug)]
-struct Named {
-    trust: Accepted,
+struct Verifier {
+    accepted: Accepted,
     provider: Arc<CryptoProvider>,
 }
 
 #[derive(Debug)]
 enum Accepted {
-    /// The engine's own self-signed certificates are CAs without alternative names, which webpki takes neither as a leaf nor
-    /// by name. One that the script itself names is as good as it gets: its dates and its name are checked here.
+    /// The engine makes self-signed certificates that are CAs without alternative names. webpki accepts such a certificate
+    /// neither as a leaf nor by its name. If the script names exactly this certificate, its dates and its name are verified here.
     Only {
         trusted: Vec<CertificateDer<'static>>,
         roots: RootCertStore,
         names: bool,
     },
+    Platform(OnceLock<Arc<dyn ServerCertVerifier>>),
     Anybody,
 }
 
-impl Named {
+impl Verifier {
     fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let Accepted::Only { trusted, roots, names } = &self.trust else { return Ok(()) };
+        let (trusted, roots, names) = match &self.accepted {
+            Accepted::Only { trusted, roots, names } => (trusted, roots, names),
+            Accepted::Platform(made) => {
+                let verifier = match made.get() {
+                    Some(verifier) => verifier,
+                    None => {
+                        let new = platform::verifier(&self.provider)?;
+                        made.get_or_init(|| new)
+                    }
+                };
+                return verifier.verify_server_cert(leaf, intermediates, name, ocsp, now).map(|_| ());
+            }
+            Accepted::Anybody => return Ok(()),
+        };
         let name = names.then_some(name);
         if trusted.iter().any(|trusted| trusted.as_ref() == leaf.as_ref()) {
             return check_by_hand(leaf, name, now);
@@ -74,20 +108,20 @@ impl Named {
     }
 
     fn is_lenient(&self) -> bool {
-        matches!(self.trust, Accepted::Anybody)
+        matches!(self.accepted, Accepted::Anybody)
     }
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.verify(leaf, intermediates, name, now) {
+        match self.verify(leaf, intermediates, name, ocsp, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
             Err(error) => {
                 let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).collect();
@@ -119,14 +153,15 @@ impl ServerCertVerifier for Named {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
         if self.is_lenient() {
-            // So that a server whose key can do nothing else does not give up.
+            // Else a server whose key signs in no other way ends the handshake.
             schemes.extend(UNCHECKED);
         }
         schemes
     }
 }
 
-/// Dates, and the name, if that counts: by the alternative names where there are any, else by the common name.
+/// Verifies the dates, and the name if there is one: by the alternative names of the certificate, or by its common name if it has
+/// no alternative names.
 fn check_by_hand(
     leaf: &CertificateDer<'_>,
     name: Option<&ServerName<'_>>,
@@ -154,7 +189,7 @@ fn check_by_hand(
     if matches { Ok(()) } else { Err(CertificateError::NotValidForName.into()) }
 }
 
-/// RFC 6125 section 6.4: without regard to case; a star stands for the whole leftmost label.
+/// Compares names as RFC 6125 section 6.4 says: without regard to case, and a star stands for the whole leftmost label.
 fn name_matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) =
         (pattern.trim_end_matches('.').to_ascii_lowercase(), name.trim_end_matches('.').to_ascii_lowercase());
@@ -194,7 +229,8 @@ fn common_names(subject: &x509_cert::name::Name) -> Vec<String> {
     texts.collect()
 }
 
-/// Schemes of signatures that nobody here can check, for who trusts anybody: P-521, Ed448, RSA keys that are for PSS alone, SHA-1.
+/// Signature schemes that cannot be verified here, offered only where every certificate is trusted: P-521, Ed448, RSA keys for
+/// PSS alone, SHA-1.
 const UNCHECKED: [SignatureScheme; 7] = [
     SignatureScheme::ECDSA_NISTP521_SHA512,
     SignatureScheme::ED448,
