@@ -61,7 +61,7 @@ impl Town {
         assert!(other.take_all().starts_with(b"HTTP/1.1 101 "), "{row}: nobody gets in any more");
         other.cut();
         self.server.run(self.now);
-        assert_eq!(self.server.hub().in_limbo(), 0, "{row}: a handshake is left");
+        assert_eq!(self.server.hub().pending_len(), 0, "{row}: a handshake is left");
     }
 }
 
@@ -163,7 +163,7 @@ fn a_head_that_stops_anywhere_is_cut() {
         assert!(end.take_all().starts_with(b"HTTP/1.1 400 "), "{len} bytes");
         end.cut();
         town.server.run(town.now);
-        assert_eq!((town.server.len(), town.server.hub().in_limbo()), (1, 0), "{len} bytes");
+        assert_eq!((town.server.len(), town.server.hub().pending_len()), (1, 0), "{len} bytes");
     }
 }
 
@@ -305,7 +305,7 @@ fn floods_cost_little_and_harm_nobody() {
         town.lives(row);
         end.cut();
         town.wait(4);
-        assert_eq!(town.server.hub().in_limbo(), 0, "{row}");
+        assert_eq!(town.server.hub().pending_len(), 0, "{row}");
     }
 }
 
@@ -329,11 +329,11 @@ fn what_comes_behind_a_close_is_neither_kept_nor_waited_for() {
 fn pending_handshakes_end_by_themselves() {
     let mut town = Town::new(raw());
     let ends: Vec<_> = (0..500).map(|n| town.comes(&REQUEST[..n % 100]).1).collect();
-    assert_eq!(town.server.hub().in_limbo(), 500);
+    assert_eq!(town.server.hub().pending_len(), 500);
     town.lives_with_pending(500);
     town.wait(5);
     drop(ends);
-    assert_eq!((town.server.len(), town.server.hub().in_limbo()), (1, 0));
+    assert_eq!((town.server.len(), town.server.hub().pending_len()), (1, 0));
     town.lives("pending handshakes");
 }
 
@@ -343,6 +343,6 @@ impl Town {
         assert!(other.take_all().starts_with(b"HTTP/1.1 101 "));
         other.cut();
         self.server.run(self.now);
-        assert_eq!(self.server.hub().in_limbo(), pending);
+        assert_eq!(self.server.hub().pending_len(), pending);
     }
 }

@@ -208,7 +208,7 @@ fn a_health_check_is_answered_without_the_game() {
     assert_eq!(door.node.totals().health_checks.get(), 7);
     assert_eq!(door.node.totals().handshakes_refused.get(), 6, "health checks are no handshakes");
     door.pass(2 * SECOND);
-    assert_eq!((door.node.hub().len(), door.node.hub().in_limbo()), (0, 0));
+    assert_eq!((door.node.hub().len(), door.node.hub().pending_len()), (0, 0));
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn a_client_that_leaves_while_it_waits_is_no_peer() {
     assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == request.id)));
     assert_eq!(door.asked().len(), 1, "the other one");
     door.decide(&request, Verdict::accept());
-    assert_eq!((door.connected(), door.node.hub().in_limbo()), (0, 1));
+    assert_eq!((door.connected(), door.node.hub().pending_len()), (0, 1));
     assert_eq!(door.hear(&other), "");
 }
 
@@ -336,7 +336,7 @@ fn one_that_said_something_too_early_and_left_is_not_waited_for() {
     door.leave(&end);
     assert!(door.node.has(|news| matches!(news, News::Withdrawn(_))), "the game is not told");
     assert!(door.asked().is_empty());
-    assert_eq!((door.node.len(), door.node.hub().in_limbo()), (0, 0));
+    assert_eq!((door.node.len(), door.node.hub().pending_len()), (0, 0));
 }
 
 #[test]
@@ -409,7 +409,7 @@ fn a_refused_client_may_read_its_answer_and_is_gone_after_a_second() {
     assert_eq!(door.say(&end, &[b'x'; 50_000]), "");
     assert_eq!((end.readable(), door.node.len()), (0, 1));
     door.pass(SECOND + SECOND / 10);
-    assert_eq!((door.node.len(), door.node.hub().in_limbo()), (0, 0));
+    assert_eq!((door.node.len(), door.node.hub().pending_len()), (0, 0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::world::{End, REQUEST, SECOND, raw};
 use crate::base::ConnId;
 use crate::config::{PeerConfig, ServerConfig};
 use crate::hub::transports::Readiness;
-use crate::hub::{News, Room};
+use crate::hub::{EvictionOutcome, News};
 use crate::tls::{TlsServer, self_signed};
 
 const STRANGER: &str = "198.51.100.1:1";
@@ -34,7 +34,11 @@ fn dawdle(door: &mut Door, from: &str, count: usize) -> Vec<(ConnId, End)> {
 }
 
 /// Needs room while these have said something that was not read yet.
-fn unread(door: &mut Door, conns: impl IntoIterator<Item = ConnId>, newcomer: Option<&str>) -> Room {
+fn unread(
+    door: &mut Door,
+    conns: impl IntoIterator<Item = ConnId>,
+    newcomer: Option<&str>,
+) -> EvictionOutcome {
     for conn in conns {
         let readable = Readiness { readable: true, ..Readiness::default() };
         assert!(door.node.driver.hub.ready(conn, readable));
@@ -51,17 +55,17 @@ fn the_silent_make_room_after_a_second() {
     let (silent, _end) = door.arrive(HERE);
     let (_, slow) = door.arrive(HERE);
     door.say(&slow, b"GET / HT");
-    assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(Some(door.now + SECOND)));
+    assert_eq!(door.node.make_room(HERE, door.now), EvictionOutcome::Wait(Some(door.now + SECOND)));
     door.pass(SECOND);
     let unread = unread(&mut door, [silent], None);
-    assert_eq!(unread, Room::Wait(Some(door.now)), "nobody listened to it");
-    assert_eq!(door.node.make_room(HERE, door.now), Room::Made(silent));
-    assert_eq!(door.node.make_room(HERE, door.now), Room::Wait(None), "it speaks, if slowly");
+    assert_eq!(unread, EvictionOutcome::Wait(Some(door.now)), "nobody listened to it");
+    assert_eq!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(silent));
+    assert_eq!(door.node.make_room(HERE, door.now), EvictionOutcome::Wait(None), "it speaks, if slowly");
     // One that was refused and does not go is worth less than one that waits.
     let (answer, _refused) = door.knock(HERE, "Content-Length: 1\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "));
-    assert!(matches!(door.node.make_room(HERE, door.now), Room::Made(_)));
-    assert_eq!((door.node.hub().in_limbo(), door.node.totals().pending_evicted.get()), (1, 1));
+    assert!(matches!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(_)));
+    assert_eq!((door.node.hub().pending_len(), door.node.totals().pending_evicted.get()), (1, 1));
 }
 
 #[test]
@@ -74,9 +78,9 @@ fn one_address_too_many_does_not_stay_for_an_answer_that_tls_keeps_back() {
     door.pass(SECOND / 2);
     let (over, _end) = door.arrive(HERE);
     assert!(door.node.hub().wants_write(over), "the answer waits for the handshake");
-    assert_eq!(door.node.make_room(STRANGER, door.now + SECOND / 2), Room::Made(within));
-    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(Some(door.now + SECOND)));
-    assert_eq!(door.node.make_room(STRANGER, door.now + SECOND), Room::Made(over));
+    assert_eq!(door.node.make_room(STRANGER, door.now + SECOND / 2), EvictionOutcome::Evicted(within));
+    assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(Some(door.now + SECOND)));
+    assert_eq!(door.node.make_room(STRANGER, door.now + SECOND), EvictionOutcome::Evicted(over));
     assert_eq!(door.node.totals().refused_address.get(), 1, "it is counted for what it was");
 }
 
@@ -84,22 +88,26 @@ fn one_address_too_many_does_not_stay_for_an_answer_that_tls_keeps_back() {
 fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
     let mut door = patient(ServerConfig::default());
     let slow = dawdle(&mut door, HERE, PLACES);
-    let soon = Room::Wait(Some(door.now + SECOND));
+    let soon = EvictionOutcome::Wait(Some(door.now + SECOND));
     assert_eq!([HERE, STRANGER].map(|from| door.node.make_room(from, door.now)), [soon; 2]);
     door.pass(SECOND);
     let unread = unread(&mut door, slow.iter().map(|(conn, _)| *conn), Some(STRANGER));
-    assert_eq!(unread, Room::Wait(None), "what it said since then was not read");
+    assert_eq!(unread, EvictionOutcome::Wait(None), "what it said since then was not read");
     // Its next one is not worth it, and keeps nobody waiting who stands behind it.
-    assert_eq!(door.node.make_room("192.0.2.1:99", door.now), Room::Refused);
+    assert_eq!(door.node.make_room("192.0.2.1:99", door.now), EvictionOutcome::Refused);
     assert_eq!(door.node.len(), PLACES);
     for (conn, _) in &slow[..PLACES - 4] {
-        assert_eq!(door.node.make_room(STRANGER, door.now), Room::Made(*conn), "the oldest first");
+        assert_eq!(
+            door.node.make_room(STRANGER, door.now),
+            EvictionOutcome::Evicted(*conn),
+            "the oldest first"
+        );
     }
-    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(None), "a fair share");
+    assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(None), "a fair share");
     assert_eq!(door.node.totals().pending_evicted.get(), PLACES as u64 - 4);
     // Also when the system has run out of something, and nobody knows who waits.
     dawdle(&mut door, HERE, 1);
-    assert_eq!(door.node.driver.make_room(None, door.now), Room::Made(slow[PLACES - 4].0));
+    assert_eq!(door.node.driver.make_room(None, door.now), EvictionOutcome::Evicted(slow[PLACES - 4].0));
 }
 
 #[test]
@@ -107,8 +115,8 @@ fn the_addresses_of_one_subscriber_are_one() {
     let mut door = patient(ServerConfig::default());
     let ends: Vec<_> = (0..8).map(|host| dawdle(&mut door, &format!("[2001:db8::{host}]:1"), 1)).collect();
     door.pass(SECOND);
-    assert_eq!(door.node.make_room("[2001:db8::ffff]:1", door.now), Room::Refused);
-    assert_eq!(door.node.make_room("[2001:db8:0:1::1]:1", door.now), Room::Made(ends[0][0].0));
+    assert_eq!(door.node.make_room("[2001:db8::ffff]:1", door.now), EvictionOutcome::Refused);
+    assert_eq!(door.node.make_room("[2001:db8:0:1::1]:1", door.now), EvictionOutcome::Evicted(ends[0][0].0));
 }
 
 #[test]
@@ -119,10 +127,10 @@ fn the_address_with_the_most_places_gives_one() {
     let _others: Vec<_> = (3..8).map(|host| dawdle(&mut door, &format!("192.0.2.{host}:1"), 8)).collect();
     door.pass(SECOND);
     for (conn, _) in &most[..4] {
-        assert_eq!(door.node.make_room(STRANGER, door.now), Room::Made(*conn));
+        assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Evicted(*conn));
     }
     // Nothing would be gained if it were turned around.
-    assert_eq!(door.node.make_room("192.0.2.1:2", door.now), Room::Refused);
+    assert_eq!(door.node.make_room("192.0.2.1:2", door.now), EvictionOutcome::Refused);
 }
 
 #[test]
@@ -132,7 +140,7 @@ fn a_crowd_that_takes_its_time_harms_none_of_its_own() {
         (0..PLACES / 4).map(|home| dawdle(&mut door, &format!("203.0.113.{home}:1"), 4)).collect();
     door.pass(10 * SECOND);
     for from in [STRANGER, "203.0.113.0:2"] {
-        assert_eq!(door.node.make_room(from, door.now), Room::Wait(None), "{from}");
+        assert_eq!(door.node.make_room(from, door.now), EvictionOutcome::Wait(None), "{from}");
     }
     assert_eq!((door.node.len(), households.len() * 4), (PLACES, PLACES));
 }
@@ -143,7 +151,7 @@ fn players_of_one_address_do_not_push_each_other_out() {
     let _crowd = dawdle(&mut door, HERE, PLACES);
     for _ in 0..30 {
         door.pass(SECOND / 10);
-        assert!(!matches!(door.node.make_room(HERE, door.now), Room::Made(_)));
+        assert!(!matches!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(_)));
     }
     assert_eq!((door.node.len(), door.node.totals().handshakes_refused.get()), (PLACES, 0));
 }
@@ -157,7 +165,7 @@ fn time_counts_from_the_first_word_that_was_heard() {
     for (_, end) in &arrived {
         door.say(end, b"G");
     }
-    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(Some(door.now + SECOND)));
+    assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(Some(door.now + SECOND)));
 }
 
 #[test]
@@ -167,7 +175,7 @@ fn a_proxy_speaks_for_many_and_only_its_clients_are_many_or_few() {
     let _slow = dawdle(&mut door, PROXY, PLACES / 2);
     door.pass(SECOND);
     for from in [STRANGER, PROXY] {
-        assert_eq!(door.node.make_room(from, door.now), Room::Wait(None), "{from}");
+        assert_eq!(door.node.make_room(from, door.now), EvictionOutcome::Wait(None), "{from}");
     }
     // Valid requests that wait for a game that loads.
     let ends: Vec<_> =
@@ -175,9 +183,9 @@ fn a_proxy_speaks_for_many_and_only_its_clients_are_many_or_few() {
     let asked = door.asked();
     assert_eq!((asked.len(), ends.len()), (PLACES / 2, PLACES / 2));
     door.pass(Duration::from_millis(900));
-    assert!(matches!(door.node.make_room(PROXY, door.now), Room::Wait(Some(_))));
+    assert!(matches!(door.node.make_room(PROXY, door.now), EvictionOutcome::Wait(Some(_))));
     door.pass(Duration::from_millis(100));
-    assert_eq!(door.node.make_room(PROXY, door.now), Room::Made(asked[0].conn));
+    assert_eq!(door.node.make_room(PROXY, door.now), EvictionOutcome::Evicted(asked[0].conn));
     door.node.run(door.now);
     assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == asked[0].id)));
 }
@@ -187,7 +195,7 @@ fn who_waits_for_the_game_keeps_its_place_unless_it_is_many() {
     let mut door = patient(ServerConfig { ask: true, ..ServerConfig::default() });
     let players: Vec<_> = (0..PLACES).map(|home| door.knock(&format!("203.0.113.{home}:1"), "").1).collect();
     door.pass(20 * SECOND);
-    assert_eq!(door.node.make_room(STRANGER, door.now), Room::Wait(None));
+    assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(None));
     for end in &players[..PLACES / 2] {
         door.leave(end);
     }
@@ -197,7 +205,8 @@ fn who_waits_for_the_game_keeps_its_place_unless_it_is_many() {
         door.say(&end, REQUEST);
     }
     door.pass(SECOND);
-    let made = (0..attackers).filter(|_| matches!(door.node.make_room(STRANGER, door.now), Room::Made(_)));
+    let made = (0..attackers)
+        .filter(|_| matches!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Evicted(_)));
     assert_eq!(made.count(), attackers - 4);
     let left = door.asked();
     assert_eq!(left.iter().filter(|request| request.address.to_string() == many).count(), 4);

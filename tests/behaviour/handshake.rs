@@ -34,7 +34,7 @@ fn a_byte_a_second_is_cut_at_the_deadline() {
 fn a_silent_connection_is_dropped_without_a_word() {
     let mut by_hand = ByHand::new(raw());
     assert!(by_hand.pass(4 * SECOND).is_empty());
-    assert_eq!((by_hand.server.len(), by_hand.server.hub().in_limbo()), (0, 0));
+    assert_eq!((by_hand.server.len(), by_hand.server.hub().pending_len()), (0, 0));
 }
 
 #[test]

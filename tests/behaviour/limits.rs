@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::access::{log_limit, rules};
 use crate::config::{PeerConfig, ServerConfig};
 use crate::http::{body, head};
-use crate::hub::{self, SMALL, accept, admission, limbo, relay, round};
+use crate::hub::{self, SMALL, accept, admission, pending, relay, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, message, reader, upgrade};
@@ -84,7 +84,7 @@ fn the_documented_figures_are_those_of_the_code() {
                 proxy_protocol::HEAD_V2 + proxy_protocol::ADDRESSES_V6
             ),
         ),
-        ("time for the game's decision", seconds(admission::PATIENCE)),
+        ("time for the game's decision", seconds(admission::DECISION_TIMEOUT)),
         ("bytes that a client sends while the game decides", bytes(hub::TURN)),
         ("clients that connected while the game did not poll", admission::ARRIVALS_LIMIT.to_string()),
         (
@@ -172,8 +172,8 @@ fn the_documented_figures_are_those_of_the_code() {
 
     // Figures in sentences.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (grace, places) = (seconds(limbo::GRACE), server.max_pending / limbo::FAIR_PART);
-    assert_eq!(limbo::FAIR_PART, 16);
+    let (grace, places) = (seconds(pending::PENDING_GRACE), server.max_pending / pending::FAIR_SHARE);
+    assert_eq!(pending::FAIR_SHARE, 16);
     assert_eq!(log_limit::PAUSE, Duration::from_mins(1));
     assert_eq!(sender::PAUSE, Duration::from_mins(1));
     assert_eq!(accept::COMPLAINT_PAUSE, Duration::from_mins(1));

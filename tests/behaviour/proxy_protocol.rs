@@ -148,7 +148,7 @@ fn a_header_that_does_not_come_has_the_time_of_a_handshake() {
         door.pass(2 * SECOND);
         assert_eq!(door.node.len(), 1);
         door.pass(2 * SECOND);
-        assert_eq!((door.node.len(), door.node.hub().in_limbo()), (0, 0), "{part:?}");
+        assert_eq!((door.node.len(), door.node.hub().pending_len()), (0, 0), "{part:?}");
         assert_eq!(door.node.totals().handshakes_timed_out.get(), 1);
     }
 }
@@ -163,7 +163,7 @@ fn whoever_is_silent_behind_a_proxy_makes_room_and_one_that_is_named_has_a_share
     door.pass(2 * SECOND);
     // One of the many of the address that was named goes, and not a stranger.
     let room = door.node.make_room(HERE, door.now);
-    assert!(matches!(room, crate::hub::Room::Made(_)), "{room:?}");
+    assert!(matches!(room, crate::hub::EvictionOutcome::Evicted(_)), "{room:?}");
     assert_eq!(door.node.totals().pending_evicted.get(), 1);
 }
 

@@ -165,7 +165,7 @@ impl Town {
         let other = self.comes(&TLS13);
         other.wire.here.cut();
         self.server.run(self.now);
-        assert_eq!(self.server.hub().in_limbo(), 0, "{row}: a handshake is left");
+        assert_eq!(self.server.hub().pending_len(), 0, "{row}: a handshake is left");
     }
 
     fn heard(&self, what: &[u8]) -> bool {

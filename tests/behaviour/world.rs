@@ -17,7 +17,7 @@ use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::http::Url;
 use crate::hub::transports::{Readiness, ShortRead};
-use crate::hub::{Hub, Large, News, Outbound, Payload, Room, Side, TURN};
+use crate::hub::{EvictionOutcome, Hub, Large, News, Outbound, Payload, Side, TURN};
 use crate::link::Link;
 use crate::net::mailbox::{Command, Totals};
 use crate::testing::{InMemory, MemoryStream};
@@ -268,7 +268,7 @@ impl Node {
     }
 
     /// Room is needed for one that comes from there.
-    pub(super) fn make_room(&mut self, newcomer: &str, now: Instant) -> Room {
+    pub(super) fn make_room(&mut self, newcomer: &str, now: Instant) -> EvictionOutcome {
         self.driver.make_room(Some(newcomer.parse().expect("an address")), now)
     }
 

@@ -84,17 +84,17 @@ impl Io {
     /// Looks at what should have returned to where it began, but for those whose time is up.
     pub(super) fn end(mut self) {
         self.driver.drop_all();
-        assert_eq!((self.driver.hub.len(), self.driver.hub.in_limbo()), (0, 0));
+        assert_eq!((self.driver.hub.len(), self.driver.hub.pending_len()), (0, 0));
     }
 
     /// Connections that are not forgotten, and handshakes among them.
     pub(super) fn load(&self) -> (usize, usize) {
-        (self.driver.hub.len(), self.driver.hub.in_limbo())
+        (self.driver.hub.len(), self.driver.hub.pending_len())
     }
 
     /// What holds at any time.
     fn check(&self) {
         let hub = &self.driver.hub;
-        assert!(hub.len() == self.driver.streams().count() && hub.in_limbo() <= hub.len());
+        assert!(hub.len() == self.driver.streams().count() && hub.pending_len() <= hub.len());
     }
 }

@@ -1,18 +1,18 @@
-//! Taking connections off the listener, as many as may be in limbo at once.
+//! Taking connections off the listener, as many as may be pending at once.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::transports::Transports;
-use super::{Hub, Room};
+use super::{EvictionOutcome, Hub};
 use crate::base::{CloseReason, ConnId};
 
 /// Where a hub is with its listener.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     state: Accept,
-    /// Connections that may be in limbo: handshakes under way, and refused ones that are not gone.
+    /// Connections that may be pending: handshakes under way, and rejected ones that are not gone.
     max_pending: usize,
     /// Whom the listener gave while there was no room: it shows that somebody waits.
     waiting: Option<SocketAddr>,
@@ -75,7 +75,7 @@ impl Hub {
     pub(super) fn may_accept(&self) -> bool {
         let acceptor = &self.acceptor;
         match acceptor.waiting {
-            Some(_) => self.in_limbo() < acceptor.max_pending,
+            Some(_) => self.pending_len() < acceptor.max_pending,
             None => matches!(acceptor.state, Accept::Ready),
         }
     }
@@ -93,10 +93,10 @@ impl Hub {
                 self.acceptor.waiting = self.take_next(io, now);
             }
             let Some(address) = self.acceptor.waiting else { return };
-            if self.in_limbo() >= self.acceptor.max_pending {
+            if self.pending_len() >= self.acceptor.max_pending {
                 match self.make_room_and_drop(io, Some(address), now) {
-                    Room::Made(_) => {}
-                    Room::Refused => {
+                    EvictionOutcome::Evicted(_) => {}
+                    EvictionOutcome::Refused => {
                         self.acceptor.waiting = None;
                         io.reject();
                         self.note_not_taken(address, now);
@@ -105,7 +105,7 @@ impl Hub {
                         }
                         continue;
                     }
-                    Room::Wait(again) => {
+                    EvictionOutcome::Wait(again) => {
                         self.acceptor.retry = again;
                         return;
                     }
@@ -140,9 +140,9 @@ impl Hub {
         io: &mut T,
         newcomer: Option<SocketAddr>,
         now: Instant,
-    ) -> Room {
+    ) -> EvictionOutcome {
         let room = self.make_room(newcomer, now);
-        if let Room::Made(conn) = room {
+        if let EvictionOutcome::Evicted(conn) = room {
             self.drop_connection(io, conn, now);
         }
         room
@@ -162,7 +162,7 @@ impl Hub {
                     // One that is worth less than one that waits gives back what the system lacks.
                     if matches!(self.acceptor.state, Accept::BackOff(_))
                         && !std::mem::replace(&mut made_room, true)
-                        && let Room::Made(_) = self.make_room_and_drop(io, None, now)
+                        && let EvictionOutcome::Evicted(_) = self.make_room_and_drop(io, None, now)
                     {
                         self.acceptor.state = Accept::Ready;
                     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::member::Member;
+use super::connection::Connection;
 use super::{Hub, News, Side};
 use crate::access::{AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, health};
 use crate::base::{CloseReason, ConnId, Escaped, PeerId};
@@ -34,8 +34,10 @@ impl Hub {
         let tls = access.config.tls.as_ref().map(crate::tls::TlsServer::session);
         let counted = access.count(address.ip());
         let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
-        let mut member = Member::new(session, address, now);
-        member.preamble = access.wants_proxy_protocol(address.ip()).then(Box::default);
+        let mut member = Connection::new(session, address, now);
+        if let Some(pending) = member.pending_mut() {
+            pending.preamble = access.wants_proxy_protocol(address.ip()).then(Box::default);
+        }
         self.pending += 1;
         let response = match counted {
             Ok(client) => {
@@ -45,7 +47,6 @@ impl Hub {
             Err(response) => Some(response),
         };
         let conn = self.admit(member, tls, now);
-        self.enter_limbo(conn);
         if let Some(response) = response {
             self.reject(conn, RejectReason::Address, &response, now);
         }
@@ -72,7 +73,9 @@ impl Hub {
         match access.decide(&request, self.ids.len(), crowded) {
             PolicyDecision::Reject(why, response) => self.reject(conn, why, &response, now),
             PolicyDecision::Health => {
-                member.suppress_log = true;
+                if let Some(pending) = member.pending_mut() {
+                    pending.suppress_log = true;
+                }
                 self.totals.health_checks.add(1);
                 let (peers, pending) = (self.ids.len(), self.pending - 1);
                 let answer =
@@ -90,7 +93,8 @@ impl Hub {
     /// What the game's handler has decided.
     pub(super) fn verdict(&mut self, conn: ConnId, id: PeerId, verdict: Verdict, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        let Some(asked) = member.asked.take_if(|asked| asked.id == id) else { return };
+        let asked = member.pending_mut().and_then(|pending| pending.asked.take_if(|asked| asked.id == id));
+        let Some(asked) = asked else { return };
         self.asked_ids.remove(&id);
         let Side::Server(access) = &self.side else { return };
         match (verdict.0, access.full(self.ids.len())) {
@@ -117,7 +121,10 @@ impl Hub {
         let waiting: Vec<_> = if refuse {
             self.members
                 .ids()
-                .filter(|conn| self.members.get(*conn).is_some_and(|member| member.asked.is_some()))
+                .filter(|conn| {
+                    let pending = self.members.get(*conn).and_then(Connection::pending);
+                    pending.is_some_and(|pending| pending.asked.is_some())
+                })
                 .collect()
         } else {
             Vec::new()
@@ -131,8 +138,10 @@ impl Hub {
     }
 
     /// Gives back what a connection held.
-    pub(super) fn discharge(&mut self, member: &mut Member) {
-        self.limbo.leave(member);
+    pub(super) fn discharge(&mut self, member: &Connection) {
+        if member.pending().is_some() {
+            self.pending_queue.leave();
+        }
         if let (Side::Server(access), Some(client)) = (&mut self.side, member.client_key) {
             access.release(client);
         }
@@ -143,17 +152,19 @@ impl Hub {
         let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
             return;
         };
-        if let Some(asked) = member.asked.take() {
+        let address = member.address;
+        let Some(pending) = member.pending_mut() else { return };
+        if let Some(asked) = pending.asked.take() {
             asked.left.store(true, Ordering::Relaxed);
             self.asked_ids.remove(&asked.id);
             self.news.push(News::Withdrawn(asked.id));
         }
-        if member.suppress_log || *reason == CloseReason::NoRequest {
+        if pending.suppress_log || *reason == CloseReason::NoRequest {
             return;
         }
         let totals = &self.totals;
         totals.handshakes_refused.add(1);
-        let counter = match (member.reject_reason, reason) {
+        let counter = match (pending.reject_reason, reason) {
             (Some(RejectReason::Address), _) => Some(&totals.refused_address),
             (Some(RejectReason::Origin), _) => Some(&totals.refused_origin),
             (Some(RejectReason::Full), _) => Some(&totals.refused_full),
@@ -169,10 +180,10 @@ impl Hub {
         if let Some(counter) = counter {
             counter.add(1);
         }
-        log_rejected(access, member.address, &reason.to_string(), now);
+        log_rejected(access, address, &reason.to_string(), now);
     }
 
-    /// Counts, and writes down, that somebody was not even listened to: see [`Room::Refused`](super::Room::Refused).
+    /// Counts, and writes down, that somebody was not even listened to: see [`EvictionOutcome::Refused`](super::EvictionOutcome::Refused).
     pub(crate) fn note_not_taken(&mut self, address: SocketAddr, now: Instant) {
         let Side::Server(access) = &mut self.side else { return };
         self.totals.handshakes_refused.add(1);
@@ -181,8 +192,8 @@ impl Hub {
     }
 
     pub(super) fn reject(&mut self, conn: ConnId, why: RejectReason, response: &HttpResponse, now: Instant) {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.reject_reason = Some(why);
+        if let Some(pending) = self.members.get_mut(conn).and_then(Connection::pending_mut) {
+            pending.reject_reason = Some(why);
         }
         self.answer(conn, response, now);
     }
@@ -209,8 +220,10 @@ impl Hub {
             conn,
         };
         let left = Arc::new(AtomicBool::new(false));
-        member.session.await_verdict_until(now.checked_add(PATIENCE));
-        member.asked = Some(Box::new(Asked { id, request, protocol, left: Arc::clone(&left) }));
+        member.session.await_verdict_until(now.checked_add(DECISION_TIMEOUT));
+        if let Some(pending) = member.pending_mut() {
+            pending.asked = Some(Box::new(Asked { id, request, protocol, left: Arc::clone(&left) }));
+        }
         self.asked_ids.insert(id);
         self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
         self.news.push(News::Requested { request: Box::new(question), left });
@@ -229,7 +242,7 @@ impl Hub {
         let scheme = if access.config.tls.is_some() { "wss" } else { "ws" };
         let headers = [access.config.extra_headers.as_slice(), headers].concat();
         let rate = access.config.max_inbound_per_second;
-        member.rate_limiter = (rate > 0).then(|| RateLimiter::new(rate, now));
+        let rate_limiter = (rate > 0).then(|| RateLimiter::new(rate, now));
         let info = PeerInfo {
             address: member.address,
             protocol: protocol.clone().unwrap_or_default(),
@@ -250,7 +263,7 @@ impl Hub {
         if protocol.is_none() && !request.protocols.is_empty() {
             self.note_unheeded(conn, id, &request.protocols, now);
         }
-        self.connected(conn, id, PeerId::SERVER, info);
+        self.connected(conn, id, PeerId::SERVER, info, rate_limiter);
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             self.introduce(conn, id, now);
         }
@@ -286,6 +299,6 @@ fn log_rejected(access: &mut AccessPolicy, address: SocketAddr, why: &str, now: 
 }
 
 /// How long a request waits for the game's handler.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Clients that have come while the game did not poll; further ones are answered 503.
 pub(crate) const ARRIVALS_LIMIT: usize = 4096;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::connection::Stage;
 use super::transports::Transports;
 use super::{Hub, Outbound, Payload, Side};
 use crate::base::{CloseFrame, CloseReason, ConnId};
@@ -112,12 +113,12 @@ impl Hub {
     ) {
         let Some(member) = self.members.get_mut(conn) else { return };
         act(&mut member.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Some(link) = &member.link {
-            link.set_closing();
-        }
-        // A message that was held back would keep the remote's answer from being read.
-        if member.held.take().is_some() {
-            member.session.resume(now);
+        if let Stage::Connected(peer) = &mut member.stage {
+            peer.link.set_closing();
+            // A deferred message would keep the remote's answer from being read.
+            if peer.deferred.take().is_some() {
+                member.session.resume(now);
+            }
         }
         self.queues.flush(conn, member);
         self.queues.read(conn, member);

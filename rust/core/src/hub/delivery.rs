@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::connected::Connected;
+use super::connection::{Connection, Stage};
 use super::pieces::Pieces;
 use super::{Hub, News};
 use crate::base::{ConnId, Packet};
@@ -20,7 +22,7 @@ impl Hub {
     pub(super) fn message(&mut self, conn: ConnId, payload: Received<'_>, text: bool, now: Instant) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
         // Both threads use the count of references to a link: this is once per packet, so it is left alone.
-        let Some(link) = &member.link else {
+        let Stage::Connected(Connected { link, .. }) = &member.stage else {
             self.id_message(conn, payload.bytes(), now);
             return true;
         };
@@ -54,11 +56,11 @@ impl Hub {
 
     /// Keeps a message until the game has made room; says that reading stops.
     pub(super) fn hold(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.held = Some(message);
+        if let Some(Connection { stage: Stage::Connected(peer), session, .. }) = self.members.get_mut(conn) {
+            peer.deferred = Some(message);
             // It may have waited for others before.
-            member.awaits_relay = false;
-            member.session.pause(now);
+            peer.awaits_relay = false;
+            session.pause(now);
             self.totals.reads_paused.add(1);
         }
         false

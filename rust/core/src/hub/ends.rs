@@ -25,12 +25,14 @@ impl Hub {
         if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
             let reason = reason.clone();
             member.reported = true;
-            member.id_deadline = None;
+            if let Some(pending) = member.pending_mut() {
+                pending.id_deadline = None;
+            }
             // Nothing is told behind the end, but the stream is to be read to its own.
             if member.take_pause(now) {
                 self.queues.read(conn, member);
             }
-            match member.link.clone() {
+            match member.link().cloned() {
                 Some(link) => {
                     self.ids.remove(&link.id);
                     // The game has closed it, and takes nothing of it any more.
@@ -97,7 +99,9 @@ impl Hub {
             self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
             // Whatever was held back for the game is not wanted any more, and would keep the answer from being read.
             if let Some(member) = self.members.get_mut(conn) {
-                member.held = None;
+                if let Some(peer) = member.connected_mut() {
+                    peer.deferred = None;
+                }
                 member.session.resume(now);
                 self.queues.read(conn, member);
             }
@@ -112,7 +116,7 @@ impl Hub {
         }
         let (packets, bytes) =
             member.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Some(link) = member.link.clone() {
+        if let Some(link) = member.link().cloned() {
             self.totals.peers_overflowed.add(1);
             self.news.push(News::Overflowed(link.id));
             if let Some(more) = self.may_log(LogLine::Limit, &link, now) {

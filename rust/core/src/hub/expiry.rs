@@ -12,7 +12,7 @@ impl Hub {
         let member = self.members.get(conn)?;
         [
             member.session.deadline(&self.config),
-            member.id_deadline,
+            member.pending().and_then(|pending| pending.id_deadline),
             member.overflow_deadline(&self.config, self.relays(), &self.queue_totals.outgoing),
             member.gone_deadline(&self.config),
             member.throttled_until(),
@@ -33,7 +33,9 @@ impl Hub {
             return;
         }
         if member.relay_at().is_some_and(|at| at <= now) {
-            member.relay_at = None;
+            if let Some(peer) = member.connected_mut() {
+                peer.relay_at = None;
+            }
             self.queues.read(conn, member);
             return;
         }
@@ -47,7 +49,11 @@ impl Hub {
                 let why = "the remote is gone, and the game has not taken all of what it sent";
                 member.session.end(CloseReason::Lost(why.into()));
             }
-        } else if member.id_deadline.is_some_and(|deadline| deadline <= now) {
+        } else if member
+            .pending()
+            .and_then(|pending| pending.id_deadline)
+            .is_some_and(|deadline| deadline <= now)
+        {
             member.session.end(CloseReason::TimedOut(Phase::Handshake));
         } else {
             member.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });

@@ -8,11 +8,12 @@
 pub(crate) mod accept;
 pub(crate) mod admission;
 mod commands;
+mod connected;
+mod connection;
 mod delivery;
 mod ends;
 mod expiry;
-pub(crate) mod limbo;
-mod member;
+pub(crate) mod pending;
 mod pieces;
 mod preamble;
 #[cfg(any(test, fuzzing))]
@@ -35,7 +36,7 @@ use std::{io, mem};
 
 use bytes::Bytes;
 
-use crate::access::AccessPolicy;
+use crate::access::{AccessPolicy, RateLimiter};
 use crate::base::{CloseReason, ConnId, Packet, PeerId, PeerMap};
 use crate::budget::{Charge, QueueTotals};
 use crate::config::{Mode, PeerConfig};
@@ -47,10 +48,11 @@ use crate::session::{Context, Pool, Session};
 use crate::tls::{TlsClient, TlsSession};
 use crate::wire::godot3;
 use accept::Acceptor;
+use connected::Connected;
+use connection::{Connection, Stage};
 pub(crate) use delivery::SMALL;
-use limbo::Limbo;
-pub(crate) use limbo::Room;
-use member::Member;
+pub(crate) use pending::EvictionOutcome;
+use pending::PendingQueue;
 use pieces::Pieces;
 use queues::Queues;
 pub(crate) use slab::Slab;
@@ -141,7 +143,7 @@ pub(crate) struct Dialled<'a> {
 pub(crate) struct Hub {
     config: PeerConfig,
     side: Side,
-    members: Slab<Member>,
+    members: Slab<Connection>,
     /// Ids of live peers; none is given twice.
     // A server makes them up, a client has but one: nobody can choose ids that collide.
     ids: PeerMap<ConnId>,
@@ -169,9 +171,9 @@ pub(crate) struct Hub {
     finish_by: Option<Instant>,
     /// Handshakes that go on elsewhere, and come back with [`Command::Checked`].
     pub(crate) checks: Vec<(ConnId, Box<TlsSession>)>,
+    /// Handshakes under way.
     pending: usize,
-    /// Server: connections that are not connected yet, or were rejected and are not gone.
-    limbo: Limbo,
+    pending_queue: PendingQueue,
     /// Server: ids of those who may become peers when the game's handler says so.
     asked_ids: HashSet<PeerId>,
     queue_totals: QueueTotals,
@@ -227,7 +229,7 @@ impl Hub {
             finish_by: None,
             checks: Vec::new(),
             pending: 0,
-            limbo: Limbo::default(),
+            pending_queue: PendingQueue::default(),
             asked_ids: HashSet::new(),
             charge: Charge::new(&queue_totals.outgoing),
             queue_totals,
@@ -257,8 +259,10 @@ impl Hub {
         };
         let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
         self.pending += 1;
-        let mut member = Member::new(session, address, started);
-        member.id_deadline = Some(deadline);
+        let mut member = Connection::new(session, address, started);
+        if let Some(pending) = member.pending_mut() {
+            pending.id_deadline = Some(deadline);
+        }
         let conn = self.admit(member, tls, now);
         self.queue_flush(conn);
         self.adopt(io, conn, now)?;
@@ -271,7 +275,12 @@ impl Hub {
         self.news.push(News::Failed(reason));
     }
 
-    fn admit(&mut self, mut member: Member, tls: Option<Result<TlsSession, String>>, now: Instant) -> ConnId {
+    fn admit(
+        &mut self,
+        mut member: Connection,
+        tls: Option<Result<TlsSession, String>>,
+        now: Instant,
+    ) -> ConnId {
         let failed = match tls {
             None => None,
             Some(Ok(tls)) => {
@@ -281,6 +290,7 @@ impl Hub {
             Some(Err(why)) => Some(why),
         };
         let conn = self.members.insert(member);
+        self.enter_pending(conn);
         if let Some(why) = failed {
             self.fail(conn, CloseReason::Refused(why), now);
             self.queue_flush(conn);
@@ -299,8 +309,9 @@ impl Hub {
 
     /// Client: the upgrade is done.
     fn opened(&mut self, conn: ConnId, protocol: String, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        member.protocol = protocol;
+        if let Some(pending) = self.members.get_mut(conn).and_then(Connection::pending_mut) {
+            pending.protocol = protocol;
+        }
         if self.config.mode == Mode::Raw {
             self.connected_to_server(conn, PeerId(0), now);
         }
@@ -311,22 +322,36 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return };
         let info = PeerInfo {
             address: member.address,
-            protocol: mem::take(&mut member.protocol),
+            protocol: member
+                .pending_mut()
+                .map(|pending| mem::take(&mut pending.protocol))
+                .unwrap_or_default(),
             target: url.target.clone(),
             origin: format!("{}://{}", if url.secure { "wss" } else { "ws" }, url.host_header()),
             headers: Box::default(),
             opened: now,
         };
-        self.connected(conn, PeerId::SERVER, own_id, info);
+        self.connected(conn, PeerId::SERVER, own_id, info, None);
     }
 
-    fn connected(&mut self, conn: ConnId, id: PeerId, own_id: PeerId, info: PeerInfo) {
+    /// A pending connection becomes a peer.
+    fn connected(
+        &mut self,
+        conn: ConnId,
+        id: PeerId,
+        own_id: PeerId,
+        info: PeerInfo,
+        rate_limiter: Option<RateLimiter>,
+    ) {
         let Some(member) = self.members.get_mut(conn) else { return };
         let link = Arc::new(Link::new(conn, id, info, &self.queue_totals));
-        member.link = Some(Arc::clone(&link));
-        member.id_deadline = None;
+        member.stage = Stage::Connected(Connected::new(Arc::clone(&link), rate_limiter));
+        // The remote may have gone during the handshake.
+        if member.session.is_broken() || member.io.read_closed {
+            member.note_gone(link.info.opened);
+        }
         self.pending -= 1;
-        self.limbo.leave(member);
+        self.pending_queue.leave();
         self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);
         self.own_id = own_id;

@@ -21,7 +21,8 @@ impl Hub {
         now: Instant,
     ) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
-        let Some(mut preamble) = member.preamble.take() else { return true };
+        let preamble = member.pending_mut().and_then(|pending| pending.preamble.take());
+        let Some(mut preamble) = preamble else { return true };
         if member.session.outcome().is_some() {
             // It is closed already, and whatever comes is thrown away.
             return true;
@@ -33,7 +34,9 @@ impl Hub {
         self.totals.bytes_in.add(came - before);
         match preface {
             Ok(Preface::Partial) => {
-                member.preamble = Some(preamble);
+                if let Some(pending) = member.pending_mut() {
+                    pending.preamble = Some(preamble);
+                }
                 return false;
             }
             Ok(Preface::Whole(None)) => {}
@@ -70,7 +73,9 @@ impl Hub {
         let what = format!("the PROXY protocol was expected of this trusted proxy: {why}");
         if member.tls.is_some() {
             // It is not known whether the other side speaks TLS, in which an answer would have to be.
-            member.reject_reason = Some(RejectReason::Malformed);
+            if let Some(pending) = member.pending_mut() {
+                pending.reject_reason = Some(RejectReason::Malformed);
+            }
             member.session.end(CloseReason::Refused(what));
         } else {
             self.reject(conn, RejectReason::Malformed, &HttpResponse::new(400, what), now);

@@ -1,14 +1,14 @@
 //! What tests look at.
 
 use super::Hub;
-use super::member::Member;
+use super::connection::Connection;
 use crate::base::ConnId;
 use crate::config::PeerConfig;
 
 impl Hub {
     /// Connections, the ones that are still saying goodbye included, and the pending ones among them.
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.members.len(), self.in_limbo())
+        (self.members.len(), self.pending_len())
     }
 }
 
@@ -44,7 +44,7 @@ impl Hub {
 
     /// Says whether a connection has something to write.
     pub(crate) fn wants_write(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(Member::wants_write)
+        self.members.get(conn).is_some_and(Connection::wants_write)
     }
 
     /// Says whether a stream takes bytes, as far as is known.

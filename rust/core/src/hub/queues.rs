@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::member::Member;
+use super::connection::Connection;
 use crate::base::ConnId;
 use crate::session::WRITE_TURN;
 
@@ -72,15 +72,15 @@ pub(super) struct Queues {
 
 impl Queues {
     #[inline]
-    pub(super) fn read(&mut self, conn: ConnId, member: &mut Member) {
+    pub(super) fn read(&mut self, conn: ConnId, member: &mut Connection) {
         if !std::mem::replace(&mut member.io.read_queued, true) {
-            let queue = if member.link.is_some() { &mut self.reads } else { &mut self.handshaking };
+            let queue = if member.connected().is_some() { &mut self.reads } else { &mut self.handshaking };
             queue.push_back(conn);
         }
     }
 
     #[inline]
-    pub(super) fn flush(&mut self, conn: ConnId, member: &mut Member) {
+    pub(super) fn flush(&mut self, conn: ConnId, member: &mut Connection) {
         if !std::mem::replace(&mut member.io.flush_queued, true) {
             self.flushes.push_back(conn);
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::connection::{Connection, Stage};
 use super::relay::RELAY_TURN;
 use super::transports::{ShortRead, Transports};
 use super::{Hub, News};
@@ -50,7 +51,9 @@ impl Hub {
         now: Instant,
     ) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
-        if member.preamble.is_some() && !self.read_preamble(conn, stream, buffer, now) {
+        if member.pending().is_some_and(|pending| pending.preamble.is_some())
+            && !self.read_preamble(conn, stream, buffer, now)
+        {
             return false;
         }
         let Some(member) = self.members.get_mut(conn) else { return false };
@@ -58,22 +61,22 @@ impl Hub {
             self.note_outcome(conn, now);
             return false;
         }
-        if let (Some(held), Some(link)) = (&member.held, &member.link)
-            && link.receiving.paused.load(Ordering::SeqCst)
-            && !link.has_input_room(held.payload.len(), &self.config)
-        {
-            return false;
+        if let Some(peer) = member.connected_mut() {
+            if let Some(deferred) = &peer.deferred
+                && (peer.link.receiving.paused.load(Ordering::SeqCst)
+                    && !peer.link.has_input_room(deferred.payload.len(), &self.config)
+                    || peer.relay_at.is_some_and(|at| now < at))
+            {
+                return false;
+            }
+            peer.relay_at = None;
+            peer.note_progress(now);
         }
-        if member.relay_at().is_some_and(|at| now < at) {
-            return false;
-        }
-        member.relay_at = None;
-        member.note_progress(now);
         let Some(room) = member.may_read(buffer.len(), &self.totals, now) else { return false };
         self.relayed = 0;
         let mut ahead = BytesMut::new();
         let (mut left, mut used) = (0, 0);
-        if member.held.is_some() || member.session.has_read_ahead() {
+        if member.has_deferred() || member.session.has_read_ahead() {
             ahead = member.session.take_read_ahead();
             let mut burst = ReadBurst::new(&mut ahead);
             self.received(conn, &mut burst, now);
@@ -81,7 +84,7 @@ impl Hub {
             used = ahead.len() - left;
         }
         let Some(member) = self.members.get_mut(conn) else { return false };
-        let waits = left > 0 || member.held.is_some() || self.relayed >= RELAY_TURN;
+        let waits = left > 0 || member.has_deferred() || self.relayed >= RELAY_TURN;
         // Behind what came too early there may be the end of the stream.
         let limit = if !waits || member.session.awaits_verdict() {
             room.min(buffer.len() - used).min(buffer.len() - left)
@@ -132,11 +135,10 @@ impl Hub {
         while self.relayed < RELAY_TURN
             && let Some(member) = self.members.get_mut(conn)
         {
-            let incoming = match &member.held {
-                Some(_) => member.held.take().map(|Message { payload, text }| Incoming::Message {
-                    payload: Received::Owned(payload),
-                    text,
-                }),
+            let incoming = match member.connected_mut().and_then(|peer| peer.deferred.take()) {
+                Some(Message { payload, text }) => {
+                    Some(Incoming::Message { payload: Received::Owned(payload), text })
+                }
                 None => member
                     .session
                     .next(burst, &mut Context { config: &self.config, pool: &mut self.pool, now }),
@@ -151,7 +153,7 @@ impl Hub {
                 Some(Incoming::Request(request)) => self.request(conn, request, now),
                 Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
                 Some(Incoming::CloseRequested { code, reason }) => {
-                    if let Some(link) = self.members.get(conn).and_then(|member| member.link.as_ref()) {
+                    if let Some(link) = self.members.get(conn).and_then(Connection::link) {
                         link.set_closing();
                         self.news.push(News::CloseRequested { id: link.id, code, reason });
                     }
@@ -163,13 +165,16 @@ impl Hub {
     /// Notes that a turn took so many bytes from the stream, which may have more or not; true: it is read on.
     fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
-        if member.held.is_none() && mem::take(&mut member.awaits_relay) {
+        if let Stage::Connected(peer) = &mut member.stage
+            && peer.deferred.is_none()
+            && mem::take(&mut peer.awaits_relay)
+        {
             member.session.resume(now);
         }
-        let paused = member.held.is_some() || member.session.awaits_verdict();
+        let paused = member.has_deferred() || member.session.awaits_verdict();
         member.session.end_turn(taken, may_have_more, now);
         self.totals.pings_unanswered.add(member.session.take_unanswered_pings());
-        if let Some(link) = &member.link {
+        if let Some(link) = member.link() {
             link.figures.bytes_in.add(taken);
             if taken > 0 {
                 link.figures.set_last_receive(now.saturating_duration_since(link.info.opened));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::connection::{Connection, Stage};
 use super::delivery::{SMALL, may_deliver};
 use super::{Hub, News, Side};
 use crate::access::LogLine;
@@ -174,7 +175,7 @@ impl Hub {
         }
         let is_behind = |id: PeerId| {
             let member = self.ids.get(&id).and_then(|conn| self.members.get(*conn));
-            let link = member.and_then(|member| member.link.as_ref());
+            let link = member.and_then(Connection::link);
             is_meant(from, to, id) && link.is_some_and(|link| link.outgoing.is_congested())
         };
         // Many may be waiting for the same one.
@@ -195,12 +196,12 @@ impl Hub {
 
     /// Keeps a message until there is room, or the sender would be read on and its next one come first.
     fn wait_for_room(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.held = Some(message);
-            member.relay_at = now.checked_add(RETRY);
+        if let Some(Connection { stage: Stage::Connected(peer), session, .. }) = self.members.get_mut(conn) {
+            peer.deferred = Some(message);
+            peer.relay_at = now.checked_add(RETRY);
             // Anew: what waited before it may have gone to the game, which starts the clock.
-            member.session.pause(now);
-            if !std::mem::replace(&mut member.awaits_relay, true) {
+            session.pause(now);
+            if !std::mem::replace(&mut peer.awaits_relay, true) {
                 self.totals.reads_paused.add(1);
             }
         }
@@ -244,7 +245,7 @@ impl Hub {
     /// Nobody waits for an answer here, so a peer that has as much waiting as any may have cannot be refused: it is closed.
     fn queue_or_close(&mut self, conn: ConnId, body: Body<'_>, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        let Some(link) = &member.link else { return };
+        let Some(link) = member.link() else { return };
         // Whether the process has room was asked for the message as a whole.
         match link.reserve(body.bytes().len(), WhenFull::Close, &self.config, || true) {
             Reservation::Taken => {}

@@ -240,7 +240,7 @@ impl Hub {
         io.close(conn);
         self.timers.cancel(conn, &mut member.io.timer);
         member.discard(&mut self.pool);
-        self.discharge(&mut member);
+        self.discharge(&member);
     }
 
     pub(super) fn schedule(&mut self, conn: ConnId) {

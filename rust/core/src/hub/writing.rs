@@ -44,7 +44,7 @@ impl Hub {
         member.io.wrote(bytes, cut_short && !blocked, self.rounds);
         self.totals.bytes_out.add(bytes);
         self.totals.packets_out.add(packets);
-        if let Some(link) = &member.link {
+        if let Some(link) = member.link() {
             link.figures.bytes_out.add(bytes);
             link.figures.packets_out.add(packets);
             if !member.reported {

@@ -132,7 +132,11 @@ impl<S: MemoryStream> InMemory<S> {
 
     /// Room is needed for somebody, who may be known.
     #[cfg(test)]
-    pub(crate) fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> crate::hub::Room {
+    pub(crate) fn make_room(
+        &mut self,
+        newcomer: Option<SocketAddr>,
+        now: Instant,
+    ) -> crate::hub::EvictionOutcome {
         self.next = Next::Again;
         let io = &mut Round { streams: &mut self.streams, now, hook: &mut |_| {} };
         self.hub.make_room_and_drop(io, newcomer, now)

@@ -1,27 +1,65 @@
-//! Connections that are not in yet, or were rejected and are not gone: how many there may be, and who goes when another waits.
+//! Pending connections: those that are not admitted yet, or were rejected and are not gone. How many there may be, and which one goes
+//! when another waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::member::Member;
+use super::admission::Asked;
+use super::connection::{Connection, Stage};
 use super::{Hub, Side};
 use crate::access::{ClientKey, RejectReason};
 use crate::base::{CloseReason, ConnId};
+use crate::wire::proxy_protocol::Preamble;
 
-/// Connections that are not connected yet, or were rejected and are not gone: their number is bounded.
+/// The part of a connection that only a pending one has.
+pub(super) struct Pending {
+    /// Since when the handshake has been under way.
+    pub(super) started: Instant,
+    /// The header of the PROXY protocol, while it is read. It comes before TLS and HTTP.
+    pub(super) preamble: Option<Box<Preamble>>,
+    /// When the first bytes came, those of TLS included.
+    pub(super) heard: Option<Instant>,
+    /// The request that waits for the game's decision.
+    pub(super) asked: Option<Box<Asked>>,
+    /// Why it was rejected.
+    pub(super) reject_reason: Option<RejectReason>,
+    /// Its end is not logged.
+    pub(super) suppress_log: bool,
+    /// Client: by when the id must have come.
+    pub(super) id_deadline: Option<Instant>,
+    /// Client: the subprotocol that was agreed on.
+    pub(super) protocol: String,
+}
+
+impl Pending {
+    pub(super) fn new(started: Instant) -> Self {
+        Self {
+            started,
+            preamble: None,
+            heard: None,
+            asked: None,
+            reject_reason: None,
+            suppress_log: false,
+            id_deadline: None,
+            protocol: String::new(),
+        }
+    }
+}
+
+/// The pending connections.
 #[derive(Debug, Default)]
-pub(super) struct Limbo {
+pub(super) struct PendingQueue {
     len: usize,
-    /// In the order in which they came; those that have left it are still there for a while.
+    /// In the order in which they came. Connections that are not pending any more are removed later.
     queue: VecDeque<ConnId>,
 }
 
 /// What becomes of one for whom there is no room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Room {
+pub(crate) enum EvictionOutcome {
     /// This one went for it; its stream is to be dropped.
-    Made(ConnId),
+    Evicted(ConnId),
     /// It waits; ask again then, or when somebody has left.
     Wait(Option<Instant>),
     /// Nobody goes for one more of those who hold the room.
@@ -38,50 +76,47 @@ struct Share {
     due: Option<Instant>,
 }
 
-impl Limbo {
-    pub(super) fn leave(&mut self, member: &mut Member) {
-        if std::mem::take(&mut member.in_limbo) {
-            self.len -= 1;
-        }
+impl PendingQueue {
+    /// A connection was admitted, or dropped before it was.
+    pub(super) fn leave(&mut self) {
+        self.len -= 1;
     }
 }
 
 impl Hub {
-    pub(super) fn enter_limbo(&mut self, conn: ConnId) {
-        // Each leaves something behind in the queue.
-        if self.limbo.queue.len() > 2 * self.limbo.len + 64 {
-            self.tidy_limbo();
+    pub(super) fn enter_pending(&mut self, conn: ConnId) {
+        // Each connection leaves its entry behind.
+        if self.pending_queue.queue.len() > 2 * self.pending_queue.len + 64 {
+            self.tidy_pending();
         }
-        if let Some(member) = self.members.get_mut(conn) {
-            member.in_limbo = true;
-            self.limbo.len += 1;
-            self.limbo.queue.push_back(conn);
-        }
+        self.pending_queue.len += 1;
+        self.pending_queue.queue.push_back(conn);
     }
 
-    /// Connections that may not become more than `max_pending`.
-    pub(crate) fn in_limbo(&self) -> usize {
-        self.limbo.len
+    /// The number of pending connections; on a server `max_pending` at most.
+    pub(crate) fn pending_len(&self) -> usize {
+        self.pending_queue.len
     }
 
     /// Ends one that is worth less than one that waits, so that this can be heard: one that has been silent for a second, else
     /// one that was answered, else the slowest of a source that holds more than its share of the room. Whoever waits to be read
     /// waits for us. A crowd of many sources harms none of them, and the newcomer of a source does not push out those who came
     /// from there before: it is the one who goes, so that it keeps nobody waiting who comes from elsewhere.
-    pub(super) fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> Room {
-        self.tidy_limbo();
-        let Side::Server(access) = &self.side else { return Room::Wait(None) };
-        let fair = (access.config.max_pending / FAIR_PART).max(1);
+    pub(super) fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> EvictionOutcome {
+        self.tidy_pending();
+        let Side::Server(access) = &self.side else { return EvictionOutcome::Wait(None) };
+        let fair = (access.config.max_pending / FAIR_SHARE).max(1);
         let mut shares: HashMap<ClientKey, Share> = HashMap::new();
         let (mut answered, mut again) = (None, None);
-        for &conn in &self.limbo.queue {
+        for &conn in &self.pending_queue.queue {
             let Some(member) = self.members.get(conn) else { continue };
+            let Some(pending) = member.pending() else { continue };
             let mut share =
                 access.client_key(member.address.ip()).map(|client| shares.entry(client).or_default());
             if let Some(share) = &mut share {
                 share.places += 1;
             }
-            let until = member.heard.filter(|_| !member.reported).unwrap_or(member.started) + GRACE;
+            let until = pending.heard.filter(|_| !member.reported).unwrap_or(pending.started) + PENDING_GRACE;
             let is_due = until <= now;
             if member.reported {
                 // Inside TLS its answer may wait for a handshake that never comes.
@@ -90,7 +125,7 @@ impl Hub {
                 } else {
                     sooner(&mut again, until);
                 }
-            } else if member.heard.is_none() {
+            } else if pending.heard.is_none() {
                 if is_due && !member.io.read_queued {
                     return self.evict(conn, now);
                 }
@@ -116,31 +151,34 @@ impl Hub {
             return self.evict(conn, now);
         }
         if own.places > fair && own.slow.is_some() {
-            return Room::Refused;
+            return EvictionOutcome::Refused;
         }
         for due in unfair().chain([&own]).filter_map(|share| share.due) {
             sooner(&mut again, due);
         }
-        Room::Wait(again)
+        EvictionOutcome::Wait(again)
     }
 
-    fn evict(&mut self, conn: ConnId, now: Instant) -> Room {
+    fn evict(&mut self, conn: ConnId, now: Instant) -> EvictionOutcome {
         let mut why = "it was turned away and did not go while others waited";
-        if let Some(member) = self.members.get_mut(conn) {
-            member.reject_reason.get_or_insert(RejectReason::Evicted);
-            if !member.reported {
-                why = match member.heard {
+        if let Some(Connection { stage: Stage::Pending(pending), reported, .. }) = self.members.get_mut(conn)
+        {
+            pending.reject_reason.get_or_insert(RejectReason::Evicted);
+            if !*reported {
+                why = match pending.heard {
                     None => "it said nothing while others waited",
                     Some(_) => "it took its time while others waited, and there were many of its address",
                 };
             }
         }
         self.fail(conn, CloseReason::Lost(why.into()), now);
-        Room::Made(conn)
+        EvictionOutcome::Evicted(conn)
     }
 
-    fn tidy_limbo(&mut self) {
-        self.limbo.queue.retain(|conn| self.members.get(*conn).is_some_and(|member| member.in_limbo));
+    fn tidy_pending(&mut self) {
+        let is_pending =
+            |conn: &ConnId| self.members.get(*conn).is_some_and(|member| member.pending().is_some());
+        self.pending_queue.queue.retain(is_pending);
     }
 }
 
@@ -149,6 +187,6 @@ fn sooner(at: &mut Option<Instant>, other: Instant) {
 }
 
 /// How long one keeps its place when others wait: in silence, on the way to its request, or to read why it may not come in.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const PENDING_GRACE: Duration = Duration::from_secs(1);
 /// One source may hold such a part of the room before it is told from a crowd: a household, a school, a provider's gateway.
-pub(crate) const FAIR_PART: usize = 16;
+pub(crate) const FAIR_SHARE: usize = 16;

@@ -1,0 +1,262 @@
+//! What a connection needs after it was admitted: what waits for the game, and whether the remote keeps up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::News;
+use super::connection::{Connection, Stage};
+use crate::access::RateLimiter;
+use crate::budget::QueueTotal;
+use crate::config::{Mode, OverflowPolicy, PeerConfig};
+use crate::link::Link;
+use crate::net::mailbox::Totals;
+use crate::session::{Message, Session};
+use crate::tls::TlsSession;
+
+/// The part of a connection that only a peer has.
+pub(super) struct Connected {
+    pub(super) link: Arc<Link>,
+    /// A message that did not fit the input buffer, or that the relay has no room for. Reading goes on when it has room.
+    pub(super) deferred: Option<Message>,
+    /// The deferred message waits for the relay, and when it is tried again.
+    pub(super) awaits_relay: bool,
+    pub(super) relay_at: Option<Instant>,
+    /// How much may be read from it.
+    rate_limiter: Option<RateLimiter>,
+    /// When reading goes on after it was read too fast.
+    throttled: Option<Instant>,
+    /// The remote will send no more, and takes nothing.
+    gone: Option<Gone>,
+    /// It is congested above the output limits.
+    over: Option<Over>,
+    /// `Congested` was emitted, and `Drained` was not.
+    told_congested: bool,
+}
+
+/// Since when a peer has not kept up, and how far it was then.
+struct Over {
+    since: Instant,
+    backlog: Backlog,
+}
+
+/// Since when the game has taken nothing of what a peer had sent before it went, and how many packets waited then.
+struct Gone {
+    since: Instant,
+    waiting: usize,
+}
+
+/// What waits for a peer, and how many bytes it has taken, to the byte: a slow one takes a large packet, or what TLS has taken off
+/// the session's hands, over many times the grace.
+#[derive(Clone, Copy)]
+struct Backlog {
+    bytes: usize,
+    packets: usize,
+    taken: u64,
+}
+
+impl Connected {
+    pub(super) fn new(link: Arc<Link>, rate_limiter: Option<RateLimiter>) -> Self {
+        Self {
+            link,
+            deferred: None,
+            awaits_relay: false,
+            relay_at: None,
+            rate_limiter,
+            throttled: None,
+            gone: None,
+            over: None,
+            told_congested: false,
+        }
+    }
+
+    /// Says whether there is a limit to how fast it is read. Not behind a Close, where everything is thrown away: what stays
+    /// unread when the stream is dropped makes the system send a reset, and that eats our own Close. Nor where there is only
+    /// what the system holds of a remote that is gone.
+    fn is_rationed(&self, session: &Session) -> bool {
+        self.rate_limiter.is_some() && self.gone.is_none() && !session.is_closing()
+    }
+
+    /// The game makes room for what a remote had sent before it went.
+    pub(super) fn note_progress(&mut self, now: Instant) {
+        if let Some(gone) = &mut self.gone {
+            gone.since = now;
+        }
+    }
+
+    /// Packets that the game has not taken.
+    fn unread(&self) -> usize {
+        self.link.receiving.budget.load().1
+    }
+}
+
+impl Connection {
+    /// How many bytes may be read from it in this turn; `None`: not now.
+    pub(super) fn may_read(&mut self, most: usize, totals: &Totals, now: Instant) -> Option<usize> {
+        let Stage::Connected(peer) = &mut self.stage else { return Some(most) };
+        if !peer.is_rationed(&self.session) {
+            return Some(most);
+        }
+        let Some(rate_limiter) = &mut peer.rate_limiter else { return Some(most) };
+        if peer.throttled.is_some() {
+            return None;
+        }
+        // Used up by the last turn: what has trickled in since is not worth a turn each.
+        if let Some(ready) = rate_limiter.rests_until(now) {
+            peer.throttled = Some(ready);
+            totals.reads_paused.add(1);
+            self.session.pause(now);
+            return None;
+        }
+        let room = rate_limiter.refill(now);
+        Some(room.min(most))
+    }
+
+    /// Uses up what may be read from it. What TLS wraps its bytes in counts too: it may be nothing but padding.
+    pub(super) fn charge(&mut self, bytes: isize) {
+        if let Some(rate_limiter) = self.connected_mut().and_then(|peer| peer.rate_limiter.as_mut()) {
+            rate_limiter.take(bytes);
+        }
+    }
+
+    /// When it may be read again, if not now.
+    pub(super) fn throttled_until(&self) -> Option<Instant> {
+        self.connected().filter(|peer| peer.is_rationed(&self.session))?.throttled
+    }
+
+    /// Says whether something keeps it from being read that is no reason any more.
+    pub(super) fn take_pause(&mut self, now: Instant) -> bool {
+        let Stage::Connected(peer) = &mut self.stage else { return false };
+        let deferred = self.session.outcome().is_some() && peer.deferred.take().is_some();
+        let throttled = !peer.is_rationed(&self.session) && peer.throttled.is_some();
+        if throttled {
+            self.end_throttling(now);
+        }
+        deferred || throttled
+    }
+
+    /// Takes it that the remote sends nothing any more and takes nothing.
+    pub(super) fn note_gone(&mut self, now: Instant) {
+        let Stage::Connected(peer) = &mut self.stage else { return };
+        if peer.gone.is_none() && !self.session.is_closing() {
+            peer.gone = Some(Gone { since: now, waiting: peer.unread() });
+        }
+        if peer.deferred.is_some() {
+            peer.link.set_closing();
+        }
+    }
+
+    /// When it is decided whether the end of a remote that is gone is told although the game has not taken everything.
+    pub(super) fn gone_deadline(&self, config: &PeerConfig) -> Option<Instant> {
+        // What waits for room to be relayed waits for others than the game.
+        let peer = self.connected()?;
+        let waits = peer.deferred.is_some() && !peer.awaits_relay && self.session.outcome().is_none();
+        let gone = peer.gone.as_ref().filter(|_| waits)?;
+        gone.since.checked_add(config.close_timeout)
+    }
+
+    /// Decides: not while the game takes packets, or cannot because it does not poll.
+    pub(super) fn is_left_unread(&mut self, game_polls: bool, now: Instant) -> bool {
+        let Some(peer) = self.connected_mut() else { return false };
+        let waiting = peer.unread();
+        let Some(gone) = &mut peer.gone else { return false };
+        if game_polls && waiting >= gone.waiting {
+            return true;
+        }
+        *gone = Gone { since: now, waiting };
+        false
+    }
+
+    /// It may be read again.
+    pub(super) fn end_throttling(&mut self, now: Instant) {
+        let Stage::Connected(peer) = &mut self.stage else { return };
+        peer.throttled = None;
+        if peer.deferred.is_none() {
+            self.session.resume(now);
+        }
+    }
+
+    /// Follows whether the peer takes its data.
+    pub(super) fn note_congestion(
+        &mut self,
+        blocked: bool,
+        config: &PeerConfig,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) {
+        let Stage::Connected(peer) = &mut self.stage else { return };
+        let link = &peer.link;
+        let (bytes, packets) = link.outgoing.load();
+        if blocked && link.is_over_output_limits(0, 0, config) {
+            // The rest of a burst may come in the same round, behind the part that was written early.
+            if peer.over.as_ref().is_none_or(|over| over.since == now) {
+                let backlog = backlog(link, &self.session, self.tls.as_ref());
+                peer.over = Some(Over { since: now, backlog });
+            }
+        } else {
+            peer.over = None;
+        }
+        if blocked && !peer.told_congested && bytes > config.buffers.output_bytes / 2 {
+            // A game that does not poll is not told again and again.
+            if link.may_tell_of_congestion() {
+                peer.told_congested = true;
+                link.told_of_congestion();
+                news.push(News::Congested(link.id));
+            }
+        } else if peer.told_congested && !blocked && packets == 0 {
+            peer.told_congested = false;
+            link.told_of_congestion();
+            news.push(News::Drained(link.id));
+        }
+    }
+
+    /// When it is decided whether the peer is closed for not keeping up. Where packets are relayed it is with either policy while
+    /// the process is short of room: others may have to wait for it.
+    pub(super) fn overflow_deadline(
+        &self,
+        config: &PeerConfig,
+        relays: bool,
+        total: &QueueTotal,
+    ) -> Option<Instant> {
+        let over = self.connected()?.over.as_ref().filter(|_| self.session.outcome().is_none())?;
+        let closes = matches!(config.mode, Mode::Multiplayer(_))
+            && config.overflow_policy == OverflowPolicy::Disconnect;
+        let closes = closes || relays && total.is_short();
+        closes.then(|| over.since.checked_add(config.overflow_grace)).flatten()
+    }
+
+    /// When a message that awaits room to be relayed is tried again.
+    pub(super) fn relay_at(&self) -> Option<Instant> {
+        self.connected().filter(|peer| peer.deferred.is_some())?.relay_at
+    }
+
+    /// Decides. A peer gets as long again when all that waited has left, however much came after it, or when it works off a
+    /// burst: its backlog has shrunk by an eighth of the output buffer.
+    pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
+        let Stage::Connected(peer) = &mut self.stage else { return false };
+        let (link, Some(over)) = (&peer.link, &peer.over) else { return false };
+        if !link.is_over_output_limits(0, 0, config) {
+            // The game has closed it since it was last looked at.
+            peer.over = None;
+            return false;
+        }
+        let (before, backlog) = (over.backlog, backlog(link, &self.session, self.tls.as_ref()));
+        let kept_up = backlog.taken - before.taken >= before.bytes.max(1) as u64;
+        let fewer_bytes = backlog.bytes + config.buffers.output_bytes / 8 <= before.bytes;
+        let fewer_packets = backlog.packets + (config.buffers.output_packets / 8).max(1) <= before.packets;
+        if kept_up || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes {
+            peer.over = Some(Over { since: now, backlog });
+            return false;
+        }
+        true
+    }
+}
+
+fn backlog(link: &Link, session: &Session, tls: Option<&TlsSession>) -> Backlog {
+    let (bytes, packets) = link.outgoing.load();
+    let unsent = tls.map_or(0, TlsSession::unsent);
+    Backlog {
+        bytes: bytes.saturating_sub(session.begun()) + unsent,
+        packets,
+        taken: link.figures.bytes_out.get().saturating_sub(unsent as u64),
+    }
+}

@@ -1,0 +1,193 @@
+//! One connection of a hub, pending or connected.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::connected::Connected;
+use super::pending::Pending;
+use super::queues::IoState;
+use crate::access::ClientKey;
+use crate::config::PeerConfig;
+use crate::link::Link;
+use crate::session::{Body, Context, Flushed, Pool, Session};
+use crate::tls::TlsSession;
+
+/// A session with its stream, before and after it becomes a peer.
+pub(super) struct Connection {
+    pub(super) session: Session,
+    /// Between the session and its stream.
+    pub(super) tls: Option<TlsSession>,
+    /// TLS is with the thread that checks a certificate; until then nothing is read or written.
+    pub(super) tls_is_away: bool,
+    pub(super) address: SocketAddr,
+    /// The client that it counts for.
+    pub(super) client_key: Option<ClientKey>,
+    /// State of its stream.
+    pub(super) io: IoState,
+    /// The end of the session was reported.
+    pub(super) reported: bool,
+    /// Bytes that wait in TLS, as they were counted last.
+    sealed: usize,
+    pub(super) stage: Stage,
+}
+
+/// What a connection needs before it is admitted, and after.
+pub(super) enum Stage {
+    /// Its handshake is under way, or it was rejected.
+    Pending(Box<Pending>),
+    /// The game knows of it, or is about to.
+    Connected(Connected),
+}
+
+impl Connection {
+    pub(super) fn new(session: Session, address: SocketAddr, started: Instant) -> Self {
+        Self {
+            session,
+            tls: None,
+            tls_is_away: false,
+            address,
+            client_key: None,
+            io: IoState::new(),
+            reported: false,
+            sealed: 0,
+            stage: Stage::Pending(Box::new(Pending::new(started))),
+        }
+    }
+
+    pub(super) fn pending(&self) -> Option<&Pending> {
+        match &self.stage {
+            Stage::Pending(pending) => Some(pending),
+            Stage::Connected(_) => None,
+        }
+    }
+
+    pub(super) fn pending_mut(&mut self) -> Option<&mut Pending> {
+        match &mut self.stage {
+            Stage::Pending(pending) => Some(pending),
+            Stage::Connected(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn connected(&self) -> Option<&Connected> {
+        match &self.stage {
+            Stage::Connected(connected) => Some(connected),
+            Stage::Pending(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn connected_mut(&mut self) -> Option<&mut Connected> {
+        match &mut self.stage {
+            Stage::Connected(connected) => Some(connected),
+            Stage::Pending(_) => None,
+        }
+    }
+
+    /// What both threads share about the peer.
+    #[inline]
+    pub(super) fn link(&self) -> Option<&Arc<Link>> {
+        self.connected().map(|connected| &connected.link)
+    }
+
+    /// Returns whether a message waits for room.
+    #[inline]
+    pub(super) fn has_deferred(&self) -> bool {
+        self.connected().is_some_and(|connected| connected.deferred.is_some())
+    }
+
+    /// Queues a packet whose room is reserved; says whether it is taken.
+    #[inline]
+    pub(super) fn send(&mut self, text: bool, prefix: &[u8], body: Body<'_>, cx: &mut Context<'_>) -> bool {
+        let charge = (prefix.len() + body.bytes().len()) as u32;
+        self.session.send(text, prefix, body, Some(charge), cx)
+    }
+
+    /// Writes what is queued.
+    pub(super) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
+        let (flushed, moved) = match &mut self.tls {
+            None => {
+                let flushed = self.session.flush(stream, cx);
+                (flushed, flushed.bytes > 0)
+            }
+            Some(tls) => {
+                let flushed = flush_tls(&mut self.session, tls, stream, cx);
+                cx.pool.recount(self.sealed, tls.unsent());
+                self.sealed = tls.unsent();
+                (flushed, tls.take_moved())
+            }
+        };
+        self.session.note_written(moved, self.wants_write(), cx.now);
+        flushed
+    }
+
+    /// Says what TLS has to say last, as far as the stream takes it at once.
+    pub(super) fn say_last<W: Write>(&mut self, stream: &mut W) {
+        if let Some(tls) = &mut self.tls {
+            tls.say_goodbye();
+            // The stream is dropped either way.
+            let _ = tls.stream(stream).push();
+        }
+    }
+
+    /// Drops what waits to be written.
+    pub(super) fn discard(&mut self, pool: &mut Pool) {
+        self.session.discard(pool);
+        pool.recount(self.sealed, 0);
+        self.sealed = 0;
+    }
+
+    /// Applies a new `handshake_timeout` to a handshake that is under way.
+    pub(super) fn move_handshake_deadline(&mut self, config: &PeerConfig) {
+        let Stage::Pending(pending) = &mut self.stage else { return };
+        let Some(deadline) = pending.started.checked_add(config.handshake_timeout) else { return };
+        self.session.move_handshake_deadline(deadline);
+        if pending.id_deadline.is_some() {
+            pending.id_deadline = Some(deadline);
+        }
+    }
+
+    /// Notes that so many bytes came from it.
+    pub(super) fn has_read(&mut self, bytes: usize, now: Instant) {
+        self.note_heard(bytes > 0, now);
+        self.charge(bytes as isize);
+    }
+
+    pub(super) fn note_heard(&mut self, something: bool, now: Instant) {
+        if something && let Stage::Pending(pending) = &mut self.stage {
+            pending.heard.get_or_insert(now);
+        }
+    }
+
+    /// Says whether bytes wait to be written that somebody may take.
+    pub(super) fn wants_write(&self) -> bool {
+        let waits = self.session.wants_write() || self.tls.as_ref().is_some_and(TlsSession::wants_write);
+        waits && !self.session.is_broken() && !self.tls_is_away
+    }
+}
+
+/// Through TLS the stream may still take nothing although the session has nothing left, and the other way round.
+fn flush_tls<W: Write>(
+    session: &mut Session,
+    tls: &mut TlsSession,
+    stream: &mut W,
+    cx: &mut Context<'_>,
+) -> Flushed {
+    let mut stream = tls.stream(stream);
+    let blocked = match stream.push() {
+        Ok(blocked) => blocked,
+        Err(error) => {
+            session.write_failed(&error, cx.pool);
+            return Flushed::default();
+        }
+    };
+    if blocked || stream.is_handshaking() {
+        return Flushed { blocked, ..Flushed::default() };
+    }
+    let flushed = session.flush(&mut stream, cx);
+    // An error shows itself to the next write.
+    let blocked = flushed.blocked || stream.push().unwrap_or(false);
+    Flushed { blocked, ..flushed }
+}
