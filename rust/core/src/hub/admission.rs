@@ -220,7 +220,7 @@ impl Hub {
             conn,
         };
         let left = Arc::new(AtomicBool::new(false));
-        member.session.await_verdict_until(now.checked_add(DECISION_TIMEOUT));
+        member.session.await_decision_until(now.checked_add(DECISION_TIMEOUT));
         if let Some(pending) = member.pending_mut() {
             pending.asked = Some(Box::new(Asked { id, request, protocol, left: Arc::clone(&left) }));
         }

@@ -64,7 +64,7 @@ impl Hub {
     /// Says that the remote has ended its side, or the whole stream: what it sent before may still be unread.
     pub(super) fn remote_gone(&mut self, conn: ConnId, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        if member.session.awaits_verdict() {
+        if member.session.awaits_decision() {
             member.session.end(CloseReason::LeftEarly);
         }
         member.note_gone(now);

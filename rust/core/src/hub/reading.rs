@@ -86,7 +86,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return false };
         let waits = left > 0 || member.has_deferred() || self.relayed >= RELAY_TURN;
         // Behind what came too early there may be the end of the stream.
-        let limit = if !waits || member.session.awaits_verdict() {
+        let limit = if !waits || member.session.awaits_decision() {
             room.min(buffer.len() - used).min(buffer.len() - left)
         } else {
             0
@@ -171,7 +171,7 @@ impl Hub {
         {
             member.session.resume(now);
         }
-        let paused = member.has_deferred() || member.session.awaits_verdict();
+        let paused = member.has_deferred() || member.session.awaits_decision();
         member.session.end_turn(taken, may_have_more, now);
         self.totals.pings_unanswered.add(member.session.take_unanswered_pings());
         if let Some(link) = member.link() {

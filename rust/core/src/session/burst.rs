@@ -1,27 +1,27 @@
-//! What one turn of reading brings: the bytes of one read, or those that an earlier turn left.
+//! The bytes of one turn of reading: of one read, or those that an earlier turn left.
 
 use std::io::{self, ErrorKind, Read};
 use std::mem;
 
 use bytes::Bytes;
 
-/// Bytes to be used up from the front.
+/// Bytes that are taken from the front.
 ///
-/// They come through a buffer that all connections of a driver share, so that a small message costs one system call and an
-/// idle connection holds no large buffer. One turn does one read: a peer that floods cannot keep the driver from the
-/// others. What is taken out outlives the borrow of the burst, so that a message need not be copied to be passed on.
+/// All connections of a driver share the buffer, so that a small message costs one system call and an idle connection holds no large
+/// buffer. A turn does one read, so that no peer can keep the driver from the others. Slices that are taken outlive the borrow of the
+/// burst, so that a message can be passed on without a copy.
 #[derive(Debug)]
 pub(crate) struct ReadBurst<'b> {
     bytes: &'b mut [u8],
     end: End,
 }
 
-/// What is behind the bytes.
+/// What follows the bytes.
 #[derive(Debug)]
 enum End {
-    /// Perhaps more, in another turn.
+    /// Perhaps more bytes, in another turn.
     Open,
-    /// Nothing: the remote has ended its side.
+    /// The remote has ended its side.
     Ended,
     Failed(io::Error),
 }
@@ -29,7 +29,7 @@ enum End {
 /// The payload of a message or a control frame.
 #[derive(Debug)]
 pub(crate) enum Received<'b> {
-    /// In the burst, or in other memory that will be used again.
+    /// A slice of the burst, or of other memory that is used again.
     Borrowed(&'b [u8]),
     Owned(Bytes),
 }
@@ -51,12 +51,12 @@ impl Received<'_> {
 }
 
 impl<'b> ReadBurst<'b> {
-    /// Bytes that are there already.
+    /// Creates a burst of bytes that were read before.
     pub(crate) fn new(bytes: &'b mut [u8]) -> Self {
         Self { bytes, end: End::Open }
     }
 
-    /// Reads once, into a buffer that is not empty.
+    /// Reads once into a buffer that is not empty.
     pub(crate) fn read<S: Read>(stream: &mut S, buffer: &'b mut [u8]) -> Self {
         debug_assert!(!buffer.is_empty(), "to read nothing looks like the end");
         let (n, end) = loop {
@@ -79,12 +79,12 @@ impl<'b> ReadBurst<'b> {
         self.bytes.is_empty()
     }
 
-    /// What is not used yet.
+    /// Returns the bytes that were not taken yet.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes
     }
 
-    /// The bytes that are there; `WouldBlock` when there are none for now, none at all at the end of the stream.
+    /// Returns the bytes; `WouldBlock` if there are none for now, an empty slice at the end of the stream.
     pub(crate) fn fill(&mut self) -> io::Result<&[u8]> {
         if self.bytes.is_empty() {
             match mem::replace(&mut self.end, End::Ended) {
@@ -99,7 +99,7 @@ impl<'b> ReadBurst<'b> {
         Ok(self.bytes)
     }
 
-    /// Takes the next `size` bytes; all that are left if they are fewer.
+    /// Takes the next `size` bytes, or all if there are fewer.
     #[inline]
     pub(crate) fn pop(&mut self, size: usize) -> &'b mut [u8] {
         let bytes = mem::take(&mut self.bytes);
@@ -108,7 +108,7 @@ impl<'b> ReadBurst<'b> {
         front
     }
 
-    /// Throws away all bytes; false: the stream has ended.
+    /// Drops all bytes. Returns false if the stream has ended.
     pub(crate) fn skip(&mut self) -> bool {
         self.bytes = &mut [];
         matches!(self.end, End::Open)

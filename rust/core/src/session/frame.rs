@@ -1,6 +1,6 @@
-//! Frames as bytes: opcodes, heads and the mask (RFC 6455 sections 5.2 and 5.3).
+//! Frames as bytes: opcodes, headers and the masking key (RFC 6455 sections 5.2 and 5.3).
 
-/// What a frame is. The other ten values are reserved.
+/// The kinds of frames. The other ten values are reserved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Opcode {
@@ -13,7 +13,7 @@ pub(crate) enum Opcode {
 }
 
 impl Opcode {
-    /// The opcode in a frame's first byte; `None`: a reserved one.
+    /// Returns the opcode in a frame's first byte; `None`: a reserved one.
     pub(super) fn of(first: u8) -> Option<Self> {
         Some(match first & 0x0f {
             0x0 => Self::Continuation,
@@ -31,7 +31,7 @@ impl Opcode {
     }
 }
 
-/// The head of a frame.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Head {
     /// FIN, the reserved bits and the opcode.
@@ -42,7 +42,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// How long a head is that begins with these bytes, as far as they tell: 2 until both of the first two are there.
+    /// Returns the length of the header that begins with these bytes; 2 while only one of them was read.
     pub(super) fn len_of(begin: &[u8]) -> usize {
         let Some(second) = begin.get(1) else { return 2 };
         let extended = match second & 0x7f {
@@ -53,7 +53,7 @@ impl Head {
         2 + extended + if second & MASKED == 0 { 0 } else { 4 }
     }
 
-    /// Reads a head that is all there; `None` when it is not.
+    /// Reads a header; `None`: bytes are missing.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
         let (at, size) = match second & 0x7f {
@@ -66,7 +66,7 @@ impl Head {
     }
 }
 
-/// Appends the head of a frame that is a whole message or a control frame.
+/// Appends the header of a frame that is a complete message or a control frame.
 pub(crate) fn push_head(buffer: &mut Vec<u8>, opcode: Opcode, len: usize, mask: Option<[u8; 4]>) {
     let mut head = [0; HEAD_MAX];
     head[0] = FINAL | opcode as u8;
@@ -94,7 +94,7 @@ pub(crate) fn push_head(buffer: &mut Vec<u8>, opcode: Opcode, len: usize, mask: 
     buffer.extend_from_slice(&head[..size]);
 }
 
-/// XORs with the mask, eight bytes at a time.
+/// XORs bytes with the masking key, eight at a time.
 pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
     let wide = u64::from(u32::from_ne_bytes(mask)) * 0x1_0000_0001;
     let mut chunks = bytes.chunks_exact_mut(8);
@@ -111,9 +111,9 @@ pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
 pub(super) const FINAL: u8 = 0x80;
 /// The three bits of the first byte that extensions would use.
 pub(super) const RESERVED: u8 = 0x70;
-/// In the second byte: a mask follows.
+/// In the second byte: a masking key follows.
 pub(super) const MASKED: u8 = 0x80;
-/// Bytes of the longest head.
+/// Bytes of the longest header.
 pub(super) const HEAD_MAX: usize = 14;
 /// Bytes of the longest payload of a control frame (section 5.5).
 pub(super) const CONTROL_MAX: usize = 125;

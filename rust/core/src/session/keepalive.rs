@@ -1,39 +1,39 @@
-//! Signs of life: pings, their answers, and the clocks that run while nothing comes or goes.
+//! Pings, pongs, and the timeouts for remotes that send nothing or take nothing.
 
 use std::time::{Duration, Instant};
 
 use crate::base::Phase;
 use crate::config::PeerConfig;
 
-/// The clocks of one open connection.
+/// The timeouts of one open connection.
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     last_receive: Instant,
     last_ping: Option<Instant>,
     opened: Instant,
-    /// Instead of the configured one, for this connection alone.
+    /// Replaces the configured interval for this connection.
     interval: Option<Duration>,
-    /// The first ping that is not answered yet; a way may take longer than the interval, so that more are under way.
+    /// The oldest ping without an answer; several may be under way when a round trip takes longer than the interval.
     awaited: Option<(u64, Instant)>,
     next_payload: u64,
     rtt: Option<Duration>,
-    /// Since when we do not read, because the game does not take what has come.
+    /// Since when nothing is read, because the game does not take its packets.
     paused: Option<Instant>,
-    /// Since when the remote has taken no byte although some wait.
+    /// Since when the remote has taken no byte although bytes wait.
     stalled: Option<Instant>,
-    /// Pings of the remote's that came while too many answers waited.
+    /// Pings of the remote that came while too many answers waited.
     unanswered: usize,
-    /// What the last of them said.
+    /// The payload of the last of those pings.
     late_ping: Option<Vec<u8>>,
 }
 
-/// What is due.
+/// What is due now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Due {
     Nothing,
     /// Send a ping with this payload (RFC 6455 section 5.5.2).
     Ping([u8; 8]),
-    /// Give the connection up.
+    /// End the connection.
     TimedOut(Phase),
 }
 
@@ -54,7 +54,7 @@ impl Keepalive {
         }
     }
 
-    /// Takes a ping that found the queue of answers full: of those only the last is answered (section 5.5.3).
+    /// Notes a ping that came while too many answers waited: only the last of those is answered (section 5.5.3).
     pub(crate) fn pinged_in_vain(&mut self, payload: &[u8]) {
         self.unanswered += 1;
         let late = self.late_ping.get_or_insert_default();
@@ -62,7 +62,7 @@ impl Keepalive {
         late.extend_from_slice(payload);
     }
 
-    /// What that one said; it is answered now.
+    /// Takes the payload of that ping, which is answered now.
     pub(crate) fn take_late_ping(&mut self) -> Option<Vec<u8>> {
         self.late_ping.take()
     }
@@ -75,7 +75,7 @@ impl Keepalive {
         self.last_receive = now;
     }
 
-    /// Takes a pong; one that answers no ping of ours counts as a sign of life only (section 5.5.3).
+    /// Takes a pong. One that answers no ping sent here only counts for the heartbeat (section 5.5.3).
     pub(crate) fn pong(&mut self, payload: &[u8], now: Instant) {
         let Ok(number) = payload.try_into().map(u64::from_be_bytes) else { return };
         if let Some((awaited, sent)) = self.awaited
@@ -89,7 +89,7 @@ impl Keepalive {
         }
     }
 
-    /// Says whether data waits that the stream did not take (`moved`: it took some since the last call).
+    /// Notes whether bytes wait, and whether the stream has taken some since the last call (`moved`).
     pub(crate) fn wrote(&mut self, moved: bool, waiting: bool, now: Instant) {
         if !waiting {
             self.stalled = None;
@@ -102,14 +102,14 @@ impl Keepalive {
         self.paused.get_or_insert(now);
     }
 
-    /// The time that we did not listen does not count against the remote.
+    /// Ends a pause of reading, which does not count for the heartbeat timeout.
     pub(crate) fn resume(&mut self, now: Instant) {
         if let Some(since) = self.paused.take() {
             self.last_receive += now.saturating_duration_since(since);
         }
     }
 
-    /// Gives this connection an interval of its own; zero: no pings.
+    /// Sets an interval for this connection; zero: no pings.
     pub(crate) fn set_interval(&mut self, interval: Duration) {
         self.interval = Some(interval);
     }
@@ -125,7 +125,9 @@ impl Keepalive {
         [ping, silence, stall].into_iter().flatten().min()
     }
 
-    /// One each interval, whatever else comes, or a busy connection would never be measured; the first one early.
+    /// Returns when the next ping is due: one per interval, also on a busy connection, so that the round trip is measured. The
+    /// first one
+    /// is earlier.
     fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
         let interval = self.interval.unwrap_or(config.heartbeat_interval);
         match self.last_ping {
@@ -152,7 +154,7 @@ impl Keepalive {
     }
 }
 
-/// When the first ping leaves at the latest, so that the round trip is known soon.
+/// The latest time of the first ping, so that the round trip is known soon.
 const FIRST_PING: Duration = Duration::from_secs(1);
 
 /// Zero means never.

@@ -1,4 +1,4 @@
-//! Messages: what the frames of an open connection are, and what is wrong with them.
+//! The frames of an open connection: messages, pings, the closing handshake, and violations.
 
 use std::io::ErrorKind;
 use std::mem;
@@ -11,7 +11,7 @@ use super::{Context, Failing, HalfClose, Incoming, Role, Session, State, Step};
 use crate::base::{CloseReason, Side};
 
 impl Session {
-    /// Reads on until a message is whole.
+    /// Reads until a message is complete.
     #[inline]
     pub(super) fn read_message<'b>(&mut self, burst: &mut ReadBurst<'b>, cx: &mut Context<'_>) -> Step<'b> {
         let (reader, open) = match &mut self.state {
@@ -26,7 +26,7 @@ impl Session {
             }
             Ok(Some(Frame::Ping(payload))) if open => self.ping(payload.bytes(), cx),
             Ok(Some(Frame::Pong(payload))) if open => self.keepalive.pong(payload.bytes(), cx.now),
-            // Signs of life behind our Close.
+            // Control frames after the Close sent here count only for the heartbeat.
             Ok(Some(Frame::Ping(_) | Frame::Pong(_))) => {}
             Ok(Some(Frame::Close { code, reason })) => return self.close_received(code, reason, cx),
             Ok(None) => return self.read_on(burst),
@@ -35,7 +35,7 @@ impl Session {
         Step::Again
     }
 
-    /// The burst is used up; what is behind it?
+    /// Looks whether the stream ended or failed after the burst.
     #[inline(never)]
     fn read_on<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         match burst.fill() {
@@ -49,7 +49,7 @@ impl Session {
         }
     }
 
-    /// Answers, unless so many answers wait already that a remote seems to send pings and not to read.
+    /// Answers a ping, unless too many answers wait: such a remote sends pings and does not read.
     fn ping(&mut self, payload: &[u8], cx: &mut Context<'_>) {
         self.push_late_pong(cx);
         if self.out.controls() < CONTROLS_LIMIT {
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// Answers the last ping that could not be answered, when there is room; says whether it did.
+    /// Answers the last ping that was not answered, if there is room. Returns whether it did.
     pub(super) fn push_late_pong(&mut self, cx: &mut Context<'_>) -> bool {
         if self.out.controls() >= CONTROLS_LIMIT || !matches!(self.state, State::Open(_)) {
             return false;
@@ -73,8 +73,8 @@ impl Session {
     fn close_received<'b>(&mut self, code: Option<u16>, reason: String, cx: &mut Context<'_>) -> Step<'b> {
         // The server ends the stream first (section 7.1.1).
         let half_close = if self.role == Role::Server { HalfClose::Wanted } else { HalfClose::Never };
-        // 3.6 sends its reasons with the NUL of a C string.
-        let told = |reason: String| reason.trim_end_matches('\0').to_owned();
+        // Godot 3.6 sends reasons with the NUL of a C string.
+        let without_nul = |reason: String| reason.trim_end_matches('\0').to_owned();
         match &mut self.state {
             State::Open(_) => {
                 let (code, reason) = match code {
@@ -82,7 +82,7 @@ impl Session {
                     code => (code, reason),
                 };
                 self.push_close(code, &reason, cx);
-                let (code, reason) = (code.unwrap_or(1005), told(reason));
+                let (code, reason) = (code.unwrap_or(1005), without_nul(reason));
                 let outcome = CloseReason::Closed { by: Side::Remote, code, reason: reason.clone() };
                 self.drain(outcome, half_close, cx);
                 Step::Incoming(Incoming::CloseRequested { code, reason })
@@ -90,7 +90,7 @@ impl Session {
             State::AwaitCloseReply { sent, .. } => {
                 let (code, reason) = match code {
                     None | Some(1005) => (sent.code, mem::take(&mut sent.reason)),
-                    Some(code) => (code, told(reason)),
+                    Some(code) => (code, without_nul(reason)),
                 };
                 self.drain(CloseReason::Closed { by: Side::Local, code, reason }, half_close, cx);
                 Step::Again
@@ -99,7 +99,7 @@ impl Session {
         }
     }
 
-    /// Fails the connection, but not before the game could answer a message that came just before.
+    /// Fails the connection, after the game had the time to answer a message that came shortly before.
     #[cold]
     fn violated(&mut self, violation: Violation, cx: &mut Context<'_>) {
         match self.last_message.map(|last| last + ANSWER_TIME).filter(|at| *at > cx.now) {
@@ -110,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Nothing that comes behind a violation is looked at.
+    /// Drops the bytes after a violation, and fails the connection at the end of the stream.
     #[cold]
     pub(super) fn fail_at_the_end<'b>(
         &mut self,
@@ -127,7 +127,7 @@ impl Session {
     }
 }
 
-/// Control frames that may wait because of what the remote sent.
+/// The most answers to control frames that may wait.
 pub(crate) const CONTROLS_LIMIT: usize = 64;
-/// How long a game has for the answer to a message with a violation behind it: some frames.
+/// How long a game may take to answer a message before a violation closes the connection: some frames.
 pub(crate) const ANSWER_TIME: Duration = Duration::from_millis(100);

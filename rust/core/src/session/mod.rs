@@ -1,14 +1,16 @@
-//! One connection, either role, over any stream: the HTTP upgrade, messages, keepalive and the closing handshake.
+//! One WebSocket connection of a server or a client, over any stream: the HTTP upgrade, messages, keepalive and the closing
+//! handshake.
 //!
-//! A session owns no socket and reads no clock. Its caller hands it a [`ReadBurst`] when the stream is readable, a stream to
-//! write to when there is something to [`flush`](Session::flush), and the time.
+//! A session owns no socket and reads no clock. Its caller passes a [`ReadBurst`] when the stream is readable, a stream when there
+//! are
+//! bytes to [`flush`](Session::flush), and the time.
 //!
 //! ```text
-//!  server: AwaitRequest -> AwaitVerdict -+-> Open --+--> AwaitCloseReply --+
-//!  client: AwaitResponse ----------------+     |    |  we sent Close       |
-//!               |                              |    +----------------------+--> Draining --> Ended
-//!               +---- refused, timed out ------+--- remote closed, violation -->   |  last bytes leave, input is
-//!                                                                                  |  thrown away until the end
+//!  server: AwaitRequest -> AwaitDecision -+-> Open --+--> AwaitCloseReply --+
+//!  client: AwaitResponse -----------------+     |    |  Close sent          |
+//!               |                               |    +----------------------+--> Draining --> Ended
+//!               +---- refused, timed out -------+--- remote closed, violation -->   |  last bytes leave, input
+//!                                                                                   |  is dropped until the end
 //! ```
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -40,33 +42,33 @@ pub(crate) use writer::{Body, Flushed, Pool, WRITE_TURN};
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
-    /// It accepted the connection.
+    /// The end that accepted the connection.
     Server,
-    /// It dialled.
+    /// The end that opened the connection.
     Client,
 }
 
-/// What a session may use while it works.
+/// What the caller lends to a session.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a PeerConfig,
     pub(crate) pool: &'a mut Pool,
     pub(crate) now: Instant,
 }
 
-/// What came in.
+/// What a session received.
 #[derive(Debug)]
 pub(crate) enum Incoming<'b> {
     /// Server: a valid request that waits for [`Session::accept`] or [`Session::refuse`].
     Request(Box<Request>),
     /// Client: the connection is open.
     Opened { protocol: String },
-    /// A whole message.
+    /// A complete message.
     Message { payload: Received<'b>, text: bool },
-    /// The remote sent the first Close; 1005 when it named no code (RFC 6455 section 7.1.5).
+    /// The remote sent the first Close; 1005 if the Close has no code (RFC 6455 section 7.1.5).
     CloseRequested { code: u16, reason: String },
 }
 
-/// A whole message that is kept.
+/// A complete message with a payload of its own.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) payload: Bytes,
@@ -78,24 +80,24 @@ pub(crate) struct Session {
     role: Role,
     state: State,
     out: Writer,
-    /// Read from the stream and not used yet: what came behind a message that waits, or too early.
+    /// Bytes that were read and not used yet: those after a deferred message, and those that came too early.
     read_ahead: BytesMut,
     keepalive: Keepalive,
-    /// Server: the request was HEAD, and whatever it is answered has no body.
+    /// Server: the request was HEAD, so the response has no body.
     wants_head_only: bool,
-    /// Of the state; `Open` has those of `keepalive`.
+    /// The deadline of the state; `Open` has the deadlines of `keepalive`.
     deadline: Option<Instant>,
     /// When the last message came.
     last_message: Option<Instant>,
-    /// A violation right behind a message: told to the remote when the game has had the time to answer that message.
+    /// A violation shortly after a message: the game first gets the time to answer that message.
     failing: Option<Failing>,
-    /// Why nothing can be written any more; what the remote said before may still be readable, its Close above all.
+    /// Why nothing can be written any more. Bytes that the remote sent before may still be readable, above all its Close.
     broken: Option<String>,
 }
 
 enum State {
     AwaitRequest(Head),
-    AwaitVerdict,
+    AwaitDecision,
     AwaitResponse { offer: Box<Offer>, head: Head, interim: usize },
     Refused(Box<Refused>),
     Open(Reader),
@@ -104,13 +106,13 @@ enum State {
     Ended(CloseReason),
 }
 
-/// A violation that is not acted on yet.
+/// A violation that has not closed the connection yet.
 struct Failing {
     at: Instant,
     violation: Violation,
 }
 
-/// Whether our side of the stream ends before the remote's.
+/// Whether this side of the stream ends before the remote's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum HalfClose {
     Never,
@@ -119,12 +121,12 @@ enum HalfClose {
 }
 
 impl Session {
-    /// A connection that was accepted; `deadline` is the end of its handshake.
+    /// Creates the session of an accepted connection; `deadline` is that of the handshake.
     pub(crate) fn server(now: Instant, deadline: Option<Instant>) -> Self {
         Self::new(Role::Server, State::AwaitRequest(Head::default()), now, deadline)
     }
 
-    /// A connection that was dialled: queues the request.
+    /// Creates the session of a client and queues the request.
     pub(crate) fn client(
         url: &Url,
         protocols: &[String],
@@ -160,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Reads on until something came in; `None` when the burst has no more or the session does not want any.
+    /// Reads until something was received; `None` if the burst is used up, or the session takes no more.
     pub(crate) fn next<'b>(
         &mut self,
         burst: &mut ReadBurst<'b>,
@@ -174,7 +176,7 @@ impl Session {
                 State::Open(_) if self.failing.is_some() => self.fail_at_the_end(burst, cx),
                 State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(burst, cx),
                 State::Draining { .. } => self.throw_away(burst),
-                State::AwaitVerdict => self.watch(burst),
+                State::AwaitDecision => self.watch(burst),
                 State::Ended(_) => Step::Wait,
             };
             match step {
@@ -185,14 +187,14 @@ impl Session {
         }
     }
 
-    /// What earlier turns read and nobody used; [`keep`](Self::keep) takes back what is left of it.
+    /// Returns the bytes that earlier turns read ahead; [`keep`](Self::keep) takes back the rest.
     pub(crate) fn take_read_ahead(&mut self) -> BytesMut {
         mem::take(&mut self.read_ahead)
     }
 
-    /// Keeps bytes for a later turn: the last `left` of what was read ahead, and those of the turn at hand that nobody used.
+    /// Keeps bytes for a later turn: the last `left` bytes of `read_ahead`, and the unused ones of this turn.
     pub(crate) fn keep(&mut self, mut read_ahead: BytesMut, left: usize, rest: &[u8]) {
-        // What comes behind the end is thrown away.
+        // Bytes after the end are dropped.
         if self.outcome().is_some() {
             return;
         }
@@ -203,7 +205,7 @@ impl Session {
         }
     }
 
-    /// Ends a turn that took so many bytes from the stream, which may have more or not.
+    /// Ends a turn that took this many bytes from the stream.
     pub(crate) fn end_turn(&mut self, taken: usize, may_have_more: bool, now: Instant) {
         if taken > 0 {
             self.keepalive.received(now);
@@ -213,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Queues one data message; false when the connection does not take data any more.
+    /// Queues one data message. Returns false if the connection does not take data any more.
     pub(crate) fn send(
         &mut self,
         text: bool,
@@ -229,23 +231,23 @@ impl Session {
         open
     }
 
-    /// Starts the closing handshake behind everything that is queued (RFC 6455 section 7.1.2).
+    /// Starts the closing handshake after everything that is queued (RFC 6455 section 7.1.2).
     pub(crate) fn close(&mut self, frame: CloseFrame, cx: &mut Context<'_>) {
         if let Some(Failing { violation, .. }) = self.failing.take() {
-            // Behind a violation no answer would be understood.
+            // After a violation no answer could be read.
             self.abandon(&frame, CloseReason::Violation(violation.what), cx);
             return;
         }
         match &mut self.state {
             State::Open(reader) => {
                 let mut reader = mem::take(reader);
-                // The remote may still be sending; the game has said that it does not care (section 1.4).
+                // The remote may still be sending, and the game takes nothing more (section 1.4).
                 reader.discard();
                 self.push_close(Some(frame.code), &frame.reason, cx);
                 self.deadline = cx.now.checked_add(cx.config.close_timeout);
                 self.state = State::AwaitCloseReply { reader, sent: frame };
             }
-            State::AwaitRequest(_) | State::AwaitVerdict => {
+            State::AwaitRequest(_) | State::AwaitDecision => {
                 self.refuse(&HttpResponse::new(503, "the server is closing"), cx);
             }
             State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Forced),
@@ -253,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Sends a Close behind what is queued and does not wait for the answer.
+    /// Sends a Close after what is queued, and does not wait for the answer.
     pub(crate) fn abandon(&mut self, frame: &CloseFrame, outcome: CloseReason, cx: &mut Context<'_>) {
         match self.state {
             State::Open(_) => {
@@ -266,7 +268,8 @@ impl Session {
         }
     }
 
-    /// Drops what waits but the frame under way, and closes with 1013 (try again later). Returns (packets, bytes) dropped.
+    /// Drops the queue except for a frame that has begun to leave, and closes with 1013 (try again later). Returns the number of
+    /// packets and bytes dropped.
     pub(crate) fn overflow(&mut self, cx: &mut Context<'_>) -> (usize, usize) {
         let dropped = self.out.drop_unsent(cx.pool);
         self.abandon(&CloseFrame { code: 1013, reason: "too slow".into() }, CloseReason::Overflow, cx);
@@ -278,7 +281,7 @@ impl Session {
         let reason = match &mut self.state {
             State::Ended(_) => return,
             State::Draining { outcome, .. } => outcome.clone(),
-            // However it ends: this is why.
+            // The response is the reason, whatever ended the stream.
             State::Refused(refused) => CloseReason::Refused(refused.words()),
             _ => reason,
         };
@@ -291,7 +294,8 @@ impl Session {
         self.end(CloseReason::Lost(lost(error)));
     }
 
-    /// Writes what is queued, one turn of it. After an error nothing is written any more, and the session ends when it was read to its end.
+    /// Writes queued bytes for one turn. After an error nothing is written any more, and the session ends when the stream was read
+    /// to its end.
     pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
         let mut done = Flushed::default();
         loop {
@@ -315,13 +319,13 @@ impl Session {
         done
     }
 
-    /// Follows whether the stream takes what waits (`moved`: it took some since the last call).
+    /// Notes whether bytes wait, and whether the stream has taken some since the last call (`moved`).
     pub(crate) fn note_written(&mut self, moved: bool, waiting: bool, now: Instant) {
         self.keepalive.wrote(moved, waiting && self.broken.is_none(), now);
     }
 
-    /// Takes it that nothing can be written any more. What a server said before it left may still be readable: an alert of TLS that
-    /// says why, or an answer.
+    /// Notes that nothing can be written any more. What the remote sent before may still be readable: a response, or a TLS alert
+    /// with the reason.
     pub(crate) fn write_failed(&mut self, error: &io::Error, pool: &mut Pool) {
         self.discard(pool);
         self.broken = Some(lost(error));
@@ -330,17 +334,17 @@ impl Session {
         }
     }
 
-    /// Drops what waits to be written.
+    /// Drops the queued bytes.
     pub(crate) fn discard(&mut self, pool: &mut Pool) {
         self.out.discard(pool);
     }
 
-    /// Says whether everything has left and our side of the stream should end.
+    /// Returns whether everything has left and this side of the stream should end.
     pub(crate) fn wants_half_close(&self) -> bool {
         matches!(self.state, State::Draining { half_close: HalfClose::Wanted, .. }) && self.out.pending() == 0
     }
 
-    /// Says once that our side of the stream should end now: everything has left, and the remote is to see it whole.
+    /// Returns true once when everything has left and this side of the stream should end, so that the remote can read it all.
     pub(crate) fn take_half_close(&mut self, now: Instant) -> bool {
         match &mut self.state {
             State::Draining { half_close: half_close @ HalfClose::Wanted, .. } if self.out.pending() == 0 => {
@@ -353,7 +357,7 @@ impl Session {
         }
     }
 
-    /// When [`expire`](Self::expire) wants to be called.
+    /// Returns when to call [`expire`](Self::expire).
     pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
         match self.state {
             State::Open(_) => {
@@ -364,7 +368,7 @@ impl Session {
         }
     }
 
-    /// Does what is due.
+    /// Handles deadlines that have passed.
     pub(crate) fn expire(&mut self, cx: &mut Context<'_>) {
         if let State::Open(_) = self.state {
             if let Some(failing) = self.failing.take_if(|failing| failing.at <= cx.now) {
@@ -388,7 +392,7 @@ impl Session {
                     *outcome = CloseReason::TimedOut(Phase::Handshake);
                 }
             }
-            State::AwaitVerdict => {
+            State::AwaitDecision => {
                 self.refuse(&HttpResponse::new(503, "the server is busy").retry_after(1), cx);
                 if let State::Draining { outcome, .. } = &mut self.state {
                     *outcome = CloseReason::TimedOut(Phase::Handshake);
@@ -399,24 +403,24 @@ impl Session {
         }
     }
 
-    /// Gives a handshake that is under way more or less time.
+    /// Changes the deadline of a handshake that is under way.
     pub(crate) fn move_handshake_deadline(&mut self, deadline: Instant) {
         if matches!(self.state, State::AwaitRequest(_) | State::AwaitResponse { .. }) {
             self.deadline = Some(deadline);
         }
     }
 
-    /// Stops the clock that measures the remote's silence.
+    /// Pauses the heartbeat timeout while the session is not read.
     pub(crate) fn pause(&mut self, now: Instant) {
         self.keepalive.pause(now);
     }
 
-    /// Starts it again.
+    /// Ends such a pause.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.keepalive.resume(now);
     }
 
-    /// How it ended, known as soon as nothing more will be delivered or taken.
+    /// Returns the outcome, which is known as soon as no more data is delivered or taken.
     pub(crate) fn outcome(&self) -> Option<&CloseReason> {
         match &self.state {
             State::Draining { outcome, .. } | State::Ended(outcome) => Some(outcome),
@@ -424,42 +428,42 @@ impl Session {
         }
     }
 
-    /// Says whether data is neither delivered nor taken any more: one side has said its last.
+    /// Returns whether one side has sent its Close, so that no more data is delivered or taken.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.state, State::AwaitCloseReply { .. } | State::Draining { .. } | State::Ended(_))
     }
 
-    /// Says whether the stream can be dropped.
+    /// Returns whether the stream can be dropped.
     pub(crate) fn is_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
     }
 
-    /// Says whether writing has failed, so that only reading can tell how it ends.
+    /// Returns whether writing has failed, so that only reading can find the outcome.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.is_some()
     }
 
-    /// Says whether bytes wait to be written.
+    /// Returns whether bytes wait to be written.
     pub(crate) fn wants_write(&self) -> bool {
         self.out.pending() > 0
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of bytes that wait to be written.
     pub(crate) fn pending(&self) -> usize {
         self.out.pending()
     }
 
-    /// Bytes of the frame under way that have left already.
+    /// Returns how many bytes of the first queued frame have left already.
     pub(crate) fn begun(&self) -> usize {
         self.out.begun()
     }
 
-    /// Gives this connection a heartbeat interval of its own.
+    /// Sets a heartbeat interval for this connection.
     pub(crate) fn set_heartbeat_interval(&mut self, interval: Duration) {
         self.keepalive.set_interval(interval);
     }
 
-    /// Says whether bytes that were read already wait to be used.
+    /// Returns whether bytes were read ahead.
     pub(crate) fn has_read_ahead(&self) -> bool {
         !self.read_ahead.is_empty()
     }
@@ -468,7 +472,7 @@ impl Session {
         self.keepalive.rtt()
     }
 
-    /// Pings since the last call that came while too many answers waited.
+    /// Returns the number of pings since the last call that came while too many answers waited.
     pub(crate) fn take_unanswered_pings(&mut self) -> usize {
         self.keepalive.take_unanswered_pings()
     }
@@ -476,7 +480,7 @@ impl Session {
     /// Fails the connection (section 7.1.7).
     pub(crate) fn violation(&mut self, code: u16, what: String, cx: &mut Context<'_>) {
         if matches!(self.state, State::Open(_)) {
-            // Only this one is for the people at the other end to put right, by a setting or a smaller message.
+            // The people at the other end can fix only this violation, by a setting or a smaller message.
             let reason =
                 if code == TOO_LARGE { &what[..what.floor_char_boundary(LONGEST_REASON)] } else { "" };
             self.push_close(Some(code), reason, cx);
@@ -489,7 +493,7 @@ impl Session {
         if burst.skip() {
             return Step::Wait;
         }
-        // What we still have to say may be read by a remote that only ended its own side.
+        // A remote that ended its own side only may still read what is queued.
         if self.out.pending() == 0
             || matches!(self.state, State::Draining { half_close: HalfClose::Never, .. })
         {
@@ -500,7 +504,7 @@ impl Session {
 
     fn failed<'b>(&mut self, error: &io::Error) -> Step<'b> {
         match (&self.state, error.kind()) {
-            // Of the rules of TLS, by a remote that has shown that it knows them.
+            // A violation of TLS after its handshake.
             (State::Open(_) | State::AwaitCloseReply { .. }, ErrorKind::InvalidData) => {
                 self.end(CloseReason::Violation(lost(error)));
             }
@@ -532,11 +536,11 @@ fn lost(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionReset => "the remote reset the connection".into(),
         ErrorKind::BrokenPipe => "the remote is gone".into(),
-        // In words already: TLS.
+        // Errors of TLS are sentences already.
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => error.to_string(),
         _ => format!("the connection was lost: {error}"),
     }
 }
 
-/// How long a remote may take to end its side after we ended ours.
+/// How long a remote may take to end its side after this side ended.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);

@@ -1,8 +1,9 @@
-//! Frames out of bytes and messages out of frames, however the bytes are cut up (RFC 6455 sections 5 and 7.4).
+//! Reads frames and messages from bytes that are split anywhere (RFC 6455 sections 5 and 7.4).
 //!
-//! Most messages are one frame that lies whole in the burst: they are unmasked there and lent on. Pings and pongs too, so that
-//! one who sends nothing else does not take the driver's time. Everything else is taken as it comes: each byte is moved once,
-//! to its place in a message that grows with what came, never with what was announced.
+//! Most messages are one frame that is complete in the burst: it is unmasked there, and its payload is lent. Pings and pongs too,
+//! so
+//! that a remote that sends only those takes little of the driver's time. For all else each byte is moved once, to its place in a
+//! message whose memory grows with the bytes received, never with the length announced.
 
 use std::mem;
 
@@ -13,80 +14,80 @@ use super::burst::{ReadBurst, Received};
 use super::frame::{CONTROL_MAX, FINAL, HEAD_MAX, Head, MASKED, Opcode, RESERVED, apply_mask};
 use crate::base::MESSAGE_LIMIT;
 
-/// How far a connection is in its frames.
+/// The position of a connection in its frames.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    /// What is begun; `None` between messages, so that an idle connection holds no memory here.
+    /// A message or frame that has begun; `None` between messages, so that an idle connection holds no memory here.
     begun: Option<Box<Begun>>,
-    /// Data is not wanted any more.
+    /// Data is skipped.
     discards: bool,
 }
 
-/// What comes in.
+/// What was read.
 #[derive(Debug)]
 pub(crate) enum Frame<'b> {
-    /// A whole message.
+    /// A complete message.
     Message {
         payload: Received<'b>,
         text: bool,
     },
     Ping(Received<'b>),
     Pong(Received<'b>),
-    /// The code as it came, if it names one.
+    /// The code, if the frame has one, valid or not.
     Close {
         code: Option<u16>,
         reason: String,
     },
 }
 
-/// Why the connection must be failed, and the code that says so.
+/// Why the connection must be failed, and the close code for that.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) code: u16,
     pub(crate) what: String,
 }
 
-/// Frames and messages that are not whole.
+/// Frames and messages that are not complete.
 #[derive(Debug, Default)]
 struct Begun {
-    /// The beginning of a head.
+    /// The first bytes of a frame header.
     head: [u8; HEAD_MAX],
     head_len: usize,
-    /// The frame whose payload comes.
+    /// The frame whose payload is read.
     frame: Option<Begin>,
     /// The payload of a control frame.
     control: Vec<u8>,
     message: Option<Message>,
 }
 
-/// A frame whose head is there.
+/// A frame whose header was read.
 #[derive(Clone, Copy, Debug)]
 struct Begin {
     opcode: Opcode,
     is_final: bool,
-    /// Turned so that it fits the next byte.
+    /// The masking key, rotated to fit the next byte.
     mask: Option<[u8; 4]>,
-    /// Bytes of the payload that have not come.
+    /// Bytes of the payload that are missing.
     left: u64,
-    /// Its payload is of no use.
+    /// The payload is skipped.
     discarded: bool,
 }
 
-/// A message whose end is not there.
+/// A message whose end is missing.
 #[derive(Debug)]
 struct Message {
     text: bool,
-    /// It has more than one frame.
+    /// The message has several frames.
     fragmented: bool,
     data: Vec<u8>,
-    /// Bytes of `data` that are whole characters.
+    /// Bytes of `data` that are complete characters.
     valid: usize,
-    /// Bytes of its frames, heads included.
+    /// Bytes of all frames of the message, headers included.
     wire: u64,
 }
 
 impl Reader {
-    /// From here on data is skipped and not judged; control frames still count.
+    /// Skips data from here on, without checking it; control frames are still read.
     pub(crate) fn discard(&mut self) {
         self.discards = true;
         if let Some(begun) = &mut self.begun {
@@ -97,10 +98,11 @@ impl Reader {
         }
     }
 
-    /// The next message or control frame; `None` when the burst has no more, and then it is used up.
+    /// Returns the next message or control frame; `None` if the burst was used up before its end.
     ///
-    /// What is wrong with a frame is told when its head is there, and text that is none with the first wrong byte: cuts change
-    /// nothing about it. After a violation the bytes mean nothing any more.
+    /// A frame is checked when its header is complete, and text at its first wrong byte, wherever the bytes are split. After a
+    /// violation the
+    /// bytes cannot be read any more.
     #[inline]
     pub(crate) fn next<'b>(
         &mut self,
@@ -139,7 +141,7 @@ impl Reader {
         Ok(frame)
     }
 
-    /// Bytes of memory that what is begun takes.
+    /// Returns the memory of a message or frame that has begun, in bytes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn holds(&self) -> usize {
         self.begun.as_ref().map_or(0, |begun| {
@@ -153,7 +155,7 @@ impl Begun {
         self.head_len == 0 && self.frame.is_none() && self.message.is_none()
     }
 
-    /// Collects a head; `None`: it is not all there.
+    /// Collects a frame header; `None`: bytes are missing.
     fn take_head(&mut self, burst: &mut ReadBurst<'_>) -> Option<Head> {
         loop {
             let begin = &self.head[..self.head_len];
@@ -170,7 +172,7 @@ impl Begun {
         }
     }
 
-    /// Judges a frame by its head.
+    /// Checks a frame header.
     fn begin(&mut self, head: Head, role: Role, max_message: usize, discards: bool) -> Result<(), Violation> {
         let head_len = mem::take(&mut self.head_len) as u64;
         let Head { first, size, mask } = head;
@@ -242,7 +244,7 @@ impl Begun {
         Ok(())
     }
 
-    /// Takes what there is of the payload; when that makes something whole, returns it.
+    /// Takes bytes of the payload. Returns a message or control frame that is complete with them.
     fn take_payload<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Result<Option<Frame<'b>>, Violation> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
         let bytes = burst.pop(usize::try_from(frame.left).unwrap_or(usize::MAX));
@@ -274,7 +276,7 @@ impl Begun {
 }
 
 impl Message {
-    /// Takes the next bytes of a frame of which `left` bytes had not come.
+    /// Takes the next bytes of a frame of which `left` bytes are missing.
     fn append(&mut self, bytes: &[u8], left: u64) -> Result<(), Violation> {
         let before = self.data.len();
         if self.data.capacity() - before < bytes.len() {
@@ -290,7 +292,7 @@ impl Message {
         if self.text {
             self.valid += match std::str::from_utf8(&self.data[self.valid..]) {
                 Ok(characters) => characters.len(),
-                // A character whose end may still come.
+                // The rest of the last character may follow.
                 Err(error) if error.error_len().is_none() => error.valid_up_to(),
                 Err(_) => return Err(not_utf8()),
             };
@@ -306,7 +308,7 @@ impl Message {
     }
 }
 
-/// A whole message in one frame, or a ping or a pong, with nothing special about it.
+/// A message in one frame, or a ping or a pong, complete in the burst.
 struct Whole {
     first: u8,
     head: usize,
@@ -314,7 +316,7 @@ struct Whole {
     mask: Option<[u8; 4]>,
 }
 
-/// Reads the frame at the front of `bytes`; `None`: it is of another kind, or not all there.
+/// Reads the frame at the front of `bytes`; `None`: the frame is of another kind, or not complete.
 #[inline]
 fn whole(bytes: &[u8], role: Role) -> Option<Whole> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
@@ -327,7 +329,7 @@ fn whole(bytes: &[u8], role: Role) -> Option<Whole> {
         return None;
     }
     let (head, size) = match second & 0x7f {
-        // No control frame is that long.
+        // A control frame has at most 125 bytes.
         126.. if first >= PING => return None,
         126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
         127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
@@ -370,7 +372,7 @@ fn close<'b>(payload: &[u8]) -> Result<Frame<'b>, Violation> {
     }
 }
 
-/// Says whether a Close may carry this code (section 7.4).
+/// Returns whether a Close may have this code (section 7.4).
 pub(crate) fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
 }
@@ -384,7 +386,7 @@ fn not_utf8() -> Violation {
     Violation { code: 1007, what: "a text message that is not UTF-8".to_owned() }
 }
 
-/// In words for both sides: the remote reads them as the reason of the Close.
+/// The text is for both sides: it is also the reason of the Close.
 fn too_large(size: u64, limit: usize) -> Violation {
     let what =
         format!("a message of {size} bytes; the receiver takes {limit} at most: raise its {MESSAGE_LIMIT}");
@@ -395,11 +397,11 @@ const WHOLE_TEXT: u8 = FINAL | Opcode::Text as u8;
 const WHOLE_BINARY: u8 = FINAL | Opcode::Binary as u8;
 const PING: u8 = FINAL | Opcode::Ping as u8;
 const PONG: u8 = FINAL | Opcode::Pong as u8;
-/// The code of a Close because of a message that is too large (section 7.4.1).
+/// The close code for a message that is too large (section 7.4.1).
 pub(crate) const TOO_LARGE: u16 = 1009;
-/// Bytes beyond twice the largest message that the fragments of one message may take.
+/// Bytes that the fragments of one message may have beyond twice the largest message.
 pub(crate) const OVERHEAD_LIMIT: usize = 64 * 1024;
-/// Bytes that a message may take before much of it came.
+/// The memory of a message of which few bytes were received.
 const SMALLEST_ROOM: usize = 4 * 1024;
 
 #[cfg(test)]

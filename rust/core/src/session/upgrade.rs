@@ -21,7 +21,7 @@ impl Session {
         headers: &[String],
         cx: &mut Context<'_>,
     ) {
-        if matches!(self.state, State::AwaitVerdict) {
+        if matches!(self.state, State::AwaitDecision) {
             self.out.push_raw(request.accept(protocol, headers).as_bytes(), cx.pool);
             self.open(cx);
         }
@@ -32,7 +32,7 @@ impl Session {
         if let State::AwaitRequest(head) = &self.state {
             self.wants_head_only = head.asks_for_head();
         }
-        if matches!(self.state, State::AwaitRequest(_) | State::AwaitVerdict) {
+        if matches!(self.state, State::AwaitRequest(_) | State::AwaitDecision) {
             let answer = if self.wants_head_only { refusal.encode_head() } else { refusal.encode() };
             self.out.push_raw(answer.as_bytes(), cx.pool);
             let outcome = CloseReason::Refused(format!("refused with {}: {}", refusal.status, refusal.text));
@@ -41,15 +41,15 @@ impl Session {
     }
 
     /// Server: the request waits for the game's decision, until the deadline at most.
-    pub(crate) fn await_verdict_until(&mut self, deadline: Option<Instant>) {
-        if matches!(self.state, State::AwaitVerdict) {
+    pub(crate) fn await_decision_until(&mut self, deadline: Option<Instant>) {
+        if matches!(self.state, State::AwaitDecision) {
             self.deadline = deadline;
         }
     }
 
     /// Server: returns whether a request waits for `accept` or `refuse`.
-    pub(crate) fn awaits_verdict(&self) -> bool {
-        matches!(self.state, State::AwaitVerdict)
+    pub(crate) fn awaits_decision(&self) -> bool {
+        matches!(self.state, State::AwaitDecision)
     }
 
     /// Leaves all bytes in the burst while the request waits for a decision, and notices the end of the stream.
@@ -98,7 +98,7 @@ impl Session {
             Progress::Whole(len) => match Request::parse(&head.bytes()[..len]) {
                 Ok(request) => {
                     self.wants_head_only = head.asks_for_head();
-                    self.state = State::AwaitVerdict;
+                    self.state = State::AwaitDecision;
                     return Step::Incoming(Incoming::Request(Box::new(request)));
                 }
                 Err(refusal) => refusal,

@@ -1,4 +1,4 @@
-//! What waits to be written: encoded frames, small ones gathered, large ones shared.
+//! Encoded frames that wait to be written: small ones copied together, large ones shared.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -10,9 +10,9 @@ use super::frame::{CONTROL_MAX, HEAD_MAX, Opcode, apply_mask, push_head};
 
 /// Payloads up to this size are copied next to their header: cheaper than a slice of their own in `writev`.
 const GATHER: usize = 1024;
-/// A gathered buffer is closed at this size.
+/// A buffer takes no more frames at this size.
 const GATHERED_MAX: usize = 16 * 1024;
-/// Slices of one `writev`.
+/// The most slices of one `writev`.
 const SLICES: usize = 32;
 /// Bytes that one connection may have written before others get their turn.
 pub(crate) const WRITE_TURN: usize = 256 * 1024;
@@ -30,12 +30,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Bytes that the queues of all connections hold for themselves, what they share not among them.
+    /// Returns the bytes that the queues of all connections hold, without shared payloads.
     pub(crate) fn held(&self) -> usize {
         self.held
     }
 
-    /// Counts other bytes that wait on a connection's way out: there were `before`, there are `after`.
+    /// Counts bytes that wait elsewhere for the same streams: there were `before`, and now there are `after`.
     pub(crate) fn recount(&mut self, before: usize, after: usize) {
         self.held = self.held - before + after;
     }
@@ -76,12 +76,12 @@ impl Segment {
     }
 }
 
-/// The payload of a message on its way out.
+/// The payload of a message to send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Body<'a> {
-    /// It is copied.
+    /// A payload that is copied.
     Borrowed(&'a [u8]),
-    /// Several connections send the same: a large one is not copied.
+    /// A payload that several connections send; a large one is not copied.
     Shared(&'a Bytes),
 }
 
@@ -101,18 +101,18 @@ impl Body<'_> {
     }
 }
 
-/// What `flush` did.
+/// The result of `flush`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Flushed {
     /// Bytes that the stream took.
     pub(crate) bytes: usize,
-    /// Messages that have left whole.
+    /// Messages that have left completely.
     pub(crate) packets: usize,
-    /// Their sizes together, as they were queued.
+    /// The sum of their sizes, as they were charged.
     pub(crate) packet_bytes: usize,
     /// The stream takes no more for now.
     pub(crate) blocked: bool,
-    /// The turn was over before the stream blocked: it may take more.
+    /// The turn ended before the stream blocked: the stream may take more.
     pub(crate) cut_short: bool,
 }
 
@@ -120,14 +120,14 @@ pub(crate) struct Flushed {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are written already.
+    /// Bytes of the first segment that were written.
     skip: usize,
     pending: usize,
-    /// Ends of all frames that have not left whole.
+    /// Ends of all frames that have not left completely.
     ends: VecDeque<End>,
     /// Byte stream position of the next byte to queue.
     queued_total: u64,
-    /// Byte stream position up to which frames have left whole.
+    /// Byte stream position up to which frames have left completely.
     left_whole: u64,
     /// Frames among `ends` that are not data.
     controls: usize,
@@ -137,27 +137,27 @@ pub(crate) struct Writer {
 #[derive(Clone, Copy, Debug)]
 struct End {
     at: u64,
-    /// What a data message reserved; `None` for anything else.
+    /// What was reserved for a data message; `None` for anything else.
     charge: Option<u32>,
 }
 
 impl Writer {
-    /// Bytes that wait.
+    /// Returns the number of bytes that wait.
     pub(crate) fn pending(&self) -> usize {
         self.pending
     }
 
-    /// Bytes of the first frame that waits that have left already.
+    /// Returns how many bytes of the first frame have left already.
     pub(crate) fn begun(&self) -> usize {
         (self.queued_total - self.pending as u64 - self.left_whole) as usize
     }
 
-    /// Frames that wait and are not data: what the remote provoked.
+    /// Returns the number of control frames that wait.
     pub(crate) fn controls(&self) -> usize {
         self.controls
     }
 
-    /// Queues bytes that are encoded already: heads of the upgrade.
+    /// Queues bytes as they are: the head of a request or a response.
     pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
         self.gather(bytes.len(), pool).extend_from_slice(bytes);
         pool.held += bytes.len();
@@ -202,7 +202,7 @@ impl Writer {
         dropped
     }
 
-    /// Drops everything: nothing of it will be written.
+    /// Drops everything.
     pub(crate) fn discard(&mut self, pool: &mut Pool) {
         pool.discard(std::mem::take(self).segments);
     }
@@ -313,7 +313,7 @@ impl Writer {
         self.ends.push_back(End { at: self.queued_total, charge });
     }
 
-    /// The buffer at the end, or a new one when there is none with room.
+    /// Returns the last buffer, or a new one if that has no room.
     fn gather(&mut self, room: usize, pool: &mut Pool) -> &mut Vec<u8> {
         let fits = matches!(self.segments.back(), Some(Segment::Gathered(buffer)) if buffer.len() + room <= GATHERED_MAX);
         if !fits {
