@@ -27,4 +27,5 @@ mod tls;
 mod tls_verdict;
 mod tls_words;
 mod transfer;
+mod walk;
 mod words;

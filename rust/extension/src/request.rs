@@ -43,7 +43,7 @@ pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<Connectio
         return;
     }
     if host.pending_requests.take(request.id.0.into()).is_err() {
-        let why = "it called answer_request() and returned something else than {later = true}";
+        let why = "it called answer_request() and returned something other than {later = true}";
         host.handler_errors.report(host.kind, why);
         return;
     }

@@ -3,7 +3,7 @@
 # timeout: 120
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary with a later that is not true, or that has other keys
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned .*; it must answer at once, without await; to answer later, return \{later = true\}
-# expect: ^ERROR: WebSocketServer\.request_handler: it called answer_request\(\) and returned something else than \{later = true\}
+# expect: ^ERROR: WebSocketServer\.request_handler: it called answer_request\(\) and returned something other than \{later = true\}
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): no request with the peer_id -?\d+ waits for an answer
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): nothing is open; call listen\(\) first
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): the verdict is .*; it must be a bool, a status or a dictionary; the client is answered 500
