@@ -6,7 +6,35 @@
 #![allow(dead_code, reason = "a model uses only a part of the files under test")]
 
 mod sync {
-    pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+    use std::sync::LockResult;
+    use std::time::Duration;
+
+    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+
+    /// The model knows no time: a wait that nobody ends is reported as a deadlock.
+    pub(crate) struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self(loom::sync::Condvar::new())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn wait_timeout_while<'a, T>(
+            &self,
+            mut guard: MutexGuard<'a, T>,
+            _timeout: Duration,
+            mut condition: impl FnMut(&mut T) -> bool,
+        ) -> LockResult<(MutexGuard<'a, T>, ())> {
+            while condition(&mut guard) {
+                guard = self.0.wait(guard).expect("nobody panics with it");
+            }
+            Ok((guard, ()))
+        }
+    }
 
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,10 +45,8 @@ mod sync {
 mod backpressure;
 #[path = "../../rust/core/src/budget.rs"]
 mod budget;
-#[path = "../../rust/core/src/net/inbox.rs"]
-mod inbox;
-#[path = "../../rust/core/src/net/outlet.rs"]
-mod outlet;
+#[path = "../../rust/core/src/channel/queue.rs"]
+mod queue;
 
 mod room;
 mod sleep;

@@ -3,13 +3,13 @@
 use loom::thread;
 
 use crate::explore;
-use crate::inbox::Inbox;
+use crate::queue::CommandQueue;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// A mailbox: the list, the poller's waker, which remembers one call, and the wish that the driver ends.
 struct Mailbox {
-    inbox: Inbox<Vec<u32>>,
+    commands: CommandQueue<Vec<u32>>,
     woken: AtomicBool,
     hurry: Mutex<bool>,
 }
@@ -27,21 +27,21 @@ struct Drive {
 impl Mailbox {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            inbox: Inbox::new(Vec::new()),
+            commands: CommandQueue::new(Vec::new()),
             woken: AtomicBool::new(false),
             hurry: Mutex::new(false),
         })
     }
 
     fn command(&self, command: u32) {
-        if self.inbox.add(|list| list.push(command)) {
+        if self.commands.push(|list| list.push(command)) {
             self.wake();
         }
     }
 
     fn hurry(&self) {
         *self.hurry.lock().expect("nobody panics with it") = true;
-        if self.inbox.urge() {
+        if self.commands.force_wake() {
             self.wake();
         }
     }
@@ -55,13 +55,13 @@ impl Mailbox {
     fn drive(&self, looks: bool) -> Drive {
         let mut drive = Drive { got: Vec::new(), asleep: false, ended: false };
         for _ in 0..2 {
-            let sleeps = self.inbox.may_sleep(Vec::is_empty) || !looks;
+            let sleeps = self.commands.may_sleep(Vec::is_empty) || !looks;
             if sleeps && !self.woken.swap(false, Ordering::SeqCst) {
                 drive.asleep = true;
                 return drive;
             }
-            self.inbox.awake();
-            self.inbox.take(|list| drive.got.append(list));
+            self.commands.awake();
+            self.commands.take(|list| drive.got.append(list));
             if *self.hurry.lock().expect("nobody panics with it") {
                 drive.ended = true;
                 return drive;
@@ -73,7 +73,7 @@ impl Mailbox {
     /// Everybody is done: who sleeps now sleeps for ever, unless the waker was called.
     fn check(&self, mut drive: Drive) -> Vec<u32> {
         let mut left = Vec::new();
-        self.inbox.take(|list| left.append(list));
+        self.commands.take(|list| left.append(list));
         let hurry = *self.hurry.lock().expect("nobody panics with it");
         let wanted = !left.is_empty() || hurry && !drive.ended;
         let sleeps = drive.asleep && !self.woken.swap(false, Ordering::SeqCst);

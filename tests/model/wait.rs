@@ -1,38 +1,33 @@
 //! Who waits for news gets all of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use loom::thread;
 
 use crate::explore;
-use crate::outlet::Outlet;
+use crate::queue::NoticeQueue;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// The model knows no time: a wait that nobody ends is reported as a deadlock.
-fn for_ever() -> Instant {
-    Instant::now() + Duration::from_secs(1 << 30)
-}
-
-fn take(outlet: &Outlet<Vec<u32>>, got: &mut Vec<u32>) {
-    outlet.take(|list| got.append(list));
+fn take(notices: &NoticeQueue<Vec<u32>>, got: &mut Vec<u32>) {
+    notices.take(|list| got.append(list));
 }
 
 #[test]
 fn nothing_is_missed_and_nobody_waits_in_vain() {
     explore(|| {
-        let outlet = Arc::new(Outlet::default());
+        let notices = Arc::new(NoticeQueue::default());
         let driver = thread::spawn({
-            let outlet = Arc::clone(&outlet);
+            let notices = Arc::clone(&notices);
             move || {
-                outlet.bring(|list: &mut Vec<u32>| list.push(0));
-                outlet.bring(|list| list.push(1));
+                notices.push(|list: &mut Vec<u32>| list.push(0));
+                notices.push(|list| list.push(1));
             }
         });
         let mut got = Vec::new();
         while got.len() < 2 {
-            assert!(outlet.wait(for_ever()));
-            take(&outlet, &mut got);
+            assert!(notices.wait(Duration::MAX));
+            take(&notices, &mut got);
         }
         driver.join().expect("it only adds");
         assert_eq!(got, [0, 1]);
@@ -42,22 +37,22 @@ fn nothing_is_missed_and_nobody_waits_in_vain() {
 #[test]
 fn who_only_looks_in_finds_what_was_there_before() {
     explore(|| {
-        let outlet = Arc::new(Outlet::default());
+        let notices = Arc::new(NoticeQueue::default());
         let brought = Arc::new(AtomicBool::new(false));
         let driver = thread::spawn({
-            let (outlet, brought) = (Arc::clone(&outlet), Arc::clone(&brought));
+            let (notices, brought) = (Arc::clone(&notices), Arc::clone(&brought));
             move || {
-                outlet.bring(|list: &mut Vec<u32>| list.push(0));
+                notices.push(|list: &mut Vec<u32>| list.push(0));
                 brought.store(true, Ordering::Release);
-                outlet.bring(|list| list.push(1));
+                notices.push(|list| list.push(1));
             }
         });
         let seen = brought.load(Ordering::Acquire);
         let mut got = Vec::new();
-        take(&outlet, &mut got);
+        take(&notices, &mut got);
         assert!(!(seen && got.is_empty()), "it was there and was not found");
         driver.join().expect("it only adds");
-        take(&outlet, &mut got);
+        take(&notices, &mut got);
         assert_eq!(got, [0, 1]);
     });
 }

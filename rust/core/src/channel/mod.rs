@@ -4,3 +4,4 @@
 
 pub(crate) mod backpressure;
 pub(crate) mod counters;
+pub(crate) mod queue;

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use super::inbox::Inbox;
-use super::outlet::Outlet;
 use crate::base::{CloseFrame, CloseReason, ConnId, PeerId};
 use crate::budget::{Charge, QueueTotal};
 pub(crate) use crate::channel::counters::Counters as Totals;
+use crate::channel::queue::{CommandQueue, NoticeQueue};
 use crate::config::PeerConfig;
 use crate::hub::{Large, News, Outbound, Payload};
 use crate::session::Body;
@@ -160,8 +159,8 @@ impl Wake for NeverAsleep {
 
 /// Shared by one [`Peer`](crate::Peer) and its driver.
 pub(crate) struct Mailbox {
-    commands: Inbox<Commands>,
-    news: Outlet<Vec<News>>,
+    commands: CommandQueue<Commands>,
+    news: NoticeQueue<Vec<News>>,
     /// Driver: bytes of memory that the next payloads are given.
     payloads_kept: AtomicUsize,
     /// Called only when the driver sleeps.
@@ -184,8 +183,8 @@ impl Mailbox {
         now: Instant,
     ) -> Self {
         Self {
-            commands: Inbox::new(Commands { list: Vec::new(), listed: Listed::new(queue_total) }),
-            news: Outlet::default(),
+            commands: CommandQueue::new(Commands { list: Vec::new(), listed: Listed::new(queue_total) }),
+            news: NoticeQueue::default(),
             payloads_kept: AtomicUsize::new(0),
             driver,
             started: now,
@@ -198,7 +197,7 @@ impl Mailbox {
 
     /// Game thread: gives the driver something to do, and wakes it if it sleeps.
     pub(crate) fn command(&self, command: Command) {
-        if self.commands.add(|commands| commands.list.push(command)) {
+        if self.commands.push(|commands| commands.list.push(command)) {
             self.wake();
         }
     }
@@ -206,7 +205,7 @@ impl Mailbox {
     /// Game thread: the same for a configuration. It takes the place of one that the driver has not seen yet: a script sets one
     /// property after the other.
     pub(crate) fn configure(&self, config: PeerConfig) {
-        let must_wake = self.commands.add(|commands| match commands.list.last_mut() {
+        let must_wake = self.commands.push(|commands| match commands.list.last_mut() {
             Some(Command::Configure(waiting)) => **waiting = config,
             _ => commands.list.push(Command::Configure(Box::new(config))),
         });
@@ -218,7 +217,7 @@ impl Mailbox {
     /// Game thread: the same for packets.
     #[inline]
     pub(crate) fn send(&self, to: ConnId, packet: Sent<'_>) {
-        let must_wake = self.commands.add(|commands| {
+        let must_wake = self.commands.push(|commands| {
             let message = commands.outbound(packet, 1);
             commands.list.push(Command::Send { to, message });
         });
@@ -229,7 +228,7 @@ impl Mailbox {
 
     /// Game thread: the same packet to many.
     pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, packet: Sent<'_>) {
-        let must_wake = self.commands.add(|commands| {
+        let must_wake = self.commands.push(|commands| {
             let message = commands.outbound(packet, to.len());
             commands.list.push(Command::SendMany { to, message });
         });
@@ -265,9 +264,9 @@ impl Mailbox {
         self.news.is_filled()
     }
 
-    /// Game thread: waits until there are news, at most until `deadline`; says whether there are.
-    pub(crate) fn wait_for_news(&self, deadline: Instant) -> bool {
-        self.news.wait(deadline)
+    /// Game thread: waits until there are news, at most for `timeout`; says whether there are.
+    pub(crate) fn wait_for_news(&self, timeout: Duration) -> bool {
+        self.news.wait(timeout)
     }
 
     /// Any thread: the driver ends by `deadline` whatever is still open.
@@ -278,7 +277,7 @@ impl Mailbox {
 
     /// Any thread: the driver is wanted for something that is no command.
     pub(crate) fn force_wake(&self) {
-        if self.commands.urge() {
+        if self.commands.force_wake() {
             self.wake();
         }
     }
@@ -324,7 +323,7 @@ impl Mailbox {
         if batch.is_empty() {
             return;
         }
-        self.news.bring(|news| {
+        self.news.push(|news| {
             if news.is_empty() {
                 mem::swap(news, batch);
             } else {
@@ -338,7 +337,7 @@ impl Mailbox {
 
     /// Driver: its last words, when nothing else can be said any more.
     pub(crate) fn deliver_failure(&self, what: String) {
-        self.news.bring(|news| news.push(News::DriverFailed(CloseReason::Lost(what))));
+        self.news.push(|news| news.push(News::DriverFailed(CloseReason::Lost(what))));
     }
 
     fn wake(&self) {

@@ -4,11 +4,9 @@ pub(crate) mod checks;
 mod dial;
 pub(crate) mod driver;
 pub(crate) mod emulator;
-mod inbox;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 mod open_error;
-mod outlet;
 pub(crate) mod runtime;
 mod sockets;
 

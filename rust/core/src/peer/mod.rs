@@ -270,9 +270,7 @@ impl Peer {
     pub fn wait(&self, timeout: Duration) -> bool {
         let waits = self.has_something_to_say() || self.has_given_up();
         let Some(open) = &self.open else { return waits };
-        let now = Instant::now();
-        let deadline = now.checked_add(timeout).unwrap_or(now + A_YEAR);
-        waits || open.mailbox.wait_for_news(deadline)
+        waits || open.mailbox.wait_for_news(timeout.min(A_YEAR))
     }
 
     /// Applies the next piece of news and says what to tell the game. With `packet_events = false` packets become
