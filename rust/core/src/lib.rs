@@ -108,7 +108,7 @@ pub use event::{ConnectionRequest, Event};
 pub use http::Url;
 pub use link::PeerState;
 pub use net::{Library, OpenError, Runtime};
-pub use peer::{Load, Peer, PeerHandle, Status, Watch};
+pub use peer::{Load, Observer, Peer, PeerHandle, Status};
 pub use session::Role;
 pub use tls::{TlsClient, TlsError, TlsServer, Trust};
 pub use verdict::{Verdict, VerdictError};

@@ -79,7 +79,7 @@ impl PeerHost {
         crate::logging::set_level(settings::LOG_LEVEL.read());
         border::connect_to_frames();
         let core = Peer::new(runtime);
-        let registered = RegistryEntry::new(kind, core.watch());
+        let registered = RegistryEntry::new(kind, core.observer());
         Self {
             kind,
             core,

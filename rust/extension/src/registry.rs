@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use websocket_multiplayer_core::{Statistics, Watch};
+use websocket_multiplayer_core::{Observer, Statistics};
 
 use crate::report::Kind;
 
@@ -15,7 +15,7 @@ pub(crate) struct RegistryEntry {
     pub(crate) kind: Kind,
     /// Identifies the object; never used again.
     pub(crate) number: u64,
-    pub(crate) observer: Watch,
+    pub(crate) observer: Observer,
     poll_time: Cell<Duration>,
     /// The last opening for which the watchdog has warned.
     warned: Cell<Option<u64>>,
@@ -23,7 +23,7 @@ pub(crate) struct RegistryEntry {
 
 impl RegistryEntry {
     /// Adds a new object to the list.
-    pub(crate) fn new(kind: Kind, observer: Watch) -> Rc<Self> {
+    pub(crate) fn new(kind: Kind, observer: Observer) -> Rc<Self> {
         let number = NEXT.replace(NEXT.get() + 1);
         let entry =
             Rc::new(Self { kind, number, observer, poll_time: Cell::default(), warned: Cell::default() });

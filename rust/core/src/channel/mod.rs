@@ -4,4 +4,5 @@
 
 pub(crate) mod backpressure;
 pub(crate) mod counters;
+#[expect(clippy::disallowed_types, reason = "the game's thread may wait for notices")]
 pub(crate) mod queue;

@@ -167,14 +167,4 @@ impl Peer {
         self.close_code = reason.code();
         self.close_reason = reason.text().to_owned();
     }
-
-    pub(super) fn discard_packets(&mut self, id: PeerId, member: &Member) {
-        self.ready.retain(|packet| {
-            let keep = packet.source != id;
-            if !keep {
-                member.take_back(packet);
-            }
-            keep
-        });
-    }
 }

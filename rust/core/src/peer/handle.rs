@@ -1,16 +1,14 @@
 //! One connected peer, for the roster and for whoever holds a handle to it.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::give_back;
+use super::receiver::Received;
 use super::sender::{Copies, Outgoing, check};
-use crate::base::{CloseFrame, CloseReason, Packet, PeerId, SendError, Target};
+use crate::base::{CloseFrame, CloseReason, PeerId, SendError, Target};
 use crate::channel::backpressure::{Reservation, WhenFull};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::http::Url;
@@ -28,17 +26,10 @@ pub(super) struct Member {
     failure: OnceCell<CloseReason>,
     /// A handle that a game keeps must not keep what the system gave the mailbox.
     mailbox: Weak<Mailbox>,
-    config: Rc<RefCell<PeerConfig>>,
+    pub(super) config: Rc<RefCell<PeerConfig>>,
     /// What we are called.
     own_id: Cell<PeerId>,
-    /// Readable packets (raw mode).
-    ready: RefCell<VecDeque<Packet>>,
-    /// The game has closed it: what still comes is not wanted.
-    discarding: Cell<bool>,
-    /// The last poll in which packets of it became readable.
-    fresh: Cell<u64>,
-    /// Bytes and packets that the game has taken and whose room is not given back yet.
-    owed: Cell<(usize, usize)>,
+    pub(super) received: Received,
     /// Set for this peer alone.
     heartbeat_interval: Cell<Option<Duration>>,
     /// Set before there was a connection.
@@ -55,10 +46,7 @@ impl Member {
             mailbox,
             config,
             own_id: Cell::new(PeerId(0)),
-            ready: RefCell::default(),
-            discarding: Cell::new(false),
-            fresh: Cell::new(0),
-            owed: Cell::default(),
+            received: Received::default(),
             heartbeat_interval: Cell::new(None),
             no_delay: Cell::new(None),
         }
@@ -108,66 +96,9 @@ impl Member {
         self.link.get().map_or(PeerId::SERVER, |link| link.id)
     }
 
-    fn command(&self, command: Command) {
+    pub(super) fn command(&self, command: Command) {
         if let Some(mailbox) = self.mailbox.upgrade() {
             mailbox.command(command);
-        }
-    }
-
-    pub(super) fn is_discarding(&self) -> bool {
-        self.discarding.get()
-    }
-
-    pub(super) fn set_fresh(&self, poll: u64) {
-        self.fresh.set(poll);
-    }
-
-    pub(super) fn is_fresh(&self, poll: u64) -> bool {
-        self.fresh.get() == poll
-    }
-
-    pub(super) fn push(&self, packet: Packet) {
-        self.ready.borrow_mut().push_back(packet);
-    }
-
-    #[cfg(test)]
-    pub(super) fn ready_capacity(&self) -> usize {
-        self.ready.borrow().capacity()
-    }
-
-    /// Makes room for more: the packet was taken or thrown away.
-    pub(super) fn take_back(&self, packet: &Packet) {
-        self.make_room(packet.payload.len(), 1);
-    }
-
-    /// The packet was taken. Its room is given back by [`settle`](Self::settle), together with that of others: the I/O thread
-    /// looks at it with each packet that comes. Not so many others that it would stop reading for want of room.
-    pub(super) fn owe(&self, packet: &Packet) {
-        let (bytes, packets) = self.owed.get();
-        self.owed.set((bytes + packet.payload.len(), packets + 1));
-        let buffers = self.config.borrow().buffers;
-        if self.owed.get().0 >= buffers.input_bytes / 8 || packets >= buffers.input_packets / 8 {
-            self.settle();
-        }
-    }
-
-    /// Gives back the room of all that was taken.
-    pub(super) fn settle(&self) {
-        let (bytes, packets) = self.owed.take();
-        if packets > 0 {
-            self.make_room(bytes, packets);
-        }
-    }
-
-    /// What counted against the input limits does not wait any more.
-    pub(super) fn make_room(&self, bytes: usize, packets: usize) {
-        let link = self.link();
-        link.receiving.budget.release(bytes, packets);
-        if link.receiving.paused.load(Ordering::SeqCst)
-            && link.is_input_low(&self.config.borrow())
-            && link.receiving.paused.swap(false, Ordering::SeqCst)
-        {
-            self.command(Command::Resume(link.conn));
         }
     }
 
@@ -209,19 +140,12 @@ impl Member {
             self.link().receiving.budget.clear();
         }
     }
-
-    fn discard(&self) {
-        self.discarding.set(true);
-        for packet in self.ready.take() {
-            self.take_back(&packet);
-        }
-    }
 }
 
 /// A connected peer. It outlives its connection, and then says that it is not connected.
 #[derive(Clone)]
 pub struct PeerHandle {
-    member: Rc<Member>,
+    pub(super) member: Rc<Member>,
 }
 
 impl PeerHandle {
@@ -340,21 +264,6 @@ impl PeerHandle {
         if let Some(link) = self.link() {
             self.member.command(Command::NoDelay { conn: link.conn, enabled });
         }
-    }
-
-    /// Readable messages (raw mode).
-    pub fn packet_count(&self) -> usize {
-        self.member.ready.borrow().len()
-    }
-
-    /// Takes the next message (raw mode).
-    pub fn pop_packet(&self) -> Option<Packet> {
-        let mut ready = self.member.ready.borrow_mut();
-        let packet = ready.pop_front()?;
-        give_back(&mut ready);
-        drop(ready);
-        self.member.take_back(&packet);
-        Some(packet)
     }
 
     /// Sends a message to this peer, whatever the overflow policy: refused when it has no room.

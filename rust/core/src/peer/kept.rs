@@ -10,7 +10,7 @@ use crate::base::{ConnId, Packet};
 use crate::behaviour::End;
 use crate::config::WireFormat;
 use crate::hub::{Side, TURN};
-use crate::link::PeerInfo;
+use crate::link::{Link, PeerInfo};
 use crate::net::mailbox::KEPT;
 use crate::testing::InMemory;
 
@@ -56,8 +56,9 @@ fn a_burst_gives_its_memory_back() {
             taken += 1;
         }
         assert_eq!(taken, MANY);
-        assert!(peer.ready.capacity() <= KEPT, "{mode:?}: {}", peer.ready.capacity());
-        let capacity = peer.open.as_ref().expect("it is open").roster[&ID].ready_capacity();
+        let open = peer.open.as_ref().expect("it is open");
+        assert!(open.receiver.capacity() <= KEPT, "{mode:?}: {}", open.receiver.capacity());
+        let capacity = open.roster[&ID].messages_capacity();
         assert!(capacity <= KEPT, "{mode:?}: {capacity}");
         // What the driver fills next is what this side has given back.
         peer.begin_poll();

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::handle::Member;
+use super::receiver::Receiver;
 use super::sender::Sender;
-use crate::base::{Packet, PeerId, PeerMap};
+use crate::base::{PeerId, PeerMap};
 use crate::config::PeerConfig;
 use crate::net::listener::Listener;
 use crate::net::mailbox::Mailbox;
 use crate::session::Role;
-use crate::wire::godot3::SYSTEM_SIZE;
 
 /// What is open, and who is connected to it.
 pub(super) struct Open {
@@ -32,8 +32,7 @@ pub(super) struct Open {
     pub(super) unasked: Vec<PeerId>,
     /// Counts polls, so that a member can remember the one in which packets of it became readable.
     pub(super) poll: u64,
-    /// Whose packets the game is taking.
-    pub(super) owed: Option<Rc<Member>>,
+    pub(super) receiver: Receiver,
     pub(super) sender: Sender,
 }
 
@@ -43,34 +42,8 @@ impl Open {
         self.roster.get(&self.carrier_id(source))
     }
 
-    fn carrier_id(&self, source: PeerId) -> PeerId {
+    pub(super) fn carrier_id(&self, source: PeerId) -> PeerId {
         if self.role == Role::Client { PeerId::SERVER } else { source }
-    }
-
-    /// The game took a packet. Packets come in runs from the same peer, and their room is given back at the end of one.
-    pub(super) fn taken(&mut self, packet: &Packet) {
-        let id = self.carrier_id(packet.source);
-        if self.owed.as_ref().is_none_or(|member| member.link().id != id) {
-            self.settle();
-            self.owed = self.roster.get(&id).cloned();
-        }
-        if let Some(member) = &self.owed {
-            member.owe(packet);
-        }
-    }
-
-    /// Gives back the room of what the game has taken.
-    pub(super) fn settle(&mut self) {
-        if let Some(member) = self.owed.take() {
-            member.settle();
-        }
-    }
-
-    /// Makes room for more news of the server's about others.
-    pub(super) fn heard_of_another(&self) {
-        if let Some(member) = self.roster.get(&PeerId::SERVER) {
-            member.make_room(SYSTEM_SIZE, 1);
-        }
     }
 
     /// Says whether packets of a peer, or of those who go with it, became readable in this poll.

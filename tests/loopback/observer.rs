@@ -8,41 +8,41 @@ use crate::support::{client, eventually, multiplayer, party, server};
 fn it_shows_openings_peers_and_what_waits() {
     let runtime = Runtime::new();
     let (mut server, mut clients) = party(&runtime, 3, &multiplayer());
-    let watch = server.peer.watch();
-    assert_eq!((watch.role(), watch.local_port()), (Some(Role::Server), server.peer.local_port()));
-    assert_eq!(watch.statistics().peers, 3);
+    let observer = server.peer.observer();
+    assert_eq!((observer.role(), observer.local_port()), (Some(Role::Server), server.peer.local_port()));
+    assert_eq!(observer.statistics().peers, 3);
     let mut ids: Vec<_> = clients.keys().copied().collect();
     ids.sort();
-    assert_eq!(watch.busiest(10).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ids);
+    assert_eq!(observer.busiest(10).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ids);
 
     // The one with the most traffic is the one that is left when only one is asked for.
     let busy = ids[1];
     let sender = &mut clients.get_mut(&busy).expect("it is there").peer;
     sender.send(Target::One(PeerId(1)), &[7; 5000], Delivery::Reliable).expect("there is room");
-    eventually("it waits for the game", || watch.load().queued_in_bytes == 5000);
-    let [(id, figures)] = watch.busiest(1).try_into().expect("one");
+    eventually("it waits for the game", || observer.load().queued_in_bytes == 5000);
+    let [(id, figures)] = observer.busiest(1).try_into().expect("one");
     assert_eq!((id, figures.queued_in_bytes), (busy, 5000));
-    assert_eq!(watch.load().queued_out_bytes, 0);
+    assert_eq!(observer.load().queued_out_bytes, 0);
     server.poll();
     assert_eq!(server.packets().len(), 1);
-    assert_eq!(watch.load().queued_in_bytes, 0);
+    assert_eq!(observer.load().queued_in_bytes, 0);
 
     drop(clients);
-    eventually("they are gone", || watch.statistics().peers == 0);
-    assert!(watch.busiest(10).is_empty() && watch.load().round_trips.is_empty());
-    let generation = watch.generation();
+    eventually("they are gone", || observer.statistics().peers == 0);
+    assert!(observer.busiest(10).is_empty() && observer.load().round_trips.is_empty());
+    let generation = observer.generation();
     assert!(generation.is_some());
     server.peer.close();
-    assert_eq!((watch.generation(), watch.role(), watch.statistics().packets_in), (None, None, 0));
+    assert_eq!((observer.generation(), observer.role(), observer.statistics().packets_in), (None, None, 0));
     drop(server);
-    assert_eq!(watch.generation(), None);
+    assert_eq!(observer.generation(), None);
 }
 
 #[test]
 fn it_does_not_keep_what_a_lost_peer_had_waiting() {
     let runtime = Runtime::new();
     let mut server = server(&runtime, multiplayer());
-    let watch = server.peer.watch();
+    let observer = server.peer.observer();
     for _ in 0..20 {
         let mut client = client(&runtime, server.peer.local_port(), multiplayer());
         eventually("connected", || {
@@ -51,12 +51,12 @@ fn it_does_not_keep_what_a_lost_peer_had_waiting() {
             server.connected_ids().len() == 1 && client.peer.status() == Status::Connected
         });
         client.peer.send(Target::One(PeerId(1)), &[7; 50_000], Delivery::Reliable).expect("there is room");
-        eventually("it waits", || watch.load().queued_in_bytes == 50_000);
+        eventually("it waits", || observer.load().queued_in_bytes == 50_000);
         server.poll();
         client.peer.close();
         eventually("gone", || {
             server.poll();
-            watch.statistics().peers == 0
+            observer.statistics().peers == 0
         });
         server.packets();
         server.events.clear();

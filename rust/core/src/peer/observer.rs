@@ -16,7 +16,7 @@ use crate::session::Role;
 /// It costs the peer nothing but a note of each connection. Peers are counted here from when the game is told of them to
 /// when their connection ends.
 #[derive(Clone, Default)]
-pub struct Watch(Rc<RefCell<Option<Opened>>>);
+pub struct Observer(Rc<RefCell<Option<Opened>>>);
 
 /// One opening of the peer.
 struct Opened {
@@ -38,7 +38,7 @@ pub struct Load {
     pub round_trips: Vec<Duration>,
 }
 
-impl Watch {
+impl Observer {
     /// Changes with every opening; `None` while nothing is open.
     pub fn generation(&self) -> Option<u64> {
         self.0.borrow().as_ref().map(|opened| opened.generation)
@@ -120,9 +120,9 @@ impl Opened {
     }
 }
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for Observer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch")
+        f.debug_struct("Observer")
             .field("role", &self.role())
             .field("peers", &self.statistics().peers)
             .finish_non_exhaustive()

@@ -1,0 +1,220 @@
+//! What the I/O thread has delivered, and what the game is told of it, in order.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::handle::Member;
+use super::open::Open;
+use super::{Peer, Status, give_back};
+use crate::base::{CloseReason, PeerId, PeerMap};
+use crate::config::Mode;
+use crate::event::Event;
+use crate::hub::News;
+use crate::link::Link;
+use crate::session::Role;
+
+impl Peer {
+    /// Takes what the I/O thread delivered; then call [`next_event`](Self::next_event) until it has no more. False: it has
+    /// nothing to say, and need not be called.
+    pub fn begin_poll(&mut self) -> bool {
+        self.leaving.clear();
+        if !self.former.is_empty() {
+            self.former = PeerMap::default();
+        }
+        if self.has_given_up() {
+            let event = self.failed(&CloseReason::Forced);
+            self.told.push_back(event);
+        }
+        let waits = self.has_something_to_say();
+        let Some(open) = &mut self.open else { return waits };
+        open.mailbox.note_poll(Instant::now());
+        open.release_taken();
+        open.sender.forget_last();
+        // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.
+        if !waits && !open.mailbox.has_news() {
+            return false;
+        }
+        open.poll += 1;
+        // Ends of the last poll come first: their packets have been readable for a whole poll.
+        let ends = self.ends.drain(..);
+        if self.news.is_empty() && ends.len() == 0 {
+            // Both sides swap their lists, so that no memory is allocated in the long run.
+            let mut taken = Vec::from(std::mem::take(&mut self.news));
+            open.mailbox.take_news(&mut taken);
+            self.news = taken.into();
+        } else {
+            let mut taken = Vec::new();
+            open.mailbox.take_news(&mut taken);
+            let mut news: VecDeque<_> = ends.collect();
+            news.append(&mut self.news);
+            news.extend(taken);
+            self.news = news;
+        }
+        if open.given_up {
+            self.news.clear();
+        }
+        open.sender.take_refused(&mut self.told);
+        true
+    }
+
+    /// Something waits for the game that does not come from the I/O thread.
+    fn has_something_to_say(&self) -> bool {
+        !self.news.is_empty()
+            || !self.ends.is_empty()
+            || !self.told.is_empty()
+            || self.open.as_ref().is_some_and(|open| open.sender.has_refused())
+            || self.is_drained()
+    }
+
+    /// Waits until the next poll has something to do, at most for `timeout`; says whether it has. Returns at once when
+    /// nothing is open.
+    ///
+    /// For a program that has nothing else to do meanwhile. `health_path` shows the time as one without a poll.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let waits = self.has_something_to_say() || self.has_given_up();
+        let Some(open) = &self.open else { return waits };
+        waits || open.mailbox.wait_for_news(timeout.min(A_YEAR))
+    }
+
+    /// Applies the next piece of news and says what to tell the game. With `packet_events = false` packets become
+    /// readable without an event each.
+    pub fn next_event(&mut self, packet_events: bool) -> Option<Event> {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return Some(event);
+            }
+            self.leaving.clear();
+            let open = self.open.as_mut()?;
+            let Some(news) = self.news.pop_front() else { return self.drained() };
+            give_back(&mut self.news);
+            match news {
+                News::Packet(packet) => {
+                    let id = packet.source;
+                    let known = open.note_fresh(id);
+                    let Some(member) = open.carrier(id) else { continue };
+                    // Packets of a peer that the game has dropped meanwhile are not wanted.
+                    if member.is_discarding() || !known {
+                        member.release(&packet);
+                        continue;
+                    }
+                    let mode = open.config.borrow().mode;
+                    if mode == Mode::Raw {
+                        member.push(packet);
+                    } else {
+                        open.receiver.push(packet);
+                    }
+                    if packet_events {
+                        return Some(Event::PacketReceived { id });
+                    }
+                }
+                News::Connected { link, own_id } => {
+                    open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    return Some(self.connected(link, own_id));
+                }
+                News::Requested { request, left } => {
+                    open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    if !left.load(Ordering::Relaxed) {
+                        return Some(Event::Requested(request));
+                    }
+                    open.unasked.push(request.id);
+                }
+                News::Withdrawn(id) => {
+                    let Some(at) = open.unasked.iter().position(|unasked| *unasked == id) else {
+                        return Some(Event::RequestWithdrawn { id });
+                    };
+                    open.unasked.swap_remove(at);
+                }
+                News::Refusing(number) => self.refusals_held = number,
+                News::CloseRequested { id, code, reason } => {
+                    if open.roster.contains_key(&id) {
+                        return Some(Event::CloseRequested { id, code, reason });
+                    }
+                }
+                News::Disconnected { id, reason } => {
+                    if open.is_fresh(id) {
+                        self.ends.push(News::Disconnected { id, reason });
+                    } else if let Some(event) = self.disconnected(id, &reason) {
+                        return Some(event);
+                    }
+                }
+                News::Failed(reason) => return Some(self.failed(&reason)),
+                News::Joined(id) => {
+                    open.heard_of_another();
+                    // Behind the server's end there is nobody.
+                    let connected = open.roster.contains_key(&PeerId::SERVER);
+                    if connected && open.others.insert(id, 0).is_none() {
+                        return Some(Event::PeerConnected { id, protocol: String::new() });
+                    }
+                }
+                News::Left(id) => {
+                    if open.others.get(&id).is_some_and(|fresh| *fresh == open.poll) {
+                        self.ends.push(News::Left(id));
+                        continue;
+                    }
+                    open.heard_of_another();
+                    if open.others.remove(&id).is_some() {
+                        return Some(Event::PeerDisconnected { id, clean: true });
+                    }
+                }
+                News::Congested(id) => {
+                    if let Some(member) = open.roster.get(&id) {
+                        member.link().heard_of_congestion();
+                        return Some(Event::PeerCongested { id });
+                    }
+                }
+                News::Drained(id) => {
+                    if let Some(member) = open.roster.get(&id) {
+                        member.link().heard_of_congestion();
+                        return Some(Event::PeerDrained { id });
+                    }
+                }
+                News::Overflowed(id) => {
+                    if open.roster.contains_key(&id) {
+                        return Some(Event::PeerOverflowed { id });
+                    }
+                }
+                News::DriverFailed(reason) => self.driver_failed(&reason),
+            }
+        }
+    }
+
+    /// All news are told: is the last peer of a server gone that admits nobody?
+    fn drained(&mut self) -> Option<Event> {
+        let drained = self.is_drained();
+        self.told_drained |= drained;
+        drained.then_some(Event::Drained)
+    }
+
+    /// Says whether that is so, and still to be told.
+    fn is_drained(&self) -> bool {
+        let is_over = self.refuse && !self.told_drained && self.refusals_held == self.refusals;
+        let empty = |open: &Open| open.role == Role::Server && open.roster.is_empty();
+        is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected
+    }
+
+    fn connected(&mut self, link: Arc<Link>, own_id: PeerId) -> Event {
+        let id = link.id;
+        let protocol = link.info.protocol.clone();
+        if let Some(open) = &mut self.open {
+            self.observer.joined(&link);
+            let member = open.server_to_be.take().unwrap_or_else(|| {
+                Rc::new(Member::new(None, Arc::downgrade(&open.mailbox), Rc::clone(&open.config)))
+            });
+            member.connected(link, own_id);
+            open.roster.insert(id, member);
+            open.sender.forget_roster();
+            if open.role == Role::Client {
+                self.status = Status::Connected;
+                self.unique_id = own_id.0;
+                self.told.push_back(Event::ConnectionSucceeded);
+            }
+        }
+        Event::PeerConnected { id, protocol }
+    }
+}
+
+/// More than anybody waits, and few enough to be added to a time.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,0 +1,197 @@
+//! Packets that the game reads, in the order in which they came, and the room that taking them releases.
+//!
+//! The driver counts what it delivers against the input buffer of the peer, and does not read a peer whose buffer is full. Here it
+//! is counted back, once the game has taken a packet or does not want it any more; then the driver may have to read on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use super::handle::{Member, PeerHandle};
+use super::open::Open;
+use super::{Peer, give_back};
+use crate::base::{Packet, PeerId};
+use crate::net::mailbox::Command;
+use crate::wire::godot3::SYSTEM_SIZE;
+
+/// The receiving half of an open object (multiplayer mode).
+#[derive(Default)]
+pub(super) struct Receiver {
+    /// Readable packets of all peers.
+    packets: VecDeque<Packet>,
+    /// Whose packets the game is taking: their room is not released yet.
+    taking: Option<Rc<Member>>,
+}
+
+/// What the game has not read of one peer, and has.
+#[derive(Default)]
+pub(super) struct Received {
+    /// Readable messages (raw mode).
+    messages: RefCell<VecDeque<Packet>>,
+    /// The game has closed the peer: what still comes is not wanted.
+    discarding: Cell<bool>,
+    /// The last poll in which packets of the peer became readable.
+    last_poll: Cell<u64>,
+    /// Bytes and packets that the game has taken and whose room is not released yet.
+    taken: Cell<(usize, usize)>,
+}
+
+impl Receiver {
+    pub(super) fn push(&mut self, packet: Packet) {
+        self.packets.push_back(packet);
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.packets.capacity()
+    }
+}
+
+impl Peer {
+    /// Readable packets (multiplayer mode).
+    pub fn packet_count(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.receiver.packets.len())
+    }
+
+    /// The packet that `pop_packet` takes next.
+    pub fn peek_packet(&self) -> Option<&Packet> {
+        self.open.as_ref()?.receiver.packets.front()
+    }
+
+    /// Takes the next packet and makes room for more.
+    pub fn pop_packet(&mut self) -> Option<Packet> {
+        let open = self.open.as_mut()?;
+        let packet = open.receiver.packets.pop_front()?;
+        give_back(&mut open.receiver.packets);
+        open.note_taken(&packet);
+        if open.receiver.packets.is_empty() {
+            open.release_taken();
+        }
+        Some(packet)
+    }
+
+    /// Throws away what the game has not read of a peer that it closes.
+    pub(super) fn discard_packets(&mut self, id: PeerId, member: &Member) {
+        let Some(open) = &mut self.open else { return };
+        open.receiver.packets.retain(|packet| {
+            let keep = packet.source != id;
+            if !keep {
+                member.release(packet);
+            }
+            keep
+        });
+    }
+}
+
+impl Open {
+    /// The game took a packet. Packets come in runs from the same peer, and their room is released at the end of one.
+    fn note_taken(&mut self, packet: &Packet) {
+        let id = self.carrier_id(packet.source);
+        if self.receiver.taking.as_ref().is_none_or(|member| member.link().id != id) {
+            self.release_taken();
+            self.receiver.taking = self.roster.get(&id).cloned();
+        }
+        if let Some(member) = &self.receiver.taking {
+            member.note_taken(packet);
+        }
+    }
+
+    /// Releases the room of what the game has taken.
+    pub(super) fn release_taken(&mut self) {
+        if let Some(member) = self.receiver.taking.take() {
+            member.release_taken();
+        }
+    }
+
+    /// Releases the room of a message in which the server told of another client.
+    pub(super) fn heard_of_another(&self) {
+        if let Some(member) = self.roster.get(&PeerId::SERVER) {
+            member.release_room(SYSTEM_SIZE, 1);
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn push(&self, message: Packet) {
+        self.received.messages.borrow_mut().push_back(message);
+    }
+
+    #[cfg(test)]
+    pub(super) fn messages_capacity(&self) -> usize {
+        self.received.messages.borrow().capacity()
+    }
+
+    /// Throws away what the game has not read of it, and what still comes.
+    pub(super) fn discard(&self) {
+        self.received.discarding.set(true);
+        for message in self.received.messages.take() {
+            self.release(&message);
+        }
+    }
+
+    pub(super) fn is_discarding(&self) -> bool {
+        self.received.discarding.get()
+    }
+
+    pub(super) fn set_fresh(&self, poll: u64) {
+        self.received.last_poll.set(poll);
+    }
+
+    pub(super) fn is_fresh(&self, poll: u64) -> bool {
+        self.received.last_poll.get() == poll
+    }
+
+    /// Releases the room of a packet that was taken or thrown away.
+    pub(super) fn release(&self, packet: &Packet) {
+        self.release_room(packet.payload.len(), 1);
+    }
+
+    /// The game took a packet. Its room is released by [`release_taken`](Self::release_taken), together with that of others: the
+    /// I/O thread looks at it with each packet that comes. Not so many others that it would stop reading for want of room.
+    fn note_taken(&self, packet: &Packet) {
+        let (bytes, packets) = self.received.taken.get();
+        self.received.taken.set((bytes + packet.payload.len(), packets + 1));
+        let buffers = self.config.borrow().buffers;
+        if self.received.taken.get().0 >= buffers.input_bytes / 8 || packets >= buffers.input_packets / 8 {
+            self.release_taken();
+        }
+    }
+
+    /// Releases the room of all that was taken.
+    pub(super) fn release_taken(&self) {
+        let (bytes, packets) = self.received.taken.take();
+        if packets > 0 {
+            self.release_room(bytes, packets);
+        }
+    }
+
+    /// What counted against the input limits does not wait any more: the driver reads on, if it had stopped and this is enough.
+    fn release_room(&self, bytes: usize, packets: usize) {
+        let link = self.link();
+        link.receiving.budget.release(bytes, packets);
+        if link.receiving.paused.load(Ordering::SeqCst)
+            && link.is_input_low(&self.config.borrow())
+            && link.receiving.paused.swap(false, Ordering::SeqCst)
+        {
+            self.command(Command::Resume(link.conn));
+        }
+    }
+}
+
+impl PeerHandle {
+    /// Readable messages (raw mode).
+    pub fn packet_count(&self) -> usize {
+        self.member.received.messages.borrow().len()
+    }
+
+    /// Takes the next message (raw mode).
+    pub fn pop_packet(&self) -> Option<Packet> {
+        let mut messages = self.member.received.messages.borrow_mut();
+        let message = messages.pop_front()?;
+        give_back(&mut messages);
+        drop(messages);
+        self.member.release(&message);
+        Some(message)
+    }
+}
