@@ -2,8 +2,8 @@
 
 use super::world::{End, Node, REQUEST, assert_fails_with, frame, multiplayer, raw};
 use crate::base::{CloseReason, ConnId};
+use crate::channel::Notice;
 use crate::config::PeerConfig;
-use crate::hub::News;
 
 /// A server with an honest peer, and whoever comes next.
 struct Town {
@@ -52,8 +52,9 @@ impl Town {
 
     /// The honest peer is still heard, and another one still gets in.
     fn lives(&mut self, row: &str) {
-        let heard = |news: &News| matches!(news, News::Packet(packet) if packet.payload == b"still here"[..]);
-        self.server.news.retain(|news| !heard(news));
+        let heard =
+            |notice: &Notice| matches!(notice, Notice::Packet(packet) if packet.payload == b"still here"[..]);
+        self.server.notices.retain(|notice| !heard(notice));
         self.honest.inject(&frame(0x82, b"still here"));
         self.server.run(self.now);
         assert!(self.server.has(heard), "{row}: the honest peer is not heard");
@@ -135,7 +136,7 @@ fn bad_heads_get_their_status() {
     ];
     for (row, bytes, status) in rows {
         let mut town = Town::new(raw());
-        let before = town.server.news.len();
+        let before = town.server.notices.len();
         let (_, end) = town.comes(&bytes);
         let answer = end.take_all();
         let shown = String::from_utf8_lossy(&answer).into_owned();
@@ -146,7 +147,7 @@ fn bad_heads_get_their_status() {
                 && !body.trim_end().chars().any(char::is_control),
             "{row}: says why: {body:?}"
         );
-        assert_eq!(town.server.news.len(), before, "{row}: the game hears of it");
+        assert_eq!(town.server.notices.len(), before, "{row}: the game hears of it");
         town.wait(4);
         assert_eq!(town.server.len(), 1, "{row}: it is dropped");
         town.lives(row);
@@ -217,7 +218,7 @@ fn bad_frames_get_their_code() {
             assert_fails_with(&end.take_all(), code, row);
             assert!(matches!(town.server.end(), Some(CloseReason::Violation(_))), "{row}");
             assert!(
-                !town.server.has(|news| matches!(news, News::Packet(_))),
+                !town.server.has(|notice| matches!(notice, Notice::Packet(_))),
                 "{row}: something was delivered"
             );
             town.wait(4);
@@ -282,7 +283,7 @@ fn floods_cost_little_and_harm_nobody() {
         end.set_capacity(0);
         end.inject(&bytes);
         town.server.run(town.now);
-        let waiting = town.server.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
+        let waiting = town.server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
         assert!(waiting <= 1024, "{row}: {waiting} packets wait for the game");
         assert_eq!(link.outgoing.load(), (0, 0), "{row}: it is sent no packet");
         let mut heard = town.hear_all();
@@ -321,7 +322,7 @@ fn what_comes_behind_a_close_is_neither_kept_nor_waited_for() {
         town.server.run(town.now);
     }
     assert_eq!(town.server.len(), 1, "it was dropped although it went on talking");
-    assert!(!town.server.has(|news| matches!(news, News::Packet(_))));
+    assert!(!town.server.has(|notice| matches!(notice, Notice::Packet(_))));
     town.lives("data behind a close");
 }
 

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
 use crate::base::{CloseReason, ConnId};
+use crate::channel::{Command, Notice};
 use crate::config::ServerConfig;
 use crate::event::ConnectionRequest;
-use crate::hub::News;
-use crate::net::mailbox::Command;
 use crate::verdict::Verdict;
 
 pub(super) const HERE: &str = "192.0.2.1:1234";
@@ -76,8 +75,8 @@ impl Door {
     /// Requests that the game hears of.
     pub(super) fn asked(&mut self) -> Vec<ConnectionRequest> {
         let mut asked = Vec::new();
-        self.node.news.retain(|news| match news {
-            News::Requested { request, left } => {
+        self.node.notices.retain(|notice| match notice {
+            Notice::Requested { request, left } => {
                 if !left.load(Ordering::Relaxed) {
                     asked.push((**request).clone());
                 }
@@ -95,7 +94,7 @@ impl Door {
     }
 
     pub(super) fn connected(&self) -> usize {
-        self.node.news.iter().filter(|news| matches!(news, News::Connected { .. })).count()
+        self.node.notices.iter().filter(|notice| matches!(notice, Notice::Connected { .. })).count()
     }
 }
 
@@ -315,12 +314,12 @@ fn a_client_that_leaves_while_it_waits_is_no_peer() {
     let mut door = Door::asking();
     let (_, end) = door.knock(HERE, "");
     let (_, other) = door.knock(HERE, "");
-    let request = match &door.node.news[0] {
-        News::Requested { request, .. } => request.clone(),
+    let request = match &door.node.notices[0] {
+        Notice::Requested { request, .. } => request.clone(),
         other => panic!("{other:?}"),
     };
     door.leave(&end);
-    assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == request.id)));
+    assert!(door.node.has(|notice| matches!(notice, Notice::Withdrawn(id) if *id == request.id)));
     assert_eq!(door.asked().len(), 1, "the other one");
     door.decide(&request, Verdict::accept());
     assert_eq!((door.connected(), door.node.hub().pending_len()), (0, 1));
@@ -334,7 +333,7 @@ fn one_that_said_something_too_early_and_left_is_not_waited_for() {
     door.say(&end, &[REQUEST, &frame(0x82, b"early")].concat());
     door.say(&end, &frame(0x82, b"late"));
     door.leave(&end);
-    assert!(door.node.has(|news| matches!(news, News::Withdrawn(_))), "the game is not told");
+    assert!(door.node.has(|notice| matches!(notice, Notice::Withdrawn(_))), "the game is not told");
     assert!(door.asked().is_empty());
     assert_eq!((door.node.len(), door.node.hub().pending_len()), (0, 0));
 }
@@ -383,7 +382,7 @@ fn a_seat_is_given_once() {
         answers[0].starts_with("HTTP/1.1 101 ") && answers[1].starts_with("HTTP/1.1 503 "),
         "{answers:?}"
     );
-    assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == asked[1].id)));
+    assert!(door.node.has(|notice| matches!(notice, Notice::Withdrawn(id) if *id == asked[1].id)));
 }
 
 #[test]
@@ -393,7 +392,7 @@ fn refusing_answers_also_those_who_wait_for_the_game() {
     door.node.command(Command::Refuse { refuse: true, number: 7 }, door.now);
     assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
     assert_eq!(door.status(HERE, ""), "503");
-    let last = door.node.news.iter().rposition(|news| matches!(news, News::Refusing(7)));
+    let last = door.node.notices.iter().rposition(|notice| matches!(notice, Notice::Refusing(7)));
     assert!(last.is_some() && door.connected() == 0);
     door.node.command(Command::Refuse { refuse: false, number: 8 }, door.now);
     let (_, _end) = door.knock(HERE, "");
@@ -481,7 +480,7 @@ fn a_game_that_does_not_poll_hears_of_so_many_and_no_more() {
         while door.node.run(door.now) {}
     }
     assert_eq!((door.connected(), refused), (4096, 5000 - 4096));
-    assert!(door.node.news.len() <= 2 * 4096, "{}", door.node.news.len());
+    assert!(door.node.notices.len() <= 2 * 4096, "{}", door.node.notices.len());
     assert_eq!(door.node.totals().refused_busy.get(), refused as u64);
     // It polls again.
     door.node.totals().arrivals.store(0, Ordering::Relaxed);
@@ -497,5 +496,7 @@ fn closing_the_server_answers_those_who_wait() {
     door.node.command(Command::Finish { frame }, door.now);
     assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
     assert!(door.hear(&silent).starts_with("HTTP/1.1 503 "));
-    assert!(!door.node.has(|news| matches!(news, News::Disconnected { reason: CloseReason::Lost(_), .. })));
+    assert!(
+        !door.node.has(|notice| matches!(notice, Notice::Disconnected { reason: CloseReason::Lost(_), .. }))
+    );
 }

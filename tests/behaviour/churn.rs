@@ -1,4 +1,4 @@
-//! Those who come and go on the wire of the 3.x classes, and those who do not listen to the news of it.
+//! Those who come and go on the wire of the 3.x classes, and those who do not listen to the notices about them.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::godot3::{Party, config, message, messages};
 use super::world::{End, REQUEST, frame};
 use crate::base::{CloseReason, PeerId, Target};
+use crate::channel::Notice;
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
-use crate::hub::News;
 use crate::hub::transports::Step;
 use crate::wire::godot3::packet_header;
 
@@ -21,7 +21,7 @@ impl Party {
         self.server.run(self.now);
         end.cut();
         self.server.run(self.now);
-        self.server.news.retain(|news| matches!(news, News::Overflowed(_)));
+        self.server.notices.retain(|notice| matches!(notice, Notice::Overflowed(_)));
         // The game polls.
         self.server.totals().arrivals.store(0, Ordering::Relaxed);
     }
@@ -144,8 +144,9 @@ fn a_newcomer_is_told_of_the_end_of_whoever_has_no_room_for_the_news_of_it() {
         [PeerId::SERVER, party.clients[0].0, party.clients[1].0].map(|id| id.0.to_le_bytes().to_vec()).into();
     assert_eq!(there, left);
     assert_eq!(party.overflowed().len(), 3);
-    let forced = |news: &News| matches!(news, News::Disconnected { reason: CloseReason::Overflow, .. });
-    assert_eq!(party.server.news.iter().filter(|news| forced(news)).count(), 3);
+    let forced =
+        |notice: &Notice| matches!(notice, Notice::Disconnected { reason: CloseReason::Overflow, .. });
+    assert_eq!(party.server.notices.iter().filter(|notice| forced(notice)).count(), 3);
 }
 
 #[test]

@@ -4,8 +4,7 @@ use bytes::Bytes;
 
 use super::world::{ByHand, SECOND, World, frame, multiplayer, outbound, raw};
 use crate::base::{CloseFrame, CloseReason, Phase};
-use crate::hub::News;
-use crate::net::mailbox::Command;
+use crate::channel::{Command, Notice};
 
 fn bye() -> CloseFrame {
     CloseFrame::new(4000, "bye").expect("a valid frame")
@@ -45,9 +44,10 @@ fn what_was_sent_before_a_close_arrives_before_it() {
     }
     world.server.command(Command::Close { conn: world.server_conn, frame: Box::new(bye()) }, world.now);
     world.run();
-    let before_end = world.client.news.iter().take_while(|news| !matches!(news, News::CloseRequested { .. }));
-    assert_eq!(before_end.filter(|news| matches!(news, News::Packet(_))).count(), 50);
-    assert!(matches!(world.client.news.last(), Some(News::Disconnected { .. })));
+    let before_end =
+        world.client.notices.iter().take_while(|notice| !matches!(notice, Notice::CloseRequested { .. }));
+    assert_eq!(before_end.filter(|notice| matches!(notice, Notice::Packet(_))).count(), 50);
+    assert!(matches!(world.client.notices.last(), Some(Notice::Disconnected { .. })));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_remote_that_ignores_the_close_is_cut() {
     assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Close)));
     assert_eq!(by_hand.server.totals().peers_timed_out.get(), 1);
     assert!(
-        !by_hand.server.has(|news| matches!(news, News::Packet(_))),
+        !by_hand.server.has(|notice| matches!(notice, Notice::Packet(_))),
         "nothing is delivered behind our close"
     );
     assert_eq!(by_hand.server.len(), 0);
@@ -72,14 +72,12 @@ fn a_remote_that_ignores_the_close_is_cut() {
 fn a_close_is_answered_with_its_code() {
     let mut by_hand = ByHand::open(raw());
     assert_eq!(by_hand.say(&frame(0x88, b"\x0f\xa0why")), b"\x88\x05\x0f\xa0why");
-    assert!(
-        by_hand
-            .server
-            .has(|news| matches!(news, News::CloseRequested { code: 4000, reason, .. } if reason == "why"))
-    );
+    assert!(by_hand.server.has(
+        |notice| matches!(notice, Notice::CloseRequested { code: 4000, reason, .. } if reason == "why")
+    ));
     let mut by_hand = ByHand::open(raw());
     assert_eq!(by_hand.say(&frame(0x88, b"")), b"\x88\x00");
-    assert!(by_hand.server.has(|news| matches!(news, News::CloseRequested { code: 1005, .. })));
+    assert!(by_hand.server.has(|notice| matches!(notice, Notice::CloseRequested { code: 1005, .. })));
 }
 
 #[test]

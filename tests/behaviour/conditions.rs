@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::world::{Node, SECOND, World, multiplayer, outbound, raw};
 use crate::base::{CloseFrame, CloseReason, Phase, Side};
+use crate::channel::{Command, Notice};
 use crate::conditions::Conditions;
 use crate::config::{Buffers, PeerConfig};
-use crate::hub::News;
-use crate::net::mailbox::Command;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -106,11 +105,11 @@ fn joining_takes_its_round_trip_too() {
     for wanted in [100 * MS, 200 * MS, 300 * MS] {
         assert!(world.pass_to_arrival(start + SECOND));
         assert_eq!(world.now - start, wanted);
-        assert!(!world.client.has(|news| matches!(news, News::Connected { .. })));
+        assert!(!world.client.has(|notice| matches!(notice, Notice::Connected { .. })));
     }
     assert!(world.pass_to_arrival(start + SECOND));
     assert_eq!(world.now - start, 400 * MS);
-    assert!(world.client.has(|news| matches!(news, News::Connected { .. })));
+    assert!(world.client.has(|notice| matches!(notice, Notice::Connected { .. })));
 }
 
 #[test]

@@ -4,9 +4,8 @@ use bytes::Bytes;
 
 use super::world::{SECOND, World, multiplayer, outbound};
 use crate::base::{CloseReason, Phase};
+use crate::channel::{Command, Notice};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
-use crate::hub::News;
-use crate::net::mailbox::Command;
 
 fn config() -> PeerConfig {
     let buffers = Buffers { output_bytes: 8192, output_packets: 64, ..Buffers::default() };
@@ -59,11 +58,12 @@ fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
     for (row, mut world) in worlds(&config()) {
         send(&mut world, 60, 1000);
         assert!(world.server.link().outgoing.is_congested(), "{row}");
-        assert!(world.server.has(|news| matches!(news, News::Congested(_))), "{row}");
+        assert!(world.server.has(|notice| matches!(notice, Notice::Congested(_))), "{row}");
         starve(&mut world, 1, 0);
         starve(&mut world, 1, 0);
         assert_eq!(world.server.end(), Some(&CloseReason::Overflow), "{row}");
-        let told = world.server.news.iter().filter(|news| matches!(news, News::Overflowed(_))).count();
+        let told =
+            world.server.notices.iter().filter(|notice| matches!(notice, Notice::Overflowed(_))).count();
         assert_eq!(told, 1, "{row}");
         starve(&mut world, 5, 0);
         assert_eq!(world.server.len(), 0, "{row}: it does not linger for ever");
@@ -93,7 +93,7 @@ fn a_peer_that_works_off_a_burst_is_left_alone() {
             starve(&mut world, 30, 2000);
             assert_eq!(world.server.end(), None, "{row}, {size}: 2 KB/s of 100 KB is slow, and steady");
             starve(&mut world, 30, 2000);
-            assert!(world.server.has(|news| matches!(news, News::Drained(_))), "{row}, {size}");
+            assert!(world.server.has(|notice| matches!(notice, Notice::Drained(_))), "{row}, {size}");
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::access::{Door, HERE, PROXY};
 use super::world::{End, REQUEST, SECOND, raw};
 use crate::base::ConnId;
+use crate::channel::Notice;
 use crate::config::{PeerConfig, ServerConfig};
+use crate::hub::EvictionOutcome;
 use crate::hub::transports::Readiness;
-use crate::hub::{EvictionOutcome, News};
 use crate::tls::{TlsServer, self_signed};
 
 const STRANGER: &str = "198.51.100.1:1";
@@ -18,7 +19,7 @@ const PLACES: usize = 64;
 fn patient(config: ServerConfig) -> Door {
     let mut door = Door::new(ServerConfig { max_pending: PLACES, ..config });
     let peer = PeerConfig { handshake_timeout: 600 * SECOND, ..raw() };
-    door.node.command(crate::net::mailbox::Command::Configure(Box::new(peer)), door.now);
+    door.node.command(crate::channel::Command::Configure(Box::new(peer)), door.now);
     door
 }
 
@@ -187,7 +188,7 @@ fn a_proxy_speaks_for_many_and_only_its_clients_are_many_or_few() {
     door.pass(Duration::from_millis(100));
     assert_eq!(door.node.make_room(PROXY, door.now), EvictionOutcome::Evicted(asked[0].conn));
     door.node.run(door.now);
-    assert!(door.node.has(|news| matches!(news, News::Withdrawn(id) if *id == asked[0].id)));
+    assert!(door.node.has(|notice| matches!(notice, Notice::Withdrawn(id) if *id == asked[0].id)));
 }
 
 #[test]
@@ -244,7 +245,7 @@ fn a_server_that_ends_takes_nobody_out_of_the_backlog() {
     let waiting = knock(&mut door, STRANGER);
     waiting.inject(REQUEST);
     let frame = Box::new(crate::base::CloseFrame::going_away());
-    door.node.command(crate::net::mailbox::Command::Finish { frame }, door.now);
+    door.node.command(crate::channel::Command::Finish { frame }, door.now);
     door.pass(20 * SECOND);
     assert_eq!((door.connected(), door.node.hub().load()), (0, (0, 0)));
 }

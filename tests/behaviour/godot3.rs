@@ -3,8 +3,8 @@
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, multiplayer};
 use crate::base::{CloseReason, Packet, PeerId, Target};
+use crate::channel::Notice;
 use crate::config::{Mode, PeerConfig, WireFormat};
-use crate::hub::News;
 use crate::wire::godot3::packet_header;
 
 pub(super) fn config() -> PeerConfig {
@@ -70,24 +70,23 @@ impl Party {
             self.clients[from].1.inject(&frame(0x82, &bytes));
         }
         self.server.run(self.now);
-        assert!(self.server.has(|news| matches!(news, News::Congested(id) if *id == target)));
+        assert!(self.server.has(|notice| matches!(notice, Notice::Congested(id) if *id == target)));
     }
 
     /// Who was closed for not keeping up.
     pub(super) fn overflowed(&self) -> Vec<PeerId> {
-        let overflowed = |news: &News| match news {
-            News::Overflowed(id) => Some(*id),
+        let overflowed = |notice: &Notice| match notice {
+            Notice::Overflowed(id) => Some(*id),
             _ => None,
         };
-        self.server.news.iter().filter_map(overflowed).collect()
+        self.server.notices.iter().filter_map(overflowed).collect()
     }
 
     /// Who got the message, the server as 0.
     fn receivers(&mut self, message: &[u8]) -> Vec<usize> {
-        let local =
-            |news: &News| matches!(news, News::Packet(Packet { payload, .. }) if *payload == message[9..]);
+        let local = |notice: &Notice| matches!(notice, Notice::Packet(Packet { payload, .. }) if *payload == message[9..]);
         let mut receivers: Vec<_> = self.server.has(local).then_some(0).into_iter().collect();
-        self.server.news.retain(|news| !matches!(news, News::Packet(_)));
+        self.server.notices.retain(|notice| !matches!(notice, Notice::Packet(_)));
         for (at, (_, end)) in self.clients.iter().enumerate().filter(|(at, _)| !self.starved.contains(at)) {
             if messages(&end.take_all()).iter().any(|got| got == message) {
                 receivers.push(at + 1);
@@ -172,7 +171,7 @@ fn system_messages_and_scraps_from_clients_are_ignored() {
         party.clients[0].1.inject(&frame(0x82, &bytes));
         party.server.run(party.now);
     }
-    assert!(!party.server.has(|news| !matches!(news, News::Connected { .. })));
+    assert!(!party.server.has(|notice| !matches!(notice, Notice::Connected { .. })));
     assert!(party.clients[1].1.take_all().is_empty());
 }
 
@@ -201,7 +200,7 @@ fn one_that_does_not_take_its_relayed_packets_is_closed_and_the_others_go_on() {
         got += party.clients[2].1.take_all().windows(9).filter(|window| *window == &bytes[..9]).count();
     }
     assert_eq!(got, 100);
-    assert!(party.server.has(|news| matches!(news, News::Overflowed(id) if *id == party.clients[1].0)));
+    assert!(party.server.has(|notice| matches!(notice, Notice::Overflowed(id) if *id == party.clients[1].0)));
 }
 
 /// A client whose server the test speaks for, with its id told.
@@ -257,27 +256,27 @@ fn a_server_cannot_pile_up_news_of_others() {
     let mut joined = 0;
     while joined < 4900 {
         client.run(now);
-        let fresh = client.news.iter().filter(|news| matches!(news, News::Joined(_))).count();
+        let fresh = client.notices.iter().filter(|notice| matches!(notice, Notice::Joined(_))).count();
         assert!((1..=1024).contains(&fresh), "{fresh} wait at once, {joined} were taken before");
         joined += fresh;
         let link = client.link();
-        client.news.retain(|news| !matches!(news, News::Joined(_)));
+        client.notices.retain(|notice| !matches!(notice, Notice::Joined(_)));
         // As the game does it.
         client.game_took(&link, fresh * 13, fresh, now);
     }
     assert_eq!(client.link().receiving.budget.load(), (0, 0));
     assert_eq!(client.end(), None);
-    // Repeated, unknown, or about the client itself or its server: not news.
+    // Repeated, unknown, or about the client itself or its server: no notice.
     let nothing =
         [(1, 100), (2, 9999), (1, 1), (2, 1), (3, 5), (1, 77), (2, 77)].map(|(kind, id)| message(kind, id));
     end.inject(&nothing.iter().flat_map(|message| served(message)).collect::<Vec<u8>>());
     client.run(now);
-    assert_eq!(client.news.len(), 1, "{:?}", &client.news[1..]);
+    assert_eq!(client.notices.len(), 1, "{:?}", &client.notices[1..]);
     // Coming and going for ever waits for the game too.
     let flicker = [served(&message(2, 100)), served(&message(1, 100))].concat().repeat(5000);
     end.inject(&flicker);
     client.run(now);
-    assert!(client.news.len() <= 1025, "{} wait", client.news.len());
+    assert!(client.notices.len() <= 1025, "{} wait", client.notices.len());
 }
 
 #[test]
@@ -291,7 +290,7 @@ fn a_server_that_tells_of_everybody_is_left() {
             let (bytes, packets) = link.receiving.budget.load();
             client.game_took(&link, bytes, packets, now);
             client.run(now);
-            client.news.retain(|news| !matches!(news, News::Joined(_)));
+            client.notices.retain(|notice| !matches!(notice, Notice::Joined(_)));
         }
     }
     assert!(matches!(client.end(), Some(CloseReason::Violation(what)) if what.contains("65536 peers")));
@@ -302,8 +301,8 @@ fn news_of_a_peer_that_stalls_again_and_again_do_not_pile_up_while_the_game_does
     let mut party = Party::new(2);
     let slow = party.clients[1].0;
     let waiting = |party: &Party| {
-        let about = |news: &&News| matches!(news, News::Congested(_) | News::Drained(_));
-        party.server.news.iter().filter(about).count()
+        let about = |notices: &&Notice| matches!(notices, Notice::Congested(_) | Notice::Drained(_));
+        party.server.notices.iter().filter(about).count()
     };
     for _ in 0..50 {
         party.starve(0, 1, 40);
@@ -316,7 +315,7 @@ fn news_of_a_peer_that_stalls_again_and_again_do_not_pile_up_while_the_game_does
     assert_eq!(waiting(&party), 2, "that it stalled, and that it drained");
     // The game polls.
     let link = party.server.links().rfind(|link| link.id == slow).expect("it is connected");
-    party.server.news.retain(|news| !matches!(news, News::Congested(_) | News::Drained(_)));
+    party.server.notices.retain(|notice| !matches!(notice, Notice::Congested(_) | Notice::Drained(_)));
     link.heard_of_congestion();
     link.heard_of_congestion();
     party.starve(0, 1, 40);

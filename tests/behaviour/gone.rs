@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::world::{ByHand, End, Node, REQUEST, SECOND, frame, raw, start};
 use crate::base::{CloseFrame, CloseReason, ConnId, Side};
+use crate::channel::{Command, Notice, PeerState};
 use crate::config::{Buffers, PeerConfig, ServerConfig};
-use crate::hub::News;
-use crate::link::PeerState;
-use crate::net::mailbox::Command;
 
 const MESSAGES: usize = 10;
 
@@ -26,16 +24,17 @@ fn unread() -> ByHand {
 
 /// Packets that the game has not taken.
 fn waiting(by_hand: &ByHand) -> usize {
-    by_hand.server.news.iter().filter(|news| matches!(news, News::Packet(_))).count()
+    by_hand.server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count()
 }
 
 /// Takes one packet, as a game does.
 fn take(by_hand: &mut ByHand) -> bool {
     let link = by_hand.server.link();
-    let Some(at) = by_hand.server.news.iter().position(|news| matches!(news, News::Packet(_))) else {
+    let Some(at) = by_hand.server.notices.iter().position(|notice| matches!(notice, Notice::Packet(_)))
+    else {
         return false;
     };
-    let News::Packet(packet) = by_hand.server.news.remove(at) else { return false };
+    let Notice::Packet(packet) = by_hand.server.notices.remove(at) else { return false };
     by_hand.server.game_took(&link, packet.payload.len(), 1, by_hand.now);
     true
 }
@@ -116,10 +115,10 @@ fn a_client_that_leaves_before_it_is_answered_is_noticed_whatever_it_has_sent() 
     end.inject(REQUEST);
     end.inject(&frame(0x82, b"too early"));
     while node.run(now) {}
-    assert!(node.has(|news| matches!(news, News::Requested { .. })));
+    assert!(node.has(|notice| matches!(notice, Notice::Requested { .. })));
     end.cut();
     while node.run(now) {}
-    assert!(node.has(|news| matches!(news, News::Withdrawn(_))) && node.len() == 0);
+    assert!(node.has(|notice| matches!(notice, Notice::Withdrawn(_))) && node.len() == 0);
 }
 
 /// One that sends far more than it may in a second.

@@ -2,15 +2,15 @@
 
 use super::world::{ByHand, REQUEST, SECOND, World, multiplayer, raw};
 use crate::base::{CloseReason, PeerId, Phase};
-use crate::hub::News;
+use crate::channel::Notice;
 
 #[test]
 fn every_split_of_the_bytes_leads_in() {
     for step in [1, 2, 3, 7, 64, 1000] {
         let mut world = World::new(multiplayer(), 4096, step);
         world.run();
-        let own_id = world.client.news.iter().find_map(|news| match news {
-            News::Connected { link, own_id } => Some((link.id, *own_id)),
+        let own_id = world.client.notices.iter().find_map(|notice| match notice {
+            Notice::Connected { link, own_id } => Some((link.id, *own_id)),
             _ => None,
         });
         assert_eq!(own_id, Some((PeerId::SERVER, world.server.link().id)), "step {step}");
@@ -27,7 +27,7 @@ fn a_byte_a_second_is_cut_at_the_deadline() {
     }
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
     assert_eq!(by_hand.server.len(), 0, "the connection is dropped");
-    assert!(by_hand.server.news.is_empty(), "the game hears nothing of it");
+    assert!(by_hand.server.notices.is_empty(), "the game hears nothing of it");
 }
 
 #[test]

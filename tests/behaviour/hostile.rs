@@ -4,9 +4,8 @@ use bytes::Bytes;
 
 use super::world::{ByHand, SECOND, World, assert_fails_with, frame, outbound, raw};
 use crate::base::CloseReason;
+use crate::channel::{Command, Notice};
 use crate::config::PeerConfig;
-use crate::hub::News;
-use crate::net::mailbox::Command;
 
 fn closes_with(bytes: &[u8], code: u16) {
     let mut by_hand = ByHand::open(raw());
@@ -127,7 +126,13 @@ fn arbitrary_bytes_never_panic() {
             by_hand.say(&bytes);
         }
         assert!(
-            by_hand.server.news.iter().filter(|news| matches!(news, News::Disconnected { .. })).count() <= 1
+            by_hand
+                .server
+                .notices
+                .iter()
+                .filter(|notice| matches!(notice, Notice::Disconnected { .. }))
+                .count()
+                <= 1
         );
     }
 }

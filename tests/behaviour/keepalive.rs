@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::world::{ByHand, SECOND, World, frame, raw};
 use crate::base::{CloseReason, Phase};
+use crate::channel::Command;
 use crate::config::{Buffers, PeerConfig};
-use crate::net::mailbox::Command;
 
 #[test]
 fn two_idle_peers_stay_connected_for_an_hour() {

@@ -3,8 +3,8 @@
 use super::access::{Door, HERE, PROXY};
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, raw, start};
+use crate::channel::Notice;
 use crate::config::ServerConfig;
-use crate::hub::News;
 use crate::tls::{TlsServer, self_signed};
 use crate::wire::proxy_protocol::UNEXPECTED;
 
@@ -182,7 +182,7 @@ fn it_comes_before_tls() {
         while server.run(now) | client.run(now) {}
         let address = if header == LOCAL { PROXY } else { "203.0.113.7:4711" };
         assert_eq!(server.link().info.address, address.parse().expect("an address"));
-        assert!(client.has(|news| matches!(news, News::Connected { .. })));
+        assert!(client.has(|notice| matches!(notice, Notice::Connected { .. })));
     }
     // A check that ends before TLS, in either way.
     for bytes in [&b""[..], LOCAL] {

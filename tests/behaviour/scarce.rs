@@ -6,11 +6,9 @@ use std::time::Duration;
 use super::godot3::{Party, config, messages};
 use super::world::{SECOND, World, frame, multiplayer, outbound};
 use crate::base::{CloseReason, PeerId, Target};
+use crate::channel::{Command, Notice, charged};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
-use crate::hub::News;
 use crate::hub::relay::BORROWED;
-use crate::net::mailbox::Command;
-use crate::shared::shared;
 use crate::wire::godot3::packet_header;
 
 const POLICIES: [OverflowPolicy; 2] = [OverflowPolicy::Disconnect, OverflowPolicy::Refuse];
@@ -57,9 +55,9 @@ impl Party {
     /// The game takes what the first client has sent; how many packets.
     fn take(&mut self) -> usize {
         let link = self.server.links().next().expect("it is connected");
-        let waits = |news: &News| matches!(news, News::Packet(_));
-        let taken = self.server.news.iter().filter(|news| waits(news)).count();
-        self.server.news.retain(|news| !waits(news));
+        let waits = |notice: &Notice| matches!(notice, Notice::Packet(_));
+        let taken = self.server.notices.iter().filter(|notice| waits(notice)).count();
+        self.server.notices.retain(|notice| !waits(notice));
         let (bytes, packets) = link.receiving.budget.load();
         self.server.game_took(&link, bytes, packets, self.now);
         taken
@@ -91,7 +89,7 @@ fn a_relayed_packet_counts_once_until_its_last_receiver_has_it() {
     party.clients[2].1.cut();
     party.pass(MOMENT);
     assert!(party.waiting() >= 60_009, "two have not got it");
-    assert_eq!(party.wake(3), 60_013 + 15, "and the news that the third has left");
+    assert_eq!(party.wake(3), 60_013 + 15, "and the notices that the third has left");
     party.clients[4].1.cut();
     party.pass(MOMENT);
     party.hear(0);
@@ -340,7 +338,7 @@ fn worlds() -> [(&'static str, World); 2] {
 fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
         world.server.link().outgoing.add(size);
-        let message = outbound(shared(&world.server.queue_totals.outgoing, vec![7; size]));
+        let message = outbound(charged(&world.server.queue_totals.outgoing, vec![7; size]));
         world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
     world.server.run(world.now);
@@ -388,7 +386,7 @@ fn a_client_s_own_masked_copies_count_as_well() {
         world.ends.0.set_capacity(1000);
         for _ in 0..10 {
             world.client.link().outgoing.add(5000);
-            let message = outbound(shared(&world.client.queue_totals.outgoing, vec![7; 5000]));
+            let message = outbound(charged(&world.client.queue_totals.outgoing, vec![7; 5000]));
             world.client.command(Command::Send { to: world.client_conn, message }, world.now);
         }
         world.client.run(world.now);

@@ -23,8 +23,8 @@ use rustls::{
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
 use crate::base::{CloseReason, ConnId};
+use crate::channel::Notice;
 use crate::config::ServerConfig;
-use crate::hub::News;
 use crate::tls::{TlsServer, self_signed};
 
 /// A server with an honest peer, and whoever comes next.
@@ -169,7 +169,7 @@ impl Town {
     }
 
     fn heard(&self, what: &[u8]) -> bool {
-        self.server.has(|news| matches!(news, News::Packet(packet) if packet.payload == *what))
+        self.server.has(|notice| matches!(notice, Notice::Packet(packet) if packet.payload == *what))
     }
 
     /// It was thrown out for what is wrong with its TLS.

@@ -7,9 +7,8 @@ use std::time::Duration;
 use super::lines::Lines;
 use super::world::{Node, SECOND, World, multiplayer};
 use crate::base::{CloseFrame, CloseReason, ConnId, Phase};
+use crate::channel::{Command, Notice};
 use crate::config::ServerConfig;
-use crate::hub::News;
-use crate::net::mailbox::Command;
 use crate::tls::judge::Judge;
 use crate::tls::{TlsClient, TlsServer, TlsSession, self_signed};
 
@@ -69,7 +68,7 @@ fn finish(world: &mut World) {
 }
 
 fn is_in(node: &Node) -> bool {
-    node.has(|news| matches!(news, News::Connected { .. }))
+    node.has(|notice| matches!(notice, Notice::Connected { .. }))
 }
 
 #[test]
@@ -113,10 +112,10 @@ fn a_verdict_that_comes_too_late_changes_nothing() {
         world.pass(multiplayer().handshake_timeout + SECOND);
         assert_eq!(world.client.end(), Some(&CloseReason::TimedOut(Phase::Handshake)));
         assert_eq!((world.client.len(), world.server.len()), (0, 0), "nobody waits for the judge");
-        let told = world.client.news.len();
+        let told = world.client.notices.len();
         answer(&mut world, check);
         finish(&mut world);
-        assert_eq!(world.client.news.len(), told, "nothing more is told");
+        assert_eq!(world.client.notices.len(), told, "nothing more is told");
     }
 }
 

@@ -4,10 +4,8 @@ use bytes::Bytes;
 
 use super::world::{ByHand, End, Node, REQUEST, World, frame, multiplayer, outbound, raw, start};
 use crate::base::CloseReason;
+use crate::channel::{Command, Notice, charged};
 use crate::config::{Buffers, PeerConfig};
-use crate::hub::News;
-use crate::net::mailbox::Command;
-use crate::shared::shared;
 
 fn sizes() -> Vec<usize> {
     vec![1, 125, 126, 127, 1023, 1024, 1025, 4096, 65_535, 65_536, 2, 30_000]
@@ -166,8 +164,8 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     while got.len() < sent.len() {
         let before = got.len();
         let mut taken = Vec::new();
-        server.news.retain(|news| match news {
-            News::Packet(packet) => {
+        server.notices.retain(|notice| match notice {
+            Notice::Packet(packet) => {
                 let link = links.iter().find(|link| link.id == packet.source).expect("a peer");
                 taken.push((link, packet.payload.len()));
                 got.push((packet.source, packet.payload.to_vec()));
@@ -182,7 +180,7 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
         server.run(now);
     }
     // In order from each.
-    let of_one = |link: &std::sync::Arc<crate::link::Link>| {
+    let of_one = |link: &std::sync::Arc<crate::channel::PeerShared>| {
         got.iter()
             .filter(|(source, _)| *source == link.id)
             .map(|(_, packet)| packet.clone())
@@ -191,9 +189,9 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     assert_eq!(links.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
     assert_eq!(server.queue_totals.bytes(), 0);
     // Nor do those who do not listen keep the game from hearing.
-    let _deaf = shared(&server.queue_totals.outgoing, vec![7; 600_000]);
+    let _deaf = charged(&server.queue_totals.outgoing, vec![7; 600_000]);
     ends[1].inject(&frame(0x82, &[1; 1000]).repeat(PACKETS));
     server.run(now);
-    let heard = server.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
+    let heard = server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
     assert_eq!(heard, PACKETS);
 }

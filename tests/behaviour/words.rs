@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::lines::Lines;
 use super::world::{ByHand, End, Node, REQUEST, SECOND, World, outbound, raw, start};
 use crate::base::{CloseReason, ConnId, Side};
+use crate::channel::Command;
 use crate::config::{PeerConfig, ServerConfig};
-use crate::net::mailbox::Command;
 
 /// Lets one side send a message of so many bytes.
 fn send(node: &mut Node, conn: ConnId, size: usize, now: Instant) {

@@ -12,14 +12,12 @@ use bytes::Bytes;
 
 use crate::access::AccessPolicy;
 use crate::base::{CloseFrame, CloseReason, ConnId, Side as CloseSide};
-use crate::budget::QueueTotals;
+use crate::channel::{Command, Counters, Notice, Outbound, PeerShared, QueueTotals};
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::http::Url;
 use crate::hub::transports::{Readiness, ShortRead};
-use crate::hub::{EvictionOutcome, Hub, Large, News, Outbound, Payload, Side, TURN};
-use crate::link::Link;
-use crate::net::mailbox::{Command, Totals};
+use crate::hub::{EvictionOutcome, Hub, Side, TURN};
 use crate::testing::{InMemory, MemoryStream};
 use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
 
@@ -208,7 +206,7 @@ pub(super) struct Node {
     /// Subprotocols that a client offers.
     offered: Vec<String>,
     pub(super) queue_totals: QueueTotals,
-    pub(super) news: Vec<News>,
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Node {
@@ -239,7 +237,7 @@ impl Node {
         let queue_totals = QueueTotals::new(usize::MAX);
         let mut driver = InMemory::new(config, side, &queue_totals, TURN, start());
         driver.streams.short_reads = ShortRead::SaysNothing;
-        Self { driver, offered: Vec::new(), queue_totals, news: Vec::new() }
+        Self { driver, offered: Vec::new(), queue_totals, notices: Vec::new() }
     }
 
     pub(super) fn accept(&mut self, end: End, now: Instant) -> ConnId {
@@ -255,7 +253,7 @@ impl Node {
     }
 
     /// The game has taken so much of a peer.
-    pub(super) fn game_took(&mut self, link: &Link, bytes: usize, packets: usize, now: Instant) {
+    pub(super) fn game_took(&mut self, link: &PeerShared, bytes: usize, packets: usize, now: Instant) {
         link.receiving.budget.release(bytes, packets);
         if link.receiving.paused.swap(false, Ordering::SeqCst) {
             self.command(Command::Resume(link.conn), now);
@@ -292,7 +290,7 @@ impl Node {
         self.driver.emulated()
     }
 
-    pub(super) fn totals(&self) -> &Totals {
+    pub(super) fn totals(&self) -> &Counters {
         &self.driver.mailbox.totals
     }
 
@@ -321,29 +319,29 @@ impl Node {
     pub(super) fn run_once(&mut self, now: Instant) -> bool {
         let mut busy = self.driver.round(now);
         let mut fresh = Vec::new();
-        self.driver.mailbox.take_news(&mut fresh);
+        self.driver.mailbox.take_notices(&mut fresh);
         busy |= !fresh.is_empty();
-        self.news.append(&mut fresh);
+        self.notices.append(&mut fresh);
         busy
     }
 
     /// Everybody who is, or was, connected, in the order in which they came.
-    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = Arc<Link>> + '_ {
-        self.news.iter().filter_map(|news| match news {
-            News::Connected { link, .. } => Some(Arc::clone(link)),
+    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = Arc<PeerShared>> + '_ {
+        self.notices.iter().filter_map(|notice| match notice {
+            Notice::Connected { link, .. } => Some(Arc::clone(link)),
             _ => None,
         })
     }
 
-    pub(super) fn link(&self) -> Arc<Link> {
+    pub(super) fn link(&self) -> Arc<PeerShared> {
         self.links().next_back().expect("somebody is connected")
     }
 
     /// Packets that were delivered; the game takes them at once.
     pub(super) fn packets(&mut self) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
-        self.news.retain(|news| match news {
-            News::Packet(packet) => {
+        self.notices.retain(|notice| match notice {
+            Notice::Packet(packet) => {
                 taken.push(packet.payload.to_vec());
                 false
             }
@@ -356,14 +354,14 @@ impl Node {
     }
 
     pub(super) fn end(&self) -> Option<&CloseReason> {
-        self.news.iter().find_map(|news| match news {
-            News::Disconnected { reason, .. } | News::Failed(reason) => Some(reason),
+        self.notices.iter().find_map(|notice| match notice {
+            Notice::Disconnected { reason, .. } | Notice::Failed(reason) => Some(reason),
             _ => None,
         })
     }
 
-    pub(super) fn has(&self, wanted: impl Fn(&News) -> bool) -> bool {
-        self.news.iter().any(wanted)
+    pub(super) fn has(&self, wanted: impl Fn(&Notice) -> bool) -> bool {
+        self.notices.iter().any(wanted)
     }
 }
 
@@ -437,8 +435,8 @@ impl World {
 
     fn join(mut self) -> Self {
         self.run();
-        assert!(self.client.has(|news| matches!(news, News::Connected { .. })));
-        assert!(self.server.has(|news| matches!(news, News::Connected { .. })));
+        assert!(self.client.has(|notice| matches!(notice, Notice::Connected { .. })));
+        assert!(self.server.has(|notice| matches!(notice, Notice::Connected { .. })));
         self
     }
 
@@ -568,6 +566,5 @@ pub(crate) const REQUEST: &[u8] =
 
 /// A packet for [`Command::Send`], whose room the caller has reserved.
 pub(super) fn outbound(payload: impl Into<Bytes>) -> Outbound {
-    let payload = Box::new(Large { header: None, payload: payload.into() });
-    Outbound { payload: Payload::Large(payload), text: false }
+    Outbound::shared(payload.into(), false)
 }

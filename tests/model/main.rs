@@ -43,7 +43,7 @@ mod sync {
 
 #[path = "../../rust/core/src/channel/backpressure.rs"]
 mod backpressure;
-#[path = "../../rust/core/src/budget.rs"]
+#[path = "../../rust/core/src/channel/budget.rs"]
 mod budget;
 #[path = "../../rust/core/src/channel/queue.rs"]
 mod queue;

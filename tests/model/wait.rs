@@ -1,4 +1,4 @@
-//! Who waits for news gets all of them.
+//! Who waits for notices gets all of them.
 
 use std::time::Duration;
 

@@ -7,13 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::base::{ConnId, Packet, PeerId, Target};
-use crate::budget::{QueueTotal, QueueTotals};
-use crate::channel::backpressure::{Reservation, WhenFull};
+use crate::channel::{
+    Mailbox, NeverAsleep, Notice, PayloadRef, PeerInfo, PeerShared, QueueTotal, QueueTotals, Reservation,
+    TakenCommands, WhenFull,
+};
 use crate::config::PeerConfig;
-use crate::hub::News;
-use crate::link::{Link, PeerInfo};
-use crate::net::mailbox::{Command, Listed, Mailbox, NeverAsleep, Sent};
-use crate::session::Body;
 use crate::wire::{godot3, godot4};
 
 pub use crate::testing::server::{ServerInMemory, client_frame};
@@ -37,7 +35,7 @@ pub fn is_state_sync(packet: &[u8]) -> bool {
 }
 
 /// The budget of one peer's output queue.
-pub struct Queue(Link);
+pub struct Queue(PeerShared);
 
 impl Queue {
     /// An empty one.
@@ -50,7 +48,7 @@ impl Queue {
             headers: Box::default(),
             opened: Instant::now(),
         };
-        Self(Link::new(CONN, PeerId(2), info, &QueueTotals::new(usize::MAX)))
+        Self(PeerShared::new(CONN, PeerId(2), info, &QueueTotals::new(usize::MAX)))
     }
 
     /// Takes room for one packet.
@@ -74,10 +72,9 @@ impl Default for Queue {
 /// The lists between the two threads, with nobody asleep.
 pub struct Post {
     mailbox: Mailbox,
-    commands: Vec<Command>,
-    listed: Listed,
-    batch: Vec<News>,
-    news: Vec<News>,
+    commands: TakenCommands,
+    batch: Vec<Notice>,
+    notices: Vec<Notice>,
 }
 
 impl Post {
@@ -85,31 +82,25 @@ impl Post {
     pub fn new() -> Self {
         let total = Arc::new(QueueTotal::new(usize::MAX));
         let mailbox = Mailbox::new(Box::new(NeverAsleep), Arc::default(), &total, Instant::now());
-        Self {
-            mailbox,
-            commands: Vec::new(),
-            listed: Listed::new(&total),
-            batch: Vec::new(),
-            news: Vec::new(),
-        }
+        Self { mailbox, commands: TakenCommands::new(&total), batch: Vec::new(), notices: Vec::new() }
     }
 
     /// Hands over `count` packets to be sent, and takes them on the other side.
     pub fn send(&mut self, payload: &Bytes, count: usize) -> usize {
         for _ in 0..count {
-            self.mailbox.send(CONN, Sent { header: None, body: Body::Borrowed(payload), text: false });
+            self.mailbox.send(CONN, PayloadRef::copied(payload), false);
         }
-        self.mailbox.take_commands(&mut self.commands, &mut self.listed);
-        self.commands.drain(..).count()
+        self.mailbox.take_commands(&mut self.commands);
+        std::iter::from_fn(|| self.commands.pop()).count()
     }
 
     /// Delivers `count` packets that came in, and takes them on the other side.
     pub fn receive(&mut self, payload: &Bytes, count: usize) -> usize {
         let packet = || Packet { source: PeerId(2), payload: payload.clone(), text: false };
-        self.batch.extend((0..count).map(|_| News::Packet(packet())));
+        self.batch.extend((0..count).map(|_| Notice::Packet(packet())));
         self.mailbox.deliver(&mut self.batch);
-        self.mailbox.take_news(&mut self.news);
-        self.news.drain(..).count()
+        self.mailbox.take_notices(&mut self.notices);
+        self.notices.drain(..).count()
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::access::network::Network;
 use crate::access::origin::OriginPattern;
 use crate::base::ConfigError;
-use crate::budget::MOST_PACKETS;
 use crate::conditions::Conditions;
 use crate::http::{Url, is_token};
 use crate::tls::{TlsClient, TlsServer};
@@ -373,6 +372,9 @@ const RESERVED_HEADERS: [&str; 8] = [
     "Sec-WebSocket-Protocol",
     "Sec-WebSocket-Version",
 ];
+
+/// The most packets that a limit may allow: what counts them has to hold a few more.
+pub(crate) const MOST_PACKETS: usize = (1 << 24) - 1024;
 
 #[cfg(test)]
 mod tests {

@@ -59,18 +59,15 @@ mod base;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
-mod budget;
 mod channel;
 mod conditions;
 mod config;
 mod event;
 mod http;
 mod hub;
-mod link;
 mod net;
 mod peer;
 mod session;
-mod shared;
 mod sync;
 #[cfg(any(test, fuzzing, feature = "bench"))]
 mod testing;
@@ -98,7 +95,7 @@ pub use access::{Malformed, client_address};
 pub use base::{
     CloseFrame, CloseReason, ConfigError, ConnId, Delivery, Packet, PeerId, Phase, SendError, Side, Target,
 };
-pub use channel::counters::{Figure, PeerStatistics, Statistics, Unit, Value};
+pub use channel::{Figure, PeerState, PeerStatistics, Statistics, Unit, Value};
 pub use conditions::Conditions;
 pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
@@ -106,7 +103,6 @@ pub use config::{
 };
 pub use event::{ConnectionRequest, Event};
 pub use http::Url;
-pub use link::PeerState;
 pub use net::{Library, OpenError, Runtime};
 pub use peer::{Load, Observer, Peer, PeerHandle, Status};
 pub use session::Role;

@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use super::ledger::{Ledger, Sent};
 use super::letter::{Letter, SMALLEST};
 use crate::base::{CloseFrame, Delivery, Packet, PeerId, SendError, Target};
-use crate::channel::counters::Statistics;
+use crate::channel::Statistics;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::event::{ConnectionRequest, Event};
 use crate::net::Runtime;

@@ -11,7 +11,7 @@
 //!
 //! Both threads reserve without a lock; `tests/model` tries all orders in which they can do so.
 
-use crate::budget::Budget;
+use super::budget::Budget;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// What waits to be written to a peer.

@@ -87,7 +87,7 @@ macro_rules! figures {
 }
 
 figures! {
-    /// Totals of one server or client since it was opened.
+    /// Counters of one server or client since it was opened.
     #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
     pub struct Statistics;
 

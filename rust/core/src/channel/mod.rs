@@ -1,8 +1,31 @@
-//! What the game's thread and the I/O thread share.
+//! What the game's thread and the I/O thread share: commands one way, notices the other, and what both know of each peer.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-pub(crate) mod backpressure;
-pub(crate) mod counters;
+mod backpressure;
+mod budget;
+mod command;
+mod counters;
+mod mailbox;
+mod notice;
+mod outbound;
+mod payload_arena;
+mod peer_shared;
 #[expect(clippy::disallowed_types, reason = "the game's thread may wait for notices")]
-pub(crate) mod queue;
+mod queue;
+mod shared_payload;
+
+pub(crate) use backpressure::{Reservation, WhenFull};
+pub(crate) use budget::{Charge, QueueTotal, QueueTotals};
+pub(crate) use command::{Command, TakenCommands};
+pub(crate) use counters::Counters;
+pub use counters::{Figure, PeerStatistics, Statistics, Unit, Value};
+#[cfg(any(test, fuzzing, feature = "bench"))]
+pub(crate) use mailbox::NeverAsleep;
+pub(crate) use mailbox::{KEPT, Mailbox, Wake};
+pub(crate) use notice::Notice;
+pub(crate) use outbound::{Outbound, PayloadRef};
+pub(crate) use payload_arena::PayloadArena;
+pub use peer_shared::PeerState;
+pub(crate) use peer_shared::{PeerInfo, PeerShared};
+pub(crate) use shared_payload::charged;

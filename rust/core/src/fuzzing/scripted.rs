@@ -10,13 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::access::AccessPolicy;
 use crate::base::{CloseReason, ConnId, PeerId};
-use crate::budget::QueueTotals;
+use crate::channel::{Command, Notice, PeerShared, QueueTotals};
 use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::http::Url;
+use crate::hub::Side;
 use crate::hub::transports::{Readiness, ShortRead};
-use crate::hub::{News, Side};
-use crate::link::Link;
-use crate::net::mailbox::Command;
 use crate::testing::{InMemory, MemoryStream};
 
 /// Decides how many bytes each call moves; the same seed decides alike.
@@ -135,8 +133,8 @@ pub(super) struct ScriptedHub {
     driver: InMemory<Stream>,
     now: Instant,
     lines: Vec<(ConnId, Rc<RefCell<Line>>)>,
-    links: HashMap<PeerId, Arc<Link>>,
-    pub(super) news: Vec<News>,
+    links: HashMap<PeerId, Arc<PeerShared>>,
+    pub(super) notices: Vec<Notice>,
     rounds: usize,
 }
 
@@ -156,7 +154,7 @@ impl ScriptedHub {
         let now = start();
         let mut driver = InMemory::new(config(mode), side, &QueueTotals::new(usize::MAX), TURN, now);
         driver.streams.short_reads = ShortRead::SaysNothing;
-        Self { driver, now, lines: Vec::new(), links: HashMap::new(), news: Vec::new(), rounds: 0 }
+        Self { driver, now, lines: Vec::new(), links: HashMap::new(), notices: Vec::new(), rounds: 0 }
     }
 
     pub(super) fn accept(&mut self, line: Line) -> ConnId {
@@ -212,8 +210,8 @@ impl ScriptedHub {
 
     /// How the only connection ended.
     pub(super) fn end(&self) -> Option<&CloseReason> {
-        let mut ends = self.news.iter().filter_map(|news| match news {
-            News::Disconnected { reason, .. } | News::Failed(reason) => Some(reason),
+        let mut ends = self.notices.iter().filter_map(|notice| match notice {
+            Notice::Disconnected { reason, .. } | Notice::Failed(reason) => Some(reason),
             _ => None,
         });
         let end = ends.next();
@@ -230,7 +228,7 @@ impl ScriptedHub {
             let line = line.borrow();
             line.read + line.output.len()
         });
-        (moved.sum(), self.news.len(), self.open_lines().count())
+        (moved.sum(), self.notices.len(), self.open_lines().count())
     }
 
     fn round(&mut self, idle: bool) {
@@ -239,13 +237,13 @@ impl ScriptedHub {
         assert!(self.rounds < 40 * (bytes + 1000), "it never comes to rest");
         self.driver.round(self.now);
         let mut fresh = Vec::new();
-        self.driver.mailbox.take_news(&mut fresh);
-        for news in &fresh {
-            if let News::Connected { link, .. } = news {
+        self.driver.mailbox.take_notices(&mut fresh);
+        for notices in &fresh {
+            if let Notice::Connected { link, .. } = notices {
                 self.links.insert(link.id, Arc::clone(link));
             }
         }
-        self.news.extend(fresh);
+        self.notices.extend(fresh);
         let limits = config(Mode::Raw).buffers;
         for link in self.links.values() {
             let (bytes, packets) = link.receiving.budget.load();

@@ -5,8 +5,8 @@ use super::model::{Said, frames, understand};
 use super::scripted::{Cuts, Line, MAX_MESSAGE, ScriptedHub};
 use super::upgrades;
 use crate::base::CloseReason;
+use crate::channel::Notice;
 use crate::config::{Mode, WireFormat};
-use crate::hub::News;
 
 /// Frames from a client. First byte: mode and how much is taken of what we write; then two of the seed of the cuts.
 pub fn server(data: &[u8]) {
@@ -102,37 +102,39 @@ impl Script {
 
 /// The id that the game knows of, as the wire has it.
 fn connected(hub: &ScriptedHub) -> Option<Vec<u8>> {
-    hub.news.iter().find_map(|news| match news {
-        News::Connected { link, .. } => Some(link.id.0.to_le_bytes().to_vec()),
+    hub.notices.iter().find_map(|notice| match notice {
+        Notice::Connected { link, .. } => Some(link.id.0.to_le_bytes().to_vec()),
         _ => None,
     })
 }
 
-/// The game's news are those that the model expects, in order; `skip` of them are about getting in.
+/// The game's notices are those that the model expects, in order; `skip` of them are about getting in.
 fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
-    let mut news = hub.news.iter().skip(skip);
+    let mut notices = hub.notices.iter().skip(skip);
     // Of pings and pongs the game hears nothing.
     for said in said.iter().filter(|said| !matches!(said, Said::Ping(_) | Said::Pong)) {
-        match (said, news.next()) {
-            (Said::Message { text, payload }, Some(News::Packet(packet))) => {
+        match (said, notices.next()) {
+            (Said::Message { text, payload }, Some(Notice::Packet(packet))) => {
                 assert_eq!((packet.text, packet.payload.as_ref()), (*text, payload.as_slice()));
             }
-            (Said::Close { code, reason }, Some(News::CloseRequested { code: told, reason: why, .. })) => {
+            (Said::Close { code, reason }, Some(Notice::CloseRequested { code: told, reason: why, .. })) => {
                 assert_eq!((*told, why.as_str()), (*code, reason.trim_end_matches('\0')));
-                assert!(matches!(news.next(), Some(News::Disconnected { reason, .. }) if reason.is_clean()));
+                assert!(
+                    matches!(notices.next(), Some(Notice::Disconnected { reason, .. }) if reason.is_clean())
+                );
             }
-            (Said::Violation(_), Some(News::Disconnected { reason: CloseReason::Violation(_), .. })) => {}
+            (Said::Violation(_), Some(Notice::Disconnected { reason: CloseReason::Violation(_), .. })) => {}
             (said, fresh) => panic!("{said:?} is told as {fresh:?}"),
         }
     }
     if !matches!(said.last(), Some(Said::Close { .. } | Said::Violation(_))) {
-        let end = news.next();
+        let end = notices.next();
         assert!(
-            matches!(end, Some(News::Disconnected { reason: CloseReason::Lost(_), .. })),
+            matches!(end, Some(Notice::Disconnected { reason: CloseReason::Lost(_), .. })),
             "the stream ends inside: {end:?}"
         );
     }
-    assert!(news.next().is_none(), "nothing is told behind the end");
+    assert!(notices.next().is_none(), "nothing is told behind the end");
 }
 
 /// A client in multiplayer mode: the first message is its id, or it does not get in.
@@ -150,8 +152,8 @@ fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) 
         }
         WireFormat::Godot3 => None,
     };
-    let told = hub.news.iter().find_map(|news| match news {
-        News::Connected { own_id, .. } => Some(own_id.0),
+    let told = hub.notices.iter().find_map(|notice| match notice {
+        Notice::Connected { own_id, .. } => Some(own_id.0),
         _ => None,
     });
     assert_eq!(told, id.filter(|id| *id >= 2), "its id");
@@ -169,7 +171,7 @@ fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) 
             check_news(hub, &rest, 1);
         }
         WireFormat::Godot3 => {
-            let packets = hub.news.iter().filter(|news| matches!(news, News::Packet(_))).count();
+            let packets = hub.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
             let sent = said.iter().skip(first + 1).filter(
                 |said| matches!(said, Said::Message { payload, .. } if payload.len() > 9 && payload[0] == 0),
             );

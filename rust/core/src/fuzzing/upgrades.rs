@@ -5,9 +5,9 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::scripted::{Cuts, Line, ScriptedHub};
 use crate::base::CloseReason;
+use crate::channel::Notice;
 use crate::config::Mode;
 use crate::http::{HEAD_LIMIT, is_token};
-use crate::hub::News;
 
 /// A request that is let in.
 pub(super) const REQUEST: &[u8] =
@@ -85,8 +85,8 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
     let conn = hub.accept(Line::new(bytes.to_vec(), reading, writing));
     hub.finish();
     let output = std::mem::take(&mut hub.line(conn).output);
-    let link = hub.news.iter().find_map(|news| match news {
-        News::Connected { link, .. } => Some(link),
+    let link = hub.notices.iter().find_map(|notice| match notice {
+        Notice::Connected { link, .. } => Some(link),
         _ => None,
     });
     let mut lines = [httparse::EMPTY_HEADER; 16];
@@ -100,7 +100,7 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
         first
     };
     let Some(link) = link else {
-        assert!(hub.news.is_empty(), "the game hears nothing of those who do not get in");
+        assert!(hub.notices.is_empty(), "the game hears nothing of those who do not get in");
         let httparse::Status::Complete(len) = answer else {
             assert!(output.is_empty(), "an answer is whole");
             return Asked::Nothing;
@@ -165,9 +165,9 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     line.reading = reading;
     drop(line);
     hub.finish();
-    match hub.news.first().expect("the game is told in any case") {
-        News::Connected { link, .. } => Ok(link.info.protocol.clone()),
-        News::Failed(reason) => {
+    match hub.notices.first().expect("the game is told in any case") {
+        Notice::Connected { link, .. } => Ok(link.info.protocol.clone()),
+        Notice::Failed(reason) => {
             let why = reason.to_string();
             assert!(!why.chars().any(char::is_control) && why.len() < 3000, "{why:?}");
             assert!(matches!(reason, CloseReason::Refused(_) | CloseReason::Lost(_)), "{reason:?}");

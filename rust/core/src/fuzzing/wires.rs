@@ -7,8 +7,8 @@ use super::model;
 use super::scripted::{Cuts, Line, ScriptedHub};
 use super::upgrades::REQUEST;
 use crate::base::PeerId;
+use crate::channel::Notice;
 use crate::config::{Mode, WireFormat};
-use crate::hub::News;
 use crate::wire::{godot3, godot4};
 
 /// Messages, each behind a byte with its length: read as such, and sent by the first of three clients of a Godot 3 server.
@@ -68,10 +68,10 @@ fn relay(messages: Vec<Vec<u8>>) {
         })
         .collect();
     let ids: Vec<_> = hub
-        .news
+        .notices
         .iter()
-        .filter_map(|news| match news {
-            News::Connected { link, .. } => Some(link.id.0),
+        .filter_map(|notice| match notice {
+            Notice::Connected { link, .. } => Some(link.id.0),
             _ => None,
         })
         .collect();
@@ -111,10 +111,10 @@ fn relay(messages: Vec<Vec<u8>>) {
     }
     hub.run();
     let got: Vec<_> = hub
-        .news
+        .notices
         .iter()
-        .filter_map(|news| match news {
-            News::Packet(packet) => {
+        .filter_map(|notice| match notice {
+            Notice::Packet(packet) => {
                 assert_eq!(packet.source, PeerId(ids[0]), "nobody speaks for another");
                 Some(packet.payload.to_vec())
             }

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::{Hub, News, Side};
+use super::{Hub, Side};
 use crate::access::{AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, health};
 use crate::base::{CloseReason, ConnId, Escaped, PeerId};
+use crate::channel::{Notice, PayloadRef, PeerInfo};
 use crate::config::{Mode, WireFormat};
 use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
-use crate::link::PeerInfo;
-use crate::session::{Body, Context, Session};
+use crate::session::{Context, Session};
 use crate::verdict::{AdmissionDecision, Verdict};
 use crate::wire::godot4;
 
@@ -102,7 +102,7 @@ impl Hub {
                 self.reject(conn, RejectReason::Handler, &response, now)
             }
             (AdmissionDecision::Accept { .. }, Some(response)) => {
-                self.news.push(News::Withdrawn(id));
+                self.notices.push(Notice::Withdrawn(id));
                 self.reject(conn, RejectReason::Full, &response, now);
             }
             (AdmissionDecision::Accept { protocol, headers }, None) => {
@@ -134,7 +134,7 @@ impl Hub {
                 self.reject(conn, RejectReason::Full, &response, now);
             }
         }
-        self.news.push(News::Refusing(number));
+        self.notices.push(Notice::Refusing(number));
     }
 
     /// Gives back what a connection held.
@@ -157,7 +157,7 @@ impl Hub {
         if let Some(asked) = pending.asked.take() {
             asked.left.store(true, Ordering::Relaxed);
             self.asked_ids.remove(&asked.id);
-            self.news.push(News::Withdrawn(asked.id));
+            self.notices.push(Notice::Withdrawn(asked.id));
         }
         if pending.suppress_log || *reason == CloseReason::NoRequest {
             return;
@@ -226,7 +226,7 @@ impl Hub {
         }
         self.asked_ids.insert(id);
         self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
-        self.news.push(News::Requested { request: Box::new(question), left });
+        self.notices.push(Notice::Requested { request: Box::new(question), left });
     }
 
     fn let_in(
@@ -255,7 +255,7 @@ impl Hub {
         member.session.accept(request, protocol.as_deref(), &headers, &mut cx);
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
-                member.session.send(false, &[], Body::Borrowed(&godot4::encode_id(id)), None, &mut cx);
+                member.session.send(false, PayloadRef::copied(&godot4::encode_id(id)), None, &mut cx);
             }
             Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }

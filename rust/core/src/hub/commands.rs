@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::connection::Stage;
 use super::transports::Transports;
-use super::{Hub, Outbound, Payload, Side};
+use super::{Hub, Side};
 use crate::base::{CloseFrame, CloseReason, ConnId};
+use crate::channel::{Command, Outbound};
 use crate::config::PeerConfig;
-use crate::net::mailbox::Command;
-use crate::session::{Body, Context, Session};
+use crate::session::{Context, Session};
 use crate::tls::TlsSession;
 
 impl Hub {
@@ -64,13 +64,7 @@ impl Hub {
         // A peer that is gone released its budget as a whole when its link was closed.
         let Some(member) = self.members.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let (prefix, body) = match &message.payload {
-            &Payload::Listed { start, size } => (&[][..], Body::Borrowed(self.listed.get(start, size))),
-            Payload::Large(large) => {
-                (large.header.as_ref().map_or(&[][..], |header| header), Body::Shared(&large.payload))
-            }
-        };
-        if member.send(message.text, prefix, body, &mut cx) {
+        if member.send(message.text, self.commands.payload(message), &mut cx) {
             self.queues.flush(conn, member);
         }
     }

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::News;
 use super::connection::{Connection, Stage};
 use crate::access::RateLimiter;
-use crate::budget::QueueTotal;
+use crate::base::Packet;
+use crate::channel::{Counters, Notice, PeerShared, QueueTotal};
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
-use crate::link::Link;
-use crate::net::mailbox::Totals;
-use crate::session::{Message, Session};
+use crate::session::Session;
 use crate::tls::TlsSession;
 
 /// The part of a connection that only a peer has.
 pub(super) struct Connected {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<PeerShared>,
     /// A message that did not fit the input buffer, or that the relay has no room for. Reading goes on when it has room.
-    pub(super) deferred: Option<Message>,
+    pub(super) deferred: Option<Packet>,
     /// The deferred message waits for the relay, and when it is tried again.
     pub(super) awaits_relay: bool,
     pub(super) relay_at: Option<Instant>,
@@ -55,7 +53,7 @@ struct Backlog {
 }
 
 impl Connected {
-    pub(super) fn new(link: Arc<Link>, rate_limiter: Option<RateLimiter>) -> Self {
+    pub(super) fn new(link: Arc<PeerShared>, rate_limiter: Option<RateLimiter>) -> Self {
         Self {
             link,
             deferred: None,
@@ -91,7 +89,7 @@ impl Connected {
 
 impl Connection {
     /// How many bytes may be read from it in this turn; `None`: not now.
-    pub(super) fn may_read(&mut self, most: usize, totals: &Totals, now: Instant) -> Option<usize> {
+    pub(super) fn may_read(&mut self, most: usize, totals: &Counters, now: Instant) -> Option<usize> {
         let Stage::Connected(peer) = &mut self.stage else { return Some(most) };
         if !peer.is_rationed(&self.session) {
             return Some(most);
@@ -180,7 +178,7 @@ impl Connection {
         &mut self,
         blocked: bool,
         config: &PeerConfig,
-        news: &mut Vec<News>,
+        notices: &mut Vec<Notice>,
         now: Instant,
     ) {
         let Stage::Connected(peer) = &mut self.stage else { return };
@@ -200,12 +198,12 @@ impl Connection {
             if link.may_tell_of_congestion() {
                 peer.told_congested = true;
                 link.told_of_congestion();
-                news.push(News::Congested(link.id));
+                notices.push(Notice::Congested(link.id));
             }
         } else if peer.told_congested && !blocked && packets == 0 {
             peer.told_congested = false;
             link.told_of_congestion();
-            news.push(News::Drained(link.id));
+            notices.push(Notice::Drained(link.id));
         }
     }
 
@@ -251,7 +249,7 @@ impl Connection {
     }
 }
 
-fn backlog(link: &Link, session: &Session, tls: Option<&TlsSession>) -> Backlog {
+fn backlog(link: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> Backlog {
     let (bytes, packets) = link.outgoing.load();
     let unsent = tls.map_or(0, TlsSession::unsent);
     Backlog {

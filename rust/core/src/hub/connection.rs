@@ -9,9 +9,9 @@ use super::connected::Connected;
 use super::pending::Pending;
 use super::queues::IoState;
 use crate::access::ClientKey;
+use crate::channel::{PayloadRef, PeerShared};
 use crate::config::PeerConfig;
-use crate::link::Link;
-use crate::session::{Body, Context, Flushed, Pool, Session};
+use crate::session::{Context, Flushed, Pool, Session};
 use crate::tls::TlsSession;
 
 /// A session with its stream, before and after it becomes a peer.
@@ -88,7 +88,7 @@ impl Connection {
 
     /// What both threads share about the peer.
     #[inline]
-    pub(super) fn link(&self) -> Option<&Arc<Link>> {
+    pub(super) fn link(&self) -> Option<&Arc<PeerShared>> {
         self.connected().map(|connected| &connected.link)
     }
 
@@ -100,9 +100,9 @@ impl Connection {
 
     /// Queues a packet whose room is reserved; says whether it is taken.
     #[inline]
-    pub(super) fn send(&mut self, text: bool, prefix: &[u8], body: Body<'_>, cx: &mut Context<'_>) -> bool {
-        let charge = (prefix.len() + body.bytes().len()) as u32;
-        self.session.send(text, prefix, body, Some(charge), cx)
+    pub(super) fn send(&mut self, text: bool, payload: PayloadRef<'_>, cx: &mut Context<'_>) -> bool {
+        let charge = payload.len() as u32;
+        self.session.send(text, payload, Some(charge), cx)
     }
 
     /// Writes what is queued.

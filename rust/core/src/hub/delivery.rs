@@ -6,20 +6,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::Hub;
 use super::connected::Connected;
 use super::connection::{Connection, Stage};
-use super::pieces::Pieces;
-use super::{Hub, News};
 use crate::base::{ConnId, Packet};
+use crate::channel::{Counters, Notice, PayloadArena, PeerShared};
 use crate::config::{Mode, PeerConfig, WireFormat};
-use crate::link::Link;
-use crate::net::mailbox::Totals;
-use crate::session::{Context, Message, Received};
+use crate::session::{Context, Payload};
 use crate::wire::{godot3, godot4};
 
 impl Hub {
     /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
-    pub(super) fn message(&mut self, conn: ConnId, payload: Received<'_>, text: bool, now: Instant) -> bool {
+    pub(super) fn message(&mut self, conn: ConnId, payload: Payload<'_>, text: bool, now: Instant) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
         // Both threads use the count of references to a link: this is once per packet, so it is left alone.
         let Stage::Connected(Connected { link, .. }) = &member.stage else {
@@ -28,20 +26,22 @@ impl Hub {
         };
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             let link = Arc::clone(link);
-            return self.routed_message(conn, &link, Message { payload: payload.into_bytes(), text }, now);
+            let message = Packet { source: link.id, payload: payload.into_bytes(), text };
+            return self.routed_message(conn, &link, message, now);
         }
         if !may_deliver(link, payload.bytes().len(), &self.config) {
-            return self.hold(conn, Message { payload: payload.into_bytes(), text }, now);
+            let message = Packet { source: link.id, payload: payload.into_bytes(), text };
+            return self.hold(conn, message, now);
         }
         member.session.resume(now);
         count_in(link, &self.totals, payload.bytes().len());
         let payload = unpinned(payload, &mut self.small, self.config.mode);
-        self.news.push(News::Packet(Packet { source: link.id, payload, text }));
+        self.notices.push(Notice::Packet(Packet { source: link.id, payload, text }));
         true
     }
 
     /// Gives a packet to the game; false: there is no room.
-    pub(super) fn deliver(&mut self, conn: ConnId, link: &Link, packet: Packet, now: Instant) -> bool {
+    pub(super) fn deliver(&mut self, conn: ConnId, link: &PeerShared, packet: Packet, now: Instant) -> bool {
         if !may_deliver(link, packet.payload.len(), &self.config) {
             return false;
         }
@@ -49,13 +49,13 @@ impl Hub {
             member.session.resume(now);
         }
         count_in(link, &self.totals, packet.payload.len());
-        let payload = unpinned(Received::Owned(packet.payload), &mut self.small, self.config.mode);
-        self.news.push(News::Packet(Packet { payload, ..packet }));
+        let payload = unpinned(Payload::Owned(packet.payload), &mut self.small, self.config.mode);
+        self.notices.push(Notice::Packet(Packet { payload, ..packet }));
         true
     }
 
     /// Keeps a message until the game has made room; says that reading stops.
-    pub(super) fn hold(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
+    pub(super) fn hold(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
         if let Some(Connection { stage: Stage::Connected(peer), session, .. }) = self.members.get_mut(conn) {
             peer.deferred = Some(message);
             // It may have waited for others before.
@@ -91,7 +91,7 @@ impl Hub {
 }
 
 /// Says whether the game has room for a packet of a peer; if not, reading pauses.
-pub(super) fn may_deliver(link: &Link, size: usize, config: &PeerConfig) -> bool {
+pub(super) fn may_deliver(link: &PeerShared, size: usize, config: &PeerConfig) -> bool {
     if link.has_input_room(size, config) {
         return true;
     }
@@ -104,14 +104,14 @@ pub(super) fn may_deliver(link: &Link, size: usize, config: &PeerConfig) -> bool
     room
 }
 
-fn count_in(link: &Link, totals: &Totals, size: usize) {
+fn count_in(link: &PeerShared, totals: &Counters, size: usize) {
     totals.packets_in.add(1);
     link.figures.packets_in.add(1);
     link.receiving.budget.add(size);
 }
 
 /// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
-fn unpinned(payload: Received<'_>, small: &mut Pieces, mode: Mode) -> Bytes {
+fn unpinned(payload: Payload<'_>, small: &mut PayloadArena, mode: Mode) -> Bytes {
     match (payload.bytes().len(), mode) {
         (..=SMALL, Mode::Multiplayer(_)) => small.copy(payload.bytes()),
         // Each raw peer has a queue of its own: one that is not read must keep no other's memory alive.

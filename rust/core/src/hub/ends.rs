@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Hub, News, Side};
+use super::{Hub, Side};
 use crate::access::LogLine;
 use crate::base::{CloseFrame, CloseReason, ConnId, Escaped};
-use crate::link::{Link, PeerState};
+use crate::channel::{Notice, PeerShared, PeerState};
 use crate::session::Context;
 
 impl Hub {
@@ -46,7 +46,7 @@ impl Hub {
                 None => {
                     self.pending -= 1;
                     match self.side {
-                        Side::Client { .. } => self.news.push(News::Failed(reason)),
+                        Side::Client { .. } => self.notices.push(Notice::Failed(reason)),
                         Side::Server(_) => rejected = Some(reason),
                     }
                 }
@@ -118,7 +118,7 @@ impl Hub {
             member.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
         if let Some(link) = member.link().cloned() {
             self.totals.peers_overflowed.add(1);
-            self.news.push(News::Overflowed(link.id));
+            self.notices.push(Notice::Overflowed(link.id));
             if let Some(more) = self.may_log(LogLine::Limit, &link, now) {
                 log::warn!(
                     "peer {} ({}) does not take its packets: closing it with 1013, {packets} packets ({bytes} bytes) are not delivered; raise \
@@ -133,7 +133,7 @@ impl Hub {
     }
 
     /// Counts the end of a peer, writes down what its life was like, and tells of it.
-    pub(super) fn note_left(&mut self, link: &Link, reason: CloseReason, now: Instant) {
+    pub(super) fn note_left(&mut self, link: &PeerShared, reason: CloseReason, now: Instant) {
         let line = match reason {
             CloseReason::Violation(_) => {
                 self.totals.peers_violated.add(1);
@@ -160,12 +160,12 @@ impl Hub {
             );
         }
         let id = link.id;
-        self.news.push(News::Disconnected { id, reason });
+        self.notices.push(Notice::Disconnected { id, reason });
         self.announce_left(id, now);
     }
 
     /// As [`AccessPolicy::may_log`](crate::access::AccessPolicy::may_log); a client has but one connection to write about.
-    pub(super) fn may_log(&mut self, line: LogLine, link: &Link, now: Instant) -> Option<String> {
+    pub(super) fn may_log(&mut self, line: LogLine, link: &PeerShared, now: Instant) -> Option<String> {
         match &mut self.side {
             Side::Server(access) => access.may_log(line, link.info.address.ip(), now),
             Side::Client { .. } => Some(String::new()),

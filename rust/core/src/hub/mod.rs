@@ -14,7 +14,6 @@ mod delivery;
 mod ends;
 mod expiry;
 pub(crate) mod pending;
-mod pieces;
 mod preamble;
 #[cfg(any(test, fuzzing))]
 mod probe;
@@ -27,102 +26,32 @@ mod timers;
 pub(crate) mod transports;
 mod writing;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use std::{io, mem};
 
-use bytes::Bytes;
-
 use crate::access::{AccessPolicy, RateLimiter};
-use crate::base::{CloseReason, ConnId, Packet, PeerId, PeerMap};
-use crate::budget::{Charge, QueueTotals};
+use crate::base::{CloseReason, ConnId, PeerId, PeerMap};
+use crate::channel::{
+    Charge, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, TakenCommands,
+};
 use crate::config::{Mode, PeerConfig};
-use crate::event::ConnectionRequest;
 use crate::http::Url;
-use crate::link::{Link, PeerInfo};
-use crate::net::mailbox::{Command, Listed, Mailbox, Totals};
 use crate::session::{Context, Pool, Session};
 use crate::tls::{TlsClient, TlsSession};
-use crate::wire::godot3;
 use accept::Acceptor;
 use connected::Connected;
 use connection::{Connection, Stage};
 pub(crate) use delivery::SMALL;
 pub(crate) use pending::EvictionOutcome;
 use pending::PendingQueue;
-use pieces::Pieces;
 use queues::Queues;
 pub(crate) use slab::Slab;
 use timers::Timers;
 use transports::Transports;
-
-/// What the game's thread hears, in order.
-#[derive(Debug)]
-pub(crate) enum News {
-    Packet(Packet),
-    /// A peer is usable. `own_id` is what a client is called.
-    Connected {
-        link: Arc<Link>,
-        own_id: PeerId,
-    },
-    CloseRequested {
-        id: PeerId,
-        code: u16,
-        reason: String,
-    },
-    Disconnected {
-        id: PeerId,
-        reason: CloseReason,
-    },
-    /// Client: it did not get in.
-    Failed(CloseReason),
-    /// Client of the Godot 3 wire: another client came or went.
-    Joined(PeerId),
-    Left(PeerId),
-    Congested(PeerId),
-    Drained(PeerId),
-    Overflowed(PeerId),
-    /// Server: the game's handler is to decide.
-    Requested {
-        request: Box<ConnectionRequest>,
-        left: Arc<AtomicBool>,
-    },
-    /// Server: this request will not become a peer any more.
-    Withdrawn(PeerId),
-    /// Server: what was said when this number was given holds from here on.
-    Refusing(u64),
-    /// The driver thread is gone.
-    DriverFailed(CloseReason),
-}
-
-/// A packet on its way out.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    pub(crate) payload: Payload,
-    pub(crate) text: bool,
-}
-
-/// Where the bytes of a packet on its way out are.
-#[derive(Debug)]
-pub(crate) enum Payload {
-    /// Among those that came with the commands, behind its wire header: to count references to small ones from two threads
-    /// costs more than a copy.
-    Listed {
-        start: u32,
-        size: u32,
-    },
-    Large(Box<Large>),
-}
-
-/// A payload that is not copied, and the wire header that goes before it.
-#[derive(Debug)]
-pub(crate) struct Large {
-    pub(crate) header: Option<[u8; godot3::HEADER]>,
-    pub(crate) payload: Bytes,
-}
 
 /// Whose end this is.
 pub(crate) enum Side {
@@ -149,14 +78,12 @@ pub(crate) struct Hub {
     ids: PeerMap<ConnId>,
     pool: Pool,
     /// Where small payloads of this round are copied to.
-    small: Pieces,
+    small: PayloadArena,
     mailbox: Arc<Mailbox>,
     /// Taken from the mailbox and not done yet.
-    commands: VecDeque<Command>,
-    /// What [`Payload::Listed`] of these commands is about.
-    listed: Listed,
+    commands: TakenCommands,
     /// For the mailbox.
-    pub(crate) news: Vec<News>,
+    pub(crate) notices: Vec<Notice>,
     queues: Queues,
     timers: Timers,
     acceptor: Acceptor,
@@ -179,7 +106,7 @@ pub(crate) struct Hub {
     queue_totals: QueueTotals,
     /// What the queues of all connections held when the last round ended.
     charge: Charge,
-    totals: Arc<Totals>,
+    totals: Arc<Counters>,
     /// Client of the Godot 3 wire: whom the server has told of.
     others: HashSet<PeerId>,
     /// Client: what the server calls us.
@@ -213,12 +140,11 @@ impl Hub {
             members: Slab::default(),
             ids: PeerMap::default(),
             pool: Pool::default(),
-            small: Pieces::default(),
+            small: PayloadArena::default(),
             totals: Arc::clone(&mailbox.totals),
             mailbox,
-            commands: VecDeque::new(),
-            listed: Listed::new(&queue_totals.outgoing),
-            news: Vec::new(),
+            commands: TakenCommands::new(&queue_totals.outgoing),
+            notices: Vec::new(),
             queues: Queues::default(),
             timers: Timers::default(),
             acceptor: Acceptor::new(max_pending),
@@ -272,7 +198,7 @@ impl Hub {
     /// Nobody was reached.
     pub(crate) fn dial_failed(&mut self, reason: CloseReason) {
         self.opens = false;
-        self.news.push(News::Failed(reason));
+        self.notices.push(Notice::Failed(reason));
     }
 
     fn admit(
@@ -344,7 +270,7 @@ impl Hub {
         rate_limiter: Option<RateLimiter>,
     ) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        let link = Arc::new(Link::new(conn, id, info, &self.queue_totals));
+        let link = Arc::new(PeerShared::new(conn, id, info, &self.queue_totals));
         member.stage = Stage::Connected(Connected::new(Arc::clone(&link), rate_limiter));
         // The remote may have gone during the handshake.
         if member.session.is_broken() || member.io.read_closed {
@@ -355,7 +281,7 @@ impl Hub {
         self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);
         self.own_id = own_id;
-        self.news.push(News::Connected { link, own_id });
+        self.notices.push(Notice::Connected { link, own_id });
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::Hub;
 use super::connection::{Connection, Stage};
 use super::relay::RELAY_TURN;
 use super::transports::{ShortRead, Transports};
-use super::{Hub, News};
-use crate::base::ConnId;
-use crate::session::{Context, Incoming, Message, ReadBurst, Received};
+use crate::base::{ConnId, Packet};
+use crate::channel::Notice;
+use crate::session::{Context, Incoming, Payload, ReadBurst};
 
 impl Hub {
     /// Lets a connection read for one turn, whether or not it waits for another one.
@@ -136,8 +137,8 @@ impl Hub {
             && let Some(member) = self.members.get_mut(conn)
         {
             let incoming = match member.connected_mut().and_then(|peer| peer.deferred.take()) {
-                Some(Message { payload, text }) => {
-                    Some(Incoming::Message { payload: Received::Owned(payload), text })
+                Some(Packet { payload, text, .. }) => {
+                    Some(Incoming::Message { payload: Payload::Owned(payload), text })
                 }
                 None => member
                     .session
@@ -155,7 +156,7 @@ impl Hub {
                 Some(Incoming::CloseRequested { code, reason }) => {
                     if let Some(link) = self.members.get(conn).and_then(Connection::link) {
                         link.set_closing();
-                        self.news.push(News::CloseRequested { id: link.id, code, reason });
+                        self.notices.push(Notice::CloseRequested { id: link.id, code, reason });
                     }
                 }
             }

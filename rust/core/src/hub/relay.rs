@@ -8,14 +8,12 @@ use bytes::Bytes;
 
 use super::connection::{Connection, Stage};
 use super::delivery::{SMALL, may_deliver};
-use super::{Hub, News, Side};
+use super::{Hub, Side};
 use crate::access::LogLine;
 use crate::base::{ConnId, Packet, PeerId, Target};
-use crate::channel::backpressure::{Reservation, WhenFull};
+use crate::channel::{Notice, PayloadRef, PeerShared, Reservation, WhenFull, charged};
 use crate::config::{Mode, WireFormat};
-use crate::link::Link;
-use crate::session::{Body, Context, Message};
-use crate::shared::shared;
+use crate::session::Context;
 use crate::wire::godot3::{self, System, system_message};
 
 impl Hub {
@@ -60,8 +58,8 @@ impl Hub {
     pub(super) fn routed_message(
         &mut self,
         conn: ConnId,
-        link: &Arc<Link>,
-        message: Message,
+        link: &Arc<PeerShared>,
+        message: Packet,
         now: Instant,
     ) -> bool {
         let serves = matches!(self.side, Side::Server(_));
@@ -100,7 +98,7 @@ impl Hub {
         true
     }
 
-    fn note_ignored(&mut self, link: &Link, what: fmt::Arguments<'_>, now: Instant) {
+    fn note_ignored(&mut self, link: &PeerShared, what: fmt::Arguments<'_>, now: Instant) {
         if log::log_enabled!(log::Level::Debug)
             && let Some(more) = self.may_log(LogLine::Ignored, link, now)
         {
@@ -108,20 +106,20 @@ impl Hub {
         }
     }
 
-    /// Client: somebody came or went. It waits for the game like a packet does: a server cannot pile up news either.
+    /// Client: somebody came or went. It waits for the game like a packet does: a server cannot pile up notices either.
     fn told_of_another(
         &mut self,
         conn: ConnId,
-        link: &Link,
+        link: &PeerShared,
         kind: System,
         id: PeerId,
-        message: Message,
+        message: Packet,
         now: Instant,
     ) -> bool {
         let known = self.others.contains(&id);
-        let news = match kind {
-            System::Joined if id.is_client() && id != self.own_id && !known => News::Joined(id),
-            System::Left if known => News::Left(id),
+        let notice = match kind {
+            System::Joined if id.is_client() && id != self.own_id && !known => Notice::Joined(id),
+            System::Left if known => Notice::Left(id),
             // The server is known by its first message, and we know ourselves; a second id means nothing.
             _ => return true,
         };
@@ -146,7 +144,7 @@ impl Hub {
         } else {
             self.others.insert(id);
         }
-        self.news.push(news);
+        self.notices.push(notice);
         true
     }
 
@@ -195,7 +193,7 @@ impl Hub {
     }
 
     /// Keeps a message until there is room, or the sender would be read on and its next one come first.
-    fn wait_for_room(&mut self, conn: ConnId, message: Message, now: Instant) -> bool {
+    fn wait_for_room(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
         if let Some(Connection { stage: Stage::Connected(peer), session, .. }) = self.members.get_mut(conn) {
             peer.deferred = Some(message);
             peer.relay_at = now.checked_add(RETRY);
@@ -212,7 +210,7 @@ impl Hub {
     fn relay(&mut self, from: PeerId, to: Target, message: &Bytes, now: Instant) {
         let size = message.len();
         // Large ones are not copied, whoever gets them, and count once.
-        let large = (size > SMALL).then(|| shared(&self.queue_totals.outgoing, message.clone()));
+        let large = (size > SMALL).then(|| charged(&self.queue_totals.outgoing, message.clone()));
         let message = large.as_ref().unwrap_or(message);
         match to {
             Target::One(id) => {
@@ -233,27 +231,27 @@ impl Hub {
 
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
         self.relayed += 1;
-        self.queue_or_close(conn, Body::Shared(message), now);
+        self.queue_or_close(conn, PayloadRef::shared(message), now);
     }
 
-    /// News of others wait like packets do, or who reads nothing could be made to keep them for ever. The bound of the process
+    /// Notice of others wait like packets do, or who reads nothing could be made to keep them for ever. The bound of the process
     /// is not looked at: nobody waits because somebody else came.
     fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
-        self.queue_or_close(conn, Body::Borrowed(&system_message(kind, id)), now);
+        self.queue_or_close(conn, PayloadRef::copied(&system_message(kind, id)), now);
     }
 
     /// Nobody waits for an answer here, so a peer that has as much waiting as any may have cannot be refused: it is closed.
-    fn queue_or_close(&mut self, conn: ConnId, body: Body<'_>, now: Instant) {
+    fn queue_or_close(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
         let Some(link) = member.link() else { return };
         // Whether the process has room was asked for the message as a whole.
-        match link.reserve(body.bytes().len(), WhenFull::Close, &self.config, || true) {
+        match link.reserve(payload.len(), WhenFull::Close, &self.config, || true) {
             Reservation::Taken => {}
             Reservation::Overflow => return self.overflow(conn, now),
             Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if member.send(false, &[], body, &mut cx) {
+        if member.send(false, payload, &mut cx) {
             self.queues.flush(conn, member);
         }
     }

@@ -3,7 +3,6 @@
 //! Every connection gets one bounded turn per round, so that none keeps the others waiting. Those that are not peers yet share a
 //! bounded time per round: a handshake of TLS takes as long as hundreds of packets, and a thousand may come at once.
 
-use std::mem;
 use std::time::{Duration, Instant};
 
 use super::Hub;
@@ -69,15 +68,12 @@ impl Hub {
     /// Does what the game asked for, in order and a bounded part of it: a game may ask for more in a frame than fits between two
     /// turns of everybody else.
     fn take_commands<T: Transports>(&mut self, io: &mut T, now: Instant) {
-        // The payloads that they speak of are those of one list.
         if self.commands.is_empty() {
-            let mut list = Vec::from(mem::take(&mut self.commands));
-            self.mailbox.take_commands(&mut list, &mut self.listed);
-            self.commands = list.into();
+            self.mailbox.take_commands(&mut self.commands);
         }
         let mut left = COMMANDS_TURN;
         while left > 0
-            && let Some(command) = self.commands.pop_front()
+            && let Some(command) = self.commands.pop()
         {
             left = left.saturating_sub(command.effort());
             self.command(io, command, now);
@@ -146,12 +142,10 @@ impl Hub {
     /// Passes what the round brought to the game's thread.
     fn hand_over(&mut self) {
         self.small.finish();
-        if self.commands.is_empty() {
-            self.listed.copied();
-        }
+        self.commands.finish();
         self.charge.set(self.pool.held());
         self.borrowed = 0;
-        self.mailbox.deliver(&mut self.news);
+        self.mailbox.deliver(&mut self.notices);
     }
 
     /// Accepts connections and lets them read, as far as the time goes. They get a third of all time when there is much to do, so

@@ -16,7 +16,7 @@ impl Hub {
             return;
         }
         if !member.io.writable {
-            member.note_congestion(true, &self.config, &mut self.news, now);
+            member.note_congestion(true, &self.config, &mut self.notices, now);
         } else if self.write_turn(io, conn, now) {
             self.queue_flush(conn);
         }
@@ -53,7 +53,7 @@ impl Hub {
             // Where the turn was over before, nobody knows yet whether it takes everything.
             if !cut_short {
                 link.outgoing.set_congested(blocked);
-                member.note_congestion(blocked, &self.config, &mut self.news, now);
+                member.note_congestion(blocked, &self.config, &mut self.notices, now);
             }
         }
         if member.session.is_broken() {

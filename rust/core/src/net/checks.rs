@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::mailbox::{Command, Mailbox};
 use crate::base::ConnId;
+use crate::channel::{Command, Mailbox};
 use crate::tls::TlsSession;
 
 /// What is to be checked, and the threads that do it.

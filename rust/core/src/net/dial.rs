@@ -10,9 +10,9 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::listener::{Unsent, tune};
-use super::mailbox::Mailbox;
 use super::runtime::Runtime;
 use crate::base::{CloseReason, Phase};
+use crate::channel::Mailbox;
 use crate::http::Url;
 
 /// How long one address has before the next is tried too (RFC 8305 section 5).

@@ -17,10 +17,10 @@ use mio::{Events, Poll, Token, Waker};
 use super::checks::Check;
 use super::dial::Dialler;
 use super::listener::Listener;
-use super::mailbox::{Mailbox, Totals, Wake};
 use super::runtime::Runtime;
 use super::sockets::{Dial, Sockets, Source, WAKER};
 use crate::access::AccessPolicy;
+use crate::channel::{Counters, Mailbox, Wake};
 use crate::config::{ClientConfig, ServerConfig};
 use crate::hub::round::EVENTS;
 use crate::hub::transports::Next;
@@ -77,7 +77,7 @@ impl Driver {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let sockets = Sockets::new(poll.registry().try_clone()?, peer.conditions, runtime.unsent());
         let outgoing = &runtime.queue_totals.outgoing;
-        let mailbox = Arc::new(Mailbox::new(Box::new(waker), Arc::new(Totals::default()), outgoing, now));
+        let mailbox = Arc::new(Mailbox::new(Box::new(waker), Arc::new(Counters::default()), outgoing, now));
         let hub = Hub::new(peer, side, runtime.queue_totals.clone(), Arc::clone(&mailbox), TURN);
         Ok(Self {
             poll,

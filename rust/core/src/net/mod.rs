@@ -5,7 +5,6 @@ mod dial;
 pub(crate) mod driver;
 pub(crate) mod emulator;
 pub(crate) mod listener;
-pub(crate) mod mailbox;
 mod open_error;
 pub(crate) mod runtime;
 mod sockets;

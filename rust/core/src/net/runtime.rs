@@ -7,8 +7,7 @@ use std::{fmt, io};
 
 use super::checks::{self, Check, Checks};
 use super::listener::Unsent;
-use super::mailbox::{Command, Mailbox};
-use crate::budget::QueueTotals;
+use crate::channel::{Command, Mailbox, QueueTotals};
 use crate::tls::{TlsClient, TlsClients, TlsError, Trust};
 
 /// The I/O threads and queues of a process. Make one, and [`shutdown`](Self::shutdown) it before the library is unloaded.
@@ -231,7 +230,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
-    use crate::net::mailbox::NeverAsleep;
+    use crate::channel::NeverAsleep;
 
     use super::*;
 

@@ -6,9 +6,9 @@ use super::handle::Member;
 use super::open::Open;
 use super::{Peer, Status};
 use crate::base::{CloseFrame, CloseReason, PeerId};
+use crate::channel::Command;
 use crate::config::Mode;
 use crate::event::Event;
-use crate::net::mailbox::Command;
 use crate::session::Role;
 
 impl Peer {

@@ -10,10 +10,9 @@ use super::handle::Member;
 use super::open::Open;
 use super::{Peer, Status, give_back};
 use crate::base::{CloseReason, PeerId, PeerMap};
+use crate::channel::{Notice, PeerShared};
 use crate::config::Mode;
 use crate::event::Event;
-use crate::hub::News;
-use crate::link::Link;
 use crate::session::Role;
 
 impl Peer {
@@ -34,27 +33,27 @@ impl Peer {
         open.release_taken();
         open.sender.forget_last();
         // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.
-        if !waits && !open.mailbox.has_news() {
+        if !waits && !open.mailbox.has_notices() {
             return false;
         }
         open.poll += 1;
         // Ends of the last poll come first: their packets have been readable for a whole poll.
         let ends = self.ends.drain(..);
-        if self.news.is_empty() && ends.len() == 0 {
+        if self.notices.is_empty() && ends.len() == 0 {
             // Both sides swap their lists, so that no memory is allocated in the long run.
-            let mut taken = Vec::from(std::mem::take(&mut self.news));
-            open.mailbox.take_news(&mut taken);
-            self.news = taken.into();
+            let mut taken = Vec::from(std::mem::take(&mut self.notices));
+            open.mailbox.take_notices(&mut taken);
+            self.notices = taken.into();
         } else {
             let mut taken = Vec::new();
-            open.mailbox.take_news(&mut taken);
-            let mut news: VecDeque<_> = ends.collect();
-            news.append(&mut self.news);
-            news.extend(taken);
-            self.news = news;
+            open.mailbox.take_notices(&mut taken);
+            let mut notices: VecDeque<_> = ends.collect();
+            notices.append(&mut self.notices);
+            notices.extend(taken);
+            self.notices = notices;
         }
         if open.given_up {
-            self.news.clear();
+            self.notices.clear();
         }
         open.sender.take_refused(&mut self.told);
         true
@@ -62,7 +61,7 @@ impl Peer {
 
     /// Something waits for the game that does not come from the I/O thread.
     fn has_something_to_say(&self) -> bool {
-        !self.news.is_empty()
+        !self.notices.is_empty()
             || !self.ends.is_empty()
             || !self.told.is_empty()
             || self.open.as_ref().is_some_and(|open| open.sender.has_refused())
@@ -76,10 +75,10 @@ impl Peer {
     pub fn wait(&self, timeout: Duration) -> bool {
         let waits = self.has_something_to_say() || self.has_given_up();
         let Some(open) = &self.open else { return waits };
-        waits || open.mailbox.wait_for_news(timeout.min(A_YEAR))
+        waits || open.mailbox.wait_for_notices(timeout.min(A_YEAR))
     }
 
-    /// Applies the next piece of news and says what to tell the game. With `packet_events = false` packets become
+    /// Applies the next notice and says what to tell the game. With `packet_events = false` packets become
     /// readable without an event each.
     pub fn next_event(&mut self, packet_events: bool) -> Option<Event> {
         loop {
@@ -88,10 +87,10 @@ impl Peer {
             }
             self.leaving.clear();
             let open = self.open.as_mut()?;
-            let Some(news) = self.news.pop_front() else { return self.drained() };
-            give_back(&mut self.news);
-            match news {
-                News::Packet(packet) => {
+            let Some(notice) = self.notices.pop_front() else { return self.drained() };
+            give_back(&mut self.notices);
+            match notice {
+                Notice::Packet(packet) => {
                     let id = packet.source;
                     let known = open.note_fresh(id);
                     let Some(member) = open.carrier(id) else { continue };
@@ -110,38 +109,38 @@ impl Peer {
                         return Some(Event::PacketReceived { id });
                     }
                 }
-                News::Connected { link, own_id } => {
+                Notice::Connected { link, own_id } => {
                     open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
                     return Some(self.connected(link, own_id));
                 }
-                News::Requested { request, left } => {
+                Notice::Requested { request, left } => {
                     open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
                     if !left.load(Ordering::Relaxed) {
                         return Some(Event::Requested(request));
                     }
                     open.unasked.push(request.id);
                 }
-                News::Withdrawn(id) => {
+                Notice::Withdrawn(id) => {
                     let Some(at) = open.unasked.iter().position(|unasked| *unasked == id) else {
                         return Some(Event::RequestWithdrawn { id });
                     };
                     open.unasked.swap_remove(at);
                 }
-                News::Refusing(number) => self.refusals_held = number,
-                News::CloseRequested { id, code, reason } => {
+                Notice::Refusing(number) => self.refusals_held = number,
+                Notice::CloseRequested { id, code, reason } => {
                     if open.roster.contains_key(&id) {
                         return Some(Event::CloseRequested { id, code, reason });
                     }
                 }
-                News::Disconnected { id, reason } => {
+                Notice::Disconnected { id, reason } => {
                     if open.is_fresh(id) {
-                        self.ends.push(News::Disconnected { id, reason });
+                        self.ends.push(Notice::Disconnected { id, reason });
                     } else if let Some(event) = self.disconnected(id, &reason) {
                         return Some(event);
                     }
                 }
-                News::Failed(reason) => return Some(self.failed(&reason)),
-                News::Joined(id) => {
+                Notice::Failed(reason) => return Some(self.failed(&reason)),
+                Notice::Joined(id) => {
                     open.heard_of_another();
                     // Behind the server's end there is nobody.
                     let connected = open.roster.contains_key(&PeerId::SERVER);
@@ -149,9 +148,9 @@ impl Peer {
                         return Some(Event::PeerConnected { id, protocol: String::new() });
                     }
                 }
-                News::Left(id) => {
+                Notice::Left(id) => {
                     if open.others.get(&id).is_some_and(|fresh| *fresh == open.poll) {
-                        self.ends.push(News::Left(id));
+                        self.ends.push(Notice::Left(id));
                         continue;
                     }
                     open.heard_of_another();
@@ -159,29 +158,29 @@ impl Peer {
                         return Some(Event::PeerDisconnected { id, clean: true });
                     }
                 }
-                News::Congested(id) => {
+                Notice::Congested(id) => {
                     if let Some(member) = open.roster.get(&id) {
                         member.link().heard_of_congestion();
                         return Some(Event::PeerCongested { id });
                     }
                 }
-                News::Drained(id) => {
+                Notice::Drained(id) => {
                     if let Some(member) = open.roster.get(&id) {
                         member.link().heard_of_congestion();
                         return Some(Event::PeerDrained { id });
                     }
                 }
-                News::Overflowed(id) => {
+                Notice::Overflowed(id) => {
                     if open.roster.contains_key(&id) {
                         return Some(Event::PeerOverflowed { id });
                     }
                 }
-                News::DriverFailed(reason) => self.driver_failed(&reason),
+                Notice::DriverFailed(reason) => self.driver_failed(&reason),
             }
         }
     }
 
-    /// All news are told: is the last peer of a server gone that admits nobody?
+    /// All notices are told: is the last peer of a server gone that admits nobody?
     fn drained(&mut self) -> Option<Event> {
         let drained = self.is_drained();
         self.told_drained |= drained;
@@ -195,7 +194,7 @@ impl Peer {
         is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected
     }
 
-    fn connected(&mut self, link: Arc<Link>, own_id: PeerId) -> Event {
+    fn connected(&mut self, link: Arc<PeerShared>, own_id: PeerId) -> Event {
         let id = link.id;
         let protocol = link.info.protocol.clone();
         if let Some(open) = &mut self.open {

@@ -9,17 +9,15 @@ use std::time::Duration;
 use super::receiver::Received;
 use super::sender::{Copies, Outgoing, check};
 use crate::base::{CloseFrame, CloseReason, PeerId, SendError, Target};
-use crate::channel::backpressure::{Reservation, WhenFull};
+use crate::channel::{Command, Mailbox, PeerShared, PeerState, Reservation, WhenFull};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::http::Url;
-use crate::link::{Link, PeerState};
-use crate::net::mailbox::{Command, Mailbox};
 use crate::wire::godot3::packet_header;
 
 /// What the game's thread keeps of a peer.
 pub(super) struct Member {
     /// Not there while a client connects.
-    link: OnceCell<Arc<Link>>,
+    link: OnceCell<Arc<PeerShared>>,
     /// Client: where to.
     url: Option<Url>,
     /// How a client's attempt to connect ended.
@@ -53,7 +51,7 @@ impl Member {
     }
 
     /// There is a connection: what was set before holds for it.
-    pub(super) fn connected(&self, link: Arc<Link>, own_id: PeerId) {
+    pub(super) fn connected(&self, link: Arc<PeerShared>, own_id: PeerId) {
         let conn = link.conn;
         self.own_id.set(own_id);
         let _ = self.link.set(link);
@@ -83,7 +81,7 @@ impl Member {
         }
     }
 
-    pub(super) fn link(&self) -> &Arc<Link> {
+    pub(super) fn link(&self) -> &Arc<PeerShared> {
         self.link.get().expect("who is in the roster is connected")
     }
 
@@ -197,7 +195,7 @@ impl PeerHandle {
 
     /// The URL that the client asked for; on a client, as it was given.
     pub fn requested_url(&self) -> String {
-        let asked = |link: &Link| format!("{}{}", link.info.origin, link.info.target);
+        let asked = |link: &PeerShared| format!("{}{}", link.info.origin, link.info.target);
         match &self.member.url {
             Some(url) => url.given.clone(),
             None => self.link().map(asked).unwrap_or_default(),
@@ -225,7 +223,7 @@ impl PeerHandle {
     }
 
     fn end(&self) -> Option<&CloseReason> {
-        self.link().map_or_else(|| self.member.failure(), Link::end)
+        self.link().map_or_else(|| self.member.failure(), PeerShared::end)
     }
 
     /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread messages (raw mode) are
@@ -289,7 +287,7 @@ impl PeerHandle {
         }
     }
 
-    fn link(&self) -> Option<&Link> {
+    fn link(&self) -> Option<&PeerShared> {
         self.member.link.get().map(AsRef::as_ref)
     }
 }

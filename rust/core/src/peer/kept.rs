@@ -8,10 +8,9 @@ use super::*;
 use crate::access::AccessPolicy;
 use crate::base::{ConnId, Packet};
 use crate::behaviour::End;
+use crate::channel::{KEPT, PeerInfo, PeerShared};
 use crate::config::WireFormat;
 use crate::hub::{Side, TURN};
-use crate::link::{Link, PeerInfo};
-use crate::net::mailbox::KEPT;
 use crate::testing::InMemory;
 
 const MANY: usize = 100_000;
@@ -21,7 +20,7 @@ fn config(mode: Mode) -> PeerConfig {
     PeerConfig { mode, ..PeerConfig::default() }
 }
 
-fn link(runtime: &Runtime) -> Arc<Link> {
+fn link(runtime: &Runtime) -> Arc<PeerShared> {
     let info = PeerInfo {
         address: "192.0.2.1:1".parse().expect("an address"),
         protocol: String::new(),
@@ -30,7 +29,7 @@ fn link(runtime: &Runtime) -> Arc<Link> {
         headers: Box::default(),
         opened: Instant::now(),
     };
-    Arc::new(Link::new(ConnId { slot: 0, generation: 0 }, ID, info, &runtime.queue_totals))
+    Arc::new(PeerShared::new(ConnId { slot: 0, generation: 0 }, ID, info, &runtime.queue_totals))
 }
 
 #[test]
@@ -41,15 +40,16 @@ fn a_burst_gives_its_memory_back() {
         let gate = Box::new(AccessPolicy::new(ServerConfig::default()));
         let driver: InMemory<End> =
             peer.open_in_memory(config(mode), Side::Server(gate), TURN, Instant::now());
-        let mut news = vec![News::Connected { link: link(&runtime), own_id: PeerId::SERVER }];
-        news.extend(
-            (0..MANY)
-                .map(|_| News::Packet(Packet { source: ID, payload: Bytes::from_static(b"!"), text: false })),
+        let mut notices = vec![Notice::Connected { link: link(&runtime), own_id: PeerId::SERVER }];
+        notices.extend(
+            (0..MANY).map(|_| {
+                Notice::Packet(Packet { source: ID, payload: Bytes::from_static(b"!"), text: false })
+            }),
         );
-        driver.mailbox.deliver(&mut news);
+        driver.mailbox.deliver(&mut notices);
         assert!(peer.begin_poll());
         while peer.next_event(true).is_some() {}
-        assert!(peer.news.capacity() <= KEPT, "{mode:?}: {}", peer.news.capacity());
+        assert!(peer.notices.capacity() <= KEPT, "{mode:?}: {}", peer.notices.capacity());
         let handle = peer.peer(ID).expect("it is connected");
         let mut taken = 0;
         while peer.pop_packet().is_some() || handle.pop_packet().is_some() {
@@ -62,9 +62,9 @@ fn a_burst_gives_its_memory_back() {
         assert!(capacity <= KEPT, "{mode:?}: {capacity}");
         // What the driver fills next is what this side has given back.
         peer.begin_poll();
-        driver.mailbox.deliver(&mut vec![News::Withdrawn(ID)]);
+        driver.mailbox.deliver(&mut vec![Notice::Withdrawn(ID)]);
         peer.begin_poll();
-        let mut batch = vec![News::Withdrawn(ID)];
+        let mut batch = vec![Notice::Withdrawn(ID)];
         driver.mailbox.deliver(&mut batch);
         assert!(batch.capacity() <= KEPT, "{mode:?}: {}", batch.capacity());
     }

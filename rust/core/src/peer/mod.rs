@@ -19,15 +19,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::{CloseFrame, PeerId, PeerMap};
-use crate::channel::counters::{PeerStatistics, Statistics};
+use crate::channel::{Command, KEPT, Mailbox, Notice, PeerStatistics, Statistics};
 use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::event::{ConnectionRequest, Event};
-use crate::hub::News;
 use crate::net::OpenError;
 use crate::net::Runtime;
 use crate::net::driver::Driver;
 use crate::net::listener::Listener;
-use crate::net::mailbox::{Command, KEPT, Mailbox};
 use crate::session::Role;
 use crate::tls::Trust;
 use crate::verdict::Verdict;
@@ -68,14 +66,14 @@ pub struct Peer {
     /// The game was told that nobody is left.
     told_drained: bool,
     /// From the mailbox, not applied yet.
-    news: VecDeque<News>,
+    notices: VecDeque<Notice>,
     /// Ends that wait for the next poll, because the peer's last packets became readable in this one.
-    ends: Vec<News>,
+    ends: Vec<Notice>,
     /// Whom the event at hand, or the next ones, tell the end of.
     leaving: Vec<Rc<Member>>,
     /// Peers of the opening before, which `close()` ended without a word. Whoever counts peers by their events still has them.
     former: PeerMap<Option<Rc<Member>>>,
-    /// What `next_event` has to say before it takes the next piece of news.
+    /// What `next_event` has to say before it takes the next notice.
     told: VecDeque<Event>,
     last_error: String,
     close_code: i32,
@@ -96,7 +94,7 @@ impl Peer {
             refusals: 0,
             refusals_held: 0,
             told_drained: false,
-            news: VecDeque::new(),
+            notices: VecDeque::new(),
             ends: Vec::new(),
             leaving: Vec::new(),
             former: PeerMap::default(),
@@ -291,7 +289,7 @@ impl Peer {
         self.close_reason.clone()
     }
 
-    /// Totals since the object was opened.
+    /// Counters since the object was opened.
     pub fn statistics(&self) -> Statistics {
         let Some(open) = &self.open else { return Statistics::default() };
         Statistics { peers: open.roster.len(), ..open.mailbox.totals.snapshot() }
@@ -345,7 +343,7 @@ impl Peer {
 
     fn forget_open(&mut self) {
         self.generation += 1;
-        self.news = VecDeque::new();
+        self.notices = VecDeque::new();
         self.ends.clear();
         self.leaving.clear();
         self.told.clear();

@@ -6,9 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::PeerId;
-use crate::channel::counters::{PeerStatistics, Statistics};
-use crate::link::{Link, PeerState};
-use crate::net::mailbox::Mailbox;
+use crate::channel::{Mailbox, PeerShared, PeerState, PeerStatistics, Statistics};
 use crate::session::Role;
 
 /// Figures of one [`Peer`](super::Peer), to be read at any time, also while it is in use or gone.
@@ -24,7 +22,7 @@ struct Opened {
     role: Role,
     port: u16,
     mailbox: Arc<Mailbox>,
-    links: Vec<Weak<Link>>,
+    links: Vec<Weak<PeerShared>>,
 }
 
 /// What waits at the moment, and how far the peers are away.
@@ -59,7 +57,7 @@ impl Observer {
         self.0.borrow().as_ref().and_then(|opened| opened.mailbox.neglected(Instant::now()))
     }
 
-    /// Totals since the opening; zeros while nothing is open.
+    /// Counters since the opening; zeros while nothing is open.
     pub fn statistics(&self) -> Statistics {
         let opened = self.0.borrow();
         let Some(opened) = &*opened else { return Statistics::default() };
@@ -103,7 +101,7 @@ impl Observer {
         *self.0.borrow_mut() = None;
     }
 
-    pub(super) fn joined(&self, link: &Arc<Link>) {
+    pub(super) fn joined(&self, link: &Arc<PeerShared>) {
         if let Some(opened) = &mut *self.0.borrow_mut() {
             // Before the list grows those go that are gone: a link is not kept alive here, its queues count.
             if opened.links.len() == opened.links.capacity() {
@@ -115,7 +113,7 @@ impl Observer {
 }
 
 impl Opened {
-    fn connected(&self) -> impl Iterator<Item = Arc<Link>> {
+    fn connected(&self) -> impl Iterator<Item = Arc<PeerShared>> {
         self.links.iter().filter_map(Weak::upgrade).filter(|link| link.state() != PeerState::Closed)
     }
 }

@@ -9,9 +9,9 @@ use super::handle::Member;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::base::{PeerId, PeerMap};
+use crate::channel::Mailbox;
 use crate::config::PeerConfig;
 use crate::net::listener::Listener;
-use crate::net::mailbox::Mailbox;
 use crate::session::Role;
 
 /// What is open, and who is connected to it.

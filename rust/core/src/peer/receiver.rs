@@ -12,7 +12,7 @@ use super::handle::{Member, PeerHandle};
 use super::open::Open;
 use super::{Peer, give_back};
 use crate::base::{Packet, PeerId};
-use crate::net::mailbox::Command;
+use crate::channel::Command;
 use crate::wire::godot3::SYSTEM_SIZE;
 
 /// The receiving half of an open object (multiplayer mode).

@@ -12,16 +12,13 @@ use bytes::Bytes;
 use super::open::Open;
 use super::{Peer, Status};
 use crate::base::{ConnId, Delivery, PeerId, SendError, Target};
-use crate::budget::QueueTotal;
-use crate::channel::backpressure::{Reservation, WhenFull};
-use crate::channel::counters::Counters;
+use crate::channel::{
+    Command, Counters, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull, charged,
+};
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::event::Event;
 use crate::hub::SMALL;
-use crate::link::Link;
-use crate::net::mailbox::{Command, Mailbox, Sent};
-use crate::session::{Body, Role};
-use crate::shared::shared;
+use crate::session::Role;
 use crate::wire::godot3::{HEADER, packet_header};
 
 /// A packet that a game sends, on its way to one peer or several.
@@ -43,7 +40,7 @@ impl Outgoing<'_> {
     /// Sends it to one peer, if there is room.
     pub(super) fn send(
         self,
-        link: &Link,
+        link: &PeerShared,
         mailbox: &Mailbox,
         copies: &mut Copies,
         config: &PeerConfig,
@@ -51,7 +48,7 @@ impl Outgoing<'_> {
         let has_room = || copies.prepare(&self, 1, &mailbox.queue_total);
         let reservation = link.reserve(self.size(), self.when_full, config, has_room);
         if reservation == Reservation::Taken {
-            mailbox.send(link.conn, copies.sent(self));
+            mailbox.send(link.conn, copies.payload(self), self.text);
         }
         reservation
     }
@@ -95,15 +92,17 @@ impl Copies {
             return false;
         }
         if !is_small {
-            self.last = shared(total, Vec::from(payload));
+            self.last = charged(total, Vec::from(payload));
         }
         true
     }
 
     /// What leaves of a packet that was prepared.
-    fn sent<'a>(&'a self, Outgoing { header, payload, text, .. }: Outgoing<'a>) -> Sent<'a> {
-        let body = if payload.len() <= SMALL { Body::Borrowed(payload) } else { Body::Shared(&self.last) };
-        Sent { header, body, text }
+    fn payload<'a>(&'a self, packet: Outgoing<'a>) -> PayloadRef<'a> {
+        let is_small = packet.payload.len() <= SMALL;
+        let payload =
+            if is_small { PayloadRef::copied(packet.payload) } else { PayloadRef::shared(&self.last) };
+        payload.with_prefix(packet.header.map_or(&[], |header| header.as_slice()))
     }
 }
 
@@ -113,7 +112,7 @@ pub(super) struct Sender {
     /// All connections, for broadcasts that nobody is left out of.
     everyone: Option<Arc<Vec<ConnId>>>,
     /// All peers in a row, for broadcasts: the roster itself is scattered over memory. Empty: to be made again.
-    audience: Vec<(PeerId, Arc<Link>)>,
+    audience: Vec<(PeerId, Arc<PeerShared>)>,
     /// Connections that the broadcast at hand goes to; kept for its memory.
     taken: Vec<ConnId>,
     /// When it was written down last that the process has no room.
@@ -308,7 +307,7 @@ impl Open {
             } else {
                 Arc::new(taken.clone())
             };
-            self.mailbox.send_many(to, self.sender.copies.sent(packet));
+            self.mailbox.send_many(to, self.sender.copies.payload(packet), packet.text);
         }
         taken.clear();
         self.sender.taken = taken;
@@ -317,7 +316,7 @@ impl Open {
     }
 
     /// Closes a peer that has as much waiting as any may have; nothing of that is sent any more.
-    fn overflow(&self, link: &Link) {
+    fn overflow(&self, link: &PeerShared) {
         link.set_closing();
         link.outgoing.clear();
         self.mailbox.command(Command::Overflow(link.conn));

@@ -28,13 +28,13 @@ enum End {
 
 /// The payload of a message or a control frame.
 #[derive(Debug)]
-pub(crate) enum Received<'b> {
+pub(crate) enum Payload<'b> {
     /// A slice of the burst, or of other memory that is used again.
     Borrowed(&'b [u8]),
     Owned(Bytes),
 }
 
-impl Received<'_> {
+impl Payload<'_> {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Borrowed(bytes) => bytes,

@@ -27,17 +27,18 @@ use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use crate::base::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
+use crate::channel::PayloadRef;
 use crate::config::PeerConfig;
 use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
-pub(crate) use burst::{ReadBurst, Received};
+pub(crate) use burst::{Payload, ReadBurst};
 use frame::Opcode;
 use keepalive::{Due, Keepalive};
 use reader::{Reader, TOO_LARGE, Violation};
 use writer::Writer;
-pub(crate) use writer::{Body, Flushed, Pool, WRITE_TURN};
+pub(crate) use writer::{Flushed, Pool, WRITE_TURN};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,16 +64,9 @@ pub(crate) enum Incoming<'b> {
     /// Client: the connection is open.
     Opened { protocol: String },
     /// A complete message.
-    Message { payload: Received<'b>, text: bool },
+    Message { payload: Payload<'b>, text: bool },
     /// The remote sent the first Close; 1005 if the Close has no code (RFC 6455 section 7.1.5).
     CloseRequested { code: u16, reason: String },
-}
-
-/// A complete message with a payload of its own.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) payload: Bytes,
-    pub(crate) text: bool,
 }
 
 /// One connection.
@@ -219,14 +213,13 @@ impl Session {
     pub(crate) fn send(
         &mut self,
         text: bool,
-        prefix: &[u8],
-        body: Body<'_>,
+        payload: PayloadRef<'_>,
         charge: Option<u32>,
         cx: &mut Context<'_>,
     ) -> bool {
         let open = matches!(self.state, State::Open(_)) && self.broken.is_none();
         if open {
-            self.out.push_message(self.role, text, prefix, body, charge, cx.pool);
+            self.out.push_message(self.role, text, payload, charge, cx.pool);
         }
         open
     }

@@ -10,7 +10,7 @@ use std::mem;
 use bytes::Bytes;
 
 use super::Role;
-use super::burst::{ReadBurst, Received};
+use super::burst::{Payload, ReadBurst};
 use super::frame::{CONTROL_MAX, FINAL, HEAD_MAX, Head, MASKED, Opcode, RESERVED, apply_mask};
 use crate::base::MESSAGE_LIMIT;
 
@@ -28,11 +28,11 @@ pub(crate) struct Reader {
 pub(crate) enum Frame<'b> {
     /// A complete message.
     Message {
-        payload: Received<'b>,
+        payload: Payload<'b>,
         text: bool,
     },
-    Ping(Received<'b>),
-    Pong(Received<'b>),
+    Ping(Payload<'b>),
+    Pong(Payload<'b>),
     /// The code, if the frame has one, valid or not.
     Close {
         code: Option<u16>,
@@ -266,8 +266,8 @@ impl Begun {
         let Begin { opcode, is_final, discarded, .. } = *frame;
         self.frame = None;
         Ok(match opcode {
-            Opcode::Ping => Some(Frame::Ping(Received::Owned(mem::take(&mut self.control).into()))),
-            Opcode::Pong => Some(Frame::Pong(Received::Owned(mem::take(&mut self.control).into()))),
+            Opcode::Ping => Some(Frame::Ping(Payload::Owned(mem::take(&mut self.control).into()))),
+            Opcode::Pong => Some(Frame::Pong(Payload::Owned(mem::take(&mut self.control).into()))),
             Opcode::Close => Some(close(&mem::take(&mut self.control))?),
             _ if discarded || !is_final => None,
             _ => self.message.take().map(Message::finish).transpose()?,
@@ -304,7 +304,7 @@ impl Message {
         if self.text && self.valid < self.data.len() {
             return Err(not_utf8());
         }
-        Ok(Frame::Message { payload: Received::Owned(Bytes::from(self.data)), text: self.text })
+        Ok(Frame::Message { payload: Payload::Owned(Bytes::from(self.data)), text: self.text })
     }
 }
 
@@ -347,7 +347,7 @@ impl Whole {
         if let Some(mask) = self.mask {
             apply_mask(bytes, mask);
         }
-        let payload = Received::Borrowed(bytes);
+        let payload = Payload::Borrowed(bytes);
         Ok(match self.first {
             PING => Frame::Ping(payload),
             PONG => Frame::Pong(payload),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Role;
 use super::frame::{CONTROL_MAX, HEAD_MAX, Opcode, apply_mask, push_head};
+use crate::channel::PayloadRef;
 
 /// Payloads up to this size are copied next to their header: cheaper than a slice of their own in `writev`.
 const GATHER: usize = 1024;
@@ -76,31 +77,6 @@ impl Segment {
     }
 }
 
-/// The payload of a message to send.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Body<'a> {
-    /// A payload that is copied.
-    Borrowed(&'a [u8]),
-    /// A payload that several connections send; a large one is not copied.
-    Shared(&'a Bytes),
-}
-
-impl Body<'_> {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-
-    pub(crate) fn to_shared(self) -> Bytes {
-        match self {
-            Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Shared(bytes) => bytes.clone(),
-        }
-    }
-}
-
 /// The result of `flush`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Flushed {
@@ -164,25 +140,23 @@ impl Writer {
         self.added(bytes.len(), None);
     }
 
-    /// Queues one data message: `prefix` (the wire header) and `payload` in one frame. `charge` is what the sender
-    /// reserved, `None` if nothing.
+    /// Queues one data message, its wire header and all in one frame. `charge` is what the sender reserved, `None` if nothing.
     pub(crate) fn push_message(
         &mut self,
         role: Role,
         text: bool,
-        prefix: &[u8],
-        body: Body<'_>,
+        payload: PayloadRef<'_>,
         charge: Option<u32>,
         pool: &mut Pool,
     ) {
         let opcode = if text { Opcode::Text } else { Opcode::Binary };
-        self.push_frame(role, opcode, prefix, body, charge, pool);
+        self.push_frame(role, opcode, payload, charge, pool);
     }
 
     /// Queues a control frame of at most 125 bytes.
     pub(crate) fn push_control(&mut self, role: Role, opcode: Opcode, payload: &[u8], pool: &mut Pool) {
         debug_assert!(opcode.is_control() && payload.len() <= CONTROL_MAX);
-        self.push_frame(role, opcode, &[], Body::Borrowed(payload), None, pool);
+        self.push_frame(role, opcode, PayloadRef::copied(payload), None, pool);
     }
 
     /// Drops every frame of which no byte has left and returns the data messages among them as (packets, bytes).
@@ -272,19 +246,15 @@ impl Writer {
         &mut self,
         role: Role,
         opcode: Opcode,
-        prefix: &[u8],
-        body: Body<'_>,
+        payload: PayloadRef<'_>,
         charge: Option<u32>,
         pool: &mut Pool,
     ) {
+        let PayloadRef { prefix, bytes: payload, shared } = payload;
         let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
-        let payload = body.bytes();
         let len = prefix.len() + payload.len();
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
-        let shared = match body {
-            Body::Shared(payload) if mask.is_none() && payload.len() > GATHER => Some(payload),
-            _ => None,
-        };
+        let shared = shared.filter(|_| mask.is_none() && payload.len() > GATHER);
         let size_hint = HEADS_MAX + prefix.len() + if shared.is_none() { payload.len() } else { 0 };
         let buffer = self.gather(size_hint, pool);
         let before = buffer.len();
@@ -405,8 +375,7 @@ mod tests {
         out.push_message(
             Role::Server,
             false,
-            &[],
-            Body::Shared(&Bytes::from(vec![byte; size])),
+            PayloadRef::shared(&Bytes::from(vec![byte; size])),
             Some(size as u32),
             pool,
         );
@@ -495,7 +464,8 @@ mod tests {
         let mut pool = Pool::default();
         let mut out = Writer::default();
         let payload: Vec<u8> = (0..=255).collect();
-        out.push_message(Role::Client, false, &[9, 9], Body::Borrowed(&payload), Some(258), &mut pool);
+        let message = PayloadRef::copied(&payload).with_prefix(&[9, 9]);
+        out.push_message(Role::Client, false, message, Some(258), &mut pool);
         let mut stream = Narrow { taken: Vec::new(), room: usize::MAX };
         out.flush(&mut stream, WRITE_TURN, &mut pool).expect("written");
         let (head, body) = stream.taken.split_at_mut(8);

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::ConnId;
-use crate::budget::QueueTotals;
+use crate::channel::{Command, Mailbox, NeverAsleep, QueueTotals};
 use crate::conditions::Conditions;
 use crate::config::PeerConfig;
 use crate::hub::transports::{Next, Readiness, ShortRead, Step, Transports};
 use crate::hub::{Dialled, Hub, Side};
 use crate::net::emulator::Emulated;
-use crate::net::mailbox::{Command, Mailbox, NeverAsleep};
 
 /// One end of a connection.
 pub(crate) trait MemoryStream: Read + Write {

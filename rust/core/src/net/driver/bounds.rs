@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::turns::{Client, DEADLINE, Stepped, patient};
 use super::*;
 use crate::base::CloseFrame;
+use crate::channel::{Command, KEPT, PayloadRef};
 use crate::config::PeerConfig;
 use crate::hub::round::COMMANDS_TURN;
-use crate::net::mailbox::{Command, KEPT, Sent};
-use crate::session::{Body, WRITE_TURN};
+use crate::session::WRITE_TURN;
 
 /// Somebody who takes whatever comes, at once.
 struct Taker {
@@ -87,8 +87,8 @@ fn what_a_game_asks_for_in_one_frame_is_done_in_order_over_many_rounds() {
     link.outgoing.add(0);
     for _ in 0..MANY {
         link.outgoing.add(1);
-        let sent = Sent { header: None, body: Body::Borrowed(b"!"), text: false };
-        server.driver.mailbox.send(client.conn, sent);
+        let sent = PayloadRef::copied(b"!");
+        server.driver.mailbox.send(client.conn, sent, false);
     }
     let frame = Box::new(CloseFrame::normal());
     server.driver.mailbox.command(Command::Close { conn: client.conn, frame });
@@ -118,8 +118,8 @@ fn an_end_comes_behind_what_was_asked_for_before_it() {
     let client = server.join(false);
     let taker = Taker::new(&client);
     for _ in 0..MANY {
-        let sent = Sent { header: None, body: Body::Borrowed(b"!"), text: false };
-        server.driver.mailbox.send(client.conn, sent);
+        let sent = PayloadRef::copied(b"!");
+        server.driver.mailbox.send(client.conn, sent, false);
     }
     // The library goes in the same moment.
     server.driver.mailbox.hurry(Instant::now() + DEADLINE);
@@ -190,14 +190,14 @@ fn a_burst_of_news_gives_its_memory_back() {
     let mut server = Stepped::new(false);
     let client = server.join(false);
     for _ in 0..50_000 {
-        server.driver.hub.news.push(crate::hub::News::Congested(crate::base::PeerId(7)));
+        server.driver.hub.notices.push(crate::channel::Notice::Congested(crate::base::PeerId(7)));
     }
     server.step();
     for _ in 0..50_000 {
-        server.driver.hub.news.push(crate::hub::News::Congested(crate::base::PeerId(7)));
+        server.driver.hub.notices.push(crate::channel::Notice::Congested(crate::base::PeerId(7)));
     }
     server.step();
-    assert!(server.driver.hub.news.capacity() <= KEPT, "{}", server.driver.hub.news.capacity());
+    assert!(server.driver.hub.notices.capacity() <= KEPT, "{}", server.driver.hub.notices.capacity());
     assert!(server.has(client.conn));
 }
 

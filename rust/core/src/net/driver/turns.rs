@@ -8,13 +8,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::base::ConnId;
 use crate::behaviour::{End, REQUEST};
-use crate::budget::QueueTotals;
+use crate::channel::{Command, Notice, PayloadRef, PeerShared, QueueTotals};
 use crate::config::{BindAddress, Buffers, Mode, PeerConfig, WireFormat};
-use crate::hub::News;
 use crate::hub::transports::Step;
-use crate::link::Link;
-use crate::net::mailbox::{Command, Sent};
-use crate::session::Body;
 use crate::testing::InMemory;
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust, self_signed};
 
@@ -71,18 +67,18 @@ impl Stepped {
     }
 
     /// What the game knows of a connection that is a peer, and is new.
-    pub(super) fn link(&self, conn: ConnId) -> Arc<Link> {
+    pub(super) fn link(&self, conn: ConnId) -> Arc<PeerShared> {
         self.links().into_iter().find(|link| link.conn == conn).expect("it is new")
     }
 
-    pub(super) fn links(&self) -> Vec<Arc<Link>> {
-        let mut news = Vec::new();
-        self.driver.mailbox.take_news(&mut news);
-        let link = |news| match news {
-            News::Connected { link, .. } => Some(link),
+    pub(super) fn links(&self) -> Vec<Arc<PeerShared>> {
+        let mut notices = Vec::new();
+        self.driver.mailbox.take_notices(&mut notices);
+        let link = |notice| match notice {
+            Notice::Connected { link, .. } => Some(link),
             _ => None,
         };
-        news.into_iter().filter_map(link).collect()
+        notices.into_iter().filter_map(link).collect()
     }
 
     /// Sends so many bytes to a connection that is a peer.
@@ -91,18 +87,18 @@ impl Stepped {
     }
 
     /// So many packets.
-    pub(super) fn send_through(&self, link: &Link, count: usize, size: usize) {
+    pub(super) fn send_through(&self, link: &PeerShared, count: usize, size: usize) {
         let payload = vec![7; size].into();
         for _ in 0..count {
             link.outgoing.add(size);
-            let sent = Sent { header: None, body: Body::Shared(&payload), text: false };
-            self.driver.mailbox.send(link.conn, sent);
+            let sent = PayloadRef::shared(&payload);
+            self.driver.mailbox.send(link.conn, sent, false);
         }
     }
 
     /// Sends a byte to a connection, and lets so many rounds pass.
     fn say_and_step(&mut self, conn: ConnId, rounds: usize) {
-        self.driver.mailbox.send(conn, Sent { header: None, body: Body::Borrowed(b"?"), text: false });
+        self.driver.mailbox.send(conn, PayloadRef::copied(b"?"), false);
         for _ in 0..rounds {
             self.step();
         }
@@ -110,9 +106,11 @@ impl Stepped {
 
     /// Says whether a connection is as it was, and not about to end.
     pub(super) fn has(&self, conn: ConnId) -> bool {
-        let mut news = Vec::new();
-        self.driver.mailbox.take_news(&mut news);
-        let closed = news.iter().any(|news| matches!(news, News::Disconnected { .. } | News::Overflowed(_)));
+        let mut notices = Vec::new();
+        self.driver.mailbox.take_notices(&mut notices);
+        let closed = notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::Disconnected { .. } | Notice::Overflowed(_)));
         !closed && self.conns().contains(&conn)
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::budget::{Charge, QueueTotal};
+use super::budget::{Charge, QueueTotal};
 use crate::sync::Arc;
 
 struct Shared<P> {
@@ -18,7 +18,7 @@ impl<P: AsRef<[u8]>> AsRef<[u8]> for Shared<P> {
 }
 
 /// Makes a payload count until nobody holds it, nor a part of it, any more.
-pub(crate) fn shared<P>(total: &Arc<QueueTotal>, payload: P) -> Bytes
+pub(crate) fn charged<P>(total: &Arc<QueueTotal>, payload: P) -> Bytes
 where
     P: AsRef<[u8]> + Send + 'static,
 {
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn it_counts_once_and_until_the_last_part_is_gone() {
         let total = Arc::new(QueueTotal::new(1000));
-        let one = shared(&total, vec![7; 300]);
+        let one = charged(&total, vec![7; 300]);
         let part = one.slice(100..110);
         let others = [one.clone(), one.clone()];
         assert_eq!((total.bytes(), &part[..]), (300, &[7; 10][..]));

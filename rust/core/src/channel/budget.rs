@@ -188,7 +188,7 @@ fn fits(waiting: u64, max_bytes: usize, max_packets: usize) -> bool {
 const BYTES_BITS: u32 = 40;
 /// The most packets that a limit may allow. Who finds too many has counted one more by then, and so may the other thread; far
 /// fewer than the rest of the 24 bits.
-pub(crate) const MOST_PACKETS: usize = (1 << (64 - BYTES_BITS)) - 1024;
+pub(super) const MOST_PACKETS: usize = (1 << (64 - BYTES_BITS)) - 1024;
 /// A queue counts for the process in steps of so many bytes, so that small packets leave the common counter alone.
 const COARSE: u64 = 4096;
 

@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
+use super::backpressure::{OutputLimits, OutputQueue, Reservation, WhenFull};
+use super::budget::{Counted, QueueTotals};
+use super::counters::{PeerCounters, PeerStatistics};
 use crate::base::{CloseReason, ConnId, PeerId};
-use crate::budget::{Counted, QueueTotals};
-use crate::channel::backpressure::{OutputLimits, OutputQueue, Reservation, WhenFull};
-use crate::channel::counters::{PeerCounters, PeerStatistics};
-use crate::config::PeerConfig;
+use crate::config::{MOST_PACKETS, PeerConfig};
 
 /// Whether a peer can be talked to; the engine's `WebSocketPeer.State`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,12 +43,12 @@ pub(crate) struct PeerInfo {
 /// What sending looks at is in one line of the cache, what receiving looks at in the next one.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Link {
+pub(crate) struct PeerShared {
     pub(crate) outgoing: OutputQueue,
     pub(crate) conn: ConnId,
     pub(crate) id: PeerId,
-    /// News about that which the game has not heard.
-    congestion_news: AtomicU8,
+    /// Notice about that which the game has not heard.
+    congestion_notices: AtomicU8,
     state: AtomicU8,
     pub(crate) receiving: Receiving,
     pub(crate) figures: PeerCounters,
@@ -65,13 +65,13 @@ pub(crate) struct Receiving {
     pub(crate) paused: AtomicBool,
 }
 
-impl Link {
+impl PeerShared {
     pub(crate) fn new(conn: ConnId, id: PeerId, info: PeerInfo, totals: &QueueTotals) -> Self {
         Self {
             outgoing: OutputQueue::new(),
             conn,
             id,
-            congestion_news: AtomicU8::new(0),
+            congestion_notices: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
             receiving: Receiving { budget: Counted::new(&totals.incoming), paused: AtomicBool::new(false) },
             figures: PeerCounters::default(),
@@ -101,17 +101,17 @@ impl Link {
 
     /// Driver: says whether the game may be told of one more congestion and its end: not before it heard of the last ones.
     pub(crate) fn may_tell_of_congestion(&self) -> bool {
-        self.congestion_news.load(Ordering::Relaxed) < 2
+        self.congestion_notices.load(Ordering::Relaxed) < 2
     }
 
     /// Driver: it is told.
     pub(crate) fn told_of_congestion(&self) {
-        self.congestion_news.fetch_add(1, Ordering::Relaxed);
+        self.congestion_notices.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Game thread: it heard.
     pub(crate) fn heard_of_congestion(&self) {
-        self.congestion_news.fetch_sub(1, Ordering::Relaxed);
+        self.congestion_notices.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How it ended, once it has.
@@ -177,6 +177,8 @@ impl Link {
     }
 }
 
+const _: () = assert!(MOST_PACKETS <= super::budget::MOST_PACKETS, "counters hold what limits allow");
+
 fn output_limits(config: &PeerConfig) -> OutputLimits {
     OutputLimits {
         bytes: config.buffers.output_bytes,
@@ -191,8 +193,8 @@ fn output_limits(config: &PeerConfig) -> OutputLimits {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::budget::{Budget, Charge, QueueTotal};
     use super::*;
-    use crate::budget::{Budget, Charge, QueueTotal};
     use crate::config::Buffers;
 
     const STEP: usize = 4096;

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 /// next one's, and two threads that count the same references cost each other more than the copies. Once the game has let go
 /// of all that lies in it, a large one is used again: memory that one thread gets and another one frees is slow to get.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
+pub(crate) struct PayloadArena {
     room: BytesMut,
     /// It is one of the large ones.
     is_large: bool,
@@ -24,8 +24,8 @@ pub(super) struct Pieces {
     used: usize,
 }
 
-impl Pieces {
-    pub(super) fn copy(&mut self, payload: &[u8]) -> Bytes {
+impl PayloadArena {
+    pub(crate) fn copy(&mut self, payload: &[u8]) -> Bytes {
         if self.room.capacity() < payload.len() {
             self.start_piece(payload.len());
         }
@@ -35,7 +35,7 @@ impl Pieces {
     }
 
     /// Ends the round.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if self.round == 0 {
             return;
         }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn payloads_of_a_round_lie_together_and_rounds_apart() {
-        let mut pieces = Pieces::default();
+        let mut pieces = PayloadArena::default();
         // Of a round like this one it learns how much the next may need.
         for byte in [1, 2] {
             pieces.copy(&[byte; 100]);
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn a_piece_is_as_large_as_it_has_to_be() {
-        let mut pieces = Pieces::default();
+        let mut pieces = PayloadArena::default();
         assert_eq!(pieces.copy(&[7; 5000]).len(), 5000);
         assert_eq!(pieces.copy(&[]).len(), 0);
         assert_eq!(pieces.copy(&[8; 700])[..], [8; 700]);
     }
 
     /// A round of large pieces, as the game gets it.
-    fn round(pieces: &mut Pieces) -> Vec<Bytes> {
+    fn round(pieces: &mut PayloadArena) -> Vec<Bytes> {
         let round = (0..4 * LARGEST / 1000).map(|n| pieces.copy(&[n as u8; 1000])).collect();
         pieces.finish();
         round
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_the_game_has_let_go_of_is_used_again_and_nothing_else() {
-        let mut pieces = Pieces::default();
+        let mut pieces = PayloadArena::default();
         round(&mut pieces);
         let one = round(&mut pieces);
         let known = pieces.lent.len();
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_long_does_not_hinder_the_rest_for_ever() {
-        let mut pieces = Pieces::default();
+        let mut pieces = PayloadArena::default();
         round(&mut pieces);
         let kept = pieces.copy(&[7; 1000]);
         for _ in 0..LENT_MAX {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_burst_does_not_stay_for_ever() {
-        let mut pieces = Pieces::default();
+        let mut pieces = PayloadArena::default();
         drop([round(&mut pieces), round(&mut pieces), round(&mut pieces)]);
         assert!(pieces.lent.len() > 3);
         for _ in 0..20 {

@@ -1,0 +1,149 @@
+//! A packet on its way out: its one owned form, which waits in a batch of commands, and its one borrowed form, which is what the
+//! game sends, what the relay passes on, and what a session encodes.
+
+use bytes::Bytes;
+
+use super::budget::{Charge, QueueTotal};
+use crate::sync::Arc;
+use crate::wire::godot3::HEADER;
+
+/// A packet that waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    body: OutboundBody,
+    pub(crate) text: bool,
+}
+
+/// Where the bytes of a packet that waits are.
+#[derive(Debug)]
+enum OutboundBody {
+    /// In the arena of the batch, behind its wire header: to count references to small ones from two threads costs more than a
+    /// copy.
+    Inline { start: u32, size: u32 },
+    /// It is not copied.
+    Shared(Box<SharedBody>),
+}
+
+/// A payload that is not copied, and the wire header that goes before it.
+#[derive(Debug)]
+struct SharedBody {
+    header: Option<[u8; HEADER]>,
+    bytes: Bytes,
+}
+
+/// The bytes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PayloadRef<'a> {
+    /// The wire header, or nothing.
+    pub(crate) prefix: &'a [u8],
+    pub(crate) bytes: &'a [u8],
+    /// The same, where it need not be copied: several connections are sent it.
+    pub(crate) shared: Option<&'a Bytes>,
+}
+
+impl<'a> PayloadRef<'a> {
+    /// It is copied.
+    pub(crate) fn copied(bytes: &'a [u8]) -> Self {
+        Self { prefix: &[], bytes, shared: None }
+    }
+
+    /// It is not copied if it is large.
+    pub(crate) fn shared(bytes: &'a Bytes) -> Self {
+        Self { prefix: &[], bytes, shared: Some(bytes) }
+    }
+
+    pub(crate) fn with_prefix(self, prefix: &'a [u8]) -> Self {
+        Self { prefix, ..self }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.prefix.len() + self.bytes.len()
+    }
+}
+
+impl Outbound {
+    /// One that is in no batch.
+    #[cfg(test)]
+    pub(crate) fn shared(bytes: Bytes, text: bool) -> Self {
+        Self { body: OutboundBody::Shared(Box::new(SharedBody { header: None, bytes })), text }
+    }
+
+    /// How much there is to do for one receiver, in small packets.
+    pub(crate) fn effort(&self) -> usize {
+        match &self.body {
+            OutboundBody::Inline { .. } => 1,
+            OutboundBody::Shared(body) => 1 + body.bytes.len() / 4096,
+        }
+    }
+}
+
+/// The small payloads of a batch of commands, one behind the other.
+#[derive(Debug)]
+pub(super) struct Arena {
+    bytes: Vec<u8>,
+    /// What the copies for all who get them will take: they count for the process from now on.
+    copies: usize,
+    charge: Charge,
+}
+
+impl Arena {
+    pub(super) fn new(total: &Arc<QueueTotal>) -> Self {
+        Self { bytes: Vec::new(), copies: 0, charge: Charge::new(total) }
+    }
+
+    /// Makes the owned form of a packet for so many peers.
+    #[inline(always)]
+    pub(super) fn outbound(&mut self, payload: PayloadRef<'_>, text: bool, peers: usize) -> Outbound {
+        let start = self.bytes.len();
+        let body = match payload.shared {
+            None if start <= START_MAX => {
+                self.bytes.extend_from_slice(payload.prefix);
+                self.bytes.extend_from_slice(payload.bytes);
+                let size = self.bytes.len() - start;
+                self.copies = self.copies.saturating_add(size.saturating_mul(peers));
+                self.charge.follow(self.copies);
+                OutboundBody::Inline { start: start as u32, size: size as u32 }
+            }
+            shared => OutboundBody::Shared(Box::new(SharedBody {
+                header: payload.prefix.try_into().ok(),
+                bytes: shared.map_or_else(|| Bytes::copy_from_slice(payload.bytes), Bytes::clone),
+            })),
+        };
+        Outbound { body, text }
+    }
+
+    /// The borrowed form of a packet of the batch that this belongs to.
+    #[inline]
+    pub(super) fn payload<'a>(&'a self, packet: &'a Outbound) -> PayloadRef<'a> {
+        match &packet.body {
+            &OutboundBody::Inline { start, size } => {
+                PayloadRef::copied(&self.bytes[start as usize..][..size as usize])
+            }
+            OutboundBody::Shared(body) => PayloadRef::shared(&body.bytes)
+                .with_prefix(body.header.as_ref().map_or(&[], |header| header.as_slice())),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The copies are made, and count where they are.
+    pub(super) fn copied(&mut self) {
+        self.copies = 0;
+        self.charge.set(0);
+    }
+
+    /// Empties it; memory that is far more than `kept` bytes is given back.
+    pub(super) fn clear(&mut self, kept: usize) {
+        self.copied();
+        self.bytes.clear();
+        // As much as was needed lately: to give it back and get it anew for each burst costs more than to fill it.
+        if self.bytes.capacity() > 4 * kept {
+            self.bytes.shrink_to(kept);
+        }
+    }
+}
+
+/// Where the last payload in an arena may begin: a driver that takes nothing must not make the numbers overflow.
+const START_MAX: usize = 1 << 31;
