@@ -300,7 +300,7 @@ fn floods_cost_little_and_harm_nobody() {
                 end.inject(&last);
                 heard.extend(town.hear_all());
                 assert_eq!(heard.last().map(Vec::as_slice), Some(wanted), "{row}: it is not heard any more");
-                assert_eq!((town.server.end(), link.receiving.budget.load()), (None, (0, 0)), "{row}");
+                assert_eq!((town.server.end(), link.incoming.load()), (None, (0, 0)), "{row}");
             }
         }
         town.lives(row);

@@ -264,7 +264,7 @@ fn a_server_cannot_pile_up_news_of_others() {
         // As the game does it.
         client.game_took(&link, fresh * 13, fresh, now);
     }
-    assert_eq!(client.link().receiving.budget.load(), (0, 0));
+    assert_eq!(client.link().incoming.load(), (0, 0));
     assert_eq!(client.end(), None);
     // Repeated, unknown, or about the client itself or its server: no notice.
     let nothing =
@@ -287,7 +287,7 @@ fn a_server_that_tells_of_everybody_is_left() {
         if id % 500 == 0 || id > 65_530 {
             client.run(now);
             let link = client.link();
-            let (bytes, packets) = link.receiving.budget.load();
+            let (bytes, packets) = link.incoming.load();
             client.game_took(&link, bytes, packets, now);
             client.run(now);
             client.notices.retain(|notice| !matches!(notice, Notice::Joined(_)));

@@ -80,7 +80,7 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
     for waiting in [1, 0] {
         by_hand.now += 4 * SECOND;
         // The driver reads on when half of the room is free, and not before.
-        link.receiving.budget.release(100, 1);
+        link.incoming.release_only(100, 1);
         by_hand.run();
         assert!(link.end().is_none(), "it was closed with {waiting} waiting");
     }

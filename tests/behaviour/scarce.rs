@@ -58,7 +58,7 @@ impl Party {
         let waits = |notice: &Notice| matches!(notice, Notice::Packet(_));
         let taken = self.server.notices.iter().filter(|notice| waits(notice)).count();
         self.server.notices.retain(|notice| !waits(notice));
-        let (bytes, packets) = link.receiving.budget.load();
+        let (bytes, packets) = link.incoming.load();
         self.server.game_took(&link, bytes, packets, self.now);
         taken
     }

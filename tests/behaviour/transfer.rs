@@ -158,7 +158,7 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     let links: Vec<_> = server.links().collect();
     let waiting = server.queue_totals.bytes();
     assert!((450_000..=500_000).contains(&waiting), "{waiting} bytes wait");
-    assert!(links.iter().all(|link| link.receiving.budget.load().1 > 0), "everybody has the first packet in");
+    assert!(links.iter().all(|link| link.incoming.load().1 > 0), "everybody has the first packet in");
     assert!(server.queue_totals.outgoing.has_room(400_000), "and the game can send");
     let mut got = Vec::new();
     while got.len() < sent.len() {

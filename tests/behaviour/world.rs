@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -254,8 +253,8 @@ impl Node {
 
     /// The game has taken so much of a peer.
     pub(super) fn game_took(&mut self, link: &PeerShared, bytes: usize, packets: usize, now: Instant) {
-        link.receiving.budget.release(bytes, packets);
-        if link.receiving.paused.swap(false, Ordering::SeqCst) {
+        link.incoming.release_only(bytes, packets);
+        if link.incoming.end_pause() {
             self.command(Command::Resume(link.conn), now);
         }
     }

@@ -2,7 +2,7 @@
 
 use loom::thread;
 
-use crate::backpressure::{OutputLimits, OutputQueue, Reservation, WhenFull};
+use crate::backpressure::{InputLimits, InputQueue, OutputLimits, OutputQueue, Reservation, WhenFull};
 use crate::budget::{Budget, Charge, Counted, QueueTotal};
 use crate::explore;
 use crate::sync::Arc;
@@ -161,6 +161,46 @@ fn a_peer_that_is_forgotten_while_more_comes_in_counts_no_more() {
         driver.join().expect("it only counts");
         drop(counted);
         assert!(is_empty(&total));
+    });
+}
+
+/// The driver has a packet for which there is no room while the game takes those that wait; whether it is told to read on.
+fn reads_on(pauses: impl Fn(&InputQueue, &InputLimits) -> bool + Send + 'static) -> bool {
+    const LIMITS: InputLimits = InputLimits { bytes: 2 * SIZE, packets: 10 };
+    let queue = Arc::new(InputQueue::new(&Arc::new(QueueTotal::new(ALL))));
+    queue.add(SIZE);
+    queue.add(SIZE);
+    let driver = thread::spawn({
+        let queue = Arc::clone(&queue);
+        move || pauses(&queue, &LIMITS)
+    });
+    let first = queue.release(SIZE, 1, &LIMITS);
+    let second = queue.release(SIZE, 1, &LIMITS);
+    let paused = driver.join().expect("it only counts");
+    assert!(!(first && second), "it is told twice");
+    !paused || first || second
+}
+
+#[test]
+fn a_peer_that_is_not_read_for_want_of_room_is_read_on() {
+    explore(|| {
+        let pauses = |queue: &InputQueue, limits: &InputLimits| !queue.has_room_or_pauses(SIZE, limits);
+        assert!(reads_on(pauses), "nobody will read it any more");
+    });
+}
+
+#[test]
+#[should_panic(expected = "nobody will read it any more")]
+fn the_model_notices_a_driver_that_pauses_without_a_last_look() {
+    explore(|| {
+        let pauses = |queue: &InputQueue, limits: &InputLimits| {
+            let full = !queue.has_room(SIZE, limits);
+            if full {
+                queue.pause();
+            }
+            full
+        };
+        assert!(reads_on(pauses), "nobody will read it any more");
     });
 }
 

@@ -97,6 +97,12 @@ impl Budget {
         (before, less(before))
     }
 
+    /// A change that changes nothing. Of two threads that both change a budget, the later one sees all that the earlier one did
+    /// before.
+    fn synchronize(&self) {
+        self.waiting.fetch_add(0, Ordering::SeqCst);
+    }
+
     fn empty(&self) -> u64 {
         self.waiting.swap(0, Ordering::SeqCst)
     }
@@ -126,6 +132,11 @@ impl Counted {
     /// As [`Budget::clear`].
     pub(crate) fn clear(&self) {
         self.total.change(unpack(self.budget.empty()).0, 0);
+    }
+
+    /// As [`Budget::synchronize`].
+    pub(crate) fn synchronize(&self) {
+        self.budget.synchronize();
     }
 
     /// Says whether all queues of the process in this direction together may take so much more.

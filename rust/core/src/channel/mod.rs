@@ -27,5 +27,5 @@ pub(crate) use notice::Notice;
 pub(crate) use outbound::{Outbound, PayloadRef};
 pub(crate) use payload_arena::PayloadArena;
 pub use peer_shared::PeerState;
-pub(crate) use peer_shared::{PeerInfo, PeerShared};
+pub(crate) use peer_shared::{PeerInfo, PeerShared, input_limits};
 pub(crate) use shared_payload::charged;

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
-use super::backpressure::{OutputLimits, OutputQueue, Reservation, WhenFull};
-use super::budget::{Counted, QueueTotals};
+use super::backpressure::{InputLimits, InputQueue, OutputLimits, OutputQueue, Reservation, WhenFull};
+use super::budget::QueueTotals;
 use super::counters::{PeerCounters, PeerStatistics};
 use crate::base::{CloseReason, ConnId, PeerId};
 use crate::config::{MOST_PACKETS, PeerConfig};
@@ -47,22 +47,13 @@ pub(crate) struct PeerShared {
     pub(crate) outgoing: OutputQueue,
     pub(crate) conn: ConnId,
     pub(crate) id: PeerId,
-    /// Notice about that which the game has not heard.
+    /// Notices of congestion and its end that the game has not taken.
     congestion_notices: AtomicU8,
     state: AtomicU8,
-    pub(crate) receiving: Receiving,
+    pub(crate) incoming: InputQueue,
     pub(crate) figures: PeerCounters,
     pub(crate) info: PeerInfo,
     end: OnceLock<CloseReason>,
-}
-
-/// The part of a link that changes with every packet that comes in.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Receiving {
-    pub(crate) budget: Counted,
-    /// The driver does not read this peer until the game has taken some of its packets.
-    pub(crate) paused: AtomicBool,
 }
 
 impl PeerShared {
@@ -73,7 +64,7 @@ impl PeerShared {
             id,
             congestion_notices: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
-            receiving: Receiving { budget: Counted::new(&totals.incoming), paused: AtomicBool::new(false) },
+            incoming: InputQueue::new(&totals.incoming),
             figures: PeerCounters::default(),
             info,
             end: OnceLock::new(),
@@ -122,7 +113,7 @@ impl PeerShared {
     /// The figures of this moment.
     pub(crate) fn statistics(&self, now: Instant) -> PeerStatistics {
         let connected = now.saturating_duration_since(self.info.opened);
-        let (queued_in_bytes, queued_in_packets) = self.receiving.budget.load();
+        let (queued_in_bytes, queued_in_packets) = self.incoming.load();
         let (queued_out_bytes, queued_out_packets) = self.outgoing.load();
         PeerStatistics {
             rtt_msec: self.figures.rtt().map_or(-1.0, |rtt| rtt.as_secs_f64() * 1000.0),
@@ -138,15 +129,6 @@ impl PeerShared {
             path: self.info.target.clone(),
             ..self.figures.snapshot()
         }
-    }
-
-    /// Says whether the input limits leave room for a packet; an empty queue always does, or nothing would ever move.
-    pub(crate) fn has_input_room(&self, size: usize, config: &PeerConfig) -> bool {
-        let (bytes, packets) = self.receiving.budget.load();
-        packets == 0
-            || bytes.saturating_add(size) <= config.buffers.input_bytes
-                && packets < config.buffers.input_packets
-                && self.receiving.budget.process_has_room(size)
     }
 
     /// Any thread: takes room for a packet by the one rule for it, or none at all.
@@ -165,12 +147,6 @@ impl PeerShared {
         self.outgoing.reserve(size, when_full, &output_limits(config), process_has_room, is_closed)
     }
 
-    /// Says whether so much was taken that reading pays again.
-    pub(crate) fn is_input_low(&self, config: &PeerConfig) -> bool {
-        let (bytes, packets) = self.receiving.budget.load();
-        bytes <= config.buffers.input_bytes / 2 && packets <= config.buffers.input_packets / 2
-    }
-
     /// Says whether more waits than `set_buffers` allows a congested peer, or would with `size` more bytes in `more` packets.
     pub(crate) fn is_over_output_limits(&self, size: usize, more: usize, config: &PeerConfig) -> bool {
         self.outgoing.is_over(size, more, &output_limits(config))
@@ -178,6 +154,10 @@ impl PeerShared {
 }
 
 const _: () = assert!(MOST_PACKETS <= super::budget::MOST_PACKETS, "counters hold what limits allow");
+
+pub(crate) fn input_limits(config: &PeerConfig) -> InputLimits {
+    InputLimits { bytes: config.buffers.input_bytes, packets: config.buffers.input_packets }
+}
 
 fn output_limits(config: &PeerConfig) -> OutputLimits {
     OutputLimits {
@@ -193,7 +173,7 @@ fn output_limits(config: &PeerConfig) -> OutputLimits {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::budget::{Budget, Charge, QueueTotal};
+    use super::super::budget::{Budget, Charge, Counted, QueueTotal};
     use super::*;
     use crate::config::Buffers;
 

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::access::AccessPolicy;
@@ -238,15 +237,15 @@ impl ScriptedHub {
         self.driver.round(self.now);
         let mut fresh = Vec::new();
         self.driver.mailbox.take_notices(&mut fresh);
-        for notices in &fresh {
-            if let Notice::Connected { link, .. } = notices {
+        for notice in &fresh {
+            if let Notice::Connected { link, .. } = notice {
                 self.links.insert(link.id, Arc::clone(link));
             }
         }
         self.notices.extend(fresh);
         let limits = config(Mode::Raw).buffers;
         for link in self.links.values() {
-            let (bytes, packets) = link.receiving.budget.load();
+            let (bytes, packets) = link.incoming.load();
             assert!(
                 packets <= 1 || bytes <= limits.input_bytes && packets <= limits.input_packets,
                 "{packets} packets of {bytes} bytes wait for the game"
@@ -261,9 +260,9 @@ impl ScriptedHub {
     fn take_packets(&mut self) {
         let links: Vec<_> = self.links.values().cloned().collect();
         for link in links {
-            let (bytes, packets) = link.receiving.budget.load();
-            link.receiving.budget.release(bytes, packets);
-            if link.receiving.paused.swap(false, Ordering::SeqCst) {
+            let (bytes, packets) = link.incoming.load();
+            link.incoming.release_only(bytes, packets);
+            if link.incoming.end_pause() {
                 self.driver.command(Command::Resume(link.conn), self.now);
             }
         }

@@ -83,7 +83,7 @@ impl Connected {
 
     /// Packets that the game has not taken.
     fn unread(&self) -> usize {
-        self.link.receiving.budget.load().1
+        self.link.incoming.load().1
     }
 }
 

@@ -1,7 +1,6 @@
 //! A message that came in on its way to the game: into its mailbox, or held back until there is room.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use super::Hub;
 use super::connected::Connected;
 use super::connection::{Connection, Stage};
 use crate::base::{ConnId, Packet};
-use crate::channel::{Counters, Notice, PayloadArena, PeerShared};
+use crate::channel::{Counters, Notice, PayloadArena, PeerShared, input_limits};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::session::{Context, Payload};
 use crate::wire::{godot3, godot4};
@@ -92,22 +91,13 @@ impl Hub {
 
 /// Says whether the game has room for a packet of a peer; if not, reading pauses.
 pub(super) fn may_deliver(link: &PeerShared, size: usize, config: &PeerConfig) -> bool {
-    if link.has_input_room(size, config) {
-        return true;
-    }
-    link.receiving.paused.store(true, Ordering::SeqCst);
-    // The game may have taken something before it could see that.
-    let room = link.has_input_room(size, config);
-    if room {
-        link.receiving.paused.store(false, Ordering::SeqCst);
-    }
-    room
+    link.incoming.has_room_or_pauses(size, &input_limits(config))
 }
 
 fn count_in(link: &PeerShared, totals: &Counters, size: usize) {
     totals.packets_in.add(1);
     link.figures.packets_in.add(1);
-    link.receiving.budget.add(size);
+    link.incoming.add(size);
 }
 
 /// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.

@@ -37,7 +37,7 @@ impl Hub {
                     self.ids.remove(&link.id);
                     // The game has closed it, and takes nothing of it any more.
                     if link.state() == PeerState::Closed {
-                        link.receiving.budget.clear();
+                        link.incoming.clear();
                     }
                     link.set_closed(&reason);
                     link.outgoing.clear();

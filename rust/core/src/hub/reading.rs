@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::mem;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -12,7 +11,7 @@ use super::connection::{Connection, Stage};
 use super::relay::RELAY_TURN;
 use super::transports::{ShortRead, Transports};
 use crate::base::{ConnId, Packet};
-use crate::channel::Notice;
+use crate::channel::{Notice, input_limits};
 use crate::session::{Context, Incoming, Payload, ReadBurst};
 
 impl Hub {
@@ -64,8 +63,8 @@ impl Hub {
         }
         if let Some(peer) = member.connected_mut() {
             if let Some(deferred) = &peer.deferred
-                && (peer.link.receiving.paused.load(Ordering::SeqCst)
-                    && !peer.link.has_input_room(deferred.payload.len(), &self.config)
+                && (peer.link.incoming.is_paused()
+                    && !peer.link.incoming.has_room(deferred.payload.len(), &input_limits(&self.config))
                     || peer.relay_at.is_some_and(|at| now < at))
             {
                 return false;

@@ -138,7 +138,7 @@ impl Hub {
             return self.hold(conn, message, now);
         }
         member.session.resume(now);
-        link.receiving.budget.add(godot3::SYSTEM_SIZE);
+        link.incoming.add(godot3::SYSTEM_SIZE);
         if known {
             self.others.remove(&id);
         } else {

@@ -128,14 +128,14 @@ impl Member {
         let Some(link) = self.link.get() else { return self.failed(&CloseReason::Forced) };
         self.discard();
         link.set_closed(&CloseReason::Forced);
-        link.receiving.budget.clear();
+        link.incoming.clear();
     }
 
     /// It is gone, and so is its place in the roster: packets that are unread by then count for nobody any more, but messages
     /// that its handle keeps do.
     pub(super) fn forget(&self, mode: Mode) {
         if mode != Mode::Raw {
-            self.link().receiving.budget.clear();
+            self.link().incoming.clear();
         }
     }
 }

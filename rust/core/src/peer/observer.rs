@@ -69,7 +69,7 @@ impl Observer {
         let mut load = Load::default();
         if let Some(opened) = &*self.0.borrow() {
             for link in opened.connected() {
-                load.queued_in_bytes += link.receiving.budget.load().0;
+                load.queued_in_bytes += link.incoming.load().0;
                 load.queued_out_bytes += link.outgoing.load().0;
                 load.round_trips.extend(link.figures.rtt());
             }

@@ -6,13 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use super::handle::{Member, PeerHandle};
 use super::open::Open;
 use super::{Peer, give_back};
 use crate::base::{Packet, PeerId};
-use crate::channel::Command;
+use crate::channel::{Command, input_limits};
 use crate::wire::godot3::SYSTEM_SIZE;
 
 /// The receiving half of an open object (multiplayer mode).
@@ -169,11 +168,8 @@ impl Member {
     /// What counted against the input limits does not wait any more: the driver reads on, if it had stopped and this is enough.
     fn release_room(&self, bytes: usize, packets: usize) {
         let link = self.link();
-        link.receiving.budget.release(bytes, packets);
-        if link.receiving.paused.load(Ordering::SeqCst)
-            && link.is_input_low(&self.config.borrow())
-            && link.receiving.paused.swap(false, Ordering::SeqCst)
-        {
+        let limits = input_limits(&self.config.borrow());
+        if link.incoming.release(bytes, packets, &limits) {
             self.command(Command::Resume(link.conn));
         }
     }
