@@ -11,7 +11,7 @@ use crate::sync::{Arc, Mutex};
 struct Mailbox {
     commands: CommandQueue<Vec<u32>>,
     woken: AtomicBool,
-    hurry: Mutex<bool>,
+    shutdown: Mutex<bool>,
 }
 
 /// What became of the driver's loop.
@@ -29,7 +29,7 @@ impl Mailbox {
         Arc::new(Self {
             commands: CommandQueue::new(Vec::new()),
             woken: AtomicBool::new(false),
-            hurry: Mutex::new(false),
+            shutdown: Mutex::new(false),
         })
     }
 
@@ -39,8 +39,8 @@ impl Mailbox {
         }
     }
 
-    fn hurry(&self) {
-        *self.hurry.lock().expect("nobody panics with it") = true;
+    fn shut_down(&self) {
+        *self.shutdown.lock().expect("nobody panics with it") = true;
         if self.commands.force_wake() {
             self.wake();
         }
@@ -62,7 +62,7 @@ impl Mailbox {
             }
             self.commands.awake();
             self.commands.take(|list| drive.got.append(list));
-            if *self.hurry.lock().expect("nobody panics with it") {
+            if *self.shutdown.lock().expect("nobody panics with it") {
                 drive.ended = true;
                 return drive;
             }
@@ -74,8 +74,8 @@ impl Mailbox {
     fn check(&self, mut drive: Drive) -> Vec<u32> {
         let mut left = Vec::new();
         self.commands.take(|list| left.append(list));
-        let hurry = *self.hurry.lock().expect("nobody panics with it");
-        let wanted = !left.is_empty() || hurry && !drive.ended;
+        let shutdown = *self.shutdown.lock().expect("nobody panics with it");
+        let wanted = !left.is_empty() || shutdown && !drive.ended;
         let sleeps = drive.asleep && !self.woken.swap(false, Ordering::SeqCst);
         assert!(!(sleeps && wanted), "the driver sleeps although it is wanted");
         drive.got.append(&mut left);
@@ -107,7 +107,7 @@ fn every_command_is_seen_and_those_of_one_thread_in_order() {
 }
 
 #[test]
-fn a_driver_that_sleeps_hears_that_it_has_to_hurry() {
+fn a_driver_that_sleeps_hears_of_the_shutdown() {
     explore(|| {
         let mailbox = Mailbox::new();
         let driver = thread::spawn({
@@ -118,7 +118,7 @@ fn a_driver_that_sleeps_hears_that_it_has_to_hurry() {
             let mailbox = Arc::clone(&mailbox);
             move || mailbox.command(1)
         });
-        mailbox.hurry();
+        mailbox.shut_down();
         game.join().expect("it only adds");
         assert_eq!(mailbox.check(driver.join().expect("it only takes")), [1]);
     });

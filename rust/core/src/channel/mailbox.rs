@@ -43,7 +43,7 @@ pub(crate) struct Mailbox {
     /// Milliseconds after `started` at which the game polled last.
     polled: AtomicU64,
     /// The library is being unloaded: end by then.
-    hurry: Mutex<Option<Instant>>,
+    shutdown: Mutex<Option<Instant>>,
     pub(crate) totals: Arc<Counters>,
     /// What all queues of the process hold that waits to be sent.
     pub(crate) queue_total: Arc<QueueTotal>,
@@ -63,7 +63,7 @@ impl Mailbox {
             driver,
             started: now,
             polled: AtomicU64::new(0),
-            hurry: Mutex::default(),
+            shutdown: Mutex::default(),
             totals,
             queue_total: Arc::clone(queue_total),
         }
@@ -131,8 +131,8 @@ impl Mailbox {
     }
 
     /// Any thread: the driver ends by `deadline` whatever is still open.
-    pub(crate) fn hurry(&self, deadline: Instant) {
-        *lock(&self.hurry) = Some(deadline);
+    pub(crate) fn shut_down(&self, deadline: Instant) {
+        *lock(&self.shutdown) = Some(deadline);
         self.force_wake();
     }
 
@@ -144,8 +144,8 @@ impl Mailbox {
     }
 
     /// Driver: by when the library wants to be rid of it.
-    pub(crate) fn hurry_deadline(&self) -> Option<Instant> {
-        *lock(&self.hurry)
+    pub(crate) fn shutdown_deadline(&self) -> Option<Instant> {
+        *lock(&self.shutdown)
     }
 
     /// Driver: takes all commands; those that it took before must be done.

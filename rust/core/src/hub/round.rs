@@ -179,7 +179,7 @@ impl Hub {
     }
 
     fn is_finished<T: Transports>(&mut self, io: &mut T, now: Instant) -> bool {
-        if let Some(by) = self.mailbox.hurry_deadline() {
+        if let Some(by) = self.mailbox.shutdown_deadline() {
             // What was asked for before the wish to end comes first.
             if self.finish_by.is_none() && (self.commands.is_empty() || by <= now) {
                 self.finish(io, &CloseFrame::going_away(), now);

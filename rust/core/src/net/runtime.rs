@@ -108,7 +108,7 @@ impl Runtime {
         for _ in 0..2 {
             let threads = std::mem::take(&mut *self.lock());
             for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()?.upgrade()) {
-                mailbox.hurry(deadline);
+                mailbox.shut_down(deadline);
             }
             let (drivers, others): (Vec<_>, Vec<_>) =
                 threads.into_iter().partition(|running| running.mailbox.is_some());

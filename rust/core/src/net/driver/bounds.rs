@@ -122,7 +122,7 @@ fn an_end_comes_behind_what_was_asked_for_before_it() {
         server.driver.mailbox.send(client.conn, sent, false);
     }
     // The library goes in the same moment.
-    server.driver.mailbox.hurry(Instant::now() + DEADLINE);
+    server.driver.mailbox.shut_down(Instant::now() + DEADLINE);
     let start = Instant::now();
     while taker.taken.load(Ordering::Relaxed) < 3 * MANY + 4 {
         server.step();
