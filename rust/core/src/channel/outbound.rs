@@ -97,7 +97,10 @@ impl Arena {
         let start = self.bytes.len();
         let body = match payload.shared {
             None if start <= START_MAX => {
-                self.bytes.extend_from_slice(payload.prefix);
+                // Most have none, and even nothing is a call to copy.
+                if !payload.prefix.is_empty() {
+                    self.bytes.extend_from_slice(payload.prefix);
+                }
                 self.bytes.extend_from_slice(payload.bytes);
                 let size = self.bytes.len() - start;
                 self.copies = self.copies.saturating_add(size.saturating_mul(peers));

@@ -260,7 +260,10 @@ impl Writer {
         let before = buffer.len();
         push_head(buffer, opcode, len, mask);
         let body = buffer.len();
-        buffer.extend_from_slice(prefix);
+        // Most have none, and even nothing is a call to copy.
+        if !prefix.is_empty() {
+            buffer.extend_from_slice(prefix);
+        }
         if shared.is_none() {
             buffer.extend_from_slice(payload);
         }
