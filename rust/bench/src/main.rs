@@ -79,6 +79,7 @@ struct Options {
 /// What was asked for.
 #[derive(Debug)]
 enum Wanted {
+    Help,
     Load(Box<Options>),
     Certificate(PathBuf),
 }
@@ -94,8 +95,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let wanted = parse(lexopt::Parser::from_env()).map_err(|error| anyhow::anyhow!("{error}\n\n{USAGE}"))?;
+    let wanted = parse(lexopt::Parser::from_env())
+        .map_err(|error| anyhow::anyhow!("{error}\n`wsload --help` shows all modes and options"))?;
     match wanted {
+        Wanted::Help => {
+            println!("{USAGE}");
+            Ok(())
+        }
         Wanted::Certificate(folder) => tls::write_certificate(&folder),
         Wanted::Load(options) => {
             let files = raise_file_limit(options.count + options.others)?;
@@ -139,6 +145,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
                 });
             }
             Value(number) if count.is_none() => count = Some(number.parse()?),
+            Long("help") | Short('h') => return Ok(Wanted::Help),
             Long("conns") => conns = parser.value()?.parse()?,
             Long("port") => port = Some(parser.value()?.parse()?),
             Long("host") => host = parser.value()?.parse()?,
@@ -213,7 +220,7 @@ mod tests {
     fn options(words: &[&str]) -> Result<Options, lexopt::Error> {
         match parse(lexopt::Parser::from_args(words))? {
             Wanted::Load(options) => Ok(*options),
-            Wanted::Certificate(folder) => Err(format!("a certificate in {}", folder.display()).into()),
+            other => Err(format!("{other:?}").into()),
         }
     }
 
