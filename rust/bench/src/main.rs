@@ -25,7 +25,7 @@ wsload MODE [N] --port PORT [options]
 
   connect N    open N connections at once; after what time the first, the median, the last one is usable
   echo         keep messages in flight on each connection of a server that echoes
-  steady       send to a server that echoes at a fixed rate, whatever comes back; how long nothing comes back, and how long it is slow after that
+  steady       send at a fixed rate to a server that echoes; how long nothing comes back, and how long it is slow after that
   storm N      open N connections at once while others are in use; how the latency of those grows
   relay        as echo, but each client sends to another one
   idle N       hold N connections open and answer pings

@@ -47,7 +47,7 @@ pub(crate) fn may_install() -> bool {
 /// Unpacks packages of a suite into a folder, with what they depend on.
 pub(crate) fn unpack(folder: &Path, suite: &str, packages: &str) -> Result<()> {
     let mirrors = mirrors()?;
-    let tool = program("mmdebstrap", "mmdebstrap", "mmdebstrap, which fetches from Debian")?;
+    let tool = program("mmdebstrap", "mmdebstrap", "mmdebstrap, which unpacks Debian's packages")?;
     // Packages go to a folder of their own, where they survive an interruption.
     let archives = folder.with_extension("archives");
     fs::create_dir_all(&archives)?;
@@ -116,14 +116,14 @@ fn mirrors() -> Result<Vec<String>> {
         return Ok(vec![mirror]);
     }
     if !fs::read_to_string("/etc/os-release").is_ok_and(|text| text.lines().any(|line| line == "ID=debian")) {
-        bail!(CannotRun(format!("Debian's packages are fetched on Debian only. {HELP}")));
+        bail!(CannotRun("Debian's packages are fetched on Debian only".to_owned()));
     }
     // apt reads its sources itself, in either of their formats.
     let format = "$(SITE) $(RELEASE) $(COMPONENT)";
     let targets = output("apt-get", &["indextargets", "--format", format, "Created-By: Packages"]);
     let mirrors = mirrors_in(&targets);
     if mirrors.is_empty() {
-        bail!(CannotRun(format!("apt's sources name no Debian mirror; name one in DEBIAN_MIRROR. {HELP}")));
+        bail!(CannotRun("apt's sources name no Debian mirror; name one in DEBIAN_MIRROR".to_owned()));
     }
     Ok(mirrors)
 }
@@ -168,8 +168,6 @@ fn transport_settings_in(dump: &str) -> String {
         .fold(String::new(), |text, line| text + line + "\n")
 }
 
-const HELP: &str = "Install Godot or Redot 4.3+ (and, for the tests with 3.x clients, the Godot 3.6 server), then put it on the \
-    PATH or name it in GODOT4_BIN (GODOT3_BIN).";
 const LIMIT: Duration = Duration::from_mins(20);
 
 #[cfg(test)]

@@ -67,17 +67,14 @@ pub(crate) fn provide(repo: &Repo, generation: Generation) -> Result<Engine> {
     let run = |root: &Path| {
         Generation::ALL.iter().map(|&one| in_folder(repo, one, root)).collect::<Result<Vec<Engine>>>()
     };
-    cache::make(
-        &folder()?,
-        |root| run(root).is_ok(),
-        |part| {
-            debian::unpack(part, "forky", "godot,godot3-server,ca-certificates")?;
-            for engine in run(part)? {
-                ui::detail(&format!("{} runs", engine.version));
-            }
-            Ok(())
-        },
-    )?;
+    let fill = |part: &Path| {
+        debian::unpack(part, "forky", "godot,godot3-server,ca-certificates")?;
+        for engine in run(part)? {
+            ui::detail(&format!("{} runs", engine.version));
+        }
+        Ok(())
+    };
+    cache::make(&folder()?, |root| run(root).is_ok(), fill).context(HELP)?;
     in_folder(repo, generation, &folder()?).context("the fetched engine does not run")
 }
 
@@ -171,6 +168,8 @@ fn probe(mut engine: Engine) -> Result<Engine> {
     Ok(engine)
 }
 
+const HELP: &str = "the engines cannot be fetched; install Godot or Redot 4.3+ (and the Godot 3.6 server for the tests with 3.x \
+    clients), and put it on the PATH or name it in GODOT4_BIN (GODOT3_BIN)";
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

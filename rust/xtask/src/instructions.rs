@@ -1,9 +1,9 @@
 //! The suite that guards speed without a clock: how many instructions a packet takes, counted by callgrind and compared
 //! with committed figures.
 //!
-//! `gungraun` counts in the same way, through a runner of exactly its version that must be installed (179 crates). It compares with
-//! its own last run, or with limits in the source; what is committed here is one figure per packet, with all that a start costs
-//! taken off, which a person can read and `--update` can write.
+//! `gungraun` counts in the same way, through a runner of exactly its version that must be installed (179 crates). It compares
+//! with its own last run, or with limits in the source; what is committed here is one figure per packet, without the cost of a
+//! start, which a person can read and `--update` can write.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -118,7 +118,7 @@ impl Verdict {
     }
 }
 
-/// Instructions per packet: the difference of a run with many packets and one with few, which leaves out the start of the program.
+/// Instructions per packet: the difference of a run with many packets and one with few, which leaves out the program's start.
 fn count(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str) -> Result<f64> {
     let few = total(valgrind, program, scratch, scenario, FEW)?;
     let many = total(valgrind, program, scratch, scenario, MANY)?;

@@ -1,7 +1,7 @@
 //! Child processes: several at once, their lines as they come, and no survivors.
 //!
-//! The crate `process-wrap` was looked at: it would replace the few lines of `kill_tree` and brings `nix` and `windows` along, but
-//! the handler of Ctrl-C needs ids that it can kill from outside, and the crate's children belong to whoever waits for them.
+//! The crate `process-wrap` would replace the few lines of `kill_tree`, and brings `nix` and `windows` along. But the handler of
+//! Ctrl-C needs ids that it can kill, and the crate's children belong to the thread that waits for them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;

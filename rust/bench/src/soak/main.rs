@@ -1,9 +1,9 @@
-//! A soak: servers and clients that come and go, on loopback and in one process. Every packet is counted, and all memory, files and
-//! threads are released in the end.
+//! A soak: servers and clients that come and go, on loopback and in one process. Every packet is counted, and all memory, files
+//! and threads are released in the end.
 //!
-//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients connect, send requests, get replies and broadcasts, send to each other
-//! over the Godot 3 wire, stop polling for a while, and leave: by a close frame, by a closed socket, by a reset. Prints the faults
-//! and ends with exit code 1 when something was lost or kept.
+//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients connect, send requests, get replies and broadcasts, send to each
+//! other over the Godot 3 wire, stop polling for a while, and leave: by a close frame, by a closed socket, by a reset. Prints the
+//! faults and ends with exit code 1 when something was lost or kept.
 
 mod client;
 mod foreign_client;
