@@ -130,14 +130,14 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     let engine_3 =
         if uses(scenarios, Subject::Three) { engines::provide(repo, Generation::Three).ok() } else { None };
     addon::stage(repo)?;
-    let (project, project_3) = (repo.test_project(), repo.test_project_3());
+    let project = repo.test_project();
     engine.import(&project)?;
     engine.require_classes(repo, &project, &["WebSocketServer", "WebSocketMultiplayerPeer"])?;
     let tls = repo.scratch.join("tls");
     fs::create_dir_all(&tls)?;
     let made = Command::new(&client).arg("certificate").arg(&tls).status().context("cannot start wsload")?;
     ensure!(made.success(), "wsload made no certificate");
-    Ok(TrialSetup { engine, engine_3, project, project_3, client, core, bare, null_peer, tls })
+    Ok(TrialSetup { repo: repo.clone(), engine, engine_3, client, core, bare, null_peer, tls })
 }
 
 /// Builds the load client in release and says where it is.

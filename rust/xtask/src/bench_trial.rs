@@ -12,14 +12,14 @@ use crate::bench_goal::figure;
 use crate::bench_rows::{Measure, Scenario, Subject};
 use crate::engine::{Engine, free_port};
 use crate::process::{Event, Group};
+use crate::repo::Repo;
 
 /// The programs and folders that every trial needs.
 #[derive(Debug)]
 pub(crate) struct TrialSetup {
+    pub(crate) repo: Repo,
     pub(crate) engine: Engine,
     pub(crate) engine_3: Option<Engine>,
-    pub(crate) project: PathBuf,
-    pub(crate) project_3: PathBuf,
     /// The load client's program.
     pub(crate) client: PathBuf,
     /// The servers without an engine.
@@ -168,12 +168,11 @@ impl TrialSetup {
             return Ok(command);
         };
         let (engine, project) = match subject {
-            Subject::Three => {
-                (self.engine_3.as_ref().context("there is no 3.6 engine here")?, &self.project_3)
-            }
-            _ => (&self.engine, &self.project),
+            Subject::Three => (self.engine_3.as_ref(), self.repo.test_project_3()),
+            _ => (Some(&self.engine), self.repo.test_project()),
         };
-        let mut command = engine.script(project, "res://bench/server.gd");
+        let engine = engine.context("there is no 3.6 engine here")?;
+        let mut command = engine.script(&project, "res://bench/server.gd");
         let kind = match subject {
             Subject::Addon => "ours",
             Subject::Engine | Subject::Three => "engine",

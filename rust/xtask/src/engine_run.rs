@@ -16,42 +16,21 @@ use crate::repo::Repo;
 use crate::verdict::Verdict;
 use crate::{files, ui};
 
-/// The engines and projects that cases run with.
+/// What cases run with.
 #[derive(Debug)]
 pub(crate) struct TestBed {
+    pub(crate) repo: Repo,
     pub(crate) engine_4: Engine,
     pub(crate) engine_3: Option<Engine>,
-    pub(crate) project_4: PathBuf,
-    pub(crate) project_3: PathBuf,
-    /// What the scripts of other programs run with.
     pub(crate) foreign: Foreign,
-    /// The folder of those scripts.
-    pub(crate) interop: PathBuf,
-    /// A folder of its own for each case.
-    pub(crate) scratch: PathBuf,
-    /// Where the full output of each case goes.
-    pub(crate) logs: PathBuf,
 }
 
 impl TestBed {
-    pub(crate) fn new(repo: &Repo, engine_4: Engine, engine_3: Option<Engine>, foreign: Foreign) -> Self {
-        Self {
-            engine_4,
-            engine_3,
-            foreign,
-            interop: repo.interop(),
-            scratch: repo.scratch.join("cases"),
-            project_4: repo.test_project(),
-            project_3: repo.test_project_3(),
-            logs: repo.scratch.join("logs"),
-        }
-    }
-
     /// Runs a case to its end, at most for its timeout.
     pub(crate) fn run(&self, case: &Case) -> Result<Outcome> {
         let port = free_port()?;
         // What an earlier run left there would hide that this one wrote nothing.
-        files::empty(&self.scratch.join(&case.name))?;
+        files::empty(&self.scratch(case))?;
         let mut group = Group::new(&case.name, case.timeout + GRACE);
         let mut log = String::new();
         let mut verdict = Verdict::new(&case.expected, &case.allowed);
@@ -106,24 +85,29 @@ impl TestBed {
 
     /// The file with the whole output of a case.
     pub(crate) fn log(&self, case: &str) -> PathBuf {
-        self.logs.join(format!("{case}.log"))
+        self.repo.logs().join(format!("{case}.log"))
+    }
+
+    /// A folder for what a case writes.
+    fn scratch(&self, case: &Case) -> PathBuf {
+        self.repo.scratch.join("cases").join(&case.name)
     }
 
     fn command(&self, case: &Case, process: &Role, port: u16) -> Result<Command> {
         let script = format!("{}_{}", case.script, process.role);
         let mut command = match process.program {
             Program::Engine4 => {
-                self.engine_4.script(&self.project_4, &format!("res://cases/{}.gd", case.script))
+                self.engine_4.script(&self.repo.test_project(), &format!("res://cases/{}.gd", case.script))
             }
             Program::Engine3 => {
                 let engine = self.engine_3.as_ref().context("the case needs a 3.6 engine")?;
-                engine.script(&self.project_3, &format!("res://cases/{script}.gd"))
+                engine.script(&self.repo.test_project_3(), &format!("res://cases/{script}.gd"))
             }
-            other => self.foreign.command(other, &self.interop, &script)?,
+            other => self.foreign.command(other, &self.repo.interop(), &script)?,
         };
         command.arg(format!("role={}", process.role)).arg(format!("name={}", process.name));
         command.arg(format!("port={port}")).arg(format!("peers={}", case.processes.len() - 1));
-        command.arg(format!("scratch={}", self.scratch.join(&case.name).display()));
+        command.arg(format!("scratch={}", self.scratch(case).display()));
         command.args(&case.arguments);
         Ok(command)
     }
@@ -161,19 +145,11 @@ mod tests {
     /// A test bed whose engine is a shell script: it gets the engine's arguments and plays each role.
     fn test_bed(script: &str) -> TestBed {
         let folder = std::env::temp_dir().join(format!("xtask-cases-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a writable temporary folder");
-        let mut engine = Engine::new(Generation::Four, "sh".into(), "test".to_owned(), folder.clone());
+        let repo = Repo { root: folder.clone(), target: folder.clone(), scratch: folder.clone() };
+        fs::create_dir_all(repo.logs()).expect("a writable temporary folder");
+        let mut engine = Engine::new(Generation::Four, "sh".into(), "test".to_owned(), folder);
         engine.prefix = vec!["-c".into(), format!("{PROLOGUE}{script}").into(), "sh".into()];
-        TestBed {
-            engine_4: engine,
-            engine_3: None,
-            project_4: folder.clone(),
-            project_3: folder.clone(),
-            foreign: Foreign::default(),
-            interop: folder.clone(),
-            scratch: folder.join("scratch"),
-            logs: folder,
-        }
+        TestBed { repo, engine_4: engine, engine_3: None, foreign: Foreign::default() }
     }
 
     fn run(script: &str, processes: &[&str], expected: &[&str], seconds: u64) -> Outcome {

@@ -63,11 +63,11 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
         return Ok(tally);
     }
     addon::stage(repo)?;
-    let bed = TestBed::new(repo, engine_4, engine_3, foreign);
+    let bed = TestBed { repo: repo.clone(), engine_4, engine_3, foreign };
     ui::detail(&format!("{} cases on {}", cases.len(), bed.engine_4.version));
-    bed.engine_4.import(&bed.project_4)?;
+    bed.engine_4.import(&repo.test_project())?;
     // The logs of this run only, so that a kept log is never an old one.
-    files::empty(&bed.logs)?;
+    files::empty(&repo.logs())?;
     let (serial, parallel): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.serial);
     // Passed and failed. Held while a case is shown, so that the lines of two do not mix.
     let counts = Mutex::new((0, 0));

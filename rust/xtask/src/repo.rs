@@ -40,6 +40,11 @@ impl Repo {
         self.scratch.join("home")
     }
 
+    /// The folder for the output of engine cases.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.scratch.join("logs")
+    }
+
     pub(crate) fn addon(&self) -> PathBuf {
         self.root.join("addons").join(ADDON)
     }
