@@ -126,8 +126,7 @@ impl Keepalive {
     }
 
     /// Returns when the next ping is due: one per interval, also on a busy connection, so that the round trip is measured. The
-    /// first one
-    /// is earlier.
+    /// first one is earlier.
     fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
         let interval = self.interval.unwrap_or(config.heartbeat_interval);
         match self.last_ping {

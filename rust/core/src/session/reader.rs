@@ -1,8 +1,7 @@
 //! Reads frames and messages from bytes that are split anywhere (RFC 6455 sections 5 and 7.4).
 //!
 //! Most messages are one frame that is complete in the burst: it is unmasked there, and its payload is lent. Pings and pongs too,
-//! so
-//! that a remote that sends only those takes little of the driver's time. For all else each byte is moved once, to its place in a
+//! so that a remote that sends only those takes little of the driver's time. For all else each byte is moved once, to its place in a
 //! message whose memory grows with the bytes received, never with the length announced.
 
 use std::mem;
@@ -101,8 +100,7 @@ impl Reader {
     /// Returns the next message or control frame; `None` if the burst was used up before its end.
     ///
     /// A frame is checked when its header is complete, and text at its first wrong byte, wherever the bytes are split. After a
-    /// violation the
-    /// bytes cannot be read any more.
+    /// violation the bytes cannot be read any more.
     #[inline]
     pub(crate) fn next<'b>(
         &mut self,
