@@ -1,4 +1,4 @@
-//! How a connection gets in: the access policy, the game's handler, and what becomes of those that stay out.
+//! Admission of connections: the access policy, the decision of the game's handler, and rejected connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ pub(super) struct Asked {
     id: PeerId,
     request: Box<Request>,
     protocol: Option<String>,
-    /// For the game: do not even ask any more.
+    /// Shared with the game: the request is gone, and needs no decision.
     left: Arc<AtomicBool>,
 }
 
 impl Hub {
-    /// Takes a connection that was accepted.
+    /// Creates a connection for a stream that was accepted.
     pub(super) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
         let Side::Server(access) = &mut self.side else { unreachable!("only a server accepts") };
         let tls = access.config.tls.as_ref().map(crate::tls::TlsServer::session);
@@ -53,7 +53,7 @@ impl Hub {
         conn
     }
 
-    /// A valid request is there.
+    /// Handles a request.
     pub(super) fn request(&mut self, conn: ConnId, request: Box<Request>, now: Instant) {
         let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
             return;
@@ -90,7 +90,7 @@ impl Hub {
         }
     }
 
-    /// What the game's handler has decided.
+    /// Carries out the decision of the game's handler.
     pub(super) fn verdict(&mut self, conn: ConnId, id: PeerId, verdict: Verdict, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
         let asked = member.pending_mut().and_then(|pending| pending.asked.take_if(|asked| asked.id == id));
@@ -109,12 +109,12 @@ impl Hub {
                 self.let_in(conn, id, &asked.request, protocol.or(asked.protocol), &headers, now);
             }
         }
-        // Nothing was read meanwhile.
+        // Nothing was read while the request waited.
         self.queue_read(conn);
         self.note_outcome(conn, now);
     }
 
-    /// Admits nobody more, or everybody again.
+    /// Sets whether new connections are refused.
     pub(super) fn refuse(&mut self, refuse: bool, number: u64, now: Instant) {
         let Side::Server(access) = &mut self.side else { return };
         access.refusing = refuse;
@@ -137,7 +137,7 @@ impl Hub {
         self.notices.push(Notice::Refusing(number));
     }
 
-    /// Gives back what a connection held.
+    /// Ends the counting of a connection that is gone.
     pub(super) fn discharge(&mut self, member: &Connection) {
         if member.pending().is_some() {
             self.pending_queue.leave();
@@ -147,7 +147,7 @@ impl Hub {
         }
     }
 
-    /// Counts, and writes down, that a connection did not get in.
+    /// Counts and logs that a connection was rejected.
     pub(super) fn note_rejected(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
         let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
             return;
@@ -183,7 +183,7 @@ impl Hub {
         log_rejected(access, address, &reason.to_string(), now);
     }
 
-    /// Counts, and writes down, that somebody was not even listened to: see [`EvictionOutcome::Refused`](super::EvictionOutcome::Refused).
+    /// Counts and logs that a connection was refused before anything was read: see [`EvictionOutcome::Refused`](super::EvictionOutcome::Refused).
     pub(crate) fn note_not_taken(&mut self, address: SocketAddr, now: Instant) {
         let Side::Server(access) = &mut self.side else { return };
         self.totals.handshakes_refused.add(1);
@@ -269,7 +269,7 @@ impl Hub {
         }
     }
 
-    /// Writes down why a client leaves at once that wants a subprotocol.
+    /// Logs why a client that wants a subprotocol may leave at once.
     fn note_unheeded(&mut self, conn: ConnId, id: PeerId, offered: &[String], now: Instant) {
         let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get(conn)) else { return };
         if let Some(more) = access.may_log(LogLine::Ignored, member.address.ip(), now) {
@@ -300,5 +300,5 @@ fn log_rejected(access: &mut AccessPolicy, address: SocketAddr, why: &str, now: 
 
 /// How long a request waits for the game's handler.
 pub(crate) const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
-/// Clients that have come while the game did not poll; further ones are answered 503.
+/// The most events about clients that wait while the game does not poll; further requests are answered with 503.
 pub(crate) const ARRIVALS_LIMIT: usize = 4096;

@@ -17,14 +17,14 @@ use crate::tls::TlsSession;
 /// A session with its stream, before and after it becomes a peer.
 pub(super) struct Connection {
     pub(super) session: Session,
-    /// Between the session and its stream.
+    /// TLS between the session and its stream.
     pub(super) tls: Option<TlsSession>,
     /// TLS is with the thread that checks a certificate; until then nothing is read or written.
     pub(super) tls_is_away: bool,
     pub(super) address: SocketAddr,
-    /// The client that it counts for.
+    /// The client whose connections are counted.
     pub(super) client_key: Option<ClientKey>,
-    /// State of its stream.
+    /// The state of the stream.
     pub(super) io: IoState,
     /// The end of the session was reported.
     pub(super) reported: bool,
@@ -98,7 +98,7 @@ impl Connection {
         self.connected().is_some_and(|connected| connected.deferred.is_some())
     }
 
-    /// Queues a packet whose room is reserved; says whether it is taken.
+    /// Queues a packet whose room is reserved. Returns whether the session took it.
     #[inline]
     pub(super) fn send(&mut self, text: bool, payload: PayloadRef<'_>, cx: &mut Context<'_>) -> bool {
         let charge = payload.len() as u32;
@@ -123,7 +123,7 @@ impl Connection {
         flushed
     }
 
-    /// Says what TLS has to say last, as far as the stream takes it at once.
+    /// Sends the last alert of TLS, as far as the stream takes it at once.
     pub(super) fn say_last<W: Write>(&mut self, stream: &mut W) {
         if let Some(tls) = &mut self.tls {
             tls.say_goodbye();
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Drops what waits to be written.
+    /// Drops the queued bytes.
     pub(super) fn discard(&mut self, pool: &mut Pool) {
         self.session.discard(pool);
         pool.recount(self.sealed, 0);
@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// Notes that so many bytes came from it.
+    /// Notes that this many bytes were read.
     pub(super) fn has_read(&mut self, bytes: usize, now: Instant) {
         self.note_heard(bytes > 0, now);
         self.charge(bytes as isize);
@@ -161,14 +161,14 @@ impl Connection {
         }
     }
 
-    /// Says whether bytes wait to be written that somebody may take.
+    /// Returns whether bytes wait for the stream.
     pub(super) fn wants_write(&self) -> bool {
         let waits = self.session.wants_write() || self.tls.as_ref().is_some_and(TlsSession::wants_write);
         waits && !self.session.is_broken() && !self.tls_is_away
     }
 }
 
-/// Through TLS the stream may still take nothing although the session has nothing left, and the other way round.
+/// Writes through TLS, which may hold bytes that the stream has not taken although the session has none left.
 fn flush_tls<W: Write>(
     session: &mut Session,
     tls: &mut TlsSession,
@@ -187,7 +187,7 @@ fn flush_tls<W: Write>(
         return Flushed { blocked, ..Flushed::default() };
     }
     let flushed = session.flush(&mut stream, cx);
-    // An error shows itself to the next write.
+    // The next write finds an error again.
     let blocked = flushed.blocked || stream.push().unwrap_or(false);
     Flushed { blocked, ..flushed }
 }

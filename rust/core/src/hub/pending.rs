@@ -1,5 +1,5 @@
-//! Pending connections: those that are not admitted yet, or were rejected and are not gone. How many there may be, and which one goes
-//! when another waits.
+//! Pending connections: those that are not admitted yet, or were rejected and are not gone. Their number is limited, and one is
+//! evicted when another waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -55,24 +55,24 @@ pub(super) struct PendingQueue {
     queue: VecDeque<ConnId>,
 }
 
-/// What becomes of one for whom there is no room.
+/// The decision about a new connection for which there is no room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum EvictionOutcome {
-    /// This one went for it; its stream is to be dropped.
+    /// This connection was evicted; the caller drops its stream.
     Evicted(ConnId),
-    /// It waits; ask again then, or when somebody has left.
+    /// The new connection waits. Try again at this time, or when a connection is gone.
     Wait(Option<Instant>),
-    /// Nobody goes for one more of those who hold the room.
+    /// The new connection is refused: its client has too many pending connections.
     Refused,
 }
 
-/// The room that one client takes.
+/// The pending connections of one client.
 #[derive(Debug, Default)]
 struct Share {
     places: usize,
-    /// The one that has been at it for longest, and for too long.
+    /// The oldest connection that has had enough time.
     slow: Option<ConnId>,
-    /// When the first of the others has been at it for too long.
+    /// When the first of the others has had enough time.
     due: Option<Instant>,
 }
 
@@ -98,10 +98,10 @@ impl Hub {
         self.pending_queue.len
     }
 
-    /// Ends one that is worth less than one that waits, so that this can be heard: one that has been silent for a second, else
-    /// one that was answered, else the slowest of a source that holds more than its share of the room. Whoever waits to be read
-    /// waits for us. A crowd of many sources harms none of them, and the newcomer of a source does not push out those who came
-    /// from there before: it is the one who goes, so that it keeps nobody waiting who comes from elsewhere.
+    /// Evicts a connection so that a new one can be served: one that was silent for a second, else one that was answered, else the
+    /// slowest one of a client with more than its share. A connection that waits to be read is not slow itself. Many clients with few
+    /// connections each do not evict each other. A new connection does not evict earlier ones of the same client: it is refused, so
+    /// that it does not keep other clients waiting.
     pub(super) fn make_room(&mut self, newcomer: Option<SocketAddr>, now: Instant) -> EvictionOutcome {
         self.tidy_pending();
         let Side::Server(access) = &self.side else { return EvictionOutcome::Wait(None) };
@@ -119,7 +119,7 @@ impl Hub {
             let until = pending.heard.filter(|_| !member.reported).unwrap_or(pending.started) + PENDING_GRACE;
             let is_due = until <= now;
             if member.reported {
-                // Inside TLS its answer may wait for a handshake that never comes.
+                // Inside TLS the response may wait for a handshake that never ends.
                 if is_due || !member.wants_write() {
                     answered = answered.or(Some(conn));
                 } else {
@@ -186,7 +186,7 @@ fn sooner(at: &mut Option<Instant>, other: Instant) {
     *at = Some(at.map_or(other, |at| at.min(other)));
 }
 
-/// How long one keeps its place when others wait: in silence, on the way to its request, or to read why it may not come in.
+/// How long a pending connection is kept while others wait: before its first byte, before its request, and after its response.
 pub(crate) const PENDING_GRACE: Duration = Duration::from_secs(1);
-/// One source may hold such a part of the room before it is told from a crowd: a household, a school, a provider's gateway.
+/// The share of one client, for example a household or the gateway of a provider, is `max_pending` divided by this number.
 pub(crate) const FAIR_SHARE: usize = 16;

@@ -1,4 +1,4 @@
-//! Connections of proxies that say in the PROXY protocol whom they speak for.
+//! Connections of trusted proxies that name the client in the PROXY protocol.
 
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::http::HttpResponse;
 use crate::wire::proxy_protocol::Preface;
 
 impl Hub {
-    /// Reads on in the header that a trusted proxy begins with; true: what follows it can be read.
+    /// Reads the header of a trusted proxy. Returns whether the bytes after the header can be read.
     #[cold]
     pub(super) fn read_preamble<S: Read>(
         &mut self,
@@ -24,13 +24,13 @@ impl Hub {
         let preamble = member.pending_mut().and_then(|pending| pending.preamble.take());
         let Some(mut preamble) = preamble else { return true };
         if member.session.outcome().is_some() {
-            // It is closed already, and whatever comes is thrown away.
+            // The connection is closed already, and all bytes are dropped.
             return true;
         }
         let before = preamble.len();
         let preface = preamble.read(stream, buffer);
         let came = preamble.len();
-        // It is not noted as heard: the proxy has spoken, and the client may be silent.
+        // These bytes are the proxy's: the client may still be silent.
         self.totals.bytes_in.add(came - before);
         match preface {
             Ok(Preface::Partial) => {
@@ -48,7 +48,7 @@ impl Hub {
             }
             Ok(Preface::Ended) | Err(_) => member.session.end(CloseReason::NoRequest),
         }
-        // What follows was not asked for yet.
+        // The bytes after the header were not read yet.
         let goes_on = self.members.get(conn).is_some_and(|member| !member.session.is_ended());
         if !goes_on {
             self.note_outcome(conn, now);
@@ -56,7 +56,7 @@ impl Hub {
         goes_on
     }
 
-    /// From here on it is this client's connection, as if there were no proxy.
+    /// From here on the connection counts as this client's.
     fn speaks_for(&mut self, conn: ConnId, client: SocketAddr, now: Instant) {
         let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
             return;
@@ -72,7 +72,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(conn) else { return };
         let what = format!("the PROXY protocol was expected of this trusted proxy: {why}");
         if member.tls.is_some() {
-            // It is not known whether the other side speaks TLS, in which an answer would have to be.
+            // A response would have to be inside TLS, which has not begun.
             if let Some(pending) = member.pending_mut() {
                 pending.reject_reason = Some(RejectReason::Malformed);
             }
