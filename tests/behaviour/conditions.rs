@@ -315,3 +315,60 @@ fn values_beyond_their_range_are_cut_to_it() {
     assert_eq!(config.bounded().conditions, wanted);
     assert!(Conditions { seed: 7, ..Conditions::default() }.bounded().is_off());
 }
+
+#[test]
+fn a_bad_network_that_begins_while_a_peer_takes_nothing_does_not_keep_it_waiting() {
+    let buffers = Buffers { input_bytes: 1 << 20, input_packets: 1 << 16, ..Buffers::default() };
+    let patient = PeerConfig {
+        buffers,
+        heartbeat_interval: Duration::ZERO,
+        heartbeat_timeout: Duration::ZERO,
+        ..raw()
+    };
+    let mut world = World::connected(PeerConfig { write_timeout: Duration::ZERO, ..patient });
+    world.ends.1.hold_reads(true);
+    for _ in 0..30 {
+        send(&mut world, true, vec![7; 5000]);
+    }
+    world.run();
+    assert!(!world.server.hub().is_writable(world.server_conn));
+    world.server.change_conditions(Conditions { latency: 100 * MS, ..Conditions::default() }, world.now);
+    world.run();
+    world.ends.1.hold_reads(false);
+    world.pass(SECOND);
+    assert_eq!(world.client.packets().len(), 30);
+}
+
+#[test]
+fn a_close_behind_a_long_way_is_not_cut_short() {
+    for latency in [400 * MS, 1200 * MS] {
+        let mut world = world(Conditions { latency, ..Conditions::default() });
+        world.close(false, CloseFrame::new(4000, "bye").expect("a valid frame"));
+        world.run();
+        world.pass(latency - 100 * MS);
+        // They are on their way when the Close comes, and more than the client's socket takes at once.
+        for _ in 0..10 {
+            send(&mut world, true, vec![7; 50_000]);
+        }
+        world.pass(4 * SECOND);
+        let bye = CloseReason::Closed { by: Side::Local, code: 4000, reason: "bye".into() };
+        assert_eq!(world.client.end(), Some(&bye), "{latency:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_remote_is_seen_behind_what_the_game_does_not_take() {
+    for latency in [Duration::ZERO, 10 * MS] {
+        let buffers = Buffers { input_bytes: 8000, input_packets: 2, ..Buffers::default() };
+        let mut world = World::connected(PeerConfig { buffers, heartbeat_interval: Duration::ZERO, ..raw() });
+        world.server.change_conditions(Conditions { latency, ..Conditions::default() }, world.now);
+        for _ in 0..60 {
+            send(&mut world, false, vec![7; 2000]);
+        }
+        world.pass(SECOND);
+        world.ends.1.cut();
+        world.run();
+        world.pass(10 * SECOND);
+        assert!(matches!(world.server.end(), Some(CloseReason::Lost(_))), "{latency:?}");
+    }
+}

@@ -48,6 +48,8 @@ pub(crate) struct End {
     output: Rc<RefCell<Pipe>>,
     /// Of its input, what was reported.
     seen: u64,
+    /// Its output was full when it was written to last.
+    full: bool,
     /// When it is dropped with something unread, it is reset.
     resets: bool,
 }
@@ -68,7 +70,7 @@ impl End {
             }))
         };
         let (there, back) = (pipe(), pipe());
-        let end = |input, output| Self { input, output, seen: 0, resets: false };
+        let end = |input, output| Self { input, output, seen: 0, full: false, resets: false };
         (end(Rc::clone(&back), Rc::clone(&there)), end(there, back))
     }
 
@@ -143,7 +145,9 @@ impl MemoryStream for End {
         let readable = !input.held && std::mem::replace(&mut self.seen, input.changes) != input.changes;
         let read_closed = readable && (input.ended || input.reset);
         drop(input);
-        Readiness { readable, writable: self.takes(), read_closed }
+        let writable = self.full && self.takes();
+        self.full &= !writable;
+        Readiness { readable, writable, read_closed }
     }
 
     fn shutdown_write(&mut self) {
@@ -186,6 +190,7 @@ impl Write for End {
             return Err(ErrorKind::BrokenPipe.into());
         }
         let n = bytes.len().min(pipe.capacity.saturating_sub(pipe.bytes.len())).min(pipe.step);
+        self.full = pipe.bytes.len() + n >= pipe.capacity;
         if n == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -118,7 +118,8 @@ impl Connection {
 
     /// When it may be read again, if not now.
     pub(super) fn throttled_until(&self) -> Option<Instant> {
-        self.connected().filter(|peer| peer.is_rationed(&self.session))?.throttled
+        let peer = self.connected()?;
+        peer.throttled.filter(|_| peer.is_rationed(&self.session))
     }
 
     /// Says whether something keeps it from being read that is no reason any more.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::connection::Connection;
 use super::{Hub, Side};
 use crate::access::LogLine;
 use crate::base::{CloseFrame, CloseReason, ConnId, Escaped};
@@ -18,46 +19,41 @@ impl Hub {
     }
 
     /// Reports the end of a connection once, as soon as it is known.
+    #[inline]
     pub(super) fn note_outcome(&mut self, conn: ConnId, now: Instant) {
-        let mut left = None;
-        let mut rejected = None;
+        let ends = |member: &Connection| member.session.outcome().is_some() && !member.reported;
+        if self.members.get(conn).is_some_and(ends) {
+            self.report_outcome(conn, now);
+        }
+    }
+
+    #[cold]
+    fn report_outcome(&mut self, conn: ConnId, now: Instant) {
         let Some(member) = self.members.get_mut(conn) else { return };
-        if let Some(reason) = member.session.outcome().filter(|_| !member.reported) {
-            let reason = reason.clone();
-            member.reported = true;
-            if let Some(pending) = member.pending_mut() {
-                pending.id_deadline = None;
-            }
-            // Nothing is told behind the end, but the stream is to be read to its own.
-            if member.take_pause(now) {
-                self.queues.read(conn, member);
-            }
-            match member.link().cloned() {
-                Some(link) => {
-                    self.ids.remove(&link.id);
-                    // The game has closed it, and takes nothing of it any more.
-                    if link.state() == PeerState::Closed {
-                        link.incoming.clear();
-                    }
-                    link.set_closed(&reason);
-                    link.outgoing.clear();
-                    left = Some((link, reason));
-                }
-                None => {
-                    self.pending -= 1;
-                    match self.side {
-                        Side::Client { .. } => self.notices.push(Notice::Failed(reason)),
-                        Side::Server(_) => rejected = Some(reason),
-                    }
-                }
-            }
+        let Some(reason) = member.session.outcome().cloned() else { return };
+        member.reported = true;
+        if let Some(pending) = member.pending_mut() {
+            pending.id_deadline = None;
         }
-        self.totals.pending.set(self.pending);
-        if let Some((link, reason)) = left {
+        // Nothing is told behind the end, but the stream is to be read to its own.
+        if member.take_pause(now) {
+            self.queues.read(conn, member);
+        }
+        if let Some(link) = member.link().cloned() {
+            self.ids.remove(&link.id);
+            // The game has closed it, and takes nothing of it any more.
+            if link.state() == PeerState::Closed {
+                link.incoming.clear();
+            }
+            link.set_closed(&reason);
+            link.outgoing.clear();
             self.note_left(&link, reason, now);
+            return;
         }
-        if let Some(reason) = rejected {
-            self.note_rejected(conn, &reason, now);
+        self.pending -= 1;
+        match self.side {
+            Side::Client { .. } => self.notices.push(Notice::Failed(reason)),
+            Side::Server(_) => self.note_rejected(conn, &reason, now),
         }
     }
 
@@ -75,7 +71,7 @@ impl Hub {
     }
 
     /// Says whether our side of a stream should end now; true once.
-    pub(super) fn take_half_close(&mut self, conn: ConnId, now: Instant) -> bool {
+    pub(super) fn take_half_close(&mut self, conn: ConnId) -> bool {
         let Some(member) = self.members.get_mut(conn) else { return false };
         if let Some(tls) = &mut member.tls
             && member.session.wants_half_close()
@@ -89,7 +85,7 @@ impl Hub {
                 return false;
             }
         }
-        member.session.take_half_close(now)
+        member.session.take_half_close()
     }
 
     /// Closes every connection.

@@ -3,24 +3,32 @@
 use std::time::{Duration, Instant};
 
 use super::Hub;
+use super::connection::{Connection, Stage};
 use crate::base::{CloseReason, ConnId, Phase};
-use crate::session::Context;
+use crate::channel::QueueTotal;
+use crate::config::PeerConfig;
+use crate::session::{Context, earlier};
+
+impl Connection {
+    /// Returns when the connection is to be looked at.
+    #[inline]
+    pub(super) fn deadline(&self, config: &PeerConfig, relays: bool, total: &QueueTotal) -> Option<Instant> {
+        let first = self.session.deadline(config);
+        match &self.stage {
+            Stage::Pending(pending) => earlier(first, pending.id_deadline),
+            Stage::Connected(_) => {
+                let first = earlier(first, self.overflow_deadline(config, relays, total));
+                let first = earlier(first, self.gone_deadline(config));
+                earlier(earlier(first, self.throttled_until()), self.relay_at())
+            }
+        }
+    }
+}
 
 impl Hub {
-    /// When a connection is to be looked at.
+    /// Returns when a connection is to be looked at.
     pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
-        let member = self.members.get(conn)?;
-        [
-            member.session.deadline(&self.config),
-            member.pending().and_then(|pending| pending.id_deadline),
-            member.overflow_deadline(&self.config, self.relays(), &self.queue_totals.outgoing),
-            member.gone_deadline(&self.config),
-            member.throttled_until(),
-            member.relay_at(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.members.get(conn)?.deadline(&self.config, self.relays(), &self.queue_totals.outgoing)
     }
 
     /// Does what is due of a connection.

@@ -135,13 +135,14 @@ impl Hub {
         while self.relayed < RELAY_TURN
             && let Some(member) = self.members.get_mut(conn)
         {
-            let incoming = match member.connected_mut().and_then(|peer| peer.deferred.take()) {
-                Some(Packet { payload, text, .. }) => {
-                    Some(Incoming::Message { payload: Payload::Owned(payload), text })
-                }
-                None => member
-                    .session
-                    .next(burst, &mut Context { config: &self.config, pool: &mut self.pool, now }),
+            let incoming = if member.has_deferred() {
+                let deferred = member.connected_mut().and_then(|peer| peer.deferred.take());
+                deferred.map(|Packet { payload, text, .. }| Incoming::Message {
+                    payload: Payload::Owned(payload),
+                    text,
+                })
+            } else {
+                member.session.next(burst, &mut Context { config: &self.config, pool: &mut self.pool, now })
             };
             match incoming {
                 None => break,

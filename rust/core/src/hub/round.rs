@@ -145,6 +145,7 @@ impl Hub {
         self.commands.finish();
         self.charge.set(self.pool.held());
         self.borrowed = 0;
+        self.totals.pending.set(self.pending);
         self.mailbox.deliver(&mut self.notices);
     }
 
@@ -214,13 +215,16 @@ impl Hub {
 
     /// Drops a connection that is over; else ends our side when it is time, and sees to the next deadline.
     pub(super) fn settle<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
-        let Some(member) = self.members.get(conn) else { return };
+        let Some(member) = self.members.get_mut(conn) else { return };
         if member.session.is_ended() {
             return self.drop_connection(io, conn, now);
         }
-        if self.take_half_close(conn, now) {
-            io.shutdown_write(conn);
-            self.queue_read(conn);
+        if member.session.wants_half_close() && self.take_half_close(conn) {
+            let ended = io.shutdown_write(conn, now);
+            if let Some(member) = self.members.get_mut(conn) {
+                member.session.linger_from(ended);
+                self.queues.read(conn, member);
+            }
         }
         self.schedule(conn);
     }
@@ -238,8 +242,9 @@ impl Hub {
     }
 
     pub(super) fn schedule(&mut self, conn: ConnId) {
-        let Some(deadline) = self.deadline(conn) else { return };
-        if let Some(member) = self.members.get_mut(conn) {
+        let relays = self.relays();
+        let Some(member) = self.members.get_mut(conn) else { return };
+        if let Some(deadline) = member.deadline(&self.config, relays, &self.queue_totals.outgoing) {
             self.timers.schedule(conn, &mut member.io.timer, deadline);
         }
     }

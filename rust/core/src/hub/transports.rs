@@ -23,8 +23,8 @@ pub(crate) trait Transports {
     /// Makes the stream that was accepted, or dialled, last that of a connection. What comes from now on is reported as
     /// readiness.
     fn adopt(&mut self, conn: ConnId, now: Instant) -> io::Result<()>;
-    /// Ends our side, behind everything that was written.
-    fn shutdown_write(&mut self, conn: ConnId);
+    /// Ends our side, behind everything that was written; returns when the end leaves.
+    fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant;
     /// Drops a stream; what was written leaves as far as the system takes it at once.
     fn close(&mut self, conn: ConnId);
     fn set_no_delay(&mut self, conn: ConnId, enabled: bool);

@@ -32,14 +32,7 @@ impl Hub {
         }
         let Some((stream, _)) = io.stream(conn, now) else { return false };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let flushed = member.flush(stream, &mut cx);
-        self.note_written(conn, flushed, now);
-        flushed.cut_short && !flushed.blocked
-    }
-
-    fn note_written(&mut self, conn: ConnId, flushed: Flushed, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let Flushed { bytes, packets, packet_bytes, blocked, cut_short } = flushed;
+        let Flushed { bytes, packets, packet_bytes, blocked, cut_short } = member.flush(stream, &mut cx);
         member.io.writable = !blocked;
         member.io.wrote(bytes, cut_short && !blocked, self.rounds);
         self.totals.bytes_out.add(bytes);
@@ -60,5 +53,6 @@ impl Hub {
             member.note_gone(now);
             self.queues.read(conn, member);
         }
+        cut_short && !blocked
     }
 }

@@ -27,7 +27,6 @@ use crate::hub::transports::Next;
 use crate::hub::{Hub, Side, TURN};
 
 pub(crate) struct Driver {
-    poll: Poll,
     events: Events,
     sockets: Sockets,
     hub: Hub,
@@ -75,12 +74,11 @@ impl Driver {
     fn new(peer: crate::config::PeerConfig, side: Side, runtime: &Runtime, now: Instant) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let sockets = Sockets::new(poll.registry().try_clone()?, peer.conditions, runtime.unsent());
+        let sockets = Sockets::new(poll, peer.conditions, runtime.unsent());
         let outgoing = &runtime.queue_totals.outgoing;
         let mailbox = Arc::new(Mailbox::new(Box::new(waker), Arc::new(Counters::default()), outgoing, now));
         let hub = Hub::new(peer, side, runtime.queue_totals.clone(), Arc::clone(&mailbox), TURN);
         Ok(Self {
-            poll,
             events: Events::with_capacity(EVENTS),
             sockets,
             hub,
@@ -119,7 +117,7 @@ impl Driver {
         if timeout.is_none_or(|timeout| !timeout.is_zero()) && !self.mailbox.may_sleep() {
             timeout = Some(Duration::ZERO);
         }
-        match self.poll.poll(&mut self.events, timeout) {
+        match self.sockets.poll.poll(&mut self.events, timeout) {
             // As when the process was stopped and goes on: what came meanwhile is to be seen before anybody's time is up.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,

@@ -63,14 +63,25 @@ impl<S> Emulated<S> {
         match &mut self.network {
             Some(network) => network.change(conditions, now),
             None if conditions.is_off() => {}
-            none => *none = Some(Box::new(Network::new(conditions, conn, now))),
+            none => {
+                let mut network = Network::new(conditions, conn, now);
+                // The stream may have been full, and its readiness is not passed on any more.
+                network.full = true;
+                *none = Some(Box::new(network));
+            }
         }
     }
 
-    /// When something arrives next.
+    /// Returns when [`advance`](Self::advance) has something to do.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let network = self.network.as_ref()?;
-        [network.incoming.wake_at(), network.outgoing.wake_at()].into_iter().flatten().min()
+        if network.is_done() {
+            return Some(network.now);
+        }
+        // What has arrived and was not written waits for the stream.
+        let leaves = network.outgoing.arrivals.front().map(|(at, _)| *at);
+        let leaves = leaves.filter(|at| *at > network.outgoing.seen);
+        [network.incoming.next_arrival(), leaves].into_iter().flatten().min()
     }
 }
 
@@ -85,7 +96,7 @@ impl<S: Read + Write> Emulated<S> {
         let Some(network) = &mut self.network else { return stream };
         network.now = now;
         network.unread |= stream.readable || stream.read_closed;
-        network.take_in(&mut self.stream, &mut [0; 16 * 1024]);
+        network.take_in(&mut self.stream);
         network.write_out(&mut self.stream, Some(now));
         if network.outgoing.bytes.is_empty() && std::mem::take(&mut network.shutdown) {
             shutdown_write(&mut self.stream);
@@ -98,11 +109,17 @@ impl<S: Read + Write> Emulated<S> {
         network.readiness()
     }
 
-    /// Ends our side of the stream behind everything that is on its way.
-    pub(crate) fn shutdown_write(&mut self, shutdown_write: impl FnOnce(&mut S)) {
+    /// Ends our side of the stream behind everything that is on its way. Returns when that is.
+    pub(crate) fn shutdown_write(&mut self, now: Instant, shutdown_write: impl FnOnce(&mut S)) -> Instant {
         match &mut self.network {
-            Some(network) if !network.outgoing.bytes.is_empty() => network.shutdown = true,
-            _ => shutdown_write(&mut self.stream),
+            Some(network) if !network.outgoing.bytes.is_empty() => {
+                network.shutdown = true;
+                network.outgoing.last.max(now)
+            }
+            _ => {
+                shutdown_write(&mut self.stream);
+                now
+            }
         }
     }
 
@@ -192,21 +209,23 @@ impl Network {
 
     /// What has changed for the session since it was told last.
     fn readiness(&mut self) -> Readiness {
-        let arrived = self.incoming.arrivals.front().map(|(at, _)| *at);
-        let ended = self.incoming.end.as_ref().filter(|_| arrived.is_none()).map(|(at, _)| *at);
-        let is_past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
+        let read_closed = self.incoming.has_ended(self.now) && !self.incoming.told_end;
         let readiness = Readiness {
-            readable: is_past(arrived) || is_past(ended),
+            readable: self.incoming.next_arrival().is_some_and(|at| at <= self.now),
             writable: self.full && self.outgoing.room(&self.conditions) > 0,
-            read_closed: is_past(ended),
+            read_closed,
         };
         self.incoming.seen = self.now;
+        self.incoming.told_end |= read_closed;
         self.full &= !readiness.writable;
         readiness
     }
 
     fn read<S: Read>(&mut self, stream: &mut S, out: &mut [u8]) -> io::Result<usize> {
-        self.take_in(stream, out);
+        if self.is_done() {
+            return stream.read(out);
+        }
+        self.take_in(stream);
         self.incoming.seen = self.now;
         let bytes = self.incoming.arrived(Some(self.now));
         let size = bytes.len().min(out.len());
@@ -230,8 +249,11 @@ impl Network {
         self.write_out(stream, Some(self.now));
         let size = self.outgoing.room(&self.conditions).min(bytes.len());
         if size == 0 {
-            self.full = !bytes.is_empty();
-            return if self.full { Err(ErrorKind::WouldBlock.into()) } else { Ok(0) };
+            if bytes.is_empty() {
+                return Ok(0);
+            }
+            self.full = true;
+            return Err(ErrorKind::WouldBlock.into());
         }
         self.outgoing.push(&bytes[..size], &self.conditions, &self.stalls, self.now);
         self.write_out(stream, Some(self.now));
@@ -244,9 +266,13 @@ impl Network {
         self.outgoing.write_to(stream, now);
     }
 
-    /// Takes from the stream what there is and fits; `buffer` is used on the way.
-    fn take_in<S: Read>(&mut self, stream: &mut S, buffer: &mut [u8]) {
+    /// Takes from the stream what there is and fits, but not where the connection is to do without a bad network.
+    fn take_in<S: Read>(&mut self, stream: &mut S) {
         self.unread &= self.incoming.end.is_none();
+        if !self.unread || self.conditions.is_off() {
+            return;
+        }
+        let mut buffer = [0; 16 * 1024];
         while self.unread {
             let most = self.incoming.room(&self.conditions).min(buffer.len());
             if most == 0 {
@@ -282,6 +308,8 @@ struct DelayLine {
     seen: Instant,
     /// The stream has ended, or failed, behind the last byte.
     end: Option<(Instant, Option<io::Error>)>,
+    /// The end was reported, whether or not all that came before it was read.
+    told_end: bool,
     random: StdRng,
 }
 
@@ -294,6 +322,7 @@ impl DelayLine {
             busy: now,
             seen: now,
             end: None,
+            told_end: false,
             random: StdRng::seed_from_u64(seed),
         }
     }
@@ -308,9 +337,15 @@ impl DelayLine {
         capacity(conditions).saturating_sub(self.bytes.len())
     }
 
-    fn wake_at(&self) -> Option<Instant> {
-        let next = self.arrivals.front().map(|(at, _)| *at).or_else(|| self.end.as_ref().map(|(at, _)| *at));
-        next.filter(|at| *at > self.seen)
+    /// When the next bytes arrive, or the end, of which nobody has heard.
+    fn next_arrival(&self) -> Option<Instant> {
+        let heard = self.arrivals.partition_point(|(at, _)| *at <= self.seen);
+        let end = self.end.as_ref().filter(|_| !self.told_end).map(|(at, _)| *at);
+        self.arrivals.get(heard).map(|(at, _)| *at).or(end)
+    }
+
+    fn has_ended(&self, now: Instant) -> bool {
+        self.end.as_ref().is_some_and(|(at, _)| *at <= now)
     }
 
     fn push(&mut self, bytes: &[u8], conditions: &Conditions, stalls: &Stalls, now: Instant) {
@@ -351,6 +386,8 @@ impl DelayLine {
         }
         self.last = latest.min(self.last);
         self.busy = latest.min(self.busy);
+        // What arrives at once now was not heard of yet.
+        self.seen = self.seen.min(latest.checked_sub(Duration::from_nanos(1)).unwrap_or(latest));
     }
 
     /// The next bytes that have arrived, in one piece.

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Poll, Token};
 
 use super::dial::{Dialled, Dialler};
 use super::emulator::Emulated;
 use super::listener::{Listener, Unsent, tune};
-use crate::base::{CloseReason, ConnId};
+use crate::base::ConnId;
 use crate::conditions::Conditions;
 use crate::config::PeerConfig;
 #[cfg(test)]
@@ -30,7 +30,7 @@ const SHORT_READ: ShortRead = if cfg!(unix) { ShortRead::Drains } else { ShortRe
 
 /// The sockets of one server or client.
 pub(super) struct Sockets {
-    registry: Registry,
+    pub(super) poll: Poll,
     /// By slot.
     sockets: Vec<Option<Socket>>,
     /// How many of them have a bad network.
@@ -85,9 +85,9 @@ impl Source {
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, conditions: Conditions, unsent: Unsent) -> Self {
+    pub(super) fn new(poll: Poll, conditions: Conditions, unsent: Unsent) -> Self {
         Self {
-            registry,
+            poll,
             sockets: Vec::new(),
             emulated: 0,
             changed: None,
@@ -102,7 +102,7 @@ impl Sockets {
     }
 
     pub(super) fn listen(&mut self, listener: Listener) -> io::Result<()> {
-        listener.register(&self.registry, LISTENER)?;
+        listener.register(self.poll.registry(), LISTENER)?;
         self.listener = Some(listener);
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Sockets {
     /// Looks after dialling; `ready` are the tokens that the poller reported.
     pub(super) fn advance_dial(&mut self, ready: &[Token], hub: &mut Hub, now: Instant) -> io::Result<()> {
         let Some(dial) = &mut self.dial else { return Ok(()) };
-        match dial.dialler.advance(ready, &self.registry, now) {
+        match dial.dialler.advance(ready, self.poll.registry(), now) {
             Dialled::Waiting => {}
             Dialled::Connected(stream, address) => {
                 let Some(Dial { protocols, headers, started, .. }) = self.dial.take() else { return Ok(()) };
@@ -162,14 +162,12 @@ impl Sockets {
                 let dialled = hub::Dialled { address, protocols: &protocols, headers: &headers, started };
                 hub.dialled(self, dialled, now)?;
             }
-            Dialled::Failed(reason) => self.dial_failed(reason, hub),
+            Dialled::Failed(reason) => {
+                self.dial = None;
+                hub.dial_failed(reason);
+            }
         }
         Ok(())
-    }
-
-    fn dial_failed(&mut self, reason: CloseReason, hub: &mut Hub) {
-        self.dial = None;
-        hub.dial_failed(reason);
     }
 
     /// When something is due that the hub does not know of.
@@ -229,7 +227,7 @@ impl Transports for Sockets {
         let Some(mut stream) = self.fresh.take() else { return Err(io::ErrorKind::NotConnected.into()) };
         let slot = conn.slot as usize;
         let token = Token(FIRST_CONNECTION + slot);
-        self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         if self.sockets.len() <= slot {
             self.sockets.resize_with(slot + 1, || None);
         }
@@ -239,10 +237,8 @@ impl Transports for Sockets {
         Ok(())
     }
 
-    fn shutdown_write(&mut self, conn: ConnId) {
-        if let Some(socket) = self.socket(conn) {
-            socket.stream.shutdown_write(Tcp::end);
-        }
+    fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant {
+        self.socket(conn).map_or(now, |socket| socket.stream.shutdown_write(now, Tcp::end))
     }
 
     fn close(&mut self, conn: ConnId) {
@@ -251,7 +247,7 @@ impl Transports for Sockets {
         {
             socket.stream.finish();
             self.emulated -= usize::from(socket.stream.is_emulated());
-            let _ = self.registry.deregister(&mut socket.stream.stream.0);
+            let _ = self.poll.registry().deregister(&mut socket.stream.stream.0);
         }
     }
 

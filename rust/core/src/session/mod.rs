@@ -35,6 +35,7 @@ use crate::config::PeerConfig;
 use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
 use frame::Opcode;
+pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
 use reader::{Reader, TOO_LARGE, Violation};
 use writer::Writer;
@@ -338,16 +339,20 @@ impl Session {
     }
 
     /// Returns true once when everything has left and this side of the stream should end, so that the remote can read it all.
-    pub(crate) fn take_half_close(&mut self, now: Instant) -> bool {
+    pub(crate) fn take_half_close(&mut self) -> bool {
         match &mut self.state {
             State::Draining { half_close: half_close @ HalfClose::Wanted, .. } if self.out.pending() == 0 => {
                 *half_close = HalfClose::Done;
-                let linger = now + LINGER;
-                self.deadline = Some(self.deadline.map_or(linger, |deadline| deadline.min(linger)));
                 true
             }
             _ => false,
         }
+    }
+
+    /// Waits for the end of the remote's side, but not for long after ours has ended.
+    pub(crate) fn linger_from(&mut self, ended: Instant) {
+        let linger = ended + LINGER;
+        self.deadline = Some(self.deadline.map_or(linger, |deadline| deadline.min(linger)));
     }
 
     /// Returns when to call [`expire`](Self::expire).
@@ -355,7 +360,7 @@ impl Session {
         match self.state {
             State::Open(_) => {
                 let failing = self.failing.as_ref().map(|failing| failing.at);
-                [self.keepalive.deadline(config), failing].into_iter().flatten().min()
+                earlier(self.keepalive.deadline(config), failing)
             }
             _ => self.deadline,
         }

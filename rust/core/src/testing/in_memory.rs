@@ -100,7 +100,6 @@ impl<S: MemoryStream> InMemory<S> {
     /// One round for what the hub was told to be ready.
     #[cfg(feature = "bench")]
     pub(crate) fn hub_round(&mut self, now: Instant) -> Next {
-        self.mailbox.note_poll(now);
         let io = &mut Round { streams: &mut self.streams, now, hook: &mut |_| {} };
         self.hub.round(io, now, false)
     }
@@ -257,10 +256,9 @@ impl<S: MemoryStream> Transports for Round<'_, S> {
         Ok(())
     }
 
-    fn shutdown_write(&mut self, conn: ConnId) {
-        if let Some(slot) = self.streams.slot(conn) {
-            slot.stream.shutdown_write(S::shutdown_write);
-        }
+    fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant {
+        let slot = self.streams.slot(conn);
+        slot.map_or(now, |slot| slot.stream.shutdown_write(now, S::shutdown_write))
     }
 
     fn close(&mut self, conn: ConnId) {

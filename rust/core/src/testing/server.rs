@@ -22,6 +22,8 @@ pub struct ServerInMemory {
     server: Peer,
     driver: InMemory<Wire>,
     lines: Vec<Line>,
+    /// Where something came since the I/O thread looked last.
+    readable: Vec<ConnId>,
     now: Instant,
     secure: bool,
 }
@@ -57,7 +59,7 @@ impl ServerInMemory {
         let mut server = Peer::new(Runtime::new());
         let now = Instant::now();
         let driver = server.open_in_memory(config, Side::Server(access), TURN, now);
-        Self { server, driver, lines: Vec::new(), now, secure }
+        Self { server, driver, lines: Vec::new(), readable: Vec::new(), now, secure }
     }
 
     /// Lets a client in, handshakes included.
@@ -96,7 +98,9 @@ impl ServerInMemory {
                 tls.stream(&mut Remote { wire }).write_all(bytes).expect("the memory takes everything");
             }
         }
-        self.driver.hub.ready(*conn, Readiness { readable: true, ..Readiness::default() });
+        if self.readable.last() != Some(conn) {
+            self.readable.push(*conn);
+        }
     }
 
     /// Lets a client read what the server has sent, and returns it.
@@ -124,7 +128,7 @@ impl ServerInMemory {
             let mut stream = tls.stream(&mut remote);
             stream.push().expect("the memory takes everything");
             let is_handshaking = stream.is_handshaking();
-            self.driver.hub.ready(line.conn, Readiness { readable: true, ..Readiness::default() });
+            self.readable.push(line.conn);
             if is_handshaking {
                 return;
             }
@@ -137,6 +141,9 @@ impl ServerInMemory {
 
     /// What the I/O thread does until it would sleep.
     pub fn drive(&mut self) {
+        for conn in self.readable.drain(..) {
+            self.driver.hub.ready(conn, Readiness { readable: true, ..Readiness::default() });
+        }
         while self.driver.hub_round(self.now) == Next::Again {}
     }
 

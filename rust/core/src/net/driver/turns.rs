@@ -9,6 +9,7 @@ use super::*;
 use crate::base::ConnId;
 use crate::behaviour::{End, REQUEST};
 use crate::channel::{Command, Notice, PayloadRef, PeerShared, QueueTotals};
+use crate::conditions::Conditions;
 use crate::config::{BindAddress, Buffers, Mode, PeerConfig, WireFormat};
 use crate::hub::transports::Step;
 use crate::testing::InMemory;
@@ -384,6 +385,39 @@ fn a_broken_connection_that_is_not_read_leaves_the_thread_at_rest() {
         // Not just before it learns of the reset.
         server.say_and_step(client.conn, 50);
         assert_ne!(server.driver.timeout(), Some(Duration::ZERO), "encrypted: {encrypted}");
+    }
+}
+
+#[test]
+fn a_bad_network_that_ends_leaves_nothing_in_between() {
+    let conditions = Conditions { latency: Duration::from_millis(1), ..Conditions::default() };
+    for speaks in [true, false] {
+        let mut server = Stepped::with(false, PeerConfig { conditions, ..patient() });
+        let mut client = server.join(false);
+        let emulated = |server: &Stepped| {
+            server.driver.sockets.iter().filter(|socket| socket.stream.is_emulated()).count()
+        };
+        assert_eq!(emulated(&server), 1);
+        if speaks {
+            client.unsent.extend_from_slice(PING);
+            client.push();
+            server.await_arrival(client.conn);
+        }
+        server.driver.mailbox.configure(patient());
+        let start = Instant::now();
+        while emulated(&server) > 0 {
+            server.step();
+            assert!(start.elapsed() < DEADLINE, "speaks: {speaks}: it stays");
+        }
+        if speaks {
+            while client.answers != PONG {
+                server.step();
+                client.pull();
+                assert!(start.elapsed() < DEADLINE, "what it said is lost");
+            }
+            client.answers.clear();
+        }
+        server.step_with_ping(&mut client);
     }
 }
 
