@@ -1,4 +1,4 @@
-//! What a connection needs after it was admitted: what waits for the game, and whether the remote keeps up.
+//! The part of a connection after admission: deferred messages, the inbound rate, and congestion.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,13 +19,13 @@ pub(super) struct Connected {
     /// The deferred message waits for the relay, and when it is tried again.
     pub(super) awaits_relay: bool,
     pub(super) relay_at: Option<Instant>,
-    /// How much may be read from it.
+    /// The limit on bytes read per second.
     rate_limiter: Option<RateLimiter>,
-    /// When reading goes on after it was read too fast.
+    /// When reading goes on, after the rate limit paused it.
     throttled: Option<Instant>,
-    /// The remote will send no more, and takes nothing.
+    /// The remote sends no more, and takes nothing.
     gone: Option<Gone>,
-    /// It is congested above the output limits.
+    /// The peer is congested, and above the output limits.
     over: Option<Over>,
     /// `Congested` was emitted, and `Drained` was not.
     told_congested: bool,
@@ -43,8 +43,8 @@ struct Gone {
     waiting: usize,
 }
 
-/// What waits for a peer, and how many bytes it has taken, to the byte: a slow one takes a large packet, or what TLS has taken off
-/// the session's hands, over many times the grace.
+/// What waits for a peer, and how many bytes the peer has taken. Exact to the byte: a slow peer may take a large packet, or what TLS
+/// holds, over many times the grace.
 #[derive(Clone, Copy)]
 struct Backlog {
     bytes: usize,
@@ -67,9 +67,9 @@ impl Connected {
         }
     }
 
-    /// Says whether there is a limit to how fast it is read. Not behind a Close, where everything is thrown away: what stays
-    /// unread when the stream is dropped makes the system send a reset, and that eats our own Close. Nor where there is only
-    /// what the system holds of a remote that is gone.
+    /// Returns whether the rate limit applies. After a Close it does not, because all bytes are dropped: bytes that stay unread when
+    /// the stream is dropped make the system send a reset, which destroys the Close sent here. Nor after the remote is gone, when
+    /// only the system's buffer is left.
     fn is_rationed(&self, session: &Session) -> bool {
         self.rate_limiter.is_some() && self.gone.is_none() && !session.is_closing()
     }
@@ -81,14 +81,14 @@ impl Connected {
         }
     }
 
-    /// Packets that the game has not taken.
+    /// Returns the number of packets that the game has not taken.
     fn unread(&self) -> usize {
         self.link.incoming.load().1
     }
 }
 
 impl Connection {
-    /// How many bytes may be read from it in this turn; `None`: not now.
+    /// Returns how many bytes may be read in this turn; `None`: not now.
     pub(super) fn may_read(&mut self, most: usize, totals: &Counters, now: Instant) -> Option<usize> {
         let Stage::Connected(peer) = &mut self.stage else { return Some(most) };
         if !peer.is_rationed(&self.session) {
@@ -98,7 +98,7 @@ impl Connection {
         if peer.throttled.is_some() {
             return None;
         }
-        // Used up by the last turn: what has trickled in since is not worth a turn each.
+        // A turn for the few bytes that may be read already would not be worth it.
         if let Some(ready) = rate_limiter.rests_until(now) {
             peer.throttled = Some(ready);
             totals.reads_paused.add(1);
@@ -109,20 +109,20 @@ impl Connection {
         Some(room.min(most))
     }
 
-    /// Uses up what may be read from it. What TLS wraps its bytes in counts too: it may be nothing but padding.
+    /// Charges bytes to the rate limit. The overhead of TLS counts too: a record may be padding only.
     pub(super) fn charge(&mut self, bytes: isize) {
         if let Some(rate_limiter) = self.connected_mut().and_then(|peer| peer.rate_limiter.as_mut()) {
             rate_limiter.take(bytes);
         }
     }
 
-    /// When it may be read again, if not now.
+    /// Returns when reading goes on, if the rate limit has paused it.
     pub(super) fn throttled_until(&self) -> Option<Instant> {
         let peer = self.connected()?;
         peer.throttled.filter(|_| peer.is_rationed(&self.session))
     }
 
-    /// Says whether something keeps it from being read that is no reason any more.
+    /// Ends pauses of reading that have no reason any more. Returns whether there was one.
     pub(super) fn take_pause(&mut self, now: Instant) -> bool {
         let Stage::Connected(peer) = &mut self.stage else { return false };
         let deferred = self.session.outcome().is_some() && peer.deferred.take().is_some();
@@ -133,7 +133,7 @@ impl Connection {
         deferred || throttled
     }
 
-    /// Takes it that the remote sends nothing any more and takes nothing.
+    /// Notes that the remote sends nothing any more and takes nothing.
     pub(super) fn note_gone(&mut self, now: Instant) {
         let Stage::Connected(peer) = &mut self.stage else { return };
         if peer.gone.is_none() && !self.session.is_closing() {
@@ -144,16 +144,16 @@ impl Connection {
         }
     }
 
-    /// When it is decided whether the end of a remote that is gone is told although the game has not taken everything.
+    /// Returns when to decide whether the end of a remote that is gone is emitted although the game has not taken everything.
     pub(super) fn gone_deadline(&self, config: &PeerConfig) -> Option<Instant> {
-        // What waits for room to be relayed waits for others than the game.
+        // A message that waits for the relay does not wait for the game.
         let peer = self.connected()?;
         let waits = peer.deferred.is_some() && !peer.awaits_relay && self.session.outcome().is_none();
         let gone = peer.gone.as_ref().filter(|_| waits)?;
         gone.since.checked_add(config.close_timeout)
     }
 
-    /// Decides: not while the game takes packets, or cannot because it does not poll.
+    /// Decides that: not while the game takes packets, or does not poll.
     pub(super) fn is_left_unread(&mut self, game_polls: bool, now: Instant) -> bool {
         let Some(peer) = self.connected_mut() else { return false };
         let waiting = peer.unread();
@@ -165,7 +165,7 @@ impl Connection {
         false
     }
 
-    /// It may be read again.
+    /// Ends a pause of the rate limit.
     pub(super) fn end_throttling(&mut self, now: Instant) {
         let Stage::Connected(peer) = &mut self.stage else { return };
         peer.throttled = None;
@@ -174,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// Follows whether the peer takes its data.
+    /// Notes whether the peer takes its data, and emits changes of its congestion.
     pub(super) fn note_congestion(
         &mut self,
         blocked: bool,
@@ -186,7 +186,7 @@ impl Connection {
         let link = &peer.link;
         let (bytes, packets) = link.outgoing.load();
         if blocked && link.is_over_output_limits(0, 0, config) {
-            // The rest of a burst may come in the same round, behind the part that was written early.
+            // The rest of a burst may be queued in the same round, after a part was written early.
             if peer.over.as_ref().is_none_or(|over| over.since == now) {
                 let backlog = backlog(link, &self.session, self.tls.as_ref());
                 peer.over = Some(Over { since: now, backlog });
@@ -195,7 +195,7 @@ impl Connection {
             peer.over = None;
         }
         if blocked && !peer.told_congested && bytes > config.buffers.output_bytes / 2 {
-            // A game that does not poll is not told again and again.
+            // Not again and again while the game does not poll.
             if link.may_tell_of_congestion() {
                 peer.told_congested = true;
                 link.told_of_congestion();
@@ -208,8 +208,8 @@ impl Connection {
         }
     }
 
-    /// When it is decided whether the peer is closed for not keeping up. Where packets are relayed it is with either policy while
-    /// the process is short of room: others may have to wait for it.
+    /// Returns when to decide whether the peer is closed because it does not keep up. A server that relays packets closes such a peer
+    /// with either policy while the queues of the process are nearly full: other peers may have to wait for it.
     pub(super) fn overflow_deadline(
         &self,
         config: &PeerConfig,
@@ -223,18 +223,18 @@ impl Connection {
         closes.then(|| over.since.checked_add(config.overflow_grace)).flatten()
     }
 
-    /// When a message that awaits room to be relayed is tried again.
+    /// Returns when to retry a message that waits for the relay.
     pub(super) fn relay_at(&self) -> Option<Instant> {
         self.connected().filter(|peer| peer.deferred.is_some())?.relay_at
     }
 
-    /// Decides. A peer gets as long again when all that waited has left, however much came after it, or when it works off a
-    /// burst: its backlog has shrunk by an eighth of the output buffer.
+    /// Decides that. A peer gets the same time again if everything that waited then has left, even if more was queued since, or if its
+    /// backlog has shrunk by an eighth of the output buffer.
     pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
         let Stage::Connected(peer) = &mut self.stage else { return false };
         let (link, Some(over)) = (&peer.link, &peer.over) else { return false };
         if !link.is_over_output_limits(0, 0, config) {
-            // The game has closed it since it was last looked at.
+            // The game has closed the peer since.
             peer.over = None;
             return false;
         }
