@@ -92,14 +92,13 @@ impl Peer {
             match notice {
                 Notice::Packet(packet) => {
                     let id = packet.source;
-                    let known = open.note_fresh(id);
-                    let Some(member) = open.carrier(id) else { continue };
+                    let mode = open.config.borrow().mode;
+                    let Some((member, known)) = open.note_fresh(id) else { continue };
                     // Packets of a peer that the game has dropped meanwhile are not wanted.
                     if member.is_discarding() || !known {
                         member.release(&packet);
                         continue;
                     }
-                    let mode = open.config.borrow().mode;
                     if mode == Mode::Raw {
                         member.push(packet);
                     } else {

@@ -22,8 +22,8 @@ pub struct ServerInMemory {
     server: Peer,
     driver: InMemory<Wire>,
     lines: Vec<Line>,
-    /// Where something came since the I/O thread looked last.
-    readable: Vec<ConnId>,
+    /// Clients that have said something since the I/O thread looked last.
+    speaking: Vec<usize>,
     now: Instant,
     secure: bool,
 }
@@ -33,6 +33,8 @@ struct Line {
     conn: ConnId,
     id: PeerId,
     client: Option<TlsSession>,
+    /// What the client says, before the I/O thread looks.
+    unsent: Vec<u8>,
     /// The client has sent its request.
     asked: bool,
 }
@@ -59,7 +61,7 @@ impl ServerInMemory {
         let mut server = Peer::new(Runtime::new());
         let now = Instant::now();
         let driver = server.open_in_memory(config, Side::Server(access), TURN, now);
-        Self { server, driver, lines: Vec::new(), readable: Vec::new(), now, secure }
+        Self { server, driver, lines: Vec::new(), speaking: Vec::new(), now, secure }
     }
 
     /// Lets a client in, handshakes included.
@@ -71,7 +73,7 @@ impl ServerInMemory {
             client.session("localhost").expect("a valid name")
         });
         let index = self.lines.len();
-        self.lines.push(Line { conn, id: PeerId(0), client, asked: false });
+        self.lines.push(Line { conn, id: PeerId(0), client, unsent: Vec::new(), asked: false });
         for _ in 0..ROUNDS {
             self.ask(index);
             self.drive();
@@ -90,16 +92,27 @@ impl ServerInMemory {
 
     /// Puts bytes on the way from a client, in the order of [`connect`](Self::connect), to the server.
     pub fn say(&mut self, client: usize, bytes: &[u8]) {
-        let Line { conn, client, .. } = &mut self.lines[client];
-        let wire = self.driver.stream(*conn).expect("it is connected");
-        match client {
-            None => wire.input.extend_from_slice(bytes),
-            Some(tls) => {
-                tls.stream(&mut Remote { wire }).write_all(bytes).expect("the memory takes everything");
-            }
+        let line = &mut self.lines[client];
+        if line.unsent.is_empty() {
+            self.speaking.push(client);
         }
-        if self.readable.last() != Some(conn) {
-            self.readable.push(*conn);
+        line.unsent.extend_from_slice(bytes);
+    }
+
+    /// Lets what the clients say arrive at the server.
+    fn arrive(&mut self) {
+        for client in self.speaking.drain(..) {
+            let Line { conn, client, unsent, .. } = &mut self.lines[client];
+            let wire = self.driver.stream(*conn).expect("it is connected");
+            match client {
+                None if wire.input.is_empty() => std::mem::swap(&mut wire.input, unsent),
+                None => wire.input.extend_from_slice(unsent),
+                Some(tls) => {
+                    tls.stream(&mut Remote { wire }).write_all(unsent).expect("the memory takes everything");
+                }
+            }
+            unsent.clear();
+            self.driver.hub.ready(*conn, Readiness { readable: true, ..Readiness::default() });
         }
     }
 
@@ -128,7 +141,7 @@ impl ServerInMemory {
             let mut stream = tls.stream(&mut remote);
             stream.push().expect("the memory takes everything");
             let is_handshaking = stream.is_handshaking();
-            self.readable.push(line.conn);
+            self.driver.hub.ready(line.conn, Readiness { readable: true, ..Readiness::default() });
             if is_handshaking {
                 return;
             }
@@ -141,9 +154,7 @@ impl ServerInMemory {
 
     /// What the I/O thread does until it would sleep.
     pub fn drive(&mut self) {
-        for conn in self.readable.drain(..) {
-            self.driver.hub.ready(conn, Readiness { readable: true, ..Readiness::default() });
-        }
+        self.arrive();
         while self.driver.hub_round(self.now) == Next::Again {}
     }
 
