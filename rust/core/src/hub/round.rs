@@ -213,13 +213,24 @@ impl Hub {
         self.drop_connection(io, conn, now);
     }
 
-    /// Drops a connection that is over; else ends our side when it is time, and sees to the next deadline.
+    /// Reports the end of a connection, drops one that is over, ends our side when it is time, and sees to the next deadline.
     pub(super) fn settle<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+        let relays = self.relays();
         let Some(member) = self.members.get_mut(conn) else { return };
-        if member.session.is_ended() {
+        if member.session.outcome().is_some() {
+            self.settle_ending(io, conn, now);
+        } else if let Some(deadline) = member.deadline(&self.config, relays, &self.queue_totals.outgoing) {
+            self.timers.schedule(conn, &mut member.io.timer, deadline);
+        }
+    }
+
+    #[cold]
+    fn settle_ending<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+        self.note_outcome(conn, now);
+        if self.members.get(conn).is_some_and(|member| member.session.is_ended()) {
             return self.drop_connection(io, conn, now);
         }
-        if member.session.wants_half_close() && self.take_half_close(conn) {
+        if self.take_half_close(conn) {
             let ended = io.shutdown_write(conn, now);
             if let Some(member) = self.members.get_mut(conn) {
                 member.session.linger_from(ended);

@@ -20,7 +20,6 @@ impl Hub {
         } else if self.write_turn(io, conn, now) {
             self.queue_flush(conn);
         }
-        self.note_outcome(conn, now);
         self.settle(io, conn, now);
     }
 
