@@ -34,19 +34,19 @@ impl Hub {
         let tls = access.config.tls.as_ref().map(crate::tls::TlsServer::session);
         let counted = access.count(address.ip());
         let session = Session::server(now, now.checked_add(self.config.handshake_timeout));
-        let mut member = Connection::new(session, address, now);
-        if let Some(pending) = member.pending_mut() {
+        let mut connection = Connection::new(session, address, now);
+        if let Some(pending) = connection.pending_mut() {
             pending.preamble = access.wants_proxy_protocol(address.ip()).then(Box::default);
         }
         self.pending += 1;
         let response = match counted {
             Ok(client) => {
-                member.client_key = client;
+                connection.client_key = client;
                 None
             }
             Err(response) => Some(response),
         };
-        let conn = self.admit(member, tls, now);
+        let conn = self.admit(connection, tls, now);
         if let Some(response) = response {
             self.reject(conn, RejectReason::Address, &response, now);
         }
@@ -55,17 +55,18 @@ impl Hub {
 
     /// Handles a request.
     pub(super) fn request(&mut self, conn: ConnId, request: Box<Request>, now: Instant) {
-        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
+        let (Side::Server(access), Some(connection)) = (&mut self.side, self.connections.get_mut(conn))
+        else {
             return;
         };
-        let client = match access.client_of(member.address, &request) {
+        let client = match access.client_of(connection.address, &request) {
             Ok(client) => client,
             Err(response) => return self.reject(conn, RejectReason::Malformed, &response, now),
         };
-        if client.ip() != member.address.ip() {
-            member.address = client;
+        if client.ip() != connection.address.ip() {
+            connection.address = client;
             match access.count(client.ip()) {
-                Ok(client) => member.client_key = client,
+                Ok(client) => connection.client_key = client,
                 Err(response) => return self.reject(conn, RejectReason::Address, &response, now),
             }
         }
@@ -73,7 +74,7 @@ impl Hub {
         match access.decide(&request, self.ids.len(), crowded) {
             PolicyDecision::Reject(why, response) => self.reject(conn, why, &response, now),
             PolicyDecision::Health => {
-                if let Some(pending) = member.pending_mut() {
+                if let Some(pending) = connection.pending_mut() {
                     pending.suppress_log = true;
                 }
                 self.totals.health_checks.add(1);
@@ -92,8 +93,9 @@ impl Hub {
 
     /// Carries out the decision of the game's handler.
     pub(super) fn verdict(&mut self, conn: ConnId, id: PeerId, verdict: Verdict, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let asked = member.pending_mut().and_then(|pending| pending.asked.take_if(|asked| asked.id == id));
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let asked =
+            connection.pending_mut().and_then(|pending| pending.asked.take_if(|asked| asked.id == id));
         let Some(asked) = asked else { return };
         self.asked_ids.remove(&id);
         let Side::Server(access) = &self.side else { return };
@@ -119,10 +121,10 @@ impl Hub {
         let Side::Server(access) = &mut self.side else { return };
         access.refusing = refuse;
         let waiting: Vec<_> = if refuse {
-            self.members
+            self.connections
                 .ids()
                 .filter(|conn| {
-                    let pending = self.members.get(*conn).and_then(Connection::pending);
+                    let pending = self.connections.get(*conn).and_then(Connection::pending);
                     pending.is_some_and(|pending| pending.asked.is_some())
                 })
                 .collect()
@@ -138,22 +140,23 @@ impl Hub {
     }
 
     /// Ends the counting of a connection that is gone.
-    pub(super) fn discharge(&mut self, member: &Connection) {
-        if member.pending().is_some() {
+    pub(super) fn discharge(&mut self, connection: &Connection) {
+        if connection.pending().is_some() {
             self.pending_queue.leave();
         }
-        if let (Side::Server(access), Some(client)) = (&mut self.side, member.client_key) {
+        if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
             access.release(client);
         }
     }
 
     /// Counts and logs that a connection was rejected.
     pub(super) fn note_rejected(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
-        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
+        let (Side::Server(access), Some(connection)) = (&mut self.side, self.connections.get_mut(conn))
+        else {
             return;
         };
-        let address = member.address;
-        let Some(pending) = member.pending_mut() else { return };
+        let address = connection.address;
+        let Some(pending) = connection.pending_mut() else { return };
         if let Some(asked) = pending.asked.take() {
             asked.left.store(true, Ordering::Relaxed);
             self.asked_ids.remove(&asked.id);
@@ -192,36 +195,38 @@ impl Hub {
     }
 
     pub(super) fn reject(&mut self, conn: ConnId, why: RejectReason, response: &HttpResponse, now: Instant) {
-        if let Some(pending) = self.members.get_mut(conn).and_then(Connection::pending_mut) {
+        if let Some(pending) = self.connections.get_mut(conn).and_then(Connection::pending_mut) {
             pending.reject_reason = Some(why);
         }
         self.answer(conn, response, now);
     }
 
     fn answer(&mut self, conn: ConnId, response: &HttpResponse, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        member.session.refuse(response, &mut Context { config: &self.config, pool: &mut self.pool, now });
-        self.queues.flush(conn, member);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.session.refuse(response, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        self.queues.flush(conn, connection);
         self.note_outcome(conn, now);
     }
 
     fn ask(&mut self, conn: ConnId, request: Box<Request>, protocol: Option<String>, now: Instant) {
         let id = self.unused_id();
-        let (Side::Server(access), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
+        let (Side::Server(access), Some(connection)) = (&self.side, self.connections.get_mut(conn)) else {
+            return;
+        };
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let question = ConnectionRequest {
             id,
             path: path.to_owned(),
             query: query.to_owned(),
             headers: request.headers.lines().to_vec(),
-            address: member.address,
+            address: connection.address,
             protocols: request.protocols.clone(),
             secure: access.config.tls.is_some(),
             conn,
         };
         let left = Arc::new(AtomicBool::new(false));
-        member.session.await_decision_until(now.checked_add(DECISION_TIMEOUT));
-        if let Some(pending) = member.pending_mut() {
+        connection.session.await_decision_until(now.checked_add(DECISION_TIMEOUT));
+        if let Some(pending) = connection.pending_mut() {
             pending.asked = Some(Box::new(Asked { id, request, protocol, left: Arc::clone(&left) }));
         }
         self.asked_ids.insert(id);
@@ -238,13 +243,15 @@ impl Hub {
         headers: &[String],
         now: Instant,
     ) {
-        let (Side::Server(access), Some(member)) = (&self.side, self.members.get_mut(conn)) else { return };
+        let (Side::Server(access), Some(connection)) = (&self.side, self.connections.get_mut(conn)) else {
+            return;
+        };
         let scheme = if access.config.tls.is_some() { "wss" } else { "ws" };
         let headers = [access.config.extra_headers.as_slice(), headers].concat();
         let rate = access.config.max_inbound_per_second;
         let rate_limiter = (rate > 0).then(|| RateLimiter::new(rate, now));
         let info = PeerInfo {
-            address: member.address,
+            address: connection.address,
             protocol: protocol.clone().unwrap_or_default(),
             target: request.target.clone(),
             origin: format!("{scheme}://{}", request.headers.first("host").unwrap_or_default()),
@@ -252,14 +259,14 @@ impl Hub {
             opened: now,
         };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        member.session.accept(request, protocol.as_deref(), &headers, &mut cx);
+        connection.session.accept(request, protocol.as_deref(), &headers, &mut cx);
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
-                member.session.send(false, PayloadRef::copied(&godot4::encode_id(id)), None, &mut cx);
+                connection.session.send(false, PayloadRef::copied(&godot4::encode_id(id)), None, &mut cx);
             }
             Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }
-        self.queues.flush(conn, member);
+        self.queues.flush(conn, connection);
         if protocol.is_none() && !request.protocols.is_empty() {
             self.note_unheeded(conn, id, &request.protocols, now);
         }
@@ -271,12 +278,14 @@ impl Hub {
 
     /// Logs why a client that wants a subprotocol may leave at once.
     fn note_unheeded(&mut self, conn: ConnId, id: PeerId, offered: &[String], now: Instant) {
-        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get(conn)) else { return };
-        if let Some(more) = access.may_log(LogLine::Ignored, member.address.ip(), now) {
+        let (Side::Server(access), Some(connection)) = (&mut self.side, self.connections.get(conn)) else {
+            return;
+        };
+        if let Some(more) = access.may_log(LogLine::Ignored, connection.address.ip(), now) {
             log::info!(
                 "peer {id} ({}) offers the subprotocols {}, and request_handler chose none: browsers and the engine's class end such \
                  a connection; answer with one of them in `protocol`{more}",
-                member.address,
+                connection.address,
                 named(offered)
             );
         }

@@ -39,8 +39,8 @@ impl Hub {
             Command::Overflow(conn) => self.overflow(conn, now),
             Command::NoDelay { conn, enabled } => io.set_no_delay(conn, enabled),
             Command::Heartbeat { conn, interval } => {
-                if let Some(member) = self.members.get_mut(conn) {
-                    member.session.set_heartbeat_interval(interval);
+                if let Some(connection) = self.connections.get_mut(conn) {
+                    connection.session.set_heartbeat_interval(interval);
                     self.schedule(conn);
                 }
             }
@@ -49,8 +49,8 @@ impl Hub {
             Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
             Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
             Command::MaxConnections(count) => {
-                if let Side::Server(gate) = &mut self.side {
-                    gate.config.max_connections = count;
+                if let Side::Server(access) = &mut self.side {
+                    access.config.max_connections = count;
                 }
             }
             Command::Finish { frame } => self.finish(io, &frame, now),
@@ -62,24 +62,26 @@ impl Hub {
     /// Queues a packet whose room is reserved.
     fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
         // A peer that is gone released its budget as a whole when its link was closed.
-        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if member.send(message.text, self.commands.payload(message), &mut cx) {
-            self.queues.flush(conn, member);
+        if connection.send(message.text, self.commands.payload(message), &mut cx) {
+            self.queues.flush(conn, connection);
         }
     }
 
     /// Says whether so much waits to be written that it should leave while it is in the processor's caches.
     fn has_much_to_write(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(|member| member.io.writable && member.session.pending() >= MUCH)
+        self.connections
+            .get(conn)
+            .is_some_and(|connection| connection.io.writable && connection.session.pending() >= MUCH)
     }
 
     fn configure<T: Transports>(&mut self, io: &mut T, config: PeerConfig, now: Instant) {
         self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..config };
-        let conns: Vec<_> = self.members.ids().collect();
+        let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {
-            if let Some(member) = self.members.get_mut(conn) {
-                member.move_handshake_deadline(&self.config);
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.move_handshake_deadline(&self.config);
             }
             self.schedule(conn);
         }
@@ -88,13 +90,13 @@ impl Hub {
 
     /// A handshake is back. Whoever is gone meanwhile does not need it any more.
     fn checked(&mut self, conn: ConnId, session: Option<Box<TlsSession>>, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        member.tls_is_away = false;
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.tls_is_away = false;
         // It was not read or written meanwhile.
-        self.queues.read(conn, member);
-        self.queues.flush(conn, member);
+        self.queues.read(conn, connection);
+        self.queues.flush(conn, connection);
         match session {
-            Some(session) => member.tls = Some(*session),
+            Some(session) => connection.tls = Some(*session),
             None => self.fail(conn, CloseReason::Lost("the certificate could not be checked".into()), now),
         }
     }
@@ -105,17 +107,17 @@ impl Hub {
         now: Instant,
         act: impl FnOnce(&mut Session, &mut Context<'_>),
     ) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        act(&mut member.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Stage::Connected(peer) = &mut member.stage {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        act(&mut connection.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        if let Stage::Connected(peer) = &mut connection.stage {
             peer.link.set_closing();
             // A deferred message would keep the remote's answer from being read.
             if peer.deferred.take().is_some() {
-                member.session.resume(now);
+                connection.session.resume(now);
             }
         }
-        self.queues.flush(conn, member);
-        self.queues.read(conn, member);
+        self.queues.flush(conn, connection);
+        self.queues.read(conn, connection);
         self.note_outcome(conn, now);
     }
 }

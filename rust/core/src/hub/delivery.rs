@@ -17,9 +17,9 @@ use crate::wire::{godot3, godot4};
 impl Hub {
     /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
     pub(super) fn message(&mut self, conn: ConnId, payload: Payload<'_>, text: bool, now: Instant) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
         // Both threads use the count of references to a link: this is once per packet, so it is left alone.
-        let Stage::Connected(Connected { link, .. }) = &member.stage else {
+        let Stage::Connected(Connected { link, .. }) = &connection.stage else {
             self.id_message(conn, payload.bytes(), now);
             return true;
         };
@@ -32,7 +32,7 @@ impl Hub {
             let message = Packet { source: link.id, payload: payload.into_bytes(), text };
             return self.hold(conn, message, now);
         }
-        member.session.resume(now);
+        connection.session.resume(now);
         count_in(link, &self.totals, payload.bytes().len());
         let payload = unpinned(payload, &mut self.small, self.config.mode);
         self.notices.push(Notice::Packet(Packet { source: link.id, payload, text }));
@@ -44,8 +44,8 @@ impl Hub {
         if !may_deliver(link, packet.payload.len(), &self.config) {
             return false;
         }
-        if let Some(member) = self.members.get_mut(conn) {
-            member.session.resume(now);
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.session.resume(now);
         }
         count_in(link, &self.totals, packet.payload.len());
         let payload = unpinned(Payload::Owned(packet.payload), &mut self.small, self.config.mode);
@@ -55,7 +55,9 @@ impl Hub {
 
     /// Keeps a message until the game has made room; says that reading stops.
     pub(super) fn hold(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
-        if let Some(Connection { stage: Stage::Connected(peer), session, .. }) = self.members.get_mut(conn) {
+        if let Some(Connection { stage: Stage::Connected(peer), session, .. }) =
+            self.connections.get_mut(conn)
+        {
             peer.deferred = Some(message);
             // It may have waited for others before.
             peer.awaits_relay = false;
@@ -80,11 +82,11 @@ impl Hub {
             self.connected_to_server(conn, id, now);
             return;
         }
-        if let Some(member) = self.members.get_mut(conn) {
+        if let Some(connection) = self.connections.get_mut(conn) {
             let what = "the server's first message is not a peer id; is it a multiplayer server of this wire_format?";
             let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-            member.session.violation(1002, what.to_owned(), &mut cx);
-            self.queues.flush(conn, member);
+            connection.session.violation(1002, what.to_owned(), &mut cx);
+            self.queues.flush(conn, connection);
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::session::Context;
 impl Hub {
     /// Ends a connection whose stream failed.
     pub(super) fn fail(&mut self, conn: ConnId, reason: CloseReason, now: Instant) {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.session.end(reason);
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.session.end(reason);
         }
         self.note_outcome(conn, now);
     }
@@ -21,25 +21,25 @@ impl Hub {
     /// Reports the end of a connection once, as soon as it is known.
     #[inline]
     pub(super) fn note_outcome(&mut self, conn: ConnId, now: Instant) {
-        let ends = |member: &Connection| member.session.outcome().is_some() && !member.reported;
-        if self.members.get(conn).is_some_and(ends) {
+        let ends = |connection: &Connection| connection.session.outcome().is_some() && !connection.reported;
+        if self.connections.get(conn).is_some_and(ends) {
             self.report_outcome(conn, now);
         }
     }
 
     #[cold]
     fn report_outcome(&mut self, conn: ConnId, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let Some(reason) = member.session.outcome().cloned() else { return };
-        member.reported = true;
-        if let Some(pending) = member.pending_mut() {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(reason) = connection.session.outcome().cloned() else { return };
+        connection.reported = true;
+        if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = None;
         }
         // Nothing is told behind the end, but the stream is to be read to its own.
-        if member.take_pause(now) {
-            self.queues.read(conn, member);
+        if connection.take_pause(now) {
+            self.queues.read(conn, connection);
         }
-        if let Some(link) = member.link().cloned() {
+        if let Some(link) = connection.link().cloned() {
             self.ids.remove(&link.id);
             // The game has closed it, and takes nothing of it any more.
             if link.state() == PeerState::Closed {
@@ -59,60 +59,60 @@ impl Hub {
 
     /// Says that the remote has ended its side, or the whole stream: what it sent before may still be unread.
     pub(super) fn remote_gone(&mut self, conn: ConnId, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        if member.session.awaits_decision() {
-            member.session.end(CloseReason::LeftEarly);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if connection.session.awaits_decision() {
+            connection.session.end(CloseReason::LeftEarly);
         }
-        member.note_gone(now);
-        if member.take_pause(now) {
-            self.queues.read(conn, member);
+        connection.note_gone(now);
+        if connection.take_pause(now) {
+            self.queues.read(conn, connection);
         }
         self.note_outcome(conn, now);
     }
 
     /// Says whether our side of a stream should end now; true once.
     pub(super) fn take_half_close(&mut self, conn: ConnId) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
-        if let Some(tls) = &mut member.tls
-            && member.session.wants_half_close()
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        if let Some(tls) = &mut connection.tls
+            && connection.session.wants_half_close()
         {
             let says_goodbye = tls.say_goodbye();
             let waits = tls.wants_write();
             if says_goodbye {
-                self.queues.flush(conn, member);
+                self.queues.flush(conn, connection);
             }
             if waits {
                 return false;
             }
         }
-        member.session.take_half_close()
+        connection.session.take_half_close()
     }
 
     /// Closes every connection.
     pub(super) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
-        let conns: Vec<_> = self.members.ids().collect();
+        let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {
             self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
             // Whatever was held back for the game is not wanted any more, and would keep the answer from being read.
-            if let Some(member) = self.members.get_mut(conn) {
-                if let Some(peer) = member.connected_mut() {
+            if let Some(connection) = self.connections.get_mut(conn) {
+                if let Some(peer) = connection.connected_mut() {
                     peer.deferred = None;
                 }
-                member.session.resume(now);
-                self.queues.read(conn, member);
+                connection.session.resume(now);
+                self.queues.read(conn, connection);
             }
         }
     }
 
     /// Closes a peer that does not take its packets.
     pub(super) fn overflow(&mut self, conn: ConnId, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        if member.session.outcome().is_some() {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if connection.session.outcome().is_some() {
             return;
         }
         let (packets, bytes) =
-            member.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Some(link) = member.link().cloned() {
+            connection.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
+        if let Some(link) = connection.link().cloned() {
             self.totals.peers_overflowed.add(1);
             self.notices.push(Notice::Overflowed(link.id));
             if let Some(more) = self.may_log(LogLine::Limit, &link, now) {

@@ -28,48 +28,48 @@ impl Connection {
 impl Hub {
     /// Returns when a connection is to be looked at.
     pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
-        self.members.get(conn)?.deadline(&self.config, self.relays(), &self.queue_totals.outgoing)
+        self.connections.get(conn)?.deadline(&self.config, self.relays(), &self.queue_totals.outgoing)
     }
 
     /// Does what is due of a connection.
     pub(super) fn expire_one(&mut self, conn: ConnId, now: Instant) {
         let relays = self.relays();
-        let Some(member) = self.members.get_mut(conn) else { return };
-        if member.throttled_until().is_some_and(|until| until <= now) {
-            member.end_throttling(now);
-            self.queues.read(conn, member);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if connection.throttled_until().is_some_and(|until| until <= now) {
+            connection.end_throttling(now);
+            self.queues.read(conn, connection);
             return;
         }
-        if member.relay_at().is_some_and(|at| at <= now) {
-            if let Some(peer) = member.connected_mut() {
+        if connection.relay_at().is_some_and(|at| at <= now) {
+            if let Some(peer) = connection.connected_mut() {
                 peer.relay_at = None;
             }
-            self.queues.read(conn, member);
+            self.queues.read(conn, connection);
             return;
         }
-        let overflow = member.overflow_deadline(&self.config, relays, &self.queue_totals.outgoing);
+        let overflow = connection.overflow_deadline(&self.config, relays, &self.queue_totals.outgoing);
         if overflow.is_some_and(|deadline| deadline <= now) {
-            if member.is_stuck(&self.config, now) {
+            if connection.is_stuck(&self.config, now) {
                 self.overflow(conn, now);
             }
-        } else if member.gone_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
-            if member.is_left_unread(self.mailbox.main_thread_idle(now) < POLLS, now) {
+        } else if connection.gone_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
+            if connection.is_left_unread(self.mailbox.main_thread_idle(now) < POLLS, now) {
                 let why = "the remote is gone, and the game has not taken all of what it sent";
-                member.session.end(CloseReason::Lost(why.into()));
+                connection.session.end(CloseReason::Lost(why.into()));
             }
-        } else if member
+        } else if connection
             .pending()
             .and_then(|pending| pending.id_deadline)
             .is_some_and(|deadline| deadline <= now)
         {
-            member.session.end(CloseReason::TimedOut(Phase::Handshake));
+            connection.session.end(CloseReason::TimedOut(Phase::Handshake));
         } else {
-            member.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
+            connection.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
         }
-        if let Some(member) = self.members.get_mut(conn)
-            && member.wants_write()
+        if let Some(connection) = self.connections.get_mut(conn)
+            && connection.wants_write()
         {
-            self.queues.flush(conn, member);
+            self.queues.flush(conn, connection);
         }
         self.note_outcome(conn, now);
     }

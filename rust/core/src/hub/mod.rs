@@ -72,7 +72,7 @@ pub(crate) struct Dialled<'a> {
 pub(crate) struct Hub {
     config: PeerConfig,
     side: Side,
-    members: Slab<Connection>,
+    connections: Slab<Connection>,
     /// Ids of live peers; none is given twice.
     // A server makes them up, a client has but one: nobody can choose ids that collide.
     ids: PeerMap<ConnId>,
@@ -137,7 +137,7 @@ impl Hub {
         Self {
             config,
             side,
-            members: Slab::default(),
+            connections: Slab::default(),
             ids: PeerMap::default(),
             pool: Pool::default(),
             small: PayloadArena::default(),
@@ -185,11 +185,11 @@ impl Hub {
         };
         let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
         self.pending += 1;
-        let mut member = Connection::new(session, address, started);
-        if let Some(pending) = member.pending_mut() {
+        let mut connection = Connection::new(session, address, started);
+        if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = Some(deadline);
         }
-        let conn = self.admit(member, tls, now);
+        let conn = self.admit(connection, tls, now);
         self.queue_flush(conn);
         self.adopt(io, conn, now)?;
         Ok(conn)
@@ -203,19 +203,19 @@ impl Hub {
 
     fn admit(
         &mut self,
-        mut member: Connection,
+        mut connection: Connection,
         tls: Option<Result<TlsSession, String>>,
         now: Instant,
     ) -> ConnId {
         let failed = match tls {
             None => None,
             Some(Ok(tls)) => {
-                member.tls = Some(tls);
+                connection.tls = Some(tls);
                 None
             }
             Some(Err(why)) => Some(why),
         };
-        let conn = self.members.insert(member);
+        let conn = self.connections.insert(connection);
         self.enter_pending(conn);
         if let Some(why) = failed {
             self.fail(conn, CloseReason::Refused(why), now);
@@ -235,7 +235,7 @@ impl Hub {
 
     /// Client: the upgrade is done.
     fn opened(&mut self, conn: ConnId, protocol: String, now: Instant) {
-        if let Some(pending) = self.members.get_mut(conn).and_then(Connection::pending_mut) {
+        if let Some(pending) = self.connections.get_mut(conn).and_then(Connection::pending_mut) {
             pending.protocol = protocol;
         }
         if self.config.mode == Mode::Raw {
@@ -245,10 +245,10 @@ impl Hub {
 
     fn connected_to_server(&mut self, conn: ConnId, own_id: PeerId, now: Instant) {
         let Side::Client { url, .. } = &self.side else { return };
-        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         let info = PeerInfo {
-            address: member.address,
-            protocol: member
+            address: connection.address,
+            protocol: connection
                 .pending_mut()
                 .map(|pending| mem::take(&mut pending.protocol))
                 .unwrap_or_default(),
@@ -269,12 +269,12 @@ impl Hub {
         info: PeerInfo,
         rate_limiter: Option<RateLimiter>,
     ) {
-        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         let link = Arc::new(PeerShared::new(conn, id, info, &self.queue_totals));
-        member.stage = Stage::Connected(Connected::new(Arc::clone(&link), rate_limiter));
+        connection.stage = Stage::Connected(Connected::new(Arc::clone(&link), rate_limiter));
         // The remote may have gone during the handshake.
-        if member.session.is_broken() || member.io.read_closed {
-            member.note_gone(link.info.opened);
+        if connection.session.is_broken() || connection.io.read_closed {
+            connection.note_gone(link.info.opened);
         }
         self.pending -= 1;
         self.pending_queue.leave();

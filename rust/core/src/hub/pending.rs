@@ -109,31 +109,32 @@ impl Hub {
         let mut shares: HashMap<ClientKey, Share> = HashMap::new();
         let (mut answered, mut again) = (None, None);
         for &conn in &self.pending_queue.queue {
-            let Some(member) = self.members.get(conn) else { continue };
-            let Some(pending) = member.pending() else { continue };
+            let Some(connection) = self.connections.get(conn) else { continue };
+            let Some(pending) = connection.pending() else { continue };
             let mut share =
-                access.client_key(member.address.ip()).map(|client| shares.entry(client).or_default());
+                access.client_key(connection.address.ip()).map(|client| shares.entry(client).or_default());
             if let Some(share) = &mut share {
                 share.places += 1;
             }
-            let until = pending.heard.filter(|_| !member.reported).unwrap_or(pending.started) + PENDING_GRACE;
+            let until =
+                pending.heard.filter(|_| !connection.reported).unwrap_or(pending.started) + PENDING_GRACE;
             let is_due = until <= now;
-            if member.reported {
+            if connection.reported {
                 // Inside TLS the response may wait for a handshake that never ends.
-                if is_due || !member.wants_write() {
+                if is_due || !connection.wants_write() {
                     answered = answered.or(Some(conn));
                 } else {
                     sooner(&mut again, until);
                 }
             } else if pending.heard.is_none() {
-                if is_due && !member.io.read_queued {
+                if is_due && !connection.io.read_queued {
                     return self.evict(conn, now);
                 }
                 sooner(&mut again, until.max(now));
             } else if let Some(share) = share {
                 if !is_due {
                     sooner(&mut share.due, until);
-                } else if share.slow.is_none() && !member.io.read_queued {
+                } else if share.slow.is_none() && !connection.io.read_queued {
                     share.slow = Some(conn);
                 }
             }
@@ -161,7 +162,8 @@ impl Hub {
 
     fn evict(&mut self, conn: ConnId, now: Instant) -> EvictionOutcome {
         let mut why = "it was turned away and did not go while others waited";
-        if let Some(Connection { stage: Stage::Pending(pending), reported, .. }) = self.members.get_mut(conn)
+        if let Some(Connection { stage: Stage::Pending(pending), reported, .. }) =
+            self.connections.get_mut(conn)
         {
             pending.reject_reason.get_or_insert(RejectReason::Evicted);
             if !*reported {
@@ -176,8 +178,9 @@ impl Hub {
     }
 
     fn tidy_pending(&mut self) {
-        let is_pending =
-            |conn: &ConnId| self.members.get(*conn).is_some_and(|member| member.pending().is_some());
+        let is_pending = |conn: &ConnId| {
+            self.connections.get(*conn).is_some_and(|connection| connection.pending().is_some())
+        };
         self.pending_queue.queue.retain(is_pending);
     }
 }

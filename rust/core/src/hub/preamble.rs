@@ -20,10 +20,10 @@ impl Hub {
         buffer: &mut [u8],
         now: Instant,
     ) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
-        let preamble = member.pending_mut().and_then(|pending| pending.preamble.take());
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        let preamble = connection.pending_mut().and_then(|pending| pending.preamble.take());
         let Some(mut preamble) = preamble else { return true };
-        if member.session.outcome().is_some() {
+        if connection.session.outcome().is_some() {
             // The connection is closed already, and all bytes are dropped.
             return true;
         }
@@ -34,7 +34,7 @@ impl Hub {
         self.totals.bytes_in.add(came - before);
         match preface {
             Ok(Preface::Partial) => {
-                if let Some(pending) = member.pending_mut() {
+                if let Some(pending) = connection.pending_mut() {
                     pending.preamble = Some(preamble);
                 }
                 return false;
@@ -44,12 +44,12 @@ impl Hub {
             Ok(Preface::Malformed(why)) => self.refuse_preamble(conn, why, now),
             Ok(Preface::Ended) if came > 0 => self.refuse_preamble(conn, "it is incomplete", now),
             Err(error) if error.kind() != ErrorKind::ConnectionReset || came > 0 => {
-                member.session.fail(&error)
+                connection.session.fail(&error)
             }
-            Ok(Preface::Ended) | Err(_) => member.session.end(CloseReason::NoRequest),
+            Ok(Preface::Ended) | Err(_) => connection.session.end(CloseReason::NoRequest),
         }
         // The bytes after the header were not read yet.
-        let goes_on = self.members.get(conn).is_some_and(|member| !member.session.is_ended());
+        let goes_on = self.connections.get(conn).is_some_and(|connection| !connection.session.is_ended());
         if !goes_on {
             self.note_outcome(conn, now);
         }
@@ -58,25 +58,26 @@ impl Hub {
 
     /// From here on the connection counts as this client's.
     fn speaks_for(&mut self, conn: ConnId, client: SocketAddr, now: Instant) {
-        let (Side::Server(access), Some(member)) = (&mut self.side, self.members.get_mut(conn)) else {
+        let (Side::Server(access), Some(connection)) = (&mut self.side, self.connections.get_mut(conn))
+        else {
             return;
         };
-        member.address = client;
+        connection.address = client;
         match access.count(client.ip()) {
-            Ok(client) => member.client_key = client,
+            Ok(client) => connection.client_key = client,
             Err(response) => self.reject(conn, RejectReason::Address, &response, now),
         }
     }
 
     fn refuse_preamble(&mut self, conn: ConnId, why: &str, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         let what = format!("the PROXY protocol was expected of this trusted proxy: {why}");
-        if member.tls.is_some() {
+        if connection.tls.is_some() {
             // A response would have to be inside TLS, which has not begun.
-            if let Some(pending) = member.pending_mut() {
+            if let Some(pending) = connection.pending_mut() {
                 pending.reject_reason = Some(RejectReason::Malformed);
             }
-            member.session.end(CloseReason::Refused(what));
+            connection.session.end(CloseReason::Refused(what));
         } else {
             self.reject(conn, RejectReason::Malformed, &HttpResponse::new(400, what), now);
         }

@@ -8,7 +8,7 @@ use crate::config::PeerConfig;
 impl Hub {
     /// Connections, the ones that are still saying goodbye included, and the pending ones among them.
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.members.len(), self.pending_len())
+        (self.connections.len(), self.pending_len())
     }
 }
 
@@ -16,7 +16,7 @@ impl Hub {
 impl Hub {
     /// Connections, the ones that are still saying goodbye included.
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
+        self.connections.len()
     }
 
     pub(crate) fn config(&self) -> &PeerConfig {
@@ -44,12 +44,12 @@ impl Hub {
 
     /// Says whether a connection has something to write.
     pub(crate) fn wants_write(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(Connection::wants_write)
+        self.connections.get(conn).is_some_and(Connection::wants_write)
     }
 
     /// Says whether a stream takes bytes, as far as is known.
     pub(crate) fn is_writable(&self, conn: ConnId) -> bool {
-        self.members.get(conn).is_some_and(|member| member.io.writable)
+        self.connections.get(conn).is_some_and(|connection| connection.io.writable)
     }
 
     /// Says whether everything ends.

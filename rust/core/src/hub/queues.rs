@@ -72,16 +72,17 @@ pub(super) struct Queues {
 
 impl Queues {
     #[inline]
-    pub(super) fn read(&mut self, conn: ConnId, member: &mut Connection) {
-        if !std::mem::replace(&mut member.io.read_queued, true) {
-            let queue = if member.connected().is_some() { &mut self.reads } else { &mut self.handshaking };
+    pub(super) fn read(&mut self, conn: ConnId, connection: &mut Connection) {
+        if !std::mem::replace(&mut connection.io.read_queued, true) {
+            let queue =
+                if connection.connected().is_some() { &mut self.reads } else { &mut self.handshaking };
             queue.push_back(conn);
         }
     }
 
     #[inline]
-    pub(super) fn flush(&mut self, conn: ConnId, member: &mut Connection) {
-        if !std::mem::replace(&mut member.io.flush_queued, true) {
+    pub(super) fn flush(&mut self, conn: ConnId, connection: &mut Connection) {
+        if !std::mem::replace(&mut connection.io.flush_queued, true) {
             self.flushes.push_back(conn);
         }
     }

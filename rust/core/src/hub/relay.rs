@@ -123,21 +123,21 @@ impl Hub {
             // The server is known by its first message, and we know ourselves; a second id means nothing.
             _ => return true,
         };
-        let Some(member) = self.members.get_mut(conn) else { return true };
+        let Some(connection) = self.connections.get_mut(conn) else { return true };
         if !known && self.others.len() >= OTHERS_LIMIT {
             let what = format!("the server tells of more than {OTHERS_LIMIT} peers");
-            member.session.violation(
+            connection.session.violation(
                 1008,
                 what,
                 &mut Context { config: &self.config, pool: &mut self.pool, now },
             );
-            self.queues.flush(conn, member);
+            self.queues.flush(conn, connection);
             return true;
         }
         if !may_deliver(link, godot3::SYSTEM_SIZE, &self.config) {
             return self.hold(conn, message, now);
         }
-        member.session.resume(now);
+        connection.session.resume(now);
         link.incoming.add(godot3::SYSTEM_SIZE);
         if known {
             self.others.remove(&id);
@@ -172,8 +172,8 @@ impl Hub {
             return true;
         }
         let is_behind = |id: PeerId| {
-            let member = self.ids.get(&id).and_then(|conn| self.members.get(*conn));
-            let link = member.and_then(Connection::link);
+            let connection = self.ids.get(&id).and_then(|conn| self.connections.get(*conn));
+            let link = connection.and_then(Connection::link);
             is_meant(from, to, id) && link.is_some_and(|link| link.outgoing.is_congested())
         };
         // Many may be waiting for the same one.
@@ -194,7 +194,9 @@ impl Hub {
 
     /// Keeps a message until there is room, or the sender would be read on and its next one come first.
     fn wait_for_room(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
-        if let Some(Connection { stage: Stage::Connected(peer), session, .. }) = self.members.get_mut(conn) {
+        if let Some(Connection { stage: Stage::Connected(peer), session, .. }) =
+            self.connections.get_mut(conn)
+        {
             peer.deferred = Some(message);
             peer.relay_at = now.checked_add(RETRY);
             // Anew: what waited before it may have gone to the game, which starts the clock.
@@ -242,8 +244,8 @@ impl Hub {
 
     /// Nobody waits for an answer here, so a peer that has as much waiting as any may have cannot be refused: it is closed.
     fn queue_or_close(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) {
-        let Some(member) = self.members.get_mut(conn) else { return };
-        let Some(link) = member.link() else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(link) = connection.link() else { return };
         // Whether the process has room was asked for the message as a whole.
         match link.reserve(payload.len(), WhenFull::Close, &self.config, || true) {
             Reservation::Taken => {}
@@ -251,8 +253,8 @@ impl Hub {
             Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if member.send(false, payload, &mut cx) {
-            self.queues.flush(conn, member);
+        if connection.send(false, payload, &mut cx) {
+            self.queues.flush(conn, connection);
         }
     }
 }

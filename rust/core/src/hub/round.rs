@@ -21,17 +21,17 @@ pub(crate) const EVENTS: usize = 1024;
 impl Hub {
     /// Takes what the poller reports of a stream; true: that is new, and gives it a turn.
     pub(crate) fn ready(&mut self, conn: ConnId, ready: Readiness) -> bool {
-        let Some(member) = self.members.get_mut(conn) else { return false };
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
         let mut is_new = false;
-        if ready.writable && !member.io.writable {
-            member.io.writable = true;
-            self.queues.flush(conn, member);
+        if ready.writable && !connection.io.writable {
+            connection.io.writable = true;
+            self.queues.flush(conn, connection);
             is_new = true;
         }
-        member.io.read_closed |= ready.read_closed;
+        connection.io.read_closed |= ready.read_closed;
         if ready.readable || ready.read_closed {
-            is_new |= !member.io.read_queued;
-            self.queues.read(conn, member);
+            is_new |= !connection.io.read_queued;
+            self.queues.read(conn, connection);
         }
         is_new
     }
@@ -48,7 +48,7 @@ impl Hub {
         io.checkpoint(Step::Write);
         // Behind reading and writing: after a stop of the whole process, what came in time is still unread, and what waits is
         // still unwritten although the stream would take it. A peer that kept its time must not be closed for that.
-        if more_events && self.rounds_put_off < self.members.len() / EVENTS {
+        if more_events && self.rounds_put_off < self.connections.len() / EVENTS {
             self.rounds_put_off += 1;
         } else {
             self.rounds_put_off = 0;
@@ -88,8 +88,8 @@ impl Hub {
     }
 
     fn read_queued<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
-        if let Some(member) = self.members.get_mut(conn) {
-            member.io.read_queued = false;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.io.read_queued = false;
             self.read_turn(io, conn, now);
         }
     }
@@ -98,8 +98,8 @@ impl Hub {
     fn write<T: Transports>(&mut self, io: &mut T, now: Instant) {
         for _ in 0..self.queues.flushes.len() {
             let Some(conn) = self.queues.flushes.pop_front() else { break };
-            if let Some(member) = self.members.get_mut(conn) {
-                member.io.flush_queued = false;
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.io.flush_queued = false;
                 self.flush(io, conn, now);
             }
         }
@@ -110,8 +110,8 @@ impl Hub {
         // What becomes due at once is for the next round: this one has to end, whatever a deadline is set to.
         for _ in 0..self.timers.len() {
             let Some(conn) = self.timers.pop(now) else { break };
-            let Some(member) = self.members.get_mut(conn) else { continue };
-            member.io.timer = None;
+            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            connection.io.timer = None;
             if self.is_due(conn, now) {
                 self.look_once_more(io, conn, now);
             }
@@ -130,11 +130,11 @@ impl Hub {
     /// nothing need not have reported yet what came, or that there is room for what waits.
     fn look_once_more<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         self.read_turn(io, conn, now);
-        if let Some(member) = self.members.get_mut(conn)
-            && member.wants_write()
-            && !member.io.writable
+        if let Some(connection) = self.connections.get_mut(conn)
+            && connection.wants_write()
+            && !connection.io.writable
         {
-            member.io.writable = true;
+            connection.io.writable = true;
             self.flush(io, conn, now);
         }
     }
@@ -189,7 +189,7 @@ impl Hub {
         }
         // A client that has no connection any more has nothing left to do.
         let over = self.finish_by.is_some() || !self.opens;
-        over && self.members.len() == 0 || self.finish_by.is_some_and(|by| by <= now)
+        over && self.connections.len() == 0 || self.finish_by.is_some_and(|by| by <= now)
     }
 
     /// Closes everything; the thread ends when all are gone, or their time is up.
@@ -216,25 +216,26 @@ impl Hub {
     /// Reports the end of a connection, drops one that is over, ends our side when it is time, and sees to the next deadline.
     pub(super) fn settle<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let relays = self.relays();
-        let Some(member) = self.members.get_mut(conn) else { return };
-        if member.session.outcome().is_some() {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if connection.session.outcome().is_some() {
             self.settle_ending(io, conn, now);
-        } else if let Some(deadline) = member.deadline(&self.config, relays, &self.queue_totals.outgoing) {
-            self.timers.schedule(conn, &mut member.io.timer, deadline);
+        } else if let Some(deadline) = connection.deadline(&self.config, relays, &self.queue_totals.outgoing)
+        {
+            self.timers.schedule(conn, &mut connection.io.timer, deadline);
         }
     }
 
     #[cold]
     fn settle_ending<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         self.note_outcome(conn, now);
-        if self.members.get(conn).is_some_and(|member| member.session.is_ended()) {
+        if self.connections.get(conn).is_some_and(|connection| connection.session.is_ended()) {
             return self.drop_connection(io, conn, now);
         }
         if self.take_half_close(conn) {
             let ended = io.shutdown_write(conn, now);
-            if let Some(member) = self.members.get_mut(conn) {
-                member.session.linger_from(ended);
-                self.queues.read(conn, member);
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.session.linger_from(ended);
+                self.queues.read(conn, connection);
             }
         }
         self.schedule(conn);
@@ -242,33 +243,33 @@ impl Hub {
 
     /// Lets TLS say what it has to say last, and forgets a connection.
     pub(super) fn drop_connection<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
-        let Some(mut member) = self.members.remove(conn) else { return };
+        let Some(mut connection) = self.connections.remove(conn) else { return };
         if let Some((stream, _)) = io.stream(conn, now) {
-            member.say_last(stream);
+            connection.say_last(stream);
         }
         io.close(conn);
-        self.timers.cancel(conn, &mut member.io.timer);
-        member.discard(&mut self.pool);
-        self.discharge(&member);
+        self.timers.cancel(conn, &mut connection.io.timer);
+        connection.discard(&mut self.pool);
+        self.discharge(&connection);
     }
 
     pub(super) fn schedule(&mut self, conn: ConnId) {
         let relays = self.relays();
-        let Some(member) = self.members.get_mut(conn) else { return };
-        if let Some(deadline) = member.deadline(&self.config, relays, &self.queue_totals.outgoing) {
-            self.timers.schedule(conn, &mut member.io.timer, deadline);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if let Some(deadline) = connection.deadline(&self.config, relays, &self.queue_totals.outgoing) {
+            self.timers.schedule(conn, &mut connection.io.timer, deadline);
         }
     }
 
     pub(super) fn queue_read(&mut self, conn: ConnId) {
-        if let Some(member) = self.members.get_mut(conn) {
-            self.queues.read(conn, member);
+        if let Some(connection) = self.connections.get_mut(conn) {
+            self.queues.read(conn, connection);
         }
     }
 
     pub(super) fn queue_flush(&mut self, conn: ConnId) {
-        if let Some(member) = self.members.get_mut(conn) {
-            self.queues.flush(conn, member);
+        if let Some(connection) = self.connections.get_mut(conn) {
+            self.queues.flush(conn, connection);
         }
     }
 }

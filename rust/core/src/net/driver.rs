@@ -52,9 +52,9 @@ impl Driver {
 
     fn server(config: ServerConfig, refuse: bool, listener: Listener, runtime: &Runtime) -> io::Result<Self> {
         let peer = config.peer.clone();
-        let mut gate = AccessPolicy::new(config);
-        gate.refusing = refuse;
-        let mut driver = Self::new(peer, Side::Server(Box::new(gate)), runtime, Instant::now())?;
+        let mut access = AccessPolicy::new(config);
+        access.refusing = refuse;
+        let mut driver = Self::new(peer, Side::Server(Box::new(access)), runtime, Instant::now())?;
         driver.sockets.listen(listener)?;
         Ok(driver)
     }

@@ -246,10 +246,10 @@ fn a_round_has_one_order_whoever_drives() {
     server.join(false);
     server.step();
     let mut steps = Vec::new();
-    let gate = Box::new(AccessPolicy::new(ServerConfig::default()));
+    let access = Box::new(AccessPolicy::new(ServerConfig::default()));
     let totals = QueueTotals::new(usize::MAX);
     let mut driver: InMemory<End> =
-        InMemory::new(patient(), Side::Server(gate), &totals, TURN, Instant::now());
+        InMemory::new(patient(), Side::Server(access), &totals, TURN, Instant::now());
     driver.round_with(Instant::now(), &mut |step| steps.push(step));
     assert_eq!(server.driver.sockets.steps, steps);
     // Commands first, so that what the game sent leaves in this round; deadlines behind reading and writing.
