@@ -1,4 +1,4 @@
-//! Taking connections off the listener, as many as may be pending at once.
+//! Accepting connections, as many as may be pending.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,27 +8,27 @@ use super::transports::Transports;
 use super::{EvictionOutcome, Hub};
 use crate::base::{CloseReason, ConnId};
 
-/// Where a hub is with its listener.
+/// State of the listener.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     state: Accept,
-    /// Connections that may be pending: handshakes under way, and rejected ones that are not gone.
+    /// Limit of pending connections: handshakes under way, and rejected connections that are not closed yet.
     max_pending: usize,
-    /// Whom the listener gave while there was no room: it shows that somebody waits.
+    /// Address of a client that was accepted while there was no room, and waits for it.
     waiting: Option<SocketAddr>,
-    /// When a connection may have to go for it.
+    /// When a pending connection may be evicted for it.
     retry: Option<Instant>,
-    /// When a line about the system's refusals was written last, and how many there have been since.
+    /// When a warning was logged last, and how many errors there have been since.
     complained: Option<(Instant, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Accept {
-    /// The listener has nothing.
+    /// Nobody waits at the listener.
     Idle,
-    /// It may have more.
+    /// A client may wait at the listener.
     Ready,
-    /// The system could not give us a socket.
+    /// The system had no socket to give; accepting is retried at that time.
     BackOff(Instant),
 }
 
@@ -43,19 +43,19 @@ impl Acceptor {
         }
     }
 
-    /// Nobody is taken any more.
+    /// Stops accepting.
     pub(super) fn stop(&mut self) {
         self.state = Accept::Idle;
         self.waiting = None;
         self.retry = None;
     }
 
-    /// Says whether somebody waits, or may.
+    /// Returns whether a client waits, or may wait.
     pub(super) fn is_wanted(&self) -> bool {
         !matches!(self.state, Accept::Idle) || self.waiting.is_some()
     }
 
-    /// When to look again without being told.
+    /// Returns when to try again without a report of the poller.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let back_off = match self.state {
             Accept::BackOff(until) => Some(until),
@@ -66,12 +66,12 @@ impl Acceptor {
 }
 
 impl Hub {
-    /// The listener may have somebody.
+    /// A client may wait at the listener.
     pub(crate) fn listener_ready(&mut self) {
         self.acceptor.state = Accept::Ready;
     }
 
-    /// Says whether somebody can be accepted at once.
+    /// Returns whether a client can be accepted at once.
     pub(super) fn may_accept(&self) -> bool {
         let acceptor = &self.acceptor;
         match acceptor.waiting {
@@ -123,7 +123,7 @@ impl Hub {
         }
     }
 
-    /// Makes a connection of the stream that was accepted last.
+    /// Creates the connection of the stream that was accepted last.
     pub(crate) fn welcome<T: Transports>(
         &mut self,
         io: &mut T,
@@ -134,7 +134,7 @@ impl Hub {
         self.adopt(io, conn, now).map(|()| conn).map_err(|error| (conn, error))
     }
 
-    /// Drops a connection that is worth less than one that waits, if there is one.
+    /// Evicts a pending connection for a client that waits, if the rules allow it.
     pub(crate) fn make_room_and_drop<T: Transports>(
         &mut self,
         io: &mut T,
@@ -148,7 +148,7 @@ impl Hub {
         room
     }
 
-    /// Takes somebody off the listener.
+    /// Accepts the next client. Returns its address.
     fn take_next<T: Transports>(&mut self, io: &mut T, now: Instant) -> Option<SocketAddr> {
         let mut made_room = false;
         while matches!(self.acceptor.state, Accept::Ready) {
@@ -159,7 +159,7 @@ impl Hub {
                 }
                 Some(Err(error)) => {
                     self.accept_failed(&error, now);
-                    // One that is worth less than one that waits gives back what the system lacks.
+                    // An evicted connection gives back what the system lacks.
                     if matches!(self.acceptor.state, Accept::BackOff(_))
                         && !std::mem::replace(&mut made_room, true)
                         && let EvictionOutcome::Evicted(_) = self.make_room_and_drop(io, None, now)
@@ -174,7 +174,7 @@ impl Hub {
     }
 
     fn accept_failed(&mut self, error: &io::Error, now: Instant) {
-        // The remote was gone before it was accepted: not our trouble.
+        // The remote was gone before it was accepted.
         if matches!(
             error.kind(),
             io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
@@ -200,12 +200,12 @@ impl Hub {
     }
 }
 
-/// An IPv4 client of a dual-stack socket is called by its IPv4 address.
+/// Returns the IPv4 address of an IPv4 client of a dual-stack socket.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// How long to wait for a file descriptor or memory to become free.
+/// Pause after the system had no file descriptor or memory.
 pub(crate) const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// One line about it in so long.
+/// Time between two warnings about that.
 pub(crate) const COMPLAINT_PAUSE: Duration = Duration::from_mins(1);

@@ -1,4 +1,4 @@
-//! What the game asks for.
+//! Commands of the game.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::session::{Context, Session};
 use crate::tls::TlsSession;
 
 impl Hub {
-    /// Does what the game asked for.
+    /// Executes a command.
     pub(crate) fn command<T: Transports>(&mut self, io: &mut T, command: Command, now: Instant) {
         match command {
             Command::Send { to, message } => {
@@ -59,9 +59,9 @@ impl Hub {
         }
     }
 
-    /// Queues a packet whose room is reserved.
+    /// Queues a packet for which room is reserved.
     fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
-        // A peer that is gone released its budget as a whole when its link was closed.
+        // The budget of a peer that is gone was released as a whole when its end was reported.
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         if connection.send(message.text, self.commands.payload(message), &mut cx) {
@@ -69,7 +69,7 @@ impl Hub {
         }
     }
 
-    /// Says whether so much waits to be written that it should leave while it is in the processor's caches.
+    /// Returns whether so much waits to be written that it should be written while it is in the processor's caches.
     fn has_much_to_write(&self, conn: ConnId) -> bool {
         self.connections
             .get(conn)
@@ -88,11 +88,11 @@ impl Hub {
         io.configured(&self.config, now);
     }
 
-    /// A handshake is back. Whoever is gone meanwhile does not need it any more.
+    /// Continues a handshake whose certificate was checked, unless the connection is gone.
     fn checked(&mut self, conn: ConnId, session: Option<Box<TlsSession>>, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.tls_is_away = false;
-        // It was not read or written meanwhile.
+        // The connection was neither read nor written meanwhile.
         self.queues.read(conn, connection);
         self.queues.flush(conn, connection);
         match session {
@@ -111,7 +111,7 @@ impl Hub {
         act(&mut connection.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.link.set_closing();
-            // A deferred message would keep the remote's answer from being read.
+            // A deferred message would keep the remote's Close from being read.
             if peer.deferred.take().is_some() {
                 connection.session.resume(now);
             }

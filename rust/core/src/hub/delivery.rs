@@ -1,4 +1,4 @@
-//! A message that came in on its way to the game: into its mailbox, or held back until there is room.
+//! Delivery of received messages to the game: into the mailbox, or deferred until there is room.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::session::{Context, Payload};
 use crate::wire::{godot3, godot4};
 
 impl Hub {
-    /// Delivers a message; false: the peer's input buffer is full, the message waits and reading pauses.
+    /// Delivers a message. Returns false if the peer's input buffer is full: the message is deferred, and reading pauses.
     pub(super) fn message(&mut self, conn: ConnId, payload: Payload<'_>, text: bool, now: Instant) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         // Both threads use the count of references to a link: this is once per packet, so it is left alone.
@@ -39,7 +39,7 @@ impl Hub {
         true
     }
 
-    /// Gives a packet to the game; false: there is no room.
+    /// Delivers a packet to the game. Returns false if there is no room.
     pub(super) fn deliver(&mut self, conn: ConnId, link: &PeerShared, packet: Packet, now: Instant) -> bool {
         if !may_deliver(link, packet.payload.len(), &self.config) {
             return false;
@@ -53,13 +53,13 @@ impl Hub {
         true
     }
 
-    /// Keeps a message until the game has made room; says that reading stops.
+    /// Defers a message until the game has made room. Returns false: reading pauses.
     pub(super) fn hold(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
         if let Some(Connection { stage: Stage::Connected(peer), session, .. }) =
             self.connections.get_mut(conn)
         {
             peer.deferred = Some(message);
-            // It may have waited for others before.
+            // It may have waited for the relay before.
             peer.awaits_relay = false;
             session.pause(now);
             self.totals.reads_paused.add(1);
@@ -67,7 +67,7 @@ impl Hub {
         false
     }
 
-    /// Client: the first message is its id, and nothing else can be.
+    /// Client: handles the first message, which has to be its id.
     fn id_message(&mut self, conn: ConnId, message: &[u8], now: Instant) {
         let id = match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&Bytes::copy_from_slice(message)) {
@@ -102,11 +102,11 @@ fn count_in(link: &PeerShared, totals: &Counters, size: usize) {
     link.incoming.add(size);
 }
 
-/// A small payload is copied out: a thousand queued bytes must not keep a thousand read buffers alive.
+/// Copies a small payload, so that queued packets do not keep read buffers alive.
 fn unpinned(payload: Payload<'_>, small: &mut PayloadArena, mode: Mode) -> Bytes {
     match (payload.bytes().len(), mode) {
         (..=SMALL, Mode::Multiplayer(_)) => small.copy(payload.bytes()),
-        // Each raw peer has a queue of its own: one that is not read must keep no other's memory alive.
+        // Each raw peer has a queue of its own: packets that are not read must not keep the memory of others alive.
         (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(payload.bytes()),
         _ => payload.into_bytes(),
     }

@@ -1,4 +1,4 @@
-//! How peers end: what is counted, what is written down, and who hears of it.
+//! Ends of peers: counters, log lines and notices.
 
 use std::time::Instant;
 
@@ -35,13 +35,13 @@ impl Hub {
         if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = None;
         }
-        // Nothing is told behind the end, but the stream is to be read to its own.
+        // Nothing is delivered after the end, but the stream is read to its own end.
         if connection.take_pause(now) {
             self.queues.read(conn, connection);
         }
         if let Some(link) = connection.link().cloned() {
             self.ids.remove(&link.id);
-            // The game has closed it, and takes nothing of it any more.
+            // The game has closed the peer, and takes none of its packets any more.
             if link.state() == PeerState::Closed {
                 link.incoming.clear();
             }
@@ -57,7 +57,7 @@ impl Hub {
         }
     }
 
-    /// Says that the remote has ended its side, or the whole stream: what it sent before may still be unread.
+    /// Handles that the remote has ended its side, or that the stream has failed. Data that it sent before may still be unread.
     pub(super) fn remote_gone(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if connection.session.awaits_decision() {
@@ -70,7 +70,7 @@ impl Hub {
         self.note_outcome(conn, now);
     }
 
-    /// Says whether our side of a stream should end now; true once.
+    /// Returns, once, whether our side of the stream should end now.
     pub(super) fn take_half_close(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         if let Some(tls) = &mut connection.tls
@@ -93,7 +93,7 @@ impl Hub {
         let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {
             self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
-            // Whatever was held back for the game is not wanted any more, and would keep the answer from being read.
+            // The game takes deferred messages no more, and they would keep the remote's Close from being read.
             if let Some(connection) = self.connections.get_mut(conn) {
                 if let Some(peer) = connection.connected_mut() {
                     peer.deferred = None;
@@ -104,7 +104,7 @@ impl Hub {
         }
     }
 
-    /// Closes a peer that does not take its packets.
+    /// Closes a peer that does not take its packets, with 1013.
     pub(super) fn overflow(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if connection.session.outcome().is_some() {
@@ -128,7 +128,7 @@ impl Hub {
         self.note_outcome(conn, now);
     }
 
-    /// Counts the end of a peer, writes down what its life was like, and tells of it.
+    /// Counts and logs the end of a peer, and delivers the notice.
     pub(super) fn note_left(&mut self, link: &PeerShared, reason: CloseReason, now: Instant) {
         let line = match reason {
             CloseReason::Violation(_) => {

@@ -1,4 +1,4 @@
-//! What is due at which time.
+//! Deadlines of connections.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::config::PeerConfig;
 use crate::session::{Context, earlier};
 
 impl Connection {
-    /// Returns when the connection is to be looked at.
+    /// Returns the earliest deadline of the connection.
     #[inline]
     pub(super) fn deadline(&self, config: &PeerConfig, relays: bool, total: &QueueTotal) -> Option<Instant> {
         let first = self.session.deadline(config);
@@ -26,12 +26,12 @@ impl Connection {
 }
 
 impl Hub {
-    /// Returns when a connection is to be looked at.
+    /// Returns the earliest deadline of a connection.
     pub(crate) fn deadline(&self, conn: ConnId) -> Option<Instant> {
         self.connections.get(conn)?.deadline(&self.config, self.relays(), &self.queue_totals.outgoing)
     }
 
-    /// Does what is due of a connection.
+    /// Applies the deadline of a connection that has expired.
     pub(super) fn expire_one(&mut self, conn: ConnId, now: Instant) {
         let relays = self.relays();
         let Some(connection) = self.connections.get_mut(conn) else { return };
@@ -75,5 +75,5 @@ impl Hub {
     }
 }
 
-/// A game that has polled so lately can take its packets.
+/// A game that polled this recently is able to take its packets.
 const POLLS: Duration = Duration::from_secs(1);

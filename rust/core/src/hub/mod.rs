@@ -1,7 +1,7 @@
-//! All connections of one server or client: who is who, what goes where, and what the game hears of it.
+//! All connections of one server or client.
 //!
-//! The hub owns the sessions and no socket. Its driver reports readiness, lends it streams and the time, and lets it do one
-//! [`round`](Hub::round) of work after the other.
+//! The hub owns the sessions and no socket. A driver reports readiness, passes streams and the time, and calls
+//! [`round`](Hub::round) again and again.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -53,18 +53,18 @@ pub(crate) use slab::Slab;
 use timers::Timers;
 use transports::Transports;
 
-/// Whose end this is.
+/// The role of the hub, with what only that role needs.
 pub(crate) enum Side {
     Server(Box<AccessPolicy>),
     Client { url: Url, tls: Option<TlsClient> },
 }
 
-/// How a client came to its connection, and what it asks of the server.
+/// A connection that a client has dialled, and its handshake.
 pub(crate) struct Dialled<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) protocols: &'a [String],
     pub(crate) headers: &'a [String],
-    /// Since when the handshake has been under way.
+    /// Start of the handshake, the name look-up included.
     pub(crate) started: Instant,
 }
 
@@ -73,51 +73,52 @@ pub(crate) struct Hub {
     config: PeerConfig,
     side: Side,
     connections: Slab<Connection>,
-    /// Ids of live peers; none is given twice.
-    // A server makes them up, a client has but one: nobody can choose ids that collide.
+    /// Ids of connected peers, without duplicates.
+    // A server generates ids and a client has one peer: a remote cannot choose ids whose hashes collide.
     ids: PeerMap<ConnId>,
     pool: Pool,
-    /// Where small payloads of this round are copied to.
+    /// Copies of small received payloads of this round.
     small: PayloadArena,
     mailbox: Arc<Mailbox>,
-    /// Taken from the mailbox and not done yet.
+    /// Commands that are taken from the mailbox and not executed yet.
     commands: TakenCommands,
-    /// For the mailbox.
+    /// Notices for the mailbox.
     pub(crate) notices: Vec<Notice>,
     queues: Queues,
     timers: Timers,
     acceptor: Acceptor,
     rounds: u64,
-    /// Rounds in a row that ended without a look at the timers.
+    /// Rounds in a row without a look at the timers.
     rounds_put_off: usize,
-    /// Where connections are read to, one after the other.
+    /// Read buffer, shared by all connections.
     buffer: Box<[u8]>,
-    /// There may be more connections: it listens, or dials.
+    /// More connections may come: it listens, or dials.
     opens: bool,
-    /// When everything ends.
+    /// When the thread ends at the latest; set by `finish`.
     finish_by: Option<Instant>,
-    /// Handshakes that go on elsewhere, and come back with [`Command::Checked`].
+    /// Handshakes for the certificate threads. They come back with
+    /// [`Command::Checked`](crate::channel::Command::Checked).
     pub(crate) checks: Vec<(ConnId, Box<TlsSession>)>,
     /// Handshakes under way.
     pending: usize,
     pending_queue: PendingQueue,
-    /// Server: ids of those who may become peers when the game's handler says so.
+    /// Server: ids of clients that wait for the decision of the `request_handler`.
     asked_ids: HashSet<PeerId>,
     queue_totals: QueueTotals,
-    /// What the queues of all connections held when the last round ended.
+    /// Bytes in the output queues of all connections at the end of the last round.
     charge: Charge,
     totals: Arc<Counters>,
-    /// Client of the Godot 3 wire: whom the server has told of.
+    /// Client of the Godot 3 wire: the other clients, as announced by the server.
     others: HashSet<PeerId>,
-    /// Client: what the server calls us.
+    /// Client: its own id.
     own_id: PeerId,
-    /// Server of the Godot 3 wire: of whose end the others are being told.
+    /// Server of the Godot 3 wire: peers whose end is being announced.
     departed: Vec<PeerId>,
-    /// The same: copies of messages that the turn at hand has passed on.
+    /// Server of the Godot 3 wire: copies relayed in the current turn.
     relayed: usize,
-    /// The same: bytes that this round has passed on although the process has no room for them.
+    /// Server of the Godot 3 wire: bytes relayed in this round beyond the limit of the process.
     borrowed: usize,
-    /// The same: the last one that others had to wait for.
+    /// Server of the Godot 3 wire: the last congested peer for which senders had to wait.
     behind: Option<PeerId>,
 }
 
@@ -168,7 +169,7 @@ impl Hub {
         }
     }
 
-    /// Takes the stream that was dialled.
+    /// Creates the connection of the stream that was dialled.
     pub(crate) fn dialled<T: Transports>(
         &mut self,
         io: &mut T,
@@ -195,7 +196,7 @@ impl Hub {
         Ok(conn)
     }
 
-    /// Nobody was reached.
+    /// Handles that dialling has failed.
     pub(crate) fn dial_failed(&mut self, reason: CloseReason) {
         self.opens = false;
         self.notices.push(Notice::Failed(reason));
@@ -224,16 +225,16 @@ impl Hub {
         conn
     }
 
-    /// Gives a connection its stream.
+    /// Connects a connection with its stream.
     fn adopt<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) -> io::Result<()> {
         io.adopt(conn, now)?;
-        // Data may have come before readiness was reported; the first read finds out.
+        // Data may have come before the stream was registered: the first read shows it.
         self.queue_read(conn);
         self.schedule(conn);
         Ok(())
     }
 
-    /// Client: the upgrade is done.
+    /// Client: completes the upgrade.
     fn opened(&mut self, conn: ConnId, protocol: String, now: Instant) {
         if let Some(pending) = self.connections.get_mut(conn).and_then(Connection::pending_mut) {
             pending.protocol = protocol;
@@ -260,7 +261,7 @@ impl Hub {
         self.connected(conn, PeerId::SERVER, own_id, info, None);
     }
 
-    /// A pending connection becomes a peer.
+    /// Turns a pending connection into a peer.
     fn connected(
         &mut self,
         conn: ConnId,

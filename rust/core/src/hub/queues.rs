@@ -1,4 +1,5 @@
-//! Who waits for a turn of reading or writing. Readiness is remembered until a call says `WouldBlock`, or a short read shows the same.
+//! Connections that wait for a turn of reading or writing. Readiness is remembered until a call returns `WouldBlock`, or a short
+//! read shows that the stream is empty.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,20 +8,20 @@ use super::connection::Connection;
 use crate::base::ConnId;
 use crate::session::WRITE_TURN;
 
-/// What is known of a connection's stream, and which queues the connection is in.
+/// Readiness of a connection's stream, and the queues that the connection is in.
 #[derive(Debug)]
 pub(super) struct IoState {
     /// The stream takes bytes, as far as is known.
     pub(super) writable: bool,
-    /// The remote ended its side, so that a short read does not mean that there is nothing more to learn.
+    /// The remote has ended its side: the end is still to be read behind the data, also after a short read.
     pub(super) read_closed: bool,
-    /// It waits to be read.
+    /// The connection is in a queue of reads.
     pub(super) read_queued: bool,
-    /// It waits to be written to.
+    /// The connection is in the queue of writes.
     pub(super) flush_queued: bool,
-    /// Its entry among the timers.
+    /// Time of its entry among the timers.
     pub(super) timer: Option<Instant>,
-    /// The last round in which it was written to.
+    /// The last round in which it was written.
     round: u64,
     /// Bytes that the stream took in that round.
     wrote: usize,
@@ -43,12 +44,12 @@ impl IoState {
         }
     }
 
-    /// Says whether it has been written to in this round as much as one connection may be.
+    /// Returns whether the connection has used up its turn of writing in this round.
     pub(super) fn has_had_its_turn(&self, round: u64) -> bool {
         self.round == round && (self.cut_short || self.wrote >= WRITE_TURN)
     }
 
-    /// Notes that it was written to.
+    /// Counts a write.
     pub(super) fn wrote(&mut self, bytes: usize, cut_short: bool, round: u64) {
         if self.round != round {
             self.round = round;
@@ -59,12 +60,12 @@ impl IoState {
     }
 }
 
-/// Connections that wait for a turn; each is in a queue once at most.
+/// Connections that wait for a turn, each at most once per queue.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     /// Peers to be read.
     pub(super) reads: VecDeque<ConnId>,
-    /// Connections to be read that are no peers yet, or were rejected.
+    /// Connections to be read that are not peers yet, or were rejected.
     pub(super) handshaking: VecDeque<ConnId>,
     /// Connections that have something to write.
     pub(super) flushes: VecDeque<ConnId>,

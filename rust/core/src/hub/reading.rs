@@ -1,4 +1,4 @@
-//! How a connection is read: one turn at a time, each of one read.
+//! Reading of a connection, in turns of one read each.
 
 use std::io::Read;
 use std::mem;
@@ -15,7 +15,7 @@ use crate::channel::{Notice, input_limits};
 use crate::session::{Context, Incoming, Payload, ReadBurst};
 
 impl Hub {
-    /// Lets a connection read for one turn, whether or not it waits for another one.
+    /// Gives a connection one turn of reading.
     pub(super) fn read_turn<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get(conn) else { return };
         let read_closed = connection.io.read_closed;
@@ -39,10 +39,10 @@ impl Hub {
         self.settle(io, conn, now);
     }
 
-    /// Reads what an earlier turn left, then once from the stream; true: there may be more to read.
+    /// Handles the bytes that an earlier turn left, then reads once from the stream. Returns whether there may be more to read.
     ///
-    /// A short read means that the stream is empty, unless `trust_short_reads` is false: where the poller re-arms only
-    /// after `WouldBlock`.
+    /// With `trust_short_reads`, a short read means that the stream is empty. Without it, only `WouldBlock` does, as on systems whose
+    /// poller reports nothing before that.
     fn read<S: Read>(
         &mut self,
         conn: ConnId,
@@ -86,7 +86,7 @@ impl Hub {
         }
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         let waits = left > 0 || connection.has_deferred() || self.relayed >= RELAY_TURN;
-        // Behind what came too early there may be the end of the stream.
+        // Read on behind bytes that came too early: the stream may have ended.
         let limit = if !waits || connection.session.awaits_decision() {
             room.min(buffer.len() - used).min(buffer.len() - left)
         } else {
@@ -108,7 +108,7 @@ impl Hub {
             }
         };
         let taken = burst.len();
-        // A record of TLS may hold more than one read shows.
+        // TLS may hold decrypted bytes that did not fit this read.
         let short = taken < limit && trust_short_reads && connection.tls.is_none();
         let more = spent || taken > 0 && !short;
         connection.has_read(taken, now);
@@ -130,9 +130,9 @@ impl Hub {
         self.end_turn(conn, taken, more, now)
     }
 
-    /// Lets a connection use bytes that came from it.
+    /// Handles the bytes of a turn.
     fn received(&mut self, conn: ConnId, burst: &mut ReadBurst<'_>, now: Instant) {
-        // What is relayed takes time by the copy, not by the byte.
+        // The cost of the relay is in its copies: their number is limited per turn.
         while self.relayed < RELAY_TURN
             && let Some(connection) = self.connections.get_mut(conn)
         {
@@ -166,7 +166,7 @@ impl Hub {
         }
     }
 
-    /// Notes that a turn took so many bytes from the stream, which may have more or not; true: it is read on.
+    /// Completes a turn that read `taken` bytes. Returns whether the connection is to be read again at once.
     fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         if let Stage::Connected(peer) = &mut connection.stage

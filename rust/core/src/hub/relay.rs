@@ -1,4 +1,4 @@
-//! The Godot 3 wire: the server tells its clients of each other and passes their packets on, without the game's thread.
+//! The relay of the Godot 3 wire: the server announces its clients to each other and relays their packets, without the game's thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::session::Context;
 use crate::wire::godot3::{self, System, system_message};
 
 impl Hub {
-    /// Server: tells a new client its id and of everyone, and everyone of it. To each of them the order is that of 3.6.
+    /// Server: sends a new client its id and the ids of the others, and its id to the others. Each of them gets the order of 3.6.
     pub(super) fn introduce(&mut self, conn: ConnId, id: PeerId, now: Instant) {
         self.tell(conn, System::YourId, id, now);
         self.tell(conn, System::Joined, PeerId::SERVER, now);
@@ -26,20 +26,20 @@ impl Hub {
         for (other, _) in &others {
             self.tell(conn, System::Joined, *other, now);
         }
-        // Not before: one of them may have to be closed, and who has left cannot be introduced.
+        // Only now: this may close one of the others, and a peer that has left cannot be announced.
         for (_, other_conn) in others {
             self.tell(other_conn, System::Joined, id, now);
         }
     }
 
-    /// Server: tells the others that one has left.
+    /// Server: announces that a peer has left.
     pub(super) fn announce_left(&mut self, id: PeerId, now: Instant) {
         if self.config.mode != Mode::Multiplayer(WireFormat::Godot3) || !matches!(self.side, Side::Server(_))
         {
             return;
         }
         self.departed.push(id);
-        // Telling somebody can close them: then the call that is under way already tells of that too.
+        // An announcement can close its receiver. The call that is under way announces that end, too.
         if self.departed.len() > 1 {
             return;
         }
@@ -54,7 +54,7 @@ impl Hub {
         self.departed.clear();
     }
 
-    /// A message with a header, behind the id; false: it waits for room.
+    /// Handles a message with a header. Returns false if it waits for room.
     pub(super) fn routed_message(
         &mut self,
         conn: ConnId,
@@ -66,7 +66,7 @@ impl Hub {
         match godot3::decode(&message.payload) {
             Some(godot3::Message::Packet { from, to, payload }) if serves => {
                 if from != link.id {
-                    // As 3.6: the packet is ignored, the connection is kept.
+                    // As in 3.6, the packet is ignored and the connection stays.
                     self.note_ignored(link, format_args!("a packet in the name of {from}"), now);
                     return true;
                 }
@@ -106,7 +106,8 @@ impl Hub {
         }
     }
 
-    /// Client: somebody came or went. It waits for the game like a packet does: a server cannot pile up notices either.
+    /// Client: handles that another client came or left. The notice takes room like a packet, so that a server cannot queue notices
+    /// without limit.
     fn told_of_another(
         &mut self,
         conn: ConnId,
@@ -120,7 +121,7 @@ impl Hub {
         let notice = match kind {
             System::Joined if id.is_client() && id != self.own_id && !known => Notice::Joined(id),
             System::Left if known => Notice::Left(id),
-            // The server is known by its first message, and we know ourselves; a second id means nothing.
+            // Messages about the server and about this client have no meaning, nor has a second id.
             _ => return true,
         };
         let Some(connection) = self.connections.get_mut(conn) else { return true };
@@ -148,15 +149,16 @@ impl Hub {
         true
     }
 
-    /// A server of this wire passes packets on.
+    /// Returns whether this is a server of the Godot 3 wire, which relays packets.
     pub(super) fn relays(&self) -> bool {
         self.config.mode == Mode::Multiplayer(WireFormat::Godot3) && matches!(self.side, Side::Server(_))
     }
 
-    /// Says whether a message has to wait because the queues of the process are full. Nobody who takes its data is closed for
-    /// that, and a sender cannot be told: it is not read until there is room, or until those whom the message is for have taken
-    /// what they had, or are gone. What goes to those who keep up leaves with this round; it never waits for room that only reading
-    /// on can make, as where this process is at both ends.
+    /// Returns whether a message has to wait because the queues of the process are full.
+    ///
+    /// No peer that takes its data is closed for that, and the sender cannot be told: it is not read until there is room, or until
+    /// the receivers have taken what they had, or are gone. A message for receivers that keep up is sent in this round. It never waits
+    /// for room that only reading can make, as when both ends are in this process.
     fn must_wait(&mut self, from: PeerId, to: Target, size: usize) -> bool {
         let peers = if size > SMALL || matches!(to, Target::One(_)) { 1 } else { self.ids.len() };
         let size = size.saturating_mul(peers);
@@ -164,7 +166,7 @@ impl Hub {
         if self.queue_totals.outgoing.has_room(size.saturating_add(unpublished)) {
             return false;
         }
-        // It leaves for nobody: it is for the game alone, or for one who is gone.
+        // It is relayed to no peer: it is for the game alone, or for a peer that is gone.
         if matches!(to, Target::One(id) if !self.ids.contains_key(&id)) {
             return false;
         }
@@ -176,7 +178,7 @@ impl Hub {
             let link = connection.and_then(Connection::link);
             is_meant(from, to, id) && link.is_some_and(|link| link.outgoing.is_congested())
         };
-        // Many may be waiting for the same one.
+        // Many senders may wait for the same receiver.
         if self.behind.is_some_and(is_behind) {
             return true;
         }
@@ -192,14 +194,14 @@ impl Hub {
         false
     }
 
-    /// Keeps a message until there is room, or the sender would be read on and its next one come first.
+    /// Defers a message until there is room. The sender is not read meanwhile: its next message must not come first.
     fn wait_for_room(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
         if let Some(Connection { stage: Stage::Connected(peer), session, .. }) =
             self.connections.get_mut(conn)
         {
             peer.deferred = Some(message);
             peer.relay_at = now.checked_add(RETRY);
-            // Anew: what waited before it may have gone to the game, which starts the clock.
+            // Pause anew: delivery of the message before this one has resumed keepalive.
             session.pause(now);
             if !std::mem::replace(&mut peer.awaits_relay, true) {
                 self.totals.reads_paused.add(1);
@@ -208,15 +210,15 @@ impl Hub {
         false
     }
 
-    /// Passes the message on as it is.
+    /// Relays the message as it is.
     fn relay(&mut self, from: PeerId, to: Target, message: &Bytes, now: Instant) {
         let size = message.len();
-        // Large ones are not copied, whoever gets them, and count once.
+        // A large message is shared by all receivers, and counts once.
         let large = (size > SMALL).then(|| charged(&self.queue_totals.outgoing, message.clone()));
         let message = large.as_ref().unwrap_or(message);
         match to {
             Target::One(id) => {
-                // One that has just left is no mistake of the sender's.
+                // The receiver may have left just now: that is not an error of the sender.
                 if let Some(conn) = self.ids.get(&id).copied().filter(|_| id != from) {
                     self.pass_on(conn, message, now);
                 }
@@ -236,17 +238,17 @@ impl Hub {
         self.queue_or_close(conn, PayloadRef::shared(message), now);
     }
 
-    /// Notice of others wait like packets do, or who reads nothing could be made to keep them for ever. The bound of the process
-    /// is not looked at: nobody waits because somebody else came.
+    /// Announcements take room like packets, or a client that reads nothing would collect them without limit. The limit of the process
+    /// does not count: no peer waits because another one came.
     fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
         self.queue_or_close(conn, PayloadRef::copied(&system_message(kind, id)), now);
     }
 
-    /// Nobody waits for an answer here, so a peer that has as much waiting as any may have cannot be refused: it is closed.
+    /// Queues a message without a caller that could be refused: a peer with a full output queue is closed.
     fn queue_or_close(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some(link) = connection.link() else { return };
-        // Whether the process has room was asked for the message as a whole.
+        // The limit of the process was checked for the message as a whole.
         match link.reserve(payload.len(), WhenFull::Close, &self.config, || true) {
             Reservation::Taken => {}
             Reservation::Overflow => return self.overflow(conn, now),
@@ -259,7 +261,7 @@ impl Hub {
     }
 }
 
-/// Says whether a packet that one peer sends is for another.
+/// Returns whether a packet of one peer is for another.
 fn is_meant(from: PeerId, to: Target, id: PeerId) -> bool {
     let named = match to {
         Target::One(one) => one == id,
@@ -269,11 +271,11 @@ fn is_meant(from: PeerId, to: Target, id: PeerId) -> bool {
     named && id != from
 }
 
-/// Other clients that a server may tell a client of.
+/// Other clients that a server may announce to a client.
 pub(crate) const OTHERS_LIMIT: usize = 65_536;
-/// Copies of relayed messages after which a connection's turn of reading is over.
+/// Relayed copies after which a connection's turn of reading ends.
 pub(crate) const RELAY_TURN: usize = 4096;
-/// After this time a message is tried again for which there was no room. Room may come from anywhere in the process.
+/// Time after which a message that had no room is tried again. Room may come from anywhere in the process.
 pub(crate) const RETRY: Duration = Duration::from_millis(10);
-/// Bytes that one round passes on, beyond the bound of the process, to those who keep up.
+/// Bytes that one round relays beyond the limit of the process, to receivers that keep up.
 pub(crate) const BORROWED: usize = 256 * 1024;

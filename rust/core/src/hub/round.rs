@@ -1,7 +1,11 @@
-//! One round of a hub's work: the order of everything that happens to its connections.
+//! One round: the order of all work of a hub.
 //!
-//! Every connection gets one bounded turn per round, so that none keeps the others waiting. Those that are not peers yet share a
-//! bounded time per round: a handshake of TLS takes as long as hundreds of packets, and a thousand may come at once.
+//! 1. Commands of the game, so that a packet of this frame is sent in this round.
+//! 2. Reading: one bounded turn per peer, so that no peer keeps the others waiting.
+//! 3. Writing: one bounded turn per connection and round, in whichever of its three places in the round.
+//! 4. Deadlines. They come behind reading and writing: after a stop of the whole process, what came in time is still unread.
+//! 5. Delivery to the game's thread, before the slow part.
+//! 6. Handshakes, for a bounded time: a TLS handshake takes as long as hundreds of packets, and a thousand may come at once.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +13,17 @@ use super::Hub;
 use super::transports::{Next, Readiness, Step, Transports};
 use crate::base::{CloseFrame, CloseReason, ConnId};
 
-/// Time that handshakes get in one round, if half of what the peers took is not more.
+/// Time for handshakes in one round, or half of the time that the peers took, whichever is longer.
 pub(crate) const HANDSHAKES_TURN: Duration = Duration::from_millis(1);
-/// What one round does of what the game asked for: so many small packets of one receiver each, or as much else.
+/// Commands of one round, counted in small packets for one peer each.
 pub(crate) const COMMANDS_TURN: usize = 32 * 1024;
-/// Turns of writing that a connection gets which the game drops.
+/// Turns of writing of a connection that the game drops.
 const LAST_TURNS: usize = 16;
-/// Readiness that a poller reports at once; a full list means that more may be ready.
+/// Events that a poller reports at once. If there are so many, more sockets may be ready.
 pub(crate) const EVENTS: usize = 1024;
 
 impl Hub {
-    /// Takes what the poller reports of a stream; true: that is new, and gives it a turn.
+    /// Takes what the poller reports of a stream. Returns whether the connection gets a turn because of it.
     pub(crate) fn ready(&mut self, conn: ConnId, ready: Readiness) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         let mut is_new = false;
@@ -36,8 +40,7 @@ impl Hub {
         is_new
     }
 
-    /// Does what there is to do, a bounded part of it for each connection. `more_events`: the poller had more to report than it
-    /// could.
+    /// Does one round of work. `more_events`: more sockets may be ready than the poller could report.
     pub(crate) fn round<T: Transports>(&mut self, io: &mut T, now: Instant, more_events: bool) -> Next {
         self.rounds += 1;
         self.take_commands(io, now);
@@ -46,8 +49,7 @@ impl Hub {
         io.checkpoint(Step::Read);
         self.write(io, now);
         io.checkpoint(Step::Write);
-        // Behind reading and writing: after a stop of the whole process, what came in time is still unread, and what waits is
-        // still unwritten although the stream would take it. A peer that kept its time must not be closed for that.
+        // While more sockets may be ready, what came in time may still be unread.
         if more_events && self.rounds_put_off < self.connections.len() / EVENTS {
             self.rounds_put_off += 1;
         } else {
@@ -65,8 +67,7 @@ impl Hub {
         self.next(io, now)
     }
 
-    /// Does what the game asked for, in order and a bounded part of it: a game may ask for more in a frame than fits between two
-    /// turns of everybody else.
+    /// Executes commands in order, a bounded number of them: a game may queue more in one frame than other connections can wait for.
     fn take_commands<T: Transports>(&mut self, io: &mut T, now: Instant) {
         if self.commands.is_empty() {
             self.mailbox.take_commands(&mut self.commands);
@@ -94,7 +95,7 @@ impl Hub {
         }
     }
 
-    /// Lets those write that have something to write. What is added meanwhile is for the next time.
+    /// Gives a turn to each connection that has something to write. Connections that are queued meanwhile wait for the next time.
     fn write<T: Transports>(&mut self, io: &mut T, now: Instant) {
         for _ in 0..self.queues.flushes.len() {
             let Some(conn) = self.queues.flushes.pop_front() else { break };
@@ -105,9 +106,9 @@ impl Hub {
         }
     }
 
-    /// Does what is due.
+    /// Handles the deadlines that have expired.
     fn expire<T: Transports>(&mut self, io: &mut T, now: Instant) {
-        // What becomes due at once is for the next round: this one has to end, whatever a deadline is set to.
+        // A new deadline that is due at once waits for the next round, so that this loop ends.
         for _ in 0..self.timers.len() {
             let Some(conn) = self.timers.pop(now) else { break };
             let Some(connection) = self.connections.get_mut(conn) else { continue };
@@ -126,8 +127,8 @@ impl Hub {
         self.deadline(conn).is_some_and(|deadline| deadline <= now)
     }
 
-    /// Looks at the stream itself before a connection's time is up. After a stop of the whole process a poller that waits for
-    /// nothing need not have reported yet what came, or that there is room for what waits.
+    /// Reads and writes once before a deadline is applied. After a stop of the whole process, the poller may not have reported yet
+    /// what came, or that the stream takes data again.
     fn look_once_more<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         self.read_turn(io, conn, now);
         if let Some(connection) = self.connections.get_mut(conn)
@@ -139,7 +140,7 @@ impl Hub {
         }
     }
 
-    /// Passes what the round brought to the game's thread.
+    /// Delivers packets and notices to the game's thread.
     fn hand_over(&mut self) {
         self.small.finish();
         self.commands.finish();
@@ -149,8 +150,8 @@ impl Hub {
         self.mailbox.deliver(&mut self.notices);
     }
 
-    /// Accepts connections and lets them read, as far as the time goes. They get a third of all time when there is much to do, so
-    /// that busy peers cannot keep them out either.
+    /// Accepts connections and continues handshakes, for a bounded time. Under load they get a third of the time, so that busy peers
+    /// do not keep new clients out.
     fn serve_handshakes<T: Transports>(&mut self, io: &mut T, now: Instant) {
         if self.queues.handshaking.is_empty() && !self.acceptor.is_wanted() {
             return;
@@ -181,18 +182,18 @@ impl Hub {
 
     fn is_finished<T: Transports>(&mut self, io: &mut T, now: Instant) -> bool {
         if let Some(by) = self.mailbox.shutdown_deadline() {
-            // What was asked for before the wish to end comes first.
+            // Commands that are older than the request to end come first.
             if self.finish_by.is_none() && (self.commands.is_empty() || by <= now) {
                 self.finish(io, &CloseFrame::going_away(), now);
             }
             self.finish_by = self.finish_by.map(|finish_by| finish_by.min(by));
         }
-        // A client that has no connection any more has nothing left to do.
+        // A client without a connection has nothing left to do.
         let over = self.finish_by.is_some() || !self.opens;
         over && self.connections.len() == 0 || self.finish_by.is_some_and(|by| by <= now)
     }
 
-    /// Closes everything; the thread ends when all are gone, or their time is up.
+    /// Closes all connections. The thread ends when they are gone, or at `close_timeout`.
     pub(super) fn finish<T: Transports>(&mut self, io: &mut T, frame: &CloseFrame, now: Instant) {
         io.stop_opening();
         self.opens = false;
@@ -201,9 +202,9 @@ impl Hub {
         self.finish_by = Some(now + self.config.close_timeout);
     }
 
-    /// Drops a connection; what was sent before leaves as far as the system takes it at once.
+    /// Drops a connection. Queued data is sent as far as the system takes it at once.
     pub(super) fn cut<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
-        // As much as a peer may have waiting in a burst; a remote that takes everything at once is not served for ever.
+        // Bounded, because a fast remote could otherwise keep this loop going.
         for _ in 0..LAST_TURNS {
             if !self.write_turn(io, conn, now) {
                 break;
@@ -213,7 +214,8 @@ impl Hub {
         self.drop_connection(io, conn, now);
     }
 
-    /// Reports the end of a connection, drops one that is over, ends our side when it is time, and sees to the next deadline.
+    /// Completes a turn: reports the end of a connection, drops it when it is over, ends our side of the stream when everything is
+    /// sent, and schedules the next deadline.
     pub(super) fn settle<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let relays = self.relays();
         let Some(connection) = self.connections.get_mut(conn) else { return };
@@ -241,7 +243,7 @@ impl Hub {
         self.schedule(conn);
     }
 
-    /// Lets TLS say what it has to say last, and forgets a connection.
+    /// Sends the closing alert of TLS and removes a connection.
     pub(super) fn drop_connection<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let Some(mut connection) = self.connections.remove(conn) else { return };
         if let Some((stream, _)) = io.stream(conn, now) {

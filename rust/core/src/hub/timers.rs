@@ -1,7 +1,7 @@
-//! When to look at which connection.
+//! Timers of connections.
 //!
-//! There is one entry for each connection at most, and it is lazy: it is replaced only by an earlier time. One that comes too early
-//! looks again. Deadlines of keepalive move with every read; to move an entry each time would cost more than the reading.
+//! Each connection has at most one entry, and only an earlier time replaces it. When an entry comes too early, the connection is
+//! scheduled anew. The deadlines of keepalive move with every read: moving the entry each time would cost more than reading.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Sees to it that a connection is looked at by then; `entry` is where it keeps its time.
+    /// Schedules a connection for `deadline`, or earlier. `entry` is the time of its entry.
     pub(super) fn schedule(&mut self, conn: ConnId, entry: &mut Option<Instant>, deadline: Instant) {
         if entry.is_none_or(|at| deadline < at) {
             self.cancel(conn, entry);
@@ -29,7 +29,7 @@ impl Timers {
         }
     }
 
-    /// Takes the next entry whose time has come.
+    /// Removes and returns the next connection whose time has come.
     pub(super) fn pop(&mut self, now: Instant) -> Option<ConnId> {
         let (at, conn) = self.entries.first().copied().filter(|(at, _)| *at <= now)?;
         self.entries.remove(&(at, conn));

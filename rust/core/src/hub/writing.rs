@@ -1,4 +1,4 @@
-//! How a connection is written to: one turn at a time.
+//! Writing to a connection, in bounded turns.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::base::ConnId;
 use crate::session::{Context, Flushed};
 
 impl Hub {
-    /// Lets a connection write what it has queued, for one turn a round.
+    /// Gives a connection its turn of writing, at most one per round.
     pub(super) fn flush<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if connection.io.has_had_its_turn(self.rounds) {
@@ -23,7 +23,7 @@ impl Hub {
         self.settle(io, conn, now);
     }
 
-    /// Writes for one turn; true: the stream may take more of what waits, in another turn.
+    /// Writes for one turn. Returns whether data is left although the stream may take more.
     pub(super) fn write_turn<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         if !connection.io.writable || connection.tls_is_away {
@@ -42,7 +42,7 @@ impl Hub {
             if !connection.reported {
                 link.outgoing.release(packet_bytes, packets);
             }
-            // Where the turn was over before, nobody knows yet whether it takes everything.
+            // If the turn ended first, it is not known yet whether the stream takes everything.
             if !cut_short {
                 link.outgoing.set_congested(blocked);
                 connection.note_congestion(blocked, &self.config, &mut self.notices, now);

@@ -1,8 +1,8 @@
-//! Handshakes of TLS whose certificate the platform has to judge: on threads of their own, because that may take seconds.
+//! TLS handshakes whose certificate the platform verifies, on threads of their own: that may take seconds.
 //!
-//! Windows may ask the network who has revoked what, and where the roots are in files, somebody may have put them far away. The
-//! whole state of TLS goes to the thread and comes back with what became of it. Meanwhile its connection is neither read nor
-//! written: nothing of the game's leaves before the verdict.
+//! Windows may query revocation lists over the network, and root certificates in files may be on a slow disk. The whole TLS state
+//! moves to the thread and comes back with the result. Meanwhile the connection is neither read nor written, so no data of the game
+//! is sent before the certificate is verified.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -12,7 +12,7 @@ use crate::base::ConnId;
 use crate::channel::{Command, Mailbox};
 use crate::tls::TlsSession;
 
-/// What is to be checked, and the threads that do it.
+/// Handshakes to be checked, and the threads that check them.
 #[derive(Default)]
 pub(super) struct Checks(Mutex<Inner>);
 
@@ -22,7 +22,7 @@ struct Inner {
     threads: usize,
 }
 
-/// A handshake that goes on when a certificate in it was looked at.
+/// A handshake that continues when its certificate has been verified.
 pub(super) struct Check {
     pub(super) conn: ConnId,
     pub(super) session: Box<TlsSession>,
@@ -30,17 +30,17 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Says whether anybody waits for it: its driver may be gone.
+    /// Returns whether the driver of the connection is still there.
     fn is_wanted(&self) -> bool {
         self.mailbox.strong_count() > 0
     }
 }
 
 impl Checks {
-    /// Adds one; says whether a thread has to be started for it.
+    /// Adds a check. Returns whether a thread has to be started for it.
     pub(super) fn add(&self, check: Check) -> bool {
         let mut inner = self.lock();
-        // A game may try again and again while nothing comes back. Of a driver that is there, one check waits at most.
+        // A game may retry in a loop while no check ends. Checks of drivers that are gone are dropped; each other driver has one.
         let all = std::mem::take(&mut inner.waiting).into_iter();
         let (mut wanted, gone): (VecDeque<_>, _) = all.partition(Check::is_wanted);
         wanted.push_back(check);
@@ -54,14 +54,14 @@ impl Checks {
         needed
     }
 
-    /// A thread could not be started. Those whom another one serves are not concerned.
+    /// A thread could not be started. Returns the checks that no other thread will serve.
     pub(super) fn not_started(&self) -> VecDeque<Check> {
         let mut inner = self.lock();
         inner.threads -= 1;
         if inner.threads == 0 { std::mem::take(&mut inner.waiting) } else { VecDeque::new() }
     }
 
-    /// What each thread does, until nothing is left.
+    /// Runs on each thread until no check is left.
     pub(super) fn work(&self) {
         while let Some(check) = self.next() {
             if !check.is_wanted() {
@@ -89,11 +89,11 @@ impl Checks {
     }
 }
 
-/// Starts a thread for what is added.
+/// Returns the body of a thread that serves the checks.
 pub(super) fn start(checks: &Arc<Checks>) -> impl FnOnce() + Send + 'static {
     let checks = Arc::clone(checks);
     move || checks.work()
 }
 
-/// Checks at once in the whole process; more of them wait.
+/// Checks that run at the same time in the whole process; further checks wait.
 pub(crate) const CHECKS: usize = 16;

@@ -1,4 +1,4 @@
-//! Finding and connecting to a server: the name look-up has a thread of its own, addresses are raced (RFC 8305).
+//! Name look-up and connection of a client: the look-up has a thread of its own, and the addresses are raced (RFC 8305).
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +15,7 @@ use crate::base::{CloseReason, Phase};
 use crate::channel::Mailbox;
 use crate::http::Url;
 
-/// How long one address has before the next is tried too (RFC 8305 section 5).
+/// Time after which the next address is tried as well (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the first address that answers.
@@ -23,7 +23,7 @@ pub(crate) struct Dialler {
     host: String,
     zone: Option<String>,
     port: u16,
-    /// Where the look-up leaves what it found.
+    /// Result of the look-up, left here by its thread.
     answer: Answer,
     /// `None` while the name is looked up.
     left: Option<VecDeque<SocketAddr>>,
@@ -35,7 +35,7 @@ pub(crate) struct Dialler {
     unsent: Unsent,
 }
 
-/// What a look-up found.
+/// Result of a look-up.
 type Answer = Arc<Mutex<Option<io::Result<Vec<SocketAddr>>>>>;
 
 struct Attempt {
@@ -44,7 +44,7 @@ struct Attempt {
     stream: TcpStream,
 }
 
-/// How dialling goes.
+/// Progress of dialling.
 pub(crate) enum Dialled {
     Waiting,
     Connected(TcpStream, SocketAddr),
@@ -52,7 +52,7 @@ pub(crate) enum Dialled {
 }
 
 impl Dialler {
-    /// Starts; tokens from `first_token` on are its own.
+    /// Starts dialling. The sockets of the attempts get the tokens from `first_token` on.
     pub(crate) fn start(
         url: &Url,
         deadline: Instant,
@@ -62,7 +62,7 @@ impl Dialler {
         now: Instant,
     ) -> io::Result<Self> {
         let literal: Option<Vec<IpAddr>> = match url.host.parse() {
-            // The system knows the numbers of its interfaces, and finds out without asking anybody.
+            // The system resolves a zone to the number of an interface, without a query.
             Ok(_) if url.zone.is_some() => None,
             Ok(address) => Some(vec![address]),
             // RFC 6761 section 6.3: no look-up is needed, and some systems take seconds for one.
@@ -100,7 +100,7 @@ impl Dialler {
         })
     }
 
-    /// Takes the resolver's answer.
+    /// Applies the result of the look-up.
     fn resolved(&mut self, answer: io::Result<Vec<SocketAddr>>) {
         self.left = Some(match answer {
             Ok(addresses) => interleave(&addresses),
@@ -119,7 +119,7 @@ impl Dialler {
         });
     }
 
-    /// Looks after attempts, `ready` among them, and starts the next one when it is time.
+    /// Checks the attempts whose sockets are `ready`, and starts the next attempt when its time has come.
     pub(crate) fn advance(&mut self, ready: &[Token], registry: &Registry, now: Instant) -> Dialled {
         if self.left.is_none() {
             let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -173,7 +173,7 @@ impl Dialler {
         self.deadline = deadline;
     }
 
-    /// When `advance` wants to be called.
+    /// Returns when `advance` has to be called at the latest.
     pub(crate) fn wake_at(&self) -> Instant {
         let waiting = self.left.as_ref().is_some_and(|left| !left.is_empty());
         if waiting { self.next_attempt.min(self.deadline) } else { self.deadline }
@@ -193,7 +193,7 @@ impl Dialler {
             io::ErrorKind::ConnectionRefused => format!("connection refused by {address}"),
             _ => format!("cannot connect to {address}: {error}"),
         });
-        // No reason to give the next one a delay.
+        // The next address need not wait.
         self.next_attempt = now;
     }
 }
@@ -209,7 +209,7 @@ fn is_connected(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// IPv6 and IPv4 in turns, in the resolver's order, so that one broken family costs one delay (RFC 8305 section 4).
+/// Alternates IPv6 and IPv4, in the resolver's order, so that a broken address family costs one delay (RFC 8305 section 4).
 fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =

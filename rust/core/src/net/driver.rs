@@ -1,4 +1,4 @@
-//! The I/O thread: waits for sockets, deadlines and commands, and lets the hub do its rounds.
+//! The I/O thread: waits for sockets, deadlines and commands, and runs the rounds of the hub.
 
 #[cfg(test)]
 mod bounds;
@@ -31,16 +31,16 @@ pub(crate) struct Driver {
     sockets: Sockets,
     hub: Hub,
     mailbox: Arc<Mailbox>,
-    /// When the hub wants its next round.
+    /// When the next round is due.
     next: Next,
     /// Tokens of the dialler that the poller has reported.
     dialled: Vec<Token>,
-    /// Client: who checks certificates.
+    /// Client: runs the certificate checks.
     runtime: Weak<Runtime>,
 }
 
 impl Driver {
-    /// Starts the thread of a server whose socket listens already; with `refuse`, nobody gets in yet.
+    /// Starts the thread of a server whose socket listens already. With `refuse`, new connections are rejected for now.
     pub(crate) fn serve(
         config: ServerConfig,
         refuse: bool,
@@ -111,14 +111,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits for something to do, and lets the hub do it.
+    /// Waits for readiness, a deadline or a command, and runs one round.
     fn round(&mut self) -> io::Result<()> {
         let mut timeout = self.timeout();
         if timeout.is_none_or(|timeout| !timeout.is_zero()) && !self.mailbox.may_sleep() {
             timeout = Some(Duration::ZERO);
         }
         match self.sockets.poll.poll(&mut self.events, timeout) {
-            // As when the process was stopped and goes on: what came meanwhile is to be seen before anybody's time is up.
+            // The process may have been stopped: poll again, so that what came meanwhile is seen before any deadline expires.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
@@ -149,11 +149,11 @@ impl Driver {
         let Next::Sleep { until } = self.next else { return Some(Duration::ZERO) };
         let next = [until, self.sockets.wake_at()].into_iter().flatten().min()?;
         let wait = next.saturating_duration_since(Instant::now());
-        // The poller counts in milliseconds; a little late is better than once too often.
+        // The poller counts in milliseconds. Waking up late once is cheaper than waking up early twice.
         Some(if wait.is_zero() { wait } else { wait + Duration::from_millis(1) })
     }
 
-    /// Hands over handshakes whose certificate is to be looked at: that may take longer than anybody else can wait.
+    /// Moves handshakes whose certificate has to be verified to their own threads: that may take seconds.
     fn start_checks(&mut self) {
         for (conn, session) in self.hub.checks.drain(..) {
             if let Some(runtime) = self.runtime.upgrade() {

@@ -1,8 +1,7 @@
-//! A bad network between a socket and its session, for those who want to know how their game feels on one.
+//! An emulated network between a socket and its session, for developers who test how their game feels on a bad connection.
 //!
-//! Under TCP nothing is lost or overtaken: all that a bad network can do is to be late. So each direction is a line of bytes
-//! with the times at which they arrive. The line is bounded: when it is full, the session cannot write and the socket is
-//! not read, as with a network that takes no more.
+//! TCP loses and reorders nothing; a bad network can only delay. So each direction is a bounded queue of bytes with their arrival
+//! times. When a queue is full, the session cannot write, or the socket is not read, as on a network without capacity.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -17,26 +16,26 @@ use crate::base::ConnId;
 use crate::conditions::Conditions;
 use crate::hub::transports::Readiness;
 
-/// A stream, with a bad network before it where one is asked for; elsewhere that is a look at a field.
+/// A stream, and the emulated network in front of it if the conditions ask for one. Without one, each call costs a look at a field.
 pub(crate) struct Emulated<S> {
     pub(crate) stream: S,
     network: Option<Box<Network>>,
 }
 
-/// What one connection goes through.
+/// The emulated network of one connection.
 struct Network {
     conditions: Conditions,
     stalls: Stalls,
     random: StdRng,
     incoming: DelayLine,
     outgoing: DelayLine,
-    /// The time of the call at hand.
+    /// The time of the current call.
     now: Instant,
     /// The stream may have more to read.
     unread: bool,
-    /// The session was told that nothing more can be written.
+    /// A write returned `WouldBlock`, and the session waits for room.
     full: bool,
-    /// Our side ends behind the last byte.
+    /// Our side of the stream ends behind the last byte.
     shutdown: bool,
 }
 
@@ -50,7 +49,7 @@ impl<S> Emulated<S> {
         self.network.is_some()
     }
 
-    /// Says which time it is, before the stream is read or written.
+    /// Sets the time, before the stream is read or written.
     #[inline]
     pub(crate) fn set_now(&mut self, now: Instant) {
         if let Some(network) = &mut self.network {
@@ -58,14 +57,14 @@ impl<S> Emulated<S> {
         }
     }
 
-    /// Changes the conditions. What is on its way keeps its order, and arrives no later than under the new latency.
+    /// Changes the conditions. Bytes in flight keep their order, and arrive no later than under the new latency.
     pub(crate) fn change(&mut self, conditions: Conditions, conn: ConnId, now: Instant) {
         match &mut self.network {
             Some(network) => network.change(conditions, now),
             None if conditions.is_off() => {}
             none => {
                 let mut network = Network::new(conditions, conn, now);
-                // The stream may have been full, and its readiness is not passed on any more.
+                // The stream may be full, and its own readiness is not passed on from now on.
                 network.full = true;
                 *none = Some(Box::new(network));
             }
@@ -78,7 +77,7 @@ impl<S> Emulated<S> {
         if network.is_done() {
             return Some(network.now);
         }
-        // What has arrived and was not written waits for the stream.
+        // Bytes whose time has come already wait for the stream.
         let leaves = network.outgoing.arrivals.front().map(|(at, _)| *at);
         let leaves = leaves.filter(|at| *at > network.outgoing.seen);
         [network.incoming.next_arrival(), leaves].into_iter().flatten().min()
@@ -86,7 +85,7 @@ impl<S> Emulated<S> {
 }
 
 impl<S: Read + Write> Emulated<S> {
-    /// Moves on what has arrived by now, and says what is new for the session. `stream`: what the poller reports of the stream itself.
+    /// Moves the bytes whose time has come. Returns the readiness for the session; `stream` is the readiness of the stream itself.
     pub(crate) fn advance(
         &mut self,
         stream: Readiness,
@@ -103,13 +102,13 @@ impl<S: Read + Write> Emulated<S> {
         }
         if network.is_done() {
             self.network = None;
-            // The session has not heard what the stream reported meanwhile: it has to find out.
+            // The session does not know the readiness of the stream: it has to try.
             return Readiness { readable: true, writable: true, read_closed: stream.read_closed };
         }
         network.readiness()
     }
 
-    /// Ends our side of the stream behind everything that is on its way. Returns when that is.
+    /// Ends our side of the stream behind the bytes in flight. Returns the time of that.
     pub(crate) fn shutdown_write(&mut self, now: Instant, shutdown_write: impl FnOnce(&mut S)) -> Instant {
         match &mut self.network {
             Some(network) if !network.outgoing.bytes.is_empty() => {
@@ -123,7 +122,7 @@ impl<S: Read + Write> Emulated<S> {
         }
     }
 
-    /// Lets all that is on its way leave at once, as far as the stream takes it, because the stream is about to be dropped.
+    /// Writes all bytes in flight at once, as far as the stream takes them, because the stream is about to be dropped.
     pub(crate) fn finish(&mut self) {
         if let Some(network) = &mut self.network {
             network.write_out(&mut self.stream, None);
@@ -202,12 +201,12 @@ impl Network {
         self.outgoing.arrive_by(latest);
     }
 
-    /// Says whether the connection can do without it from now on.
+    /// Returns whether the emulated network is not needed any more.
     fn is_done(&self) -> bool {
         self.conditions.is_off() && self.incoming.is_empty() && self.outgoing.is_empty()
     }
 
-    /// What has changed for the session since it was told last.
+    /// Returns what has changed for the session since the last call.
     fn readiness(&mut self) -> Readiness {
         let read_closed = self.incoming.has_ended(self.now) && !self.incoming.told_end;
         let readiness = Readiness {
@@ -260,13 +259,13 @@ impl Network {
         Ok(size)
     }
 
-    /// Writes what has arrived, or everything.
+    /// Writes the bytes whose time has come, or all without a time.
     fn write_out<S: Write>(&mut self, stream: &mut S, now: Option<Instant>) {
         self.outgoing.seen = self.now;
         self.outgoing.write_to(stream, now);
     }
 
-    /// Takes from the stream what there is and fits, but not where the connection is to do without a bad network.
+    /// Reads from the stream what fits, but not if the network is switched off: then the queue has to become empty.
     fn take_in<S: Read>(&mut self, stream: &mut S) {
         self.unread &= self.incoming.end.is_none();
         if !self.unread || self.conditions.is_off() {
@@ -298,17 +297,17 @@ impl Network {
 /// One direction.
 struct DelayLine {
     bytes: VecDeque<u8>,
-    /// When the next so many of them arrive, in order.
+    /// Arrival times, in order, with the number of bytes.
     arrivals: VecDeque<(Instant, usize)>,
-    /// When the last of all bytes arrives: nothing overtakes it.
+    /// Arrival time of the last byte: later bytes do not arrive earlier.
     last: Instant,
-    /// Until when a network of this bandwidth is busy with what it was given.
+    /// Until when the bandwidth is used up.
     busy: Instant,
-    /// What had arrived by then was offered to whom it is for; if it did not take it, that is its own business.
+    /// What had arrived by then was reported, whether or not it was taken.
     seen: Instant,
-    /// The stream has ended, or failed, behind the last byte.
+    /// Arrival time of the stream's end, or of its error, behind the last byte.
     end: Option<(Instant, Option<io::Error>)>,
-    /// The end was reported, whether or not all that came before it was read.
+    /// The end was reported, whether or not all bytes before it were read.
     told_end: bool,
     random: StdRng,
 }
@@ -327,17 +326,17 @@ impl DelayLine {
         }
     }
 
-    /// Says whether nothing is on its way and more may come.
+    /// Returns whether nothing is in flight and the stream has not ended.
     fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.end.is_none()
     }
 
-    /// How many bytes it takes.
+    /// Returns how many bytes fit.
     fn room(&self, conditions: &Conditions) -> usize {
         capacity(conditions).saturating_sub(self.bytes.len())
     }
 
-    /// When the next bytes arrive, or the end, of which nobody has heard.
+    /// Returns when the next bytes arrive, or the end, that were not reported.
     fn next_arrival(&self) -> Option<Instant> {
         let heard = self.arrivals.partition_point(|(at, _)| *at <= self.seen);
         let end = self.end.as_ref().filter(|_| !self.told_end).map(|(at, _)| *at);
@@ -359,7 +358,7 @@ impl DelayLine {
         self.bytes.extend(bytes);
     }
 
-    /// When so many bytes arrive that leave now.
+    /// Returns when `size` bytes arrive that are sent now.
     fn arrival(&mut self, size: usize, conditions: &Conditions, stalls: &Stalls, now: Instant) -> Instant {
         let mut at = now;
         if conditions.bandwidth > 0 {
@@ -376,7 +375,7 @@ impl DelayLine {
         self.last
     }
 
-    /// Nothing that is on its way arrives later than that.
+    /// Moves all arrivals to `latest` at the latest.
     fn arrive_by(&mut self, latest: Instant) {
         for (at, _) in &mut self.arrivals {
             *at = latest.min(*at);
@@ -386,15 +385,15 @@ impl DelayLine {
         }
         self.last = latest.min(self.last);
         self.busy = latest.min(self.busy);
-        // What arrives at once now was not heard of yet.
+        // What arrives at once now was not reported yet.
         self.seen = self.seen.min(latest.checked_sub(Duration::from_nanos(1)).unwrap_or(latest));
     }
 
-    /// The next bytes that have arrived, in one piece.
+    /// Returns the next bytes that have arrived, as far as they are contiguous.
     fn arrived(&self, now: Option<Instant>) -> &[u8] {
         let arrived = self.arrivals.iter().take_while(|(at, _)| now.is_none_or(|now| *at <= now));
         let (front, _) = self.bytes.as_slices();
-        // Few are looked at again and again: whoever asks takes what it gets, as a rule.
+        // The caller takes what it gets, as a rule, so few entries are visited twice.
         let mut size = 0;
         for (_, segment) in arrived {
             size += segment;
@@ -421,7 +420,7 @@ impl DelayLine {
         self.arrivals = VecDeque::new();
     }
 
-    /// Writes what has arrived, or everything, as far as the stream takes it.
+    /// Writes the bytes whose time has come, or all without a time, as far as the stream takes them.
     fn write_to<S: Write>(&mut self, stream: &mut S, now: Option<Instant>) {
         loop {
             let bytes = self.arrived(now);
@@ -442,7 +441,7 @@ impl DelayLine {
     }
 }
 
-/// When nothing arrives, in both directions of a connection.
+/// Times at which nothing arrives, in both directions of a connection.
 struct Stalls {
     every: Duration,
     first: Instant,
@@ -456,7 +455,7 @@ impl Stalls {
         Self { every, first }
     }
 
-    /// When that arrives which would have arrived at `at`.
+    /// Returns when a byte arrives that would arrive at `at` without stalls.
     fn after(&self, at: Instant) -> Instant {
         let Some(since) = at.checked_duration_since(self.first).filter(|_| !self.every.is_zero()) else {
             return at;
@@ -466,7 +465,7 @@ impl Stalls {
     }
 }
 
-/// How many bytes may be on their way in one direction: what such a network carries, and a quarter of a second before it.
+/// Bytes that may be in flight in one direction: what such a network carries, plus a buffer of a quarter of a second.
 fn capacity(conditions: &Conditions) -> usize {
     if conditions.bandwidth == 0 {
         return IN_FLIGHT;
@@ -476,7 +475,7 @@ fn capacity(conditions: &Conditions) -> usize {
     (carried as usize).min(IN_FLIGHT) + (per_second / 4).clamp(4 * 1024, 32 * 1024)
 }
 
-/// Bytes in one packet of a network, without its headers.
+/// Bytes of one TCP segment, without headers.
 const SEGMENT: usize = 1460;
-/// Bytes that may be on their way at once, in one direction of one connection.
+/// Bytes that may be in flight in one direction of one connection.
 pub(crate) const IN_FLIGHT: usize = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The listening socket. The game's thread makes it, so that errors are known at once, and can close it at any time.
+//! The listening socket. The game's thread creates it, so that errors are returned at once, and can close it at any time.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,20 +12,21 @@ use crate::config::BindAddress;
 
 /// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 pub(crate) const BACKLOG: i32 = 1024;
-/// Bytes that the kernel takes beyond what it can send at once: more would hide for seconds that a peer does not keep up.
+/// Bytes that the kernel buffers beyond what it can send at once. With more, a peer that does not keep up would go unnoticed for
+/// seconds.
 #[cfg_attr(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")), allow(dead_code))]
 pub(crate) const NOT_SENT_LOW_WATER: u32 = 32 * 1024;
-/// Bytes that the kernel takes at all where it cannot be told the other: what is on its way counts too, so that this is also
-/// the most that a connection carries in one round trip.
+/// Bytes that the kernel buffers in all, on systems without that option. Bytes in flight count too, so this also limits what a
+/// connection carries per round trip.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;
 
-/// How the kernel is kept from taking more than it can send soon.
+/// How the kernel's send buffer is limited.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unsent {
     /// `TCP_NOTSENT_LOWAT`.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     LowWater,
-    /// The same, set by the program: no library does it here without unsafe code.
+    /// The same, set by the embedding program: no library sets it here without unsafe code.
     #[cfg(target_vendor = "apple")]
     Asked(fn(std::os::fd::BorrowedFd<'_>, u32) -> io::Result<()>),
     /// A small `SO_SNDBUF`.
@@ -37,7 +38,7 @@ pub(crate) enum Unsent {
 }
 
 impl Unsent {
-    /// What the system offers.
+    /// The best option of the system.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) const DEFAULT: Self = Self::LowWater;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -54,7 +55,7 @@ impl Unsent {
     }
 }
 
-/// A listening socket that two threads hold: closing it frees the port at once, whatever the driver does.
+/// A listening socket shared by two threads. Closing it frees the port at once, whatever the driver does.
 #[derive(Clone)]
 pub(crate) struct Listener {
     socket: Arc<Mutex<Option<TcpListener>>>,
@@ -132,12 +133,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// As the system wants it: Winsock takes more than 200 only where they are given as a hint, by a negative number.
+/// Returns the backlog as the system expects it: Winsock takes more than 200 only as a hint, given as a negative number.
 fn backlog() -> i32 {
     if cfg!(windows) { -BACKLOG } else { BACKLOG }
 }
 
-/// Sets up a connected socket: small packets leave at once, and the kernel says early that a peer does not keep up.
+/// Sets the options of a connected socket: small packets are sent at once, and a peer that does not keep up is noticed early.
 pub(crate) fn tune(stream: &TcpStream, unsent: Unsent) {
     // A socket that refuses an option still works.
     let _ = stream.set_nodelay(true);

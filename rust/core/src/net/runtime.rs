@@ -1,4 +1,4 @@
-//! All I/O threads of the process: started here, and joined before the library goes.
+//! All I/O threads of the process: they start here, and are joined before the library is unloaded.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
@@ -23,7 +23,7 @@ pub struct Runtime {
 /// What a library that can be unloaded does for the core, which has no unsafe code.
 #[derive(Clone, Copy, Debug)]
 pub struct Library {
-    /// Keeps its code in memory until the process ends, whoever unloads it.
+    /// Keeps the library's code in memory until the process ends, also if something unloads the library.
     pub keep_loaded: fn() -> io::Result<()>,
     /// Sets `TCP_NOTSENT_LOWAT` of a connected socket.
     #[cfg(target_vendor = "apple")]
@@ -32,12 +32,12 @@ pub struct Library {
 
 struct Running {
     thread: JoinHandle<()>,
-    /// Look-ups of names and checks of certificates have none: the system cannot be asked to hurry. A driver that has ended takes its own with it.
+    /// `None` for name look-ups and certificate checks, which the system does not cut short. Gone with a driver that has ended.
     mailbox: Option<Weak<Mailbox>>,
 }
 
 impl Runtime {
-    /// A runtime without threads, and a bound of 512 MiB for all queues together.
+    /// Returns a runtime without threads, with a limit of 512 MiB for all queues together.
     pub fn new() -> Arc<Self> {
         Arc::new(Self::with(None, Unsent::DEFAULT))
     }
@@ -51,7 +51,7 @@ impl Runtime {
         Arc::new(Self::with(Some(library), unsent))
     }
 
-    /// The same, with sockets set up as where the system has no `TCP_NOTSENT_LOWAT`.
+    /// The same, with the socket options of a system without `TCP_NOTSENT_LOWAT`.
     #[cfg(feature = "bench")]
     pub fn with_send_buffers() -> Arc<Self> {
         Arc::new(Self::with(None, Unsent::SendBuffer))
@@ -72,12 +72,12 @@ impl Runtime {
         self.unsent
     }
 
-    /// Bounds the bytes that all queues of the process hold, half of them for each direction.
+    /// Limits the bytes in all queues of the process. Each direction gets half of the limit.
     pub fn set_total_queue_limit(&self, bytes: usize) {
         self.queue_totals.set_limit(bytes);
     }
 
-    /// As [`TlsClient::new`]; a connection to a server that was met before under the same trust resumes that session, which
+    /// As [`TlsClient::new`]. A connection to a server that was connected before with the same trust resumes that session, which
     /// saves both sides most of the handshake.
     ///
     /// # Errors
@@ -86,25 +86,25 @@ impl Runtime {
         self.tls_clients.client(trust, name_override)
     }
 
-    /// Bytes that all queues of the process hold; what several peers are sent together counts once. What waits to be read counts
-    /// in steps of 4 KiB.
+    /// Returns the bytes in all queues of the process. A payload for several peers counts once. Received bytes count in steps of
+    /// 4 KiB.
     pub fn queued_bytes(&self) -> usize {
         self.queue_totals.bytes()
     }
 
-    /// I/O threads that have not ended.
+    /// Returns the number of I/O threads that have not ended.
     pub fn thread_count(&self) -> usize {
         self.lock().iter().filter(|running| !running.thread.is_finished()).count()
     }
 
-    /// Ends all I/O threads: what is queued leaves and connections are closed, within `timeout` in total.
+    /// Ends all I/O threads: sends what is queued and closes all connections, within `timeout` in total.
     ///
-    /// What waits for the system, and goes on waiting for a quarter of a second, is left behind with a warning, and so is a thread
-    /// that does not end although its time is up. The library is kept in memory for them.
+    /// A thread that waits for the system is given a quarter of a second; then it is left behind with a warning, as is a thread that
+    /// has not ended in time. The library stays in memory for such threads.
     pub fn shutdown(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let (mut unanswered, mut stuck) = (0, 0);
-        // The second time there is what drivers have started before they ended.
+        // The second pass ends the threads that drivers have started before they ended.
         for _ in 0..2 {
             let threads = std::mem::take(&mut *self.lock());
             for mailbox in threads.iter().filter_map(|running| running.mailbox.as_ref()?.upgrade()) {
@@ -112,7 +112,7 @@ impl Runtime {
             }
             let (drivers, others): (Vec<_>, Vec<_>) =
                 threads.into_iter().partition(|running| running.mailbox.is_some());
-            // They end by the deadline, unless something holds one up that should not.
+            // Drivers end by the deadline, unless a defect holds one up.
             stuck += join(drivers, deadline + SPARE);
             unanswered += join(others, Instant::now() + SPARE);
         }
@@ -121,7 +121,7 @@ impl Runtime {
         }
     }
 
-    /// Those that still run will want their code.
+    /// Keeps the library in memory for the threads that still run.
     fn leave_behind(&self, unanswered: usize, stuck: usize) {
         let mut what = Vec::new();
         if unanswered > 0 {
@@ -144,8 +144,8 @@ impl Runtime {
         }
     }
 
-    /// Starts a thread that asks the system for a host's addresses. Nothing can end it before it is answered, and a game may try
-    /// again and again.
+    /// Starts a thread that asks the system for a host's addresses. The thread cannot be ended before the system has answered, and a
+    /// game may retry in a loop: the number of such threads is limited.
     pub(super) fn look_up(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let unanswered = |running: &&Running| {
             running.thread.thread().name() == Some(LOOK_UP) && !running.thread.is_finished()
@@ -158,7 +158,7 @@ impl Runtime {
         self.spawn(LOOK_UP, None, work)
     }
 
-    /// Goes on with a handshake elsewhere: the answer is a [`Command::Checked`].
+    /// Continues a handshake on another thread. The result is a [`Command::Checked`].
     pub(super) fn check(&self, check: Check) {
         if !self.checks.add(check) {
             return;
@@ -191,7 +191,7 @@ impl Runtime {
     }
 }
 
-/// Waits for the ends of threads; says how many have not come.
+/// Waits for threads to end. Returns how many have not ended in time.
 fn join(threads: Vec<Running>, until: Instant) -> usize {
     let mut left = 0;
     for Running { thread, .. } in threads {
@@ -214,15 +214,15 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// What a thread is called that looks up a name.
+/// Name of a thread that looks up a host name.
 const LOOK_UP: &str = "websocket-dns";
-/// What a thread gets at the end that cannot be asked to hurry, or did not hurry.
+/// Time that a thread gets at the end if it waits for the system, or has missed its deadline.
 const SPARE: Duration = Duration::from_millis(250);
-/// Look-ups of host names under way.
+/// Name look-ups under way at the same time.
 pub(crate) const LOOKUPS: usize = 16;
-/// Bytes of stack; no call of ours is deep.
+/// Bytes of stack of each thread: no call here is deep.
 const STACK: usize = 512 * 1024;
-/// Bytes that may wait in all queues together.
+/// Limit of the bytes in all queues together.
 pub(crate) const QUEUES_LIMIT: usize = 512 * 1024 * 1024;
 
 #[cfg(test)]

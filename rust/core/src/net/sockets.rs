@@ -21,11 +21,11 @@ use crate::hub::{self, Hub};
 
 pub(super) const WAKER: Token = Token(0);
 pub(super) const LISTENER: Token = Token(1);
-/// Connections have the tokens from here on, by slot.
+/// First token of connections, which are numbered by slot.
 const FIRST_CONNECTION: usize = 2;
-/// Dialling has the tokens from here on.
+/// First token of dialling.
 const FIRST_DIAL: usize = usize::MAX / 2;
-/// A short read empties the socket where the poller reports every later arrival.
+/// On Unix a short read means that the socket is empty, and the poller reports what comes later.
 const SHORT_READ: ShortRead = if cfg!(unix) { ShortRead::Drains } else { ShortRead::SaysNothing };
 
 /// The sockets of one server or client.
@@ -33,14 +33,14 @@ pub(super) struct Sockets {
     pub(super) poll: Poll,
     /// By slot.
     sockets: Vec<Option<Socket>>,
-    /// How many of them have a bad network.
+    /// How many sockets have an emulated network.
     emulated: usize,
-    /// When the conditions of all of them changed, until they have been looked at.
+    /// When the conditions changed, until all emulated networks have been advanced.
     changed: Option<Instant>,
     conditions: Conditions,
     listener: Option<Listener>,
     dial: Option<Dial>,
-    /// Accepted, or dialled, and no connection's yet.
+    /// The stream that was accepted or dialled last and does not belong to a connection yet.
     fresh: Option<TcpStream>,
     unsent: Unsent,
     /// The steps of the last round.
@@ -111,12 +111,12 @@ impl Sockets {
         self.dial = Some(dial);
     }
 
-    /// Tokens that a dialler may use.
+    /// Returns the first token that a dialler may use.
     pub(super) const fn first_dial() -> usize {
         FIRST_DIAL
     }
 
-    /// Passes on what the poller reports of a connection.
+    /// Passes the readiness of a connection to the hub.
     pub(super) fn event(&mut self, slot: usize, event: &Event, hub: &mut Hub, now: Instant) {
         let failed = event.is_error();
         let ready = Readiness {
@@ -135,7 +135,7 @@ impl Sockets {
         hub.ready(socket.conn, ready);
     }
 
-    /// Moves on what arrives over bad networks.
+    /// Advances the emulated networks whose time has come.
     pub(super) fn advance_emulated(&mut self, hub: &mut Hub, now: Instant) {
         let changed = self.changed.take().is_some();
         if self.emulated == 0 {
@@ -151,7 +151,7 @@ impl Sockets {
         }
     }
 
-    /// Looks after dialling; `ready` are the tokens that the poller reported.
+    /// Advances dialling. `ready` are the tokens that the poller reported.
     pub(super) fn advance_dial(&mut self, ready: &[Token], hub: &mut Hub, now: Instant) -> io::Result<()> {
         let Some(dial) = &mut self.dial else { return Ok(()) };
         match dial.dialler.advance(ready, self.poll.registry(), now) {
@@ -170,7 +170,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// When something is due that the hub does not know of.
+    /// Returns when dialling or an emulated network has to be advanced.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let dial = self.dial.as_ref().map(|dial| dial.dialler.wake_at());
         let emulated = if self.emulated > 0 {
@@ -181,7 +181,7 @@ impl Sockets {
         [dial, emulated, self.changed].into_iter().flatten().min()
     }
 
-    /// Nobody will wait any more: lets everything leave that is on its way.
+    /// Sends everything that is in flight on emulated networks, before the sockets are dropped.
     pub(super) fn finish(&mut self) {
         for socket in self.sockets.iter_mut().flatten() {
             socket.stream.finish();
@@ -291,7 +291,7 @@ impl Transports for Sockets {
 }
 
 impl Tcp {
-    /// Ends our side. An error means that the socket is gone already, which reading will show.
+    /// Ends our side. An error means that the socket is closed already, which the next read shows.
     fn end(&mut self) {
         let _ = self.0.shutdown(Shutdown::Write);
     }

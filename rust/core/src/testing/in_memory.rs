@@ -1,4 +1,4 @@
-//! A driver whose streams are in memory: [`Hub::round`] as it ships, without sockets, threads and a clock.
+//! The in-memory driver: the product's [`Hub::round`] without sockets, threads and a clock.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,11 +16,11 @@ use crate::net::emulator::Emulated;
 
 /// One end of a connection.
 pub(crate) trait MemoryStream: Read + Write {
-    /// What a poller reports that was not asked since: something came, the stream takes bytes, the remote ended.
+    /// Returns what a poller would report since the last call.
     fn readiness(&mut self) -> Readiness;
-    /// Our side ends.
+    /// Ends our side.
     fn shutdown_write(&mut self);
-    /// It is dropped.
+    /// Drops the stream.
     fn close(&mut self);
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct InMemory<S> {
     pub(crate) streams: Streams<S>,
     /// When the next round is due.
     pub(crate) next: Next,
-    /// The game polls all the time.
+    /// The game polls before each round.
     pub(crate) game_polls: bool,
 }
 
@@ -40,9 +40,9 @@ pub(crate) struct Streams<S> {
     /// By slot.
     slots: Vec<Option<Slot<S>>>,
     conditions: Conditions,
-    /// The conditions are new.
+    /// The conditions have changed.
     changed: bool,
-    /// Those who knock.
+    /// The backlog of the listener.
     waiting: VecDeque<(S, SocketAddr)>,
     fresh: Option<S>,
     pub(crate) short_reads: ShortRead,
@@ -62,7 +62,7 @@ struct Round<'a, S> {
 }
 
 impl<S: MemoryStream> InMemory<S> {
-    /// A hub without connections; `turn`: bytes that one of them may deliver in one round.
+    /// Returns a driver without connections. `turn`: bytes that one connection may deliver in one round.
     pub(crate) fn new(
         config: PeerConfig,
         side: Side,
@@ -89,7 +89,7 @@ impl<S: MemoryStream> InMemory<S> {
         }
     }
 
-    /// Lets somebody in past the listener.
+    /// Accepts a stream past the listener.
     pub(crate) fn accept(&mut self, stream: S, address: SocketAddr, now: Instant) -> ConnId {
         self.next = Next::Again;
         self.streams.fresh = Some(stream);
@@ -97,28 +97,28 @@ impl<S: MemoryStream> InMemory<S> {
         self.hub.welcome(io, address, now).expect("memory takes everybody")
     }
 
-    /// One round for what the hub was told to be ready.
+    /// Runs one round, without asking the streams for their readiness.
     #[cfg(feature = "bench")]
     pub(crate) fn hub_round(&mut self, now: Instant) -> Next {
         let io = &mut Round { streams: &mut self.streams, now, hook: &mut |_| {} };
         self.hub.round(io, now, false)
     }
 
-    /// The stream of a connection.
+    /// Returns the stream of a connection.
     pub(crate) fn stream(&mut self, conn: ConnId) -> Option<&mut S> {
         self.streams.slot(conn).map(|slot| &mut slot.stream.stream)
     }
 }
 
 impl<S: MemoryStream> InMemory<S> {
-    /// Puts somebody into the listener's backlog.
+    /// Puts a stream into the backlog of the listener.
     pub(crate) fn knock(&mut self, stream: S, address: SocketAddr) {
         self.next = Next::Again;
         self.streams.waiting.push_back((stream, address));
         self.hub.listener_ready();
     }
 
-    /// Client: a stream was dialled.
+    /// Client: adds a stream that was dialled.
     pub(crate) fn dial(&mut self, stream: S, protocols: &[String], now: Instant) -> ConnId {
         self.next = Next::Again;
         self.streams.fresh = Some(stream);
@@ -128,7 +128,7 @@ impl<S: MemoryStream> InMemory<S> {
         self.hub.dialled(io, dialled, now).expect("memory takes everybody")
     }
 
-    /// Room is needed for somebody, who may be known.
+    /// Evicts a pending connection for a new client, whose address may be known.
     #[cfg(test)]
     pub(crate) fn make_room(
         &mut self,
@@ -140,7 +140,7 @@ impl<S: MemoryStream> InMemory<S> {
         self.hub.make_room_and_drop(io, newcomer, now)
     }
 
-    /// Nobody will wait any more.
+    /// Drops all connections.
     #[cfg(test)]
     pub(crate) fn drop_all(&mut self) {
         let conns: Vec<_> = self.streams.slots.iter().flatten().map(|slot| slot.conn).collect();
@@ -150,19 +150,19 @@ impl<S: MemoryStream> InMemory<S> {
         }
     }
 
-    /// Does what the game asks for at once, not in the next round.
+    /// Executes a command at once, not in the next round.
     pub(crate) fn command(&mut self, command: Command, now: Instant) {
         self.next = Next::Again;
         let io = &mut Round { streams: &mut self.streams, now, hook: &mut |_| {} };
         self.hub.command(io, command, now);
     }
 
-    /// One round; true: something happened, or is still to be done.
+    /// Runs one round. Returns whether something happened, or is still to be done.
     pub(crate) fn round(&mut self, now: Instant) -> bool {
         self.round_with(now, &mut |_| {})
     }
 
-    /// One round, with something done after each of its steps.
+    /// Runs one round and calls `hook` after each of its steps.
     pub(crate) fn round_with(&mut self, now: Instant, hook: &mut dyn FnMut(Step)) -> bool {
         if self.game_polls {
             self.mailbox.note_poll(now);
@@ -188,7 +188,7 @@ impl<S: MemoryStream> InMemory<S> {
         }
     }
 
-    /// When there is something to do although nothing comes.
+    /// Returns when the next round is due if no stream becomes ready.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let until = match self.next {
             Next::Sleep { until } => until,
@@ -197,17 +197,17 @@ impl<S: MemoryStream> InMemory<S> {
         [until, self.next_arrival()].into_iter().flatten().min()
     }
 
-    /// When something arrives over an emulated network.
+    /// Returns when the next byte arrives over an emulated network.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
         self.streams.slots.iter().flatten().filter_map(|slot| slot.stream.wake_at()).min()
     }
 
-    /// Connections with an emulated network.
+    /// Returns the number of connections with an emulated network.
     pub(crate) fn emulated(&self) -> usize {
         self.streams.slots.iter().flatten().filter(|slot| slot.stream.is_emulated()).count()
     }
 
-    /// The streams of all connections.
+    /// Returns the streams of all connections.
     pub(crate) fn streams(&self) -> impl Iterator<Item = &S> {
         self.streams.slots.iter().flatten().map(|slot| &slot.stream.stream)
     }

@@ -1,5 +1,5 @@
-//! A server in memory: the whole way of a packet between a connection's bytes and the game, without sockets, threads and
-//! a clock, so that the same work always takes the same instructions.
+//! A server in memory: the whole way of a packet between the bytes of a connection and the game, without sockets, threads and a
+//! clock, so that the same work always takes the same number of instructions.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,12 +17,12 @@ use crate::peer::Peer;
 use crate::session::frame::{Opcode, push_head};
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
 
-/// A listening server whose connections and driver are played by its caller.
+/// A listening server whose clients and driver are played by its caller.
 pub struct ServerInMemory {
     server: Peer,
     driver: InMemory<Wire>,
     lines: Vec<Line>,
-    /// Clients that have said something since the I/O thread looked last.
+    /// Clients that have sent something since the last round.
     speaking: Vec<usize>,
     now: Instant,
     secure: bool,
@@ -33,7 +33,7 @@ struct Line {
     conn: ConnId,
     id: PeerId,
     client: Option<TlsSession>,
-    /// What the client says, before the I/O thread looks.
+    /// Bytes of the client that have not arrived at the server.
     unsent: Vec<u8>,
     /// The client has sent its request.
     asked: bool,
