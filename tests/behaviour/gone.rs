@@ -90,6 +90,32 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
 }
 
 #[test]
+fn a_game_that_takes_some_is_not_hurried_although_the_end_was_seen_before_the_packets() {
+    let buffers = Buffers { input_bytes: 1000, ..Buffers::default() };
+    let mut by_hand = ByHand::new(PeerConfig { buffers, heartbeat_interval: Duration::ZERO, ..raw() });
+    // All of it is there before the first look, its end too.
+    by_hand.end.inject(REQUEST);
+    for _ in 0..5 {
+        by_hand.end.inject(&frame(0x82, &[7; 100]));
+    }
+    by_hand.end.inject(&frame(0x82, &[7; 900]));
+    by_hand.end.half_close();
+    by_hand.run();
+    let link = by_hand.server.link();
+    for waiting in [4, 3] {
+        by_hand.now += 2 * SECOND;
+        by_hand.run();
+        // There is still no room for the large one.
+        link.incoming.release_only(100, 1);
+        by_hand.now += 2 * SECOND;
+        by_hand.run();
+        assert!(link.end().is_none(), "it was closed with {waiting} waiting");
+    }
+    by_hand.pass(7 * SECOND);
+    assert!(matches!(link.end(), Some(CloseReason::Lost(_))), "nothing was taken since");
+}
+
+#[test]
 fn a_game_that_does_not_poll_loses_nothing() {
     let mut by_hand = unread();
     by_hand.end.cut();

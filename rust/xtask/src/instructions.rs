@@ -149,10 +149,12 @@ fn instructions(profile: &str) -> Option<u64> {
 const FIGURES: &str = "tests/instructions.toml";
 const UPDATE: &str = "cargo xtask test instructions --update";
 const HEAD: &str = "\
-# Instructions that one packet, a ping or pong of many, or a piece of a packet (`fragments-64` a fragment, `trickle` a segment of
-# 64 bytes) takes on its way through a server in memory
-# (rust/core/examples/instructions.rs), counted by callgrind on Linux x86_64 with the compiler of rust-toolchain.toml.
-# `cargo xtask test instructions` fails when one is exceeded by more than the tolerance;
+# Instructions that one packet takes on its way through a server in memory (rust/core/examples/instructions.rs), counted by callgrind on
+# Linux x86_64 with the compiler of rust-toolchain.toml. What the I/O thread does once per round and per turn counts too, but for its
+# system calls. `ping` and `pong` are one of many in a turn, `fragments-64` is a fragment, `trickle` a segment of 64 bytes that comes
+# alone, `idle-1000` a packet and its answer in two rounds while a thousand other clients are idle.
+#
+# `cargo xtask test instructions` fails when a figure is exceeded by more than the tolerance;
 # `cargo xtask test instructions --update` writes new ones.
 ";
 const FEW: u64 = 2_000;

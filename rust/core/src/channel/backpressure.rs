@@ -190,7 +190,8 @@ impl InputQueue {
             return true;
         }
         self.pause();
-        // The game may have taken something before it could see that: either it sees the pause, or what it took is seen here.
+        // The game may have taken something before it could see that: either it sees the pause, or what it took of this peer is seen
+        // here. The total of the process may be seen late; the game's last packet always finds the pause.
         self.waiting.synchronize();
         let room = self.has_room(size, limits);
         if room {

@@ -151,6 +151,9 @@ impl TakenCommands {
     /// more than `kept` bytes are kept. Says how many bytes of payloads were taken.
     pub(super) fn swap(&mut self, queue: &CommandQueue<CommandBatch>, kept: usize) -> usize {
         debug_assert!(self.is_empty(), "the payloads that commands speak of are those of one batch");
+        if !self.is_empty() {
+            return self.arena.len();
+        }
         let mut list = Vec::from(mem::take(&mut self.list));
         list.shrink_to(KEPT);
         self.arena.clear(kept);

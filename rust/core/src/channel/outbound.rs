@@ -107,10 +107,16 @@ impl Arena {
                 self.charge.follow(self.copies);
                 OutboundBody::Inline { start: start as u32, size: size as u32 }
             }
-            shared => OutboundBody::Shared(Box::new(SharedBody {
-                header: payload.prefix.try_into().ok(),
-                bytes: shared.map_or_else(|| Bytes::copy_from_slice(payload.bytes), Bytes::clone),
-            })),
+            shared => {
+                debug_assert!(
+                    payload.prefix.is_empty() || payload.prefix.len() == HEADER,
+                    "a header is whole"
+                );
+                OutboundBody::Shared(Box::new(SharedBody {
+                    header: payload.prefix.try_into().ok(),
+                    bytes: shared.map_or_else(|| Bytes::copy_from_slice(payload.bytes), Bytes::clone),
+                }))
+            }
         };
         Outbound { body, text }
     }

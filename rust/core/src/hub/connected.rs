@@ -81,6 +81,14 @@ impl Connected {
         }
     }
 
+    /// Counts what the game has to take of a remote that is gone, after a turn that may have delivered more.
+    pub(super) fn recount_unread(&mut self) {
+        let waiting = self.unread();
+        if let Some(gone) = &mut self.gone {
+            gone.waiting = waiting;
+        }
+    }
+
     /// Returns the number of packets that the game has not taken.
     fn unread(&self) -> usize {
         self.link.incoming.load().1

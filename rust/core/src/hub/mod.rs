@@ -132,7 +132,7 @@ impl Hub {
         turn: usize,
     ) -> Self {
         let max_pending = match &side {
-            Side::Server(gate) => gate.config.max_pending,
+            Side::Server(access) => access.config.max_pending,
             Side::Client { .. } => 1,
         };
         Self {

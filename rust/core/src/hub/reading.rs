@@ -175,6 +175,9 @@ impl Hub {
         {
             connection.session.resume(now);
         }
+        if let Stage::Connected(peer) = &mut connection.stage {
+            peer.recount_unread();
+        }
         let paused = connection.has_deferred() || connection.session.awaits_decision();
         connection.session.end_turn(taken, may_have_more, now);
         self.totals.pings_unanswered.add(connection.session.take_unanswered_pings());

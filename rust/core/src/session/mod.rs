@@ -2,8 +2,7 @@
 //! handshake.
 //!
 //! A session owns no socket and reads no clock. Its caller passes a [`ReadBurst`] when the stream is readable, a stream when there
-//! are
-//! bytes to [`flush`](Session::flush), and the time.
+//! are bytes to [`flush`](Session::flush), and the time.
 //!
 //! ```text
 //!  server: AwaitRequest -> AwaitDecision -+-> Open --+--> AwaitCloseReply --+
