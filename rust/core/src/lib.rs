@@ -31,25 +31,25 @@
 //!
 //! # Limits
 //!
-//! | what | default | beyond it |
+//! | limit | default | beyond it |
 //! |---|---|---|
-//! | request or answer head | 16 KiB, 128 lines | 431, or the client gives up |
-//! | interim answers (1xx) before the final one | 16 | the client gives up |
-//! | body of a refusal, as far as a client reads it | 4096 bytes, 1 s | the rest is left out of [`Peer::last_error`] |
-//! | received and not taken, per peer | 64 KiB, 1024 packets | the peer is not read until the game takes some |
-//! | one message from the wire | the input buffer | Close 1009 |
+//! | head of a request or response | 16 KiB, 128 lines | status 431, or the client gives up |
+//! | interim responses (1xx) before the final one | 16 | the client gives up |
+//! | body of a rejection that a client reads | 4096 bytes, 1 s | the rest is missing in [`Peer::last_error`] |
+//! | received packets that the game has not taken, per peer | 64 KiB, 1024 packets | the peer is not read until the game takes some |
+//! | one received message | the input buffer | Close 1009 |
 //! | fragments of one message | twice the largest message and 64 KiB in all | Close 1008 |
-//! | waiting for a peer that takes data | 16 output buffers, at least 4 MiB | as for a congested one |
+//! | waiting for a peer that takes data | 16 output buffers, at least 4 MiB | as for a congested peer |
 //! | waiting for a congested peer | 64 KiB, 1024 packets | [`OverflowPolicy`] |
-//! | pongs waiting | 64 | only the last ping is answered |
-//! | on the way through a simulated network | 1 MiB in each direction | the session waits, the socket is not read |
+//! | pongs that wait | 64 | only the last ping is answered |
+//! | in flight on an emulated network | 1 MiB in each direction | the session waits, or the socket is not read |
 //! | all queues of a process, half for each direction | 512 MiB | [`SendError::Full`], or dropped if unreliable |
-//! | handshakes under way, and refused ones that are not gone | 1024 | clients wait in the backlog of 1024; one that was silent for a second goes |
-//! | a request that waits for the game's word | 30 s | 503 |
-//! | a refused connection that does not go | 1 s | it is dropped |
-//! | clients that came while the game did not poll | 4096 | 503 |
-//! | peers that a Godot 3 server tells of | 65,536 | Close 1008 |
-//! | log lines about handshakes that failed | one per address and minute, 1024 addresses | counted in the next line |
+//! | pending connections: handshakes, and rejected connections that are not closed | 1024 | clients wait in the backlog of 1024; the server evicts some |
+//! | a request that waits for the game's decision | 30 s | status 503 |
+//! | a rejected connection that the client does not close | 1 s | it is dropped |
+//! | clients that connect while the game does not poll | 4096 | status 503 |
+//! | peers that a Godot 3 server announces | 65,536 | Close 1008 |
+//! | log lines about failed handshakes | one per address and minute, 1024 addresses | counted in the next line |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
