@@ -8,7 +8,7 @@
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): nothing is open; call listen\(\) first
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): the verdict is .*; it must be a bool, a status or a dictionary; the client is answered 500
 # expect: ^ERROR: WebSocketServer\.answer_request\(\): the verdict cannot be used: .*; the client is answered 500
-extends "res://lib/case.gd"
+extends "res://lib/handler_case.gd"
 
 
 class Trap:
@@ -21,17 +21,8 @@ class Trap:
 		return "trap"
 
 
-const PATIENCE := 15.0
-const HANDSHAKE_TIMEOUT := 20.0
 ## The time after which requests without an answer are rejected.
 const WAIT := 30.0
-
-var _server: WebSocketServer
-var _client: WebSocketClient
-var _asked: Array[Dictionary] = []
-var _connected: Array[int] = []
-## What the handler returns.
-var _answer: Callable
 
 
 func run() -> void:
@@ -212,51 +203,6 @@ func _nobody_waits_for_ever() -> void:
 	_end()
 
 
-func _serve() -> void:
-	_asked = []
-	_connected = []
-	_answer = func(_request: Dictionary) -> Variant: return {later = true}
-	_server = WebSocketServer.new()
-	_server.handshake_timeout = HANDSHAKE_TIMEOUT
-	_server.request_handler = _decide
-	_server.peer_connected.connect(func(id: int) -> void: _connected.append(id))
-	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen")
-	process_frame.connect(_server.poll)
-	_client = WebSocketClient.new()
-	process_frame.connect(_poll_client)
-
-
-func _end() -> void:
-	_client.close()
-	_server.close()
-	process_frame.disconnect(_server.poll)
-	process_frame.disconnect(_poll_client)
-	_server = null
-
-
-func _poll_client() -> void:
-	_client.poll()
-
-
-func _decide(request: Dictionary) -> Variant:
-	_asked.append(request)
-	return _answer.call(request)
-
-
-func _go(patience: float) -> void:
-	_client.close()
-	_client = WebSocketClient.new()
-	_client.handshake_timeout = patience
-	var url := "ws://127.0.0.1:%d/" % _server.get_local_port()
-	check_eq(_client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url")
-
-
-## Connects, and waits for what comes of it.
-func _knock() -> void:
-	_go(HANDSHAKE_TIMEOUT)
-	await until(func() -> bool: return _is_in() or _is_out(), PATIENCE, "an answer")
-
-
 ## Connects, and waits until the handler was asked; the id in the request.
 func _knock_and_wait(patience := HANDSHAKE_TIMEOUT) -> int:
 	var before := _asked.size()
@@ -265,17 +211,14 @@ func _knock_and_wait(patience := HANDSHAKE_TIMEOUT) -> int:
 	return _asked.back().peer_id
 
 
+func _serve(protocols: PackedStringArray = []) -> void:
+	_answer = func(_request: Dictionary) -> Variant: return {later = true}
+	super(protocols)
+
+
 func _nobody_is_pending() -> bool:
 	return _server.get_statistics().pending == 0
 
 
 func _is_connecting() -> bool:
 	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTING
-
-
-func _is_in() -> bool:
-	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
-
-
-func _is_out() -> bool:
-	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED

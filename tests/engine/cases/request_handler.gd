@@ -12,7 +12,7 @@
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary that cannot be used: the client did not offer
 # expect: ^ERROR: WebSocketServer\.request_handler: it returned a dictionary whose reason is 5
 # expect: ^ERROR: WebSocketServer\.request_handler: its object was freed
-extends "res://lib/case.gd"
+extends "res://lib/handler_case.gd"
 
 
 class Judge:
@@ -22,17 +22,8 @@ class Judge:
 		return true
 
 
-const PATIENCE := 15.0
-## Of both sides, where it is not what a part is about.
-const HANDSHAKE_TIMEOUT := 20.0
 const UNDECIDED := "server answered 500 Internal Server Error: the server could not decide about the request"
 const LONG := "long "
-
-var _server: WebSocketServer
-var _client: WebSocketClient
-var _answer: Callable
-var _asked: Array[Dictionary] = []
-var _connected: Array[int] = []
 
 
 func run() -> void:
@@ -263,36 +254,6 @@ func _its_object_may_be_gone() -> void:
 	_end()
 
 
-func _serve(protocols: PackedStringArray = []) -> void:
-	_asked = []
-	_connected = []
-	_server = WebSocketServer.new()
-	_server.handshake_timeout = HANDSHAKE_TIMEOUT
-	_server.request_handler = _decide
-	_server.peer_connected.connect(func(id: int) -> void: _connected.append(id))
-	check_eq(_server.listen(0, protocols, true), OK, "listen")
-	process_frame.connect(_server.poll)
-	_client = WebSocketClient.new()
-	process_frame.connect(_poll_client)
-
-
-func _end() -> void:
-	_client.close()
-	_server.close()
-	process_frame.disconnect(_server.poll)
-	process_frame.disconnect(_poll_client)
-	_server = null
-
-
-func _poll_client() -> void:
-	_client.poll()
-
-
-func _decide(request: Dictionary) -> Variant:
-	_asked.append(request)
-	return _answer.call(request)
-
-
 func _serve_with(handler: Callable) -> void:
 	_server.close()
 	_server.request_handler = handler
@@ -300,28 +261,7 @@ func _serve_with(handler: Callable) -> void:
 	await _knock()
 
 
-## Connects, and waits for what comes of it.
-func _knock() -> void:
-	_go()
-	await until(func() -> bool: return _is_in() or _is_out(), PATIENCE, "an answer")
-
-
-func _go() -> void:
-	_client = WebSocketClient.new()
-	_client.handshake_timeout = HANDSHAKE_TIMEOUT
-	var url := "ws://127.0.0.1:%d/" % _server.get_local_port()
-	check_eq(_client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url")
-
-
 ## Nobody waits any more, and so many did not get in. The count comes last of what is noted then.
 func _refused(count: int) -> bool:
 	var statistics: Dictionary = _server.get_statistics()
 	return statistics.pending == 0 and statistics.handshakes_refused == count
-
-
-func _is_in() -> bool:
-	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
-
-
-func _is_out() -> bool:
-	return _client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
