@@ -1,3 +1,4 @@
+# gdlint: disable=max-public-methods
 extends RefCounted
 ## One WebSocket connection of a web export: the engine's [WebSocketPeer] behind the gate of gate.js.
 ##
@@ -47,3 +48,454 @@ extends RefCounted
 ## browser refuses (mixed content, a bad port, a bad subprotocol) makes state() CLOSED at the next poll(), with the browser's words in last_error().
 ## send() answers ERR_UNCONFIGURED while the connection is not open. To a remote that is gone it answers OK and counts packets_to_closed.
 ## Codes 1001..2999 cannot be sent by a page: 4000 + the last three digits goes out instead (1013: 4013). A reason is cut to 123 bytes.
+
+signal woken
+
+const CloseFrame := preload("close_frame.gd")
+const Congestion := preload("congestion.gd")
+
+const GATE_VERSION := 1
+const DEFAULTS := {
+	"heartbeat_interval": 20.0,
+	"heartbeat_timeout": 60.0,
+	"offer_alive": true,
+	"largest_message": 65536,
+	"limit_bytes": 16 * 1024 * 1024,
+	"limit_messages": 65536,
+	"tls_options": null,
+}
+## One poll lets the game take so many bytes, and packets for so long: the rest waits for the next frame, or a return from the background would
+## freeze the game. Slow frames get up to half of their time, or a slow machine would never catch up.
+const SHARE_BYTES := 1024 * 1024
+const SHARE_USEC := 8000
+const LARGEST_SHARE_USEC := 50000
+## A longer gap between polls is no slow frame.
+const LONGEST_FRAME_USEC := 500000
+## Packets that the gate hands over in one call.
+const HANDED_PACKETS := 512
+## The engine's buffer where it works alone: what arrives between two polls must fit.
+const ALONE_BYTES := 4 * 1024 * 1024
+const ALONE_PACKETS := 65536
+## As a browser calls an end without a Close frame.
+const LOST := 1006
+
+static var _gate: JavaScriptObject
+static var _gate_sought := false
+
+var _socket: WebSocketPeer
+# In the gate; 0 where the engine works alone.
+var _id := 0
+var _url := ""
+var _options := {}
+# The engine's receive buffer in bytes, less one: as much as it holds.
+var _room := 0
+var _state := WebSocketPeer.STATE_CLOSED
+var _opened_at := -1
+var _code := -1
+var _reason := ""
+var _error := ""
+var _protocol := ""
+var _runs_while_hidden := false
+var _wake: JavaScriptObject
+
+# Received from the engine; those before _next are taken.
+var _incoming: Array[PackedByteArray] = []
+var _texts := PackedByteArray()
+var _next := 0
+var _incoming_bytes := 0
+var _took_text := false
+var _share_bytes := 0
+var _share_usec := SHARE_USEC
+var _share_until := -1
+var _polled_at := -1
+
+var _gate_packets := 0
+var _gate_bytes := 0
+var _rtt := -1.0
+var _congestion := Congestion.new()
+# Of the engine alone; those of the gate once it is forgotten.
+var _figures := {}
+var _packets_to_closed := 0
+
+
+func _notification(what: int) -> void:
+	if what == NOTIFICATION_PREDELETE:
+		_forget()
+
+
+func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Error:
+	if _state != WebSocketPeer.STATE_CLOSED:
+		_error = "a connection is open already: close it first"
+		return ERR_ALREADY_IN_USE
+	var address := url.get_slice("#", 0)
+	if not address.contains("://"):
+		address = "ws://" + address
+	var scheme := address.get_slice("://", 0).to_lower()
+	if (scheme != "ws" and scheme != "wss") or address.get_slice("://", 1).is_empty():
+		_error = "%s is not the URL of a WebSocket: use ws://host:port or wss://host:port" % url
+		return ERR_INVALID_PARAMETER
+	_incoming.clear()
+	_texts.clear()
+	_next = 0
+	_incoming_bytes = 0
+	_opened_at = -1
+	_code = -1
+	_reason = ""
+	_error = ""
+	_protocol = ""
+	_rtt = -1.0
+	_figures = {}
+	_packets_to_closed = 0
+	_url = url
+	_options = DEFAULTS.merged(options, true)
+	_socket = WebSocketPeer.new()
+	_socket.supported_protocols = protocols
+	_socket.outbound_buffer_size = 0
+	_find_gate()
+	var error := _open_behind_gate(address, protocols) if _gate else _open_alone(address)
+	if error != OK:
+		_error = "%s is not a URL that the engine accepts" % url
+		_socket = null
+		return error
+	_state = WebSocketPeer.STATE_CONNECTING
+	return OK
+
+
+func poll() -> void:
+	if _state == WebSocketPeer.STATE_CLOSED:
+		_share_bytes = SHARE_BYTES
+		_share_until = -1
+		return
+	var now := Time.get_ticks_usec()
+	var frame := now - _polled_at
+	_polled_at = now
+	_share_usec = (
+		SHARE_USEC
+		if frame > LONGEST_FRAME_USEC
+		else clampi(frame >> 1, SHARE_USEC, LARGEST_SHARE_USEC)
+	)
+	_share_bytes = SHARE_BYTES
+	_share_until = -1
+	if _next * 2 > _incoming.size():
+		_incoming = _incoming.slice(_next)
+		_texts = _texts.slice(_next)
+		_next = 0
+	if _id != 0:
+		_poll_gate(now + (_share_usec >> 1))
+	else:
+		_poll_alone()
+	_share_usec -= mini(Time.get_ticks_usec() - now, _share_usec >> 1)
+
+
+func state() -> WebSocketPeer.State:
+	if _state == WebSocketPeer.STATE_CLOSED and _next < _incoming.size():
+		return WebSocketPeer.STATE_OPEN
+	return _state
+
+
+func available() -> int:
+	if _share_bytes <= 0 or (_share_until >= 0 and Time.get_ticks_usec() >= _share_until):
+		return 0
+	return _incoming.size() - _next
+
+
+func take() -> PackedByteArray:
+	if _next >= _incoming.size():
+		return PackedByteArray()
+	if _share_until < 0:
+		_share_until = Time.get_ticks_usec() + _share_usec
+	var packet := _incoming[_next]
+	_took_text = _texts[_next] != 0
+	_next += 1
+	_incoming_bytes -= packet.size()
+	_share_bytes -= packet.size()
+	if _next == _incoming.size():
+		_incoming.clear()
+		_texts.clear()
+		_next = 0
+	return packet
+
+
+func took_string() -> bool:
+	return _took_text
+
+
+func send(data: PackedByteArray, text: bool) -> Error:
+	if _opened_at < 0:
+		return ERR_UNCONFIGURED
+	if _state != WebSocketPeer.STATE_OPEN:
+		if state() == WebSocketPeer.STATE_CLOSED:
+			return ERR_UNCONFIGURED
+		_packets_to_closed += 1
+		return OK
+	var mode := WebSocketPeer.WRITE_MODE_TEXT if text else WebSocketPeer.WRITE_MODE_BINARY
+	var error := _socket.send(data, mode)
+	if error == OK:
+		_congestion.sent(data.size())
+	return error
+
+
+## A browser throws for codes and reasons that a page may not send, and that would end the engine's main loop.
+func close(code := 1000, reason := "") -> void:
+	if (
+		_state == WebSocketPeer.STATE_CLOSED
+		or (_state == WebSocketPeer.STATE_CLOSING and code >= 0)
+	):
+		return
+	# The engine's class keeps what the browser refused from the start CONNECTING for ever.
+	if code < 0 or (_id == 0 and _state == WebSocketPeer.STATE_CONNECTING):
+		_end(LOST, "", "")
+		return
+	_state = WebSocketPeer.STATE_CLOSING
+	if _id != 0:
+		_gate.call(&"close", _id, CloseFrame.legal_code(code), CloseFrame.legal_reason(reason))
+	else:
+		_socket.close(CloseFrame.legal_code(code), CloseFrame.legal_reason(reason))
+
+
+func close_code() -> int:
+	return _code
+
+
+func close_reason() -> String:
+	return _reason
+
+
+func last_error() -> String:
+	return _error
+
+
+func selected_protocol() -> String:
+	return _protocol
+
+
+func buffered_bytes() -> int:
+	return _congestion.bytes
+
+
+func buffered_packets() -> int:
+	return _congestion.packets
+
+
+func is_congested() -> bool:
+	return _congestion.congested
+
+
+func stalled_msec() -> int:
+	return _congestion.stalled_msec()
+
+
+func waiting_bytes() -> int:
+	return _gate_bytes + _incoming_bytes
+
+
+func waiting_packets() -> int:
+	return _gate_packets + _incoming.size() - _next
+
+
+func rtt_msec() -> float:
+	return _rtt
+
+
+func set_heartbeat(interval: float, timeout: float) -> void:
+	_options["heartbeat_interval"] = interval
+	_options["heartbeat_timeout"] = timeout
+	if _id != 0:
+		_gate.call(&"heartbeat", _id, interval * 1000.0, timeout * 1000.0)
+
+
+func run_while_hidden(enabled: bool) -> void:
+	_runs_while_hidden = enabled
+	if _id == 0:
+		return
+	if enabled and _wake == null:
+		_wake = JavaScriptBridge.create_callback(_on_wake)
+	_gate.call(&"wake", _id, _wake if enabled else null)
+
+
+func figures() -> Dictionary:
+	if _id != 0:
+		_figures = JSON.parse_string(str(_gate.call(&"figures", _id)))
+	var figures := _figures.duplicate()
+	figures["packets_to_closed"] = int(figures.get("packets_to_closed", 0)) + _packets_to_closed
+	return figures
+
+
+func _open_behind_gate(address: String, protocols: PackedStringArray) -> Error:
+	var largest: int = _options["largest_message"]
+	_room = nearest_po2(maxi(largest, 65535) + 1) - 1
+	_socket.inbound_buffer_size = _room
+	_socket.max_queued_packets = HANDED_PACKETS * 2
+	var options := _options.duplicate()
+	options.erase("tls_options")
+	for name: String in ["heartbeat_interval", "heartbeat_timeout"]:
+		options[name] = float(options[name]) * 1000.0
+	_id = int(_gate.call(&"open", address, JSON.stringify(protocols), JSON.stringify(options)))
+	# The stand-in takes whatever URL the engine gives it. Should the engine reach the browser's WebSocket after all, nobody answers there.
+	var error := _socket.connect_to_url("ws://127.0.0.1:9")
+	var seated: bool = _gate.call(&"seat", _id)
+	if error == OK and not seated:
+		error = ERR_UNAVAILABLE
+	if error != OK:
+		_forget()
+	elif _runs_while_hidden:
+		run_while_hidden(true)
+	return error
+
+
+func _open_alone(address: String) -> Error:
+	var largest: int = _options["largest_message"]
+	_room = maxi(nearest_po2(largest * 4), ALONE_BYTES) - 1
+	_socket.inbound_buffer_size = _room
+	_socket.max_queued_packets = ALONE_PACKETS
+	var tls: TLSOptions = _options["tls_options"]
+	return _socket.connect_to_url(address, tls)
+
+
+func _poll_gate(until_usec: int) -> void:
+	var first := true
+	while true:
+		# Messages handed over, state, bytes unsent before this task, bytes unsent, messages and bytes that wait, round trip.
+		var counts := str(_gate.call(&"pump", _id, _room, HANDED_PACKETS)).split_floats(" ")
+		for at: int in int(counts[0]):
+			_receive(_socket.get_packet())
+		if first:
+			first = false
+			_congestion.judge(int(counts[2]), int(counts[3] - counts[2]), Time.get_ticks_msec())
+		_gate_packets = int(counts[4])
+		_gate_bytes = int(counts[5])
+		_rtt = counts[6]
+		var reached := int(counts[1])
+		if reached == WebSocketPeer.STATE_CLOSED:
+			var ending: Dictionary = JSON.parse_string(str(_gate.call(&"ending", _id)))
+			if ending["opened"] and _opened_at < 0:
+				_opened_at = Time.get_ticks_msec()
+			_end(int(ending["code"]), str(ending["reason"]), str(ending["words"]))
+			return
+		if reached == WebSocketPeer.STATE_OPEN and _state == WebSocketPeer.STATE_CONNECTING:
+			_enter_open()
+		if (
+			_gate_packets == 0
+			or _incoming_bytes >= SHARE_BYTES
+			or Time.get_ticks_usec() >= until_usec
+		):
+			return
+
+
+# In a browser the engine's class drops what does not fit, and does not say so. While what came since the last poll and one message more would
+# have fitted, nothing was dropped; what lies behind that may have a hole before it.
+func _poll_alone() -> void:
+	_socket.poll()
+	var largest: int = _options["largest_message"]
+	var in_browser := OS.has_feature("web")
+	var count := _socket.get_available_packet_count()
+	var room := _room
+	if in_browser and count >= ALONE_PACKETS - 1:
+		room = 0
+	while count > 0 and (not in_browser or room >= largest):
+		var packet := _socket.get_packet()
+		room -= packet.size()
+		count -= 1
+		_receive(packet)
+	if in_browser and room < largest:
+		_stop_alone(4008, "messages may have been lost while the page slept")
+		return
+	if (
+		waiting_bytes() > int(_options["limit_bytes"])
+		or waiting_packets() > int(_options["limit_messages"])
+	):
+		_stop_alone(
+			4013,
+			(
+				"more arrived than the game took: %d messages and %d bytes wait"
+				% [waiting_packets(), waiting_bytes()]
+			)
+		)
+		return
+	_congestion.judge(_socket.get_current_outbound_buffered_amount(), 0, Time.get_ticks_msec())
+	match _socket.get_ready_state():
+		WebSocketPeer.STATE_OPEN when _state == WebSocketPeer.STATE_CONNECTING:
+			_enter_open()
+		WebSocketPeer.STATE_CLOSED:
+			var code := _socket.get_close_code()
+			_end(code if code >= 0 else LOST, _socket.get_close_reason(), "")
+
+
+func _stop_alone(code: int, words: String) -> void:
+	_socket.close(code, words)
+	_end(code, words, words)
+
+
+func _receive(packet: PackedByteArray) -> void:
+	_incoming.append(packet)
+	_texts.append(1 if _socket.was_string_packet() else 0)
+	_incoming_bytes += packet.size()
+
+
+func _enter_open() -> void:
+	_state = WebSocketPeer.STATE_OPEN
+	_opened_at = Time.get_ticks_msec()
+	_protocol = _socket.get_selected_protocol()
+
+
+func _end(code: int, reason: String, words: String) -> void:
+	_code = -1 if code == LOST else code
+	_reason = reason
+	if not words.is_empty():
+		_error = words
+	elif _state == WebSocketPeer.STATE_CLOSING:
+		_error = ""
+	elif _opened_at < 0:
+		_error = (
+			"no connection with %s: nobody listens there, or it refused; the browser's console tells more"
+			% _url
+		)
+	elif code == LOST:
+		_error = "the connection was lost"
+	else:
+		_error = "closed by the server with code %d%s" % [code, " (%s)" % reason if reason else ""]
+	_figures = figures()
+	_packets_to_closed = 0
+	_forget()
+	_socket = null
+	_state = WebSocketPeer.STATE_CLOSED
+	_gate_packets = 0
+	_gate_bytes = 0
+	_congestion = Congestion.new()
+
+
+# The browser still sends what it was given.
+func _forget() -> void:
+	if _id != 0:
+		_gate.call(&"forget", _id)
+	_id = 0
+	_wake = null
+
+
+func _on_wake(_arguments: Array) -> void:
+	woken.emit()
+
+
+func _find_gate() -> void:
+	if _gate_sought:
+		return
+	_gate_sought = true
+	if not OS.has_feature("web"):
+		return
+	# Where a page forbids eval, a gate may be there that the page itself has loaded.
+	if JavaScriptBridge.eval("1") == 1:
+		var script: Script = get_script()
+		JavaScriptBridge.eval(
+			FileAccess.get_file_as_string(script.resource_path.get_base_dir().path_join("gate.js")),
+			true
+		)
+	var gate := JavaScriptBridge.get_interface("__bws")
+	if gate and gate.get(&"version") == GATE_VERSION:
+		_gate = gate
+	else:
+		push_warning(
+			(
+				"this page forbids eval and has not loaded websocket_gate.js: the engine's own WebSocket works alone, "
+				+ "and a connection ends with Close 4008 when messages may have been lost while the page slept"
+			)
+		)

@@ -1,0 +1,496 @@
+// The gate: stands between the browser's WebSocket and the engine's WebSocketPeer in a web export.
+//
+// The engine's class drops what does not fit into its buffer, and nothing takes packets while the page is hidden, because no frame runs. The gate
+// owns the browser's socket, queues what arrives without loss up to a ceiling, answers the server's `ack?` while the game sleeps, and hands the
+// queue to the engine as the game polls. Nothing here throws into the engine: an exception would end the engine's main loop.
+//
+// transport.gd evaluates this file. A page whose Content-Security-Policy forbids that can load it as a script before the engine starts.
+// Its interface is `window.__bws`; numbers come in by Number(), because some engines pass a BigInt.
+// docs/protocol.md describes the words `alive`, `ack?` and `ack`.
+(function () {
+  'use strict';
+  const VERSION = 1;
+  // No window: the engine runs in a worker, where its callbacks would come too late.
+  if (typeof window === 'undefined' || typeof document === 'undefined') return 0;
+  if (window.__bws && window.__bws.version === VERSION) return VERSION;
+
+  const CONNECTING = 0;
+  const OPEN = 1;
+  const CLOSING = 2;
+  const CLOSED = 3;
+  const LOST = 1006; // as a browser calls an end without a Close frame
+  const LONGEST_WORD = 256; // characters of a control message
+  const TICK = 1000;
+  const SLEPT = 2000; // so much later than due, and timers stood still: a frozen page, a suspended machine, a blocked thread
+  const SILENT_AT_WAKE = 2500;
+  const HIDDEN_AT_WAKE = 5000;
+  const ANSWER_AT_WAKE = 3000;
+  const BETWEEN_ACKS = 250;
+  const BETWEEN_WAKES = 100;
+
+  const connections = new Map();
+  const encoder = new TextEncoder();
+  const now = () => performance.now();
+  let lastId = 0;
+  let original = null; // the page's WebSocket, while the engine is to get a stand-in
+
+  function withOffer(url) {
+    const separator = /[?&]$/.test(url) ? '' : url.indexOf('?') < 0 ? '?' : '&';
+    return url + separator + 'godot-multiplayer=alive.v1';
+  }
+
+  // ---- One connection ----
+
+  class Connection {
+    constructor(url, protocols, options) {
+      this.options = options;
+      this.items = []; // strings and ArrayBuffers; those before `next` are handed over
+      this.sizes = [];
+      this.next = 0;
+      this.waitingBytes = 0;
+      this.agreed = false; // the server answers `ack?`; text is control from then on
+      this.received = 0; // data messages accepted, as in `ack N M`
+      this.sent = 0;
+      this.bytesIn = 0;
+      this.bytesOut = 0;
+      this.toClosed = 0;
+      this.sentInTask = 0;
+      this.openedAt = -1;
+      this.heardAt = -1; // anything came
+      this.dataAt = -1;
+      this.quietFrom = now(); // as heardAt, but set anew after a sleep: time that did not pass for the socket is no silence
+      this.askedAt = -1; // -1: no `ack?` is unanswered
+      this.nextAskAt = 0;
+      this.answerBy = -1; // after a wake: lost when nothing came by then
+      this.doubted = false; // a deadline has passed at the last tick
+      this.ackedAt = -Infinity;
+      this.ackTimer = 0;
+      this.rtt = -1;
+      this.closing = false;
+      this.ended = null; // as ending() tells
+      this.told = false; // the engine knows of the end
+      this.wake = null;
+      this.socket = null;
+      this.standIn = makeStandIn(this);
+      this.seated = false; // the engine has the stand-in
+      try {
+        this.socket = new (original || window.WebSocket)(url, protocols);
+        this.socket.binaryType = 'arraybuffer';
+      } catch (e) {
+        this.end(LOST, '', false, e.message);
+        return;
+      }
+      this.socket.onopen = () => this.opened();
+      this.socket.onmessage = (event) => this.message(event.data);
+      this.socket.onclose = (event) => this.end(event.code, event.reason, event.wasClean, '');
+    }
+
+    // What the engine sees, and the game: not closed before the last message was handed over.
+    state() {
+      if (this.told) return CLOSED;
+      if (this.closing) return CLOSING;
+      return this.openedAt < 0 ? CONNECTING : OPEN;
+    }
+
+    opened() {
+      this.openedAt = this.quietFrom = now();
+      if (this.standIn.onopen) this.standIn.onopen({});
+    }
+
+    message(data) {
+      const text = typeof data === 'string';
+      const size = text ? encoder.encode(data).length : data.byteLength;
+      const first = this.heardAt < 0;
+      this.heardAt = this.quietFrom = now();
+      this.answerBy = -1;
+      this.doubted = false;
+      this.bytesIn += size;
+      if (text && (this.agreed || (first && this.options.offer_alive && /^alive 1 \d+ \d+( |$)/.test(data)))) {
+        this.control(data);
+        return;
+      }
+      if (size > this.options.largest_message) {
+        this.stop(4009, `a message of ${size} bytes came, the limit is ${this.options.largest_message}: raise max_message_size_kb`);
+        return;
+      }
+      if (this.waitingBytes + size > this.options.limit_bytes || this.items.length - this.next >= this.options.limit_messages) {
+        this.stop(4013, `more arrived than the game took: ${this.items.length - this.next} messages and ${this.waitingBytes} bytes wait`);
+        return;
+      }
+      this.dataAt = this.heardAt;
+      this.received += 1;
+      this.items.push(data);
+      this.sizes.push(size);
+      this.waitingBytes += size;
+    }
+
+    control(words) {
+      if (!this.agreed) {
+        this.agreed = true;
+        keepTime();
+        this.ask(); // the first round trip
+      } else if (words === 'ack?') {
+        if (this.ackTimer) return;
+        const wait = this.ackedAt + BETWEEN_ACKS - now();
+        if (wait <= 0) this.answer();
+        else this.ackTimer = setTimeout(() => this.answer(), wait);
+      } else if (words.length <= LONGEST_WORD && /^ack \d+ \d+( |$)/.test(words) && this.askedAt >= 0) {
+        this.rtt = now() - this.askedAt;
+        this.askedAt = -1;
+      }
+    }
+
+    say(words) {
+      if (this.ended || this.closing || !this.socket || this.socket.readyState !== OPEN) return;
+      this.deliver(words, words.length);
+    }
+
+    ask() {
+      if (this.askedAt < 0) this.askedAt = now();
+      this.nextAskAt = now() + this.options.heartbeat_interval;
+      this.say('ack?');
+    }
+
+    answer() {
+      clearTimeout(this.ackTimer);
+      this.ackTimer = 0;
+      this.ackedAt = now();
+      this.say(`ack ${this.received} ${this.sent}`);
+    }
+
+    beat(time) {
+      if (!this.agreed || this.ended || this.closing) return;
+      const silent = time - this.quietFrom;
+      const { heartbeat_interval: interval, heartbeat_timeout: timeout } = this.options;
+      // While the browser knows itself offline an answer cannot come: then only the usual timeout counts.
+      const unanswered = this.answerBy >= 0 && time >= this.answerBy && navigator.onLine !== false;
+      if (unanswered || (timeout > 0 && silent >= timeout)) {
+        // An answer may wait behind this very timer, when the thread was blocked. The next tick decides.
+        if (this.doubted) {
+          this.lose(unanswered ? 'the connection was lost while the page slept: the server does not answer'
+            : `the connection was lost: nothing came from the server for ${timeout / 1000} s`);
+        }
+        this.doubted = true;
+      } else if (interval > 0 && silent >= interval && time >= this.nextAskAt) {
+        this.ask();
+      }
+    }
+
+    // The page can hear again. A socket that died meanwhile may never say so (iOS).
+    woke(time, asleep) {
+      if (!this.agreed || this.ended || this.closing) return;
+      const silent = time - this.heardAt;
+      this.quietFrom = time;
+      this.doubted = false;
+      if (silent <= SILENT_AT_WAKE && asleep <= HIDDEN_AT_WAKE && this.answerBy < 0) return;
+      if (this.options.heartbeat_timeout > 0) this.answerBy = time + ANSWER_AT_WAKE;
+      this.askedAt = -1; // the time asleep is no round trip
+      this.ask();
+    }
+
+    send(data) {
+      if (this.ended || this.closing || !this.socket || this.socket.readyState !== OPEN) {
+        this.toClosed += 1;
+        return;
+      }
+      const bytes = typeof data === 'string' ? encoder.encode(data) : data;
+      if (this.deliver(this.agreed ? bytes : data, bytes.byteLength)) this.sent += 1;
+    }
+
+    deliver(data, size) {
+      try {
+        this.socket.send(data);
+      } catch (e) {
+        this.lose(`the browser did not accept data: ${e.message}`);
+        return false;
+      }
+      this.bytesOut += size;
+      // bufferedAmount falls only between tasks. What this task sent says nothing about the network.
+      if (this.sentInTask === 0) Promise.resolve().then(() => { this.sentInTask = 0; });
+      this.sentInTask += size;
+      return true;
+    }
+
+    buffered() {
+      return this.ended || !this.socket ? 0 : this.socket.bufferedAmount;
+    }
+
+    close(code, reason) {
+      if (this.ended || this.closing) return;
+      this.closing = true;
+      this.socketClose(code, reason);
+    }
+
+    // Ends for a reason of ours. What was accepted stays and is delivered.
+    stop(code, words) {
+      this.socketClose(code, words);
+      this.end(code, words, false, words);
+    }
+
+    lose(words) {
+      this.socketClose(4000, words);
+      this.end(LOST, '', false, words);
+    }
+
+    // A page may close with 1000 and 3000..4999 and 123 bytes of reason only; for anything else the browser throws.
+    socketClose(code, reason) {
+      if (!this.socket) return;
+      try {
+        this.socket.close(code, reason);
+      } catch (e) {
+        this.socket.close();
+      }
+    }
+
+    end(code, reason, clean, words) {
+      if (this.ended) return;
+      this.ended = { code, reason, clean, words, opened: this.openedAt >= 0 };
+      if (this.socket) this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+      clearTimeout(this.ackTimer);
+    }
+
+    // Hands over what fits into `bytes` and `packets`.
+    pump(bytes, packets) {
+      let handed = 0;
+      let room = bytes;
+      while (handed < packets && this.next < this.items.length && this.sizes[this.next] <= room) {
+        const data = this.items[this.next];
+        const size = this.sizes[this.next];
+        this.items[this.next] = undefined;
+        this.next += 1;
+        this.waitingBytes -= size;
+        room -= size;
+        try {
+          this.standIn.onmessage({ data });
+        } catch (e) {
+          // Behind the hole nothing may follow.
+          this.items = [];
+          this.sizes = [];
+          this.next = 0;
+          this.waitingBytes = 0;
+          this.stop(4011, 'the engine could not take a message');
+          break;
+        }
+        handed += 1;
+      }
+      if (this.next === this.items.length || (this.next > 4096 && this.next * 2 > this.items.length)) {
+        this.items = this.items.slice(this.next);
+        this.sizes = this.sizes.slice(this.next);
+        this.next = 0;
+      }
+      if (this.ended && !this.told && this.items.length === 0) {
+        this.told = true;
+        if (this.standIn.onclose) this.standIn.onclose({ code: this.ended.code, reason: this.ended.reason, wasClean: this.ended.clean });
+      }
+      return handed;
+    }
+  }
+
+  // What the engine takes for a WebSocket.
+  function makeStandIn(connection) {
+    return {
+      OPEN,
+      CLOSING,
+      binaryType: '',
+      onopen: null,
+      onmessage: null,
+      onerror: null,
+      onclose: null,
+      get readyState() { return connection.state(); },
+      get protocol() { return connection.socket ? connection.socket.protocol : ''; },
+      get bufferedAmount() { return connection.buffered(); },
+      send(data) { connection.send(data); },
+      close(code, reason) { connection.close(Number(code), String(reason)); },
+    };
+  }
+
+  // ---- Time and the life of the page ----
+
+  let timer = 0;
+  let tickedAt = 0;
+  let tickedWall = 0; // performance.now() stands still in some suspended machines, the wall clock does not
+  let hiddenAt = -1;
+
+  function keepTime() {
+    if (timer) return;
+    tickedAt = now();
+    tickedWall = Date.now();
+    timer = setTimeout(tick, TICK);
+  }
+
+  function tick() {
+    timer = 0;
+    const time = now();
+    const slept = Math.max(time - tickedAt, Date.now() - tickedWall) > TICK + SLEPT;
+    for (const connection of connections.values()) {
+      if (slept) connection.woke(time, 0);
+      connection.beat(time);
+    }
+    if (Array.from(connections.values()).some((connection) => connection.agreed && !connection.ended)) keepTime();
+  }
+
+  function onHidden() {
+    if (hiddenAt < 0) hiddenAt = Date.now();
+    for (const connection of connections.values()) if (connection.ackTimer) connection.answer();
+  }
+
+  function onShown() {
+    const asleep = hiddenAt < 0 ? 0 : Date.now() - hiddenAt;
+    hiddenAt = -1;
+    for (const connection of connections.values()) connection.woke(now(), asleep);
+  }
+
+  document.addEventListener('visibilitychange', () => (document.hidden ? onHidden() : onShown()));
+  document.addEventListener('freeze', onHidden);
+  document.addEventListener('resume', onShown);
+  window.addEventListener('pagehide', onHidden);
+  window.addEventListener('pageshow', (event) => {
+    // A page out of the back/forward cache: browsers have closed its sockets.
+    if (event.persisted) for (const connection of connections.values()) connection.lose('the connection was lost: the browser had put the page away');
+    else onShown();
+  });
+  window.addEventListener('online', () => {
+    for (const connection of connections.values()) {
+      if (!connection.agreed) continue;
+      if (connection.answerBy >= 0) connection.answerBy = now() + ANSWER_AT_WAKE;
+      connection.ask();
+    }
+  });
+
+  // ---- Waking the game while the page is hidden ----
+
+  let worker = null;
+  let interval = 0;
+
+  function wakeAll() {
+    if (!document.hidden) return;
+    for (const connection of Array.from(connections.values())) {
+      try {
+        if (connection.wake) connection.wake();
+      } catch (e) {
+        console.error(e);
+      }
+    }
+  }
+
+  // A page may forbid workers. Its own timer is slower while hidden, once per second or minute.
+  function wakeByTimer() {
+    if (worker) worker.terminate();
+    worker = null;
+    if (!interval) interval = setInterval(wakeAll, BETWEEN_WAKES);
+  }
+
+  function updateWorker() {
+    const wanted = Array.from(connections.values()).some((connection) => connection.wake);
+    if (!wanted) {
+      if (worker) worker.terminate();
+      worker = null;
+      clearInterval(interval);
+      interval = 0;
+    } else if (!worker && !interval) {
+      try {
+        const url = URL.createObjectURL(new Blob([`setInterval(function () { postMessage(0); }, ${BETWEEN_WAKES});`], { type: 'text/javascript' }));
+        worker = new Worker(url);
+        worker.onmessage = wakeAll;
+        worker.onerror = wakeByTimer;
+      } catch (e) {
+        wakeByTimer();
+      }
+    }
+  }
+
+  // ---- The interface ----
+
+  window.__bws = {
+    version: VERSION,
+
+    // Opens a connection. The answer is its id; what the browser refuses is told by ending(). Until seat() the page's WebSocket is a stand-in.
+    // protocols: JSON array. options: JSON object with heartbeat_interval, heartbeat_timeout (ms), offer_alive, largest_message, limit_bytes, limit_messages.
+    open(url, protocols, options) {
+      const parsed = JSON.parse(options);
+      const connection = new Connection(parsed.offer_alive ? withOffer(url) : url, JSON.parse(protocols), parsed);
+      lastId += 1;
+      connections.set(lastId, connection);
+      original = original || window.WebSocket;
+      window.WebSocket = function WebSocket() {
+        connection.seated = true;
+        return connection.standIn;
+      };
+      return lastId;
+    },
+
+    // The engine has made its WebSocket, in the task of open(): gives the page its own back. False: the engine made none, or another.
+    seat(id) {
+      if (original) window.WebSocket = original;
+      original = null;
+      const connection = connections.get(Number(id));
+      return Boolean(connection && connection.seated);
+    },
+
+    // Hands messages to the engine, whose buffer is empty. Answers seven numbers: messages handed over, state, bytes unsent before this task,
+    // bytes unsent, messages and bytes that wait here, round trip in ms or -1.
+    pump(id, bytes, packets) {
+      const c = connections.get(Number(id));
+      if (!c) return `0 ${CLOSED} 0 0 0 0 -1`;
+      const buffered = c.buffered();
+      const handed = c.pump(Number(bytes), Number(packets));
+      return `${handed} ${c.state()} ${Math.max(0, buffered - c.sentInTask)} ${buffered} ${c.items.length - c.next} ${c.waitingBytes} ${c.rtt}`;
+    },
+
+    // Starts the closing handshake.
+    close(id, code, reason) {
+      const connection = connections.get(Number(id));
+      if (connection) connection.close(Number(code), String(reason));
+    },
+
+    // JSON {code, reason, clean, words, opened}, or "" while the connection goes on.
+    ending(id) {
+      const connection = connections.get(Number(id));
+      return connection && connection.ended ? JSON.stringify(connection.ended) : '';
+    },
+
+    // JSON with counts, and ages in ms (-1: never).
+    figures(id) {
+      const c = connections.get(Number(id));
+      if (!c) return '';
+      const time = now();
+      const age = (since) => (since < 0 ? -1 : time - since);
+      return JSON.stringify({
+        bytes_in: c.bytesIn,
+        bytes_out: c.bytesOut,
+        packets_in: c.received,
+        packets_out: c.sent,
+        packets_to_closed: c.toClosed,
+        last_receive_msec: age(c.heardAt),
+        last_packet_msec: age(c.dataAt),
+        connected_msec: age(c.openedAt),
+      });
+    },
+
+    heartbeat(id, interval_msec, timeout_msec) {
+      const connection = connections.get(Number(id));
+      if (!connection) return;
+      connection.options.heartbeat_interval = Number(interval_msec);
+      connection.options.heartbeat_timeout = Number(timeout_msec);
+    },
+
+    // Calls the function every 100 ms while the page is hidden; null: no longer.
+    wake(id, callback) {
+      const connection = connections.get(Number(id));
+      if (!connection) return;
+      connection.wake = callback || null;
+      updateWorker();
+    },
+
+    // The game let go of the connection. The browser still sends what was given to it.
+    forget(id) {
+      const connection = connections.get(Number(id));
+      if (!connection) return;
+      connection.close(1000, '');
+      connection.end(1000, '', true, '');
+      connections.delete(Number(id));
+      updateWorker();
+    },
+  };
+  return VERSION;
+}());
