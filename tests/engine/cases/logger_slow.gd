@@ -50,6 +50,7 @@ func _serve() -> void:
 	if ClassDB.class_exists(&"Logger"):
 		check(seen[0] >= LINES, "%d lines in %d turns" % [seen[0], turn])
 	check_eq(server.get_statistics().peers, 1, "clients afterwards")
+	leave("counted", "")
 	server.close()
 
 
@@ -80,4 +81,5 @@ func _measure() -> void:
 	var middle := times[times.size() / 2]
 	print("round trips: %.1f ms, the longest %.1f ms" % [middle, times[-1]])
 	check(times[-1] > 0.0 and middle < FAST, "round trips of %.1f ms" % middle)
+	await until(func() -> bool: return is_left("counted"), PATIENCE, "the server has counted its clients")
 	client.close()

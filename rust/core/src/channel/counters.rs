@@ -219,6 +219,15 @@ impl Gauge {
         self.0.store(n, Ordering::Relaxed);
     }
 
+    // One writer, as with a counter.
+    pub(crate) fn increase(&self) {
+        self.set(self.get() + 1);
+    }
+
+    pub(crate) fn decrease(&self) {
+        self.set(self.get() - 1);
+    }
+
     pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

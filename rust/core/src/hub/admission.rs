@@ -38,7 +38,7 @@ impl Hub {
         if let Some(pending) = connection.pending_mut() {
             pending.preamble = access.wants_proxy_protocol(address.ip()).then(Box::default);
         }
-        self.pending += 1;
+        self.totals.pending.increase();
         let response = match counted {
             Ok(client) => {
                 connection.client_key = client;
@@ -78,7 +78,7 @@ impl Hub {
                     pending.suppress_log = true;
                 }
                 self.totals.health_checks.add(1);
-                let (peers, pending) = (self.ids.len(), self.pending - 1);
+                let (peers, pending) = (self.ids.len(), self.totals.pending.get() - 1);
                 let answer =
                     health(&request, peers, pending, access.refusing, self.mailbox.main_thread_idle(now));
                 self.answer(conn, &answer, now);

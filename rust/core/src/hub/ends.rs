@@ -50,7 +50,7 @@ impl Hub {
             self.note_left(&link, reason, now);
             return;
         }
-        self.pending -= 1;
+        self.totals.pending.decrease();
         match self.side {
             Side::Client { .. } => self.notices.push(Notice::Failed(reason)),
             Side::Server(_) => self.note_rejected(conn, &reason, now),

@@ -99,8 +99,6 @@ pub(crate) struct Hub {
     /// Handshakes for the certificate threads. They come back with
     /// [`Command::Checked`](crate::channel::Command::Checked).
     pub(crate) checks: Vec<(ConnId, Box<TlsSession>)>,
-    /// Handshakes under way.
-    pending: usize,
     pending_queue: PendingQueue,
     /// Server: ids of clients that wait for the decision of the `request_handler`.
     asked_ids: HashSet<PeerId>,
@@ -155,7 +153,6 @@ impl Hub {
             opens: true,
             finish_by: None,
             checks: Vec::new(),
-            pending: 0,
             pending_queue: PendingQueue::default(),
             asked_ids: HashSet::new(),
             charge: Charge::new(&queue_totals.outgoing),
@@ -185,7 +182,7 @@ impl Hub {
             Side::Server(_) => unreachable!("only a client's driver dials"),
         };
         let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
-        self.pending += 1;
+        self.totals.pending.increase();
         let mut connection = Connection::new(session, address, started);
         if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = Some(deadline);
@@ -277,7 +274,7 @@ impl Hub {
         if connection.session.is_broken() || connection.io.read_closed {
             connection.note_gone(link.info.opened);
         }
-        self.pending -= 1;
+        self.totals.pending.decrease();
         self.pending_queue.leave();
         self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);

@@ -146,7 +146,6 @@ impl Hub {
         self.commands.finish();
         self.charge.set(self.pool.held());
         self.borrowed = 0;
-        self.totals.pending.set(self.pending);
         self.mailbox.deliver(&mut self.notices);
     }
 
