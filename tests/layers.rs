@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 8] = [
         "access::rate_limiter",
     ],
     &["config", "conditions"],
-    &["channel", "event", "verdict"],
+    &["channel", "event", "decision"],
     &["session", "access"],
     &["hub"],
     &["net"],

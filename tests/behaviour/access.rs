@@ -8,8 +8,8 @@ use super::world::{End, Node, REQUEST, SECOND, frame, raw, start};
 use crate::base::{CloseReason, ConnId};
 use crate::channel::{Command, Notice};
 use crate::config::ServerConfig;
+use crate::decision::AdmissionDecision;
 use crate::event::ConnectionRequest;
-use crate::verdict::Verdict;
 
 pub(super) const HERE: &str = "192.0.2.1:1234";
 pub(super) const PROXY: &str = "10.0.0.1:1234";
@@ -87,8 +87,8 @@ impl Door {
         asked
     }
 
-    pub(super) fn decide(&mut self, request: &ConnectionRequest, verdict: Verdict) {
-        let command = Command::Verdict { conn: request.conn, id: request.id, verdict: Box::new(verdict) };
+    pub(super) fn decide(&mut self, request: &ConnectionRequest, decision: AdmissionDecision) {
+        let command = Command::Decide { conn: request.conn, id: request.id, decision: Box::new(decision) };
         self.node.command(command, self.now);
         while self.node.run(self.now) {}
     }
@@ -268,27 +268,27 @@ fn the_games_word_decides() {
     assert_eq!((request.path.as_str(), request.query.as_str()), ("/game", ""));
     assert!(request.headers.contains(&("x-token".into(), "5".into())));
     assert_eq!(request.protocols, ["chess", "go"]);
-    let verdict = Verdict::new(request, 101, "", &["X-Seat: 7".into()], "go").expect("valid");
-    door.decide(request, verdict);
+    let decision = AdmissionDecision::new(request, 101, "", &["X-Seat: 7".into()], "go").expect("valid");
+    door.decide(request, decision);
     let answer = door.hear(&end);
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("\r\nX-Seat: 7\r\n"), "{answer}");
     assert!(answer.contains("\r\nSec-WebSocket-Protocol: go\r\n"), "{answer}");
     assert_eq!(door.node.link().id, request.id, "the id that was told");
     // A second word changes nothing.
-    door.decide(request, Verdict::fault());
+    door.decide(request, AdmissionDecision::fault());
     assert_eq!((door.connected(), door.node.end()), (1, None));
 
     // A handler that chooses none is told why such a client leaves.
     Lines::catch();
     let (_, end) = door.knock(HERE, "Sec-WebSocket-Protocol: chess\r\n");
     let request = door.asked().remove(0);
-    door.decide(&request, Verdict::accept());
+    door.decide(&request, AdmissionDecision::accept());
     assert!(door.hear(&end).starts_with("HTTP/1.1 101 "));
     assert_eq!(Lines::with("offers the subprotocols chess, and request_handler chose none").len(), 1);
 
     let (_, end) = door.knock(HERE, "");
     let request = door.asked().remove(0);
-    door.decide(&request, Verdict::new(&request, 403, "banned", &[], "").expect("valid"));
+    door.decide(&request, AdmissionDecision::new(&request, 403, "banned", &[], "").expect("valid"));
     assert!(door.hear(&end).starts_with("HTTP/1.1 403 banned\r\n"));
     assert_eq!(door.node.totals().refused_handler.get(), 1);
 }
@@ -300,7 +300,7 @@ fn waiting_for_the_game_is_not_the_handshakes_time_but_has_an_end() {
     door.pass(29 * SECOND);
     assert_eq!(door.hear(&end), "");
     let request = door.asked().remove(0);
-    door.decide(&request, Verdict::accept());
+    door.decide(&request, AdmissionDecision::accept());
     assert!(door.hear(&end).starts_with("HTTP/1.1 101 "));
     let (_, end) = door.knock(HERE, "");
     door.pass(31 * SECOND);
@@ -321,7 +321,7 @@ fn a_client_that_leaves_while_it_waits_is_no_peer() {
     door.leave(&end);
     assert!(door.node.has(|notice| matches!(notice, Notice::Withdrawn(id) if *id == request.id)));
     assert_eq!(door.asked().len(), 1, "the other one");
-    door.decide(&request, Verdict::accept());
+    door.decide(&request, AdmissionDecision::accept());
     assert_eq!((door.connected(), door.node.hub().pending_len()), (0, 1));
     assert_eq!(door.hear(&other), "");
 }
@@ -346,7 +346,7 @@ fn what_comes_before_the_word_waits_for_it() {
     door.say(&end, &frame(0x82, b"late"));
     assert_eq!(door.connected(), 0);
     let request = door.asked().remove(0);
-    door.decide(&request, Verdict::accept());
+    door.decide(&request, AdmissionDecision::accept());
     assert_eq!(door.node.packets(), [&b"early"[..], b"late"]);
 }
 
@@ -360,7 +360,7 @@ fn so_much_waits_for_the_word_and_no_more() {
     door.say(&end, &early);
     assert_eq!(sent - door.node.unread(), 65_536);
     let request = door.asked().remove(0);
-    door.decide(&request, Verdict::accept());
+    door.decide(&request, AdmissionDecision::accept());
     let mut got = 0;
     for _ in 0..4 {
         got += door.node.packets().len();
@@ -375,7 +375,7 @@ fn a_seat_is_given_once() {
     let ends = [door.knock(HERE, "").1, door.knock(HERE, "").1];
     let asked = door.asked();
     for request in &asked {
-        door.decide(request, Verdict::accept());
+        door.decide(request, AdmissionDecision::accept());
     }
     let answers = ends.map(|end| door.hear(&end));
     assert!(
@@ -497,6 +497,9 @@ fn closing_the_server_answers_those_who_wait() {
     assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
     assert!(door.hear(&silent).starts_with("HTTP/1.1 503 "));
     assert!(
-        !door.node.has(|notice| matches!(notice, Notice::Disconnected { reason: CloseReason::Lost(_), .. }))
+        !door.node.has(|notice| matches!(
+            notice,
+            Notice::Disconnected { reason: CloseReason::TransportError(_), .. }
+        ))
     );
 }

@@ -248,7 +248,7 @@ fn an_end_without_a_close_is_as_late_as_everything_else() {
     assert_eq!(world.server.end(), None);
     world.pass(50 * MS);
     assert_eq!(world.server.packets(), [b"last words"]);
-    assert!(matches!(world.server.end(), Some(CloseReason::Lost(_))), "{:?}", world.server.end());
+    assert!(matches!(world.server.end(), Some(CloseReason::TransportError(_))), "{:?}", world.server.end());
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_stream_that_fails_on_the_way_out_ends_the_session() {
         send(&mut world, true, b"to nobody".to_vec());
         world.pass(50 * MS);
     }
-    assert!(matches!(world.server.end(), Some(CloseReason::Lost(_))), "{:?}", world.server.end());
+    assert!(matches!(world.server.end(), Some(CloseReason::TransportError(_))), "{:?}", world.server.end());
     assert_eq!(world.server.len(), 0);
 }
 
@@ -369,6 +369,6 @@ fn the_end_of_a_remote_is_seen_behind_what_the_game_does_not_take() {
         world.ends.1.cut();
         world.run();
         world.pass(10 * SECOND);
-        assert!(matches!(world.server.end(), Some(CloseReason::Lost(_))), "{latency:?}");
+        assert!(matches!(world.server.end(), Some(CloseReason::TransportError(_))), "{latency:?}");
     }
 }

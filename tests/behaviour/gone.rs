@@ -51,7 +51,7 @@ fn a_peer_that_is_gone_is_told_although_the_game_reads_nothing() {
         by_hand.pass(SECOND * 29 / 10);
         assert_eq!(by_hand.server.end(), None, "{how}: the game may still take it");
         by_hand.pass(SECOND / 5);
-        assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))), "{how}");
+        assert!(matches!(by_hand.server.end(), Some(CloseReason::TransportError(_))), "{how}");
         assert_eq!((by_hand.server.len(), waiting(&by_hand)), (0, 2), "{how}: what the game had stays");
     }
 }
@@ -86,7 +86,7 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
     }
     by_hand.now += 4 * SECOND;
     by_hand.run();
-    assert!(matches!(link.end(), Some(CloseReason::Lost(_))), "nothing was taken since");
+    assert!(matches!(link.end(), Some(CloseReason::TransportError(_))), "nothing was taken since");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_game_that_takes_some_is_not_hurried_although_the_end_was_seen_before_the_pa
         assert!(link.end().is_none(), "it was closed with {waiting} waiting");
     }
     by_hand.pass(7 * SECOND);
-    assert!(matches!(link.end(), Some(CloseReason::Lost(_))), "nothing was taken since");
+    assert!(matches!(link.end(), Some(CloseReason::TransportError(_))), "nothing was taken since");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_game_that_does_not_poll_loses_nothing() {
         by_hand.run();
     }
     assert_eq!(taken, MESSAGES);
-    assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))));
+    assert!(matches!(by_hand.server.end(), Some(CloseReason::TransportError(_))));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn throttled(rate: usize) -> Throttled {
 #[test]
 fn a_throttled_peer_is_read_to_its_end_behind_a_close() {
     let bye = || Box::new(CloseFrame::new(4000, "bye").expect("a valid frame"));
-    for row in ["close", "abandon", "overflow", "violation"] {
+    for row in ["close", "without waiting", "overflow", "violation"] {
         let Throttled { mut node, conn, end, now } = throttled(1000);
         if row == "violation" {
             // Behind it there is more than may be read now.
@@ -185,7 +185,7 @@ fn a_throttled_peer_is_read_to_its_end_behind_a_close() {
         }
         match row {
             "close" => node.command(Command::Close { conn, frame: bye() }, now),
-            "abandon" => node.command(Command::Abandon(conn), now),
+            "without waiting" => node.command(Command::CloseWithoutWaiting(conn), now),
             "overflow" => node.command(Command::Overflow(conn), now),
             _ => {}
         }
@@ -212,7 +212,7 @@ fn a_throttled_peer_that_is_gone_is_read_to_its_end_at_once() {
         got += node.packets().len();
     }
     assert_eq!(got, 50);
-    assert!(matches!(node.end(), Some(CloseReason::Lost(_))));
+    assert!(matches!(node.end(), Some(CloseReason::TransportError(_))));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::access::{Door, HERE, PROXY};
 use super::lines::Lines;
 use super::world::{REQUEST, SECOND};
 use crate::config::ServerConfig;
+use crate::decision::AdmissionDecision;
 use crate::tls::{TlsServer, self_signed};
-use crate::verdict::Verdict;
 
 const LINE: &str = "no handshake with";
 
@@ -57,8 +57,8 @@ fn what_the_game_repeats_of_a_request_is_escaped() {
         let request = door.asked().remove(0);
         let name = &request.headers.iter().find(|(name, _)| name == "x-name").expect("it was sent").1;
         let reason = format!("who is {name}?");
-        let verdict = Verdict::new(&request, 403, &reason, &[], "").expect("no control character");
-        door.decide(&request, verdict);
+        let decision = AdmissionDecision::new(&request, 403, &reason, &[], "").expect("no control character");
+        door.decide(&request, decision);
     }
     let lines = Lines::with(LINE);
     assert_eq!(

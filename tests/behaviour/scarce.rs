@@ -209,7 +209,7 @@ fn who_waited_for_room_and_then_for_the_game_is_told_of_when_it_is_gone() {
     for _ in 0..10 {
         party.pass(SECOND);
     }
-    assert!(matches!(party.server.end(), Some(CloseReason::Lost(_))));
+    assert!(matches!(party.server.end(), Some(CloseReason::TransportError(_))));
 }
 
 #[test]

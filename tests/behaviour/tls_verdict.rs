@@ -95,7 +95,10 @@ fn who_is_refused_gets_the_alert_and_nothing_else() {
     answer(&mut world, check);
     finish(&mut world);
     let reason = world.client.end();
-    assert!(matches!(reason, Some(CloseReason::Lost(why)) if why.contains("unknown issuer")), "{reason:?}");
+    assert!(
+        matches!(reason, Some(CloseReason::TransportError(why)) if why.contains("unknown issuer")),
+        "{reason:?}"
+    );
     assert_eq!(world.server.totals().bytes_in.get(), 0);
     assert_eq!(world.server.totals().handshakes_refused.get(), 1);
     let lines = Lines::with("does not trust our certificate (unknown issuer)");
@@ -155,7 +158,7 @@ fn a_check_that_breaks_ends_the_connection() {
     finish(&mut world);
     let reason = world.client.end();
     assert!(
-        matches!(reason, Some(CloseReason::Lost(why)) if why.contains("could not be checked")),
+        matches!(reason, Some(CloseReason::TransportError(why)) if why.contains("could not be checked")),
         "{reason:?}"
     );
     assert_eq!(world.client.len(), 0);

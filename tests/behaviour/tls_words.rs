@@ -84,7 +84,7 @@ fn client() -> (Node, End) {
 fn assert_says(client: &Node, expected: &str) {
     let reason = client.end().expect("it has ended");
     assert!(
-        matches!(reason, CloseReason::Lost(_)) && reason.to_string().contains(expected),
+        matches!(reason, CloseReason::TransportError(_)) && reason.to_string().contains(expected),
         "{reason:?}, expected {expected:?}"
     );
     assert_eq!(client.len(), 0);

@@ -132,7 +132,7 @@ fn the_end_inside_a_frame_is_a_lost_connection() {
         assert_eq!(by_hand.server.packets().len(), 1);
         by_hand.end.half_close();
         by_hand.run();
-        assert!(matches!(by_hand.server.end(), Some(CloseReason::Lost(_))), "after {cut} bytes");
+        assert!(matches!(by_hand.server.end(), Some(CloseReason::TransportError(_))), "after {cut} bytes");
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use websocket_multiplayer_core::{Event, PeerConfig, Runtime, ServerConfig, Status, Verdict};
+use websocket_multiplayer_core::{AdmissionDecision, Event, PeerConfig, Runtime, ServerConfig, Status};
 #[cfg(target_os = "linux")]
 use websocket_multiplayer_core::{TlsServer, Trust};
 
@@ -17,11 +17,11 @@ fn asking() -> ServerConfig {
 }
 
 /// Answers every request in the same way.
-fn poll_and_answer(server: &mut Told, verdict: &Verdict) {
+fn poll_and_answer(server: &mut Told, decision: &AdmissionDecision) {
     server.peer.begin_poll();
     while let Some(event) = server.peer.next_event(false) {
         if let Event::Requested(request) = &event {
-            server.peer.answer(request, verdict.clone());
+            server.peer.answer(request, decision.clone());
         }
         server.events.push(event);
     }
@@ -33,7 +33,7 @@ fn the_games_word_lets_in_and_keeps_out() {
     let mut server = server_with(&runtime, asking());
     let mut welcome = client(&runtime, server.peer.local_port(), multiplayer());
     eventually("it is in", || {
-        poll_and_answer(&mut server, &Verdict::accept());
+        poll_and_answer(&mut server, &AdmissionDecision::accept());
         welcome.poll();
         welcome.peer.status() == Status::Connected
     });
@@ -46,7 +46,7 @@ fn the_games_word_lets_in_and_keeps_out() {
     assert_eq!((asked.path.as_str(), asked.query.as_str(), asked.secure), ("/game", "x=1", false));
     let mut unwelcome = client(&runtime, server.peer.local_port(), multiplayer());
     eventually("it is kept out", || {
-        poll_and_answer(&mut server, &Verdict::fault());
+        poll_and_answer(&mut server, &AdmissionDecision::fault());
         unwelcome.poll();
         unwelcome.peer.status() == Status::Disconnected
     });

@@ -169,8 +169,8 @@ fn a_cut_connection_ends_without_a_close_frame() {
     let id = server.connected_ids()[0];
     let handle = server.peer.peer(id).expect("connected");
     handle.send(b"last words", false).expect("room");
-    handle.cut();
-    handle.cut();
+    handle.abort();
+    handle.abort();
     assert_eq!(handle.state(), PeerState::Closed);
     assert!(matches!(handle.send(b"too late", false), Err(SendError::NotConnected)));
     assert_eq!(remote.read().expect("what was sent before").into_data(), &b"last words"[..]);
@@ -190,7 +190,7 @@ fn a_client_that_cuts_its_connection_is_disconnected() {
     let runtime = Runtime::new();
     let (mut server, mut clients) = party(&runtime, 1, &multiplayer());
     let (id, mut client) = clients.drain().next().expect("one client");
-    client.peer.peer(PeerId(1)).expect("connected").cut();
+    client.peer.peer(PeerId(1)).expect("connected").abort();
     eventually("both know", || {
         server.poll();
         client.poll();

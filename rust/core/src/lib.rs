@@ -62,6 +62,7 @@ pub mod bench;
 mod channel;
 mod conditions;
 mod config;
+mod decision;
 mod event;
 mod http;
 mod hub;
@@ -72,7 +73,6 @@ mod sync;
 #[cfg(any(test, fuzzing, feature = "bench"))]
 mod testing;
 mod tls;
-mod verdict;
 mod wire;
 
 #[cfg(fuzzing)]
@@ -101,10 +101,10 @@ pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
     check_header_lines, check_health_path, check_protocols, check_proxy_header,
 };
+pub use decision::{AdmissionDecision, DecisionError};
 pub use event::{ConnectionRequest, Event};
 pub use http::Url;
 pub use net::{Library, OpenError, Runtime};
 pub use peer::{Load, Observer, Peer, PeerHandle, Status};
 pub use session::Role;
 pub use tls::{TlsClient, TlsError, TlsServer, Trust};
-pub use verdict::{Verdict, VerdictError};

@@ -10,9 +10,9 @@ use godot::classes::multiplayer_peer::{ConnectionStatus, TransferMode};
 use godot::global::Error;
 use godot::obj::Gd;
 use websocket_multiplayer_core::{
-    Buffers, ClientConfig, CloseFrame, Conditions, ConnectionRequest, Delivery, Event, Mode, OpenError,
-    Packet, Peer, PeerConfig, PeerHandle, PeerId, PeerState, Role, SendError, ServerConfig, Statistics,
-    Status, Target, TlsClient, TlsError, Url, Verdict, WireFormat, check_header_lines, check_protocols,
+    AdmissionDecision, Buffers, ClientConfig, CloseFrame, Conditions, ConnectionRequest, Delivery, Event,
+    Mode, OpenError, Packet, Peer, PeerConfig, PeerHandle, PeerId, PeerState, Role, SendError, ServerConfig,
+    Statistics, Status, Target, TlsClient, TlsError, Url, WireFormat, check_header_lines, check_protocols,
 };
 
 use crate::access_rules::InvalidRules;
@@ -226,11 +226,16 @@ impl PeerHost {
 
     /// Passes the game's decision about a request to the core, and keeps `meta` for the peer. A `meta` that is not kept stays with the
     /// caller, because it must not be freed while this object is borrowed.
-    pub(crate) fn answer(&mut self, request: &ConnectionRequest, verdict: Verdict, meta: &mut Variant) {
-        if verdict.accepts() && !meta.is_nil() {
+    pub(crate) fn answer(
+        &mut self,
+        request: &ConnectionRequest,
+        decision: AdmissionDecision,
+        meta: &mut Variant,
+    ) {
+        if decision.accepts() && !meta.is_nil() {
             std::mem::swap(self.metas.entry(request.id.0).or_default(), meta);
         }
-        self.core.answer(request, verdict);
+        self.core.answer(request, decision);
     }
 
     // --- polling ---
@@ -345,9 +350,9 @@ impl PeerHost {
             return Error::OK;
         };
         match error {
-            // No error line. Full is normal with OVERFLOW_REFUSE: the caller checks the result and tries again later. Lost means that
+            // No error line. Full is normal with OVERFLOW_REFUSE: the caller checks the result and tries again later. ConnectionLost means that
             // the connection has ended, which the next poll reports.
-            SendError::Full | SendError::Lost => {}
+            SendError::Full | SendError::ConnectionLost => {}
             SendError::TooLarge { .. } => {
                 self.kind.error("put_packet", format_args!("{error}; raise {}", self.output_setting()))
             }

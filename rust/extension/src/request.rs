@@ -9,7 +9,7 @@ use godot::builtin::{
 };
 use godot::global::Error;
 use godot::obj::Gd;
-use websocket_multiplayer_core::{ConnectionRequest, Verdict};
+use websocket_multiplayer_core::{AdmissionDecision, ConnectionRequest};
 
 use crate::convert;
 use crate::report::Kind;
@@ -31,10 +31,10 @@ pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<Connectio
         Err("its object was freed; the client was answered 500".to_owned())
     };
     // Values that are not kept must be freed when nothing is borrowed, so they outlive the borrow below.
-    let (error, verdict, mut meta) = match outcome {
-        Ok(Decision::Later) => return,
-        Ok(Decision::Now(verdict, meta)) => (None, verdict, meta),
-        Err(why) => (Some(why), Verdict::fault(), Variant::nil()),
+    let (error, decision, mut meta) = match outcome {
+        Ok(Returned::Later) => return,
+        Ok(Returned::Now(decision, meta)) => (None, decision, meta),
+        Err(why) => (Some(why), AdmissionDecision::fault(), Variant::nil()),
     };
     let mut class = this.bind_mut();
     let host = class.host_mut();
@@ -50,7 +50,7 @@ pub(crate) fn call_handler<T: HostClass>(this: &mut Gd<T>, request: Rc<Connectio
     if let Some(why) = error {
         host.handler_errors.report(host.kind, &why);
     }
-    host.answer(&request, verdict, &mut meta);
+    host.answer(&request, decision, &mut meta);
 }
 
 /// The implementation of `answer_request()`.
@@ -75,11 +75,11 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
         }
     };
     // With nothing borrowed: a dictionary can contain an object whose `_to_string()` is a script's.
-    let (outcome, (verdict, mut meta)) = match parse_answer(&request, verdict) {
+    let (outcome, (decision, mut meta)) = match parse_answer(&request, verdict) {
         Ok(decision) => (Error::OK, decision),
         Err(why) => {
             kind.error(METHOD, format_args!("{why}; the client is answered 500"));
-            (Error::ERR_INVALID_PARAMETER, (Verdict::fault(), Variant::nil()))
+            (Error::ERR_INVALID_PARAMETER, (AdmissionDecision::fault(), Variant::nil()))
         }
     };
     let mut class = this.bind_mut();
@@ -87,7 +87,7 @@ pub(crate) fn answer<T: HostClass>(this: &mut Gd<T>, id: i64, verdict: &Variant)
     if host.core.generation() != generation {
         return Error::ERR_DOES_NOT_EXIST;
     }
-    host.answer(&request, verdict, &mut meta);
+    host.answer(&request, decision, &mut meta);
     outcome
 }
 
@@ -158,14 +158,14 @@ fn call(handler: &Callable, request: &ConnectionRequest) -> Variant {
 }
 
 /// The result of a handler.
-enum Decision {
+enum Returned {
     /// With the `meta` of the peer.
-    Now(Verdict, Variant),
+    Now(AdmissionDecision, Variant),
     Later,
 }
 
 /// Checks the value that the handler has returned.
-fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decision, String> {
+fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Returned, String> {
     match answer.get_type() {
         VariantType::BOOL | VariantType::INT => {}
         VariantType::DICTIONARY => {
@@ -174,7 +174,7 @@ fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decis
                 let is_alone =
                     pairs.len() == 1 && later.get_type() == VariantType::BOOL && later.booleanize();
                 let why = "it returned a dictionary with a later that is not true, or that has other keys";
-                return is_alone.then_some(Decision::Later).ok_or_else(|| why.to_owned());
+                return is_alone.then_some(Returned::Later).ok_or_else(|| why.to_owned());
             }
         }
         VariantType::NIL => return Err("it returned nothing, or ended with an error".to_owned()),
@@ -187,15 +187,18 @@ fn parse_returned(request: &ConnectionRequest, answer: &Variant) -> Result<Decis
             return Err(format!("it returned {text}; it must return a bool, a status or a dictionary"));
         }
     }
-    let decision = verdict(request, answer).map_err(|why| format!("it returned {why}"))?;
-    Ok(Decision::Now(decision.0, decision.1))
+    let decision = decision(request, answer).map_err(|why| format!("it returned {why}"))?;
+    Ok(Returned::Now(decision.0, decision.1))
 }
 
 /// Checks the value that was passed to `answer_request()`.
-fn parse_answer(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
+fn parse_answer(
+    request: &ConnectionRequest,
+    answer: &Variant,
+) -> Result<(AdmissionDecision, Variant), String> {
     match answer.get_type() {
         VariantType::BOOL | VariantType::INT | VariantType::DICTIONARY => {
-            verdict(request, answer).map_err(|why| format!("the verdict cannot be used: {why}"))
+            decision(request, answer).map_err(|why| format!("the verdict cannot be used: {why}"))
         }
         _ => Err(format!(
             "the verdict is {}; it must be a bool, a status or a dictionary",
@@ -204,13 +207,13 @@ fn parse_answer(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdic
     }
 }
 
-/// Returns the verdict, and the `meta` for the peer.
-fn verdict(request: &ConnectionRequest, answer: &Variant) -> Result<(Verdict, Variant), String> {
+/// Returns the decision, and the `meta` for the peer.
+fn decision(request: &ConnectionRequest, answer: &Variant) -> Result<(AdmissionDecision, Variant), String> {
     if answer.get_type() == VariantType::DICTIONARY {
         return detailed(request, &answer.to());
     }
-    let verdict = Verdict::new(request, status(answer)?, "", &[], "");
-    Ok((verdict.map_err(|error| error.to_string())?, Variant::nil()))
+    let decision = AdmissionDecision::new(request, status(answer)?, "", &[], "");
+    Ok((decision.map_err(|error| error.to_string())?, Variant::nil()))
 }
 
 fn status(answer: &Variant) -> Result<i64, String> {
@@ -222,7 +225,10 @@ fn status(answer: &Variant) -> Result<i64, String> {
     }
 }
 
-fn detailed(request: &ConnectionRequest, answer: &AnyDictionary) -> Result<(Verdict, Variant), String> {
+fn detailed(
+    request: &ConnectionRequest,
+    answer: &AnyDictionary,
+) -> Result<(AdmissionDecision, Variant), String> {
     let (mut code, mut reason, mut headers, mut protocol) = (None, String::new(), Vec::new(), String::new());
     let mut meta = Variant::nil();
     for (key, value) in answer.iter_shared() {
@@ -237,8 +243,8 @@ fn detailed(request: &ConnectionRequest, answer: &AnyDictionary) -> Result<(Verd
         }
     }
     let code = code.ok_or("a dictionary without a status")?;
-    let verdict = Verdict::new(request, code, &reason, &headers, &protocol);
-    Ok((verdict.map_err(|error| format!("a dictionary that cannot be used: {error}"))?, meta))
+    let decision = AdmissionDecision::new(request, code, &reason, &headers, &protocol);
+    Ok((decision.map_err(|error| format!("a dictionary that cannot be used: {error}"))?, meta))
 }
 
 fn text(key: &str, value: &Variant) -> Result<String, String> {

@@ -14,11 +14,11 @@ use super::letter::{Letter, SMALLEST};
 use crate::base::{CloseFrame, Delivery, Packet, PeerId, SendError, Target};
 use crate::channel::Statistics;
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
+use crate::decision::AdmissionDecision;
 use crate::event::{ConnectionRequest, Event};
 use crate::net::Runtime;
 use crate::peer::{Peer, PeerHandle, Status};
 use crate::session::Role;
-use crate::verdict::Verdict;
 
 /// How a game goes about things.
 #[derive(Clone, Debug)]
@@ -299,13 +299,13 @@ impl Game {
             if *at > now {
                 continue;
             }
-            let (verdict, answered) = if self.random.random_ratio(9, 10) {
-                (Verdict::accept(), Asked::Accepted)
+            let (decision, answered) = if self.random.random_ratio(9, 10) {
+                (AdmissionDecision::accept(), Asked::Accepted)
             } else {
-                let refusal = Verdict::new(request, 403, "", &[], "").expect("a valid refusal");
+                let refusal = AdmissionDecision::new(request, 403, "", &[], "").expect("a valid refusal");
                 (refusal, Asked::Refused)
             };
-            self.peer.answer(request, verdict);
+            self.peer.answer(request, decision);
             *asked = answered;
         }
     }
@@ -520,7 +520,7 @@ impl Game {
             Err(SendError::Full) => {}
             // It has ended since the last poll.
             Err(SendError::NotConnected) if raw || self.peer.status() != Status::Connected => {}
-            Err(SendError::Lost) if self.role == Role::Client => {}
+            Err(SendError::ConnectionLost) if self.role == Role::Client => {}
             Err(error) => panic!("cannot send {size} bytes to {target:?}: {error}"),
         }
         if let Some(queued) = queued.filter(|_| !self.habits.threads) {
@@ -589,7 +589,7 @@ impl Game {
             9..=10 => {
                 self.note_goodbye(session, id);
                 self.spoil(session, id);
-                self.peer.peer(id).expect("it is connected").cut();
+                self.peer.peer(id).expect("it is connected").abort();
                 self.closing(id, self.config.mode == Mode::Raw);
             }
             11..=13 => {

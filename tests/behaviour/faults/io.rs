@@ -48,7 +48,7 @@ impl Io {
 
     /// Nobody listens where it dials.
     pub(super) fn fail(&mut self, now: Instant) {
-        self.driver.hub.dial_failed(CloseReason::Lost("connection refused".into()));
+        self.driver.hub.dial_failed(CloseReason::TransportError("connection refused".into()));
         self.driver.round(now);
     }
 

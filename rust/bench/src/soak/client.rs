@@ -136,7 +136,7 @@ impl Client {
             Delivery::Reliable,
         ) {
             Ok(()) => self.request += 1,
-            Err(SendError::Full | SendError::Lost) => {}
+            Err(SendError::Full | SendError::ConnectionLost) => {}
             Err(error) => self.fault(format!("request: {error}")),
         }
     }
@@ -154,7 +154,7 @@ impl Client {
             Delivery::Reliable,
         ) {
             Ok(()) => *number += 1,
-            Err(SendError::Full | SendError::Lost) => {}
+            Err(SendError::Full | SendError::ConnectionLost) => {}
             Err(error) => self.fault(format!("relayed packet to {to}: {error}")),
         }
     }

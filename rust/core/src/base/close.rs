@@ -24,7 +24,7 @@ pub enum CloseReason {
     /// The upgrade was refused, by this side or by the remote.
     Refused(String),
     /// The transport ended without a close handshake.
-    Lost(String),
+    TransportError(String),
     /// A client left before it sent a request: a probe, or a browser's spare connection.
     NoRequest,
     /// A client left before its request was answered.
@@ -32,7 +32,7 @@ pub enum CloseReason {
     /// The remote did not take its packets fast enough.
     Overflow,
     /// The game closed it without a close handshake.
-    Forced,
+    Aborted,
 }
 
 /// One of the two ends.
@@ -104,11 +104,11 @@ impl fmt::Display for CloseReason {
                 f.write_str("the remote did not answer the close within close_timeout")
             }
             Self::Violation(what) => write!(f, "protocol violation: {what}"),
-            Self::Refused(what) | Self::Lost(what) => f.write_str(what),
+            Self::Refused(what) | Self::TransportError(what) => f.write_str(what),
             Self::NoRequest => f.write_str("closed before a request came"),
             Self::LeftEarly => f.write_str("the client left before it was answered"),
             Self::Overflow => f.write_str("the remote did not take its packets fast enough"),
-            Self::Forced => f.write_str("dropped by the game"),
+            Self::Aborted => f.write_str("dropped by the game"),
         }
     }
 }

@@ -74,7 +74,7 @@ pub enum SendError {
     NotConnected,
     /// A client's connection has ended; the next poll says so.
     #[error("the connection to the server has ended")]
-    Lost,
+    ConnectionLost,
     /// No peer has this id.
     #[error("there is no peer {0}")]
     UnknownPeer(i32),

@@ -10,9 +10,9 @@ use super::outbound::{Arena, Outbound, PayloadRef};
 use super::queue::CommandQueue;
 use crate::base::{CloseFrame, ConnId, PeerId};
 use crate::config::PeerConfig;
+use crate::decision::AdmissionDecision;
 use crate::sync::Arc;
 use crate::tls::TlsSession;
-use crate::verdict::Verdict;
 
 /// What the game's thread asks of the driver.
 ///
@@ -28,9 +28,9 @@ pub(crate) enum Command {
     /// Start the close handshake.
     Close { conn: ConnId, frame: Box<CloseFrame> },
     /// Say goodbye without waiting for the answer.
-    Abandon(ConnId),
+    CloseWithoutWaiting(ConnId),
     /// Drop the connection without a word.
-    Cut(ConnId),
+    Abort(ConnId),
     /// The peer did not keep up: close it with 1013.
     Overflow(ConnId),
     /// Set `TCP_NODELAY`.
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// A heartbeat interval for one peer alone.
     Heartbeat { conn: ConnId, interval: Duration },
     /// Server: what the game's handler decided.
-    Verdict { conn: ConnId, id: PeerId, verdict: Box<Verdict> },
+    Decide { conn: ConnId, id: PeerId, decision: Box<AdmissionDecision> },
     /// Server: answer new connections with 503, or not; the number comes back when that holds.
     Refuse { refuse: bool, number: u64 },
     /// Server: a new limit.

@@ -186,7 +186,7 @@ impl Mailbox {
 
     /// Driver: its last words, when nothing else can be said any more.
     pub(crate) fn deliver_failure(&self, what: String) {
-        self.notices.push(|notices| notices.push(Notice::DriverFailed(CloseReason::Lost(what))));
+        self.notices.push(|notices| notices.push(Notice::DriverFailed(CloseReason::TransportError(what))));
     }
 
     fn wake(&self) {

@@ -130,7 +130,7 @@ fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
     if !matches!(said.last(), Some(Said::Close { .. } | Said::Violation(_))) {
         let end = notices.next();
         assert!(
-            matches!(end, Some(Notice::Disconnected { reason: CloseReason::Lost(_), .. })),
+            matches!(end, Some(Notice::Disconnected { reason: CloseReason::TransportError(_), .. })),
             "the stream ends inside: {end:?}"
         );
     }

@@ -170,7 +170,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
         Notice::Failed(reason) => {
             let why = reason.to_string();
             assert!(!why.chars().any(char::is_control) && why.len() < 3000, "{why:?}");
-            assert!(matches!(reason, CloseReason::Refused(_) | CloseReason::Lost(_)), "{reason:?}");
+            assert!(matches!(reason, CloseReason::Refused(_) | CloseReason::TransportError(_)), "{reason:?}");
             Err(why)
         }
         other => panic!("{other:?}"),

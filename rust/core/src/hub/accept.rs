@@ -113,7 +113,7 @@ impl Hub {
             }
             self.acceptor.waiting = None;
             if let Err((conn, error)) = self.welcome(io, address, now) {
-                self.fail(conn, CloseReason::Lost(error.to_string()), now);
+                self.fail(conn, CloseReason::TransportError(error.to_string()), now);
                 self.drop_connection(io, conn, now);
                 self.accept_failed(&error, now);
             }

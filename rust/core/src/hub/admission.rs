@@ -11,10 +11,10 @@ use crate::access::{AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectRe
 use crate::base::{CloseReason, ConnId, Escaped, PeerId};
 use crate::channel::{Notice, PayloadRef, PeerInfo};
 use crate::config::{Mode, WireFormat};
+use crate::decision::{Admission, AdmissionDecision};
 use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
 use crate::session::{Context, Session};
-use crate::verdict::{AdmissionDecision, Verdict};
 use crate::wire::godot4;
 
 /// A request that waits for the game's handler.
@@ -92,22 +92,20 @@ impl Hub {
     }
 
     /// Carries out the decision of the game's handler.
-    pub(super) fn verdict(&mut self, conn: ConnId, id: PeerId, verdict: Verdict, now: Instant) {
+    pub(super) fn decide(&mut self, conn: ConnId, id: PeerId, decision: AdmissionDecision, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let asked =
             connection.pending_mut().and_then(|pending| pending.asked.take_if(|asked| asked.id == id));
         let Some(asked) = asked else { return };
         self.asked_ids.remove(&id);
         let Side::Server(access) = &self.side else { return };
-        match (verdict.0, access.full(self.ids.len())) {
-            (AdmissionDecision::Refuse(response), _) => {
-                self.reject(conn, RejectReason::Handler, &response, now)
-            }
-            (AdmissionDecision::Accept { .. }, Some(response)) => {
+        match (decision.0, access.full(self.ids.len())) {
+            (Admission::Refuse(response), _) => self.reject(conn, RejectReason::Handler, &response, now),
+            (Admission::Accept { .. }, Some(response)) => {
                 self.notices.push(Notice::Withdrawn(id));
                 self.reject(conn, RejectReason::Full, &response, now);
             }
-            (AdmissionDecision::Accept { protocol, headers }, None) => {
+            (Admission::Accept { protocol, headers }, None) => {
                 self.let_in(conn, id, &asked.request, protocol.or(asked.protocol), &headers, now);
             }
         }

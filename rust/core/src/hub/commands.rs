@@ -30,12 +30,12 @@ impl Hub {
             Command::Close { conn, frame } => {
                 self.with_session(conn, now, |session, cx| session.close(*frame, cx))
             }
-            Command::Abandon(conn) => {
+            Command::CloseWithoutWaiting(conn) => {
                 self.with_session(conn, now, |session, cx| {
-                    session.abandon(&CloseFrame::normal(), CloseReason::Forced, cx)
+                    session.close_without_waiting(&CloseFrame::normal(), CloseReason::Aborted, cx)
                 });
             }
-            Command::Cut(conn) => self.cut(io, conn, now),
+            Command::Abort(conn) => self.abort(io, conn, now),
             Command::Overflow(conn) => self.overflow(conn, now),
             Command::NoDelay { conn, enabled } => io.set_no_delay(conn, enabled),
             Command::Heartbeat { conn, interval } => {
@@ -46,7 +46,7 @@ impl Hub {
             }
             Command::Configure(config) => self.configure(io, *config, now),
             Command::Checked { conn, session } => self.checked(conn, session, now),
-            Command::Verdict { conn, id, verdict } => self.verdict(conn, id, *verdict, now),
+            Command::Decide { conn, id, decision } => self.decide(conn, id, *decision, now),
             Command::Refuse { refuse, number } => self.refuse(refuse, number, now),
             Command::MaxConnections(count) => {
                 if let Side::Server(access) = &mut self.side {
@@ -97,7 +97,11 @@ impl Hub {
         self.queues.flush(conn, connection);
         match session {
             Some(session) => connection.tls = Some(*session),
-            None => self.fail(conn, CloseReason::Lost("the certificate could not be checked".into()), now),
+            None => self.fail(
+                conn,
+                CloseReason::TransportError("the certificate could not be checked".into()),
+                now,
+            ),
         }
     }
 

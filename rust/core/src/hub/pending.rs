@@ -173,7 +173,7 @@ impl Hub {
                 };
             }
         }
-        self.fail(conn, CloseReason::Lost(why.into()), now);
+        self.fail(conn, CloseReason::TransportError(why.into()), now);
         EvictionOutcome::Evicted(conn)
     }
 

@@ -202,14 +202,14 @@ impl Hub {
     }
 
     /// Drops a connection. Queued data is sent as far as the system takes it at once.
-    pub(super) fn cut<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+    pub(super) fn abort<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         // Bounded, because a fast remote could otherwise keep this loop going.
         for _ in 0..LAST_TURNS {
             if !self.write_turn(io, conn, now) {
                 break;
             }
         }
-        self.fail(conn, CloseReason::Forced, now);
+        self.fail(conn, CloseReason::Aborted, now);
         self.drop_connection(io, conn, now);
     }
 

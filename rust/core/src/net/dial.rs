@@ -136,7 +136,7 @@ impl Dialler {
                 Ok(true) => {
                     let mut attempt = self.attempts.swap_remove(index);
                     if let Err(error) = registry.deregister(&mut attempt.stream) {
-                        return Dialled::Failed(CloseReason::Lost(format!(
+                        return Dialled::Failed(CloseReason::TransportError(format!(
                             "cannot use the connection: {error}"
                         )));
                     }
@@ -164,7 +164,7 @@ impl Dialler {
         if self.attempts.is_empty() && self.left.as_ref().is_some_and(VecDeque::is_empty) {
             let problem =
                 self.problem.take().unwrap_or_else(|| format!("the host {:?} has no address", self.host));
-            return Dialled::Failed(CloseReason::Lost(problem));
+            return Dialled::Failed(CloseReason::TransportError(problem));
         }
         Dialled::Waiting
     }

@@ -49,13 +49,13 @@ impl Peer {
         if id == PeerId::SERVER
             && let Some(server) = open.server_to_be.take()
         {
-            server.failed(&CloseReason::Forced);
+            server.failed(&CloseReason::Aborted);
             open.given_up = true;
             self.end_client();
             return true;
         }
         let Some(member) = open.roster.remove(&id) else { return false };
-        member.abandon();
+        member.close_without_waiting();
         self.discard_packets(id, &member);
         self.told.retain(|event| !event.is_about(id));
         if let Some(open) = &mut self.open {

@@ -24,7 +24,7 @@ impl Peer {
             self.former = PeerMap::default();
         }
         if self.has_given_up() {
-            let event = self.failed(&CloseReason::Forced);
+            let event = self.failed(&CloseReason::Aborted);
             self.told.push_back(event);
         }
         let waits = self.has_something_to_say();

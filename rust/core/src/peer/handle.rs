@@ -76,7 +76,7 @@ impl Member {
     /// Client: the game does not want the connection any more. It is told at the next poll.
     fn give_up(&self) {
         if self.failure.get().is_none() {
-            self.failed(&CloseReason::Forced);
+            self.failed(&CloseReason::Aborted);
             self.command(Command::Finish { frame: Box::new(CloseFrame::normal()) });
         }
     }
@@ -109,25 +109,25 @@ impl Member {
         }
     }
 
-    pub(super) fn abandon(&self) {
+    pub(super) fn close_without_waiting(&self) {
         self.close_locally();
-        self.command(Command::Abandon(self.link().conn));
+        self.command(Command::CloseWithoutWaiting(self.link().conn));
     }
 
-    fn cut(&self) {
+    fn abort(&self) {
         let Some(link) = self.link.get() else { return self.give_up() };
         let open = link.state() != PeerState::Closed;
         self.close_locally();
         if open {
-            self.command(Command::Cut(link.conn));
+            self.command(Command::Abort(link.conn));
         }
     }
 
     /// The whole object is closed, or this peer is forgotten: nothing is heard of it any more.
     pub(super) fn close_locally(&self) {
-        let Some(link) = self.link.get() else { return self.failed(&CloseReason::Forced) };
+        let Some(link) = self.link.get() else { return self.failed(&CloseReason::Aborted) };
         self.discard();
-        link.set_closed(&CloseReason::Forced);
+        link.set_closed(&CloseReason::Aborted);
         link.incoming.clear();
     }
 
@@ -234,8 +234,8 @@ impl PeerHandle {
 
     /// As [`close`](Self::close), but drops the connection without a close handshake; what was sent leaves as far as the
     /// system takes it at once.
-    pub fn cut(&self) {
-        self.member.cut();
+    pub fn abort(&self) {
+        self.member.abort();
     }
 
     /// One ping each so often; zero = none.

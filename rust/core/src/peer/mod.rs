@@ -21,6 +21,7 @@ use std::time::Instant;
 use crate::base::{CloseFrame, PeerId, PeerMap};
 use crate::channel::{Command, KEPT, Mailbox, Notice, PeerStatistics, Statistics};
 use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
+use crate::decision::AdmissionDecision;
 use crate::event::{ConnectionRequest, Event};
 use crate::net::OpenError;
 use crate::net::Runtime;
@@ -28,7 +29,6 @@ use crate::net::driver::Driver;
 use crate::net::listener::Listener;
 use crate::session::Role;
 use crate::tls::Trust;
-use crate::verdict::Verdict;
 use handle::Member;
 pub use handle::PeerHandle;
 pub use observer::{Load, Observer};
@@ -221,10 +221,10 @@ impl Peer {
     }
 
     /// Lets a client in that wants in, or does not. Nothing happens when it has left, or this object was opened anew.
-    pub fn answer(&mut self, request: &ConnectionRequest, verdict: Verdict) {
+    pub fn answer(&mut self, request: &ConnectionRequest, decision: AdmissionDecision) {
         if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
             let (conn, id) = (request.conn, request.id);
-            open.mailbox.command(Command::Verdict { conn, id, verdict: Box::new(verdict) });
+            open.mailbox.command(Command::Decide { conn, id, decision: Box::new(decision) });
         }
     }
 

@@ -249,7 +249,7 @@ impl Open {
         self.sender.complain(&self.mailbox.queue_total);
         match reservation {
             // A client has nobody else. A server's game sends to one peer after the other, and must not stop at one that is gone.
-            Reservation::Closed if self.role == Role::Client => Err(SendError::Lost),
+            Reservation::Closed if self.role == Role::Client => Err(SendError::ConnectionLost),
             Reservation::Taken | Reservation::Closed | Reservation::Dropped => Ok(()),
             Reservation::Refused => Err(SendError::Full),
             Reservation::Overflow => {

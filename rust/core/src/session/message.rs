@@ -40,7 +40,9 @@ impl Session {
     fn read_on<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Step<'b> {
         match burst.fill() {
             Ok([]) => {
-                self.end(CloseReason::Lost("the remote ended the connection without a close frame".into()));
+                self.end(CloseReason::TransportError(
+                    "the remote ended the connection without a close frame".into(),
+                ));
                 Step::Wait
             }
             Ok(_) => Step::Again,

@@ -205,7 +205,7 @@ impl Session {
             self.keepalive.received(now);
         }
         if !may_have_more && let Some(why) = self.broken.take() {
-            self.end(CloseReason::Lost(why));
+            self.end(CloseReason::TransportError(why));
         }
     }
 
@@ -228,7 +228,7 @@ impl Session {
     pub(crate) fn close(&mut self, frame: CloseFrame, cx: &mut Context<'_>) {
         if let Some(Failing { violation, .. }) = self.failing.take() {
             // After a violation no answer could be read.
-            self.abandon(&frame, CloseReason::Violation(violation.what), cx);
+            self.close_without_waiting(&frame, CloseReason::Violation(violation.what), cx);
             return;
         }
         match &mut self.state {
@@ -243,13 +243,18 @@ impl Session {
             State::AwaitRequest(_) | State::AwaitDecision => {
                 self.refuse(&HttpResponse::new(503, "the server is closing"), cx);
             }
-            State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Forced),
+            State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Aborted),
             State::AwaitCloseReply { .. } | State::Draining { .. } | State::Ended(_) => {}
         }
     }
 
     /// Sends a Close after what is queued, and does not wait for the answer.
-    pub(crate) fn abandon(&mut self, frame: &CloseFrame, outcome: CloseReason, cx: &mut Context<'_>) {
+    pub(crate) fn close_without_waiting(
+        &mut self,
+        frame: &CloseFrame,
+        outcome: CloseReason,
+        cx: &mut Context<'_>,
+    ) {
         match self.state {
             State::Open(_) => {
                 self.push_close(Some(frame.code), &frame.reason, cx);
@@ -265,7 +270,11 @@ impl Session {
     /// packets and bytes dropped.
     pub(crate) fn overflow(&mut self, cx: &mut Context<'_>) -> (usize, usize) {
         let dropped = self.out.drop_unsent(cx.pool);
-        self.abandon(&CloseFrame { code: 1013, reason: "too slow".into() }, CloseReason::Overflow, cx);
+        self.close_without_waiting(
+            &CloseFrame { code: 1013, reason: "too slow".into() },
+            CloseReason::Overflow,
+            cx,
+        );
         dropped
     }
 
@@ -284,7 +293,7 @@ impl Session {
 
     /// Ends because the stream failed.
     pub(crate) fn fail(&mut self, error: &io::Error) {
-        self.end(CloseReason::Lost(lost(error)));
+        self.end(CloseReason::TransportError(lost(error)));
     }
 
     /// Writes queued bytes for one turn. After an error nothing is written any more, and the session ends when the stream was read
@@ -494,7 +503,7 @@ impl Session {
         if self.out.pending() == 0
             || matches!(self.state, State::Draining { half_close: HalfClose::Never, .. })
         {
-            self.end(CloseReason::Forced);
+            self.end(CloseReason::Aborted);
         }
         Step::Wait
     }

@@ -146,7 +146,7 @@ impl<S: MemoryStream> InMemory<S> {
         let conns: Vec<_> = self.streams.slots.iter().flatten().map(|slot| slot.conn).collect();
         for conn in conns {
             let now = Instant::now();
-            self.command(Command::Cut(conn), now);
+            self.command(Command::Abort(conn), now);
         }
     }
 

@@ -207,7 +207,7 @@ impl WebSocketPeer {
     fn close(&mut self, #[opt(default = 1000)] code: i64, #[opt(default = "")] reason: GString) {
         if code < 0 {
             if let Some(handle) = self.handle() {
-                handle.cut();
+                handle.abort();
             }
             return;
         }

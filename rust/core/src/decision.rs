@@ -7,18 +7,18 @@ use crate::http::HttpResponse;
 
 /// The decision about a [`ConnectionRequest`], for [`Peer::answer`](crate::Peer::answer).
 #[derive(Clone, Debug)]
-pub struct Verdict(pub(crate) AdmissionDecision);
+pub struct AdmissionDecision(pub(crate) Admission);
 
 #[derive(Clone, Debug)]
-pub(crate) enum AdmissionDecision {
+pub(crate) enum Admission {
     Accept { protocol: Option<String>, headers: Vec<String> },
     Refuse(HttpResponse),
 }
 
-/// Why a verdict cannot be carried out.
+/// Why a decision cannot be carried out.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum VerdictError {
+pub enum DecisionError {
     /// The status neither accepts nor refuses.
     #[error("status {0} cannot be sent; use 101 to accept, or 400 to 599")]
     Status(i64),
@@ -33,14 +33,14 @@ pub enum VerdictError {
     Protocol(String),
 }
 
-impl Verdict {
+impl AdmissionDecision {
     /// Lets the client in, or answers it with an HTTP status.
     ///
     /// `headers` are header lines of the response. `reason` is for a client that is refused, and `protocol` the subprotocol of one
     /// that is let in, instead of the server's choice.
     ///
     /// # Errors
-    /// [`VerdictError`]: a status other than 101 and 400 to 599, a reason or header that cannot be sent, a subprotocol that the
+    /// [`DecisionError`]: a status other than 101 and 400 to 599, a reason or header that cannot be sent, a subprotocol that the
     /// client did not offer.
     pub fn new(
         request: &ConnectionRequest,
@@ -48,48 +48,41 @@ impl Verdict {
         reason: &str,
         headers: &[String],
         protocol: &str,
-    ) -> Result<Self, VerdictError> {
+    ) -> Result<Self, DecisionError> {
         if reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
-            return Err(VerdictError::Reason);
+            return Err(DecisionError::Reason);
         }
         let headers = check_header_lines(headers)?;
         let status = match status {
             101 => {
                 if !protocol.is_empty() && !request.protocols.iter().any(|offered| offered == protocol) {
-                    return Err(VerdictError::Protocol(protocol.chars().take(80).collect()));
+                    return Err(DecisionError::Protocol(protocol.chars().take(80).collect()));
                 }
                 let protocol = Some(protocol.to_owned()).filter(|name| !name.is_empty());
-                return Ok(Self(AdmissionDecision::Accept { protocol, headers }));
+                return Ok(Self(Admission::Accept { protocol, headers }));
             }
             400..=599 => status as u16,
-            _ => return Err(VerdictError::Status(status)),
+            _ => return Err(DecisionError::Status(status)),
         };
         let text = if reason.is_empty() { "refused by the game" } else { reason };
         // A status line is ASCII; the body has the reason in any language.
         let phrase = Some(reason.to_owned()).filter(|text| !text.is_empty() && text.is_ascii());
-        Ok(Self(AdmissionDecision::Refuse(HttpResponse {
-            headers,
-            phrase,
-            ..HttpResponse::new(status, text)
-        })))
+        Ok(Self(Admission::Refuse(HttpResponse { headers, phrase, ..HttpResponse::new(status, text) })))
     }
 
     /// Lets the client in.
     pub fn accept() -> Self {
-        Self(AdmissionDecision::Accept { protocol: None, headers: Vec::new() })
+        Self(Admission::Accept { protocol: None, headers: Vec::new() })
     }
 
     /// Returns the response for a request that the game failed to decide about.
     pub fn fault() -> Self {
-        Self(AdmissionDecision::Refuse(HttpResponse::new(
-            500,
-            "the server could not decide about the request",
-        )))
+        Self(Admission::Refuse(HttpResponse::new(500, "the server could not decide about the request")))
     }
 
     /// Returns whether the client is let in.
     pub fn accepts(&self) -> bool {
-        matches!(self.0, AdmissionDecision::Accept { .. })
+        matches!(self.0, Admission::Accept { .. })
     }
 }
 
@@ -100,7 +93,12 @@ mod tests {
     use super::*;
     use crate::base::{ConnId, PeerId};
 
-    fn verdict(status: i64, reason: &str, header: &str, protocol: &str) -> Result<Verdict, VerdictError> {
+    fn decision(
+        status: i64,
+        reason: &str,
+        header: &str,
+        protocol: &str,
+    ) -> Result<AdmissionDecision, DecisionError> {
         let request = ConnectionRequest {
             id: PeerId(2),
             path: "/".into(),
@@ -112,28 +110,28 @@ mod tests {
             conn: ConnId { slot: 0, generation: 0 },
         };
         let headers: Vec<_> = Some(header.to_owned()).filter(|line| !line.is_empty()).into_iter().collect();
-        Verdict::new(&request, status, reason, &headers, protocol)
+        AdmissionDecision::new(&request, status, reason, &headers, protocol)
     }
 
     #[test]
     fn only_what_can_be_sent_is_a_verdict() {
-        assert!(verdict(101, "", "X-Seat: 5", "chess").expect("valid").accepts());
-        assert!(!verdict(400, "no seat", "", "").expect("valid").accepts());
-        assert!(verdict(599, "kein Platz für dich", "Retry-After: 5", "").is_ok());
+        assert!(decision(101, "", "X-Seat: 5", "chess").expect("valid").accepts());
+        assert!(!decision(400, "no seat", "", "").expect("valid").accepts());
+        assert!(decision(599, "kein Platz für dich", "Retry-After: 5", "").is_ok());
         for status in [-1, 0, 1, 100, 200, 302, 399, 600, 1 << 40] {
-            assert_eq!(verdict(status, "", "", "").expect_err("refused"), VerdictError::Status(status));
+            assert_eq!(decision(status, "", "", "").expect_err("refused"), DecisionError::Status(status));
         }
         for reason in ["a\r\nSet-Cookie: x", "a\nb", "\0", &"x".repeat(501)] {
-            assert_eq!(verdict(403, reason, "", "").expect_err("refused"), VerdictError::Reason);
+            assert_eq!(decision(403, reason, "", "").expect_err("refused"), DecisionError::Reason);
         }
-        assert!(verdict(101, "", "A: b\r\nC: d", "").is_err());
-        assert!(verdict(403, "", "Content-Length: 0", "").is_err());
-        assert!(matches!(verdict(101, "", "", "poker"), Err(VerdictError::Protocol(_))));
+        assert!(decision(101, "", "A: b\r\nC: d", "").is_err());
+        assert!(decision(403, "", "Content-Length: 0", "").is_err());
+        assert!(matches!(decision(101, "", "", "poker"), Err(DecisionError::Protocol(_))));
     }
 
     #[test]
     fn the_reason_is_in_the_answer() {
-        let AdmissionDecision::Refuse(response) = verdict(403, "banned", "", "").expect("valid").0 else {
+        let Admission::Refuse(response) = decision(403, "banned", "", "").expect("valid").0 else {
             panic!("it refuses")
         };
         let answer = response.encode();
@@ -141,7 +139,7 @@ mod tests {
             answer.starts_with("HTTP/1.1 403 banned\r\n") && answer.ends_with("\r\n\r\nbanned\n"),
             "{answer}"
         );
-        let AdmissionDecision::Refuse(response) = verdict(403, "größer", "", "").expect("valid").0 else {
+        let Admission::Refuse(response) = decision(403, "größer", "", "").expect("valid").0 else {
             panic!("it refuses")
         };
         assert!(response.encode().starts_with("HTTP/1.1 403 Forbidden\r\n"));
