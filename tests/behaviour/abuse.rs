@@ -278,14 +278,14 @@ fn floods_cost_little_and_harm_nobody() {
         let mut town = Town::new(raw());
         let (_, end) = town.comes(REQUEST);
         end.take_all();
-        let link = town.server.link();
+        let shared = town.server.shared();
         // It reads nothing of what it provokes.
         end.set_capacity(0);
         end.inject(&bytes);
         town.server.run(town.now);
         let waiting = town.server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
         assert!(waiting <= 1024, "{row}: {waiting} packets wait for the game");
-        assert_eq!(link.outgoing.load(), (0, 0), "{row}: it is sent no packet");
+        assert_eq!(shared.outgoing.load(), (0, 0), "{row}: it is sent no packet");
         let mut heard = town.hear_all();
         end.set_capacity(1 << 20);
         town.server.run(town.now);
@@ -300,7 +300,7 @@ fn floods_cost_little_and_harm_nobody() {
                 end.inject(&last);
                 heard.extend(town.hear_all());
                 assert_eq!(heard.last().map(Vec::as_slice), Some(wanted), "{row}: it is not heard any more");
-                assert_eq!((town.server.end(), link.incoming.load()), (None, (0, 0)), "{row}");
+                assert_eq!((town.server.end(), shared.incoming.load()), (None, (0, 0)), "{row}");
             }
         }
         town.lives(row);

@@ -112,7 +112,7 @@ fn pages_of_other_origins_stay_out() {
     ] {
         assert_eq!(door.status(HERE, lines), "403", "{lines:?}");
     }
-    assert_eq!(door.node.totals().refused_origin.get(), 4);
+    assert_eq!(door.node.counters().refused_origin.get(), 4);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
     door.node.command(Command::MaxConnections(3), door.now);
     assert_eq!(door.status(HERE, ""), "101");
     assert_eq!(door.status(HERE, ""), "503");
-    assert_eq!(door.node.totals().refused_full.get(), 2);
+    assert_eq!(door.node.counters().refused_full.get(), 2);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn one_address_has_so_many_connections_and_gets_its_answer_before_it_asks() {
     first.cut();
     while door.node.run(door.now) {}
     assert_eq!(door.status("[2001:db8::4]:1", ""), "101");
-    assert_eq!(door.node.totals().refused_address.get(), 1);
+    assert_eq!(door.node.counters().refused_address.get(), 1);
 }
 
 #[test]
@@ -155,13 +155,13 @@ fn behind_a_proxy_the_client_counts_and_not_the_proxy() {
     let mut door = Door::new(config);
     let forwarded = |client: &str| format!("X-Forwarded-For: 198.51.100.9, {client}, 10.0.0.7\r\n");
     assert_eq!(door.status(PROXY, &forwarded("203.0.113.1")), "101");
-    assert_eq!(door.node.link().info.address, "203.0.113.1:0".parse().expect("an address"));
+    assert_eq!(door.node.shared().info.address, "203.0.113.1:0".parse().expect("an address"));
     assert_eq!(door.status(PROXY, &forwarded("203.0.113.2")), "101");
     assert_eq!(door.status(PROXY, &forwarded("203.0.113.1")), "429");
     assert_eq!(door.status(PROXY, "X-Forwarded-For: unknown\r\n"), "400");
     // Nobody else is believed.
     assert_eq!(door.status(HERE, &forwarded("203.0.113.3")), "101");
-    assert_eq!(door.node.link().info.address, HERE.parse().expect("an address"));
+    assert_eq!(door.node.shared().info.address, HERE.parse().expect("an address"));
     assert_eq!(door.status(HERE, &forwarded("203.0.113.4")), "429");
 }
 
@@ -204,8 +204,8 @@ fn a_health_check_is_answered_without_the_game() {
         let answer = check(&mut door, format!("{method} /health HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 503 "), "{method}: {answer}");
     }
-    assert_eq!(door.node.totals().health_checks.get(), 7);
-    assert_eq!(door.node.totals().handshakes_refused.get(), 6, "health checks are no handshakes");
+    assert_eq!(door.node.counters().health_checks.get(), 7);
+    assert_eq!(door.node.counters().handshakes_refused.get(), 6, "health checks are no handshakes");
     door.pass(2 * SECOND);
     assert_eq!((door.node.hub().len(), door.node.hub().pending_len()), (0, 0));
 }
@@ -248,12 +248,12 @@ fn whoever_only_looks_whether_the_door_is_there_is_nothing_to_write_down() {
             end.cut();
         }
         door.pass(SECOND / 10);
-        assert_eq!((door.node.len(), door.node.totals().handshakes_refused.get()), (0, 0), "{resets}");
+        assert_eq!((door.node.len(), door.node.counters().handshakes_refused.get()), (0, 0), "{resets}");
         let (_, end) = door.arrive(HERE);
         door.say(&end, b"GET /");
         end.reset();
         door.pass(SECOND / 10);
-        assert_eq!(door.node.totals().handshakes_refused.get(), 1, "it began to ask");
+        assert_eq!(door.node.counters().handshakes_refused.get(), 1, "it began to ask");
         door = Door::new(ServerConfig::default());
     }
 }
@@ -273,7 +273,7 @@ fn the_games_word_decides() {
     let answer = door.hear(&end);
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("\r\nX-Seat: 7\r\n"), "{answer}");
     assert!(answer.contains("\r\nSec-WebSocket-Protocol: go\r\n"), "{answer}");
-    assert_eq!(door.node.link().id, request.id, "the id that was told");
+    assert_eq!(door.node.shared().id, request.id, "the id that was told");
     // A second word changes nothing.
     door.decide(request, AdmissionDecision::fault());
     assert_eq!((door.connected(), door.node.end()), (1, None));
@@ -290,7 +290,7 @@ fn the_games_word_decides() {
     let request = door.asked().remove(0);
     door.decide(&request, AdmissionDecision::new(&request, 403, "banned", &[], "").expect("valid"));
     assert!(door.hear(&end).starts_with("HTTP/1.1 403 banned\r\n"));
-    assert_eq!(door.node.totals().refused_handler.get(), 1);
+    assert_eq!(door.node.counters().refused_handler.get(), 1);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn waiting_for_the_game_is_not_the_handshakes_time_but_has_an_end() {
     door.pass(31 * SECOND);
     assert!(door.hear(&end).starts_with("HTTP/1.1 503 "));
     assert!(door.asked().is_empty(), "the game is not even asked any more");
-    assert_eq!(door.node.totals().handshakes_timed_out.get(), 1);
+    assert_eq!(door.node.counters().handshakes_timed_out.get(), 1);
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn a_bare_line_feed_is_answered_at_once() {
     let (_, end) = door.arrive(HERE);
     let answer = door.say(&end, b"GET / HTTP/1.1\nHost: h\n\n");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert_eq!(door.node.totals().refused_malformed.get(), 1);
+    assert_eq!(door.node.counters().refused_malformed.get(), 1);
 }
 
 #[test]
@@ -481,9 +481,9 @@ fn a_game_that_does_not_poll_hears_of_so_many_and_no_more() {
     }
     assert_eq!((door.connected(), refused), (4096, 5000 - 4096));
     assert!(door.node.notices.len() <= 2 * 4096, "{}", door.node.notices.len());
-    assert_eq!(door.node.totals().refused_busy.get(), refused as u64);
+    assert_eq!(door.node.counters().refused_busy.get(), refused as u64);
     // It polls again.
-    door.node.totals().arrivals.store(0, Ordering::Relaxed);
+    door.node.counters().arrivals.store(0, Ordering::Relaxed);
     assert_eq!(door.status(HERE, ""), "101");
 }
 

@@ -23,7 +23,7 @@ impl Party {
         self.server.run(self.now);
         self.server.notices.retain(|notice| matches!(notice, Notice::Overflowed(_)));
         // The game polls.
-        self.server.totals().arrivals.store(0, Ordering::Relaxed);
+        self.server.counters().arrivals.store(0, Ordering::Relaxed);
     }
 
     /// The Close of one that does not read waits for so long.
@@ -43,13 +43,13 @@ fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
     let refuse = PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() };
     let mut party = Party::with(refuse, 2);
     let deaf = party.clients[1].0;
-    let link = party.server.links().nth(1).expect("it is connected");
+    let shared = party.server.peers().nth(1).expect("it is connected");
     party.stop_reading(1);
     let mut heard = 0;
     let mut most = 0;
     for _ in 0..33_000 {
         party.flit();
-        most = most.max(link.outgoing.load().1);
+        most = most.max(shared.outgoing.load().1);
         heard += messages(&party.clients[0].1.take_all()).len();
     }
     assert_eq!(party.overflowed(), [deaf]);
@@ -160,7 +160,7 @@ fn without_any_grace_a_few_bytes_of_one_large_message_are_no_endless_matter() {
     party.clients[1].1.set_capacity(3004 - 3);
     party.clients[0].1.inject(&frame(0x82, &bytes));
     party.server.run(party.now);
-    let conn = party.server.link().conn;
+    let conn = party.server.shared().conn;
     let settled = |party: &Party| party.server.hub().deadline(conn).is_none_or(|due| due > party.now);
     assert!(settled(&party) && party.overflowed() == [deaf]);
 }
@@ -168,7 +168,7 @@ fn without_any_grace_a_few_bytes_of_one_large_message_are_no_endless_matter() {
 #[test]
 fn a_peer_that_the_game_has_just_closed_is_no_endless_matter() {
     let mut party = Party::with(PeerConfig { overflow_grace: Duration::ZERO, ..config() }, 2);
-    let (link, first) = (party.server.links().nth(1).expect("it is connected"), party.clients[0].0);
+    let (shared, first) = (party.server.peers().nth(1).expect("it is connected"), party.clients[0].0);
     let mut bytes = packet_header(first, Target::One(party.clients[1].0)).to_vec();
     bytes.resize(60_000, 7);
     party.clients[1].1.set_capacity(100);
@@ -177,15 +177,15 @@ fn a_peer_that_the_game_has_just_closed_is_no_endless_matter() {
     for _ in 0..3 {
         party.server.driver.round_with(party.now, &mut |step| {
             // Between writing and expiring, and as the game's thread does it when the whole process has too much.
-            if step == Step::Write && link.outgoing.load().0 > 65_536 {
-                assert!(link.outgoing.is_congested(), "it is to be decided");
-                link.outgoing.clear();
+            if step == Step::Write && shared.outgoing.load().0 > 65_536 {
+                assert!(shared.outgoing.is_congested(), "it is to be decided");
+                shared.outgoing.clear();
                 decided = true;
             }
         });
     }
     assert!(decided && party.server.hub().len() == 2);
-    assert!(party.server.hub().deadline(link.conn).is_none_or(|due| due > party.now));
+    assert!(party.server.hub().deadline(shared.conn).is_none_or(|due| due > party.now));
 }
 
 #[test]
@@ -195,11 +195,11 @@ fn a_turn_of_relaying_is_bounded_in_copies() {
     let tiny = frame(0x82, &packet_header(party.clients[0].0, Target::AllExcept(PeerId::SERVER)));
     let count = 60_000 / tiny.len();
     party.clients[0].1.inject(&tiny.repeat(count));
-    let links: Vec<_> = party.server.links().skip(1).collect();
+    let peers: Vec<_> = party.server.peers().skip(1).collect();
     for _ in 1..=3 {
         let more = party.server.driver.round_with(party.now, &mut |step| {
             if step == Step::Read {
-                let copies: usize = links.iter().map(|link| link.outgoing.load().1).sum();
+                let copies: usize = peers.iter().map(|shared| shared.outgoing.load().1).sum();
                 assert_eq!(copies, 4100, "whole messages, and no more than 4096 and one");
             }
         });

@@ -38,7 +38,7 @@ fn what_was_sent_before_a_close_arrives_before_it() {
     let mut world = World::connected(multiplayer());
     world.ends.1.set_capacity(100);
     for i in 0..50_u8 {
-        world.server.link().outgoing.add(1000);
+        world.server.shared().outgoing.add(1000);
         let message = outbound(Bytes::from(vec![i; 1000]));
         world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
@@ -60,7 +60,7 @@ fn a_remote_that_ignores_the_close_is_cut() {
     assert_eq!(by_hand.server.end(), None);
     by_hand.pass(SECOND / 5);
     assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Close)));
-    assert_eq!(by_hand.server.totals().peers_timed_out.get(), 1);
+    assert_eq!(by_hand.server.counters().peers_timed_out.get(), 1);
     assert!(
         !by_hand.server.has(|notice| matches!(notice, Notice::Packet(_))),
         "nothing is delivered behind our close"
@@ -100,10 +100,10 @@ fn what_a_remote_said_before_it_went_is_read_although_writing_fails() {
     by_hand.end.cut();
     // The failing write comes before the read.
     let message = outbound(Bytes::from_static(b"are you there?"));
-    by_hand.server.link().outgoing.add(14);
+    by_hand.server.shared().outgoing.add(14);
     by_hand.server.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
     by_hand.run();
     assert_eq!(by_hand.server.packets(), [b"last words"]);
     assert!(by_hand.server.end().is_some());
-    assert_eq!(by_hand.server.link().outgoing.load(), (0, 0));
+    assert_eq!(by_hand.server.shared().outgoing.load(), (0, 0));
 }

@@ -24,7 +24,7 @@ fn send(world: &mut World, from_server: bool, payload: Vec<u8>) {
     } else {
         (&mut world.client, world.client_conn)
     };
-    node.link().outgoing.add(payload.len());
+    node.shared().outgoing.add(payload.len());
     let message = outbound(payload);
     node.command(Command::Send { to: conn, message }, world.now);
     world.run();
@@ -91,7 +91,7 @@ fn the_latency_is_exact_in_both_directions_and_a_round_trip_is_twice_that() {
     let conditions = Conditions { latency: 100 * MS, ..Conditions::default() };
     world.server.change_conditions(conditions, world.now);
     world.pass(3 * SECOND / 2);
-    let rtt = |node: &Node| node.link().figures.rtt();
+    let rtt = |node: &Node| node.shared().figures.rtt();
     assert_eq!((rtt(&world.server), rtt(&world.client)), (Some(200 * MS), Some(200 * MS)));
 }
 
@@ -176,15 +176,15 @@ fn a_network_that_is_full_takes_no_more_from_either_side() {
     // What such a network carries in a second, and what waits before it.
     let most = 10_000 + 4096;
     let mut world = world(conditions);
-    let taken = |world: &World| world.server.link().figures.bytes_out.get() as usize;
+    let taken = |world: &World| world.server.shared().figures.bytes_out.get() as usize;
     let before = taken(&world);
     for _ in 0..60 {
         send(&mut world, true, vec![7; 1000]);
     }
     assert_eq!(taken(&world) - before, most);
-    assert!(world.server.link().outgoing.is_congested());
+    assert!(world.server.shared().outgoing.is_congested());
     assert_eq!(arrivals(&mut world, false, 20 * SECOND).len(), 60);
-    assert!(!world.server.link().outgoing.is_congested());
+    assert!(!world.server.shared().outgoing.is_congested());
 
     for _ in 0..60 {
         send(&mut world, false, vec![7; 1000]);

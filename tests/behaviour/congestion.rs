@@ -24,7 +24,7 @@ fn worlds(config: &PeerConfig) -> [(&'static str, World); 2] {
 
 fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
-        world.server.link().outgoing.add(size);
+        world.server.shared().outgoing.add(size);
         let message = outbound(Bytes::from(vec![7; size]));
         world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
@@ -57,7 +57,7 @@ fn starve_for(world: &mut World, time: std::time::Duration, bytes: usize) {
 fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
     for (row, mut world) in worlds(&config()) {
         send(&mut world, 60, 1000);
-        assert!(world.server.link().outgoing.is_congested(), "{row}");
+        assert!(world.server.shared().outgoing.is_congested(), "{row}");
         assert!(world.server.has(|notice| matches!(notice, Notice::Congested(_))), "{row}");
         starve(&mut world, 1, 0);
         starve(&mut world, 1, 0);
@@ -67,7 +67,7 @@ fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
         assert_eq!(told, 1, "{row}");
         starve(&mut world, 5, 0);
         assert_eq!(world.server.len(), 0, "{row}: it does not linger for ever");
-        assert_eq!(world.server.link().outgoing.load(), (0, 0), "{row}");
+        assert_eq!(world.server.shared().outgoing.load(), (0, 0), "{row}");
     }
 }
 
@@ -105,7 +105,7 @@ fn a_peer_that_takes_much_is_left_alone_although_more_keeps_coming() {
         for _ in 0..200 {
             // What it takes in a twentieth of a second is replaced: 20 KB wait all the time, 40 KB/s leave.
             starve_for(&mut world, SECOND / 20, 2000);
-            let (waiting, _) = world.server.link().outgoing.load();
+            let (waiting, _) = world.server.shared().outgoing.load();
             send(&mut world, 20 - (waiting / 1000).min(20), 1000);
         }
         assert_eq!(world.server.end(), None, "{row}");
@@ -138,11 +138,11 @@ fn a_peer_that_takes_no_byte_at_all_is_dropped_in_the_end() {
             send(&mut world, packets, 1000);
             starve(&mut world, 29, 0);
             assert_eq!(world.server.end(), None, "{row}, {packets} packets");
-            assert_eq!(world.server.totals().peers_timed_out.get(), 0, "{row}, {packets} packets");
+            assert_eq!(world.server.counters().peers_timed_out.get(), 0, "{row}, {packets} packets");
             starve(&mut world, 2, 0);
             let end = world.server.end();
             assert_eq!(end, Some(&CloseReason::TimedOut(Phase::Write)), "{row}, {packets} packets");
-            assert_eq!(world.server.totals().peers_timed_out.get(), 1, "{row}, {packets} packets");
+            assert_eq!(world.server.counters().peers_timed_out.get(), 1, "{row}, {packets} packets");
         }
     }
 }

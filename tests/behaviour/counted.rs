@@ -8,31 +8,31 @@ use crate::config::{Buffers, PeerConfig, ServerConfig};
 fn a_violation_and_a_large_message_are_counted() {
     let mut by_hand = ByHand::open(PeerConfig { max_message_size: Some(10), ..raw() });
     by_hand.say(&frame(0x82, &[1; 11]));
-    assert_eq!(by_hand.server.totals().peers_violated.get(), 1);
+    assert_eq!(by_hand.server.counters().peers_violated.get(), 1);
     let mut by_hand = ByHand::open(raw());
     by_hand.say(&frame(0x83, b"no such opcode"));
-    assert_eq!(by_hand.server.totals().peers_violated.get(), 1);
-    assert_eq!(by_hand.server.totals().peers_timed_out.get(), 0);
+    assert_eq!(by_hand.server.counters().peers_violated.get(), 1);
+    assert_eq!(by_hand.server.counters().peers_timed_out.get(), 0);
     // A peer that leaves as it should is none.
     let mut by_hand = ByHand::open(raw());
     by_hand.say(&frame(0x88, b""));
     assert!(by_hand.server.end().is_some());
-    assert_eq!(by_hand.server.totals().peers_violated.get(), 0);
+    assert_eq!(by_hand.server.counters().peers_violated.get(), 0);
 }
 
 #[test]
 fn silence_is_counted() {
     let mut by_hand = ByHand::open(raw());
     by_hand.pass(61 * SECOND);
-    assert_eq!(by_hand.server.totals().peers_timed_out.get(), 1);
-    assert_eq!(by_hand.server.totals().peers_violated.get(), 0);
+    assert_eq!(by_hand.server.counters().peers_timed_out.get(), 1);
+    assert_eq!(by_hand.server.counters().peers_violated.get(), 0);
 }
 
 #[test]
 fn a_full_input_buffer_is_counted_once_for_each_pause() {
     let buffers = Buffers { input_packets: 2, ..Buffers::default() };
     let mut by_hand = ByHand::open(PeerConfig { buffers, ..raw() });
-    let paused = |by_hand: &ByHand| by_hand.server.totals().reads_paused.get();
+    let paused = |by_hand: &ByHand| by_hand.server.counters().reads_paused.get();
     by_hand.say(&[frame(0x82, b"1"), frame(0x82, b"2")].concat());
     assert_eq!(paused(&by_hand), 0);
     by_hand.say(&frame(0x82, b"3").repeat(10));
@@ -51,16 +51,16 @@ fn a_sender_above_its_rate_is_counted() {
     server.accept(server_end, now);
     end.inject(REQUEST);
     server.run(now);
-    assert_eq!(server.totals().reads_paused.get(), 0);
+    assert_eq!(server.counters().reads_paused.get(), 0);
     end.inject(&frame(0x82, &[1; 900]).repeat(20));
     server.run(now);
-    assert_eq!(server.totals().reads_paused.get(), 1);
+    assert_eq!(server.counters().reads_paused.get(), 1);
 }
 
 #[test]
 fn pings_that_are_not_answered_are_counted() {
     let mut by_hand = ByHand::open(raw());
-    let unanswered = |by_hand: &ByHand| by_hand.server.totals().pings_unanswered.get();
+    let unanswered = |by_hand: &ByHand| by_hand.server.counters().pings_unanswered.get();
     by_hand.say(&frame(0x89, b"x").repeat(60));
     assert_eq!(unanswered(&by_hand), 0);
     by_hand.end.set_capacity(0);
@@ -95,7 +95,7 @@ fn one_line_a_minute_is_written_about_violations_from_an_address() {
     come_and(&mut server, "192.0.2.7:1000", &bad, now + 60 * SECOND);
     let last = Lines::with("was connected for").pop().expect("a third line");
     assert!(last.ends_with("(99 more from there since the last such line)"), "{last}");
-    assert_eq!(server.totals().peers_violated.get(), 102);
+    assert_eq!(server.counters().peers_violated.get(), 102);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn the_silent_make_room_after_a_second() {
     let (answer, _refused) = door.knock(HERE, "Content-Length: 1\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "));
     assert!(matches!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(_)));
-    assert_eq!((door.node.hub().pending_len(), door.node.totals().pending_evicted.get()), (1, 1));
+    assert_eq!((door.node.hub().pending_len(), door.node.counters().pending_evicted.get()), (1, 1));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn one_address_too_many_does_not_stay_for_an_answer_that_tls_keeps_back() {
     assert_eq!(door.node.make_room(STRANGER, door.now + SECOND / 2), EvictionOutcome::Evicted(within));
     assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(Some(door.now + SECOND)));
     assert_eq!(door.node.make_room(STRANGER, door.now + SECOND), EvictionOutcome::Evicted(over));
-    assert_eq!(door.node.totals().refused_address.get(), 1, "it is counted for what it was");
+    assert_eq!(door.node.counters().refused_address.get(), 1, "it is counted for what it was");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
         );
     }
     assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(None), "a fair share");
-    assert_eq!(door.node.totals().pending_evicted.get(), PLACES as u64 - 4);
+    assert_eq!(door.node.counters().pending_evicted.get(), PLACES as u64 - 4);
     // Also when the system has run out of something, and nobody knows who waits.
     dawdle(&mut door, HERE, 1);
     assert_eq!(door.node.driver.make_room(None, door.now), EvictionOutcome::Evicted(slow[PLACES - 4].0));
@@ -154,7 +154,7 @@ fn players_of_one_address_do_not_push_each_other_out() {
         door.pass(SECOND / 10);
         assert!(!matches!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(_)));
     }
-    assert_eq!((door.node.len(), door.node.totals().handshakes_refused.get()), (PLACES, 0));
+    assert_eq!((door.node.len(), door.node.counters().handshakes_refused.get()), (PLACES, 0));
 }
 
 #[test]
@@ -231,9 +231,13 @@ fn who_finds_no_room_waits_in_the_backlog_until_a_silent_one_has_had_its_second(
     waiting[0].inject(REQUEST);
     waiting[1].inject(REQUEST);
     door.pass(SECOND / 2);
-    assert_eq!((waiting[0].readable(), door.node.totals().pending_evicted.get()), (0, 0), "nobody goes yet");
+    assert_eq!(
+        (waiting[0].readable(), door.node.counters().pending_evicted.get()),
+        (0, 0),
+        "nobody goes yet"
+    );
     door.pass(SECOND);
-    assert_eq!((door.connected(), door.node.totals().pending_evicted.get()), (2, 2));
+    assert_eq!((door.connected(), door.node.counters().pending_evicted.get()), (2, 2));
     assert_eq!(door.node.hub().load(), (2, 0));
     drop(silent);
 }

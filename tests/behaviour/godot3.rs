@@ -259,12 +259,12 @@ fn a_server_cannot_pile_up_news_of_others() {
         let fresh = client.notices.iter().filter(|notice| matches!(notice, Notice::Joined(_))).count();
         assert!((1..=1024).contains(&fresh), "{fresh} wait at once, {joined} were taken before");
         joined += fresh;
-        let link = client.link();
+        let shared = client.shared();
         client.notices.retain(|notice| !matches!(notice, Notice::Joined(_)));
         // As the game does it.
-        client.game_took(&link, fresh * 13, fresh, now);
+        client.game_took(&shared, fresh * 13, fresh, now);
     }
-    assert_eq!(client.link().incoming.load(), (0, 0));
+    assert_eq!(client.shared().incoming.load(), (0, 0));
     assert_eq!(client.end(), None);
     // Repeated, unknown, or about the client itself or its server: no notice.
     let nothing =
@@ -286,9 +286,9 @@ fn a_server_that_tells_of_everybody_is_left() {
         end.inject(&served(&message(1, id)));
         if id % 500 == 0 || id > 65_530 {
             client.run(now);
-            let link = client.link();
-            let (bytes, packets) = link.incoming.load();
-            client.game_took(&link, bytes, packets, now);
+            let shared = client.shared();
+            let (bytes, packets) = shared.incoming.load();
+            client.game_took(&shared, bytes, packets, now);
             client.run(now);
             client.notices.retain(|notice| !matches!(notice, Notice::Joined(_)));
         }
@@ -314,10 +314,10 @@ fn news_of_a_peer_that_stalls_again_and_again_do_not_pile_up_while_the_game_does
     }
     assert_eq!(waiting(&party), 2, "that it stalled, and that it drained");
     // The game polls.
-    let link = party.server.links().rfind(|link| link.id == slow).expect("it is connected");
+    let shared = party.server.peers().rfind(|shared| shared.id == slow).expect("it is connected");
     party.server.notices.retain(|notice| !matches!(notice, Notice::Congested(_) | Notice::Drained(_)));
-    link.heard_of_congestion();
-    link.heard_of_congestion();
+    shared.heard_of_congestion();
+    shared.heard_of_congestion();
     party.starve(0, 1, 40);
     assert_eq!(waiting(&party), 1, "and the next time is told again");
 }

@@ -29,13 +29,13 @@ fn waiting(by_hand: &ByHand) -> usize {
 
 /// Takes one packet, as a game does.
 fn take(by_hand: &mut ByHand) -> bool {
-    let link = by_hand.server.link();
+    let shared = by_hand.server.shared();
     let Some(at) = by_hand.server.notices.iter().position(|notice| matches!(notice, Notice::Packet(_)))
     else {
         return false;
     };
     let Notice::Packet(packet) = by_hand.server.notices.remove(at) else { return false };
-    by_hand.server.game_took(&link, packet.payload.len(), 1, by_hand.now);
+    by_hand.server.game_took(&shared, packet.payload.len(), 1, by_hand.now);
     true
 }
 
@@ -44,10 +44,10 @@ fn a_peer_that_is_gone_is_told_although_the_game_reads_nothing() {
     for (how, go) in [("reset", End::reset as fn(&End)), ("cut", End::cut), ("half-closed", End::half_close)]
     {
         let mut by_hand = unread();
-        assert_eq!(by_hand.server.link().state(), PeerState::Open);
+        assert_eq!(by_hand.server.shared().state(), PeerState::Open);
         go(&by_hand.end);
         by_hand.run();
-        assert_eq!(by_hand.server.link().state(), PeerState::Closing, "{how}: nothing can be said to it");
+        assert_eq!(by_hand.server.shared().state(), PeerState::Closing, "{how}: nothing can be said to it");
         by_hand.pass(SECOND * 29 / 10);
         assert_eq!(by_hand.server.end(), None, "{how}: the game may still take it");
         by_hand.pass(SECOND / 5);
@@ -76,17 +76,17 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
     let mut by_hand = unread();
     by_hand.end.cut();
     by_hand.run();
-    let link = by_hand.server.link();
+    let shared = by_hand.server.shared();
     for waiting in [1, 0] {
         by_hand.now += 4 * SECOND;
         // The driver reads on when half of the room is free, and not before.
-        link.incoming.release_only(100, 1);
+        shared.incoming.release_only(100, 1);
         by_hand.run();
-        assert!(link.end().is_none(), "it was closed with {waiting} waiting");
+        assert!(shared.end().is_none(), "it was closed with {waiting} waiting");
     }
     by_hand.now += 4 * SECOND;
     by_hand.run();
-    assert!(matches!(link.end(), Some(CloseReason::TransportError(_))), "nothing was taken since");
+    assert!(matches!(shared.end(), Some(CloseReason::TransportError(_))), "nothing was taken since");
 }
 
 #[test]
@@ -101,18 +101,18 @@ fn a_game_that_takes_some_is_not_hurried_although_the_end_was_seen_before_the_pa
     by_hand.end.inject(&frame(0x82, &[7; 900]));
     by_hand.end.half_close();
     by_hand.run();
-    let link = by_hand.server.link();
+    let shared = by_hand.server.shared();
     for waiting in [4, 3] {
         by_hand.now += 2 * SECOND;
         by_hand.run();
         // There is still no room for the large one.
-        link.incoming.release_only(100, 1);
+        shared.incoming.release_only(100, 1);
         by_hand.now += 2 * SECOND;
         by_hand.run();
-        assert!(link.end().is_none(), "it was closed with {waiting} waiting");
+        assert!(shared.end().is_none(), "it was closed with {waiting} waiting");
     }
     by_hand.pass(7 * SECOND);
-    assert!(matches!(link.end(), Some(CloseReason::TransportError(_))), "nothing was taken since");
+    assert!(matches!(shared.end(), Some(CloseReason::TransportError(_))), "nothing was taken since");
 }
 
 #[test]
@@ -222,20 +222,20 @@ fn a_throttled_peer_takes_few_turns_whatever_the_rate() {
         let mut until = now + SECOND;
         let (mut turns, mut bytes) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            let (mut count, before) = (0, node.totals().bytes_in.get());
+            let (mut count, before) = (0, node.counters().bytes_in.get());
             while now < until {
                 while end_has_room(&end) {
                     end.inject(&frame(0x82, &[7; 60_000]));
                 }
-                let read = node.totals().bytes_in.get();
+                let read = node.counters().bytes_in.get();
                 node.run_once(now);
-                count += usize::from(node.totals().bytes_in.get() > read);
+                count += usize::from(node.counters().bytes_in.get() > read);
                 node.packets();
                 now += Duration::from_micros(20);
             }
             until += SECOND;
             turns.push(count);
-            bytes.push((node.totals().bytes_in.get() - before) as usize);
+            bytes.push((node.counters().bytes_in.get() - before) as usize);
         }
         println!("{rate} bytes a second: {turns:?} turns, {bytes:?} bytes");
         // In the first second it may read what it saved.

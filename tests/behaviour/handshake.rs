@@ -10,10 +10,10 @@ fn every_split_of_the_bytes_leads_in() {
         let mut world = World::new(multiplayer(), 4096, step);
         world.run();
         let own_id = world.client.notices.iter().find_map(|notice| match notice {
-            Notice::Connected { link, own_id } => Some((link.id, *own_id)),
+            Notice::Connected { shared, own_id } => Some((shared.id, *own_id)),
             _ => None,
         });
-        assert_eq!(own_id, Some((PeerId::SERVER, world.server.link().id)), "step {step}");
+        assert_eq!(own_id, Some((PeerId::SERVER, world.server.shared().id)), "step {step}");
     }
 }
 

@@ -146,7 +146,7 @@ fn a_message_in_front_of_a_violation_can_still_be_answered() {
     assert!(by_hand.say(&bytes).is_empty());
     assert_eq!(by_hand.server.packets(), [b"question"]);
     let message = outbound(Bytes::from_static(b"answer"));
-    by_hand.server.link().outgoing.add(6);
+    by_hand.server.shared().outgoing.add(6);
     by_hand.server.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
     assert_eq!(by_hand.pass(SECOND / 5), b"\x82\x06answer\x88\x02\x03\xea");
     assert!(matches!(by_hand.server.end(), Some(CloseReason::Violation(_))));

@@ -12,7 +12,7 @@ fn two_idle_peers_stay_connected_for_an_hour() {
     let mut world = World::connected(raw());
     world.pass(Duration::from_secs(3600));
     assert_eq!((world.server.end(), world.client.end()), (None, None));
-    assert!(world.server.link().figures.rtt().is_some());
+    assert!(world.server.shared().figures.rtt().is_some());
 }
 
 #[test]

@@ -61,8 +61,8 @@ fn however_it_is_cut_up_it_is_read_and_nothing_behind_it_is_lost() {
             answer += &door.say(&end, &[*byte]);
         }
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-        assert_eq!(door.node.link().info.address, "203.0.113.7:4711".parse().expect("an address"));
-        assert_eq!(door.node.totals().bytes_in.get(), bytes.len() as u64);
+        assert_eq!(door.node.shared().info.address, "203.0.113.7:4711".parse().expect("an address"));
+        assert_eq!(door.node.counters().bytes_in.get(), bytes.len() as u64);
     }
 }
 
@@ -88,8 +88,8 @@ fn a_check_by_the_proxy_counts_for_nobody() {
             door.pass(SECOND / 10);
         }
     }
-    assert_eq!(door.node.totals().health_checks.get(), 6);
-    assert_eq!(door.node.totals().handshakes_refused.get(), 0, "none of them is one");
+    assert_eq!(door.node.counters().health_checks.get(), 6);
+    assert_eq!(door.node.counters().handshakes_refused.get(), 0, "none of them is one");
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn a_proxy_in_front_of_a_proxy_is_believed_what_it_forwards() {
     let chain: &[u8] = b"PROXY TCP4 10.0.0.2 10.0.0.1 4711 80\r\n";
     let forwarded = "X-Forwarded-For: 198.51.100.1\r\n";
     assert_eq!(status(&mut door, PROXY, chain, forwarded), "101");
-    assert_eq!(door.node.link().info.address, "198.51.100.1:0".parse().expect("an address"));
+    assert_eq!(door.node.shared().info.address, "198.51.100.1:0".parse().expect("an address"));
     // A client is not.
     assert_eq!(status(&mut door, PROXY, V1, forwarded), "101");
-    assert_eq!(door.node.link().info.address, "203.0.113.7:4711".parse().expect("an address"));
+    assert_eq!(door.node.shared().info.address, "203.0.113.7:4711".parse().expect("an address"));
 }
 
 #[test]
@@ -120,11 +120,11 @@ fn a_trusted_proxy_must_and_nobody_else_may() {
         assert!(answer.contains(why), "{from}: {answer}");
     }
     assert_eq!(status(&mut door, HERE, b"", ""), "101", "without a proxy all is as ever");
-    assert_eq!(door.node.totals().refused_malformed.get(), 4);
+    assert_eq!(door.node.counters().refused_malformed.get(), 4);
     let (_, end) = door.arrive(PROXY);
     door.say(&end, &V1[..20]);
     door.leave(&end);
-    assert_eq!(door.node.totals().refused_malformed.get(), 5, "it ends within the header");
+    assert_eq!(door.node.counters().refused_malformed.get(), 5, "it ends within the header");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_header_that_does_not_come_has_the_time_of_a_handshake() {
         assert_eq!(door.node.len(), 1);
         door.pass(2 * SECOND);
         assert_eq!((door.node.len(), door.node.hub().pending_len()), (0, 0), "{part:?}");
-        assert_eq!(door.node.totals().handshakes_timed_out.get(), 1);
+        assert_eq!(door.node.counters().handshakes_timed_out.get(), 1);
     }
 }
 
@@ -164,7 +164,7 @@ fn whoever_is_silent_behind_a_proxy_makes_room_and_one_that_is_named_has_a_share
     // One of the many of the address that was named goes, and not a stranger.
     let room = door.node.make_room(HERE, door.now);
     assert!(matches!(room, crate::hub::EvictionOutcome::Evicted(_)), "{room:?}");
-    assert_eq!(door.node.totals().pending_evicted.get(), 1);
+    assert_eq!(door.node.counters().pending_evicted.get(), 1);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn it_comes_before_tls() {
         client.dial(client_end, now);
         while server.run(now) | client.run(now) {}
         let address = if header == LOCAL { PROXY } else { "203.0.113.7:4711" };
-        assert_eq!(server.link().info.address, address.parse().expect("an address"));
+        assert_eq!(server.shared().info.address, address.parse().expect("an address"));
         assert!(client.has(|notice| matches!(notice, Notice::Connected { .. })));
     }
     // A check that ends before TLS, in either way.
@@ -198,7 +198,7 @@ fn it_comes_before_tls() {
             }
             while server.run(start()) {}
             assert_eq!(
-                (server.len(), server.totals().handshakes_refused.get()),
+                (server.len(), server.counters().handshakes_refused.get()),
                 (0, 0),
                 "{bytes:?} {resets}"
             );
@@ -218,6 +218,6 @@ fn it_comes_before_tls() {
         let why = if proxy_protocol && from == PROXY { "it is not there" } else { UNEXPECTED };
         let told = Lines::with("no handshake with");
         assert!(told.len() == 1 && told[0].contains(why), "{told:?}");
-        assert_eq!((server.len(), server.totals().handshakes_refused.get()), (0, 1));
+        assert_eq!((server.len(), server.counters().handshakes_refused.get()), (0, 1));
     }
 }

@@ -45,7 +45,7 @@ fn one_line_a_minute_is_written_about_an_address_that_is_refused() {
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[2].ends_with(" (99 more from there since the last such line)"), "{lines:?}");
     assert_harmless(&lines);
-    assert_eq!(door.node.totals().refused_malformed.get(), 102);
+    assert_eq!(door.node.counters().refused_malformed.get(), 102);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn what_the_game_repeats_of_a_request_is_escaped() {
         )]
     );
     assert_harmless(&lines);
-    assert_eq!(door.node.totals().refused_handler.get(), 100);
+    assert_eq!(door.node.counters().refused_handler.get(), 100);
 }
 
 #[test]
@@ -79,17 +79,17 @@ fn who_is_not_even_taken_is_counted_and_written_down_as_rarely() {
         door.node.driver.hub.note_not_taken(HERE.parse().expect("an address"), door.now);
     }
     assert_eq!(Lines::with(LINE), [format!("INFO {LINE} {HERE}: there was no room for more of its address")]);
-    let totals = door.node.totals();
-    assert_eq!((totals.pending_evicted.get(), totals.handshakes_refused.get()), (100, 100));
+    let counters = door.node.counters();
+    assert_eq!((counters.pending_evicted.get(), counters.handshakes_refused.get()), (100, 100));
 }
 
 #[test]
 fn a_handshake_that_takes_too_long_is_counted_as_that() {
     let timed_out = |door: &Door| {
-        let totals = door.node.totals();
-        assert_eq!((totals.refused_malformed.get(), totals.pending_evicted.get()), (0, 0));
-        assert_eq!(totals.handshakes_refused.get(), totals.handshakes_timed_out.get());
-        totals.handshakes_timed_out.get()
+        let counters = door.node.counters();
+        assert_eq!((counters.refused_malformed.get(), counters.pending_evicted.get()), (0, 0));
+        assert_eq!(counters.handshakes_refused.get(), counters.handshakes_timed_out.get());
+        counters.handshakes_timed_out.get()
     };
     let mut door = Door::new(ServerConfig::default());
     let (_, half) = door.arrive(HERE);

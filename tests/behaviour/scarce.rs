@@ -54,12 +54,12 @@ impl Party {
 
     /// The game takes what the first client has sent; how many packets.
     fn take(&mut self) -> usize {
-        let link = self.server.links().next().expect("it is connected");
+        let shared = self.server.peers().next().expect("it is connected");
         let waits = |notice: &Notice| matches!(notice, Notice::Packet(_));
         let taken = self.server.notices.iter().filter(|notice| waits(notice)).count();
         self.server.notices.retain(|notice| !waits(notice));
-        let (bytes, packets) = link.incoming.load();
-        self.server.game_took(&link, bytes, packets, self.now);
+        let (bytes, packets) = shared.incoming.load();
+        self.server.game_took(&shared, bytes, packets, self.now);
         taken
     }
 
@@ -82,8 +82,8 @@ fn a_relayed_packet_counts_once_until_its_last_receiver_has_it() {
     // The frame's header for each, less what has left.
     let waiting = party.waiting();
     assert!((60_009..60_100).contains(&waiting), "{waiting} bytes wait");
-    for link in party.server.links().skip(1) {
-        assert_eq!(link.outgoing.load(), (60_009, 1), "for its own limits each has all of it");
+    for shared in party.server.peers().skip(1) {
+        assert_eq!(shared.outgoing.load(), (60_009, 1), "for its own limits each has all of it");
     }
     assert_eq!(party.wake(1), 60_013);
     party.clients[2].1.cut();
@@ -129,7 +129,7 @@ fn at_the_bound_a_sender_waits_for_who_is_behind_and_nobody_is_closed() {
         assert!(party.hear(2).is_empty() && party.hear(3).is_empty());
     }
     assert_eq!(party.server.packets(), Vec::<Vec<u8>>::new(), "nor does the game get it before the others");
-    assert_eq!(party.server.totals().reads_paused.get(), 1, "one pause, however often it is tried");
+    assert_eq!(party.server.counters().reads_paused.get(), 1, "one pause, however often it is tried");
     party.wake(1);
     party.pass(MOMENT);
     for at in [1, 2] {
@@ -153,7 +153,7 @@ fn who_waits_for_room_is_not_taken_for_silent() {
         // The others do nothing but answer pings.
         (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
     }
-    assert_eq!(party.server.totals().peers_timed_out.get(), 0);
+    assert_eq!(party.server.counters().peers_timed_out.get(), 0);
     party.wake(1);
     party.pass(MOMENT);
     assert_eq!(party.hear(1), [sent]);
@@ -162,7 +162,7 @@ fn who_waits_for_room_is_not_taken_for_silent() {
         party.pass(SECOND);
         (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
     }
-    assert_eq!(party.server.totals().peers_timed_out.get(), 1);
+    assert_eq!(party.server.counters().peers_timed_out.get(), 1);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn who_waits_twice_in_a_row_is_not_taken_for_silent_either() {
         party.pass(SECOND);
         (1..4).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
     }
-    assert_eq!(party.server.totals().peers_timed_out.get(), 0);
+    assert_eq!(party.server.counters().peers_timed_out.get(), 0);
     party.wake(2);
     party.pass(MOMENT);
     assert_eq!(party.hear(2), [second]);
@@ -228,7 +228,7 @@ fn at_the_bound_what_is_for_the_game_alone_needs_no_room() {
         }
     }
     party.server.run(party.now);
-    assert_eq!(party.server.totals().reads_paused.get(), 0);
+    assert_eq!(party.server.counters().reads_paused.get(), 0);
     assert_eq!(party.server.packets().len(), 6 * PACKETS);
 }
 
@@ -337,7 +337,7 @@ fn worlds() -> [(&'static str, World); 2] {
 
 fn send(world: &mut World, count: usize, size: usize) {
     for _ in 0..count {
-        world.server.link().outgoing.add(size);
+        world.server.shared().outgoing.add(size);
         let message = outbound(charged(&world.server.queue_totals.outgoing, vec![7; size]));
         world.server.command(Command::Send { to: world.server_conn, message }, world.now);
     }
@@ -385,7 +385,7 @@ fn a_client_s_own_masked_copies_count_as_well() {
     for (row, mut world) in worlds() {
         world.ends.0.set_capacity(1000);
         for _ in 0..10 {
-            world.client.link().outgoing.add(5000);
+            world.client.shared().outgoing.add(5000);
             let message = outbound(charged(&world.client.queue_totals.outgoing, vec![7; 5000]));
             world.client.command(Command::Send { to: world.client_conn, message }, world.now);
         }

@@ -137,11 +137,11 @@ impl Town {
         let mut reading = Reading::default();
         let end = wire.there.clone();
         loop {
-            let (unread, before) = (end.readable(), self.server.totals().bytes_in.get());
+            let (unread, before) = (end.readable(), self.server.counters().bytes_in.get());
             let more = self.server.run_once(self.now);
             reading.turns += 1;
             reading.encrypted = reading.encrypted.max(unread - end.readable());
-            reading.plain = reading.plain.max((self.server.totals().bytes_in.get() - before) as usize);
+            reading.plain = reading.plain.max((self.server.counters().bytes_in.get() - before) as usize);
             reading.ended = self.server.driver.stream(wire.conn).is_none();
             if reading.ended || !more && end.readable() == 0 {
                 break;
@@ -180,7 +180,7 @@ impl Town {
             "{row}: {reason:?}, expected {why:?}"
         );
         assert_eq!(self.server.len(), 1, "{row}: it is dropped");
-        assert_eq!(self.server.totals().peers_violated.get(), 1, "{row}: it is counted");
+        assert_eq!(self.server.counters().peers_violated.get(), 1, "{row}: it is counted");
     }
 }
 

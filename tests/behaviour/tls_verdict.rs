@@ -79,7 +79,7 @@ fn nothing_leaves_before_the_verdict() {
     let sent = world.ends.1.written();
     world.pass(2 * SECOND);
     assert_eq!(world.ends.1.written(), sent, "not even the end of the handshake leaves");
-    assert_eq!(world.server.totals().bytes_in.get(), 0, "the server has not seen the request");
+    assert_eq!(world.server.counters().bytes_in.get(), 0, "the server has not seen the request");
     assert!(!is_in(&world.client) && !is_in(&world.server));
     answer(&mut world, check);
     finish(&mut world);
@@ -99,8 +99,8 @@ fn who_is_refused_gets_the_alert_and_nothing_else() {
         matches!(reason, Some(CloseReason::TransportError(why)) if why.contains("unknown issuer")),
         "{reason:?}"
     );
-    assert_eq!(world.server.totals().bytes_in.get(), 0);
-    assert_eq!(world.server.totals().handshakes_refused.get(), 1);
+    assert_eq!(world.server.counters().bytes_in.get(), 0);
+    assert_eq!(world.server.counters().handshakes_refused.get(), 1);
     let lines = Lines::with("does not trust our certificate (unknown issuer)");
     assert_eq!(lines.len(), 1, "the server says so: {:?}", Lines::with(""));
     assert_eq!((world.client.len(), world.server.len()), (0, 0));

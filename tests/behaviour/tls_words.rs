@@ -68,7 +68,7 @@ fn a_server_says_what_is_wrong_with_a_client() {
         server.run(now);
         let lines = Lines::with("no handshake with");
         assert!(lines.len() == 1 && lines[0].contains(expected), "{expected}: {lines:?}");
-        assert_eq!((server.totals().handshakes_refused.get(), server.len()), (1, 0), "{expected}");
+        assert_eq!((server.counters().handshakes_refused.get(), server.len()), (1, 0), "{expected}");
     }
 }
 

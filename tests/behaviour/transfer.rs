@@ -23,7 +23,7 @@ fn messages_of_all_sizes_arrive_whatever_the_stream_does() {
         for size in sizes() {
             for (from_server, conn) in [(true, world.server_conn), (false, world.client_conn)] {
                 let node = if from_server { &mut world.server } else { &mut world.client };
-                node.link().outgoing.add(size);
+                node.shared().outgoing.add(size);
                 let message = outbound(Bytes::from(bytes(size)));
                 node.command(Command::Send { to: conn, message }, world.now);
             }
@@ -43,8 +43,8 @@ fn messages_of_all_sizes_arrive_whatever_the_stream_does() {
         }
         let expected: Vec<_> = sizes().into_iter().map(bytes).collect();
         assert!(up == expected && down == expected, "capacity {capacity}, step {step}");
-        assert_eq!(world.server.link().outgoing.load(), (0, 0));
-        assert_eq!(world.client.link().outgoing.load(), (0, 0));
+        assert_eq!(world.server.shared().outgoing.load(), (0, 0));
+        assert_eq!(world.client.shared().outgoing.load(), (0, 0));
     }
 }
 
@@ -155,10 +155,10 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
         }
     }
     server.run(now);
-    let links: Vec<_> = server.links().collect();
+    let peers: Vec<_> = server.peers().collect();
     let waiting = server.queue_totals.bytes();
     assert!((450_000..=500_000).contains(&waiting), "{waiting} bytes wait");
-    assert!(links.iter().all(|link| link.incoming.load().1 > 0), "everybody has the first packet in");
+    assert!(peers.iter().all(|shared| shared.incoming.load().1 > 0), "everybody has the first packet in");
     assert!(server.queue_totals.outgoing.has_room(400_000), "and the game can send");
     let mut got = Vec::new();
     while got.len() < sent.len() {
@@ -166,27 +166,27 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
         let mut taken = Vec::new();
         server.notices.retain(|notice| match notice {
             Notice::Packet(packet) => {
-                let link = links.iter().find(|link| link.id == packet.source).expect("a peer");
-                taken.push((link, packet.payload.len()));
+                let shared = peers.iter().find(|shared| shared.id == packet.source).expect("a peer");
+                taken.push((shared, packet.payload.len()));
                 got.push((packet.source, packet.payload.to_vec()));
                 false
             }
             _ => true,
         });
-        for (link, size) in taken {
-            server.game_took(link, size, 1, now);
+        for (shared, size) in taken {
+            server.game_took(shared, size, 1, now);
         }
         assert!(got.len() > before, "stuck at {before}");
         server.run(now);
     }
     // In order from each.
-    let of_one = |link: &std::sync::Arc<crate::channel::PeerShared>| {
+    let of_one = |shared: &std::sync::Arc<crate::channel::PeerShared>| {
         got.iter()
-            .filter(|(source, _)| *source == link.id)
+            .filter(|(source, _)| *source == shared.id)
             .map(|(_, packet)| packet.clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(links.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
+    assert_eq!(peers.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
     assert_eq!(server.queue_totals.bytes(), 0);
     // Nor do those who do not listen keep the game from hearing.
     let _deaf = charged(&server.queue_totals.outgoing, vec![7; 600_000]);

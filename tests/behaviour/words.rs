@@ -10,7 +10,7 @@ use crate::config::{PeerConfig, ServerConfig};
 
 /// Lets one side send a message of so many bytes.
 fn send(node: &mut Node, conn: ConnId, size: usize, now: Instant) {
-    node.link().outgoing.add(size);
+    node.shared().outgoing.add(size);
     node.command(Command::Send { to: conn, message: outbound(vec![7; size]) }, now);
 }
 
@@ -90,7 +90,7 @@ impl Asking {
     }
 
     fn is_in(&self) -> bool {
-        self.client.links().next().is_some()
+        self.client.peers().next().is_some()
     }
 }
 
@@ -278,6 +278,6 @@ fn subprotocols_that_one_side_names_are_told_on_both() {
         ServerConfig { protocols: names(&["chat"]), ..ServerConfig::default() },
     );
     world.run();
-    assert_eq!(world.client.link().info.protocol, "chat");
+    assert_eq!(world.client.shared().info.protocol, "chat");
     assert!(Lines::with("subprotocol").is_empty(), "nothing to say about it");
 }

@@ -257,10 +257,10 @@ impl Node {
     }
 
     /// The game has taken so much of a peer.
-    pub(super) fn game_took(&mut self, link: &PeerShared, bytes: usize, packets: usize, now: Instant) {
-        link.incoming.release_only(bytes, packets);
-        if link.incoming.end_pause() {
-            self.command(Command::Resume(link.conn), now);
+    pub(super) fn game_took(&mut self, shared: &PeerShared, bytes: usize, packets: usize, now: Instant) {
+        shared.incoming.release_only(bytes, packets);
+        if shared.incoming.end_pause() {
+            self.command(Command::Resume(shared.conn), now);
         }
     }
 
@@ -294,8 +294,8 @@ impl Node {
         self.driver.emulated()
     }
 
-    pub(super) fn totals(&self) -> &Counters {
-        &self.driver.mailbox.totals
+    pub(super) fn counters(&self) -> &Counters {
+        &self.driver.mailbox.counters
     }
 
     /// Connections that are not forgotten.
@@ -330,15 +330,15 @@ impl Node {
     }
 
     /// Everybody who is, or was, connected, in the order in which they came.
-    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = Arc<PeerShared>> + '_ {
+    pub(super) fn peers(&self) -> impl DoubleEndedIterator<Item = Arc<PeerShared>> + '_ {
         self.notices.iter().filter_map(|notice| match notice {
-            Notice::Connected { link, .. } => Some(Arc::clone(link)),
+            Notice::Connected { shared, .. } => Some(Arc::clone(shared)),
             _ => None,
         })
     }
 
-    pub(super) fn link(&self) -> Arc<PeerShared> {
-        self.links().next_back().expect("somebody is connected")
+    pub(super) fn shared(&self) -> Arc<PeerShared> {
+        self.peers().next_back().expect("somebody is connected")
     }
 
     /// Packets that were delivered; the game takes them at once.
@@ -351,9 +351,9 @@ impl Node {
             }
             _ => true,
         });
-        let link = self.link();
+        let shared = self.shared();
         let bytes = taken.iter().map(Vec::len).sum();
-        self.game_took(&link, bytes, taken.len(), start());
+        self.game_took(&shared, bytes, taken.len(), start());
         taken
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Mailbox {
     polled: AtomicU64,
     /// The library is being unloaded: end by then.
     shutdown: Mutex<Option<Instant>>,
-    pub(crate) totals: Arc<Counters>,
+    pub(crate) counters: Arc<Counters>,
     /// What all queues of the process hold that waits to be sent.
     pub(crate) queue_total: Arc<QueueTotal>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     pub(crate) fn new(
         driver: Box<dyn Wake>,
-        totals: Arc<Counters>,
+        counters: Arc<Counters>,
         queue_total: &Arc<QueueTotal>,
         now: Instant,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Mailbox {
             started: now,
             polled: AtomicU64::new(0),
             shutdown: Mutex::default(),
-            totals,
+            counters,
             queue_total: Arc::clone(queue_total),
         }
     }

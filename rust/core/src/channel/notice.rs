@@ -13,7 +13,7 @@ pub(crate) enum Notice {
     Packet(Packet),
     /// A peer is usable. `own_id` is what a client is called.
     Connected {
-        link: Arc<PeerShared>,
+        shared: Arc<PeerShared>,
         own_id: PeerId,
     },
     CloseRequested {

@@ -132,7 +132,7 @@ pub(super) struct ScriptedHub {
     driver: InMemory<Stream>,
     now: Instant,
     lines: Vec<(ConnId, Rc<RefCell<Line>>)>,
-    links: HashMap<PeerId, Arc<PeerShared>>,
+    peers: HashMap<PeerId, Arc<PeerShared>>,
     pub(super) notices: Vec<Notice>,
     rounds: usize,
 }
@@ -153,7 +153,7 @@ impl ScriptedHub {
         let now = start();
         let mut driver = InMemory::new(config(mode), side, &QueueTotals::new(usize::MAX), TURN, now);
         driver.streams.short_reads = ShortRead::SaysNothing;
-        Self { driver, now, lines: Vec::new(), links: HashMap::new(), notices: Vec::new(), rounds: 0 }
+        Self { driver, now, lines: Vec::new(), peers: HashMap::new(), notices: Vec::new(), rounds: 0 }
     }
 
     pub(super) fn accept(&mut self, line: Line) -> ConnId {
@@ -202,8 +202,8 @@ impl ScriptedHub {
         }
         assert_eq!(self.open_lines().count(), 0, "a connection outlives all of its deadlines");
         assert_eq!(self.driver.hub.load(), (0, 0));
-        for link in self.links.values() {
-            assert_eq!(link.outgoing.load(), (0, 0), "nothing is counted that is not queued");
+        for shared in self.peers.values() {
+            assert_eq!(shared.outgoing.load(), (0, 0), "nothing is counted that is not queued");
         }
     }
 
@@ -238,14 +238,14 @@ impl ScriptedHub {
         let mut fresh = Vec::new();
         self.driver.mailbox.take_notices(&mut fresh);
         for notice in &fresh {
-            if let Notice::Connected { link, .. } = notice {
-                self.links.insert(link.id, Arc::clone(link));
+            if let Notice::Connected { shared, .. } = notice {
+                self.peers.insert(shared.id, Arc::clone(shared));
             }
         }
         self.notices.extend(fresh);
         let limits = config(Mode::Raw).buffers;
-        for link in self.links.values() {
-            let (bytes, packets) = link.incoming.load();
+        for shared in self.peers.values() {
+            let (bytes, packets) = shared.incoming.load();
             assert!(
                 packets <= 1 || bytes <= limits.input_bytes && packets <= limits.input_packets,
                 "{packets} packets of {bytes} bytes wait for the game"
@@ -258,12 +258,12 @@ impl ScriptedHub {
 
     /// The game takes all of its packets.
     fn take_packets(&mut self) {
-        let links: Vec<_> = self.links.values().cloned().collect();
-        for link in links {
-            let (bytes, packets) = link.incoming.load();
-            link.incoming.release_only(bytes, packets);
-            if link.incoming.end_pause() {
-                self.driver.command(Command::Resume(link.conn), self.now);
+        let peers: Vec<_> = self.peers.values().cloned().collect();
+        for shared in peers {
+            let (bytes, packets) = shared.incoming.load();
+            shared.incoming.release_only(bytes, packets);
+            if shared.incoming.end_pause() {
+                self.driver.command(Command::Resume(shared.conn), self.now);
             }
         }
     }

@@ -103,7 +103,7 @@ impl Script {
 /// The id that the game knows of, as the wire has it.
 fn connected(hub: &ScriptedHub) -> Option<Vec<u8>> {
     hub.notices.iter().find_map(|notice| match notice {
-        Notice::Connected { link, .. } => Some(link.id.0.to_le_bytes().to_vec()),
+        Notice::Connected { shared, .. } => Some(shared.id.0.to_le_bytes().to_vec()),
         _ => None,
     })
 }

@@ -85,8 +85,8 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
     let conn = hub.accept(Line::new(bytes.to_vec(), reading, writing));
     hub.finish();
     let output = std::mem::take(&mut hub.line(conn).output);
-    let link = hub.notices.iter().find_map(|notice| match notice {
-        Notice::Connected { link, .. } => Some(link),
+    let shared = hub.notices.iter().find_map(|notice| match notice {
+        Notice::Connected { shared, .. } => Some(shared),
         _ => None,
     });
     let mut lines = [httparse::EMPTY_HEADER; 16];
@@ -99,7 +99,7 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
         assert!(found.next().is_none(), "{wanted} twice");
         first
     };
-    let Some(link) = link else {
+    let Some(shared) = shared else {
         assert!(hub.notices.is_empty(), "the game hears nothing of those who do not get in");
         let httparse::Status::Complete(len) = answer else {
             assert!(output.is_empty(), "an answer is whole");
@@ -116,12 +116,12 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
     if answer.is_complete() {
         assert_eq!(parsed.code, Some(101));
         assert_eq!(header("sec-websocket-accept"), Some(accept_key(bytes).as_str()));
-        assert_eq!(header("sec-websocket-protocol").unwrap_or_default(), link.info.protocol);
+        assert_eq!(header("sec-websocket-protocol").unwrap_or_default(), shared.info.protocol);
     }
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(bytes, |at| &bytes[..at + 4]);
     let ends = |byte: u8| head.iter().filter(|known| **known == byte).count();
     assert!(ends(b'\r') == ends(b'\n') && !head.contains(&0), "lines end with CR LF and hold no NUL");
-    let info = &link.info;
+    let info = &shared.info;
     assert!(info.target.starts_with('/') && !info.target.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
     for (name, value) in &info.headers {
         assert!(is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()));
@@ -166,7 +166,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     drop(line);
     hub.finish();
     match hub.notices.first().expect("the game is told in any case") {
-        Notice::Connected { link, .. } => Ok(link.info.protocol.clone()),
+        Notice::Connected { shared, .. } => Ok(shared.info.protocol.clone()),
         Notice::Failed(reason) => {
             let why = reason.to_string();
             assert!(!why.chars().any(char::is_control) && why.len() < 3000, "{why:?}");

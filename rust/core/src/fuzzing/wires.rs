@@ -71,7 +71,7 @@ fn relay(messages: Vec<Vec<u8>>) {
         .notices
         .iter()
         .filter_map(|notice| match notice {
-            Notice::Connected { link, .. } => Some(link.id.0),
+            Notice::Connected { shared, .. } => Some(shared.id.0),
             _ => None,
         })
         .collect();

@@ -181,7 +181,7 @@ impl Hub {
         ) {
             return;
         }
-        self.totals.accept_errors.add(1);
+        self.counters.accept_errors.add(1);
         match &mut self.acceptor.complained {
             Some((last, since)) if now.saturating_duration_since(*last) < COMPLAINT_PAUSE => *since += 1,
             complained => {

@@ -38,7 +38,7 @@ impl Hub {
         if let Some(pending) = connection.pending_mut() {
             pending.preamble = access.wants_proxy_protocol(address.ip()).then(Box::default);
         }
-        self.totals.pending.increase();
+        self.counters.pending.increase();
         let response = match counted {
             Ok(client) => {
                 connection.client_key = client;
@@ -70,15 +70,15 @@ impl Hub {
                 Err(response) => return self.reject(conn, RejectReason::Address, &response, now),
             }
         }
-        let crowded = self.totals.arrivals.load(Ordering::Relaxed) >= ARRIVALS_LIMIT;
+        let crowded = self.counters.arrivals.load(Ordering::Relaxed) >= ARRIVALS_LIMIT;
         match access.decide(&request, self.ids.len(), crowded) {
             PolicyDecision::Reject(why, response) => self.reject(conn, why, &response, now),
             PolicyDecision::Health => {
                 if let Some(pending) = connection.pending_mut() {
                     pending.suppress_log = true;
                 }
-                self.totals.health_checks.add(1);
-                let (peers, pending) = (self.ids.len(), self.totals.pending.get() - 1);
+                self.counters.health_checks.add(1);
+                let (peers, pending) = (self.ids.len(), self.counters.pending.get() - 1);
                 let answer =
                     health(&request, peers, pending, access.refusing, self.mailbox.main_thread_idle(now));
                 self.answer(conn, &answer, now);
@@ -163,19 +163,19 @@ impl Hub {
         if pending.suppress_log || *reason == CloseReason::NoRequest {
             return;
         }
-        let totals = &self.totals;
-        totals.handshakes_refused.add(1);
+        let counters = &self.counters;
+        counters.handshakes_refused.add(1);
         let counter = match (pending.reject_reason, reason) {
-            (Some(RejectReason::Address), _) => Some(&totals.refused_address),
-            (Some(RejectReason::Origin), _) => Some(&totals.refused_origin),
-            (Some(RejectReason::Full), _) => Some(&totals.refused_full),
-            (Some(RejectReason::Handler), _) => Some(&totals.refused_handler),
-            (Some(RejectReason::Busy), _) => Some(&totals.refused_busy),
-            (Some(RejectReason::Evicted), _) => Some(&totals.pending_evicted),
+            (Some(RejectReason::Address), _) => Some(&counters.refused_address),
+            (Some(RejectReason::Origin), _) => Some(&counters.refused_origin),
+            (Some(RejectReason::Full), _) => Some(&counters.refused_full),
+            (Some(RejectReason::Handler), _) => Some(&counters.refused_handler),
+            (Some(RejectReason::Busy), _) => Some(&counters.refused_busy),
+            (Some(RejectReason::Evicted), _) => Some(&counters.pending_evicted),
             (Some(RejectReason::Malformed), _) | (None, CloseReason::Refused(_)) => {
-                Some(&totals.refused_malformed)
+                Some(&counters.refused_malformed)
             }
-            (None, CloseReason::TimedOut(_)) => Some(&totals.handshakes_timed_out),
+            (None, CloseReason::TimedOut(_)) => Some(&counters.handshakes_timed_out),
             (None, _) => None,
         };
         if let Some(counter) = counter {
@@ -187,8 +187,8 @@ impl Hub {
     /// Counts and logs that a connection was refused before anything was read: see [`EvictionOutcome::Refused`](super::EvictionOutcome::Refused).
     pub(crate) fn note_not_taken(&mut self, address: SocketAddr, now: Instant) {
         let Side::Server(access) = &mut self.side else { return };
-        self.totals.handshakes_refused.add(1);
-        self.totals.pending_evicted.add(1);
+        self.counters.handshakes_refused.add(1);
+        self.counters.pending_evicted.add(1);
         log_rejected(access, address, "there was no room for more of its address", now);
     }
 
@@ -228,7 +228,7 @@ impl Hub {
             pending.asked = Some(Box::new(Asked { id, request, protocol, left: Arc::clone(&left) }));
         }
         self.asked_ids.insert(id);
-        self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.counters.arrivals.fetch_add(1, Ordering::Relaxed);
         self.notices.push(Notice::Requested { request: Box::new(question), left });
     }
 

@@ -114,7 +114,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         act(&mut connection.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
         if let Stage::Connected(peer) = &mut connection.stage {
-            peer.link.set_closing();
+            peer.shared.set_closing();
             // A deferred message would keep the remote's Close from being read.
             if peer.deferred.take().is_some() {
                 connection.session.resume(now);

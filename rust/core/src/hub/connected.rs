@@ -13,7 +13,7 @@ use crate::tls::TlsSession;
 
 /// The part of a connection that only a peer has.
 pub(super) struct Connected {
-    pub(super) link: Arc<PeerShared>,
+    pub(super) shared: Arc<PeerShared>,
     /// A message that did not fit the input buffer, or that the relay has no room for. Reading goes on when it has room.
     pub(super) deferred: Option<Packet>,
     /// The deferred message waits for the relay, and when it is tried again.
@@ -53,9 +53,9 @@ struct Backlog {
 }
 
 impl Connected {
-    pub(super) fn new(link: Arc<PeerShared>, rate_limiter: Option<RateLimiter>) -> Self {
+    pub(super) fn new(shared: Arc<PeerShared>, rate_limiter: Option<RateLimiter>) -> Self {
         Self {
-            link,
+            shared,
             deferred: None,
             awaits_relay: false,
             relay_at: None,
@@ -91,13 +91,13 @@ impl Connected {
 
     /// Returns the number of packets that the game has not taken.
     fn unread(&self) -> usize {
-        self.link.incoming.load().1
+        self.shared.incoming.load().1
     }
 }
 
 impl Connection {
     /// Returns how many bytes may be read in this turn; `None`: not now.
-    pub(super) fn may_read(&mut self, most: usize, totals: &Counters, now: Instant) -> Option<usize> {
+    pub(super) fn may_read(&mut self, most: usize, counters: &Counters, now: Instant) -> Option<usize> {
         let Stage::Connected(peer) = &mut self.stage else { return Some(most) };
         if !peer.is_rationed(&self.session) {
             return Some(most);
@@ -109,7 +109,7 @@ impl Connection {
         // A turn for the few bytes that may be read already would not be worth it.
         if let Some(ready) = rate_limiter.rests_until(now) {
             peer.throttled = Some(ready);
-            totals.reads_paused.add(1);
+            counters.reads_paused.add(1);
             self.session.pause(now);
             return None;
         }
@@ -148,7 +148,7 @@ impl Connection {
             peer.gone = Some(Gone { since: now, waiting: peer.unread() });
         }
         if peer.deferred.is_some() {
-            peer.link.set_closing();
+            peer.shared.set_closing();
         }
     }
 
@@ -191,12 +191,12 @@ impl Connection {
         now: Instant,
     ) {
         let Stage::Connected(peer) = &mut self.stage else { return };
-        let link = &peer.link;
-        let (bytes, packets) = link.outgoing.load();
-        if blocked && link.is_over_output_limits(0, 0, config) {
+        let shared = &peer.shared;
+        let (bytes, packets) = shared.outgoing.load();
+        if blocked && shared.is_over_output_limits(0, 0, config) {
             // The rest of a burst may be queued in the same round, after a part was written early.
             if peer.over.as_ref().is_none_or(|over| over.since == now) {
-                let backlog = backlog(link, &self.session, self.tls.as_ref());
+                let backlog = backlog(shared, &self.session, self.tls.as_ref());
                 peer.over = Some(Over { since: now, backlog });
             }
         } else {
@@ -204,15 +204,15 @@ impl Connection {
         }
         if blocked && !peer.told_congested && bytes > config.buffers.output_bytes / 2 {
             // Not again and again while the game does not poll.
-            if link.may_tell_of_congestion() {
+            if shared.may_tell_of_congestion() {
                 peer.told_congested = true;
-                link.told_of_congestion();
-                notices.push(Notice::Congested(link.id));
+                shared.told_of_congestion();
+                notices.push(Notice::Congested(shared.id));
             }
         } else if peer.told_congested && !blocked && packets == 0 {
             peer.told_congested = false;
-            link.told_of_congestion();
-            notices.push(Notice::Drained(link.id));
+            shared.told_of_congestion();
+            notices.push(Notice::Drained(shared.id));
         }
     }
 
@@ -240,13 +240,13 @@ impl Connection {
     /// backlog has shrunk by an eighth of the output buffer.
     pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
         let Stage::Connected(peer) = &mut self.stage else { return false };
-        let (link, Some(over)) = (&peer.link, &peer.over) else { return false };
-        if !link.is_over_output_limits(0, 0, config) {
+        let (shared, Some(over)) = (&peer.shared, &peer.over) else { return false };
+        if !shared.is_over_output_limits(0, 0, config) {
             // The game has closed the peer since.
             peer.over = None;
             return false;
         }
-        let (before, backlog) = (over.backlog, backlog(link, &self.session, self.tls.as_ref()));
+        let (before, backlog) = (over.backlog, backlog(shared, &self.session, self.tls.as_ref()));
         let kept_up = backlog.taken - before.taken >= before.bytes.max(1) as u64;
         let fewer_bytes = backlog.bytes + config.buffers.output_bytes / 8 <= before.bytes;
         let fewer_packets = backlog.packets + (config.buffers.output_packets / 8).max(1) <= before.packets;
@@ -258,12 +258,12 @@ impl Connection {
     }
 }
 
-fn backlog(link: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> Backlog {
-    let (bytes, packets) = link.outgoing.load();
+fn backlog(shared: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> Backlog {
+    let (bytes, packets) = shared.outgoing.load();
     let unsent = tls.map_or(0, TlsSession::unsent);
     Backlog {
         bytes: bytes.saturating_sub(session.begun()) + unsent,
         packets,
-        taken: link.figures.bytes_out.get().saturating_sub(unsent as u64),
+        taken: shared.figures.bytes_out.get().saturating_sub(unsent as u64),
     }
 }

@@ -88,8 +88,8 @@ impl Connection {
 
     /// What both threads share about the peer.
     #[inline]
-    pub(super) fn link(&self) -> Option<&Arc<PeerShared>> {
-        self.connected().map(|connected| &connected.link)
+    pub(super) fn shared(&self) -> Option<&Arc<PeerShared>> {
+        self.connected().map(|connected| &connected.shared)
     }
 
     /// Returns whether a message waits for room.

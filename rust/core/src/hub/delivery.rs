@@ -18,36 +18,42 @@ impl Hub {
     /// Delivers a message. Returns false if the peer's input buffer is full: the message is deferred, and reading pauses.
     pub(super) fn message(&mut self, conn: ConnId, payload: Payload<'_>, text: bool, now: Instant) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
-        // Both threads use the count of references to a link: this is once per packet, so it is left alone.
-        let Stage::Connected(Connected { link, .. }) = &connection.stage else {
+        // Both threads use the count of references to this: it is once per packet, so it is left alone.
+        let Stage::Connected(Connected { shared, .. }) = &connection.stage else {
             self.id_message(conn, payload.bytes(), now);
             return true;
         };
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
-            let link = Arc::clone(link);
-            let message = Packet { source: link.id, payload: payload.into_bytes(), text };
-            return self.routed_message(conn, &link, message, now);
+            let shared = Arc::clone(shared);
+            let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
+            return self.routed_message(conn, &shared, message, now);
         }
-        if !may_deliver(link, payload.bytes().len(), &self.config) {
-            let message = Packet { source: link.id, payload: payload.into_bytes(), text };
+        if !may_deliver(shared, payload.bytes().len(), &self.config) {
+            let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
             return self.hold(conn, message, now);
         }
         connection.session.resume(now);
-        count_in(link, &self.totals, payload.bytes().len());
+        count_in(shared, &self.counters, payload.bytes().len());
         let payload = unpinned(payload, &mut self.small, self.config.mode);
-        self.notices.push(Notice::Packet(Packet { source: link.id, payload, text }));
+        self.notices.push(Notice::Packet(Packet { source: shared.id, payload, text }));
         true
     }
 
     /// Delivers a packet to the game. Returns false if there is no room.
-    pub(super) fn deliver(&mut self, conn: ConnId, link: &PeerShared, packet: Packet, now: Instant) -> bool {
-        if !may_deliver(link, packet.payload.len(), &self.config) {
+    pub(super) fn deliver(
+        &mut self,
+        conn: ConnId,
+        shared: &PeerShared,
+        packet: Packet,
+        now: Instant,
+    ) -> bool {
+        if !may_deliver(shared, packet.payload.len(), &self.config) {
             return false;
         }
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.session.resume(now);
         }
-        count_in(link, &self.totals, packet.payload.len());
+        count_in(shared, &self.counters, packet.payload.len());
         let payload = unpinned(Payload::Owned(packet.payload), &mut self.small, self.config.mode);
         self.notices.push(Notice::Packet(Packet { payload, ..packet }));
         true
@@ -62,7 +68,7 @@ impl Hub {
             // It may have waited for the relay before.
             peer.awaits_relay = false;
             session.pause(now);
-            self.totals.reads_paused.add(1);
+            self.counters.reads_paused.add(1);
         }
         false
     }
@@ -92,14 +98,14 @@ impl Hub {
 }
 
 /// Says whether the game has room for a packet of a peer; if not, reading pauses.
-pub(super) fn may_deliver(link: &PeerShared, size: usize, config: &PeerConfig) -> bool {
-    link.incoming.has_room_or_pauses(size, &input_limits(config))
+pub(super) fn may_deliver(shared: &PeerShared, size: usize, config: &PeerConfig) -> bool {
+    shared.incoming.has_room_or_pauses(size, &input_limits(config))
 }
 
-fn count_in(link: &PeerShared, totals: &Counters, size: usize) {
-    totals.packets_in.add(1);
-    link.figures.packets_in.add(1);
-    link.incoming.add(size);
+fn count_in(shared: &PeerShared, counters: &Counters, size: usize) {
+    counters.packets_in.add(1);
+    shared.figures.packets_in.add(1);
+    shared.incoming.add(size);
 }
 
 /// Copies a small payload, so that queued packets do not keep read buffers alive.

@@ -39,18 +39,18 @@ impl Hub {
         if connection.take_pause(now) {
             self.queues.read(conn, connection);
         }
-        if let Some(link) = connection.link().cloned() {
-            self.ids.remove(&link.id);
+        if let Some(shared) = connection.shared().cloned() {
+            self.ids.remove(&shared.id);
             // The game has closed the peer, and takes none of its packets any more.
-            if link.state() == PeerState::Closed {
-                link.incoming.clear();
+            if shared.state() == PeerState::Closed {
+                shared.incoming.clear();
             }
-            link.set_closed(&reason);
-            link.outgoing.clear();
-            self.note_left(&link, reason, now);
+            shared.set_closed(&reason);
+            shared.outgoing.clear();
+            self.note_left(&shared, reason, now);
             return;
         }
-        self.totals.pending.decrease();
+        self.counters.pending.decrease();
         match self.side {
             Side::Client { .. } => self.notices.push(Notice::Failed(reason)),
             Side::Server(_) => self.note_rejected(conn, &reason, now),
@@ -112,15 +112,15 @@ impl Hub {
         }
         let (packets, bytes) =
             connection.session.overflow(&mut Context { config: &self.config, pool: &mut self.pool, now });
-        if let Some(link) = connection.link().cloned() {
-            self.totals.peers_overflowed.add(1);
-            self.notices.push(Notice::Overflowed(link.id));
-            if let Some(more) = self.may_log(LogLine::Limit, &link, now) {
+        if let Some(shared) = connection.shared().cloned() {
+            self.counters.peers_overflowed.add(1);
+            self.notices.push(Notice::Overflowed(shared.id));
+            if let Some(more) = self.may_log(LogLine::Limit, &shared, now) {
                 log::warn!(
                     "peer {} ({}) does not take its packets: closing it with 1013, {packets} packets ({bytes} bytes) are not delivered; raise \
                      max_out_buffer_kb / max_out_packets (set_buffers) or overflow_grace if this is a healthy peer{more}",
-                    link.id,
-                    link.info.address
+                    shared.id,
+                    shared.info.address
                 );
             }
         }
@@ -129,25 +129,25 @@ impl Hub {
     }
 
     /// Counts and logs the end of a peer, and delivers the notice.
-    pub(super) fn note_left(&mut self, link: &PeerShared, reason: CloseReason, now: Instant) {
+    pub(super) fn note_left(&mut self, shared: &PeerShared, reason: CloseReason, now: Instant) {
         let line = match reason {
             CloseReason::Violation(_) => {
-                self.totals.peers_violated.add(1);
+                self.counters.peers_violated.add(1);
                 LogLine::Limit
             }
             CloseReason::TimedOut(_) => {
-                self.totals.peers_timed_out.add(1);
+                self.counters.peers_timed_out.add(1);
                 LogLine::Limit
             }
             _ => LogLine::Left,
         };
-        if let Some(more) = self.may_log(line, link, now) {
-            let figures = &link.figures;
+        if let Some(more) = self.may_log(line, shared, now) {
+            let figures = &shared.figures;
             log::info!(
                 "peer {} ({}) was connected for {:.1} s: {}; received {} packets ({} bytes), sent {} ({} bytes){more}",
-                link.id,
-                link.info.address,
-                now.saturating_duration_since(link.info.opened).as_secs_f64(),
+                shared.id,
+                shared.info.address,
+                now.saturating_duration_since(shared.info.opened).as_secs_f64(),
                 Escaped(&reason.to_string()),
                 figures.packets_in.get(),
                 figures.bytes_in.get(),
@@ -155,15 +155,15 @@ impl Hub {
                 figures.bytes_out.get(),
             );
         }
-        let id = link.id;
+        let id = shared.id;
         self.notices.push(Notice::Disconnected { id, reason });
         self.announce_left(id, now);
     }
 
     /// As [`AccessPolicy::may_log`](crate::access::AccessPolicy::may_log); a client has but one connection to write about.
-    pub(super) fn may_log(&mut self, line: LogLine, link: &PeerShared, now: Instant) -> Option<String> {
+    pub(super) fn may_log(&mut self, line: LogLine, shared: &PeerShared, now: Instant) -> Option<String> {
         match &mut self.side {
-            Side::Server(access) => access.may_log(line, link.info.address.ip(), now),
+            Side::Server(access) => access.may_log(line, shared.info.address.ip(), now),
             Side::Client { .. } => Some(String::new()),
         }
     }

@@ -105,7 +105,7 @@ pub(crate) struct Hub {
     queue_totals: QueueTotals,
     /// Bytes in the output queues of all connections at the end of the last round.
     charge: Charge,
-    totals: Arc<Counters>,
+    counters: Arc<Counters>,
     /// Client of the Godot 3 wire: the other clients, as announced by the server.
     others: HashSet<PeerId>,
     /// Client: its own id.
@@ -140,7 +140,7 @@ impl Hub {
             ids: PeerMap::default(),
             pool: Pool::default(),
             small: PayloadArena::default(),
-            totals: Arc::clone(&mailbox.totals),
+            counters: Arc::clone(&mailbox.counters),
             mailbox,
             commands: TakenCommands::new(&queue_totals.outgoing),
             notices: Vec::new(),
@@ -182,7 +182,7 @@ impl Hub {
             Side::Server(_) => unreachable!("only a client's driver dials"),
         };
         let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
-        self.totals.pending.increase();
+        self.counters.pending.increase();
         let mut connection = Connection::new(session, address, started);
         if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = Some(deadline);
@@ -268,18 +268,18 @@ impl Hub {
         rate_limiter: Option<RateLimiter>,
     ) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let link = Arc::new(PeerShared::new(conn, id, info, &self.queue_totals));
-        connection.stage = Stage::Connected(Connected::new(Arc::clone(&link), rate_limiter));
+        let shared = Arc::new(PeerShared::new(conn, id, info, &self.queue_totals));
+        connection.stage = Stage::Connected(Connected::new(Arc::clone(&shared), rate_limiter));
         // The remote may have gone during the handshake.
         if connection.session.is_broken() || connection.io.read_closed {
-            connection.note_gone(link.info.opened);
+            connection.note_gone(shared.info.opened);
         }
-        self.totals.pending.decrease();
+        self.counters.pending.decrease();
         self.pending_queue.leave();
-        self.totals.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.counters.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);
         self.own_id = own_id;
-        self.notices.push(Notice::Connected { link, own_id });
+        self.notices.push(Notice::Connected { shared, own_id });
     }
 }
 

@@ -31,7 +31,7 @@ impl Hub {
         let preface = preamble.read(stream, buffer);
         let came = preamble.len();
         // These bytes are the proxy's: the client may still be silent.
-        self.totals.bytes_in.add(came - before);
+        self.counters.bytes_in.add(came - before);
         match preface {
             Ok(Preface::Partial) => {
                 if let Some(pending) = connection.pending_mut() {

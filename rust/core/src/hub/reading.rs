@@ -64,8 +64,8 @@ impl Hub {
         }
         if let Some(peer) = connection.connected_mut() {
             if let Some(deferred) = &peer.deferred
-                && (peer.link.incoming.is_paused()
-                    && !peer.link.incoming.has_room(deferred.payload.len(), &input_limits(&self.config))
+                && (peer.shared.incoming.is_paused()
+                    && !peer.shared.incoming.has_room(deferred.payload.len(), &input_limits(&self.config))
                     || peer.relay_at.is_some_and(|at| now < at))
             {
                 return false;
@@ -73,7 +73,7 @@ impl Hub {
             peer.relay_at = None;
             peer.note_progress(now);
         }
-        let Some(room) = connection.may_read(buffer.len(), &self.totals, now) else { return false };
+        let Some(room) = connection.may_read(buffer.len(), &self.counters, now) else { return false };
         self.relayed = 0;
         let mut ahead = BytesMut::new();
         let (mut left, mut used) = (0, 0);
@@ -157,9 +157,9 @@ impl Hub {
                 Some(Incoming::Request(request)) => self.request(conn, request, now),
                 Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
                 Some(Incoming::CloseRequested { code, reason }) => {
-                    if let Some(link) = self.connections.get(conn).and_then(Connection::link) {
-                        link.set_closing();
-                        self.notices.push(Notice::CloseRequested { id: link.id, code, reason });
+                    if let Some(shared) = self.connections.get(conn).and_then(Connection::shared) {
+                        shared.set_closing();
+                        self.notices.push(Notice::CloseRequested { id: shared.id, code, reason });
                     }
                 }
             }
@@ -180,17 +180,17 @@ impl Hub {
         }
         let paused = connection.has_deferred() || connection.session.awaits_decision();
         connection.session.end_turn(taken, may_have_more, now);
-        self.totals.pings_unanswered.add(connection.session.take_unanswered_pings());
-        if let Some(link) = connection.link() {
-            link.figures.bytes_in.add(taken);
+        self.counters.pings_unanswered.add(connection.session.take_unanswered_pings());
+        if let Some(shared) = connection.shared() {
+            shared.figures.bytes_in.add(taken);
             if taken > 0 {
-                link.figures.set_last_receive(now.saturating_duration_since(link.info.opened));
+                shared.figures.set_last_receive(now.saturating_duration_since(shared.info.opened));
             }
             if let Some(rtt) = connection.session.rtt() {
-                link.figures.set_rtt(rtt);
+                shared.figures.set_rtt(rtt);
             }
         }
-        self.totals.bytes_in.add(taken);
+        self.counters.bytes_in.add(taken);
         self.note_outcome(conn, now);
         may_have_more && !paused
     }

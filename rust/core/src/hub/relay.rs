@@ -58,16 +58,16 @@ impl Hub {
     pub(super) fn routed_message(
         &mut self,
         conn: ConnId,
-        link: &Arc<PeerShared>,
+        shared: &Arc<PeerShared>,
         message: Packet,
         now: Instant,
     ) -> bool {
         let serves = matches!(self.side, Side::Server(_));
         match godot3::decode(&message.payload) {
             Some(godot3::Message::Packet { from, to, payload }) if serves => {
-                if from != link.id {
+                if from != shared.id {
                     // As in 3.6, the packet is ignored and the connection stays.
-                    self.note_ignored(link, format_args!("a packet in the name of {from}"), now);
+                    self.note_ignored(shared, format_args!("a packet in the name of {from}"), now);
                     return true;
                 }
                 let local = match to {
@@ -79,30 +79,30 @@ impl Hub {
                     return self.wait_for_room(conn, message, now);
                 }
                 let packet = Packet { source: from, payload, text: message.text };
-                if local && !packet.payload.is_empty() && !self.deliver(conn, link, packet, now) {
+                if local && !packet.payload.is_empty() && !self.deliver(conn, shared, packet, now) {
                     return self.hold(conn, message, now);
                 }
                 self.relay(from, to, &message.payload, now);
             }
             Some(godot3::Message::Packet { from, payload, .. }) => {
                 let packet = Packet { source: from, payload, text: message.text };
-                if !packet.payload.is_empty() && !self.deliver(conn, link, packet, now) {
+                if !packet.payload.is_empty() && !self.deliver(conn, shared, packet, now) {
                     return self.hold(conn, message, now);
                 }
             }
             Some(godot3::Message::System(kind, id)) if !serves => {
-                return self.told_of_another(conn, link, kind, id, message, now);
+                return self.told_of_another(conn, shared, kind, id, message, now);
             }
-            _ => self.note_ignored(link, format_args!("a message that is none of the Godot 3 wire"), now),
+            _ => self.note_ignored(shared, format_args!("a message that is none of the Godot 3 wire"), now),
         }
         true
     }
 
-    fn note_ignored(&mut self, link: &PeerShared, what: fmt::Arguments<'_>, now: Instant) {
+    fn note_ignored(&mut self, shared: &PeerShared, what: fmt::Arguments<'_>, now: Instant) {
         if log::log_enabled!(log::Level::Debug)
-            && let Some(more) = self.may_log(LogLine::Ignored, link, now)
+            && let Some(more) = self.may_log(LogLine::Ignored, shared, now)
         {
-            log::debug!("peer {} sent {what}: ignored{more}", link.id);
+            log::debug!("peer {} sent {what}: ignored{more}", shared.id);
         }
     }
 
@@ -111,7 +111,7 @@ impl Hub {
     fn told_of_another(
         &mut self,
         conn: ConnId,
-        link: &PeerShared,
+        shared: &PeerShared,
         kind: System,
         id: PeerId,
         message: Packet,
@@ -135,11 +135,11 @@ impl Hub {
             self.queues.flush(conn, connection);
             return true;
         }
-        if !may_deliver(link, godot3::SYSTEM_SIZE, &self.config) {
+        if !may_deliver(shared, godot3::SYSTEM_SIZE, &self.config) {
             return self.hold(conn, message, now);
         }
         connection.session.resume(now);
-        link.incoming.add(godot3::SYSTEM_SIZE);
+        shared.incoming.add(godot3::SYSTEM_SIZE);
         if known {
             self.others.remove(&id);
         } else {
@@ -175,8 +175,8 @@ impl Hub {
         }
         let is_behind = |id: PeerId| {
             let connection = self.ids.get(&id).and_then(|conn| self.connections.get(*conn));
-            let link = connection.and_then(Connection::link);
-            is_meant(from, to, id) && link.is_some_and(|link| link.outgoing.is_congested())
+            let shared = connection.and_then(Connection::shared);
+            is_meant(from, to, id) && shared.is_some_and(|shared| shared.outgoing.is_congested())
         };
         // Many senders may wait for the same receiver.
         if self.behind.is_some_and(is_behind) {
@@ -204,7 +204,7 @@ impl Hub {
             // Pause anew: delivery of the message before this one has resumed keepalive.
             session.pause(now);
             if !std::mem::replace(&mut peer.awaits_relay, true) {
-                self.totals.reads_paused.add(1);
+                self.counters.reads_paused.add(1);
             }
         }
         false
@@ -247,9 +247,9 @@ impl Hub {
     /// Queues a message without a caller that could be refused: a peer with a full output queue is closed.
     fn queue_or_close(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(link) = connection.link() else { return };
+        let Some(shared) = connection.shared() else { return };
         // The limit of the process was checked for the message as a whole.
-        match link.reserve(payload.len(), WhenFull::Close, &self.config, || true) {
+        match shared.reserve(payload.len(), WhenFull::Close, &self.config, || true) {
             Reservation::Taken => {}
             Reservation::Overflow => return self.overflow(conn, now),
             Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,

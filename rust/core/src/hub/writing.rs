@@ -34,17 +34,17 @@ impl Hub {
         let Flushed { bytes, packets, packet_bytes, blocked, cut_short } = connection.flush(stream, &mut cx);
         connection.io.writable = !blocked;
         connection.io.wrote(bytes, cut_short && !blocked, self.rounds);
-        self.totals.bytes_out.add(bytes);
-        self.totals.packets_out.add(packets);
-        if let Some(link) = connection.link() {
-            link.figures.bytes_out.add(bytes);
-            link.figures.packets_out.add(packets);
+        self.counters.bytes_out.add(bytes);
+        self.counters.packets_out.add(packets);
+        if let Some(shared) = connection.shared() {
+            shared.figures.bytes_out.add(bytes);
+            shared.figures.packets_out.add(packets);
             if !connection.reported {
-                link.outgoing.release(packet_bytes, packets);
+                shared.outgoing.release(packet_bytes, packets);
             }
             // If the turn ended first, it is not known yet whether the stream takes everything.
             if !cut_short {
-                link.outgoing.set_congested(blocked);
+                shared.outgoing.set_congested(blocked);
                 connection.note_congestion(blocked, &self.config, &mut self.notices, now);
             }
         }

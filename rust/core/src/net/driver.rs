@@ -123,7 +123,7 @@ impl Driver {
             result => result?,
         }
         self.mailbox.awake();
-        self.mailbox.totals.io_wakeups.add(1);
+        self.mailbox.counters.io_wakeups.add(1);
         let now = Instant::now();
         for event in &self.events {
             match Source::of(event.token()) {

@@ -132,7 +132,7 @@ impl Peer {
         let others = open.others.drain().map(|(id, _)| id);
         let leaving = &mut self.leaving;
         let peers = open.roster.drain().map(|(id, member)| {
-            member.link().set_closed(reason);
+            member.shared().set_closed(reason);
             leaving.push(member);
             id
         });

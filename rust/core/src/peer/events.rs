@@ -108,12 +108,12 @@ impl Peer {
                         return Some(Event::PacketReceived { id });
                     }
                 }
-                Notice::Connected { link, own_id } => {
-                    open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
-                    return Some(self.connected(link, own_id));
+                Notice::Connected { shared, own_id } => {
+                    open.mailbox.counters.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    return Some(self.connected(shared, own_id));
                 }
                 Notice::Requested { request, left } => {
-                    open.mailbox.totals.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    open.mailbox.counters.arrivals.fetch_sub(1, Ordering::Relaxed);
                     if !left.load(Ordering::Relaxed) {
                         return Some(Event::Requested(request));
                     }
@@ -159,13 +159,13 @@ impl Peer {
                 }
                 Notice::Congested(id) => {
                     if let Some(member) = open.roster.get(&id) {
-                        member.link().heard_of_congestion();
+                        member.shared().heard_of_congestion();
                         return Some(Event::PeerCongested { id });
                     }
                 }
                 Notice::Drained(id) => {
                     if let Some(member) = open.roster.get(&id) {
-                        member.link().heard_of_congestion();
+                        member.shared().heard_of_congestion();
                         return Some(Event::PeerDrained { id });
                     }
                 }
@@ -193,15 +193,15 @@ impl Peer {
         is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected
     }
 
-    fn connected(&mut self, link: Arc<PeerShared>, own_id: PeerId) -> Event {
-        let id = link.id;
-        let protocol = link.info.protocol.clone();
+    fn connected(&mut self, shared: Arc<PeerShared>, own_id: PeerId) -> Event {
+        let id = shared.id;
+        let protocol = shared.info.protocol.clone();
         if let Some(open) = &mut self.open {
-            self.observer.joined(&link);
+            self.observer.joined(&shared);
             let member = open.server_to_be.take().unwrap_or_else(|| {
                 Rc::new(Member::new(None, Arc::downgrade(&open.mailbox), Rc::clone(&open.config)))
             });
-            member.connected(link, own_id);
+            member.connected(shared, own_id);
             open.roster.insert(id, member);
             open.sender.forget_roster();
             if open.role == Role::Client {

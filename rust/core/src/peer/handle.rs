@@ -17,7 +17,7 @@ use crate::wire::godot3::packet_header;
 /// What the game's thread keeps of a peer.
 pub(super) struct Member {
     /// Not there while a client connects.
-    link: OnceCell<Arc<PeerShared>>,
+    shared: OnceCell<Arc<PeerShared>>,
     /// Client: where to.
     url: Option<Url>,
     /// How a client's attempt to connect ended.
@@ -38,7 +38,7 @@ impl Member {
     /// One that is still to be connected to.
     pub(super) fn new(url: Option<Url>, mailbox: Weak<Mailbox>, config: Rc<RefCell<PeerConfig>>) -> Self {
         Self {
-            link: OnceCell::new(),
+            shared: OnceCell::new(),
             url,
             failure: OnceCell::new(),
             mailbox,
@@ -51,10 +51,10 @@ impl Member {
     }
 
     /// There is a connection: what was set before holds for it.
-    pub(super) fn connected(&self, link: Arc<PeerShared>, own_id: PeerId) {
-        let conn = link.conn;
+    pub(super) fn connected(&self, shared: Arc<PeerShared>, own_id: PeerId) {
+        let conn = shared.conn;
         self.own_id.set(own_id);
-        let _ = self.link.set(link);
+        let _ = self.shared.set(shared);
         if let Some(interval) = self.heartbeat_interval.get() {
             self.command(Command::Heartbeat { conn, interval });
         }
@@ -81,17 +81,17 @@ impl Member {
         }
     }
 
-    pub(super) fn link(&self) -> &Arc<PeerShared> {
-        self.link.get().expect("who is in the roster is connected")
+    pub(super) fn shared(&self) -> &Arc<PeerShared> {
+        self.shared.get().expect("who is in the roster is connected")
     }
 
     /// Says whether there is, or was, a connection.
     pub(super) fn is_connected(&self) -> bool {
-        self.link.get().is_some()
+        self.shared.get().is_some()
     }
 
     pub(super) fn id(&self) -> PeerId {
-        self.link.get().map_or(PeerId::SERVER, |link| link.id)
+        self.shared.get().map_or(PeerId::SERVER, |shared| shared.id)
     }
 
     pub(super) fn command(&self, command: Command) {
@@ -101,41 +101,41 @@ impl Member {
     }
 
     pub(super) fn close(&self, frame: CloseFrame) {
-        let Some(link) = self.link.get() else { return self.give_up() };
+        let Some(shared) = self.shared.get() else { return self.give_up() };
         self.discard();
-        if link.state() == PeerState::Open {
-            link.set_closing();
-            self.command(Command::Close { conn: link.conn, frame: Box::new(frame) });
+        if shared.state() == PeerState::Open {
+            shared.set_closing();
+            self.command(Command::Close { conn: shared.conn, frame: Box::new(frame) });
         }
     }
 
     pub(super) fn close_without_waiting(&self) {
         self.close_locally();
-        self.command(Command::CloseWithoutWaiting(self.link().conn));
+        self.command(Command::CloseWithoutWaiting(self.shared().conn));
     }
 
     fn abort(&self) {
-        let Some(link) = self.link.get() else { return self.give_up() };
-        let open = link.state() != PeerState::Closed;
+        let Some(shared) = self.shared.get() else { return self.give_up() };
+        let open = shared.state() != PeerState::Closed;
         self.close_locally();
         if open {
-            self.command(Command::Abort(link.conn));
+            self.command(Command::Abort(shared.conn));
         }
     }
 
     /// The whole object is closed, or this peer is forgotten: nothing is heard of it any more.
     pub(super) fn close_locally(&self) {
-        let Some(link) = self.link.get() else { return self.failed(&CloseReason::Aborted) };
+        let Some(shared) = self.shared.get() else { return self.failed(&CloseReason::Aborted) };
         self.discard();
-        link.set_closed(&CloseReason::Aborted);
-        link.incoming.clear();
+        shared.set_closed(&CloseReason::Aborted);
+        shared.incoming.clear();
     }
 
     /// It is gone, and so is its place in the roster: packets that are unread by then count for nobody any more, but messages
     /// that its handle keeps do.
     pub(super) fn forget(&self, mode: Mode) {
         if mode != Mode::Raw {
-            self.link().incoming.clear();
+            self.shared().incoming.clear();
         }
     }
 }
@@ -158,8 +158,8 @@ impl PeerHandle {
 
     /// Whether it can be talked to.
     pub fn state(&self) -> PeerState {
-        match (self.link(), self.member.failure()) {
-            (Some(link), _) => link.state(),
+        match (self.shared(), self.member.failure()) {
+            (Some(shared), _) => shared.state(),
             (None, None) => PeerState::Connecting,
             (None, Some(_)) => PeerState::Closed,
         }
@@ -171,45 +171,45 @@ impl PeerHandle {
             let address = self.member.url.as_ref().and_then(|url| url.host.parse::<IpAddr>().ok());
             address.map(|address| address.to_string()).unwrap_or_default()
         };
-        self.link().map_or_else(given, |link| link.info.address.ip().to_string())
+        self.shared().map_or_else(given, |shared| shared.info.address.ip().to_string())
     }
 
     /// Remote port.
     pub fn port(&self) -> u16 {
         let given = || self.member.url.as_ref().map_or(0, |url| url.port);
-        self.link().map_or_else(given, |link| link.info.address.port())
+        self.shared().map_or_else(given, |shared| shared.info.address.port())
     }
 
     /// The subprotocol agreed on, or nothing.
     pub fn protocol(&self) -> String {
-        self.link().map(|link| link.info.protocol.clone()).unwrap_or_default()
+        self.shared().map(|shared| shared.info.protocol.clone()).unwrap_or_default()
     }
 
     /// Path and query of the upgrade request.
     pub fn path(&self) -> String {
         match &self.member.url {
             Some(url) => url.target.clone(),
-            None => self.link().map(|link| link.info.target.clone()).unwrap_or_default(),
+            None => self.shared().map(|shared| shared.info.target.clone()).unwrap_or_default(),
         }
     }
 
     /// The URL that the client asked for; on a client, as it was given.
     pub fn requested_url(&self) -> String {
-        let asked = |link: &PeerShared| format!("{}{}", link.info.origin, link.info.target);
+        let asked = |shared: &PeerShared| format!("{}{}", shared.info.origin, shared.info.target);
         match &self.member.url {
             Some(url) => url.given.clone(),
-            None => self.link().map(asked).unwrap_or_default(),
+            None => self.shared().map(asked).unwrap_or_default(),
         }
     }
 
     /// On a server: the headers of the upgrade request, names in lower case.
     pub fn headers(&self) -> Vec<(String, String)> {
-        self.link().map(|link| link.info.headers.to_vec()).unwrap_or_default()
+        self.shared().map(|shared| shared.info.headers.to_vec()).unwrap_or_default()
     }
 
     /// Bytes that wait to be written.
     pub fn queued_out_bytes(&self) -> usize {
-        self.link().map_or(0, |link| link.outgoing.load().0)
+        self.shared().map_or(0, |shared| shared.outgoing.load().0)
     }
 
     /// The close code once it is closed; -1 without a close frame.
@@ -223,7 +223,7 @@ impl PeerHandle {
     }
 
     fn end(&self) -> Option<&CloseReason> {
-        self.link().map_or_else(|| self.member.failure(), PeerShared::end)
+        self.shared().map_or_else(|| self.member.failure(), PeerShared::end)
     }
 
     /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread messages (raw mode) are
@@ -246,8 +246,8 @@ impl PeerHandle {
     /// Sets it for this peer alone, whatever the object's own is or becomes.
     pub fn set_heartbeat_interval(&self, interval: Duration) {
         self.member.heartbeat_interval.set(Some(interval));
-        if let Some(link) = self.link() {
-            self.member.command(Command::Heartbeat { conn: link.conn, interval });
+        if let Some(shared) = self.shared() {
+            self.member.command(Command::Heartbeat { conn: shared.conn, interval });
         }
     }
 
@@ -259,8 +259,8 @@ impl PeerHandle {
     /// Sets `TCP_NODELAY`, which is on from the beginning.
     pub fn set_no_delay(&self, enabled: bool) {
         self.member.no_delay.set(Some(enabled));
-        if let Some(link) = self.link() {
-            self.member.command(Command::NoDelay { conn: link.conn, enabled });
+        if let Some(shared) = self.shared() {
+            self.member.command(Command::NoDelay { conn: shared.conn, enabled });
         }
     }
 
@@ -269,26 +269,26 @@ impl PeerHandle {
     /// # Errors
     /// [`SendError`]: not connected, too large, no room, text that is not UTF-8; in multiplayer mode an empty message.
     pub fn send(&self, payload: &[u8], text: bool) -> Result<(), SendError> {
-        let Some(link) = self.link() else { return Err(SendError::NotConnected) };
-        if link.state() != PeerState::Open {
+        let Some(shared) = self.shared() else { return Err(SendError::NotConnected) };
+        if shared.state() != PeerState::Open {
             return Err(SendError::NotConnected);
         }
         let config = self.member.config.borrow();
         check(payload, text, &config)?;
         // A server's packet to this one peer, or a client's to the server.
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
-            .then(|| packet_header(self.member.own_id.get(), Target::One(link.id)));
+            .then(|| packet_header(self.member.own_id.get(), Target::One(shared.id)));
         let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;
         let packet = Outgoing { header: header.as_ref(), payload, text, when_full: WhenFull::Refuse };
-        match packet.send(link, &mailbox, &mut Copies::default(), &config) {
+        match packet.send(shared, &mailbox, &mut Copies::default(), &config) {
             Reservation::Taken => Ok(()),
             Reservation::Closed => Err(SendError::NotConnected),
             Reservation::Dropped | Reservation::Refused | Reservation::Overflow => Err(SendError::Full),
         }
     }
 
-    fn link(&self) -> Option<&PeerShared> {
-        self.member.link.get().map(AsRef::as_ref)
+    fn shared(&self) -> Option<&PeerShared> {
+        self.member.shared.get().map(AsRef::as_ref)
     }
 }
 

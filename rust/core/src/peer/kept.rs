@@ -20,7 +20,7 @@ fn config(mode: Mode) -> PeerConfig {
     PeerConfig { mode, ..PeerConfig::default() }
 }
 
-fn link(runtime: &Runtime) -> Arc<PeerShared> {
+fn shared(runtime: &Runtime) -> Arc<PeerShared> {
     let info = PeerInfo {
         address: "192.0.2.1:1".parse().expect("an address"),
         protocol: String::new(),
@@ -40,7 +40,7 @@ fn a_burst_gives_its_memory_back() {
         let gate = Box::new(AccessPolicy::new(ServerConfig::default()));
         let driver: InMemory<End> =
             peer.open_in_memory(config(mode), Side::Server(gate), TURN, Instant::now());
-        let mut notices = vec![Notice::Connected { link: link(&runtime), own_id: PeerId::SERVER }];
+        let mut notices = vec![Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER }];
         notices.extend(
             (0..MANY).map(|_| {
                 Notice::Packet(Packet { source: ID, payload: Bytes::from_static(b"!"), text: false })

@@ -292,7 +292,7 @@ impl Peer {
     /// Counters since the object was opened.
     pub fn statistics(&self) -> Statistics {
         let Some(open) = &self.open else { return Statistics::default() };
-        Statistics { peers: open.roster.len(), ..open.mailbox.totals.snapshot() }
+        Statistics { peers: open.roster.len(), ..open.mailbox.counters.snapshot() }
     }
 
     /// Figures of one peer.
@@ -301,7 +301,7 @@ impl Peer {
         let member =
             open.roster.get(&id).or_else(|| self.leaving(id).filter(|member| member.is_connected()))?;
         member.release_taken();
-        Some(member.link().statistics(Instant::now()))
+        Some(member.shared().statistics(Instant::now()))
     }
 
     /// For whoever looks at this object from the side.
@@ -328,7 +328,7 @@ impl Peer {
         self.open = Some(Open {
             role,
             config: Rc::new(RefCell::new(config)),
-            sender: Sender::new(Arc::clone(&mailbox.totals)),
+            sender: Sender::new(Arc::clone(&mailbox.counters)),
             mailbox,
             listener,
             roster: PeerMap::default(),

@@ -22,7 +22,7 @@ struct Opened {
     role: Role,
     port: u16,
     mailbox: Arc<Mailbox>,
-    links: Vec<Weak<PeerShared>>,
+    peers: Vec<Weak<PeerShared>>,
 }
 
 /// What waits at the moment, and how far the peers are away.
@@ -61,17 +61,17 @@ impl Observer {
     pub fn statistics(&self) -> Statistics {
         let opened = self.0.borrow();
         let Some(opened) = &*opened else { return Statistics::default() };
-        Statistics { peers: opened.connected().count(), ..opened.mailbox.totals.snapshot() }
+        Statistics { peers: opened.connected().count(), ..opened.mailbox.counters.snapshot() }
     }
 
     /// What waits, and how long round trips take.
     pub fn load(&self) -> Load {
         let mut load = Load::default();
         if let Some(opened) = &*self.0.borrow() {
-            for link in opened.connected() {
-                load.queued_in_bytes += link.incoming.load().0;
-                load.queued_out_bytes += link.outgoing.load().0;
-                load.round_trips.extend(link.figures.rtt());
+            for shared in opened.connected() {
+                load.queued_in_bytes += shared.incoming.load().0;
+                load.queued_out_bytes += shared.outgoing.load().0;
+                load.round_trips.extend(shared.figures.rtt());
             }
         }
         load
@@ -80,41 +80,41 @@ impl Observer {
     /// Figures of the connected peers with the most traffic, `limit` at most, by id.
     pub fn busiest(&self, limit: usize) -> Vec<(PeerId, PeerStatistics)> {
         let opened = self.0.borrow();
-        let mut links: Vec<_> = opened.iter().flat_map(Opened::connected).collect();
-        if links.len() > limit {
-            links.sort_by_cached_key(|link| {
-                std::cmp::Reverse(link.figures.bytes_in.get() + link.figures.bytes_out.get())
+        let mut peers: Vec<_> = opened.iter().flat_map(Opened::connected).collect();
+        if peers.len() > limit {
+            peers.sort_by_cached_key(|shared| {
+                std::cmp::Reverse(shared.figures.bytes_in.get() + shared.figures.bytes_out.get())
             });
-            links.truncate(limit);
+            peers.truncate(limit);
         }
-        links.sort_by_key(|link| link.id);
+        peers.sort_by_key(|shared| shared.id);
         let now = Instant::now();
-        links.iter().map(|link| (link.id, link.statistics(now))).collect()
+        peers.iter().map(|shared| (shared.id, shared.statistics(now))).collect()
     }
 
     pub(super) fn opened(&self, generation: u64, role: Role, port: u16, mailbox: &Arc<Mailbox>) {
         let mailbox = Arc::clone(mailbox);
-        *self.0.borrow_mut() = Some(Opened { generation, role, port, mailbox, links: Vec::new() });
+        *self.0.borrow_mut() = Some(Opened { generation, role, port, mailbox, peers: Vec::new() });
     }
 
     pub(super) fn closed(&self) {
         *self.0.borrow_mut() = None;
     }
 
-    pub(super) fn joined(&self, link: &Arc<PeerShared>) {
+    pub(super) fn joined(&self, shared: &Arc<PeerShared>) {
         if let Some(opened) = &mut *self.0.borrow_mut() {
-            // Before the list grows those go that are gone: a link is not kept alive here, its queues count.
-            if opened.links.len() == opened.links.capacity() {
-                opened.links.retain(|link| link.strong_count() > 0);
+            // Before the list grows those go that are gone: a peer is not kept alive here, its queues count.
+            if opened.peers.len() == opened.peers.capacity() {
+                opened.peers.retain(|shared| shared.strong_count() > 0);
             }
-            opened.links.push(Arc::downgrade(link));
+            opened.peers.push(Arc::downgrade(shared));
         }
     }
 }
 
 impl Opened {
     fn connected(&self) -> impl Iterator<Item = Arc<PeerShared>> {
-        self.links.iter().filter_map(Weak::upgrade).filter(|link| link.state() != PeerState::Closed)
+        self.peers.iter().filter_map(Weak::upgrade).filter(|shared| shared.state() != PeerState::Closed)
     }
 }
 

@@ -87,7 +87,7 @@ impl Open {
     /// The game took a packet. Packets come in runs from the same peer, and their room is released at the end of one.
     fn note_taken(&mut self, packet: &Packet) {
         let id = self.carrier_id(packet.source);
-        if self.receiver.taking.as_ref().is_none_or(|member| member.link().id != id) {
+        if self.receiver.taking.as_ref().is_none_or(|member| member.shared().id != id) {
             self.release_taken();
             self.receiver.taking = self.roster.get(&id).cloned();
         }
@@ -167,10 +167,10 @@ impl Member {
 
     /// What counted against the input limits does not wait any more: the driver reads on, if it had stopped and this is enough.
     fn release_room(&self, bytes: usize, packets: usize) {
-        let link = self.link();
+        let shared = self.shared();
         let limits = input_limits(&self.config.borrow());
-        if link.incoming.release(bytes, packets, &limits) {
-            self.command(Command::Resume(link.conn));
+        if shared.incoming.release(bytes, packets, &limits) {
+            self.command(Command::Resume(shared.conn));
         }
     }
 }

@@ -40,15 +40,15 @@ impl Outgoing<'_> {
     /// Sends it to one peer, if there is room.
     pub(super) fn send(
         self,
-        link: &PeerShared,
+        shared: &PeerShared,
         mailbox: &Mailbox,
         copies: &mut Copies,
         config: &PeerConfig,
     ) -> Reservation {
         let has_room = || copies.prepare(&self, 1, &mailbox.queue_total);
-        let reservation = link.reserve(self.size(), self.when_full, config, has_room);
+        let reservation = shared.reserve(self.size(), self.when_full, config, has_room);
         if reservation == Reservation::Taken {
-            mailbox.send(link.conn, copies.payload(self), self.text);
+            mailbox.send(shared.conn, copies.payload(self), self.text);
         }
         reservation
     }
@@ -240,8 +240,8 @@ impl Peer {
 impl Open {
     fn send_one(&mut self, id: PeerId, packet: Outgoing<'_>, config: &PeerConfig) -> Result<(), SendError> {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
-        let link = member.link();
-        let reservation = packet.send(link, &self.mailbox, &mut self.sender.copies, config);
+        let shared = member.shared();
+        let reservation = packet.send(shared, &self.mailbox, &mut self.sender.copies, config);
         if reservation == Reservation::Taken {
             return Ok(());
         }
@@ -253,7 +253,7 @@ impl Open {
             Reservation::Taken | Reservation::Closed | Reservation::Dropped => Ok(()),
             Reservation::Refused => Err(SendError::Full),
             Reservation::Overflow => {
-                self.overflow(link);
+                self.overflow(shared);
                 Err(SendError::Full)
             }
         }
@@ -269,19 +269,19 @@ impl Open {
         let mut taken = std::mem::take(&mut self.sender.taken);
         let mut audience = std::mem::take(&mut self.sender.audience);
         if audience.is_empty() {
-            audience.extend(self.roster.iter().map(|(id, member)| (*id, Arc::clone(member.link()))));
+            audience.extend(self.roster.iter().map(|(id, member)| (*id, Arc::clone(member.shared()))));
         }
         let mut complete = true;
         let mut full = false;
         // All of them or none: it is nobody's fault when the process is full.
         let mut prepared = None;
-        for (id, link) in audience.iter().filter(|(id, _)| Some(*id) != except) {
+        for (id, shared) in audience.iter().filter(|(id, _)| Some(*id) != except) {
             let total = &self.mailbox.queue_total;
             let prepare = || self.sender.copies.prepare(&packet, audience.len(), total);
             let has_room = || *prepared.get_or_insert_with(prepare);
-            let reservation = link.reserve(packet.size(), packet.when_full, config, has_room);
+            let reservation = shared.reserve(packet.size(), packet.when_full, config, has_room);
             if reservation == Reservation::Taken {
-                taken.push(link.conn);
+                taken.push(shared.conn);
                 continue;
             }
             complete = false;
@@ -295,7 +295,7 @@ impl Open {
                     full = true;
                 }
                 Reservation::Overflow => {
-                    self.overflow(link);
+                    self.overflow(shared);
                     full = true;
                 }
             }
@@ -316,10 +316,10 @@ impl Open {
     }
 
     /// Closes a peer that has as much waiting as any may have; nothing of that is sent any more.
-    fn overflow(&self, link: &PeerShared) {
-        link.set_closing();
-        link.outgoing.clear();
-        self.mailbox.command(Command::Overflow(link.conn));
+    fn overflow(&self, shared: &PeerShared) {
+        shared.set_closing();
+        shared.outgoing.clear();
+        self.mailbox.command(Command::Overflow(shared.conn));
     }
 }
 

@@ -53,20 +53,20 @@ fn who_takes_everything_gets_one_turn_in_a_round() {
     let mut server = Stepped::new(false);
     let greedy: Vec<_> = (0..2).map(|_| server.join(false)).collect();
     let takers: Vec<_> = greedy.iter().map(Taker::new).collect();
-    let links = server.links();
+    let peers = server.peers();
     // Once the systems know each other they take megabytes at once. What is less than a turn does not keep the next packet
     // waiting.
     for (size, turns) in [(1 << 20, 1), (200_000, 2)] {
         let before = takers[0].taken.load(Ordering::Relaxed);
-        for link in &links {
-            server.send_through(link, MANY / size, size);
+        for shared in &peers {
+            server.send_through(shared, MANY / size, size);
         }
         let start = Instant::now();
         let (mut most, mut rounds) = (0, 0);
         while takers.iter().any(|taker| taker.taken.load(Ordering::Relaxed) < before + MANY / size * size) {
-            let before = server.driver.mailbox.totals.bytes_out.get();
+            let before = server.driver.mailbox.counters.bytes_out.get();
             server.step();
-            most = most.max(server.driver.mailbox.totals.bytes_out.get() - before);
+            most = most.max(server.driver.mailbox.counters.bytes_out.get() - before);
             rounds += 1;
             assert!(server.driver.hub.queued_flushes() <= greedy.len(), "each of them waits once");
             assert!(start.elapsed() < DEADLINE, "it does not leave");
@@ -83,10 +83,10 @@ fn what_a_game_asks_for_in_one_frame_is_done_in_order_over_many_rounds() {
     let mut server = Stepped::new(false);
     let client = server.join(false);
     let taker = Taker::new(&client);
-    let link = server.link(client.conn);
-    link.outgoing.add(0);
+    let shared = server.shared(client.conn);
+    shared.outgoing.add(0);
     for _ in 0..MANY {
-        link.outgoing.add(1);
+        shared.outgoing.add(1);
         let sent = PayloadRef::copied(b"!");
         server.driver.mailbox.send(client.conn, sent, false);
     }
@@ -153,7 +153,7 @@ fn each_connection_has_one_deadline_however_often_it_rests() {
         let entries = server.driver.hub.timer_entries();
         assert!(entries <= clients.len(), "{entries} entries");
     }
-    assert!(rested > 0 && server.driver.mailbox.totals.reads_paused.get() > 50, "they rest and go on");
+    assert!(rested > 0 && server.driver.mailbox.counters.reads_paused.get() > 50, "they rest and go on");
     for client in clients {
         drop(client);
     }

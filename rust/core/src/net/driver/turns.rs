@@ -68,32 +68,32 @@ impl Stepped {
     }
 
     /// What the game knows of a connection that is a peer, and is new.
-    pub(super) fn link(&self, conn: ConnId) -> Arc<PeerShared> {
-        self.links().into_iter().find(|link| link.conn == conn).expect("it is new")
+    pub(super) fn shared(&self, conn: ConnId) -> Arc<PeerShared> {
+        self.peers().into_iter().find(|shared| shared.conn == conn).expect("it is new")
     }
 
-    pub(super) fn links(&self) -> Vec<Arc<PeerShared>> {
+    pub(super) fn peers(&self) -> Vec<Arc<PeerShared>> {
         let mut notices = Vec::new();
         self.driver.mailbox.take_notices(&mut notices);
-        let link = |notice| match notice {
-            Notice::Connected { link, .. } => Some(link),
+        let shared = |notice| match notice {
+            Notice::Connected { shared, .. } => Some(shared),
             _ => None,
         };
-        notices.into_iter().filter_map(link).collect()
+        notices.into_iter().filter_map(shared).collect()
     }
 
     /// Sends so many bytes to a connection that is a peer.
     pub(super) fn send(&self, conn: ConnId, bytes: usize) {
-        self.send_through(&self.link(conn), bytes >> 20, 1 << 20);
+        self.send_through(&self.shared(conn), bytes >> 20, 1 << 20);
     }
 
     /// So many packets.
-    pub(super) fn send_through(&self, link: &PeerShared, count: usize, size: usize) {
+    pub(super) fn send_through(&self, shared: &PeerShared, count: usize, size: usize) {
         let payload = vec![7; size].into();
         for _ in 0..count {
-            link.outgoing.add(size);
+            shared.outgoing.add(size);
             let sent = PayloadRef::shared(&payload);
-            self.driver.mailbox.send(link.conn, sent, false);
+            self.driver.mailbox.send(shared.conn, sent, false);
         }
     }
 
@@ -303,9 +303,9 @@ fn who_pours_gets_one_turn_in_a_round() {
                     client.pour(frame);
                     server.await_arrival(client.conn);
                 }
-                let before = server.driver.mailbox.totals.bytes_in.get();
+                let before = server.driver.mailbox.counters.bytes_in.get();
                 server.step_with_ping(&mut quiet);
-                let read = (server.driver.mailbox.totals.bytes_in.get() - before) as usize;
+                let read = (server.driver.mailbox.counters.bytes_in.get() - before) as usize;
                 (most, all) = (most.max(read), all + read);
             }
             println!("{row}: {most} bytes in a round at most, {all} in all");
@@ -316,7 +316,7 @@ fn who_pours_gets_one_turn_in_a_round() {
                 assert!(server.has(client.conn), "{row}: it was thrown out");
                 client.stream.shutdown(Shutdown::Both).expect("it can be ended");
             }
-            let unanswered = server.driver.mailbox.totals.pings_unanswered.get();
+            let unanswered = server.driver.mailbox.counters.pings_unanswered.get();
             assert_eq!(unanswered > 0, frame[0] == 0x89, "{row}: {unanswered} pings are not answered");
         }
     }
