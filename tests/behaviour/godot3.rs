@@ -316,8 +316,8 @@ fn news_of_a_peer_that_stalls_again_and_again_do_not_pile_up_while_the_game_does
     // The game polls.
     let shared = party.server.peers().rfind(|shared| shared.id == slow).expect("it is connected");
     party.server.notices.retain(|notice| !matches!(notice, Notice::Congested(_) | Notice::Drained(_)));
-    shared.heard_of_congestion();
-    shared.heard_of_congestion();
+    shared.note_congestion_received();
+    shared.note_congestion_received();
     party.starve(0, 1, 40);
     assert_eq!(waiting(&party), 1, "and the next time is told again");
 }

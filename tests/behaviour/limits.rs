@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::access::{log_limit, rules};
 use crate::config::{PeerConfig, ServerConfig};
 use crate::http::{body, head};
-use crate::hub::{self, SMALL, accept, admission, pending, relay, round};
+use crate::hub::{self, INLINE_MAX, accept, admission, pending, relay, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, message, reader, upgrade};
@@ -121,7 +121,10 @@ fn the_documented_figures_are_those_of_the_code() {
         ),
         ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),
         ("pings and pongs received", format!("{}, no limit", bytes(hub::TURN))),
-        ("other clients that a Godot 3 server may announce to a client", relay::OTHERS_LIMIT.to_string()),
+        (
+            "other clients that a Godot 3 server may announce to a client",
+            relay::REMOTE_PEERS_LIMIT.to_string(),
+        ),
         ("bytes per second from one peer, TLS overhead included", unlimited(server.max_inbound_per_second)),
         ("silence", seconds(peer.heartbeat_timeout)),
         ("bytes that wait for a congested peer", bytes(peer.buffers.output_bytes)),
@@ -184,7 +187,7 @@ fn the_documented_figures_are_those_of_the_code() {
         format!("more than one sixteenth of all places ({places})"),
         format!("accepting is retried every {}; one warning per minute", millis(accept::ACCEPT_BACKOFF)),
         format!("dropped; after {grace} if other clients wait"),
-        format!("A packet of more than {} that many peers", bytes(SMALL)),
+        format!("A packet of more than {} that many peers", bytes(INLINE_MAX)),
         format!("up to {} KiB that TLS holds", stream::BUFFER_LIMIT >> 10),
         format!("each {} it is tried again", millis(relay::RETRY)),
         format!("passed on all the same, {} in a round or one packet", bytes(relay::BORROWED)),

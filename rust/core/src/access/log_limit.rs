@@ -33,7 +33,7 @@ impl LogLimit {
     }
 
     /// Returns how many lines were suppressed since the last one, if a line about this client may be written now.
-    pub(crate) fn admit(&mut self, client: ClientKey, now: Instant) -> Option<u64> {
+    pub(crate) fn allow(&mut self, client: ClientKey, now: Instant) -> Option<u64> {
         if !self.clients.contains_key(&client) && self.clients.len() >= PLACES {
             if self.full.is_none_or(|full| now.saturating_duration_since(full) >= SWEEP) {
                 // Lines that were suppressed longer ago are not reported any more.
@@ -41,10 +41,10 @@ impl LogLimit {
                 self.full = Some(now);
             }
             if self.clients.len() >= PLACES {
-                return self.others.get_or_insert_with(|| Written::new(now)).admit(self.lines, now);
+                return self.others.get_or_insert_with(|| Written::new(now)).allow(self.lines, now);
             }
         }
-        self.clients.entry(client).or_insert_with(|| Written::new(now)).admit(self.lines, now)
+        self.clients.entry(client).or_insert_with(|| Written::new(now)).allow(self.lines, now)
     }
 }
 
@@ -53,7 +53,7 @@ impl Written {
         Self { at: now, lines: 0, suppressed: 0 }
     }
 
-    fn admit(&mut self, lines: u32, now: Instant) -> Option<u64> {
+    fn allow(&mut self, lines: u32, now: Instant) -> Option<u64> {
         if now.saturating_duration_since(self.at) >= PAUSE {
             (self.at, self.lines) = (now, 0);
         }
@@ -88,19 +88,19 @@ mod tests {
     #[test]
     fn one_line_a_minute_says_how_many_were_not_written() {
         let (mut limit, now) = (LogLimit::new(1), start());
-        assert_eq!(limit.admit(client(1), now), Some(0));
+        assert_eq!(limit.allow(client(1), now), Some(0));
         for _ in 0..7 {
-            assert_eq!(limit.admit(client(1), now + PAUSE / 2), None);
+            assert_eq!(limit.allow(client(1), now + PAUSE / 2), None);
         }
-        assert_eq!(limit.admit(client(2), now), Some(0), "others are not concerned");
-        assert_eq!(limit.admit(client(1), now + PAUSE), Some(7));
-        assert_eq!(limit.admit(client(1), now + PAUSE), None);
+        assert_eq!(limit.allow(client(2), now), Some(0), "others are not concerned");
+        assert_eq!(limit.allow(client(1), now + PAUSE), Some(7));
+        assert_eq!(limit.allow(client(1), now + PAUSE), None);
     }
 
     #[test]
     fn several_lines_a_minute_are_as_many() {
         let (mut limit, now) = (LogLimit::new(3), start());
-        let lines = |limit: &mut LogLimit, at| (0..5).map(|_| limit.admit(client(1), at)).collect::<Vec<_>>();
+        let lines = |limit: &mut LogLimit, at| (0..5).map(|_| limit.allow(client(1), at)).collect::<Vec<_>>();
         assert_eq!(lines(&mut limit, now), [Some(0), Some(0), Some(0), None, None]);
         assert_eq!(lines(&mut limit, now + PAUSE), [Some(2), Some(0), Some(0), None, None]);
     }
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn a_million_addresses_take_no_more_room_and_no_more_lines() {
         let (mut limit, now) = (LogLimit::new(1), start());
-        let lines = (0..1_000_000).filter(|number| limit.admit(client(*number), now).is_some()).count();
+        let lines = (0..1_000_000).filter(|number| limit.allow(client(*number), now).is_some()).count();
         assert_eq!((lines, limit.clients.len()), (PLACES + 1, PLACES));
         // A minute later there is room for new ones.
-        assert_eq!(limit.admit(client(5_000_000), now + PAUSE), Some(0));
+        assert_eq!(limit.allow(client(5_000_000), now + PAUSE), Some(0));
         assert_eq!(limit.clients.len(), 1);
     }
 }

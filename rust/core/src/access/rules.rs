@@ -166,7 +166,7 @@ impl AccessPolicy {
 
     /// Returns what to add to a log line about an address; `None`: the line is suppressed, and counted in the next one.
     pub(crate) fn may_log(&mut self, line: LogLine, address: IpAddr, now: Instant) -> Option<String> {
-        Some(match self.logs[line as usize].admit(ClientKey::of(address), now)? {
+        Some(match self.logs[line as usize].allow(ClientKey::of(address), now)? {
             0 => String::new(),
             count => format!(" ({count} more from there since the last such line)"),
         })

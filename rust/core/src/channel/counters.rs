@@ -94,7 +94,7 @@ figures! {
     /// What one server or client counts. The driver writes all of it but the figures that are the [`Game`]'s.
     #[derive(Debug, Default)]
     pub(crate) struct Counters {
-        /// Clients that came, or want in, and of which the game has not heard.
+        /// Clients that connected, or request it, and of which the game has not taken the notice yet.
         arrivals: AtomicUsize,
     }
 

@@ -90,18 +90,19 @@ impl PeerShared {
         self.state.store(PeerState::Closed as u8, Ordering::Release);
     }
 
-    /// Driver: says whether the game may be told of one more congestion and its end: not before it heard of the last ones.
-    pub(crate) fn may_tell_of_congestion(&self) -> bool {
+    /// Driver: returns whether one more notice of congestion, and of its end, may be emitted: not before the game has received the
+    /// last ones.
+    pub(crate) fn may_emit_congestion(&self) -> bool {
         self.congestion_notices.load(Ordering::Relaxed) < 2
     }
 
-    /// Driver: it is told.
-    pub(crate) fn told_of_congestion(&self) {
+    /// Driver: notes that such a notice is emitted.
+    pub(crate) fn note_congestion_emitted(&self) {
         self.congestion_notices.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Game thread: it heard.
-    pub(crate) fn heard_of_congestion(&self) {
+    /// Game thread: notes that it has received such a notice.
+    pub(crate) fn note_congestion_received(&self) {
         self.congestion_notices.fetch_sub(1, Ordering::Relaxed);
     }
 

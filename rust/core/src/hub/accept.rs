@@ -112,7 +112,7 @@ impl Hub {
                 }
             }
             self.acceptor.waiting = None;
-            if let Err((conn, error)) = self.welcome(io, address, now) {
+            if let Err((conn, error)) = self.accept_stream(io, address, now) {
                 self.fail(conn, CloseReason::TransportError(error.to_string()), now);
                 self.drop_connection(io, conn, now);
                 self.accept_failed(&error, now);
@@ -124,14 +124,14 @@ impl Hub {
     }
 
     /// Creates the connection of the stream that was accepted last.
-    pub(crate) fn welcome<T: Transports>(
+    pub(crate) fn accept_stream<T: Transports>(
         &mut self,
         io: &mut T,
         address: SocketAddr,
         now: Instant,
     ) -> Result<ConnId, (ConnId, io::Error)> {
-        let conn = self.accepted(address, now);
-        self.adopt(io, conn, now).map(|()| conn).map_err(|error| (conn, error))
+        let conn = self.create_accepted(address, now);
+        self.attach(io, conn, now).map(|()| conn).map_err(|error| (conn, error))
     }
 
     /// Evicts a pending connection for a client that waits, if the rules allow it.

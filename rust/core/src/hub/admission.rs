@@ -29,7 +29,7 @@ pub(super) struct Asked {
 
 impl Hub {
     /// Creates a connection for a stream that was accepted.
-    pub(super) fn accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
+    pub(super) fn create_accepted(&mut self, address: SocketAddr, now: Instant) -> ConnId {
         let Side::Server(access) = &mut self.side else { unreachable!("only a server accepts") };
         let tls = access.config.tls.as_ref().map(crate::tls::TlsServer::session);
         let counted = access.count(address.ip());
@@ -46,7 +46,7 @@ impl Hub {
             }
             Err(response) => Some(response),
         };
-        let conn = self.admit(connection, tls, now);
+        let conn = self.insert_pending(connection, tls, now);
         if let Some(response) = response {
             self.reject(conn, RejectReason::Address, &response, now);
         }

@@ -28,10 +28,10 @@ impl Hub {
             }
             Command::Resume(conn) => self.queue_read(conn),
             Command::Close { conn, frame } => {
-                self.with_session(conn, now, |session, cx| session.close(*frame, cx))
+                self.close_with(conn, now, |session, cx| session.close(*frame, cx))
             }
             Command::CloseWithoutWaiting(conn) => {
-                self.with_session(conn, now, |session, cx| {
+                self.close_with(conn, now, |session, cx| {
                     session.close_without_waiting(&CloseFrame::normal(), CloseReason::Aborted, cx)
                 });
             }
@@ -105,7 +105,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn with_session(
+    pub(super) fn close_with(
         &mut self,
         conn: ConnId,
         now: Instant,
@@ -115,10 +115,9 @@ impl Hub {
         act(&mut connection.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.shared.set_closing();
-            // A deferred message would keep the remote's Close from being read.
-            if peer.deferred.take().is_some() {
-                connection.session.resume(now);
-            }
+            // The game takes no deferred message any more, and the message would keep the remote's Close from being read.
+            peer.deferred = None;
+            connection.session.resume(now);
         }
         self.queues.flush(conn, connection);
         self.queues.read(conn, connection);

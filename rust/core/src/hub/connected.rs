@@ -28,7 +28,7 @@ pub(super) struct Connected {
     /// The peer is congested, and above the output limits.
     over: Option<Over>,
     /// `Congested` was emitted, and `Drained` was not.
-    told_congested: bool,
+    congestion_emitted: bool,
 }
 
 /// Since when a peer has not kept up, and how far it was then.
@@ -63,7 +63,7 @@ impl Connected {
             throttled: None,
             gone: None,
             over: None,
-            told_congested: false,
+            congestion_emitted: false,
         }
     }
 
@@ -202,16 +202,16 @@ impl Connection {
         } else {
             peer.over = None;
         }
-        if blocked && !peer.told_congested && bytes > config.buffers.output_bytes / 2 {
+        if blocked && !peer.congestion_emitted && bytes > config.buffers.output_bytes / 2 {
             // Not again and again while the game does not poll.
-            if shared.may_tell_of_congestion() {
-                peer.told_congested = true;
-                shared.told_of_congestion();
+            if shared.may_emit_congestion() {
+                peer.congestion_emitted = true;
+                shared.note_congestion_emitted();
                 notices.push(Notice::Congested(shared.id));
             }
-        } else if peer.told_congested && !blocked && packets == 0 {
-            peer.told_congested = false;
-            shared.told_of_congestion();
+        } else if peer.congestion_emitted && !blocked && packets == 0 {
+            peer.congestion_emitted = false;
+            shared.note_congestion_emitted();
             notices.push(Notice::Drained(shared.id));
         }
     }

@@ -26,8 +26,8 @@ pub(super) struct Connection {
     pub(super) client_key: Option<ClientKey>,
     /// The state of the stream.
     pub(super) io: IoState,
-    /// The end of the session was reported.
-    pub(super) reported: bool,
+    /// The end of the session was outcome_noted.
+    pub(super) outcome_noted: bool,
     /// Bytes that wait in TLS, as they were counted last.
     sealed: usize,
     pub(super) stage: Stage,
@@ -50,7 +50,7 @@ impl Connection {
             address,
             client_key: None,
             io: IoState::new(),
-            reported: false,
+            outcome_noted: false,
             sealed: 0,
             stage: Stage::Pending(Box::new(Pending::new(started))),
         }
@@ -124,9 +124,9 @@ impl Connection {
     }
 
     /// Sends the last alert of TLS, as far as the stream takes it at once.
-    pub(super) fn say_last<W: Write>(&mut self, stream: &mut W) {
+    pub(super) fn send_last_alert<W: Write>(&mut self, stream: &mut W) {
         if let Some(tls) = &mut self.tls {
-            tls.say_goodbye();
+            tls.queue_close_notify();
             // The stream is dropped either way.
             let _ = tls.stream(stream).push();
         }
@@ -151,13 +151,13 @@ impl Connection {
 
     /// Notes that this many bytes were read.
     pub(super) fn has_read(&mut self, bytes: usize, now: Instant) {
-        self.note_heard(bytes > 0, now);
+        self.note_received(bytes > 0, now);
         self.charge(bytes as isize);
     }
 
-    pub(super) fn note_heard(&mut self, something: bool, now: Instant) {
+    pub(super) fn note_received(&mut self, something: bool, now: Instant) {
         if something && let Stage::Pending(pending) = &mut self.stage {
-            pending.heard.get_or_insert(now);
+            pending.first_bytes.get_or_insert(now);
         }
     }
 

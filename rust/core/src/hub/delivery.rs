@@ -30,11 +30,11 @@ impl Hub {
         }
         if !may_deliver(shared, payload.bytes().len(), &self.config) {
             let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
-            return self.hold(conn, message, now);
+            return self.defer(conn, message, now);
         }
         connection.session.resume(now);
         count_in(shared, &self.counters, payload.bytes().len());
-        let payload = unpinned(payload, &mut self.small, self.config.mode);
+        let payload = unpinned(payload, &mut self.arena, self.config.mode);
         self.notices.push(Notice::Packet(Packet { source: shared.id, payload, text }));
         true
     }
@@ -54,13 +54,13 @@ impl Hub {
             connection.session.resume(now);
         }
         count_in(shared, &self.counters, packet.payload.len());
-        let payload = unpinned(Payload::Owned(packet.payload), &mut self.small, self.config.mode);
+        let payload = unpinned(Payload::Owned(packet.payload), &mut self.arena, self.config.mode);
         self.notices.push(Notice::Packet(Packet { payload, ..packet }));
         true
     }
 
     /// Defers a message until the game has made room. Returns false: reading pauses.
-    pub(super) fn hold(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
+    pub(super) fn defer(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
         if let Some(Connection { stage: Stage::Connected(peer), session, .. }) =
             self.connections.get_mut(conn)
         {
@@ -109,14 +109,14 @@ fn count_in(shared: &PeerShared, counters: &Counters, size: usize) {
 }
 
 /// Copies a small payload, so that queued packets do not keep read buffers alive.
-fn unpinned(payload: Payload<'_>, small: &mut PayloadArena, mode: Mode) -> Bytes {
+fn unpinned(payload: Payload<'_>, arena: &mut PayloadArena, mode: Mode) -> Bytes {
     match (payload.bytes().len(), mode) {
-        (..=SMALL, Mode::Multiplayer(_)) => small.copy(payload.bytes()),
+        (..=INLINE_MAX, Mode::Multiplayer(_)) => arena.copy(payload.bytes()),
         // Each raw peer has a queue of its own: packets that are not read must not keep the memory of others alive.
-        (..=SMALL, Mode::Raw) => Bytes::copy_from_slice(payload.bytes()),
+        (..=INLINE_MAX, Mode::Raw) => Bytes::copy_from_slice(payload.bytes()),
         _ => payload.into_bytes(),
     }
 }
 
 /// Payloads up to this size are copied.
-pub(crate) const SMALL: usize = 1024;
+pub(crate) const INLINE_MAX: usize = 1024;

@@ -21,7 +21,8 @@ impl Hub {
     /// Reports the end of a connection once, as soon as it is known.
     #[inline]
     pub(super) fn note_outcome(&mut self, conn: ConnId, now: Instant) {
-        let ends = |connection: &Connection| connection.session.outcome().is_some() && !connection.reported;
+        let ends =
+            |connection: &Connection| connection.session.outcome().is_some() && !connection.outcome_noted;
         if self.connections.get(conn).is_some_and(ends) {
             self.report_outcome(conn, now);
         }
@@ -31,7 +32,7 @@ impl Hub {
     fn report_outcome(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some(reason) = connection.session.outcome().cloned() else { return };
-        connection.reported = true;
+        connection.outcome_noted = true;
         if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = None;
         }
@@ -76,9 +77,9 @@ impl Hub {
         if let Some(tls) = &mut connection.tls
             && connection.session.wants_half_close()
         {
-            let says_goodbye = tls.say_goodbye();
+            let is_queued = tls.queue_close_notify();
             let waits = tls.wants_write();
-            if says_goodbye {
+            if is_queued {
                 self.queues.flush(conn, connection);
             }
             if waits {
@@ -92,15 +93,7 @@ impl Hub {
     pub(super) fn close_all(&mut self, frame: &CloseFrame, now: Instant) {
         let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {
-            self.with_session(conn, now, |session, cx| session.close(frame.clone(), cx));
-            // The game takes deferred messages no more, and they would keep the remote's Close from being read.
-            if let Some(connection) = self.connections.get_mut(conn) {
-                if let Some(peer) = connection.connected_mut() {
-                    peer.deferred = None;
-                }
-                connection.session.resume(now);
-                self.queues.read(conn, connection);
-            }
+            self.close_with(conn, now, |session, cx| session.close(frame.clone(), cx));
         }
     }
 

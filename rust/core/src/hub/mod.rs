@@ -45,7 +45,7 @@ use crate::tls::{TlsClient, TlsSession};
 use accept::Acceptor;
 use connected::Connected;
 use connection::{Connection, Stage};
-pub(crate) use delivery::SMALL;
+pub(crate) use delivery::INLINE_MAX;
 pub(crate) use pending::EvictionOutcome;
 use pending::PendingQueue;
 use queues::Queues;
@@ -78,7 +78,7 @@ pub(crate) struct Hub {
     ids: PeerMap<ConnId>,
     pool: Pool,
     /// Copies of small received payloads of this round.
-    small: PayloadArena,
+    arena: PayloadArena,
     mailbox: Arc<Mailbox>,
     /// Commands that are taken from the mailbox and not executed yet.
     commands: TakenCommands,
@@ -107,7 +107,7 @@ pub(crate) struct Hub {
     charge: Charge,
     counters: Arc<Counters>,
     /// Client of the Godot 3 wire: the other clients, as announced by the server.
-    others: HashSet<PeerId>,
+    remote_peers: HashSet<PeerId>,
     /// Client: its own id.
     own_id: PeerId,
     /// Server of the Godot 3 wire: peers whose end is being announced.
@@ -139,7 +139,7 @@ impl Hub {
             connections: Slab::default(),
             ids: PeerMap::default(),
             pool: Pool::default(),
-            small: PayloadArena::default(),
+            arena: PayloadArena::default(),
             counters: Arc::clone(&mailbox.counters),
             mailbox,
             commands: TakenCommands::new(&queue_totals.outgoing),
@@ -157,7 +157,7 @@ impl Hub {
             asked_ids: HashSet::new(),
             charge: Charge::new(&queue_totals.outgoing),
             queue_totals,
-            others: HashSet::new(),
+            remote_peers: HashSet::new(),
             own_id: PeerId::SERVER,
             departed: Vec::new(),
             relayed: 0,
@@ -187,9 +187,9 @@ impl Hub {
         if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = Some(deadline);
         }
-        let conn = self.admit(connection, tls, now);
+        let conn = self.insert_pending(connection, tls, now);
         self.queue_flush(conn);
-        self.adopt(io, conn, now)?;
+        self.attach(io, conn, now)?;
         Ok(conn)
     }
 
@@ -199,7 +199,7 @@ impl Hub {
         self.notices.push(Notice::Failed(reason));
     }
 
-    fn admit(
+    fn insert_pending(
         &mut self,
         mut connection: Connection,
         tls: Option<Result<TlsSession, String>>,
@@ -223,8 +223,8 @@ impl Hub {
     }
 
     /// Connects a connection with its stream.
-    fn adopt<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) -> io::Result<()> {
-        io.adopt(conn, now)?;
+    fn attach<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) -> io::Result<()> {
+        io.attach(conn, now)?;
         // Data may have come before the stream was registered: the first read shows it.
         self.queue_read(conn);
         self.schedule(conn);

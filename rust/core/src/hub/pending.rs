@@ -19,7 +19,7 @@ pub(super) struct Pending {
     /// The header of the PROXY protocol, while it is read. It comes before TLS and HTTP.
     pub(super) preamble: Option<Box<Preamble>>,
     /// When the first bytes came, those of TLS included.
-    pub(super) heard: Option<Instant>,
+    pub(super) first_bytes: Option<Instant>,
     /// The request that waits for the game's decision.
     pub(super) asked: Option<Box<Asked>>,
     /// Why it was rejected.
@@ -37,7 +37,7 @@ impl Pending {
         Self {
             started,
             preamble: None,
-            heard: None,
+            first_bytes: None,
             asked: None,
             reject_reason: None,
             suppress_log: false,
@@ -116,17 +116,17 @@ impl Hub {
             if let Some(share) = &mut share {
                 share.places += 1;
             }
-            let until =
-                pending.heard.filter(|_| !connection.reported).unwrap_or(pending.started) + PENDING_GRACE;
+            let until = pending.first_bytes.filter(|_| !connection.outcome_noted).unwrap_or(pending.started)
+                + PENDING_GRACE;
             let is_due = until <= now;
-            if connection.reported {
+            if connection.outcome_noted {
                 // Inside TLS the response may wait for a handshake that never ends.
                 if is_due || !connection.wants_write() {
                     answered = answered.or(Some(conn));
                 } else {
                     sooner(&mut again, until);
                 }
-            } else if pending.heard.is_none() {
+            } else if pending.first_bytes.is_none() {
                 if is_due && !connection.io.read_queued {
                     return self.evict(conn, now);
                 }
@@ -162,12 +162,12 @@ impl Hub {
 
     fn evict(&mut self, conn: ConnId, now: Instant) -> EvictionOutcome {
         let mut why = "it was turned away and did not go while others waited";
-        if let Some(Connection { stage: Stage::Pending(pending), reported, .. }) =
+        if let Some(Connection { stage: Stage::Pending(pending), outcome_noted, .. }) =
             self.connections.get_mut(conn)
         {
             pending.reject_reason.get_or_insert(RejectReason::Evicted);
-            if !*reported {
-                why = match pending.heard {
+            if !*outcome_noted {
+                why = match pending.first_bytes {
                     None => "it said nothing while others waited",
                     Some(_) => "it took its time while others waited, and there were many of its address",
                 };

@@ -36,7 +36,7 @@ impl Hub {
                 self.queues.flush(conn, connection);
             }
         }
-        self.settle(io, conn, now);
+        self.complete_turn(io, conn, now);
     }
 
     /// Handles the bytes that an earlier turn left, then reads once from the stream. Returns whether there may be more to read.
@@ -101,8 +101,8 @@ impl Hub {
             None => (ReadBurst::read(stream, buffer), false),
             Some(tls) => {
                 let burst = ReadBurst::read(&mut tls.stream(stream), buffer);
-                let (heard, wrapping, spent) = (tls.has_heard(), tls.take_wrapping(), tls.take_spent());
-                connection.note_heard(heard, now);
+                let (received, wrapping, spent) = (tls.has_received(), tls.take_wrapping(), tls.take_spent());
+                connection.note_received(received, now);
                 connection.charge(wrapping);
                 (burst, spent)
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::connection::{Connection, Stage};
-use super::delivery::{SMALL, may_deliver};
+use super::delivery::{INLINE_MAX, may_deliver};
 use super::{Hub, Side};
 use crate::access::LogLine;
 use crate::base::{ConnId, Packet, PeerId, Target};
@@ -19,16 +19,16 @@ use crate::wire::godot3::{self, System, system_message};
 impl Hub {
     /// Server: sends a new client its id and the ids of the others, and its id to the others. Each of them gets the order of 3.6.
     pub(super) fn introduce(&mut self, conn: ConnId, id: PeerId, now: Instant) {
-        self.tell(conn, System::YourId, id, now);
-        self.tell(conn, System::Joined, PeerId::SERVER, now);
+        self.send_system(conn, System::YourId, id, now);
+        self.send_system(conn, System::Joined, PeerId::SERVER, now);
         let others: Vec<_> =
             self.ids.iter().filter(|(other, _)| **other != id).map(|(id, conn)| (*id, *conn)).collect();
         for (other, _) in &others {
-            self.tell(conn, System::Joined, *other, now);
+            self.send_system(conn, System::Joined, *other, now);
         }
         // Only now: this may close one of the others, and a peer that has left cannot be announced.
         for (_, other_conn) in others {
-            self.tell(other_conn, System::Joined, id, now);
+            self.send_system(other_conn, System::Joined, id, now);
         }
     }
 
@@ -43,13 +43,13 @@ impl Hub {
         if self.departed.len() > 1 {
             return;
         }
-        let mut told = 0;
-        while let Some(id) = self.departed.get(told).copied() {
+        let mut announced = 0;
+        while let Some(id) = self.departed.get(announced).copied() {
             let others: Vec<_> = self.ids.values().copied().collect();
             for conn in others {
-                self.tell(conn, System::Left, id, now);
+                self.send_system(conn, System::Left, id, now);
             }
-            told += 1;
+            announced += 1;
         }
         self.departed.clear();
     }
@@ -76,22 +76,22 @@ impl Hub {
                     Target::AllExcept(id) => id != PeerId::SERVER,
                 };
                 if self.must_wait(from, to, message.payload.len()) {
-                    return self.wait_for_room(conn, message, now);
+                    return self.defer_for_relay(conn, message, now);
                 }
                 let packet = Packet { source: from, payload, text: message.text };
                 if local && !packet.payload.is_empty() && !self.deliver(conn, shared, packet, now) {
-                    return self.hold(conn, message, now);
+                    return self.defer(conn, message, now);
                 }
                 self.relay(from, to, &message.payload, now);
             }
             Some(godot3::Message::Packet { from, payload, .. }) => {
                 let packet = Packet { source: from, payload, text: message.text };
                 if !packet.payload.is_empty() && !self.deliver(conn, shared, packet, now) {
-                    return self.hold(conn, message, now);
+                    return self.defer(conn, message, now);
                 }
             }
             Some(godot3::Message::System(kind, id)) if !serves => {
-                return self.told_of_another(conn, shared, kind, id, message, now);
+                return self.handle_announcement(conn, shared, kind, id, message, now);
             }
             _ => self.note_ignored(shared, format_args!("a message that is none of the Godot 3 wire"), now),
         }
@@ -108,7 +108,7 @@ impl Hub {
 
     /// Client: handles that another client came or left. The notice takes room like a packet, so that a server cannot queue notices
     /// without limit.
-    fn told_of_another(
+    fn handle_announcement(
         &mut self,
         conn: ConnId,
         shared: &PeerShared,
@@ -117,7 +117,7 @@ impl Hub {
         message: Packet,
         now: Instant,
     ) -> bool {
-        let known = self.others.contains(&id);
+        let known = self.remote_peers.contains(&id);
         let notice = match kind {
             System::Joined if id.is_client() && id != self.own_id && !known => Notice::Joined(id),
             System::Left if known => Notice::Left(id),
@@ -125,8 +125,8 @@ impl Hub {
             _ => return true,
         };
         let Some(connection) = self.connections.get_mut(conn) else { return true };
-        if !known && self.others.len() >= OTHERS_LIMIT {
-            let what = format!("the server tells of more than {OTHERS_LIMIT} peers");
+        if !known && self.remote_peers.len() >= REMOTE_PEERS_LIMIT {
+            let what = format!("the server tells of more than {REMOTE_PEERS_LIMIT} peers");
             connection.session.violation(
                 1008,
                 what,
@@ -136,14 +136,14 @@ impl Hub {
             return true;
         }
         if !may_deliver(shared, godot3::SYSTEM_SIZE, &self.config) {
-            return self.hold(conn, message, now);
+            return self.defer(conn, message, now);
         }
         connection.session.resume(now);
         shared.incoming.add(godot3::SYSTEM_SIZE);
         if known {
-            self.others.remove(&id);
+            self.remote_peers.remove(&id);
         } else {
-            self.others.insert(id);
+            self.remote_peers.insert(id);
         }
         self.notices.push(notice);
         true
@@ -160,9 +160,9 @@ impl Hub {
     /// the receivers have taken what they had, or are gone. A message for receivers that keep up is sent in this round. It never waits
     /// for room that only reading can make, as when both ends are in this process.
     fn must_wait(&mut self, from: PeerId, to: Target, size: usize) -> bool {
-        let peers = if size > SMALL || matches!(to, Target::One(_)) { 1 } else { self.ids.len() };
+        let peers = if size > INLINE_MAX || matches!(to, Target::One(_)) { 1 } else { self.ids.len() };
         let size = size.saturating_mul(peers);
-        let unpublished = self.pool.held().saturating_sub(self.charge.bytes());
+        let unpublished = self.pool.bytes().saturating_sub(self.charge.bytes());
         if self.queue_totals.outgoing.has_room(size.saturating_add(unpublished)) {
             return false;
         }
@@ -195,7 +195,7 @@ impl Hub {
     }
 
     /// Defers a message until there is room. The sender is not read meanwhile: its next message must not come first.
-    fn wait_for_room(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
+    fn defer_for_relay(&mut self, conn: ConnId, message: Packet, now: Instant) -> bool {
         if let Some(Connection { stage: Stage::Connected(peer), session, .. }) =
             self.connections.get_mut(conn)
         {
@@ -214,7 +214,7 @@ impl Hub {
     fn relay(&mut self, from: PeerId, to: Target, message: &Bytes, now: Instant) {
         let size = message.len();
         // A large message is shared by all receivers, and counts once.
-        let large = (size > SMALL).then(|| charged(&self.queue_totals.outgoing, message.clone()));
+        let large = (size > INLINE_MAX).then(|| charged(&self.queue_totals.outgoing, message.clone()));
         let message = large.as_ref().unwrap_or(message);
         match to {
             Target::One(id) => {
@@ -240,7 +240,7 @@ impl Hub {
 
     /// Announcements take room like packets, or a client that reads nothing would collect them without limit. The limit of the process
     /// does not count: no peer waits because another one came.
-    fn tell(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
+    fn send_system(&mut self, conn: ConnId, kind: System, id: PeerId, now: Instant) {
         self.queue_or_close(conn, PayloadRef::copied(&system_message(kind, id)), now);
     }
 
@@ -272,7 +272,7 @@ fn is_meant(from: PeerId, to: Target, id: PeerId) -> bool {
 }
 
 /// Other clients that a server may announce to a client.
-pub(crate) const OTHERS_LIMIT: usize = 65_536;
+pub(crate) const REMOTE_PEERS_LIMIT: usize = 65_536;
 /// Relayed copies after which a connection's turn of reading ends.
 pub(crate) const RELAY_TURN: usize = 4096;
 /// Time after which a message that had no room is tried again. Room may come from anywhere in the process.

@@ -119,7 +119,7 @@ impl Hub {
             if self.is_due(conn, now) {
                 self.expire_one(conn, now);
             }
-            self.settle(io, conn, now);
+            self.complete_turn(io, conn, now);
         }
     }
 
@@ -142,9 +142,9 @@ impl Hub {
 
     /// Delivers packets and notices to the game's thread.
     fn hand_over(&mut self) {
-        self.small.finish();
+        self.arena.finish();
         self.commands.finish();
-        self.charge.set(self.pool.held());
+        self.charge.set(self.pool.bytes());
         self.borrowed = 0;
         self.mailbox.deliver(&mut self.notices);
     }
@@ -215,11 +215,11 @@ impl Hub {
 
     /// Completes a turn: reports the end of a connection, drops it when it is over, ends our side of the stream when everything is
     /// sent, and schedules the next deadline.
-    pub(super) fn settle<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+    pub(super) fn complete_turn<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let relays = self.relays();
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if connection.session.outcome().is_some() {
-            self.settle_ending(io, conn, now);
+            self.complete_turn_of_ended(io, conn, now);
         } else if let Some(deadline) = connection.deadline(&self.config, relays, &self.queue_totals.outgoing)
         {
             self.timers.schedule(conn, &mut connection.io.timer, deadline);
@@ -227,7 +227,7 @@ impl Hub {
     }
 
     #[cold]
-    fn settle_ending<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+    fn complete_turn_of_ended<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         self.note_outcome(conn, now);
         if self.connections.get(conn).is_some_and(|connection| connection.session.is_ended()) {
             return self.drop_connection(io, conn, now);
@@ -246,7 +246,7 @@ impl Hub {
     pub(super) fn drop_connection<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         let Some(mut connection) = self.connections.remove(conn) else { return };
         if let Some((stream, _)) = io.stream(conn, now) {
-            connection.say_last(stream);
+            connection.send_last_alert(stream);
         }
         io.close(conn);
         self.timers.cancel(conn, &mut connection.io.timer);

@@ -16,13 +16,13 @@ pub(crate) trait Transports {
 
     /// The stream of a connection.
     fn stream(&mut self, conn: ConnId, now: Instant) -> Option<(&mut Self::Stream, ShortRead)>;
-    /// Takes the next stream off the listener, and keeps it for [`adopt`](Self::adopt); `None`: nobody listens.
+    /// Takes the next stream off the listener, and keeps it for [`attach`](Self::attach); `None`: nobody listens.
     fn accept(&mut self) -> Option<io::Result<SocketAddr>>;
     /// Drops the stream that was accepted last.
     fn reject(&mut self);
     /// Makes the stream that was accepted, or dialled, last that of a connection. What comes from now on is reported as
     /// readiness.
-    fn adopt(&mut self, conn: ConnId, now: Instant) -> io::Result<()>;
+    fn attach(&mut self, conn: ConnId, now: Instant) -> io::Result<()>;
     /// Ends our side, behind everything that was written; returns when the end leaves.
     fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant;
     /// Drops a stream; what was written leaves as far as the system takes it at once.

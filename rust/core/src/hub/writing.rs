@@ -20,7 +20,7 @@ impl Hub {
         } else if self.write_turn(io, conn, now) {
             self.queue_flush(conn);
         }
-        self.settle(io, conn, now);
+        self.complete_turn(io, conn, now);
     }
 
     /// Writes for one turn. Returns whether data is left although the stream may take more.
@@ -39,7 +39,7 @@ impl Hub {
         if let Some(shared) = connection.shared() {
             shared.figures.bytes_out.add(bytes);
             shared.figures.packets_out.add(packets);
-            if !connection.reported {
+            if !connection.outcome_noted {
                 shared.outgoing.release(packet_bytes, packets);
             }
             // If the turn ended first, it is not known yet whether the stream takes everything.

@@ -223,7 +223,7 @@ impl Transports for Sockets {
         self.fresh = None;
     }
 
-    fn adopt(&mut self, conn: ConnId, now: Instant) -> io::Result<()> {
+    fn attach(&mut self, conn: ConnId, now: Instant) -> io::Result<()> {
         let Some(mut stream) = self.fresh.take() else { return Err(io::ErrorKind::NotConnected.into()) };
         let slot = conn.slot as usize;
         let token = Token(FIRST_CONNECTION + slot);

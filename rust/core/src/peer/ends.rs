@@ -57,7 +57,7 @@ impl Peer {
         let Some(member) = open.roster.remove(&id) else { return false };
         member.close_without_waiting();
         self.discard_packets(id, &member);
-        self.told.retain(|event| !event.is_about(id));
+        self.events.retain(|event| !event.is_about(id));
         if let Some(open) = &mut self.open {
             open.sender.forget_peer(id);
             if open.role == Role::Client {
@@ -84,7 +84,7 @@ impl Peer {
         if open.role == Role::Client && open.server_to_be.is_none() {
             self.former.insert(PeerId::SERVER, None);
         }
-        self.former.extend(open.others.into_keys().map(|id| (id, None)));
+        self.former.extend(open.remote_peers.into_keys().map(|id| (id, None)));
         self.former.extend(open.roster.into_iter().map(|(id, member)| (id, Some(member))));
     }
 
@@ -99,15 +99,16 @@ impl Peer {
         open.sender.forget_roster();
         if open.role == Role::Client {
             // Whoever was known through the server is gone with it.
-            let others = open.others.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
-            self.told.extend(others);
+            let others =
+                open.remote_peers.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
+            self.events.extend(others);
             self.note_end(reason);
             self.end_client();
             if known {
-                self.told.push_back(Event::PeerDisconnected { id, clean: reason.is_clean() });
+                self.events.push_back(Event::PeerDisconnected { id, clean: reason.is_clean() });
             }
-            self.told.push_back(Event::ServerDisconnected);
-            return self.told.pop_front();
+            self.events.push_back(Event::ServerDisconnected);
+            return self.events.pop_front();
         }
         known.then(|| Event::PeerDisconnected { id, clean: reason.is_clean() })
     }
@@ -129,23 +130,23 @@ impl Peer {
         self.note_end(reason);
         let Some(open) = &mut self.open else { return };
         let connecting = self.status == Status::Connecting;
-        let others = open.others.drain().map(|(id, _)| id);
+        let others = open.remote_peers.drain().map(|(id, _)| id);
         let leaving = &mut self.leaving;
         let peers = open.roster.drain().map(|(id, member)| {
             member.shared().set_closed(reason);
             leaving.push(member);
             id
         });
-        self.told.extend(others.chain(peers).map(|id| Event::PeerDisconnected { id, clean: false }));
+        self.events.extend(others.chain(peers).map(|id| Event::PeerDisconnected { id, clean: false }));
         open.sender.forget_roster();
         if let Some(server) = open.server_to_be.take() {
             server.failed(reason);
             self.leaving.push(server);
         }
         match (open.role, connecting) {
-            (Role::Client, true) => self.told.push_back(Event::ConnectionFailed),
-            (Role::Client, false) => self.told.push_back(Event::ServerDisconnected),
-            (Role::Server, _) => self.told.push_back(Event::ServerFailed),
+            (Role::Client, true) => self.events.push_back(Event::ConnectionFailed),
+            (Role::Client, false) => self.events.push_back(Event::ServerDisconnected),
+            (Role::Server, _) => self.events.push_back(Event::ServerFailed),
         }
         if let Some(listener) = open.listener.take() {
             listener.close();

@@ -25,7 +25,7 @@ impl Peer {
         }
         if self.has_given_up() {
             let event = self.failed(&CloseReason::Aborted);
-            self.told.push_back(event);
+            self.events.push_back(event);
         }
         let waits = self.has_something_to_say();
         let Some(open) = &mut self.open else { return waits };
@@ -55,7 +55,7 @@ impl Peer {
         if open.given_up {
             self.notices.clear();
         }
-        open.sender.take_refused(&mut self.told);
+        open.sender.take_refused(&mut self.events);
         true
     }
 
@@ -63,7 +63,7 @@ impl Peer {
     fn has_something_to_say(&self) -> bool {
         !self.notices.is_empty()
             || !self.ends.is_empty()
-            || !self.told.is_empty()
+            || !self.events.is_empty()
             || self.open.as_ref().is_some_and(|open| open.sender.has_refused())
             || self.is_drained()
     }
@@ -82,7 +82,7 @@ impl Peer {
     /// readable without an event each.
     pub fn next_event(&mut self, packet_events: bool) -> Option<Event> {
         loop {
-            if let Some(event) = self.told.pop_front() {
+            if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
             self.leaving.clear();
@@ -140,32 +140,32 @@ impl Peer {
                 }
                 Notice::Failed(reason) => return Some(self.failed(&reason)),
                 Notice::Joined(id) => {
-                    open.heard_of_another();
+                    open.release_announcement();
                     // Behind the server's end there is nobody.
                     let connected = open.roster.contains_key(&PeerId::SERVER);
-                    if connected && open.others.insert(id, 0).is_none() {
+                    if connected && open.remote_peers.insert(id, 0).is_none() {
                         return Some(Event::PeerConnected { id, protocol: String::new() });
                     }
                 }
                 Notice::Left(id) => {
-                    if open.others.get(&id).is_some_and(|fresh| *fresh == open.poll) {
+                    if open.remote_peers.get(&id).is_some_and(|fresh| *fresh == open.poll) {
                         self.ends.push(Notice::Left(id));
                         continue;
                     }
-                    open.heard_of_another();
-                    if open.others.remove(&id).is_some() {
+                    open.release_announcement();
+                    if open.remote_peers.remove(&id).is_some() {
                         return Some(Event::PeerDisconnected { id, clean: true });
                     }
                 }
                 Notice::Congested(id) => {
                     if let Some(member) = open.roster.get(&id) {
-                        member.shared().heard_of_congestion();
+                        member.shared().note_congestion_received();
                         return Some(Event::PeerCongested { id });
                     }
                 }
                 Notice::Drained(id) => {
                     if let Some(member) = open.roster.get(&id) {
-                        member.shared().heard_of_congestion();
+                        member.shared().note_congestion_received();
                         return Some(Event::PeerDrained { id });
                     }
                 }
@@ -179,16 +179,16 @@ impl Peer {
         }
     }
 
-    /// All notices are told: is the last peer of a server gone that admits nobody?
+    /// Returns `Drained` once, when all notices are taken and the last peer of a server that refuses new connections is gone.
     fn drained(&mut self) -> Option<Event> {
         let drained = self.is_drained();
-        self.told_drained |= drained;
+        self.drained_emitted |= drained;
         drained.then_some(Event::Drained)
     }
 
-    /// Says whether that is so, and still to be told.
+    /// Returns whether `Drained` is due.
     fn is_drained(&self) -> bool {
-        let is_over = self.refuse && !self.told_drained && self.refusals_held == self.refusals;
+        let is_over = self.refuse && !self.drained_emitted && self.refusals_held == self.refusals;
         let empty = |open: &Open| open.role == Role::Server && open.roster.is_empty();
         is_over && self.open.as_ref().is_some_and(empty) && self.status == Status::Connected
     }
@@ -207,7 +207,7 @@ impl Peer {
             if open.role == Role::Client {
                 self.status = Status::Connected;
                 self.unique_id = own_id.0;
-                self.told.push_back(Event::ConnectionSucceeded);
+                self.events.push_back(Event::ConnectionSucceeded);
             }
         }
         Event::PeerConnected { id, protocol }

@@ -63,8 +63,8 @@ pub struct Peer {
     refusals: u64,
     /// What it has said.
     refusals_held: u64,
-    /// The game was told that nobody is left.
-    told_drained: bool,
+    /// `Drained` was emitted.
+    drained_emitted: bool,
     /// From the mailbox, not applied yet.
     notices: VecDeque<Notice>,
     /// Ends that wait for the next poll, because the peer's last packets became readable in this one.
@@ -73,8 +73,8 @@ pub struct Peer {
     leaving: Vec<Rc<Member>>,
     /// Peers of the opening before, which `close()` ended without a word. Whoever counts peers by their events still has them.
     former: PeerMap<Option<Rc<Member>>>,
-    /// What `next_event` has to say before it takes the next notice.
-    told: VecDeque<Event>,
+    /// Events that `next_event` returns before it takes the next notice.
+    events: VecDeque<Event>,
     last_error: String,
     close_code: i32,
     close_reason: String,
@@ -93,12 +93,12 @@ impl Peer {
             refuse: false,
             refusals: 0,
             refusals_held: 0,
-            told_drained: false,
+            drained_emitted: false,
             notices: VecDeque::new(),
             ends: Vec::new(),
             leaving: Vec::new(),
             former: PeerMap::default(),
-            told: VecDeque::new(),
+            events: VecDeque::new(),
             last_error: String::new(),
             close_code: -1,
             close_reason: String::new(),
@@ -209,7 +209,9 @@ impl Peer {
 
     /// Says whether the peer is connected.
     pub fn has_peer(&self, id: PeerId) -> bool {
-        self.open.as_ref().is_some_and(|open| open.roster.contains_key(&id) || open.others.contains_key(&id))
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.roster.contains_key(&id) || open.remote_peers.contains_key(&id))
     }
 
     /// The handle of a connected peer; of the server that a client connects to; of a peer whose end is being told.
@@ -235,7 +237,7 @@ impl Peer {
         }
         self.refuse = refuse;
         self.refusals += 1;
-        self.told_drained = false;
+        self.drained_emitted = false;
         if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
             open.mailbox.command(Command::Refuse { refuse, number: self.refusals });
         }
@@ -334,7 +336,7 @@ impl Peer {
             roster: PeerMap::default(),
             server_to_be: None,
             given_up: false,
-            others: HashMap::new(),
+            remote_peers: HashMap::new(),
             unasked: Vec::new(),
             poll: 0,
             receiver: Receiver::default(),
@@ -346,8 +348,8 @@ impl Peer {
         self.notices = VecDeque::new();
         self.ends.clear();
         self.leaving.clear();
-        self.told.clear();
-        self.told_drained = false;
+        self.events.clear();
+        self.drained_emitted = false;
     }
 }
 

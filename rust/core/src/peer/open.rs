@@ -27,7 +27,7 @@ pub(super) struct Open {
     pub(super) given_up: bool,
     /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
     // Their ids come from the server, so they are kept where ids that collide do no harm.
-    pub(super) others: HashMap<PeerId, u64>,
+    pub(super) remote_peers: HashMap<PeerId, u64>,
     /// Server: requests that the game was not told of, because they were withdrawn by then; that they are is not told either.
     pub(super) unasked: Vec<PeerId>,
     /// Counts polls, so that a member can remember the one in which packets of it became readable.
@@ -45,7 +45,7 @@ impl Open {
     pub(super) fn is_fresh(&self, id: PeerId) -> bool {
         // A client may have dropped its server since; the others are known through it all the same.
         self.roster.get(&id).is_some_and(|member| member.is_fresh(self.poll))
-            || self.others.values().any(|fresh| *fresh == self.poll)
+            || self.remote_peers.values().any(|fresh| *fresh == self.poll)
     }
 
     /// Notes that a packet of a peer became readable. Returns whose connection it came through, and whether there is such a peer.
@@ -55,7 +55,7 @@ impl Open {
             member.set_fresh(self.poll);
             return Some((member, true));
         }
-        let other = self.others.get_mut(&source).map(|fresh| *fresh = self.poll);
+        let other = self.remote_peers.get_mut(&source).map(|fresh| *fresh = self.poll);
         let server = self.roster.get(&PeerId::SERVER).filter(|_| self.role == Role::Client);
         server.map(|member| (member, other.is_some()))
     }

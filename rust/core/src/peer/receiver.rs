@@ -104,7 +104,7 @@ impl Open {
     }
 
     /// Releases the room of a message in which the server told of another client.
-    pub(super) fn heard_of_another(&self) {
+    pub(super) fn release_announcement(&self) {
         if let Some(member) = self.roster.get(&PeerId::SERVER) {
             member.release_room(SYSTEM_SIZE, 1);
         }

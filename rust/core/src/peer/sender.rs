@@ -17,7 +17,7 @@ use crate::channel::{
 };
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::event::Event;
-use crate::hub::SMALL;
+use crate::hub::INLINE_MAX;
 use crate::session::Role;
 use crate::wire::godot3::{HEADER, packet_header};
 
@@ -82,7 +82,7 @@ impl Copies {
     /// several calls: whoever is sent the same again takes no more room.
     fn prepare(&mut self, packet: &Outgoing<'_>, peers: usize, total: &Arc<QueueTotal>) -> bool {
         let payload = packet.payload;
-        let is_small = payload.len() <= SMALL;
+        let is_small = payload.len() <= INLINE_MAX;
         if !is_small && self.last.as_ref() == payload {
             return true;
         }
@@ -99,7 +99,7 @@ impl Copies {
 
     /// What leaves of a packet that was prepared.
     fn payload<'a>(&'a self, packet: Outgoing<'a>) -> PayloadRef<'a> {
-        let is_small = packet.payload.len() <= SMALL;
+        let is_small = packet.payload.len() <= INLINE_MAX;
         let payload =
             if is_small { PayloadRef::copied(packet.payload) } else { PayloadRef::shared(&self.last) };
         payload.with_prefix(packet.header.map_or(&[], |header| header.as_slice()))
@@ -208,7 +208,7 @@ impl Peer {
             header = Some(packet_header(PeerId(self.unique_id), target));
             if let (Role::Client, Target::One(id)) = (open.role, target)
                 && id != PeerId::SERVER
-                && !open.others.contains_key(&id)
+                && !open.remote_peers.contains_key(&id)
             {
                 return Err(SendError::UnknownPeer(id.0));
             }

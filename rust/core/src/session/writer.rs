@@ -27,18 +27,18 @@ const POOLED: usize = 64;
 pub(crate) struct Pool {
     spare: Vec<Vec<u8>>,
     /// Bytes in the buffers that are in use.
-    held: usize,
+    bytes: usize,
 }
 
 impl Pool {
     /// Returns the bytes that the queues of all connections hold, without shared payloads.
-    pub(crate) fn held(&self) -> usize {
-        self.held
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Counts bytes that wait elsewhere for the same streams: there were `before`, and now there are `after`.
     pub(crate) fn recount(&mut self, before: usize, after: usize) {
-        self.held = self.held - before + after;
+        self.bytes = self.bytes - before + after;
     }
 
     fn take(&mut self) -> Vec<u8> {
@@ -46,7 +46,7 @@ impl Pool {
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
-        self.held -= buffer.len();
+        self.bytes -= buffer.len();
         if self.spare.len() < POOLED && buffer.capacity() <= 2 * GATHERED_MAX {
             buffer.clear();
             self.spare.push(buffer);
@@ -136,7 +136,7 @@ impl Writer {
     /// Queues bytes as they are: the head of a request or a response.
     pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
         self.gather(bytes.len(), pool).extend_from_slice(bytes);
-        pool.held += bytes.len();
+        pool.bytes += bytes.len();
         self.added(bytes.len(), None);
     }
 
@@ -271,7 +271,7 @@ impl Writer {
             apply_mask(&mut buffer[body..], mask);
         }
         let mut added = buffer.len() - before;
-        pool.held += added;
+        pool.bytes += added;
         if let Some(payload) = shared {
             self.segments.push_back(Segment::Shared(payload.clone()));
             added += payload.len();
@@ -334,7 +334,7 @@ impl Writer {
             room -= len;
             kept.push_back(match segment {
                 Segment::Gathered(mut buffer) => {
-                    pool.held -= buffer.len() - len;
+                    pool.bytes -= buffer.len() - len;
                     buffer.truncate(len);
                     Segment::Gathered(buffer)
                 }

@@ -94,7 +94,7 @@ impl<S: MemoryStream> InMemory<S> {
         self.next = Next::Again;
         self.streams.fresh = Some(stream);
         let io = &mut Round { streams: &mut self.streams, now, hook: &mut |_| {} };
-        self.hub.welcome(io, address, now).expect("memory takes everybody")
+        self.hub.accept_stream(io, address, now).expect("memory takes everybody")
     }
 
     /// Runs one round, without asking the streams for their readiness.
@@ -245,7 +245,7 @@ impl<S: MemoryStream> Transports for Round<'_, S> {
         }
     }
 
-    fn adopt(&mut self, conn: ConnId, now: Instant) -> io::Result<()> {
+    fn attach(&mut self, conn: ConnId, now: Instant) -> io::Result<()> {
         let Some(stream) = self.streams.fresh.take() else { return Err(ErrorKind::NotConnected.into()) };
         let at = conn.slot as usize;
         if self.streams.slots.len() <= at {

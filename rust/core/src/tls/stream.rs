@@ -22,7 +22,7 @@ pub(crate) struct TlsSession {
     /// The remote was told that nothing more comes.
     said_goodbye: bool,
     /// The remote has said something.
-    heard: bool,
+    has_received: bool,
     /// Bytes taken off the transport, less those that were found inside.
     wrapping: isize,
     /// Bytes taken to be written, less those that the transport took.
@@ -51,7 +51,7 @@ impl TlsSession {
             failed: None,
             spent: false,
             said_goodbye: false,
-            heard: false,
+            has_received: false,
             wrapping: 0,
             unsent: 0,
             moved: false,
@@ -102,12 +102,12 @@ impl TlsSession {
     }
 
     /// Says whether the remote has said anything, be it only of the handshake.
-    pub(crate) fn has_heard(&self) -> bool {
-        self.heard
+    pub(crate) fn has_received(&self) -> bool {
+        self.has_received
     }
 
     /// Queues the closing alert; true the first time.
-    pub(crate) fn say_goodbye(&mut self) -> bool {
+    pub(crate) fn queue_close_notify(&mut self) -> bool {
         let first = !self.said_goodbye;
         if first {
             self.said_goodbye = true;
@@ -242,11 +242,11 @@ impl<S: Read> Read for TlsStream<'_, S> {
             };
             taken += n;
             self.session.wrapping += n as isize;
-            if n == 0 && !self.session.heard && self.session.remote() == Remote::Client {
+            if n == 0 && !self.session.has_received && self.session.remote() == Remote::Client {
                 // A probe, or the slower one of two connections that a client made: no handshake has failed.
                 return Ok(0);
             }
-            self.session.heard |= n > 0;
+            self.session.has_received |= n > 0;
             if n == 0 && self.session.connection.is_handshaking() {
                 let why = words::ended(self.session.remote(), self.session.first.bytes());
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
