@@ -101,9 +101,9 @@ impl Hub {
             None => (ReadBurst::read(stream, buffer), false),
             Some(tls) => {
                 let burst = ReadBurst::read(&mut tls.stream(stream), buffer);
-                let (received, wrapping, spent) = (tls.has_received(), tls.take_wrapping(), tls.take_spent());
+                let (received, overhead, spent) = (tls.has_received(), tls.take_overhead(), tls.take_spent());
                 connection.note_received(received, now);
-                connection.charge(wrapping);
+                connection.charge(overhead);
                 (burst, spent)
             }
         };

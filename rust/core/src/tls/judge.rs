@@ -1,4 +1,4 @@
-//! A verifier of certificates for tests, in the place of the platform's: it takes its time, or rejects them.
+//! A certificate verifier for tests that replaces the platform's: it answers late, or rejects every certificate.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,7 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Counts the certificates, and decides when it is released.
+/// Counts the certificates, and answers once it is released.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     asked: AtomicUsize,
@@ -21,7 +21,7 @@ impl Judge {
         Arc::new(Self { refuses, ..Self::default() })
     }
 
-    /// Decides nothing before it is released.
+    /// Creates a verifier that answers nothing before it is released.
     pub(crate) fn slow(refuses: bool) -> Arc<Self> {
         Arc::new(Self { refuses, waits: Mutex::new(true), ..Self::default() })
     }

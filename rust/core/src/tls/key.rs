@@ -1,4 +1,4 @@
-//! Keys of certificates, as far as webpki does not look: in certificates that it refuses to read, and of sizes that cannot be used.
+//! The public keys that webpki does not handle: those of certificates that it cannot read, and those of unsupported sizes.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,20 +13,20 @@ use x509_cert::der::{self, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 /// The public key of a certificate.
 struct PublicKey<'a> {
-    /// Its kind: the content of the `AlgorithmIdentifier`.
+    /// The content of the `AlgorithmIdentifier`.
     algorithm: &'a [u8],
     bits: &'a [u8],
 }
 
-/// An RSA key of a size that cannot be used, as an error.
+/// The error for an RSA key of an unsupported size.
 #[derive(Debug)]
 struct RsaSize(usize);
 
-/// What a signature turned out to be.
+/// The result of checking a signature.
 enum Signature {
     Right,
     Wrong,
-    /// Nobody here can tell, for this reason.
+    /// The signature cannot be checked, for this reason.
     Unknown(Error),
 }
 
@@ -37,8 +37,9 @@ pub(super) enum Version {
     Tls13,
 }
 
-/// Checks that the remote has the key of the certificate that it shows. webpki reads no certificate of X.509 version 1, for
-/// example; here the key is all that counts. `lenient` lets pass what nobody here can check: a kind of key or a size.
+/// Checks that the remote has the private key of its certificate. Unlike webpki, this reads only the public key, so it also accepts
+/// certificates of X.509 version 1, for example. With `lenient`, a signature passes if its key is of a kind or size that cannot be checked
+/// here.
 pub(super) fn check_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -77,7 +78,7 @@ fn look(
     };
     let candidates = match version {
         Version::Tls12 => candidates,
-        // RFC 8446 section 4.2.3: the scheme says which curve, and PKCS #1 is for certificates only.
+        // RFC 8446 section 4.2.3: the scheme names the curve, and PKCS #1 is for certificates only.
         Version::Tls13 if is_pkcs1(*scheme) => return Signature::Wrong,
         Version::Tls13 => &candidates[..1],
     };
@@ -86,7 +87,7 @@ fn look(
         .filter(|candidate| candidate.public_key_alg_id().as_ref() == key.algorithm)
         .peekable();
     if matching.peek().is_none() {
-        // A signature of a kind that the key cannot make, or a key of a kind that is unknown.
+        // Either the key cannot make this kind of signature, or the kind of key is unknown.
         let is_known = algorithms.all.iter().any(|one| one.public_key_alg_id().as_ref() == key.algorithm);
         let why = CertificateError::Other(OtherError(Arc::new(UnknownKey)));
         return if is_known { Signature::Wrong } else { Signature::Unknown(why.into()) };
@@ -107,7 +108,7 @@ fn is_pkcs1(scheme: SignatureScheme) -> bool {
     )
 }
 
-/// Puts the size of an RSA key in place of what webpki says of one that it cannot use.
+/// Replaces webpki's vague error about an RSA key of an unsupported size with one that names the size.
 pub(super) fn name_the_size(error: Error, chain: &[&CertificateDer<'_>]) -> Error {
     #[expect(deprecated, reason = "a platform's verifier may still say it this way")]
     let vague = matches!(
@@ -126,7 +127,7 @@ pub(super) fn name_the_size(error: Error, chain: &[&CertificateDer<'_>]) -> Erro
     if vague && let Some(bits) = odd() { rsa_size(bits) } else { error }
 }
 
-/// The size of an RSA key that cannot be used to sign, if it is that.
+/// Returns the size of an RSA key that cannot be used to sign; `None` for any other key.
 pub(super) fn odd_private_rsa(key: &PrivateKeyDer<'_>) -> Option<usize> {
     let bits = match key {
         PrivateKeyDer::Pkcs1(key) => modulus_behind_version(key.secret_pkcs1_der()),
@@ -147,7 +148,7 @@ impl PublicKey<'_> {
     }
 }
 
-/// Finds the key in a certificate of any version, whatever else is in it.
+/// Finds the public key in a certificate of any version, whatever its other fields contain.
 fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> der::Result<PublicKey<'a>> {
     let outer = AnyRef::decode(&mut SliceReader::new(certificate)?)?;
     let inner = sequence(&mut SliceReader::new(outer.value())?)?;
@@ -180,7 +181,7 @@ fn pkcs8_modulus(der: &[u8]) -> der::Result<usize> {
     modulus_behind_version(AnyRef::decode(&mut fields)?.value())
 }
 
-/// RFC 8017 appendix A.1.2.
+/// Reads an `RSAPrivateKey` (RFC 8017 appendix A.1.2).
 fn modulus_behind_version(der: &[u8]) -> der::Result<usize> {
     let outer = AnyRef::decode(&mut SliceReader::new(der)?)?;
     let mut fields = SliceReader::new(outer.value())?;
@@ -218,7 +219,7 @@ impl fmt::Display for RsaSize {
 
 impl std::error::Error for RsaSize {}
 
-/// A certificate's key of a kind that cannot be used.
+/// The error for a kind of key that is not supported.
 #[derive(Debug)]
 struct UnknownKey;
 
@@ -230,9 +231,9 @@ impl fmt::Display for UnknownKey {
 
 impl std::error::Error for UnknownKey {}
 
-/// Bits of an RSA key whose signatures can be checked. The smallest is rounded up to whole bytes, as ring does.
+/// Sizes in bits of RSA keys whose signatures can be checked. The smallest size is one that ring rounds up to 2048.
 const RSA_BITS: RangeInclusive<usize> = 2041..=8192;
-/// Bits of an RSA key that can sign.
+/// Sizes in bits of RSA keys that can sign.
 pub(super) const SIGNING_RSA_BITS: [usize; 3] = [2048, 3072, 4096];
 /// 1.2.840.113549.1.1.1, as DER.
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -249,7 +250,7 @@ mod tests {
     use super::super::{TlsClient, TlsServer, Trust, self_signed, server_config};
     use super::*;
 
-    /// Signs with anything but the key.
+    /// Signs with a key other than the certificate's.
     #[derive(Debug)]
     struct Impostor(SignatureScheme);
 
@@ -286,7 +287,7 @@ mod tests {
         PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM")
     }
 
-    /// What a client says of a server with this certificate and key.
+    /// Returns the error of a client that connects to a server with this certificate and key.
     fn outcome(
         pem: &str,
         key: Arc<dyn SigningKey>,
@@ -306,7 +307,7 @@ mod tests {
     fn without_verification_every_kind_of_certificate_passes() {
         let rsa = SignatureScheme::RSA_PSS_SHA256;
         let p521 = SignatureScheme::ECDSA_NISTP521_SHA512;
-        // None of these can be made a signature for here; who trusts anybody takes any.
+        // No signature of these kinds can be made here; a client that trusts every certificate accepts any.
         for (pem, scheme, said) in
             [(RSA1024, rsa, "RSA key of 1024 bits"), (P521, p521, "takes no signature that the key")]
         {

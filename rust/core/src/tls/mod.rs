@@ -1,4 +1,4 @@
-//! TLS: what scripts give as PEM becomes a configuration, and failures become words.
+//! TLS: makes configurations from the PEM texts that scripts pass, and explains failures in words.
 
 #[cfg(test)]
 pub(crate) mod judge;
@@ -27,7 +27,7 @@ use words::explain_setup;
 pub struct TlsError(String);
 
 impl TlsError {
-    /// An error in words.
+    /// Creates an error with this explanation.
     pub fn new(why: String) -> Self {
         Self(why)
     }
@@ -43,26 +43,26 @@ pub struct TlsServer {
 #[derive(Clone)]
 pub struct TlsClient {
     config: Arc<rustls::ClientConfig>,
-    /// Who decides may take long.
+    /// The verifier may block for a long time.
     apart: bool,
     name: Option<ServerName<'static>>,
 }
 
-/// Whom a client trusts.
+/// Which servers a client trusts.
 #[derive(Clone, Copy, Debug)]
 pub enum Trust<'a> {
-    /// The platform's roots; where it has none, those of Mozilla's list.
+    /// The platform's root certificates; where it has none, those of Mozilla's list.
     Platform,
-    /// Only these certificates (PEM): as roots, or as the very certificate of the server.
+    /// Only these certificates (PEM), as roots or as the server's own certificate.
     Only(&'a str),
-    /// The same, whatever name the server's certificate is for.
+    /// The same, but the server's certificate may be for any name.
     OnlyAnyName(&'a str),
-    /// Anybody, with any certificate. The connection is encrypted, and nobody knows with whom.
+    /// Every server, with any certificate. The connection is encrypted, but the server is not authenticated.
     Anybody,
 }
 
-/// The clients made last, by whom they trust. What one remembers of a server lets the next connection resume the session, and a
-/// session that was begun under one trust is never resumed under another.
+/// The last client configurations, by what they trust. A configuration remembers sessions, so that the next connection to a server can
+/// resume one. A session is never resumed under a different trust.
 #[derive(Default)]
 pub(crate) struct TlsClients(Mutex<Vec<Remembered>>);
 
@@ -73,20 +73,20 @@ struct Remembered {
 }
 
 impl TlsServer {
-    /// Takes a private key and a certificate with its chain, all as PEM. `chain` is sent behind what `certificate` holds.
+    /// Creates a configuration from a private key and a certificate with its chain, all as PEM. `chain` is sent after the certificates in
+    /// `certificate`.
     ///
     /// # Errors
-    /// [`TlsError`]: no key or certificate in it, a kind of key that cannot be used, a key that does not belong to the
-    /// certificate.
+    /// [`TlsError`]: a missing key or certificate, an unsupported kind of key, a key that does not belong to the certificate.
     pub fn new(key: &str, certificate: &str, chain: &str) -> Result<Self, TlsError> {
         let config = server_config(certified_key(key, certificate, chain)?, rustls::DEFAULT_VERSIONS)?;
         Ok(Self { config: Arc::new(Mutex::new(config)) })
     }
 
-    /// Replaces key and certificate for new connections. None of them resumes a session that was begun with the old ones.
+    /// Replaces the key and the certificate for new connections. They resume no session that began with the old ones.
     ///
     /// # Errors
-    /// As [`new`](Self::new); the old ones stay in use.
+    /// As [`new`](Self::new); the old key and certificate stay in use.
     pub fn replace(&self, key: &str, certificate: &str, chain: &str) -> Result<(), TlsError> {
         let new = server_config(certified_key(key, certificate, chain)?, rustls::DEFAULT_VERSIONS)?;
         *lock(&self.config) = new;
@@ -101,16 +101,16 @@ impl TlsServer {
 }
 
 impl TlsClient {
-    /// `name_override` is used instead of the URL's host to find the right certificate.
+    /// Creates a client. `name_override` is the expected name of the server, instead of the URL's host.
     ///
     /// # Errors
-    /// [`TlsError`]: no certificate in `trust`, a name that is none.
+    /// [`TlsError`]: no certificate in `trust`, an invalid name.
     pub fn new(trust: Trust<'_>, name_override: Option<&str>) -> Result<Self, TlsError> {
         let name = name_override.map(server_name).transpose()?;
         Ok(Self { config: client_config(trust)?, apart: trust.may_take_long(), name })
     }
 
-    /// Trusts what this verifier trusts, in the place of the platform's.
+    /// Creates a client whose certificates are checked by this verifier instead of the platform's.
     #[cfg(test)]
     pub(crate) fn judged_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
         let provider = Arc::new(ring::default_provider());
@@ -137,7 +137,7 @@ impl Trust<'_> {
 }
 
 impl TlsClients {
-    /// As [`TlsClient::new`], but with the memory of an earlier client that trusts the same.
+    /// As [`TlsClient::new`], but with the remembered sessions of an earlier client with the same trust.
     pub(crate) fn client(
         &self,
         trust: Trust<'_>,
@@ -206,7 +206,7 @@ fn with_verifier(
 
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the key.
+        // The key is never printed.
         f.debug_struct("TlsServer").finish_non_exhaustive()
     }
 }
@@ -258,7 +258,7 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedK
 fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match found {
-        // An engine's certificate object that was never loaded gives an empty one.
+        // The engine's certificate object returns an empty text if nothing was loaded.
         Ok(found) if !found.is_empty() && found.iter().all(|one| !one.is_empty()) => Ok(found),
         Ok(_) => Err(TlsError(format!("{what} holds no PEM certificate"))),
         Err(error) => Err(TlsError(format!("{what} cannot be read: {error}"))),
@@ -270,16 +270,16 @@ fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
         .map_err(|_| TlsError(format!("{name:?} is no host name that a certificate can have")))
 }
 
-/// A panic while the lock was held leaves something whole: each change is one store.
+/// A panic while the lock was held leaves a valid value, because each change is one store.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is said of a certificate that is to be trusted and is none.
+/// How error texts name a certificate in `Trust`.
 const TRUSTED: &str = "the trusted certificate";
-/// Kinds of trust that a process remembers sessions for. A game needs one or two.
+/// Configurations that a process remembers, each with its sessions. A game needs one or two.
 const REMEMBERED: usize = 8;
-/// HTTP/1.1: the upgrade is not defined for later versions here.
+/// HTTP/1.1, because this library does not support the upgrade in later versions.
 const ALPN: &[u8] = b"http/1.1";
 /// The object identifier of the curve P-521, as DER.
 const SECP521R1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];

@@ -1,4 +1,4 @@
-//! The verifier of the platform: the certificates of authorities that the operating system trusts.
+//! The verifier of the platform, with the certificate authorities that the operating system trusts.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use rustls::Error;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 
-/// Windows and Apple's systems verify certificates themselves.
+/// On Windows and Apple's systems, the system verifies certificates.
 #[cfg(any(windows, target_vendor = "apple"))]
 pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     Ok(Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(provider))?))
 }
 
-/// Elsewhere the roots are in files. A container may have none, and a wrong setting may hide them.
+/// On other systems the roots are in files. A container may have none, and a wrong setting may hide them.
 #[cfg(not(any(windows, target_vendor = "apple", target_os = "android")))]
 pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     match rustls_platform_verifier::Verifier::new(Arc::clone(provider)) {
@@ -30,7 +30,7 @@ pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     }
 }
 
-/// Android keeps its roots behind Java, which this library does not call.
+/// Android's roots are accessible from Java only, which this library does not call.
 #[cfg(target_os = "android")]
 pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     built_in(provider)

@@ -9,31 +9,31 @@ use super::words::{self, Remote};
 /// The state of TLS on one connection.
 pub(crate) struct TlsSession {
     connection: Connection,
-    /// What the remote said first.
+    /// The first bytes of the remote.
     first: First,
-    /// During the handshake, what comes is looked at elsewhere.
+    /// The caller continues the handshake with `check`, because verifying a certificate may take long.
     apart: bool,
-    /// It is to be looked at now.
+    /// `check` has to be called before anything else.
     unchecked: bool,
-    /// What is wrong with what was looked at elsewhere.
+    /// The error that `check` found.
     failed: Option<rustls::Error>,
     /// A read stopped although the transport may have more.
     spent: bool,
-    /// The remote was told that nothing more comes.
-    said_goodbye: bool,
-    /// The remote has said something.
+    /// The closing alert was queued.
+    close_notify_queued: bool,
+    /// The remote has sent at least one byte.
     has_received: bool,
-    /// Bytes taken off the transport, less those that were found inside.
-    wrapping: isize,
-    /// Bytes taken to be written, less those that the transport took.
+    /// Bytes read from the transport, minus the plain bytes in them.
+    overhead: isize,
+    /// Plain bytes that were written, minus the encrypted bytes that the transport took.
     unsent: usize,
-    /// The transport took some.
+    /// The transport took some bytes.
     moved: bool,
 }
 
-/// A transport seen through TLS: what is read is plain, what is written leaves encrypted.
+/// A transport with TLS: the caller reads and writes plain bytes, and the transport carries encrypted ones.
 ///
-/// The handshake happens on the way: reading takes what the remote says, writing sends what TLS itself has to say.
+/// Reading and writing also continue the handshake.
 pub(crate) struct TlsStream<'a, S> {
     session: &'a mut TlsSession,
     transport: &'a mut S,
@@ -41,7 +41,7 @@ pub(crate) struct TlsStream<'a, S> {
 
 impl TlsSession {
     pub(super) fn new(mut connection: Connection) -> Self {
-        // What the session has queued is bounded there; here only what one flush can hand over waits.
+        // The session bounds its own queue. Here, only the bytes of one flush wait.
         connection.set_buffer_limit(Some(BUFFER_LIMIT));
         Self {
             connection,
@@ -50,67 +50,67 @@ impl TlsSession {
             unchecked: false,
             failed: None,
             spent: false,
-            said_goodbye: false,
+            close_notify_queued: false,
             has_received: false,
-            wrapping: 0,
+            overhead: 0,
             unsent: 0,
             moved: false,
         }
     }
 
-    /// Has the handshake go on in [`check`](Self::check), which the caller calls where it may take long.
+    /// Sets whether the caller continues the handshake with [`check`](Self::check), on a thread where it may take long.
     pub(super) fn apart(mut self, apart: bool) -> Self {
         self.apart = apart;
         self
     }
 
-    /// Says whether `check` is to be called before anything else.
+    /// Returns whether `check` has to be called before anything else.
     pub(crate) fn is_unchecked(&self) -> bool {
         self.unchecked
     }
 
-    /// Goes on with the handshake. What it finds wrong, the next read says.
+    /// Continues the handshake. The next read returns the error, if there is one.
     pub(crate) fn check(&mut self) {
         self.unchecked = false;
         self.failed = self.connection.process_new_packets().err();
     }
 
-    /// Says whether encrypted bytes wait to be written.
+    /// Returns whether encrypted bytes wait to be written.
     pub(crate) fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// Says once whether reading stopped although the transport may have more.
+    /// Returns, once, whether reading stopped although the transport may have more bytes.
     pub(crate) fn take_spent(&mut self) -> bool {
         std::mem::take(&mut self.spent)
     }
 
-    /// Says by how much the remote sent more than was found inside since the last call; less than nothing when what is found
-    /// came before.
-    pub(crate) fn take_wrapping(&mut self) -> isize {
-        std::mem::take(&mut self.wrapping)
+    /// Returns how many more encrypted bytes than plain bytes were read since the last call. The number is negative if the plain bytes
+    /// arrived before that call.
+    pub(crate) fn take_overhead(&mut self) -> isize {
+        std::mem::take(&mut self.overhead)
     }
 
-    /// Bytes that were taken to be written and that the transport has not taken.
+    /// Returns how many written bytes the transport has not taken.
     pub(crate) fn unsent(&self) -> usize {
         self.unsent
     }
 
-    /// Says whether the transport took any bytes since the last call.
+    /// Returns whether the transport took any bytes since the last call.
     pub(crate) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
 
-    /// Says whether the remote has said anything, be it only of the handshake.
+    /// Returns whether the remote has sent any bytes, those of the handshake included.
     pub(crate) fn has_received(&self) -> bool {
         self.has_received
     }
 
-    /// Queues the closing alert; true the first time.
+    /// Queues the closing alert (`close_notify`). Returns true the first time.
     pub(crate) fn queue_close_notify(&mut self) -> bool {
-        let first = !self.said_goodbye;
+        let first = !self.close_notify_queued;
         if first {
-            self.said_goodbye = true;
+            self.close_notify_queued = true;
             self.connection.send_close_notify();
         }
         first
@@ -123,7 +123,7 @@ impl TlsSession {
         }
     }
 
-    /// An error of TLS, in words.
+    /// Returns an I/O error that explains an error of TLS.
     pub(super) fn failure(&self, error: &rustls::Error) -> io::Error {
         let kind = match error {
             rustls::Error::AlertReceived(_) => ErrorKind::UnexpectedEof,
@@ -137,14 +137,14 @@ impl TlsSession {
     }
 }
 
-/// The first bytes of a stream: they tell what is spoken on it.
+/// The first bytes of a stream, by which its protocol is recognized.
 #[derive(Clone, Copy, Debug, Default)]
 struct First {
     bytes: [u8; 8],
     len: usize,
 }
 
-/// A stream whose first bytes are noted.
+/// A stream whose first bytes are recorded.
 struct Noted<'a, S> {
     first: &'a mut First,
     stream: &'a mut S,
@@ -178,21 +178,21 @@ impl std::fmt::Debug for TlsSession {
 }
 
 impl<S> TlsStream<'_, S> {
-    /// Says whether nothing but the handshake can be read and written yet.
+    /// Returns whether the handshake is still under way, so that no data can be read or written.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.session.connection.is_handshaking()
     }
 }
 
 impl<S: Write> TlsStream<'_, S> {
-    /// Writes encrypted bytes until none wait or the transport blocks; says whether it blocked.
+    /// Writes encrypted bytes until none wait or the transport blocks. Returns whether the transport blocked.
     pub(crate) fn push(&mut self) -> io::Result<bool> {
         while self.session.connection.wants_write() {
             match self.session.connection.write_tls(self.transport) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.session.moved = true;
-                    // What TLS adds counts as well: some dozens of bytes per record, until it holds nothing any more.
+                    // This also subtracts the overhead of TLS, some dozens of bytes per record. It is corrected when no bytes wait any more.
                     self.session.unsent = self.session.unsent.saturating_sub(n);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -214,14 +214,14 @@ impl<S: Read> Read for TlsStream<'_, S> {
         loop {
             match self.session.connection.reader().read(plain) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The messages inside say where they end, so a missing closing alert cuts nothing off unseen.
+                // WebSocket messages contain their lengths, so a missing closing alert cannot hide that one was cut off.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 result => {
-                    self.session.wrapping -= *result.as_ref().unwrap_or(&0) as isize;
+                    self.session.overhead -= *result.as_ref().unwrap_or(&0) as isize;
                     return result;
                 }
             }
-            // Records that hold nothing, new keys and warnings must not keep the driver from other connections.
+            // Empty records, key updates and warnings must not keep the driver from other connections.
             let left = TURN_LIMIT - taken;
             if left == 0 {
                 self.session.spent = true;
@@ -230,7 +230,7 @@ impl<S: Read> Read for TlsStream<'_, S> {
             let session = &mut *self.session;
             let transport = session.first.note(self.transport);
             let n = match session.connection.read_tls(&mut transport.take(left as u64)) {
-                // As health checks end that only connect, and clients that do not like what they see.
+                // A health check that only connects ends like this, and so does a client that rejects the certificate.
                 Err(error)
                     if error.kind() == ErrorKind::ConnectionReset
                         && session.connection.is_handshaking()
@@ -241,9 +241,9 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 n => n?,
             };
             taken += n;
-            self.session.wrapping += n as isize;
+            self.session.overhead += n as isize;
             if n == 0 && !self.session.has_received && self.session.remote() == Remote::Client {
-                // A probe, or the slower one of two connections that a client made: no handshake has failed.
+                // A probe, or the slower one of two connections that a client raced: no handshake has failed.
                 return Ok(0);
             }
             self.session.has_received |= n > 0;
@@ -255,7 +255,7 @@ impl<S: Read> Read for TlsStream<'_, S> {
                 self.session.unchecked = true;
                 return Err(ErrorKind::WouldBlock.into());
             }
-            // A failure leaves an alert to be sent; the next write does.
+            // A failure leaves an alert, which the next write sends.
             if let Err(error) = self.session.connection.process_new_packets() {
                 return Err(self.session.failure(&error));
             }
@@ -274,7 +274,7 @@ impl<S: Write> Write for TlsStream<'_, S> {
         }
         let n = self.session.connection.writer().write_vectored(plain)?;
         self.session.unsent += n;
-        // If this blocks, the bytes are taken all the same, and the next call says so.
+        // The bytes count as written even if this blocks; the next call reports that it blocks.
         self.push()?;
         Ok(n)
     }
@@ -284,9 +284,9 @@ impl<S: Write> Write for TlsStream<'_, S> {
     }
 }
 
-/// Encrypted bytes that one read takes in search of a plain one.
+/// The most encrypted bytes that one read takes.
 pub(crate) const TURN_LIMIT: usize = 64 * 1024;
-/// Plain bytes that one write hands over at most.
+/// The most plain bytes that one write takes.
 pub(crate) const BUFFER_LIMIT: usize = 32 * 1024;
 
 #[cfg(test)]
@@ -299,7 +299,7 @@ pub(super) mod tests {
     use super::super::{TlsClients, TlsServer, Trust, certified_key, self_signed, server_config};
     use super::*;
 
-    /// Carries bytes both ways until neither side has more to say.
+    /// Carries bytes in both directions until neither side sends more.
     pub(in super::super) fn shake_hands(
         client: &mut TlsSession,
         server: &mut TlsSession,
@@ -354,7 +354,7 @@ pub(super) mod tests {
             assert_eq!(kinds(&clients, only, &server), full, "{version:?}");
             assert_eq!(kinds(&clients, only, &server), resumed, "{version:?}");
             assert_eq!(kinds(&clients, only, &server), resumed, "{version:?}");
-            // Whom somebody else trusts is checked anew, and so is a new certificate.
+            // A client with another trust checks the server anew, and so does a client of a new certificate.
             assert_eq!(kinds(&clients, Trust::Anybody, &server), full, "{version:?}");
             server.replace(&key, &certificate, "").expect("usable");
             assert_eq!(kinds(&clients, only, &server), full, "{version:?}");

@@ -1,4 +1,4 @@
-//! Which certificates a client trusts: rustls' verifier for all kinds of [`Trust`](super::Trust).
+//! Verification of a server's certificate: a verifier for rustls, for all kinds of [`Trust`](super::Trust).
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +17,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::key::{self, Version};
 use super::platform;
 
-/// Trusts these certificates and nothing else. With `names`, the certificate must be for the name of the server, too.
+/// Returns a verifier that trusts only these certificates. With `names`, the certificate must also be for the server's name.
 pub(super) fn only(
     trusted: Vec<CertificateDer<'static>>,
     names: bool,
@@ -28,18 +28,18 @@ pub(super) fn only(
     with(Accepted::Only { trusted, roots, names }, provider)
 }
 
-/// Trusts every certificate. That the remote has the key of the certificate that it shows is verified where that is possible.
+/// Returns a verifier that trusts every certificate. It still checks, where possible, that the remote has the certificate's private key.
 pub(super) fn anybody(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     with(Accepted::Anybody, provider)
 }
 
-/// Trusts what the platform trusts. Its verifier is made with the first certificate: to find the roots takes milliseconds at
-/// best.
+/// Returns a verifier that trusts what the platform trusts. The platform's verifier is created for the first certificate, because reading
+/// the roots takes milliseconds at best.
 pub(super) fn platform(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     with(Accepted::Platform(OnceLock::new()), provider)
 }
 
-/// Trusts what a verifier trusts that stands for the platform's.
+/// Returns a verifier that uses this one instead of the platform's.
 #[cfg(test)]
 pub(super) fn as_platform(
     verifier: Arc<dyn ServerCertVerifier>,
@@ -153,7 +153,7 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
         if self.is_lenient() {
-            // Else a server whose key signs in no other way ends the handshake.
+            // Otherwise a server whose key supports no other scheme ends the handshake.
             schemes.extend(UNCHECKED);
         }
         schemes

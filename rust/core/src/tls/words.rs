@@ -1,10 +1,10 @@
-//! What went wrong with TLS, in words and with the likely cause.
+//! Explains failures of TLS in words, with the likely cause.
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::wire::proxy_protocol::{self, is_proxy_protocol};
 
-/// Who the remote is.
+/// The role of the remote.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Remote {
     Server,
@@ -20,7 +20,7 @@ impl Remote {
     }
 }
 
-/// Says in words why TLS failed. `first` are the first bytes that came from the remote.
+/// Explains why TLS failed. `first` are the first bytes of the remote.
 pub(super) fn explain(error: &Error, remote: Remote, first: &[u8]) -> String {
     match error {
         Error::InvalidCertificate(problem) => certificate(problem),
@@ -34,7 +34,7 @@ pub(super) fn explain(error: &Error, remote: Remote, first: &[u8]) -> String {
     }
 }
 
-/// The same for what happens before there is a remote.
+/// The same for errors before there is a remote.
 pub(super) fn explain_setup(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(problem) => certificate(problem),
@@ -42,7 +42,7 @@ pub(super) fn explain_setup(error: &Error) -> String {
     }
 }
 
-/// Why the remote ended the connection in the middle of the handshake, without a word.
+/// Explains that the remote ended the connection during the handshake, without an alert.
 pub(super) fn ended(remote: Remote, first: &[u8]) -> String {
     let who = remote.name();
     let cause = match remote {
@@ -80,7 +80,7 @@ fn certificate(problem: &CertificateError) -> String {
             "the certificate is not meant for servers".into()
         }
         CertificateError::Other(other) => match other.0.to_string().as_str() {
-            // What webpki says of a self-signed certificate of the engine's kind that nobody named as trusted.
+            // webpki's error for a self-signed certificate as the engine makes them, if it is not one of the trusted certificates.
             "CaUsedAsEndEntity" => {
                 "the certificate is self-signed and not the one that is trusted (unknown issuer)".into()
             }
@@ -189,7 +189,7 @@ fn no_application_protocol(remote: Remote) -> String {
     }
 }
 
-/// The first byte of a record (RFC 8446 section 5.1), and the major version.
+/// Compares the first byte of a record (RFC 8446 section 5.1), and the major version.
 fn looks_like_tls(first: &[u8]) -> bool {
     matches!(first, [20..=24] | [20..=24, 3, ..])
 }

@@ -1,5 +1,5 @@
-//! The wire of the 3.x classes in multiplayer mode: nine bytes before each packet, both ways, little-endian
-//! (3.6: modules/websocket/websocket_multiplayer_peer.cpp).
+//! The packet format of the 3.x classes in multiplayer mode: nine bytes before each packet in both directions, little-endian (3.6:
+//! modules/websocket/websocket_multiplayer_peer.cpp).
 //!
 //! ```text
 //! offset 0  u8   type  0 packet, 1 a peer joined, 2 a peer left, 3 your id
@@ -18,7 +18,7 @@ pub(crate) const HEADER: usize = 9;
 /// Bytes of a whole system message.
 pub(crate) const SYSTEM_SIZE: usize = HEADER + 4;
 
-/// What the server tells its clients apart from packets.
+/// What the server tells its clients in system messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum System {
     Joined,
@@ -38,7 +38,7 @@ pub(crate) fn packet_header(from: PeerId, to: Target) -> [u8; HEADER] {
     header(0, from, to.to_engine())
 }
 
-/// A whole system message, from the server to all.
+/// Returns a complete system message from the server to all clients.
 pub(crate) fn system_message(kind: System, id: PeerId) -> Bytes {
     let kind = match kind {
         System::Joined => 1,
@@ -50,7 +50,7 @@ pub(crate) fn system_message(kind: System, id: PeerId) -> Bytes {
     message.into()
 }
 
-/// Reads a message; `None` when it is none of this format.
+/// Reads a message; `None` if it does not have this format.
 pub(crate) fn decode(message: &Bytes) -> Option<Message> {
     let (head, rest) = message.split_at_checked(HEADER)?;
     let kind = match head[0] {

@@ -1,28 +1,28 @@
-//! The wire of the engine's 4.x class: the server's first message is the client's id, everything later is a bare packet
-//! (modules/websocket/websocket_multiplayer_peer.cpp). Relay and peer lists are `SceneMultiplayer`'s.
+//! The packet format of the engine's 4.x class: the server's first message is the client's id, and every later message is one packet
+//! without a header (modules/websocket/websocket_multiplayer_peer.cpp). `SceneMultiplayer` does the relaying and the peer lists.
 
 use crate::base::{Packet, PeerId};
 
-/// The message that tells a client its id: 32 bits, little-endian.
+/// Returns the message that tells a client its id: 32 bits, little-endian.
 pub(crate) fn encode_id(id: PeerId) -> [u8; 4] {
     id.0.to_le_bytes()
 }
 
-/// Reads it. Only 2..=2147483647 can be a client's.
+/// Reads that message. Only 2 to 2147483647 can be the id of a client.
 pub(crate) fn decode_id(message: &[u8]) -> Option<PeerId> {
     let id = PeerId(i32::from_le_bytes(message.try_into().ok()?));
     id.is_client().then_some(id)
 }
 
 impl Packet {
-    /// Says whether this is recognisably the state of a `MultiplayerSynchronizer`, which the next one replaces.
+    /// Returns whether this is recognizably the state of a `MultiplayerSynchronizer`, which the next state replaces.
     pub fn is_state_sync(&self) -> bool {
         is_state_sync(&self.payload)
     }
 }
 
-/// Says whether a packet is recognisably the state of a `MultiplayerSynchronizer` (command 6 without the delta flag), bare or
-/// inside a relay wrapper: what the server passes on stays droppable (modules/multiplayer/scene_multiplayer.h).
+/// Returns whether a packet is recognizably the state of a `MultiplayerSynchronizer` (command 6 without the delta flag), also inside a
+/// relay command, so that a relayed state stays droppable (modules/multiplayer/scene_multiplayer.h).
 pub(crate) fn is_state_sync(packet: &[u8]) -> bool {
     const COMMAND_MASK: u8 = 7;
     const COMMAND_SYNC: u8 = 6;

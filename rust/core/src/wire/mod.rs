@@ -1,4 +1,4 @@
-//! How multiplayer packets look inside WebSocket messages, and what may come before a connection.
+//! Formats of multiplayer packets inside WebSocket messages, and of the PROXY protocol before a connection.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -1,33 +1,33 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy that only passes bytes on says before them about the client.
+//! The PROXY protocol, versions 1 and 2: a proxy that only passes bytes on sends this header with the client's address before them.
 //!
-//! Read byte by byte as far as the header goes: what follows belongs to TLS or HTTP.
-// `ppp` parses whole headers, and so would want up to 64 KiB of each connection kept. Tests compare with it.
+//! Reading never goes beyond the header, because the bytes after it belong to TLS or HTTP.
+// The crate `ppp` parses only complete headers, so up to 64 KiB per connection would have to be kept. Tests compare with it.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The header as far as it has come.
+/// The part of the header that was received.
 #[derive(Debug, Default)]
 pub(crate) struct Preamble {
-    /// Version 1: the line. Version 2: up to the end of the client's address; the rest is skipped.
+    /// Version 1: the line. Version 2: the bytes up to the end of the addresses; the rest is skipped.
     bytes: Vec<u8>,
     skipped: usize,
 }
 
-/// How reading goes.
+/// The state of reading.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Preface {
-    /// More has to come.
+    /// Bytes are missing.
     Partial,
-    /// It is whole, and names a client; `None`: the proxy speaks for itself, or does not know.
+    /// The header is complete and names a client; `None`: the proxy connected on its own behalf, or does not know the client.
     Whole(Option<SocketAddr>),
-    /// It cannot be used.
+    /// The header is invalid, for this reason.
     Malformed(&'static str),
-    /// The remote ended its side first.
+    /// The remote ended its side before the end of the header.
     Ended,
 }
 
-/// What there is, or how many bytes are certain to belong to the header.
+/// The next step: how many more bytes certainly belong to the header, or the result.
 enum Step {
     Keep(usize),
     Skip(usize),
@@ -35,7 +35,7 @@ enum Step {
 }
 
 impl Preamble {
-    /// Reads on, no further than the header. `scratch` is for what nobody wants to know.
+    /// Continues to read, no further than the header. `scratch` is memory for the bytes read.
     pub(crate) fn read<S: Read>(&mut self, stream: &mut S, scratch: &mut [u8]) -> io::Result<Preface> {
         loop {
             let (wanted, keep) = match self.step() {
@@ -55,7 +55,7 @@ impl Preamble {
         }
     }
 
-    /// Bytes that have come.
+    /// Returns the number of bytes received.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() + self.skipped
     }
@@ -72,7 +72,7 @@ impl Preamble {
     }
 }
 
-/// Says whether these first bytes of a connection are certain to be those of the protocol.
+/// Returns whether these first bytes of a connection certainly belong to the PROXY protocol.
 pub(crate) fn is_proxy_protocol(bytes: &[u8]) -> bool {
     bytes.starts_with(V1) || bytes.len() >= CERTAIN && begins_alike(bytes, V2)
 }
@@ -81,12 +81,12 @@ fn begins_alike(bytes: &[u8], beginning: &[u8]) -> bool {
     bytes.iter().zip(beginning).all(|(one, other)| one == other)
 }
 
-/// A line of text that is not longer than [`LINE_LIMIT`].
+/// Version 1: a line of text of at most [`LINE_LIMIT`] bytes.
 fn step_v1(bytes: &[u8]) -> Step {
     let malformed = |why| Step::Done(Preface::Malformed(why));
     let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
         return match bytes.len() {
-            // The same for both versions: no header is shorter.
+            // No header of either version is shorter.
             len @ ..SHORTEST => Step::Keep(SHORTEST - len),
             len if len + 2 <= LINE_LIMIT => Step::Keep(2),
             _ => malformed("its line is longer than 107 bytes"),
@@ -104,7 +104,7 @@ fn step_v1(bytes: &[u8]) -> Step {
     }
 }
 
-/// `None`: it is not such a line.
+/// Returns the client in the line; the outer `None` means that the line is invalid.
 fn parse_line(line: &[u8]) -> Option<Option<SocketAddr>> {
     let mut words = std::str::from_utf8(line).ok()?.split(' ').skip(1);
     let family = words.next()?;
@@ -125,7 +125,7 @@ fn parse_line(line: &[u8]) -> Option<Option<SocketAddr>> {
     Some(Some(client))
 }
 
-/// The signature, four bytes, and so many more as those say.
+/// Version 2: the signature, four bytes, and as many more as the last two of those say.
 fn step_v2(bytes: &[u8], skipped: usize) -> Step {
     let malformed = |why| Step::Done(Preface::Malformed(why));
     if bytes.len() < SHORTEST {
@@ -136,12 +136,12 @@ fn step_v2(bytes: &[u8], skipped: usize) -> Step {
     }
     let len = usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
     let (address_len, least) = match (bytes[12], bytes[13] >> 4, bytes[13] & 15) {
-        // The proxy's own connection: what else it says is not to be looked at.
+        // The proxy's own connection; the rest of the header must be ignored.
         (0x20, ..) => (0, 0),
         (0x21, 0, 0..=2) => (0, 0),
         (0x21, 1, 0..=2) => (12, 12),
         (0x21, 2, 0..=2) => (ADDRESSES_V6, ADDRESSES_V6),
-        // Two paths of sockets in a file system, which say nothing about where a client is.
+        // Two paths of Unix sockets, which contain no address of a client.
         (0x21, 3, 0..=2) => (0, 216),
         (0x21, ..) => return malformed("it is of a family or transport that does not exist"),
         _ => return malformed("it is neither version 1 nor 2, or its command does not exist"),
@@ -171,20 +171,20 @@ fn step_v2(bytes: &[u8], skipped: usize) -> Step {
 
 const V1: &[u8] = b"PROXY ";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// What is there before it is the end of a header of either version, `PROXY UNKNOWN` and its end.
+/// The length of the shortest header of either version, `PROXY UNKNOWN` and CR LF.
 const SHORTEST: usize = 15;
-/// The longest line of version 1, with its end.
+/// The longest line of version 1, CR LF included.
 pub(crate) const LINE_LIMIT: usize = 107;
-/// What comes before the addresses in version 2.
+/// Bytes before the addresses in version 2.
 pub(crate) const HEAD_V2: usize = 16;
-/// Two addresses of IPv6 and their ports.
+/// Bytes of two IPv6 addresses and their ports.
 pub(crate) const ADDRESSES_V6: usize = 36;
-/// HTTP may begin with empty lines, but not with a NUL behind them.
+/// With this many bytes, version 2 is certain: HTTP may begin with empty lines, but not with a NUL after them.
 const CERTAIN: usize = 5;
 
 const MISSING: &str =
     "it is not there; let the proxy send it (`send-proxy-v2`), or set proxy_protocol = false";
-/// What is said about a connection that begins with it and must not.
+/// The error for a connection that begins with the protocol although it may not.
 pub(crate) const UNEXPECTED: &str =
     "this is the PROXY protocol, which is read with proxy_protocol = true and from trusted_proxies only";
 
@@ -192,7 +192,7 @@ pub(crate) const UNEXPECTED: &str =
 mod tests {
     use super::*;
 
-    /// Reads a header that comes in pieces; what it makes of it, and what it leaves.
+    /// Reads a header that arrives in parts. Returns the result and the unread bytes.
     fn read_in(pieces: &[&[u8]]) -> (Preface, Vec<u8>) {
         let (mut preamble, mut outcome) = (Preamble::default(), Preface::Partial);
         let mut rest = Vec::new();
@@ -207,7 +207,7 @@ mod tests {
         (outcome, rest)
     }
 
-    /// A stream that has no more for now.
+    /// A stream that has no more bytes for now.
     struct Blocked;
 
     impl Read for Blocked {
@@ -216,13 +216,13 @@ mod tests {
         }
     }
 
-    /// What it makes of it, however it is cut up.
+    /// Returns the result, which must not depend on how the header is cut.
     fn read(header: &[u8]) -> Preface {
         let bytes = [header, b"GET / HTTP/1.1\r\n"].concat();
         let (outcome, rest) = read_in(&[&bytes]);
         for cut in 1..header.len() {
             let (again, left) = read_in(&[&bytes[..cut], &bytes[cut..]]);
-            // What is wrong first may depend on how much of it is there.
+            // Which error is found first may depend on how many bytes were received.
             let are_bad = [&again, &outcome].iter().all(|outcome| matches!(outcome, Preface::Malformed(_)));
             assert!(are_bad || again == outcome, "cut at {cut}: {again:?}, {outcome:?}");
             assert!(!matches!(outcome, Preface::Whole(_)) || left == rest, "cut at {cut}");
@@ -275,7 +275,7 @@ mod tests {
             (v2(0x21, 0x31, 216, &extra(216)), Preface::Whole(None)),
             (v2(0x21, 0x00, 0, b""), Preface::Whole(None)),
             (v2(0x21, 0x00, 7, &extra(7)), Preface::Whole(None)),
-            // A check of the proxy's own.
+            // A health check by the proxy.
             (v2(0x20, 0x00, 0, b""), Preface::Whole(None)),
             (v2(0x20, 0x11, 12, &four), Preface::Whole(None)),
             (v2(0x20, 0xff, 5, &extra(5)), Preface::Whole(None)),
@@ -373,12 +373,12 @@ mod tests {
                     assert_eq!(ours, theirs, "{}", bytes.escape_ascii());
                 }
                 (Preface::Whole(None), None) if bytes.get(12) == Some(&0x20) => {
-                    // It wants the addresses of a LOCAL command, which are not to be looked at, to be well-formed.
+                    // `ppp` requires valid addresses in a LOCAL command, which must be ignored.
                     whole += 1;
                 }
                 (Preface::Whole(_), None) => panic!("only we take {}", bytes.escape_ascii()),
                 (_, Some(theirs)) => {
-                    // It takes ports and ends of lines that the specification does not know.
+                    // `ppp` accepts ports and line ends that the specification does not allow.
                     assert!(bytes.starts_with(V1), "only we refuse {}: {theirs:?}", bytes.escape_ascii());
                     others += 1;
                 }
@@ -388,7 +388,7 @@ mod tests {
         assert!(whole > 5_000 && others > 5_000, "{whole} taken, {others} refused");
     }
 
-    /// What the crate `ppp` makes of a header; `None`: nothing.
+    /// Returns the result of the crate `ppp`; `None` if it rejects the header.
     fn theirs(bytes: &[u8]) -> Option<Option<SocketAddr>> {
         let client = |ip: IpAddr, port| Some(SocketAddr::new(ip.to_canonical(), port));
         if bytes.starts_with(V2) {
