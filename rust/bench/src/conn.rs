@@ -12,30 +12,30 @@ use crate::frame::{self, Kind};
 use crate::tls::{Stream, Tls};
 use crate::wire::{self, Wire};
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Phase {
     /// The upgrade was sent; the server has not answered.
     AwaitUpgrade,
-    /// Open as a WebSocket; the multiplayer id is still to come.
+    /// The WebSocket is open; the multiplayer id has not arrived.
     AwaitId,
     Usable,
     Gone,
 }
 
-/// A connection: its socket, and the state of its WebSocket.
+/// A connection: a socket, and the state of its WebSocket.
 #[derive(Debug)]
 pub(crate) struct Conn {
     stream: Stream,
-    /// Its place in the swarm.
+    /// The index in the swarm.
     pub(crate) index: usize,
-    /// Its peer id, once it is usable.
+    /// The peer id, once the connection is usable.
     pub(crate) id: i32,
     pub(crate) phase: Phase,
     pub(crate) opened_at: Instant,
-    /// The start of a head or frame whose rest is still to come.
+    /// The start of a head or frame that is not complete.
     partial: Vec<u8>,
-    /// The pieces of a fragmented message.
+    /// The fragments of an incomplete message.
     fragments: Vec<u8>,
     out: Vec<u8>,
     out_sent: usize,
@@ -46,7 +46,7 @@ pub(crate) struct Conn {
     pub(crate) echoed: u64,
 }
 
-/// What both ends of the upgrade agree on.
+/// What the upgrade needs.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(crate) request: Vec<u8>,
@@ -90,7 +90,7 @@ impl Conn {
         self.stream.socket()
     }
 
-    /// Where frames to send are appended; [`Conn::flush`] sends them.
+    /// Returns the buffer to which frames are appended; [`Conn::flush`] sends them.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
@@ -99,7 +99,7 @@ impl Conn {
         frame::append(&mut self.out, OpCode::Control(Control::Close), &1000u16.to_be_bytes());
     }
 
-    /// Writes until all is out or the socket is full.
+    /// Writes until the buffer is empty or the socket is full.
     pub(crate) fn flush(&mut self) -> Result<()> {
         while self.out_sent < self.out.len() {
             match self.stream.write(&self.out[self.out_sent..]) {
@@ -123,8 +123,8 @@ impl Conn {
         }
     }
 
-    /// Reads until the socket is empty, and hands out what came whole. An error ends the connection. `closed`: the
-    /// server will send nothing more.
+    /// Reads until the socket is empty, and passes on complete messages. An error ends the connection. `closed`: the server sends nothing
+    /// more.
     pub(crate) fn read(
         &mut self,
         upgrade: &Upgrade,
@@ -155,15 +155,15 @@ impl Conn {
                     self.partial = bytes;
                 }
             }
-            // A short read has emptied the socket: the next one would only say so, unless the end follows, for which
-            // there is no event of its own.
+            // A short read has emptied the socket, so another read is needed only if the stream has ended, for which there is no separate
+            // event.
             if count < buffer.len() && !closed && !self.stream.is_secure() {
                 return Ok(());
             }
         }
     }
 
-    /// Returns how many bytes were used up.
+    /// Returns the number of bytes consumed.
     fn consume(
         &mut self,
         upgrade: &Upgrade,
@@ -239,7 +239,7 @@ impl Upgrade {
         Self { request: request.into_bytes(), accept_key, wire }
     }
 
-    /// The length of the server's head, once it is there and right.
+    /// Returns the length of the server's head, once it is complete and valid.
     fn check_answer(&self, bytes: &[u8]) -> Result<Option<usize>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);

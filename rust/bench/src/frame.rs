@@ -7,20 +7,20 @@ use anyhow::{Result, bail};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// Appends a whole masked frame. The mask is the same for all frames: RFC 6455 section 5.3 wants it unpredictable
-/// because of proxies in between, and there are none on loopback.
+/// Appends a complete masked frame. All frames have the same mask: RFC 6455 section 5.3 requires an unpredictable one because of proxies,
+/// and on loopback there are none.
 pub(crate) fn append(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     let header = FrameHeader { opcode, mask: Some(MASK), ..FrameHeader::default() };
     header.format(payload.len() as u64, out).expect("a vector takes every write");
     out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// A frame that was received whole.
+/// A complete received frame.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     pub(crate) is_final: bool,
-    /// Where the payload is in the bytes that were parsed.
+    /// The position of the payload in the parsed bytes.
     pub(crate) payload: Range<usize>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     Close,
 }
 
-/// Reads the frame at `start`. `None`: it is not all there yet.
+/// Reads the frame at `start`. `None`: the frame is not complete.
 pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Option<Frame>> {
     let mut cursor = Cursor::new(&bytes[start..]);
     let Some((header, length)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
@@ -59,18 +59,17 @@ pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Option<Frame>> {
     Ok(Some(Frame { kind, is_final: header.is_final, payload: begin..end }))
 }
 
-/// A binary message that is sent again and again, with a number in it that counts up, behind a prefix that may differ from
-/// one sending to the next.
+/// A binary message that is sent repeatedly, with an increasing number in it, after a prefix that may differ each time.
 #[derive(Debug)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
     size: usize,
-    /// Whether the number has room in the payload.
+    /// The payload has room for the number.
     numbered: bool,
 }
 
 impl Template {
-    /// The first byte marks raw bytes for a game's `SceneMultiplayer`, so that no other meaning is read into it.
+    /// The first byte marks raw bytes for `SceneMultiplayer`, so that it does not interpret the packet as a command.
     pub(crate) fn new(size: usize, prefix: usize) -> Self {
         let payload: Vec<u8> =
             (0..size).map(|index| if index == 0 { RAW_BYTES } else { index as u8 }).collect();
@@ -79,7 +78,7 @@ impl Template {
         Self { bytes, size, numbered: size > NUMBER.end }
     }
 
-    /// Appends the message; `prefix` is as long as it was said to be.
+    /// Appends the message; `prefix` has the announced length.
     pub(crate) fn append(&self, out: &mut Vec<u8>, prefix: &[u8], number: u64) {
         let start = out.len();
         out.extend_from_slice(&self.bytes);
@@ -95,7 +94,7 @@ impl Template {
         }
     }
 
-    /// Whether a payload is the one with that number in it.
+    /// Returns whether a payload is the one with this number.
     pub(crate) fn is(&self, payload: &[u8], number: u64) -> bool {
         let whole = payload.len() == self.size && payload.first() == Some(&RAW_BYTES);
         whole && (!self.numbered || payload.get(NUMBER) == Some(&number.to_le_bytes()[..]))
@@ -111,7 +110,7 @@ const LARGEST: u64 = 64 << 20;
 mod tests {
     use super::*;
 
-    /// What a server makes of bytes that were appended here.
+    /// Decodes the appended bytes as a server does.
     fn unmasked(bytes: &[u8]) -> (OpCode, Vec<u8>) {
         let mut cursor = Cursor::new(bytes);
         let (header, length) = FrameHeader::parse(&mut cursor).expect("valid").expect("whole");

@@ -1,4 +1,4 @@
-//! What the connections do once they are usable.
+//! What usable connections do.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use crate::stats::Histogram;
 use crate::timeline::Timeline;
 use crate::wire::{Wire, is_scene_system};
 
-/// Reacts to what happens on a connection. What it appends to the connection is sent afterwards.
+/// Reacts to events of a connection. Frames that it appends to the connection are sent afterwards.
 pub(crate) trait Load {
     fn on_message(&mut self, conn: &mut Conn, payload: &[u8], now: Instant);
 }
 
-/// Sends nothing, and counts what comes.
+/// Sends nothing, and counts the messages received.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) system_messages: u64,
-    /// When the first and the last message came.
+    /// When the first and the last message were received.
     pub(crate) span: Option<(Instant, Instant)>,
 }
 
@@ -38,24 +38,24 @@ impl Load for Sink {
     }
 }
 
-/// Keeps a number of messages in flight on each connection of a server that sends back what it gets.
+/// Keeps a number of messages in flight on each connection to an echo server.
 #[derive(Debug)]
 pub(crate) struct Echo {
     wire: Wire,
     template: Template,
     pub(crate) messages: u64,
-    /// One for each stage of the run.
+    /// The results of each stage of the run.
     pub(crate) latency: Vec<Histogram>,
     pub(crate) stage: Arc<AtomicUsize>,
-    /// Echoes that are not what was sent, in the order sent.
+    /// Echoes that differ from the messages sent, or arrive in another order.
     pub(crate) wrong: u64,
     pub(crate) system_messages: u64,
-    /// Sends nothing more: the run is over.
+    /// The run is over: nothing more is sent.
     pub(crate) stopped: bool,
 }
 
 impl Echo {
-    /// With so many stages, the first of which is the present one.
+    /// Creates a load with this many stages, and starts the first one.
     pub(crate) fn new(wire: Wire, size: usize, stages: usize) -> Self {
         Self {
             wire,
@@ -99,7 +99,7 @@ impl Load for Echo {
     }
 }
 
-/// Sends at a steady rate, whatever comes back, and keeps a record of it.
+/// Sends at a steady rate, whether or not echoes return, and records their latencies.
 #[derive(Debug)]
 pub(crate) struct Steady {
     echo: Echo,
@@ -119,7 +119,7 @@ impl Steady {
         self.started = Instant::now();
     }
 
-    /// Sends what is due on a connection; no two connections are in step.
+    /// Sends the messages that are due on a connection; the connections are out of phase with each other.
     pub(crate) fn fill(&mut self, conn: &mut Conn, now: Instant) {
         let offset = conn.index as f64 * 0.618 % 1.0;
         let due = ((now - self.started).as_secs_f64() * self.rate + offset) as u64;
@@ -171,7 +171,7 @@ impl Relay {
         }
     }
 
-    /// Forgets what was counted while the server was warming up.
+    /// Resets the results, after the server has warmed up.
     pub(crate) fn reset(&mut self) {
         self.messages = 0;
         self.latency = Histogram::new();

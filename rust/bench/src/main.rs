@@ -59,9 +59,9 @@ enum Mode {
 #[derive(Clone, Debug)]
 struct Options {
     mode: Mode,
-    /// Connections; in a storm those that come at once.
+    /// Connections; in a storm, the new ones that all connect at once.
     count: usize,
-    /// Storm: connections that are in use.
+    /// Storm: connections that exchange messages meanwhile.
     others: usize,
     address: SocketAddr,
     path: String,
@@ -76,7 +76,7 @@ struct Options {
     within: Duration,
 }
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Debug)]
 enum Wanted {
     Help,
@@ -113,7 +113,7 @@ fn run() -> Result<()> {
     }
 }
 
-/// Raises the soft limit of open files as far as the system lets us, and says when that is not enough.
+/// Raises the soft limit of open files as far as the system permits. Fails if that is not enough.
 fn raise_file_limit(conns: usize) -> Result<u64> {
     let limit = rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     let needed = conns as u64 + 32;

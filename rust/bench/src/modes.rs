@@ -1,4 +1,4 @@
-//! What each mode does, and what it reports.
+//! The modes, and their reports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,7 +94,7 @@ fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
         swarm.flush_all(|conn| load.fill(conn, now));
         swarm.run(TICK, &mut load)?;
     }
-    // What was sent at the end has time to come back.
+    // The last messages get time to return.
     let end = Instant::now() + DRAIN;
     while load.timeline.lost() > 0 && Instant::now() < end && swarm.usable > 0 {
         swarm.run(TICK, &mut load)?;
@@ -111,7 +111,7 @@ fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     }))
 }
 
-/// The clients that are in use have a thread of their own, so that the handshakes of the new ones do not delay them here.
+/// The clients that exchange messages have a thread of their own, so that the handshakes of the new ones do not delay them in this process.
 fn storm(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     let stage = Arc::new(AtomicUsize::new(0));
     let probe = thread::spawn({
@@ -211,7 +211,7 @@ fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
 const WARM_UP: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(5);
 const DRAIN: Duration = Duration::from_secs(3);
-/// Stages of a storm: opening, warming up, and those that are counted.
+/// Stages of a storm: opening, warming up, and the counted ones.
 const WARMING: usize = 1;
 const BEFORE: usize = 2;
 const DURING: usize = 3;

@@ -25,21 +25,21 @@ impl Histogram {
         self.max = self.max.max(nanos);
     }
 
-    /// The duration that `share` (0..=1) of all are not above. Zero when nothing was recorded.
+    /// Returns the duration that a `share` (0 to 1) of all durations do not exceed. Zero if nothing was recorded.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
         if self.nanos.is_empty() {
             return Duration::ZERO;
         }
-        // Never outside of what was really recorded.
+        // Never outside of the recorded range.
         Duration::from_nanos(self.nanos.value_at_quantile(share).clamp(self.min, self.max))
     }
 
-    /// The share of all durations that are not above `limit`.
+    /// Returns the share of all durations that do not exceed `limit`.
     pub(crate) fn share_within(&self, limit: Duration) -> f64 {
         if self.nanos.is_empty() { 0.0 } else { self.nanos.quantile_below(nanos(limit)) }
     }
 
-    /// First, median, 99th percentile, last and mean, in milliseconds.
+    /// Returns the minimum, median, 99th percentile, maximum and mean, in milliseconds.
     pub(crate) fn to_json(&self) -> Value {
         if self.nanos.is_empty() {
             return Value::Null;
@@ -55,7 +55,7 @@ impl Histogram {
     }
 }
 
-/// With microseconds as decimals.
+/// Returns milliseconds with three decimals.
 pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_nanos() as f64 / 1e3).round() / 1e3
 }

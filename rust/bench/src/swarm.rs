@@ -16,7 +16,7 @@ use crate::load::Load;
 use crate::stats::Histogram;
 use crate::tls::Tls;
 
-/// The connections, and how opening them went.
+/// The connections, and the results of opening them.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     poll: Poll,
@@ -26,10 +26,10 @@ pub(crate) struct Swarm {
     tls: Option<Tls>,
     conns: Vec<Conn>,
     buffer: Vec<u8>,
-    /// Connections that are on their way.
+    /// Connections that are being opened.
     opening: usize,
     pub(crate) usable: usize,
-    /// From the start of the run to a connection's usability, and from its own connect call.
+    /// Time until a connection is usable, measured from the start of the run, and from its own connect call.
     pub(crate) since_start: Histogram,
     pub(crate) since_connect: Histogram,
     pub(crate) timed_out: usize,
@@ -76,7 +76,7 @@ impl Swarm {
         })
     }
 
-    /// Opens `count` connections, at most `parallel` on their way at a time, until all are decided or `limit` is over.
+    /// Opens `count` connections, at most `parallel` at a time, until each is usable or has failed, or `limit` has passed.
     pub(crate) fn open(
         &mut self,
         count: usize,
@@ -87,7 +87,7 @@ impl Swarm {
         self.started = Instant::now();
         let deadline = self.started + limit;
         let mut next_line = self.started + Duration::from_secs(2);
-        // Where few are opened at a time the point is to have them: a refused connection is tried again.
+        // With few connections at a time, the aim is to have all of them: a refused one is tried again.
         let attempts = if parallel < count { count * 2 } else { count };
         loop {
             while self.usable + self.opening < count && self.conns.len() < attempts && self.opening < parallel
@@ -107,7 +107,7 @@ impl Swarm {
             }
             self.poll_once(deadline.min(next_line), load)?;
         }
-        // Those that are still on their way, and those that had to wait for them.
+        // The connections that are still being opened, and those that wait for them.
         self.timed_out = self.opening + count.saturating_sub(self.conns.len());
         for index in 0..self.conns.len() {
             if matches!(self.conns[index].phase, Phase::AwaitUpgrade | Phase::AwaitId) {
@@ -127,7 +127,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// Closes all connections with a close frame, so that the server logs no broken ones.
+    /// Closes all connections with a Close frame, so that the server logs no broken connections.
     pub(crate) fn close(&mut self, load: &mut impl Load) -> Result<()> {
         self.closing = true;
         for index in 0..self.conns.len() {
@@ -151,7 +151,7 @@ impl Swarm {
         self.conns.iter().map(|conn| conn.pings).sum()
     }
 
-    /// Sends what a load put into connections outside of an event.
+    /// Sends what a load has queued outside of an event.
     pub(crate) fn flush_all(&mut self, mut fill: impl FnMut(&mut Conn)) {
         for index in 0..self.conns.len() {
             if self.conns[index].phase == Phase::Usable {
@@ -202,7 +202,7 @@ impl Swarm {
             if let Some(error) = conn.socket().take_error()? {
                 return Err(error.into());
             }
-            // Connected by now: the first chance on every system.
+            // The connection is established by now: this is the first opportunity on every system.
             if conn.phase == Phase::AwaitUpgrade {
                 conn.socket().set_nodelay(true)?;
             }
@@ -225,14 +225,14 @@ impl Swarm {
         self.conns[index].flush()
     }
 
-    /// Notes why a connection has ended, and answers a close frame with one.
+    /// Records why a connection has ended, and answers a Close frame.
     fn end(&mut self, index: usize, error: &anyhow::Error) {
         let was = self.conns[index].phase;
         let why = format!("{error:#}");
         if why.contains("with code") {
             let conn = &mut self.conns[index];
             frame::append(conn.out(), OpCode::Control(Control::Close), &1000u16.to_be_bytes());
-            // The server may have hung up already, which is fine.
+            // The server may have closed the socket already, which is fine.
             drop(conn.flush());
         }
         self.drop_conn(index);
@@ -250,7 +250,7 @@ impl Swarm {
     fn drop_conn(&mut self, index: usize) {
         let conn = &mut self.conns[index];
         conn.phase = Phase::Gone;
-        // It may be gone from the poll already when its socket failed.
+        // The socket may be deregistered already if it failed.
         drop(self.poll.registry().deregister(conn.socket()));
         drop(conn.socket().shutdown(std::net::Shutdown::Both));
     }

@@ -1,4 +1,4 @@
-//! A run in which the server stalled for a while: when each message came back, and its latency.
+//! A run in which the server stalled for a while: when each message returned, and its latency.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::stats::{Histogram, millis};
 
-/// When messages came back since the start, in order, and their latency.
+/// When messages returned, measured from the start, in order, with their latencies.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     pub(crate) sent: u64,
@@ -22,7 +22,7 @@ impl Timeline {
         self.sent.saturating_sub(self.received.len() as u64)
     }
 
-    /// The longest silence, the latency before it, and the time from its end until the latency was normal for good.
+    /// Returns the longest silence, the latency before it, and the time from its end until the latency stayed normal.
     pub(crate) fn to_json(&self) -> Value {
         let gap = |pair: &[(Duration, Duration)]| pair[1].0 - pair[0].0;
         let Some(index) =
@@ -35,7 +35,7 @@ impl Timeline {
         let normal = p99(before.iter().filter(|(at, _)| *at >= WARM_UP));
         let end = after[0].0;
         let limit = normal.mul_f64(NORMAL);
-        // Slices of some frames, so that each has messages enough for a percentile.
+        // Slices of some frames, so that each contains enough messages for a percentile.
         let mut recovered_at = end;
         let mut slice_start = end;
         for slice in after.chunk_by(|one, other| slice(end, one.0) == slice(end, other.0)) {
@@ -64,10 +64,10 @@ fn p99<'a>(received: impl Iterator<Item = &'a (Duration, Duration)>) -> Duration
     histogram.percentile(0.99)
 }
 
-/// Before this nothing counts as normal.
+/// The latency counts as normal only after this time.
 const WARM_UP: Duration = Duration::from_millis(500);
 const SLICE_MS: u128 = 50;
-/// So many times the former p99 is normal again.
+/// Latencies up to this multiple of the former p99 are normal.
 const NORMAL: f64 = 1.5;
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Every millisecond a message, each 10 ms on its way but for those in `slow`.
+    /// One message per millisecond, each with a latency of 10 ms except for those in `slow`.
     fn run(silent: std::ops::Range<u32>, slow: std::ops::Range<u32>) -> Timeline {
         let mut timeline = Timeline { sent: 4000, ..Timeline::default() };
         for at in (0..4000).filter(|at| !silent.contains(at)) {

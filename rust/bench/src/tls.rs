@@ -25,7 +25,7 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
             .with_no_client_auth();
-        // Players come from different machines: each handshake is a full one.
+        // Players connect from different machines, so each handshake is a full one.
         config.resumption = Resumption::disabled();
         Ok(Self(Arc::new(config)))
     }
@@ -93,7 +93,7 @@ impl Write for Stream {
     }
 }
 
-/// Accepts every certificate, but verifies that the server has its key, which is work that a client does.
+/// Accepts every certificate, but verifies that the server has the private key, as real clients do.
 #[derive(Debug)]
 struct NoVerification(Arc<CryptoProvider>);
 

@@ -1,20 +1,20 @@
-//! What the messages of a server mean before a game sees them.
+//! The packet formats of servers.
 
 use anyhow::{Result, bail};
 
-/// How a server's messages look.
+/// The packet format of a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Wire {
-    /// Each message is one of the game.
+    /// Each message is a packet of the game.
     Raw,
     /// The engine's 4.x class: the first message is the client's id.
     Godot4,
-    /// The 3.x classes: nine bytes before each packet, and packets of the server itself.
+    /// The 3.x classes: nine bytes before each packet, and system messages of the server.
     Godot3,
 }
 
 impl Wire {
-    /// Reads the id that a client is told first.
+    /// Reads the client's id from the first message.
     pub(crate) fn read_id(self, message: &[u8]) -> Result<i32> {
         let digits = match (self, message) {
             (Self::Godot4, [_, _, _, _]) => message,
@@ -27,7 +27,7 @@ impl Wire {
         }
     }
 
-    /// The game's part of a message; `None`: it is the server's own.
+    /// Returns the packet in a message; `None` for a system message.
     pub(crate) fn payload(self, message: &[u8]) -> Result<Option<&[u8]>> {
         if self != Self::Godot3 {
             return Ok(Some(message));
@@ -39,7 +39,7 @@ impl Wire {
         }
     }
 
-    /// What comes before a packet to the server.
+    /// Returns the header of a packet to the server.
     pub(crate) fn to_server(self, id: i32) -> Vec<u8> {
         match self {
             Self::Raw | Self::Godot4 => Vec::new(),
@@ -47,8 +47,7 @@ impl Wire {
         }
     }
 
-    /// What comes before a packet that the server passes on to another client. With the 4.x class that is
-    /// `SceneMultiplayer`'s affair.
+    /// Returns the header of a packet that the server relays to another client. With the 4.x class, `SceneMultiplayer` relays packets.
     pub(crate) fn to_client(self, from: i32, to: i32) -> Vec<u8> {
         match self {
             Self::Godot3 => godot3_header(from, to),
@@ -56,7 +55,7 @@ impl Wire {
         }
     }
 
-    /// A packet of another client without what was put before it.
+    /// Removes the header of a relayed packet.
     pub(crate) fn relayed(self, payload: &[u8]) -> Option<&[u8]> {
         match (self, payload) {
             (Self::Godot3, _) => Some(payload),
@@ -66,12 +65,12 @@ impl Wire {
     }
 }
 
-/// Whether a packet is `SceneMultiplayer` talking to itself: peers that come and go, relayed packets, paths.
+/// Returns whether a packet is one of `SceneMultiplayer`'s own: a peer that joined or left, a relayed packet, a path.
 pub(crate) fn is_scene_system(payload: &[u8]) -> bool {
     payload.first().is_some_and(|first| matches!(first & SCENE_COMMAND, SCENE_SYSTEM | SCENE_PATH))
 }
 
-/// The answer to a node path, so that later RPCs name it by a number as they do in a game.
+/// Returns the answer to a node path, so that later RPCs use a number instead, as in a game.
 pub(crate) fn path_confirmation(payload: &[u8]) -> Option<Vec<u8>> {
     const ID_AT: usize = 34;
     if payload.first()? & SCENE_COMMAND != SCENE_PATH {

@@ -16,11 +16,11 @@ pub(crate) struct Client {
     pub(crate) peer: Peer,
     pub(crate) server: usize,
     pub(crate) leaves_at: Instant,
-    /// It does not poll until then.
+    /// The client does not poll until then.
     pub(crate) stalls_until: Option<Instant>,
-    /// The server may have closed it because it did not read.
+    /// The server may have closed the client because it did not read.
     pub(crate) has_stalled: bool,
-    /// It has sent a close frame.
+    /// The client has sent a Close frame.
     disconnecting: bool,
     connected: bool,
     pub(crate) over: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Client {
     reply: u32,
     /// The number of the next broadcast; `None` before the first one.
     pub(crate) broadcast: Option<u32>,
-    /// The server refuses packets that do not fit instead of closing a client that is too slow.
+    /// When a queue is full, the server refuses packets instead of closing the client.
     may_miss_broadcasts: bool,
     pub(crate) missed: u64,
     /// The next numbers of relayed packets to and from other clients.
@@ -98,7 +98,7 @@ impl Client {
                 Event::ServerDisconnected => {
                     self.over = true;
                     let code = self.peer.close_code();
-                    // After a stall the server says that the client is too slow, or its close frame no longer gets through.
+                    // After a stall, the server closes the client with 1013, or its Close frame cannot be delivered any more.
                     let slow = self.has_stalled && [1013, -1].contains(&code);
                     if !(slow || self.disconnecting && code == 1000) {
                         self.fault(format!("lost its server: {}", self.peer.last_error()));
@@ -116,7 +116,7 @@ impl Client {
         }
     }
 
-    /// Starts the closing handshake; the client is over when the server has answered.
+    /// Starts the closing handshake; the client ends when the server has answered.
     pub(crate) fn disconnect(&mut self) {
         self.disconnecting = true;
         self.peer.disconnect(PeerId::SERVER, CloseFrame::normal());
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Sends to another client, where the wire has relaying (Godot 3) and there is one.
+    /// Sends to another client, if there is one and the packet format has a relay (Godot 3).
     pub(crate) fn send_to_client(&mut self, choice: usize, size: usize) {
         if self.peer.status() != Status::Connected || self.disconnecting || self.other_clients.is_empty() {
             return;

@@ -1,5 +1,4 @@
-//! A client of the soak that is built on tungstenite: it closes its socket without a close frame, resets its connection, or stops
-//! reading.
+//! A client of the soak that is built on tungstenite: it closes its socket without a Close frame, resets its connection, or stops reading.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -12,10 +11,10 @@ use tungstenite::{Error, Message, WebSocket};
 
 use crate::packet::{self, Kind};
 
-/// How its connection ends.
+/// How the connection ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {
-    /// The socket is closed with data unread, and without a close frame.
+    /// The socket is closed with unread data, and without a Close frame.
     Vanishes,
     /// The socket is reset.
     Resets,
@@ -57,7 +56,7 @@ impl ForeignClient {
     pub(crate) fn poll(&mut self) {
         while self.ending != Ending::Stops && !self.over {
             match self.socket.read() {
-                // The four bytes are its id.
+                // The four bytes are the client's id.
                 Ok(Message::Binary(bytes)) if self.received == 0 && bytes.len() == 4 => self.received = 1,
                 Ok(Message::Binary(bytes)) => self.receive(&bytes),
                 Ok(_) => {}
@@ -79,7 +78,7 @@ impl ForeignClient {
 
     pub(crate) fn leave(self) {
         if self.ending == Ending::Resets {
-            // Where this fails the socket is closed instead.
+            // If this fails, the socket is closed normally.
             let _ = SockRef::from(self.socket.get_ref()).set_linger(Some(Duration::ZERO));
         }
     }

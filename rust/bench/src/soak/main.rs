@@ -1,9 +1,9 @@
 //! A soak: servers and clients that come and go, on loopback and in one process. Every packet is counted, and all memory, files
 //! and threads are released in the end.
 //!
-//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients connect, send requests, get replies and broadcasts, send to each
-//! other over the Godot 3 wire, stop polling for a while, and leave: by a close frame, by a closed socket, by a reset. Prints the
-//! faults and ends with exit code 1 when something was lost or kept.
+//! `wssoak --seconds 60 --clients 500 [--seed N]`. Clients connect, send requests, get replies and broadcasts, send to each other over the
+//! Godot 3 wire, stop polling for a while, and leave: with a Close frame, by closing the socket, or by a reset. Prints the faults, and ends
+//! with exit code 1 if a packet was lost or something was not released.
 
 mod client;
 mod foreign_client;
@@ -57,7 +57,8 @@ fn run() -> Result<Vec<String>> {
     }
     println!("{clients} clients for {seconds} s, seed {seed}");
     let mut faults = Vec::new();
-    // What a process takes once and keeps (memory of its allocator, tables of the library) is not a leak: it is taken first.
+    // What a process allocates once and keeps (memory of the allocator, tables of the library) is not a leak. It is allocated here, before
+    // the first measurement.
     let warm_up = Duration::from_secs((seconds / 6).clamp(5, 60));
     let mut base = None;
     for (length, seed) in [(warm_up, seed), (Duration::from_secs(seconds), seed ^ 1)] {

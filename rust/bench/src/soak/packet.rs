@@ -1,6 +1,6 @@
 //! The packets of the soak: a kind, a number, and bytes that show whether the packet arrived whole.
 
-/// The way of a packet, and who numbers it.
+/// The route of a packet, and who numbers it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Kind {

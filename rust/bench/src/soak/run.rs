@@ -1,4 +1,4 @@
-//! All servers and clients of a soak, what they do, and the checks.
+//! All servers and clients of a soak, their actions, and the checks.
 
 use std::sync::Arc;
 use std::thread;
@@ -49,7 +49,7 @@ impl Soak {
         let runtime = Runtime::new();
         let config = |wire| PeerConfig {
             mode: Mode::Multiplayer(wire),
-            // Long, because a busy machine is slow: no check depends on these.
+            // Long, because a busy machine is slow. No check depends on these timeouts.
             handshake_timeout: DEADLINE,
             close_timeout: Duration::from_secs(5),
             heartbeat_interval: Duration::from_secs(5),
@@ -85,7 +85,7 @@ impl Soak {
         &self.faults
     }
 
-    /// One frame of all servers and clients.
+    /// Runs one frame of all servers and clients.
     pub(crate) fn tick(&mut self) -> Result<()> {
         self.join()?;
         self.send();
@@ -96,8 +96,8 @@ impl Soak {
         Ok(())
     }
 
-    /// Lets everything arrive, ends all clients and servers, and checks that they left nothing behind. Returns what the process
-    /// still holds, and all faults.
+    /// Waits until every packet has arrived, ends all clients and servers, and checks that everything was released. Returns the resources
+    /// of the process, and all faults.
     pub(crate) fn end(mut self) -> (Option<Usage>, Vec<String>) {
         if self.faults.is_empty() {
             self.drain();
@@ -141,7 +141,7 @@ impl Soak {
             ));
         }
         self.runtime.shutdown(Duration::from_secs(1));
-        // A thread that has ended for the runtime may not have done so for the system.
+        // The system may still count a thread that has ended for the runtime.
         let deadline = Instant::now() + DEADLINE;
         let (mut left, mut excess) = self.left_behind();
         while !excess.is_empty() && Instant::now() < deadline {
@@ -152,7 +152,7 @@ impl Soak {
         (left, self.faults)
     }
 
-    /// What the process holds, and in words what of it is more than before the soak.
+    /// Returns the resources of the process, and a text about each that grew during the soak.
     fn left_behind(&self) -> (Option<Usage>, Vec<String>) {
         let mut excess = Vec::new();
         let left = usage();
@@ -258,7 +258,7 @@ impl Soak {
                 && !client.is_disconnecting()
             {
                 if self.random.random_bool(0.5) {
-                    // It stays until the closing handshake is done.
+                    // The client stays until the closing handshake is complete.
                     self.figures.disconnected += 1;
                     client.disconnect();
                 } else {
@@ -292,7 +292,7 @@ impl Soak {
 
     fn check(&mut self) {
         self.figures.most_queued = self.figures.most_queued.max(self.runtime.queued_bytes());
-        // No more than the limits of all clients together.
+        // At most the limits of all clients together.
         let most = self.wanted * 5 * 1024 * 1024;
         if self.runtime.queued_bytes() > most {
             self.faults.push(format!("{} bytes wait in queues", self.runtime.queued_bytes()));
@@ -303,7 +303,7 @@ impl Soak {
         }
     }
 
-    /// Waits until everything that was sent has arrived, and servers and clients know of each other.
+    /// Waits until every packet has arrived, and servers and clients know of each other.
     fn drain(&mut self) {
         self.foreign_clients.clear();
         let deadline = Instant::now() + 2 * DEADLINE;
@@ -388,7 +388,7 @@ impl Soak {
         );
     }
 
-    /// Mostly small; one in ten is as large as a level of a game.
+    /// Mostly small sizes; one in ten is as large as a level of a game.
     fn size(&mut self) -> usize {
         if self.random.random_ratio(1, 10) {
             self.random.random_range(1000..40_000)
@@ -404,7 +404,7 @@ fn identity() -> Result<TlsServer> {
     Ok(TlsServer::new(&key.serialize_pem(), &certificate.pem(), "")?)
 }
 
-/// For anything that a busy machine may do late.
+/// The deadline for anything that a busy machine may delay.
 const DEADLINE: Duration = Duration::from_secs(30);
 const BROADCAST_INTERVAL: Duration = Duration::from_millis(100);
 const REPORT: Duration = Duration::from_secs(10);

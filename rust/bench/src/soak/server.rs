@@ -1,4 +1,4 @@
-//! One server of the soak: checks what comes from each client, replies, and broadcasts.
+//! One server of the soak: checks the packets of each client, replies, and broadcasts.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// Sends to all clients. A client whose queue is full does not get it, or is closed, by the overflow policy.
+    /// Sends to all clients. A client whose queue is full misses the packet or is closed, depending on the overflow policy.
     pub(crate) fn broadcast(&mut self, size: usize) {
         let broadcast = packet::write(Kind::Broadcast, self.broadcast, size);
         match self.peer.send(Target::All, &broadcast, Delivery::Reliable) {
@@ -109,7 +109,7 @@ impl Server {
         self.broadcast
     }
 
-    /// Requests must come in order, each once; every fourth gets a reply.
+    /// Checks that requests arrive in order, each once. Every fourth gets a reply.
     fn receive(&mut self, from: PeerId, payload: &[u8]) {
         let Some(counters) = self.clients.get_mut(&from) else {
             self.fault(format!("a packet of {from}, who is not here"));

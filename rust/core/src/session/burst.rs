@@ -119,7 +119,7 @@ impl<'b> ReadBurst<'b> {
 mod tests {
     use super::*;
 
-    /// Gives its steps one after the other.
+    /// A stream that returns these results one after the other.
     struct Steps(Vec<io::Result<&'static [u8]>>);
 
     impl Read for Steps {

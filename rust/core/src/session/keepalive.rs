@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(keepalive.due(&config(), start + 40 * SECOND), Due::Nothing);
     }
 
-    /// The ping that is due by then.
+    /// Returns the ping that is due by then.
     fn ping(keepalive: &mut Keepalive, now: Instant) -> [u8; 8] {
         let Due::Ping(payload) = keepalive.due(&config(), now) else { panic!("a ping is due") };
         payload
@@ -221,7 +221,7 @@ mod tests {
         keepalive.received(start + 46 * SECOND);
         keepalive.pong(&payloads[0], start + 46 * SECOND);
         assert_eq!(keepalive.rtt(), Some(45 * SECOND));
-        // What comes late for the others measures nothing, and neither does a number that was never sent.
+        // Late pongs for the other pings measure nothing, and neither does a number that was never sent.
         keepalive.pong(&payloads[1], start + 66 * SECOND);
         let next = ping(&mut keepalive, start + 70 * SECOND);
         keepalive.pong(&u64::MAX.to_be_bytes(), start + 71 * SECOND);

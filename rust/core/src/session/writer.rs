@@ -260,7 +260,7 @@ impl Writer {
         let before = buffer.len();
         push_head(buffer, opcode, len, mask);
         let body = buffer.len();
-        // Most have none, and even nothing is a call to copy.
+        // Most packets have no prefix, and copying nothing still costs a call.
         if !prefix.is_empty() {
             buffer.extend_from_slice(prefix);
         }
@@ -352,7 +352,7 @@ impl Writer {
 mod tests {
     use super::*;
 
-    /// Takes `room` bytes, then blocks.
+    /// A stream that takes `room` bytes, then blocks.
     struct Narrow {
         taken: Vec<u8>,
         room: usize,

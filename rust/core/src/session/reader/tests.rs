@@ -1,11 +1,11 @@
-//! Whatever the cuts, the same comes out; what is wrong is told with the first byte that shows it; nothing is kept that need not be.
+//! Tests that cuts do not change the result, that a violation is found at its first wrong byte, and that no memory is kept without need.
 
 use super::*;
 use crate::session::frame::push_head;
 
 const MAX: usize = 1000;
 
-/// What comes out, with owned payloads.
+/// A result of the reader, with an owned payload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Heard {
     Message(Vec<u8>),
@@ -40,7 +40,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Lets the reader have some bytes; says whether it failed.
+/// Passes bytes to the reader. Returns whether it failed.
 fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Heard>) -> bool {
     let mut bytes = bytes.to_vec();
     let mut burst = ReadBurst::new(&mut bytes);
@@ -69,7 +69,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Heard> {
     all
 }
 
-/// The same must come out whole, cut in two anywhere, cut in three around each byte, and one byte at a time.
+/// The results must be the same for the whole input, for two parts with any cut, for three parts around each byte, and for single bytes.
 fn reads(bytes: &[u8], expected: &[Heard]) {
     assert_eq!(read([bytes]), expected, "whole");
     assert_eq!(read(bytes.chunks(1)), expected, "one byte at a time");
@@ -95,7 +95,7 @@ fn a_mask_fits_wherever_the_payload_is_cut() {
     let fragments = [frame(0x02, &counting(5)), frame(0x00, &counting(3)), frame(0x80, &counting(9))];
     let whole = [counting(5), counting(3), counting(9)].concat();
     reads(&fragments.concat(), &[Binary(whole)]);
-    // Three reads of one frame, each of a length that is no multiple of the mask's.
+    // Three reads of one frame, with lengths that are not multiples of the mask's.
     let bytes = frame(0x82, &counting(100));
     for (one, two) in [(7, 12), (8, 13), (9, 11), (21, 22)] {
         assert_eq!(read([&bytes[..one], &bytes[one..two], &bytes[two..]]), [Binary(counting(100))]);
@@ -142,7 +142,7 @@ fn control_frames_come_between_fragments() {
 
 #[test]
 fn a_frame_is_judged_when_its_head_is_there() {
-    // So many bytes of these must come, whatever is behind.
+    // This many bytes of each are needed, whatever follows.
     let rows: [(&[u8], &[u8], u16); 15] = [
         (b"", b"\x83\x80\0\0\0\0", 1002),
         (b"", b"\x8b\x85\0\0\0\0", 1002),
@@ -176,7 +176,8 @@ fn the_largest_of_everything_passes() {
     let three = [frame(0x02, &counting(600)), frame(0x00, &counting(300)), frame(0x80, &counting(101))];
     assert_eq!(read([&three.concat()[..]]), [Fails(1009)], "the sum counts, not the last two");
     reads(&frame(0x89, &counting(125)), &[Ping(counting(125))]);
-    // A length in more bytes than it needs: the protocol wants the shortest form, others take it, and so do we.
+    // A length in more bytes than necessary: the protocol requires the shortest form, but others accept longer ones, and so does this
+    // reader.
     let long = [&b"\x82\xff\0\0\0\0\0\0\0\x02\0\0\0\0ab\x89\xfe\0\x01\0\0\0\0c"[..]].concat();
     reads(&long, &[Binary(b"ab".to_vec()), Ping(b"c".to_vec())]);
 }
@@ -184,7 +185,7 @@ fn the_largest_of_everything_passes() {
 #[test]
 fn text_is_judged_by_its_first_wrong_byte() {
     let rows: [(&[&[u8]], usize); 7] = [
-        // The text in frames, and how many of its bytes show that it is none.
+        // The frames of a text, and the number of bytes at which it is known to be invalid.
         (&[b"a\xff", b"more"], 2),
         (&[b"\xc3\x28more"], 2),
         (&[b"\xe2\x82", b"\x28more"], 3),
@@ -239,7 +240,7 @@ fn a_close_says_its_code_as_it_came() {
 #[test]
 fn fragments_without_end_are_too_many() {
     let begin = frame(0x02, b"");
-    // Each is a head of six bytes; pings between them do not count.
+    // Each fragment has a header of six bytes; pings between fragments do not count.
     let most = (2 * MAX + OVERHEAD_LIMIT) / 6;
     let (mut reader, mut all) = (Reader::default(), Vec::new());
     assert!(!feed(&mut reader, &begin, &mut all));
@@ -276,7 +277,7 @@ fn memory_follows_what_came_and_an_idle_reader_has_none() {
                 }
             }
         }
-        // 4 KiB, 8 KiB, ... 1 MiB: what is moved is less than what came.
+        // 4 KiB, 8 KiB, ... 1 MiB: fewer bytes are moved than received.
         assert!(moves <= 14, "{fragments} fragments: it grew {moves} times");
         assert!(reader.begun.is_none());
     }
