@@ -1,4 +1,4 @@
-//! Builds the library, and puts the addon folder where a project expects it.
+//! Builds the library, and puts the addon's folder where a project expects it.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -58,7 +58,7 @@ pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
     Ok(())
 }
 
-/// Puts the addon into the projects of this repository, in place of the one that is there.
+/// Puts the addon into the projects of this repository, and replaces the one in them.
 pub(crate) fn stage(repo: &Repo) -> Result<()> {
     for project in [repo.demo_project(), repo.test_project()] {
         if project.join("project.godot").is_file() {
@@ -80,7 +80,7 @@ pub(crate) fn stage_into(addon: &Path, project: &Path) -> Result<()> {
     Ok(fs::write(project.join(".godot/extension_list.cfg"), list)?)
 }
 
-/// Copies the libraries to their place in the addon, under the name that the manifest uses.
+/// Copies the libraries to their place in the addon, under the names in the manifest.
 fn install(repo: &Repo, libraries: &[PathBuf], platform: &Platform, build: Build) -> Result<()> {
     let bin = repo.addon().join("bin");
     cross::install(libraries, &bin, platform, build)?;

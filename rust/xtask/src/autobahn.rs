@@ -1,4 +1,4 @@
-//! The Autobahn|Testsuite against our server and our client, compared with the committed table of what is not plain OK.
+//! The Autobahn|Testsuite against our server and our client, compared with the committed table of the results other than OK.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,14 +19,14 @@ use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::{files, ui};
 
-/// Which side is ours.
+/// The side that is tested.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Side {
     Server,
     Client,
 }
 
-/// How good a case's outcome is, best first.
+/// The result of a case, best first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
 #[value(rename_all = "kebab-case")]
 enum Verdict {
@@ -114,12 +114,12 @@ fn results(folder: &Path) -> Result<Results> {
     let verdict = |case: &serde_json::Value, field: &str| {
         Verdict::parse(case[field].as_str().unwrap_or_default()).unwrap_or(Verdict::Failed)
     };
-    // How it closed matters as much as what it did.
+    // The closing behaviour counts as much as the behaviour.
     let worse = |case| verdict(case, "behavior").max(verdict(case, "behaviorClose"));
     Ok(cases.iter().map(|(name, case)| (name.clone(), worse(case))).collect())
 }
 
-/// What is worse than expected, in words.
+/// Returns the results that are worse than expected, in words.
 fn compare(results: &Results, expected: &Results) -> Vec<String> {
     let mut faults = Vec::new();
     if results.len() < CASES {
@@ -189,7 +189,7 @@ const AGENT: &str = "core";
 const CASES: usize = 301;
 const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// One direction takes half a minute on a quiet machine, and never ends with a peer that does not close a bad connection.
+/// One direction takes half a minute on an idle machine, and never ends with a peer that does not close a bad connection.
 const RUN_LIMIT: Duration = Duration::from_mins(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the addon's server, the engine's own class, the one of 3.6 and the floor, in turn in one run.
+//! `cargo xtask bench`: measures the addon's server, the engine's own class, the class of 3.6 and the floor, in turn in one run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,12 +39,12 @@ impl BenchOptions {
     }
 }
 
-/// Builds what is needed, measures, and shows the table. `Ok(false)` when something could not be measured.
+/// Builds the programs, measures, and shows the table. Returns `Ok(false)` if something could not be measured.
 pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     let scenarios = select(&options.only)?;
     let documents = documents(repo, options)?;
     let setup = prepare(repo, &scenarios)?;
-    // A server and its client keep two cores busy: another process would be measured, too.
+    // A server and its client keep two cores busy, so another process would distort the figures.
     if let Some(load) = bench_report::load_average().filter(|load| *load > QUIET) {
         ui::step(&format!(
             "The load average is {load}: a busy machine spoils the figures, the tight loop's most"
@@ -109,7 +109,7 @@ fn documents(repo: &Repo, options: &BenchOptions) -> Result<Option<[PathBuf; 3]>
     Ok(Some(documents))
 }
 
-/// Says whether one of these rows has such a column.
+/// Returns whether one of these rows has this column.
 fn uses(scenarios: &[&Scenario], subject: Subject) -> bool {
     scenarios.iter().any(|scenario| scenario.subjects.contains(&subject))
 }
@@ -140,7 +140,7 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     Ok(TrialSetup { repo: repo.clone(), engine, engine_3, client, core, bare, null_peer, tls })
 }
 
-/// Builds the load client in release and says where it is.
+/// Builds the load client in release and returns its path.
 pub(crate) fn build_client(repo: &Repo) -> Result<PathBuf> {
     repo.build(&["--release", "--package=websocket-multiplayer-bench", "--bin=wsload"], &[], "wsload")
 }
@@ -166,7 +166,7 @@ fn raise_file_limit() {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        // A refusal shows in the rows with 10,000 connections, whose client says what it needs.
+        // If the limit is too low, the client of the rows with 10,000 connections reports what it needs.
         _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
 }
@@ -188,5 +188,5 @@ fn write(file: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Above this another process is busy; the build before the run counts as well.
+/// Above this load another process is busy; the build before the run counts too.
 const QUIET: f64 = 3.0;

@@ -11,15 +11,15 @@ pub(crate) enum Better {
     Higher,
 }
 
-/// What the addon's median has to reach, in one and the same run.
+/// The goal for the addon's median, compared within one run.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
-    /// So many times better than another subject.
+    /// At least this many times better than another subject.
     TimesBetter(Subject, f64),
     /// At least this share of the floor's rate.
     ShareOfFloor(f64),
-    /// At most so many times the floor's cost.
+    /// At most this many times the floor's cost.
     TimesFloor(f64),
     AtMost(f64),
     AtLeast(f64),
@@ -31,7 +31,7 @@ pub(crate) enum Goal {
 pub(crate) enum Verdict {
     Met,
     Missed,
-    /// The figure to compare with was not measured.
+    /// The other figure was not measured.
     Unknown,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Spread {
 }
 
 impl Goal {
-    /// In the table.
+    /// Returns the text for the table.
     pub(crate) fn words(&self, unit: &str) -> String {
         let amount = |value: f64| {
             let number = figure(value);
@@ -78,7 +78,7 @@ impl Goal {
     ) -> Verdict {
         let met = match self {
             &Self::TimesBetter(subject, times) => {
-                // Strictly better where only that is asked for.
+                // A goal of "better" requires a difference.
                 other(subject)
                     .and_then(|other| ratio(addon, other, better))
                     .map(|ratio| if times == 1.0 { ratio > 1.0 } else { ratio >= times })
@@ -105,7 +105,7 @@ impl Goal {
 }
 
 impl Verdict {
-    /// Of several goals together.
+    /// Returns the result of several goals.
     pub(crate) fn all(verdicts: &[Self]) -> Self {
         if verdicts.contains(&Self::Missed) {
             Self::Missed
@@ -153,7 +153,7 @@ impl Spread {
     }
 }
 
-/// How many times better ours is.
+/// Returns how many times better the addon's figure is.
 pub(crate) fn ratio(ours: Spread, theirs: Spread, better: Better) -> Option<f64> {
     let (good, bad) = match better {
         Better::Lower => (ours.median, theirs.median),
@@ -185,7 +185,7 @@ pub(crate) fn figure(value: f64) -> String {
     grouped
 }
 
-/// What counts as the same within noise, where a figure is a microsecond or two.
+/// The noise of figures of one or two microseconds.
 const FLAT: f64 = 1.5;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a benchmark has found, as tables for the terminal and for Markdown files.
+//! The results of a benchmark, as tables for the terminal and for Markdown files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct Host {
     engine: String,
-    /// "editor build" or the like, once a server has said so.
+    /// The kind of engine build, such as "editor build", once a server has reported it.
     build: &'static str,
     machine: String,
     commit: String,
@@ -81,7 +81,7 @@ impl Report {
         text
     }
 
-    /// Everything, for docs/performance.md.
+    /// Returns all tables, for docs/performance.md.
     pub(crate) fn full(&self) -> String {
         let mut text = markdown_table(&HEAD, &self.rows(Spread::shown));
         _ = write!(text, "\n{} {}\n\n", self.outcome(), self.turns());
@@ -95,7 +95,7 @@ impl Report {
         text
     }
 
-    /// The headlines, for the README.
+    /// Returns the headlines, for the README.
     pub(crate) fn short(&self) -> String {
         let rows: Vec<Vec<String>> = self
             .headlines()
@@ -122,13 +122,13 @@ impl Report {
         lines
     }
 
-    /// The reports of every trial, for a closer look.
+    /// Returns the reports of every trial.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "engine": self.host.engine(), "machine": self.host.machine(), "commit": self.host.commit,
             "trials": self.trials, "not_measured": self.faults })
     }
 
-    /// How many goals were met.
+    /// Returns the number of goals that were met.
     fn outcome(&self) -> String {
         let verdicts: Vec<Verdict> =
             self.measures().flat_map(|(scenario, measure)| self.verdicts(scenario, measure)).collect();
@@ -214,7 +214,7 @@ fn is_client_figure(measure: &Measure, subject: Subject) -> bool {
 fn markdown_table(head: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(head.to_vec());
-    // Words left, figures right.
+    // Texts are left-aligned, figures right-aligned.
     let rule = (0..head.len()).map(|column| if column == 0 { "---" } else { "--:" });
     _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
     for row in rows {
@@ -253,7 +253,7 @@ impl Host {
     }
 }
 
-/// Puts `section` between the markers of a text.
+/// Replaces the text between the markers with `section`.
 pub(crate) fn replace_section(text: &str, section: &str) -> Result<String> {
     let (head, rest) = text.split_once(BEGIN).with_context(|| format!("there is no {BEGIN}"))?;
     let (_, tail) = rest.split_once(END).with_context(|| format!("there is no {END} after {BEGIN}"))?;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::CannotRun;
 use crate::bench_goal::{Better, Goal};
 
-/// Whose figures stand in a column.
+/// The subject of a column.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Subject {
@@ -19,7 +19,7 @@ pub(crate) enum Subject {
     Floor,
 }
 
-/// One thing to do to a server, and what is read off it.
+/// One scenario, and the figures that are read from it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
@@ -54,7 +54,7 @@ pub(crate) struct Measure {
     pub(crate) headline: Option<String>,
 }
 
-/// Which figure wins, and where it is.
+/// Whether a higher or a lower figure is better, and where the figure is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Wanted {
@@ -79,7 +79,7 @@ pub(crate) fn select(rows: &[String]) -> Result<Vec<&'static Scenario>> {
 }
 
 impl Scenario {
-    /// Whether it needs no engine.
+    /// Returns whether the subject needs no engine.
     pub(crate) fn is_core(&self) -> bool {
         self.server.is_none()
     }
@@ -90,7 +90,7 @@ impl Scenario {
         self.extra.get(&subject).unwrap_or(&NONE)
     }
 
-    /// Whether its server says a result of its own.
+    /// Returns whether the server reports a result.
     pub(crate) fn measures_inside(&self) -> bool {
         self.server.as_ref().is_some_and(|words| words.contains("peers="))
     }
@@ -108,7 +108,7 @@ impl Measure {
         }
     }
 
-    /// Where the figure is, as `bench.toml` says it.
+    /// The place of the figure, as in `bench.toml`.
     pub(crate) fn source(&self) -> &str {
         let (Wanted::Lower(source) | Wanted::Higher(source)) = &self.wanted;
         source

@@ -35,7 +35,7 @@ pub(crate) fn picture(lines: &[Headline], below: &str) -> String {
     for (index, line) in lines.iter().enumerate() {
         let y = TOP + ROW * index as f64;
         let share = line.ratio.max(1.0).log10() / decades;
-        // A bar without length would look like a mistake in the drawing.
+        // A bar without length would look like a mistake.
         let length = (SPAN * share).max(2.0);
         let worse = if line.ratio < 1.0 { " worse" } else { "" };
         let _ = writeln!(
@@ -64,7 +64,7 @@ pub(crate) fn picture(lines: &[Headline], below: &str) -> String {
     svg
 }
 
-/// A line that goes on from the one before stands alone here: "... the same" becomes "the same".
+/// Shortens a title that continues the line above it: "... the same" becomes "the same".
 fn sentence(name: &str, index: usize, lines: &[Headline]) -> String {
     let Some(rest) = name.strip_prefix("... ") else { return name.to_owned() };
     let before = lines[..index].iter().rev().find(|line| !line.name.starts_with("... "));
@@ -78,7 +78,7 @@ fn escaped(text: &str) -> String {
 
 const TITLE: &str = "How many times better than the engine’s own class";
 const SUBTITLE: &str = "WebSocketServer of this addon against WebSocketMultiplayerPeer: same engine, same script, same load, one run.";
-/// The browser says whether the page is dark.
+/// The browser selects the colours for light or dark pages.
 const STYLE: &str = "\
 text{font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
 .title{font-size:19px;font-weight:600}.name{font-size:13.5px}.value{font-size:13.5px;font-weight:600}\

@@ -31,10 +31,10 @@ pub(crate) struct TrialSetup {
     pub(crate) tls: PathBuf,
 }
 
-/// What came out of a trial.
+/// The result of a trial.
 #[derive(Debug)]
 pub(crate) struct Trial {
-    /// What the server's script reports about its engine.
+    /// The engine, as the server's script reports it.
     pub(crate) about: Value,
     server: Value,
     client: Value,
@@ -43,7 +43,7 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// A figure, if this trial has it.
+    /// Returns a figure, if this trial has it.
     pub(crate) fn read(&self, source: &str) -> Option<f64> {
         let figure = |report: &Value, pointer: &str| report.pointer(pointer)?.as_f64();
         match source {
@@ -64,7 +64,7 @@ impl Trial {
         }
     }
 
-    /// All figures in one line.
+    /// Returns all figures in one line.
     pub(crate) fn summary(&self, scenario: &Scenario) -> String {
         let figure = |measure: &Measure| match self.read(measure.source()) {
             Some(value) => format!("{} {}", figure(value), measure.unit).trim_end().to_owned(),
@@ -73,12 +73,12 @@ impl Trial {
         scenario.measures.iter().map(figure).collect::<Vec<_>>().join(", ")
     }
 
-    /// The reports, for a file.
+    /// Returns the reports, for a file.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "server": self.server, "client": self.client, "kib_per_peer": self.memory })
     }
 
-    /// A fault that makes all figures of the trial worthless.
+    /// Returns a fault that makes all figures of the trial worthless.
     fn fault(&self) -> Option<String> {
         let wrong = self.client["wrong"].as_u64().filter(|wrong| *wrong > 0);
         if let Some(wrong) = wrong {
@@ -111,7 +111,7 @@ impl TrialSetup {
                 let report = report.as_ref();
                 let report =
                     report.with_context(|| format!("the load client has ended\n{}", group.tails()))?;
-                // A server measures as soon as all are there, and the client waits for that.
+                // The server starts to measure when all clients are connected, and the client waits for that.
                 let ended = *ended.get_or_insert_with(Instant::now);
                 let count = |name: &str| report[name].as_u64().unwrap_or(0);
                 ensure!(
@@ -197,7 +197,7 @@ impl TrialSetup {
     }
 }
 
-/// Whether this is the line of a server that accepts connections: a script adds facts about itself, a program does not.
+/// Returns whether this is the line that a server prints when it accepts connections. A script adds facts about itself; a program does not.
 fn ready(line: &str) -> Result<Option<Value>> {
     if line.starts_with("echoes on port ") {
         return Ok(Some(Value::Null));
@@ -220,7 +220,7 @@ fn resident_in(status: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// A trial takes some ten seconds; with the engine's class, which takes its clients one per frame, up to a minute.
+/// A trial takes about ten seconds; with the engine's class, which accepts one client per frame, up to a minute.
 const LIMIT: Duration = Duration::from_secs(120);
 const AFTER_CLIENT: Duration = Duration::from_secs(8);
 

@@ -1,4 +1,4 @@
-//! What is fetched once per user and kept: `NAME` (finished), `NAME.part` (being made), `lock`.
+//! Files that are fetched once per user and kept: `NAME` (complete), `NAME.part` (being made), `lock`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("websocket-multiplayer"))
 }
 
-/// Has `fill` make a folder of the cache, whole or not at all, unless a good one is there. Two runs never make the same.
+/// Makes a folder of the cache with `fill`, completely or not at all, unless a valid one exists. Two runs never make the same folder at the
+/// same time.
 pub(crate) fn make(
     place: &Path,
     is_good: impl Fn(&Path) -> bool,

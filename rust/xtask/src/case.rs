@@ -1,4 +1,4 @@
-//! The head of an engine test case: what to start, for how long, and which errors are on purpose.
+//! The head of an engine test case: the processes, the time limit, and the expected errors.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct Case {
     pub(crate) processes: Vec<Role>,
     pub(crate) timeout: Duration,
     pub(crate) expected: Vec<Regex>,
-    /// Error lines that may come.
+    /// Error lines that may appear.
     pub(crate) allowed: Vec<Regex>,
     /// Runs only when long tests are asked for.
     pub(crate) long: bool,
@@ -132,7 +132,7 @@ impl Case {
         Ok(cases)
     }
 
-    /// The case as one variant has it, given as `NAME key=value ...`.
+    /// Returns a variant of the case, given as `NAME key=value ...`.
     fn variant(&self, text: &str) -> Result<Self> {
         let mut words = text.split_whitespace();
         let name = words.next().filter(|name| !name.contains('='));
@@ -148,7 +148,7 @@ impl Case {
         Ok(case)
     }
 
-    /// Has a program run these processes, given as in `processes`.
+    /// Makes a program run these processes, given as in `processes`.
     fn place<'a>(&mut self, key: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
         let program = Program::named(key).with_context(|| format!("there is no program {key:?}"))?;
         for wanted in names.map(Role::parse) {

@@ -1,9 +1,8 @@
-//! Builds for the platforms of a release: the environment that their tools need, and how libraries for several processors become
-//! one.
+//! Builds for the platforms of a release: the environment that their tools need, and the merging of libraries for several processors.
 //!
-//! `cargo-ndk` would replace the lines that name the compilers of Android's kit, and must be installed first (104 crates).
-//! `cargo-zigbuild` (65 crates) can link for old Linux systems, which the release does in an old container; it has neither
-//! Microsoft's targets nor Apple's frameworks, which the release builds on systems of their makers.
+//! `cargo-ndk` would replace the lines that name the compilers of Android's NDK, and must be installed first (104 crates). `cargo-zigbuild`
+//! (65 crates) can link for old Linux systems, for which the release uses an old container. It has neither Microsoft's targets nor Apple's
+//! frameworks, for which the release uses Windows and macOS.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -49,7 +48,7 @@ pub(crate) fn environment(repo: &Repo, target: &str) -> Result<Vec<(String, Stri
     Ok(variables)
 }
 
-/// Puts the libraries of a platform, in the order of its targets, to their place in the addon.
+/// Puts the libraries of a platform, in the order of its targets, in their place in the addon.
 pub(crate) fn install(libraries: &[PathBuf], bin: &Path, platform: &Platform, build: Build) -> Result<()> {
     let place = bin.join(platform.library(build));
     let name = platform.library_name(build);
@@ -78,7 +77,7 @@ fn framework(libraries: &[PathBuf], place: &Path, name: &str, ios: Option<&str>)
     if cfg!(target_os = "macos") {
         let id = format!("@rpath/{name}.framework/{name}");
         run(Command::new("install_name_tool").args(["-id", &id]).arg(&binary))?;
-        // Without any signature the system does not load it; exports are signed by their makers.
+        // The system does not load a library without a signature. Games are signed by their developers.
         run(Command::new("codesign").args(["--force", "--sign", "-"]).arg(place))?;
     }
     Ok(())
@@ -131,7 +130,7 @@ fn property_list(name: &str, ios: Option<&str>) -> String {
     )
 }
 
-/// The compilers of Android's native kit.
+/// The compilers of Android's NDK.
 fn android_tools() -> Result<PathBuf> {
     let named = ["ANDROID_NDK_HOME", "ANDROID_NDK_ROOT", "ANDROID_NDK_LATEST_HOME"];
     let kit = named.iter().find_map(env::var_os).map(PathBuf::from);
@@ -152,7 +151,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The oldest systems that Godot 4.3 exports for, where the compiler goes that far back.
+/// The oldest systems that Godot 4.3 supports, if the compiler supports them too.
 const ANDROID_API: u32 = 21;
 const MACOS: &str = "11.0";
 const IOS: &str = "12.0";
@@ -165,7 +164,7 @@ mod tests {
     fn each_target_is_told_what_it_needs() {
         let repo = Repo::locate().expect("tests run in the working copy");
         for target in Platform::ALL.iter().flat_map(|platform| platform.targets) {
-            // Without the kit there is nothing to name.
+            // Without the NDK there is no path to set.
             if target.ends_with("android") && android_tools().is_err() {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Debian's packages: installed where we may, or unpacked into a folder, with the mirrors and the settings of this machine's apt.
+//! Debian's packages: installed if the user may do that, or unpacked into a folder, with the mirrors and settings of this machine's apt.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use fs_err::{self as fs, OpenOptions};
 use crate::engines::on_path;
 use crate::{CannotRun, cache, files, process, ui};
 
-/// A program on the PATH; installed from the package of that name where it is missing and we may.
+/// Finds a program on the PATH. If it is missing and the user may install packages, installs the package of that name.
 pub(crate) fn program(name: &str, package: &str, what: &str) -> Result<PathBuf> {
     if let Some(program) = on_path(name) {
         return Ok(program);
@@ -20,7 +20,7 @@ pub(crate) fn program(name: &str, package: &str, what: &str) -> Result<PathBuf> 
     on_path(name).with_context(|| format!("apt-get installed {package}, but there is no {name} on the PATH"))
 }
 
-/// Installs a package where we may, with fresh package lists if the present ones do not do.
+/// Installs a package if the user may do that, with new package lists if it is not found in the present ones.
 pub(crate) fn install(package: &str, what: &str) -> Result<()> {
     if !may_install() {
         bail!(CannotRun(format!("there is no {what}: run `sudo apt-get install {package}`")));
@@ -44,7 +44,7 @@ pub(crate) fn may_install() -> bool {
     is_root() && on_path("apt-get").is_some()
 }
 
-/// Unpacks packages of a suite into a folder, with what they depend on.
+/// Unpacks packages of a suite and their dependencies into a folder.
 pub(crate) fn unpack(folder: &Path, suite: &str, packages: &str) -> Result<()> {
     let mirrors = mirrors()?;
     let tool = program("mmdebstrap", "mmdebstrap", "mmdebstrap, which unpacks Debian's packages")?;
@@ -92,7 +92,7 @@ fn bootstrap(
         .args([suite.as_ref(), folder.as_os_str(), mirror.as_ref()]);
     ui::detail(&format!("unpacking Debian packages of {mirror}"));
     let outcome = process::run("mmdebstrap", command, LIMIT, |line| {
-        // The hook's own text is long and says nothing to a person.
+        // The hook's own text is long and not helpful.
         if let Some(text) = line.strip_prefix("I: ").filter(|text| !text.contains("-hook")) {
             ui::detail(text);
         }
@@ -128,7 +128,7 @@ fn mirrors() -> Result<Vec<String>> {
     Ok(mirrors)
 }
 
-/// What a command prints; nothing where there is no such command.
+/// Returns the output of a command; empty if there is no such command.
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()

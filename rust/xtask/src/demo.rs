@@ -27,7 +27,7 @@ pub(crate) struct DemoOptions {
     pub(crate) seconds: u32,
 }
 
-/// Builds, fetches and stages all that the demo needs, then plays it. An error says which packets did not arrive.
+/// Builds, fetches and stages everything that the demo needs, then plays it. An error lists the packets that did not arrive.
 pub(crate) fn run(repo: &Repo, options: DemoOptions) -> Result<()> {
     if options.window && cfg!(target_os = "linux") && !has_display() {
         bail!(CannotRun("a window needs a display: DISPLAY and WAYLAND_DISPLAY are both unset".to_owned()));
@@ -38,7 +38,7 @@ pub(crate) fn run(repo: &Repo, options: DemoOptions) -> Result<()> {
     if options.window { session.open_windows() } else { session.play() }
 }
 
-/// Everything of the demo that can be tested, with an addon that is built already.
+/// Runs all tests of the demo, with an addon that is built already.
 pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
     let engine = prepare(repo)?;
     let mut tally = Tally::default();
@@ -157,7 +157,7 @@ impl<'a> Session<'a> {
                 Some(_) => {}
             }
         }
-        // As they were started, not as they ended.
+        // In the order in which they were started.
         reports.sort_by_key(|report| (0..group.len()).position(|index| group.label(index) == report.name));
         let (shown, mut problems) = table(&reports);
         problems.splice(0..0, verdict.close());
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
         let mut command = self.engine.on(&project);
         match window {
             None => command.arg("--headless"),
-            // Offset, so that each can be reached.
+            // Offset windows, so that each can be clicked.
             Some(number) => command.args(["--resolution", "960x540", "--position"]).arg(format!(
                 "{},{}",
                 40 + 120 * number,

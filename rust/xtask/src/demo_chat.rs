@@ -1,4 +1,4 @@
-//! The demo's chat room with a browser in it: the page, messages both ways, and a room that restarts.
+//! The demo's chat room with a browser: the page, messages in both directions, and a room that restarts.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -80,6 +80,6 @@ pub(crate) fn test(repo: &Repo, engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Long enough for the page to fail at connecting again.
+/// Long enough for one failed attempt of the page to connect again.
 const CLOSED_FOR: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_mins(4);

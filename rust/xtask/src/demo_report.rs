@@ -13,18 +13,18 @@ pub(crate) struct Report {
     role: String,
     /// Whether it played with the addon's classes.
     pub(crate) addon: bool,
-    /// kind -> how many went to each receiver.
+    /// By kind: the number of packets sent to each receiver.
     sent: BTreeMap<String, Count>,
-    /// kind -> sender -> count.
+    /// By kind and sender: the number of packets received.
     received: BTreeMap<String, BTreeMap<String, Count>>,
     seen_peers: Vec<String>,
-    /// Where it saw each player at the end.
+    /// The final position of each player, as this process saw it.
     positions: BTreeMap<String, (f64, f64)>,
     ok: bool,
     problems: Vec<String>,
 }
 
-/// The engine's JSON writes whole numbers of some kinds with a fraction.
+/// The engine's JSON writes some integers with a fraction.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "f64")]
 struct Count(u64);
@@ -41,7 +41,7 @@ impl TryFrom<f64> for Count {
     }
 }
 
-/// The processes that get what a peer sends of a kind.
+/// Returns the processes that receive the packets of a kind from a peer.
 #[derive(Clone, Copy, Debug)]
 enum Audience {
     Everyone,
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-/// A table of everything that was sent and received, and what is wrong with it.
+/// Returns a table of all packets sent and received, and the faults.
 pub(crate) fn table(reports: &[Report]) -> (String, Vec<String>) {
     let mut problems = Vec::new();
     for report in reports {
@@ -90,7 +90,7 @@ pub(crate) fn table(reports: &[Report]) -> (String, Vec<String>) {
     (ui::table(&head, &rows), problems)
 }
 
-/// One row for each kind and sender: what was sent to each, and what each got.
+/// Makes a row for each kind and sender: the packets sent to each receiver, and those received.
 fn packets(reports: &[Report], problems: &mut Vec<String>) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut kinds: Vec<&String> =
@@ -132,7 +132,7 @@ fn packets(reports: &[Report], problems: &mut Vec<String>) -> Vec<Vec<String>> {
     rows
 }
 
-/// One row for each player: where it says it is, and where the others saw it last.
+/// Makes a row for each player: its own position, and the last position that the others saw.
 fn places(reports: &[Report], problems: &mut Vec<String>) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let shown = |place: Option<&(f64, f64)>| {
@@ -156,7 +156,7 @@ fn places(reports: &[Report], problems: &mut Vec<String>) -> Vec<Vec<String>> {
     rows
 }
 
-/// The name of a kind says who receives it: `server_*` to the server, `relay_*` from client to client.
+/// The name of a kind tells who receives it: `server_*` goes to the server, `relay_*` from client to client.
 fn audience(kind: &str) -> Audience {
     if kind.starts_with("server_") {
         Audience::Server
@@ -167,7 +167,7 @@ fn audience(kind: &str) -> Audience {
     }
 }
 
-/// Players have come to a halt, so that only rounding remains.
+/// The players have stopped, so only rounding errors remain.
 const IN_STEP: f64 = 0.5;
 
 #[cfg(test)]

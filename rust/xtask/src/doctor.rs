@@ -9,7 +9,7 @@ use crate::engines::{self, Generation, on_path};
 use crate::repo::Repo;
 use crate::{debian, foreign, ui};
 
-/// Prints a table. `Ok(false)` when something that every command needs is missing.
+/// Prints a table. Returns `Ok(false)` if something is missing that every command needs.
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
     let mut rows: Vec<[String; 3]> = Vec::new();
     let mut add = |name: &str, state: String, needed_by: &str| {
@@ -49,7 +49,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
     Ok(complete)
 }
 
-/// The first line that a tool says about itself.
+/// Returns the first line of a tool's version.
 fn version(repo: &Repo, words: &[&str]) -> Option<String> {
     let (program, arguments) = words.split_first()?;
     let mut command = if *program == "cargo" { repo.cargo(&[]) } else { Command::new(program) };
@@ -58,7 +58,7 @@ fn version(repo: &Repo, words: &[&str]) -> Option<String> {
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
-/// Name, what to run, who needs it, and whether nothing works without it.
+/// Name, command, who needs the tool, and whether every command needs it.
 const TOOLS: [(&str, &[&str], &str, bool); 6] = [
     ("rustc", &["rustc", "--version"], "everything", true),
     ("cargo", &["cargo", "--version"], "everything", true),

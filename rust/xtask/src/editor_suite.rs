@@ -1,4 +1,4 @@
-//! What the editor shows of the addon: help, icons, project settings, and the debugger's tab.
+//! Tests what the editor shows of the addon: help, icons, project settings, and the debugger's tab.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::{editor_watch, files, ui};
 
-/// Opens the project in `tests/editor`, whose plugin looks around and quits the editor.
+/// Opens the project in `tests/editor`, whose plugin runs the checks and quits the editor.
 pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     let engine = engines::provide(repo, Generation::Four)?;
     let project = prepare(repo, &engine)?;
@@ -26,7 +26,7 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Makes the project ready, with the library that has what the editor shows.
+/// Prepares the project, with the library that was built for the editor.
 pub(crate) fn prepare(repo: &Repo, engine: &Engine) -> Result<PathBuf> {
     addon::build(repo, BuildOptions { editor: true, ..BuildOptions::default() })?;
     let project = repo.root.join("tests/editor");
@@ -51,7 +51,7 @@ fn look(engine: &Engine, project: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A script that has the name of a class of the addon is named when the project is imported.
+/// Checks that the import of a project reports a script with the name of one of the addon's classes.
 fn names(repo: &Repo, engine: &Engine) -> Result<()> {
     let project = repo.scratch.join("names");
     files::empty(&project)?;
@@ -62,7 +62,7 @@ fn names(repo: &Repo, engine: &Engine) -> Result<()> {
     let mut command = engine.on(&project);
     command.args(["--headless", "--import"]);
     let mut named = Vec::new();
-    // The engine says in its own words that the script does not compile, which is no fault here.
+    // The engine also reports that the script does not compile, which is expected.
     let outcome = run_alone("names", command, |line| {
         if line.contains(": its class_name ") {
             named.push(line.to_owned());
@@ -76,7 +76,7 @@ fn names(repo: &Repo, engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// The engine case of that name, with the library that has a plugin of the editor in it.
+/// Runs the engine case of that name, with the library that was built for the editor.
 fn reload(repo: &Repo, engine: &Engine) -> Result<()> {
     let project = repo.scratch.join("reload");
     files::empty(&project)?;

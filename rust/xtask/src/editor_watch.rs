@@ -1,4 +1,4 @@
-//! A debug session as a developer has it: an editor, a game that it debugs, and that game's players.
+//! A debug session: an editor, the game that it debugs, and the players of that game.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) struct Picture<'a> {
     pub(crate) after: u32,
 }
 
-/// Looks at the debugger's tab during a game. An error says what is wrong with it.
+/// Checks the debugger's tab during a game. Returns an error that describes what is wrong.
 pub(crate) fn run(engine: &Engine, project: &Path, picture: Option<Picture<'_>>) -> Result<()> {
     let (port, debugger_port) = (free_port()?.to_string(), free_port()?.to_string());
     let debugger = format!("tcp://127.0.0.1:{debugger_port}");

@@ -15,7 +15,7 @@ use crate::repo::Repo;
 use crate::ui;
 use crate::verdict::Verdict;
 
-/// A way to start an engine, seen to work.
+/// A command that starts an engine, and that was tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     pub(crate) generation: Generation,
@@ -24,7 +24,7 @@ pub(crate) struct Engine {
     pub(crate) prefix: Vec<OsString>,
     pub(crate) environment: Vec<(&'static str, PathBuf)>,
     pub(crate) version: String,
-    /// Where it was found, for people.
+    /// Where the engine was found, for messages.
     pub(crate) source: String,
     /// The folder for the engine's own files, so that they stay out of the user's home.
     pub(crate) home: PathBuf,
@@ -75,14 +75,14 @@ impl Engine {
         command
     }
 
-    /// As typed in a shell, for messages.
+    /// Returns the command as typed in a shell, for messages.
     pub(crate) fn command_line(&self) -> String {
         let words = [self.program.as_os_str()].into_iter().chain(self.prefix.iter().map(OsString::as_os_str));
         words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Imports a project, so that scripts with a class name and pictures are known. Twice at most: the first import of
-    /// a fresh project may complain about what it is about to make.
+    /// Imports a project, so that the engine knows its pictures and its scripts with a class name. Tries twice, because the first import of
+    /// a new project may complain about files that it is about to make.
     pub(crate) fn import(&self, project: &Path) -> Result<Outcome> {
         let once = || {
             let mut command = self.on(project);
@@ -106,7 +106,7 @@ impl Engine {
     }
 }
 
-/// Runs one process of an engine to its end, judges what it prints, and hands out each line.
+/// Runs one process of an engine to its end, checks its output, and passes each line on.
 pub(crate) fn run_alone(label: &str, command: Command, mut on_line: impl FnMut(&str)) -> Result<Outcome> {
     let mut verdict = Verdict::new(&[], &[]);
     let ended = process::run(label, command, LIMIT, |line| {
@@ -120,7 +120,7 @@ pub(crate) fn run_alone(label: &str, command: Command, mut on_line: impl FnMut(&
 }
 
 impl Outcome {
-    /// An error with the last lines where something was wrong.
+    /// Returns an error with the last lines if something was wrong.
     pub(crate) fn passed(self) -> Result<Self> {
         ensure!(self.faults.is_empty(), "{}\n{}", self.faults.join("; "), self.tails);
         Ok(self)
@@ -134,10 +134,10 @@ pub(crate) fn relay(name: &str, line: &str) {
     }
 }
 
-/// A port that nothing listens on, on either address family, below the range that outgoing connections are given.
+/// Returns a port without a listener in either address family, below the range of outgoing connections.
 pub(crate) fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Different runs on one machine start at different places.
+    // Different runs on one machine start at different ports.
     let offset = (std::process::id() % 911) as u16 * 10;
     for _ in 0..PORTS {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);

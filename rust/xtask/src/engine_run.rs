@@ -1,4 +1,4 @@
-//! Runs one engine test case: starts its processes, watches them, and judges.
+//! Runs one engine test case: starts its processes, watches them, and checks their output.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::repo::Repo;
 use crate::verdict::Verdict;
 use crate::{files, ui};
 
-/// What cases run with.
+/// What all cases need.
 #[derive(Debug)]
 pub(crate) struct TestBed {
     pub(crate) repo: Repo,
@@ -29,7 +29,7 @@ impl TestBed {
     /// Runs a case to its end, at most for its timeout.
     pub(crate) fn run(&self, case: &Case) -> Result<Outcome> {
         let port = free_port()?;
-        // What an earlier run left there would hide that this one wrote nothing.
+        // The files of an earlier run would hide that this one wrote nothing.
         files::empty(&self.scratch(case))?;
         let mut group = Group::new(&case.name, case.timeout + GRACE);
         let mut log = String::new();
@@ -68,7 +68,7 @@ impl TestBed {
                 }
                 break;
             }
-            // The other processes would wait for the dead one until their own deadlines.
+            // The other processes would wait until their own deadlines for the one that has ended.
             if judged.iter().any(|&judged| judged) && verdict.is_bad() {
                 let since = *first_fault.get_or_insert_with(Instant::now);
                 if since.elapsed() > GRACE {
@@ -113,7 +113,7 @@ impl TestBed {
     }
 }
 
-/// Judges how processes ended, each once.
+/// Checks the end of each process, once.
 fn judge(group: &Group, waiting: bool, said_ok: &[bool], judged: &mut [bool], verdict: &mut Verdict) {
     for index in 0..group.len() {
         let Some(status) = group.status(index).filter(|_| !judged[index] && group.is_done(index)) else {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::engines::Generation;
 
-    /// A test bed whose engine is a shell script: it gets the engine's arguments and plays each role.
+    /// A setup whose engine is a shell script that gets the engine's arguments and plays each role.
     fn test_bed(script: &str) -> TestBed {
         let folder = std::env::temp_dir().join(format!("xtask-cases-{}", std::process::id()));
         let repo = Repo { root: folder.clone(), target: folder.clone(), scratch: folder.clone() };

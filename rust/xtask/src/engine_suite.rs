@@ -66,10 +66,10 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     let bed = TestBed { repo: repo.clone(), engine_4, engine_3, foreign };
     ui::detail(&format!("{} cases on {}", cases.len(), bed.engine_4.version));
     bed.engine_4.import(&repo.test_project())?;
-    // The logs of this run only, so that a kept log is never an old one.
+    // Only the logs of this run are kept.
     files::empty(&repo.logs())?;
     let (serial, parallel): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.serial);
-    // Passed and failed. Held while a case is shown, so that the lines of two do not mix.
+    // Passed and failed cases. Locked while a case is shown, so that the lines of two cases do not mix.
     let counts = Mutex::new((0, 0));
     for (cases, workers) in [(parallel, WORKERS), (serial, 1)] {
         let cases = Mutex::new(cases.into_iter());
@@ -92,13 +92,13 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     Ok(Tally { passed, failed, ..tally })
 }
 
-/// A case that asks for this variable gets the path of the load client in it.
+/// A case whose head names this variable gets the path of the load client in it.
 fn needs_load_client(repo: &Repo, case: &Case) -> bool {
     let script = repo.test_project().join("cases").join(format!("{}.gd", case.script));
     fs::read_to_string(script).is_ok_and(|text| text.contains(LOAD_CLIENT))
 }
 
-/// Prints the line of a case, and all there is to know about a failure. True: passed.
+/// Prints the line of a case, and the details of a failure. Returns true if it passed.
 fn show(bed: &TestBed, name: &str, outcome: Result<Outcome>) -> bool {
     match outcome {
         Ok(outcome) if outcome.faults.is_empty() => {
@@ -123,5 +123,5 @@ fn show(bed: &TestBed, name: &str, outcome: Result<Outcome>) -> bool {
 
 const LOAD_CLIENT: &str = "WSLOAD";
 
-/// Each case has some engine processes, and time limits that a busy machine would exceed.
+/// The number of cases at a time: each has several engine processes, and time limits that a busy machine would exceed.
 const WORKERS: usize = 2;

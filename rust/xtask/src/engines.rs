@@ -12,7 +12,7 @@ use crate::process::{self, describe};
 use crate::repo::Repo;
 use crate::{CannotRun, cache, debian, ui};
 
-/// Which engine is asked for. A Redot of the 4.x line counts as four.
+/// The wanted engine. A Redot of the 4.x line counts as Godot 4.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Generation {
     Three,
@@ -41,7 +41,7 @@ impl Generation {
         let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
         match self {
             Self::Three => major == 3 && minor >= 6,
-            // Redot counts years since 26, and builds on Godot 4.5 there.
+            // Since 26, Redot's version is the year; 26 is based on Godot 4.5.
             Self::Four => (major == 4 && minor >= 3) || major >= 26,
         }
     }
@@ -56,7 +56,7 @@ impl fmt::Display for Generation {
     }
 }
 
-/// Finds an engine and fetches it when there is none. Fails with [`CannotRun`] when this machine cannot have it.
+/// Finds an engine, or fetches it if there is none. Fails with [`CannotRun`] if this machine cannot have one.
 pub(crate) fn provide(repo: &Repo, generation: Generation) -> Result<Engine> {
     if let Some(engine) = find(repo, generation)? {
         return Ok(engine);
@@ -121,12 +121,12 @@ fn in_folder(repo: &Repo, generation: Generation, root: &Path) -> Result<Engine>
         Generation::Three => "godot3-server",
         Generation::Four => "godot",
     };
-    // The sound library keeps a private part in a folder that its binaries find by an absolute path.
+    // The sound library has a private library that it finds by an absolute path.
     let search = env::join_paths([libraries.clone(), libraries.join("pulseaudio")])?;
     let source = format!("folder {}", root.display());
     let mut engine = Engine::new(generation, libraries.join(loader), source, repo.home());
     engine.prefix = vec!["--library-path".into(), search, root.join("usr/bin").join(binary).into()];
-    // For windows, which the system's own graphics drivers draw: keyboards are described in the folder only.
+    // For windows: the system's graphics drivers are used, but the keyboard descriptions are only in the tree.
     engine.environment = vec![
         ("XKB_CONFIG_ROOT", root.join("usr/share/X11/xkb")),
         ("XLOCALEDIR", root.join("usr/share/X11/locale")),

@@ -29,19 +29,19 @@ pub(crate) fn with_ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Removes a file or a folder with all that is in it, if there is one.
+/// Removes a file, or a folder with its content, if it exists.
 pub(crate) fn remove(place: &Path) -> io::Result<()> {
     let outcome = if place.is_dir() { fs::remove_dir_all(place) } else { fs::remove_file(place) };
     outcome.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// Makes an empty folder, whatever was there.
+/// Makes an empty folder; an existing one is emptied.
 pub(crate) fn empty(folder: &Path) -> io::Result<()> {
     remove(folder)?;
     fs::create_dir_all(folder)
 }
 
-/// Copies a file whole or not at all, and never into one that a running engine has mapped.
+/// Copies a file completely or not at all, and never into a file that a running engine has mapped.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
     let part = to.with_extension("part");

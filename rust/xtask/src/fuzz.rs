@@ -83,12 +83,12 @@ const FLAGS: [&str; 7] = [
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    // Functions that are split over units would be counted in pieces.
+    // With several codegen units, the coverage of a function would be split.
     "-Ccodegen-units=1",
 ];
-/// Enough to see that a target works and reaches what it tests.
+/// Enough to see that a target works and reaches the code that it tests.
 const SHORT: Duration = Duration::from_secs(10);
 /// For a nightly run.
 const LONG: Duration = Duration::from_mins(10);
-/// For the start, the corpus, and a busy machine.
+/// Additional time for the start, the corpus, and a busy machine.
 const LIMIT: Duration = Duration::from_mins(3);

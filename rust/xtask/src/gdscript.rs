@@ -30,7 +30,7 @@ fn check(repo: &Repo, module: &str, options: &[&str], scripts: &[PathBuf]) -> Re
     Ok(())
 }
 
-/// All but what is staged, made, or written in the language of 3.x.
+/// All files except for staged and generated ones, and those in the language of 3.x.
 fn scripts(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found =
         files::below(root, |name| !name.starts_with('.') && !["target", "engine3"].contains(&name))?;

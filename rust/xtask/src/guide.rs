@@ -47,7 +47,7 @@ fn pages(repo: &Repo) -> Result<Vec<PathBuf>> {
     Ok(pages)
 }
 
-/// Of a page, or of the doc comments that become a page of the editor's help.
+/// Returns the examples of a page, or of the doc comments that become a page of the editor's help.
 fn text(file: &Path) -> Result<String> {
     let text = fs::read_to_string(file)?;
     let is_source = file.extension().is_some_and(|ending| ending == "rs");
@@ -80,7 +80,7 @@ impl Runner {
         let mut group = Group::new("example", LIMIT + AFTERMATH);
         let mut started = 0;
         while group.started().elapsed() <= LIMIT {
-            // The next one starts when the one before it has come up.
+            // The next process starts when the one before it is ready.
             if started < processes.len() && (started == 0 || processes[started - 1].is_up) {
                 self.start(&mut group, &example.parts[started], &port)?;
                 started += 1;
@@ -129,7 +129,7 @@ impl Runner {
 
 struct Process {
     verdict: Verdict,
-    /// What it must print, and whether it did.
+    /// Checks that a process printed the required lines.
     prints: BTreeMap<String, (Regex, usize)>,
     is_up: bool,
 }
@@ -181,7 +181,7 @@ impl Process {
 /// The port that the pages use.
 const PORT: &str = "9080";
 
-/// Printed by `tests/guide/probe.gd` some frames in, when `_ready` has run and what it did has shown.
+/// Printed by `tests/guide/probe.gd` after some frames, when the effects of `_ready` are visible.
 const UP: &str = "THE EXAMPLE IS UP";
 
 const LIMIT: Duration = Duration::from_secs(60);

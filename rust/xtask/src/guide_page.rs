@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-/// Scripts that run together, a process each.
+/// Scripts that run together, each in its own process.
 #[derive(Debug, Default)]
 pub(crate) struct Example {
     pub(crate) parts: Vec<Part>,
@@ -19,7 +19,7 @@ pub(crate) struct Part {
     pub(crate) code: String,
     /// In a project without the addon.
     pub(crate) stock: bool,
-    /// What the script sees on its command line.
+    /// The script's command-line arguments.
     pub(crate) arguments: Vec<String>,
     /// Lines that it must print; `…` stands for any text.
     pub(crate) prints: Vec<String>,
@@ -67,7 +67,7 @@ pub(crate) fn read(text: &str) -> Result<BTreeMap<String, Example>> {
     Ok(examples)
 }
 
-/// A comment that says what the block after it is.
+/// A comment about the block after it.
 struct Mark {
     line: usize,
     is_run: bool,
@@ -137,7 +137,7 @@ pub(crate) fn of_comments(source: &str) -> String {
     });
     let mut page = String::new();
     for line in comments {
-        // The help shows tabs wide; an example is read in narrow comments, and its script must not mix both.
+        // The help shows tabs wide, so the examples in doc comments are indented with spaces. A script must not mix both.
         let inner = line.trim_start_matches("    ");
         page.push_str(&"\t".repeat((line.len() - inner.len()) / 4));
         page.push_str(inner);
@@ -146,7 +146,7 @@ pub(crate) fn of_comments(source: &str) -> String {
     page
 }
 
-/// Statements, as pages show them, become the `_ready` of a script; members become a script of a node.
+/// Makes a script of a block: statements become its `_ready`, and members become a script of a node.
 fn whole(block: &str) -> String {
     if block.lines().any(|line| line.starts_with("extends ")) {
         return block.to_owned();

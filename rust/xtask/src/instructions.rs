@@ -1,9 +1,9 @@
-//! The suite that guards speed without a clock: how many instructions a packet takes, counted by callgrind and compared
-//! with committed figures.
+//! The suite that measures speed without a clock: the number of instructions per packet, counted by callgrind and compared with committed
+//! figures.
 //!
-//! `gungraun` counts in the same way, through a runner of exactly its version that must be installed (179 crates). It compares
-//! with its own last run, or with limits in the source; what is committed here is one figure per packet, without the cost of a
-//! start, which a person can read and `--update` can write.
+//! `gungraun` counts in the same way, but needs an installed runner of exactly its own version (179 crates). It compares with its own last
+//! run, or with limits in the source. Here, the committed figures are instructions per packet without the cost of the start, which people
+//! can read and `--update` can write.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,7 +17,7 @@ use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::{CannotRun, debian, ui};
 
-/// Counts every scenario. With `update` the committed figures become what was counted.
+/// Counts every scenario. With `update`, the counts become the committed figures.
 pub(crate) fn run(repo: &Repo, update: bool) -> Result<Tally> {
     if (env::consts::OS, env::consts::ARCH) != ("linux", "x86_64") {
         bail!(CannotRun("the committed figures are those of Linux on x86_64".to_owned()));
@@ -118,7 +118,7 @@ impl Verdict {
     }
 }
 
-/// Instructions per packet: the difference of a run with many packets and one with few, which leaves out the program's start.
+/// Returns instructions per packet: the difference between a run with many packets and one with few, which excludes the program's start.
 fn count(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str) -> Result<f64> {
     let few = total(valgrind, program, scratch, scenario, FEW)?;
     let many = total(valgrind, program, scratch, scenario, MANY)?;
@@ -138,7 +138,7 @@ fn total(valgrind: &Path, program: &Path, scratch: &Path, scenario: &str, packet
     instructions(&text).with_context(|| format!("callgrind wrote no count for {scenario}"))
 }
 
-/// The total of a profile.
+/// Returns the total of a profile.
 fn instructions(profile: &str) -> Option<u64> {
     let line = profile
         .lines()

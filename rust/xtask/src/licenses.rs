@@ -1,7 +1,7 @@
-//! Writes the licences of the crates that end up in the shipped library.
+//! Writes the licences of the crates in the shipped library.
 //!
-//! `cargo-about` does this, too, once it is installed (117 crates to compile). The test that keeps the committed file up to date
-//! would need it on every machine; here cargo itself says what is linked, and the texts lie in the crates' own folders.
+//! `cargo-about` does this too, but must be installed first (117 crates to compile), on every machine that tests whether the committed file
+//! is up to date. Here, cargo itself lists the linked crates, and the texts are in the crates' folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ pub(crate) fn write(repo: &Repo) -> Result<()> {
     Ok(fs::write(file(repo), generate(repo)?)?)
 }
 
-/// Checks that the file is the one of the present lock file.
+/// Checks that the file matches the lock file.
 pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
     let present = fs::read_to_string(file(repo)).unwrap_or_default().replace("\r\n", "\n");
     let note = "THIRD_PARTY_LICENSES.txt is out of date: run `cargo xtask build`";
@@ -30,7 +30,7 @@ fn file(repo: &Repo) -> PathBuf {
     repo.addon().join("THIRD_PARTY_LICENSES.txt")
 }
 
-/// The text of that file: the same for the same lock file, on every machine.
+/// Returns the text of that file, which depends only on the lock file.
 fn generate(repo: &Repo) -> Result<String> {
     let shipped = shipped_crates(repo)?;
     let metadata = repo.metadata(&["--locked"])?;
@@ -47,7 +47,7 @@ fn generate(repo: &Repo) -> Result<String> {
         let authors = package["authors"].as_array().into_iter().flatten();
         let authors: Vec<_> = authors.filter_map(|author| author.as_str()).collect();
         let licence = text("license");
-        // Without a text of its own, its one licence and its source must at least be named.
+        // For a crate without a licence text, its licence and its source must at least be named.
         let named = !licence.is_empty() && !licence.contains(' ') && !text("repository").is_empty();
         if texts.is_empty() && !named {
             bail!("{name} has no licence text, and {licence:?} does not name one");
@@ -106,7 +106,7 @@ fn licence_texts(folder: &Path) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-/// One line ending, no blank edges: so that equal licences are found equal.
+/// Normalizes line ends and blank lines, so that equal licences compare as equal.
 fn normalise(text: &str) -> String {
     let lines: Vec<_> = text.trim_start_matches('\u{feff}').lines().map(str::trim_end).collect();
     lines.join("\n").trim_matches('\n').to_owned()

@@ -110,7 +110,7 @@ fn missing_platforms(repo: &Repo) -> Vec<&'static str> {
     Platform::ALL.into_iter().filter(|platform| !is_there(platform)).map(|platform| platform.name).collect()
 }
 
-/// What is in the addon's zip: name in the zip, and file.
+/// Returns the content of the addon's zip: name in the zip, and file.
 fn addon_entries(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
     let folder = repo.addon();
     let place = format!("addons/{ADDON}");
@@ -158,13 +158,13 @@ fn collect(
     Ok(())
 }
 
-/// Neither what the engine makes for itself, nor the staged addon, nor somebody's own export presets.
+/// Excludes the engine's own files, the staged addon, and a developer's export presets.
 fn is_of_demo(name: &str) -> bool {
     let kept_hidden = [".gdignore", ".gitattributes"].contains(&name);
     (kept_hidden || !name.starts_with('.')) && name != "addons" && name != "export_presets.cfg"
 }
 
-/// Sorted by name, without dates and owners, which differ from machine to machine.
+/// Writes a zip sorted by name, without dates and owners, which differ between machines.
 fn archive(entries: &BTreeMap<String, PathBuf>) -> Result<Vec<u8>> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -180,7 +180,7 @@ fn archive(entries: &BTreeMap<String, PathBuf>) -> Result<Vec<u8>> {
     Ok(writer.finish()?.into_inner())
 }
 
-/// The changelog's section of a version; before there is one, that of what is not released yet.
+/// Returns the changelog's section of a version, or the section *Unreleased* if there is none.
 fn notes(changelog: &str, version: &str) -> Result<String> {
     let section = |title: &str| {
         let start = changelog.find(&format!("\n## {title}"))? + 1;
@@ -215,7 +215,7 @@ mod tests {
         let package = folder.join("p.zip");
         fs::write(&package, &first).expect("a writable temporary folder");
         assert_eq!(names(&package).expect("a zip"), ["x/.gdignore", "x/one", "x/two"]);
-        // Later, and written again.
+        // A second zip, written later.
         std::thread::sleep(std::time::Duration::from_millis(10));
         fs::write(folder.join("a/one"), "a/one").expect("a writable temporary folder");
         assert_eq!(checksum(&pack()), checksum(&first));

@@ -25,7 +25,7 @@ pub(crate) fn run(repo: &Repo, options: &PackageOptions) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Only the addon's folder, and in it all that a user needs.
+/// Checks that a package contains only the addon's folder, and in it everything that a user needs.
 fn contents(packages: &Packages) -> Result<()> {
     let names = package::names(&packages.addon)?;
     let place = format!("addons/{ADDON}/");
@@ -49,7 +49,7 @@ fn contents(packages: &Packages) -> Result<()> {
     Ok(())
 }
 
-/// What the checksums say, and that making the packages once more makes the same.
+/// Checks the checksums, and that packing again makes the same files.
 fn checksums(repo: &Repo, options: &PackageOptions, packages: &Packages) -> Result<()> {
     let sums = fs::read_to_string(&packages.sums)?;
     let check = || -> Result<()> {
@@ -65,7 +65,7 @@ fn checksums(repo: &Repo, options: &PackageOptions, packages: &Packages) -> Resu
     check().context("a second run makes other packages")
 }
 
-/// What a new user does: unpack, open, write a script.
+/// Does what a new user does: unpack, open, write a script.
 fn addon_in_an_empty_project(repo: &Repo, engine: &Engine, packages: &Packages) -> Result<()> {
     ui::step("The addon's package in an empty project");
     let project = empty(repo, "empty")?;
@@ -81,7 +81,7 @@ fn addon_in_an_empty_project(repo: &Repo, engine: &Engine, packages: &Packages) 
     Ok(())
 }
 
-/// The demo as it was unpacked opens and runs.
+/// Checks that the unpacked demo opens and runs.
 fn demo(repo: &Repo, engine: &Engine, packages: &Packages) -> Result<()> {
     ui::step("The demo's package");
     let folder = empty(repo, "demo")?;

@@ -1,4 +1,4 @@
-//! Which libraries a complete release has, where they are in the addon, and what they are built from.
+//! The libraries of a complete release, their places in the addon, and the targets that they are built from.
 
 use std::env;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct Platform {
     pub(crate) form: Form,
 }
 
-/// What the file is.
+/// The kind of file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Form {
     /// `lib*.so`.
@@ -60,7 +60,7 @@ impl Platform {
         Self { name, targets, folder, form }
     }
 
-    /// The one with that name.
+    /// Returns the platform with that name.
     pub(crate) fn named(name: &str) -> Result<&'static Self> {
         static ALL: [Platform; 8] = Platform::ALL;
         let known = || ALL.iter().map(|platform| platform.name).collect::<Vec<_>>().join(", ");
@@ -69,7 +69,7 @@ impl Platform {
             .with_context(|| CannotRun(format!("there is no platform {name:?}; known are {}", known())))
     }
 
-    /// The one that this program runs on.
+    /// Returns the platform that this program runs on.
     pub(crate) fn host() -> Result<&'static Self> {
         Self::named(match (env::consts::OS, env::consts::ARCH) {
             ("linux", "x86_64") => "linux-x86_64",
@@ -81,7 +81,7 @@ impl Platform {
         })
     }
 
-    /// The library, or the folder that is one, below the folder `bin`.
+    /// Returns the library, a file or a folder, below the folder `bin`.
     pub(crate) fn library(&self, build: Build) -> PathBuf {
         let name = self.library_name(build);
         let file = match self.form {
@@ -93,14 +93,14 @@ impl Platform {
         PathBuf::from(self.folder).join(file)
     }
 
-    /// The same without its ending.
+    /// Returns the same without its extension.
     pub(crate) fn library_name(&self, build: Build) -> String {
         let prefix = if self.form == Form::Dll { "" } else { "lib" };
         format!("{prefix}{ADDON}{}", build.suffix())
     }
 }
 
-/// Which of the two builds of a library.
+/// The two builds of a library.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Build {
     /// For the editor and debug exports, with the class documentation.

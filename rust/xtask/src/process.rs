@@ -1,4 +1,4 @@
-//! Child processes: several at once, their lines as they come, and no survivors.
+//! Child processes: several at once, with their lines in order, and without leftovers.
 //!
 //! The crate `process-wrap` would replace the few lines of `kill_tree`, and brings `nix` and `windows` along. But the handler of
 //! Ctrl-C needs ids that it can kill, and the crate's children belong to the thread that waits for them.
@@ -36,7 +36,7 @@ pub(crate) enum Event {
 /// Processes that are supervised together. Dropping the group kills what still runs, children included.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// For signs of life and messages.
+    /// The name in messages.
     label: String,
     limit: Duration,
     started: Instant,
@@ -60,7 +60,7 @@ enum Output {
     Eof(usize),
 }
 
-/// How a process ended that ran alone.
+/// The end of a process that ran alone.
 #[derive(Debug)]
 pub(crate) struct Ended {
     label: String,
@@ -70,7 +70,7 @@ pub(crate) struct Ended {
     pub(crate) tail: String,
 }
 
-/// Runs one process to its end, at most for so long, and hands out each line.
+/// Runs one process to its end, within a time limit, and passes each line on.
 pub(crate) fn run(
     label: &str,
     command: Command,
@@ -89,7 +89,7 @@ pub(crate) fn run(
 }
 
 impl Ended {
-    /// An error with the last lines, unless the process says that it was successful.
+    /// Returns an error with the last lines, unless the process was successful.
     pub(crate) fn success(self) -> Result<Self> {
         ensure!(self.status.success(), "{}: {}\n{}", self.label, describe(self.status), self.tail);
         Ok(self)
@@ -97,7 +97,7 @@ impl Ended {
 }
 
 impl Group {
-    /// A group that may run for so long.
+    /// Creates a group with a time limit.
     pub(crate) fn new(label: &str, limit: Duration) -> Self {
         let (sender, receiver) = channel();
         Self {
@@ -139,8 +139,8 @@ impl Group {
         Ok(index)
     }
 
-    /// Waits a moment for the next line of any member. `None`: all have ended, and everything they printed was handed
-    /// out. An error: the group runs longer than it may.
+    /// Waits a moment for the next line of any member. `None`: all members have ended, and all their lines were returned. Returns an error
+    /// if the group exceeds its time limit.
     pub(crate) fn next(&mut self) -> Result<Option<Event>> {
         ensure!(
             self.started.elapsed() <= self.limit,
@@ -160,11 +160,11 @@ impl Group {
         }
     }
 
-    /// Waits up to `wait` for the next line of any member. `None` says nothing about whether they still run.
+    /// Waits up to `wait` for the next line of any member. `None` does not mean that the members have ended.
     pub(crate) fn next_line(&mut self, wait: Duration) -> Option<(usize, Line)> {
         let deadline = Instant::now() + wait;
         loop {
-            // Short slices, because the end of a process is found by asking for it.
+            // Short waits, because the end of a process is found by polling.
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
             match self.receiver.recv_timeout(slice) {
                 Ok(Output::Line(index, line)) => {
@@ -196,12 +196,12 @@ impl Group {
         }
     }
 
-    /// Ends one member, children included; its last lines are still handed out.
+    /// Ends one member and its children. Its last lines are still returned.
     pub(crate) fn kill(&mut self, index: usize) {
         let member = &mut self.members[index];
         if member.status.is_none() {
             kill_tree(member.child.id());
-            // The tree is dead already, save on systems where only this call works.
+            // The processes are dead already, except on systems where only this call works.
             drop(member.child.kill());
         }
     }
@@ -235,7 +235,7 @@ impl Group {
         text
     }
 
-    /// It has exited and everything it printed was handed out. A grandchild that keeps a pipe open is not waited for.
+    /// Returns whether the process has exited and all its lines were returned. Does not wait for a grandchild that keeps a pipe open.
     pub(crate) fn is_done(&self, index: usize) -> bool {
         let member = &self.members[index];
         member.exited_at.is_some_and(|at| member.open_streams == 0 || at.elapsed() > LINGER)
@@ -269,7 +269,7 @@ impl Group {
             {
                 member.status = Some(status);
                 member.exited_at = Some(Instant::now());
-                // What it left behind must not outlive it.
+                // Processes that it started must not outlive it.
                 kill_tree(member.child.id());
                 live().remove(&member.child.id());
             }
@@ -283,7 +283,7 @@ impl Drop for Group {
     }
 }
 
-/// Lets an interrupt end every supervised process before this one.
+/// Makes an interrupt end every supervised process before this one.
 pub(crate) fn kill_children_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         for &id in live().iter() {
@@ -314,7 +314,7 @@ fn live() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
 fn kill_tree(id: u32) {
     let group = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(group) = group {
-        // Fails when all of the group are gone, which is what we want.
+        // Fails if the whole group has ended already, which is fine.
         _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
 }
@@ -392,7 +392,7 @@ mod tests {
         }
     }
 
-    /// In a container without an init no process may reap an orphan: a zombie is dead enough.
+    /// In a container without an init process, nothing reaps an orphan, so a zombie counts as dead.
     #[cfg(unix)]
     fn is_zombie(id: &str) -> bool {
         std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") Z "))

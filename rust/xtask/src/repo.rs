@@ -35,7 +35,7 @@ impl Repo {
         Ok(repo)
     }
 
-    /// A home for what engines write about themselves.
+    /// The home folder of the engines that run here.
     pub(crate) fn home(&self) -> PathBuf {
         self.scratch.join("home")
     }
@@ -67,7 +67,7 @@ impl Repo {
         self.root.join("tests/interop")
     }
 
-    /// A cargo command as a person would type it: without what the outer cargo set for us.
+    /// Returns a cargo command without the environment variables that the outer cargo has set.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for (name, _) in env::vars_os() {
@@ -80,7 +80,7 @@ impl Repo {
         command
     }
 
-    /// Runs cargo and relays its progress. `on_line` says whether a line is worth showing.
+    /// Runs cargo and shows its progress. `on_line` returns whether to show a line.
     pub(crate) fn run_cargo(
         &self,
         arguments: &[&str],
@@ -98,7 +98,7 @@ impl Repo {
         Ok(ended.status)
     }
 
-    /// Builds a package and says where its program or dynamic library of that name is.
+    /// Builds a package and returns the path of its program or dynamic library of that name.
     pub(crate) fn build(
         &self,
         arguments: &[&str],
@@ -124,7 +124,7 @@ impl Repo {
         serde_json::from_str(&text).context("cargo metadata is JSON")
     }
 
-    /// What a short cargo command prints.
+    /// Returns the output of a short cargo command.
     pub(crate) fn cargo_output(&self, arguments: &[&str]) -> Result<String> {
         let output = self.cargo(arguments).output().context("cannot start cargo")?;
         if !output.status.success() {
@@ -135,7 +135,7 @@ impl Repo {
     }
 }
 
-/// The program or dynamic library of that name, if this message of cargo is about it.
+/// Returns the path of the program or dynamic library of that name, if this message of cargo is about it.
 fn artifact(message: &str, name: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     if message["reason"] != "compiler-artifact" || message["target"]["name"] != name {
@@ -153,7 +153,7 @@ pub(crate) const ADDON: &str = "websocket_multiplayer";
 /// Far above the time of a cold build on a slow machine.
 const CARGO_LIMIT: Duration = Duration::from_hours(2);
 
-/// How dynamic libraries end, on any system.
+/// The file extensions of dynamic libraries on all systems.
 const DYNAMIC: [&str; 3] = [".so", ".dll", ".dylib"];
 
 #[cfg(test)]

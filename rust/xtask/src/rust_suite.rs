@@ -11,7 +11,7 @@ pub(crate) fn fmt(repo: &Repo) -> Result<Tally> {
     Ok(Tally::whole(status.success(), "run `cargo fmt --all`"))
 }
 
-/// The workspace as it is, and the extension with each set of its features that somebody may build it with.
+/// Lints the workspace, and the extension with each supported set of features.
 pub(crate) fn clippy(repo: &Repo) -> Result<Tally> {
     let mut tally = Tally::default();
     for selection in [&["--workspace", "--all-targets"][..]].into_iter().chain(FEATURES) {
@@ -40,8 +40,8 @@ pub(crate) fn docs(repo: &Repo) -> Result<Tally> {
     Ok(Tally::whole(status.success(), "see above"))
 }
 
-/// Licences, sources and unwanted crates by deny.toml, where the tool is installed: the workflow has a job of its own with it,
-/// which knows the advisories too.
+/// Checks licences, sources and unwanted crates with deny.toml, if the tool is installed. The CI workflow has a separate job for it, which
+/// also checks the advisories.
 pub(crate) fn deny(repo: &Repo) -> Result<Tally> {
     if !repo.cargo(&["deny", "--version"]).output().is_ok_and(|output| output.status.success()) {
         let note = "not checked here: `cargo install cargo-deny` adds it; the workflow has a job for it";
@@ -51,7 +51,7 @@ pub(crate) fn deny(repo: &Repo) -> Result<Tally> {
     Ok(Tally::whole(status.success(), "see above, and deny.toml"))
 }
 
-/// All Rust tests; with `long` also those that are ignored by default (but not ignored examples in docs).
+/// Runs all Rust tests; with `long` also those that are ignored by default (but not ignored examples in docs).
 pub(crate) fn tests(repo: &Repo, long: bool, only: Option<&str>) -> Result<Tally> {
     if let Some(part) = only {
         let one =
@@ -87,7 +87,7 @@ fn run(repo: &Repo, arguments: &[&str]) -> Result<RustTally> {
         }
         is_worth_showing(line)
     })?;
-    // A test program that does not build or that dies prints no counts.
+    // A test program that does not build, or that crashes, prints no counts.
     if !status.success() && tally.failed == 0 {
         tally.failed = 1;
         tally.note = "cargo test failed without a failed test, see above".to_owned();

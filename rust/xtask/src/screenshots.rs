@@ -135,7 +135,7 @@ impl Pictures<'_> {
         check_size(&file)
     }
 
-    /// The demo in a window that saves a picture of itself and closes.
+    /// Starts the demo in a window, which saves a picture of itself and closes.
     fn window(&self, size: &str, pace: &[&str], words: &[&str], picture: &Path, after: u32) -> Command {
         let mut command = self.game();
         command.env("DISPLAY", &self.display.name).env("LIBGL_ALWAYS_SOFTWARE", "1");
@@ -184,7 +184,7 @@ fn wait_for_ready(group: &mut Group) -> Result<()> {
     bail!("{} did not get ready", group.label(0))
 }
 
-/// Waits for the end of one process, which is to have made the picture; the others are ended then.
+/// Waits for the end of the process that makes the picture, then ends the others.
 fn finish(mut group: Group, index: usize, picture: &Path) -> Result<()> {
     while !group.is_done(index) {
         if let Some(Event::Line(from, line)) = group.next()? {
@@ -215,8 +215,8 @@ const NEEDED: [(&str, &str, &str); 3] = [
 const GUESTS: [(&str, &str); 3] =
     [("Ben", "that golden one is mine"), ("Cleo", "watch your back, Ada"), ("Dan", "who has the crown?")];
 
-/// A processor draws few frames in a second: the window takes each for a sixtieth of one, so that they are as close to
-/// each other as on a graphics card, and the guests take their time.
+/// Without a graphics card, few frames are drawn per second. The window counts each as a sixtieth of a second, so that the positions are as
+/// close to each other as on a graphics card.
 const STEADY: [&str; 2] = ["--fixed-fps", "60"];
 const SLOW: &str = "0.15";
 

@@ -14,7 +14,7 @@ pub(crate) struct SoakOptions {
     /// Keep N clients connected
     #[arg(long, value_name = "N", default_value_t = Self::default().clients)]
     pub(crate) clients: usize,
-    /// Repeat the run of this seed; without it, each run has another
+    /// Repeat the run of this seed; by default, each run has another seed
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 }
@@ -25,7 +25,7 @@ impl Default for SoakOptions {
     }
 }
 
-/// True: no packet was lost, and all memory, files and threads were released.
+/// Returns true if no packet was lost, and all memory, files and threads were released.
 pub(crate) fn run(repo: &Repo, options: &SoakOptions) -> Result<bool> {
     ui::step(&format!("Soaking for {} s with {} clients", options.seconds, options.clients));
     let (seconds, clients) = (options.seconds.to_string(), options.clients.to_string());

@@ -45,7 +45,7 @@ pub(crate) struct Tally {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     pub(crate) skipped: usize,
-    /// What a person should know besides.
+    /// A remark for the table.
     pub(crate) note: String,
 }
 
@@ -55,7 +55,7 @@ struct Context<'a> {
     options: &'a TestOptions,
     /// Parts of the names of engine cases.
     filters: &'a [String],
-    /// Whether the release build worked, once it was tried.
+    /// The result of the release build, once it was tried.
     built: Option<bool>,
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
 }
 
 impl<'a> Context<'a> {
-    /// Makes the release build that the engine suites share: once, and a failure is shown once.
+    /// Makes the release build that the engine suites share. It is tried once, and a failure is shown once.
     fn build(&mut self) -> Result<&'a Repo> {
         ensure!(self.built != Some(false), "the addon did not build, see above");
         if self.built.is_none() {
@@ -167,7 +167,7 @@ impl Tally {
         if passed { Self::passed() } else { Self::failed(note) }
     }
 
-    /// Counts one more test by how it went.
+    /// Counts one more test by its result.
     pub(crate) fn add(&mut self, outcome: Result<()>) {
         let one = outcome.map_or_else(|error| Self::from_error(&error), |()| Self::passed());
         self.passed += one.passed;
@@ -178,7 +178,7 @@ impl Tally {
         }
     }
 
-    /// What the machine lacks is skipped; anything else has failed.
+    /// If the machine lacks something, the suite is skipped; any other error is a failure.
     fn from_error(error: &anyhow::Error) -> Self {
         println!("{error:#}");
         let text = format!("{error:#}");
@@ -191,7 +191,7 @@ impl Tally {
     }
 }
 
-/// The suite that a case is in, by what its processes run on.
+/// Returns the suite of a case, by the programs of its processes.
 fn suite_of(case: &Case) -> &'static str {
     if case.needs(Program::Chromium) {
         "browser"
@@ -202,7 +202,7 @@ fn suite_of(case: &Case) -> &'static str {
     }
 }
 
-/// Whether there is a suite of that name.
+/// Returns whether a suite has that name.
 pub(crate) fn is_suite(name: &str) -> bool {
     SUITES.iter().any(|(suite, _)| *suite == name)
 }

@@ -1,4 +1,4 @@
-//! What the person at the terminal sees: plain lines, so that a log file reads the same.
+//! Output for the terminal, in plain lines, so that a log file reads the same.
 
 use std::fmt::Write as _;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ pub(crate) fn step(text: &str) {
     *last_line() = Instant::now();
 }
 
-/// Prints detail under the current step.
+/// Prints a detail under the current step.
 pub(crate) fn detail(text: &str) {
     println!("    {text}");
     *last_line() = Instant::now();

@@ -1,4 +1,4 @@
-//! Where unsafe code may be. The lints deny it everywhere else; this test fails when one more place allows it.
+//! The places where unsafe code may be. The lints deny it everywhere else; this test fails if one more place allows it.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ fn unsafe_lines(folder: &Path) -> Vec<(PathBuf, String)> {
 
 fn is_allowed(file: &str, line: &str) -> bool {
     match file {
-        // The last is what the bench compares with, and never shipped.
+        // The last one is a benchmark's reference, and never shipped.
         "extension/src/raw.rs"
         | "extension/src/border/engine.rs"
         | "extension/src/border/hooks.rs"
@@ -36,7 +36,7 @@ fn is_allowed(file: &str, line: &str) -> bool {
                 .iter()
                 .any(|allowed| line.contains(allowed))
         }
-        // The virtuals that take pointers do nothing with them but hand them to raw.rs.
+        // The virtuals that take pointers only pass them to raw.rs.
         "extension/src/virtuals.rs" | "extension/src/classes/peer.rs" => [
             "fn get_packet_rawptr",
             "fn put_packet_rawptr",

@@ -1,25 +1,25 @@
-//! Which lines of an engine's output make a run a failure, whatever its exit code is.
+//! The lines of an engine's output that make a run a failure, whatever its exit code is.
 
 use regex::Regex;
 
 /// Reads the lines of all processes of one run.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    /// Error and warning lines that the run provokes on purpose, and whether they came or need not come.
+    /// Error and warning lines that the run provokes on purpose, and whether each was seen or is optional.
     expected: Vec<(Regex, bool)>,
     faults: Vec<String>,
     faults_left_out: usize,
 }
 
 impl Verdict {
-    /// The lines that are allowed need not come.
+    /// Allows lines that need not appear.
     pub(crate) fn new(expected: &[Regex], allowed: &[Regex]) -> Self {
         let expected = expected.iter().map(|regex| (regex.clone(), false));
         let allowed = allowed.iter().map(|regex| (regex.clone(), true));
         Self { expected: expected.chain(allowed).collect(), faults: Vec::new(), faults_left_out: 0 }
     }
 
-    /// Judges one line of the process `name`.
+    /// Checks one line of the process `name`.
     pub(crate) fn read(&mut self, name: &str, line: &str) {
         let mut fault = NEVER.iter().any(|text| line.contains(text));
         if !fault && (is_error(line) || is_warning(line)) {
@@ -37,7 +37,7 @@ impl Verdict {
         }
     }
 
-    /// Adds a finding that is not in the output.
+    /// Adds a fault that is not in the output.
     pub(crate) fn add(&mut self, fault: String) {
         // An error in each frame would fill the screen.
         if self.faults.len() < MOST_FAULTS {
@@ -51,7 +51,7 @@ impl Verdict {
         !self.faults.is_empty()
     }
 
-    /// All that is wrong, after the last line. Empty: passed.
+    /// Returns all faults, after the last line. Empty: passed.
     pub(crate) fn close(mut self) -> Vec<String> {
         if self.faults_left_out > 0 {
             self.faults.push(format!("... and {} more", self.faults_left_out));
@@ -72,7 +72,7 @@ fn is_warning(line: &str) -> bool {
     line.starts_with("WARNING:") || line.starts_with("USER WARNING:")
 }
 
-/// Never right, and never expected.
+/// Lines that are always faults and never expected.
 const NEVER: [&str; 13] = [
     "SCRIPT ERROR",
     "Parse Error",

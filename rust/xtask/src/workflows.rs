@@ -1,4 +1,4 @@
-//! The workflow files of CI: linted, and their commands are ours.
+//! Checks the workflow files of CI: they are linted, and they run `cargo xtask` only.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::{files, foreign};
 
-/// Lints every workflow, and a bad one that must not pass.
+/// Lints every workflow, and a bad one, which must fail.
 pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
     let folder = repo.root.join("tests/workflows");
     let linter = || foreign::workflow_linter(&folder.join("lint.mjs"));
@@ -28,11 +28,11 @@ pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
     Ok(tally)
 }
 
-/// One line for each finding.
+/// Returns one line for each fault.
 fn lint(mut linter: Command, files: &[impl AsRef<Path>]) -> Result<String> {
     let output = linter.args(files.iter().map(AsRef::as_ref)).output().context("cannot start node")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // A linter that dies has found nothing and says so on the other stream.
+    // A linter that crashes prints no faults, but an error to stderr.
     if output.status.success() != text.is_empty() {
         bail!("the linter failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -41,7 +41,7 @@ fn lint(mut linter: Command, files: &[impl AsRef<Path>]) -> Result<String> {
 
 const WORKFLOWS: &str = ".github/workflows";
 
-/// What the lint must say about the bad workflow: from actionlint, GitHub's parser, and our own rules.
+/// The expected faults of the bad workflow: from actionlint, GitHub's parser, and our own rules.
 const MISTAKES: [&str; 5] = [
     "which does not exist in this workflow [job-needs]",
     "Unrecognized function: 'toJSN'",
