@@ -114,7 +114,7 @@ fn results(folder: &Path) -> Result<Results> {
     let verdict = |case: &serde_json::Value, field: &str| {
         Verdict::parse(case[field].as_str().unwrap_or_default()).unwrap_or(Verdict::Failed)
     };
-    // The closing behaviour counts as much as the behaviour.
+    // How the connection was closed counts as much as the rest of the behaviour.
     let worse = |case| verdict(case, "behavior").max(verdict(case, "behaviorClose"));
     Ok(cases.iter().map(|(name, case)| (name.clone(), worse(case))).collect())
 }

@@ -1,4 +1,4 @@
-//! Checks the workflow files of CI: they are linted, and they run `cargo xtask` only.
+//! Checks the workflow files of CI: they are linted, and the linter finds known faults.
 
 use std::path::Path;
 use std::process::Command;
