@@ -60,7 +60,7 @@
       this.dataAt = -1;
       this.quietFrom = now(); // as heardAt, but set anew after a sleep: time that did not pass for the socket is no silence
       this.askedAt = -1; // -1: no `ack?` is unanswered
-      this.nextAskAt = 0;
+      this.lastAskAt = 0;
       this.answerBy = -1; // after a wake: lost when nothing came by then
       this.doubted = false; // a deadline has passed at the last tick
       this.ackedAt = -Infinity;
@@ -146,8 +146,8 @@
     }
 
     ask() {
-      if (this.askedAt < 0) this.askedAt = now();
-      this.nextAskAt = now() + this.options.heartbeat_interval;
+      this.lastAskAt = now();
+      if (this.askedAt < 0) this.askedAt = this.lastAskAt;
       this.say('ack?');
     }
 
@@ -171,7 +171,7 @@
             : `the connection was lost: nothing came from the server for ${timeout / 1000} s`);
         }
         this.doubted = true;
-      } else if (interval > 0 && silent >= interval && time >= this.nextAskAt) {
+      } else if (interval > 0 && silent >= interval && time - this.lastAskAt >= interval) {
         this.ask();
       }
     }
@@ -321,9 +321,9 @@
   function tick() {
     timer = 0;
     const time = now();
-    const slept = Math.max(time - tickedAt, Date.now() - tickedWall) > TICK + SLEPT;
+    const gap = Math.max(time - tickedAt, Date.now() - tickedWall);
     for (const connection of connections.values()) {
-      if (slept) connection.woke(time, 0);
+      if (gap > TICK + SLEPT) connection.woke(time, gap);
       connection.beat(time);
     }
     if (Array.from(connections.values()).some((connection) => connection.agreed && !connection.ended)) keepTime();

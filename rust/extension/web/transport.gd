@@ -86,7 +86,11 @@ var _socket: WebSocketPeer
 # In the gate; 0 where the engine works alone.
 var _id := 0
 var _url := ""
-var _options := {}
+var _heartbeat_interval := 0.0
+var _heartbeat_timeout := 0.0
+var _largest_message := 0
+var _limit_bytes := 0
+var _limit_messages := 0
 # The engine's receive buffer in bytes, less one: as much as it holds.
 var _room := 0
 var _state := WebSocketPeer.STATE_CLOSED
@@ -100,7 +104,7 @@ var _wake: JavaScriptObject
 
 # Received from the engine; those before _next are taken.
 var _incoming: Array[PackedByteArray] = []
-var _texts := PackedByteArray()
+var _texts: Array[bool] = []
 var _next := 0
 var _incoming_bytes := 0
 var _took_text := false
@@ -116,11 +120,17 @@ var _congestion := Congestion.new()
 # Of the engine alone; those of the gate once it is forgotten.
 var _figures := {}
 var _packets_to_closed := 0
+var _received_at := -1
 
 
 func _notification(what: int) -> void:
-	if what == NOTIFICATION_PREDELETE:
-		_forget()
+	if what != NOTIFICATION_PREDELETE or _socket == null:
+		return
+	# An object that is being freed can call no function of its own. The engine's class says 3001 "destroyed" for one that is not closed.
+	if _id != 0:
+		_gate.call(&"forget", _id)
+	else:
+		_socket.close()
 
 
 func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Error:
@@ -144,15 +154,25 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	_error = ""
 	_protocol = ""
 	_rtt = -1.0
-	_figures = {}
+	_figures = {"bytes_in": 0, "bytes_out": 0, "packets_in": 0, "packets_out": 0}
 	_packets_to_closed = 0
+	_received_at = -1
 	_url = url
-	_options = DEFAULTS.merged(options, true)
+	var given := DEFAULTS.merged(options, true)
+	_heartbeat_interval = given["heartbeat_interval"]
+	_heartbeat_timeout = given["heartbeat_timeout"]
+	_largest_message = given["largest_message"]
+	_limit_bytes = given["limit_bytes"]
+	_limit_messages = given["limit_messages"]
 	_socket = WebSocketPeer.new()
 	_socket.supported_protocols = protocols
 	_socket.outbound_buffer_size = 0
 	_find_gate()
-	var error := _open_behind_gate(address, protocols) if _gate else _open_alone(address)
+	var offer: bool = given["offer_alive"]
+	var tls: TLSOptions = given["tls_options"]
+	var error := (
+		_open_behind_gate(address, protocols, offer) if _gate else _open_alone(address, tls)
+	)
 	if error != OK:
 		_error = "%s is not a URL that the engine accepts" % url
 		_socket = null
@@ -205,7 +225,7 @@ func take() -> PackedByteArray:
 	if _share_until < 0:
 		_share_until = Time.get_ticks_usec() + _share_usec
 	var packet := _incoming[_next]
-	_took_text = _texts[_next] != 0
+	_took_text = _texts[_next]
 	_next += 1
 	_incoming_bytes -= packet.size()
 	_share_bytes -= packet.size()
@@ -232,6 +252,9 @@ func send(data: PackedByteArray, text: bool) -> Error:
 	var error := _socket.send(data, mode)
 	if error == OK:
 		_congestion.sent(data.size())
+		if _id == 0:
+			_figures["bytes_out"] += data.size()
+			_figures["packets_out"] += 1
 	return error
 
 
@@ -298,8 +321,8 @@ func rtt_msec() -> float:
 
 
 func set_heartbeat(interval: float, timeout: float) -> void:
-	_options["heartbeat_interval"] = interval
-	_options["heartbeat_timeout"] = timeout
+	_heartbeat_interval = interval
+	_heartbeat_timeout = timeout
 	if _id != 0:
 		_gate.call(&"heartbeat", _id, interval * 1000.0, timeout * 1000.0)
 
@@ -314,23 +337,38 @@ func run_while_hidden(enabled: bool) -> void:
 
 
 func figures() -> Dictionary:
+	var found := _figures.duplicate()
 	if _id != 0:
-		_figures = JSON.parse_string(str(_gate.call(&"figures", _id)))
-	var figures := _figures.duplicate()
-	figures["packets_to_closed"] = int(figures.get("packets_to_closed", 0)) + _packets_to_closed
-	return figures
+		found = JSON.parse_string(str(_gate.call(&"figures", _id)))
+	elif _state != WebSocketPeer.STATE_CLOSED:
+		found["last_receive_msec"] = _age(_received_at)
+		found["last_packet_msec"] = _age(_received_at)
+		found["connected_msec"] = _age(_opened_at)
+	var to_closed: int = found.get("packets_to_closed", 0)
+	found["packets_to_closed"] = to_closed + _packets_to_closed
+	for figure: String in found:
+		var value: int = found[figure]
+		found[figure] = value
+	return found
 
 
-func _open_behind_gate(address: String, protocols: PackedStringArray) -> Error:
-	var largest: int = _options["largest_message"]
-	_room = nearest_po2(maxi(largest, 65535) + 1) - 1
+func _age(since_msec: int) -> int:
+	return -1 if since_msec < 0 else Time.get_ticks_msec() - since_msec
+
+
+func _open_behind_gate(address: String, protocols: PackedStringArray, offer: bool) -> Error:
+	_room = nearest_po2(maxi(_largest_message, 65535) + 1) - 1
 	_socket.inbound_buffer_size = _room
 	_socket.max_queued_packets = HANDED_PACKETS * 2
-	var options := _options.duplicate()
-	options.erase("tls_options")
-	for name: String in ["heartbeat_interval", "heartbeat_timeout"]:
-		options[name] = float(options[name]) * 1000.0
-	_id = int(_gate.call(&"open", address, JSON.stringify(protocols), JSON.stringify(options)))
+	var options := {
+		"heartbeat_interval": _heartbeat_interval * 1000.0,
+		"heartbeat_timeout": _heartbeat_timeout * 1000.0,
+		"offer_alive": offer,
+		"largest_message": _largest_message,
+		"limit_bytes": _limit_bytes,
+		"limit_messages": _limit_messages,
+	}
+	_id = _gate.call(&"open", address, JSON.stringify(protocols), JSON.stringify(options))
 	# The stand-in takes whatever URL the engine gives it. Should the engine reach the browser's WebSocket after all, nobody answers there.
 	var error := _socket.connect_to_url("ws://127.0.0.1:9")
 	var seated: bool = _gate.call(&"seat", _id)
@@ -343,12 +381,10 @@ func _open_behind_gate(address: String, protocols: PackedStringArray) -> Error:
 	return error
 
 
-func _open_alone(address: String) -> Error:
-	var largest: int = _options["largest_message"]
-	_room = maxi(nearest_po2(largest * 4), ALONE_BYTES) - 1
+func _open_alone(address: String, tls: TLSOptions) -> Error:
+	_room = maxi(nearest_po2(_largest_message * 4), ALONE_BYTES) - 1
 	_socket.inbound_buffer_size = _room
 	_socket.max_queued_packets = ALONE_PACKETS
-	var tls: TLSOptions = _options["tls_options"]
 	return _socket.connect_to_url(address, tls)
 
 
@@ -370,7 +406,8 @@ func _poll_gate(until_usec: int) -> void:
 			var ending: Dictionary = JSON.parse_string(str(_gate.call(&"ending", _id)))
 			if ending["opened"] and _opened_at < 0:
 				_opened_at = Time.get_ticks_msec()
-			_end(int(ending["code"]), str(ending["reason"]), str(ending["words"]))
+			var code: int = ending["code"]
+			_end(code, str(ending["reason"]), str(ending["words"]))
 			return
 		if reached == WebSocketPeer.STATE_OPEN and _state == WebSocketPeer.STATE_CONNECTING:
 			_enter_open()
@@ -386,24 +423,19 @@ func _poll_gate(until_usec: int) -> void:
 # have fitted, nothing was dropped; what lies behind that may have a hole before it.
 func _poll_alone() -> void:
 	_socket.poll()
-	var largest: int = _options["largest_message"]
 	var in_browser := OS.has_feature("web")
 	var count := _socket.get_available_packet_count()
+	var proven := count < ALONE_PACKETS - 1
 	var room := _room
-	if in_browser and count >= ALONE_PACKETS - 1:
-		room = 0
-	while count > 0 and (not in_browser or room >= largest):
+	while count > 0 and (not in_browser or room >= _largest_message):
 		var packet := _socket.get_packet()
 		room -= packet.size()
 		count -= 1
 		_receive(packet)
-	if in_browser and room < largest:
+	if in_browser and (not proven or room < _largest_message):
 		_stop_alone(4008, "messages may have been lost while the page slept")
 		return
-	if (
-		waiting_bytes() > int(_options["limit_bytes"])
-		or waiting_packets() > int(_options["limit_messages"])
-	):
+	if waiting_bytes() > _limit_bytes or waiting_packets() > _limit_messages:
 		_stop_alone(
 			4013,
 			(
@@ -428,8 +460,12 @@ func _stop_alone(code: int, words: String) -> void:
 
 func _receive(packet: PackedByteArray) -> void:
 	_incoming.append(packet)
-	_texts.append(1 if _socket.was_string_packet() else 0)
+	_texts.append(_socket.was_string_packet())
 	_incoming_bytes += packet.size()
+	if _id == 0:
+		_figures["bytes_in"] += packet.size()
+		_figures["packets_in"] += 1
+		_received_at = Time.get_ticks_msec()
 
 
 func _enter_open() -> void:

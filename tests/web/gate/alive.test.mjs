@@ -1,0 +1,148 @@
+// The words `alive`, `ack?` and `ack`: agreement, answers, round trip and silence.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { bytes, connect, connectAgreed, makePage } from './page.mjs';
+
+test('the first message agrees, and is no packet', () => {
+  const engine = connect(makePage());
+  engine.socket.open();
+  engine.socket.receive('alive 1 20000 60000');
+  assert.deepEqual(engine.socket.out, ['ack?']);
+  engine.socket.receive(bytes(4));
+  engine.pump();
+  assert.equal(engine.packets.length, 1);
+  assert.equal(engine.figures().packets_in, 1);
+  assert.equal(engine.figures().packets_out, 0);
+});
+
+for (const [name, options, first] of [
+  ['not offered', { offer_alive: false }, ['alive 1 20000 60000']],
+  ['not first', {}, ['hello', 'alive 1 20000 60000']],
+  ['another version', {}, ['alive 2 20000 60000']],
+  ['not the word', {}, ['alive 1 x 60000']],
+]) {
+  test(`no agreement: ${name}`, () => {
+    const page = makePage();
+    const engine = connect(page, options);
+    engine.socket.open();
+    first.forEach((text) => engine.socket.receive(text));
+    engine.socket.receive('ack?');
+    page.clock.advance(200000);
+    engine.pump();
+    assert.deepEqual(engine.packets, [...first, 'ack?']);
+    assert.deepEqual(engine.socket.out, []);
+    assert.equal(engine.pump().state, 1);
+    assert.equal(page.clock.timers.size, 0);
+  });
+}
+
+test('text is control from then on: unknown words and long ones are ignored', () => {
+  const engine = connectAgreed(makePage());
+  for (const text of ['', 'hello', 'ack', 'ack 1', `ack 1 1 ${'x'.repeat(300)}`, 'alive 1 1 1', 'x'.repeat(100000)]) engine.socket.receive(text);
+  engine.pump();
+  assert.equal(engine.packets.length, 1);
+  assert.equal(engine.ending(), '');
+  assert.deepEqual(engine.socket.out, []);
+});
+
+test('what a script sends as text goes out as binary', () => {
+  const engine = connectAgreed(makePage());
+  engine.ref.send('grüße');
+  assert.deepEqual(Array.from(new Uint8Array(engine.socket.out[0])), Array.from(new TextEncoder().encode('grüße')));
+});
+
+test('ack? is answered at once, with what was received and sent', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.hide();
+  engine.socket.receive(bytes(10));
+  engine.ref.send(bytes(10));
+  engine.ref.send(bytes(10));
+  engine.socket.receive('ack?');
+  assert.equal(engine.socket.out.pop(), 'ack 2 2');
+});
+
+test('many ack? get one answer in 250 ms', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  for (let i = 0; i < 100; i += 1) engine.socket.receive('ack?');
+  assert.deepEqual(engine.socket.out, ['ack 1 0']);
+  page.clock.advance(249);
+  assert.equal(engine.socket.out.length, 1);
+  engine.socket.receive(bytes(1));
+  page.clock.advance(1);
+  assert.deepEqual(engine.socket.out, ['ack 1 0', 'ack 2 0']);
+  page.clock.advance(5000);
+  assert.equal(engine.socket.out.length, 2);
+});
+
+test('the answer tells the round trip', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  assert.equal(engine.pump().rtt, 40);
+  page.clock.advance(21000);
+  assert.deepEqual(engine.socket.out, ['ack?']);
+  page.clock.block(75);
+  engine.socket.receive('ack 0 1');
+  assert.ok(engine.pump().rtt >= 75);
+  const known = engine.pump().rtt;
+  page.clock.advance(100);
+  engine.socket.receive('ack 0 1');
+  assert.equal(engine.pump().rtt, known, 'an answer nobody asked for');
+});
+
+test('nothing is asked while data comes', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  for (let i = 0; i < 100; i += 1) {
+    page.clock.advance(15000);
+    engine.socket.receive(bytes(1));
+  }
+  assert.deepEqual(engine.socket.out, []);
+});
+
+test('silence: asked after each interval, lost after the timeout', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.clock.advance(59000);
+  assert.deepEqual(engine.socket.out, ['ack?', 'ack?']);
+  assert.equal(engine.ending(), '');
+  page.clock.advance(4000);
+  assert.equal(engine.ending().code, 1006);
+  assert.equal(engine.ending().words, 'the connection was lost: nothing came from the server for 60 s');
+  assert.equal(engine.socket.readyState, 2);
+  assert.equal(engine.pump().state, 3);
+  assert.equal(page.clock.timers.size, 0);
+});
+
+test('a lost connection still delivers what it had', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  engine.socket.receive(bytes(7));
+  page.clock.advance(70000);
+  assert.equal(engine.pump(65535, 1).state, 1);
+  assert.equal(engine.pump(65535, 1).state, 3);
+  assert.equal(engine.packets.length, 2);
+});
+
+test('0 switches off: no question, no end', () => {
+  const page = makePage();
+  const engine = connectAgreed(page, { heartbeat_interval: 0, heartbeat_timeout: 0 });
+  page.clock.advance(600000);
+  page.hide();
+  page.clock.advance(10000);
+  page.show();
+  page.clock.advance(600000);
+  assert.deepEqual(engine.socket.out, ['ack?']);
+  assert.equal(engine.ending(), '');
+});
+
+test('the times can be changed on the way', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.gate.heartbeat(engine.id, 1000, 3000);
+  page.clock.advance(3500);
+  assert.deepEqual(engine.socket.out, ['ack?', 'ack?']);
+  page.clock.advance(2000);
+  assert.equal(engine.ending().code, 1006);
+});

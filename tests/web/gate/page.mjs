@@ -1,0 +1,188 @@
+// A page without a browser: what gate.js uses of it, with a clock that moves only when a test moves it.
+import fs from 'node:fs';
+import vm from 'node:vm';
+
+const SOURCE = new URL('../../../rust/extension/web/gate.js', import.meta.url);
+
+export const DEFAULTS = {
+  heartbeat_interval: 20000,
+  heartbeat_timeout: 60000,
+  offer_alive: true,
+  largest_message: 65536,
+  limit_bytes: 16 * 1024 * 1024,
+  limit_messages: 65536,
+};
+
+class Clock {
+  constructor() {
+    this.time = 1000;
+    this.asleep = 0; // the wall clock goes on while performance.now() stands still
+    this.timers = new Map();
+    this.lastId = 0;
+  }
+
+  set(call, wait, repeat) {
+    this.lastId += 1;
+    this.timers.set(this.lastId, { call, due: this.time + wait, wait, repeat });
+    return this.lastId;
+  }
+
+  // Runs what is due within this time, each at its own moment.
+  advance(milliseconds) {
+    const end = this.time + milliseconds;
+    for (;;) {
+      const due = Array.from(this.timers).filter(([, timer]) => timer.due <= end).sort((a, b) => a[1].due - b[1].due)[0];
+      if (!due) break;
+      this.time = Math.max(this.time, due[1].due);
+      this.fire(...due);
+    }
+    this.time = end;
+  }
+
+  // The thread stands still: timers are late.
+  block(milliseconds) {
+    this.time += milliseconds;
+  }
+
+  fire(id, timer) {
+    if (timer.repeat) Object.assign(timer, { due: this.time + timer.wait });
+    else this.timers.delete(id);
+    timer.call();
+  }
+}
+
+class Target {
+  constructor() {
+    this.listeners = [];
+  }
+
+  addEventListener(name, call) {
+    this.listeners.push([name, call]);
+  }
+
+  emit(name, event = {}) {
+    for (const [one, call] of this.listeners) if (one === name) call(event);
+  }
+}
+
+// As a browser's: what it refuses it throws.
+function socketClass(page) {
+  return class FakeSocket {
+    constructor(url, protocols) {
+      const parsed = new URL(url);
+      if (!['ws:', 'wss:'].includes(parsed.protocol)) throw new SyntaxError(`The URL's scheme must be either 'ws' or 'wss'.`);
+      Object.assign(this, { url, protocols, readyState: 0, protocol: '', bufferedAmount: 0, out: [], closedWith: null });
+      page.sockets.push(this);
+    }
+
+    send(data) {
+      if (this.readyState === 0) throw new Error('InvalidStateError');
+      if (page.sendFails) throw new Error(page.sendFails);
+      this.out.push(data);
+      this.bufferedAmount += data.byteLength === undefined ? data.length : data.byteLength;
+    }
+
+    close(code, reason) {
+      if (code !== undefined && code !== 1000 && !(code >= 3000 && code <= 4999)) throw new Error('InvalidAccessError');
+      if (reason !== undefined && new TextEncoder().encode(reason).length > 123) throw new Error('SyntaxError');
+      if (this.readyState < 2) this.readyState = 2;
+      this.closedWith = { code, reason };
+    }
+
+    // What the network does.
+    open(protocol = '') {
+      this.protocol = protocol;
+      this.readyState = 1;
+      this.onopen();
+    }
+
+    receive(data) {
+      if (this.onmessage) this.onmessage({ data });
+    }
+
+    shut(code, reason = '', wasClean = true) {
+      this.readyState = 3;
+      if (this.onclose) this.onclose({ code, reason, wasClean });
+    }
+  };
+}
+
+export function makePage({ workers = true } = {}) {
+  const clock = new Clock();
+  const page = { clock, sockets: [], workers: [], sendFails: '' };
+  const document = Object.assign(new Target(), { hidden: false });
+  const window = Object.assign(new Target(), {
+    document,
+    console,
+    TextEncoder,
+    Promise,
+    performance: { now: () => clock.time },
+    Date: { now: () => 1e12 + clock.time + clock.asleep },
+    navigator: { onLine: true },
+    setTimeout: (call, wait) => clock.set(call, wait, false),
+    setInterval: (call, wait) => clock.set(call, wait, true),
+    clearTimeout: (id) => clock.timers.delete(id),
+    clearInterval: (id) => clock.timers.delete(id),
+    Blob: class { constructor(parts) { this.text = parts.join(''); } },
+    URL: { createObjectURL: (blob) => blob.text, revokeObjectURL() {} },
+    Worker: class {
+      constructor(text) {
+        if (!workers) throw new Error('SecurityError');
+        Object.assign(this, { text, ended: false });
+        page.workers.push(this);
+      }
+
+      terminate() { this.ended = true; }
+    },
+  });
+  window.window = window;
+  window.WebSocket = socketClass(page);
+  page.window = window;
+  page.document = document;
+  page.load = () => vm.runInContext(fs.readFileSync(SOURCE, 'utf8'), page.context, { filename: SOURCE.pathname });
+  page.context = vm.createContext(window);
+  page.version = page.load();
+  page.gate = window.__bws;
+  page.hide = () => { document.hidden = true; document.emit('visibilitychange'); };
+  page.show = () => { document.hidden = false; document.emit('visibilitychange'); };
+  return page;
+}
+
+// What transport.gd and the engine do to open a connection. `engine` is what the engine's class would hold.
+export function connect(page, options = {}, url = 'ws://host:9080/', protocols = []) {
+  const { gate, window } = page;
+  const id = gate.open(url, JSON.stringify(protocols), JSON.stringify({ ...DEFAULTS, ...options }));
+  const engine = { id, packets: [], opened: 0, closed: null };
+  engine.ref = new window.WebSocket('ws://127.0.0.1:9');
+  engine.ref.binaryType = 'arraybuffer';
+  engine.ref.onopen = () => { engine.opened += 1; };
+  engine.ref.onmessage = (event) => engine.packets.push(event.data);
+  engine.ref.onclose = (event) => { engine.closed = event; };
+  engine.seated = gate.seat(id);
+  engine.socket = page.sockets[page.sockets.length - 1];
+  engine.pump = (bytes = 65535, packets = 512) => {
+    const [handed, state, unsent, buffered, messages, waiting, rtt] = gate.pump(id, bytes, packets).split(' ').map(Number);
+    return { handed, state, unsent, buffered, messages, waiting, rtt };
+  };
+  engine.ending = () => { const text = gate.ending(id); return text && JSON.parse(text); };
+  engine.figures = () => JSON.parse(gate.figures(id));
+  return engine;
+}
+
+// A connection whose server agreed to `alive`, with the first `ack?` answered after 40 ms.
+export function connectAgreed(page, options = {}) {
+  const engine = connect(page, options);
+  engine.socket.open();
+  engine.socket.receive('alive 1 20000 60000');
+  page.clock.advance(40);
+  engine.socket.receive('ack 0 0');
+  engine.socket.receive(bytes(4));
+  engine.socket.out.length = 0;
+  return engine;
+}
+
+export function bytes(size, first = 0) {
+  const data = new Uint8Array(size);
+  if (size > 0) data[0] = first;
+  return data.buffer;
+}
