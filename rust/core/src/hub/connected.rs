@@ -83,9 +83,8 @@ impl Connected {
 
     /// Counts what the game has to take of a remote that is gone, after a turn that may have delivered more.
     pub(super) fn recount_unread(&mut self) {
-        let waiting = self.unread();
         if let Some(gone) = &mut self.gone {
-            gone.waiting = waiting;
+            gone.waiting = self.shared.incoming.load().1;
         }
     }
 

@@ -60,10 +60,12 @@ impl Hub {
         self.write(io, now);
         self.hand_over();
         io.checkpoint(Step::Deliver);
-        self.serve_handshakes(io, now);
+        let served = self.serve_handshakes(io, now);
         io.checkpoint(Step::Handshakes);
-        self.write(io, now);
-        self.hand_over();
+        if served {
+            self.write(io, now);
+            self.hand_over();
+        }
         self.next(io, now)
     }
 
@@ -150,10 +152,10 @@ impl Hub {
     }
 
     /// Accepts connections and continues handshakes, for a bounded time. Under load they get a third of the time, so that busy peers
-    /// do not keep new clients out.
-    fn serve_handshakes<T: Transports>(&mut self, io: &mut T, now: Instant) {
+    /// do not keep new clients out. Returns false if there were none.
+    fn serve_handshakes<T: Transports>(&mut self, io: &mut T, now: Instant) -> bool {
         if self.queues.handshaking.is_empty() && !self.acceptor.is_wanted() {
-            return;
+            return false;
         }
         let start = io.clock();
         let time = HANDSHAKES_TURN.max((start - now) / 2);
@@ -166,6 +168,7 @@ impl Hub {
                 break;
             }
         }
+        true
     }
 
     fn next<T: Transports>(&mut self, io: &mut T, now: Instant) -> Next {

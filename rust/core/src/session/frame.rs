@@ -102,7 +102,7 @@ pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
         let word = u64::from_ne_bytes(chunk.try_into().expect("chunks of eight")) ^ wide;
         chunk.copy_from_slice(&word.to_ne_bytes());
     }
-    for (byte, key) in chunks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+    for (byte, key) in chunks.into_remainder().iter_mut().zip(wide.to_ne_bytes()) {
         *byte ^= key;
     }
 }

@@ -112,7 +112,7 @@ impl Reader {
             && !self.discards
             && let Some(whole) = whole(burst.bytes(), role).filter(|whole| whole.size <= max_message)
         {
-            return whole.take(burst).map(Some);
+            return whole.take(burst);
         }
         self.next_in_pieces(burst, role, max_message)
     }
@@ -339,19 +339,20 @@ fn whole(bytes: &[u8], role: Role) -> Option<Whole> {
 }
 
 impl Whole {
+    /// As [`Reader::next`], whose result this is: to wrap it there is a copy.
     #[inline]
-    fn take<'b>(self, burst: &mut ReadBurst<'b>) -> Result<Frame<'b>, Violation> {
+    fn take<'b>(self, burst: &mut ReadBurst<'b>) -> Result<Option<Frame<'b>>, Violation> {
         let bytes = &mut burst.pop(self.head + self.size)[self.head..];
         if let Some(mask) = self.mask {
             apply_mask(bytes, mask);
         }
         let payload = Payload::Borrowed(bytes);
-        Ok(match self.first {
+        Ok(Some(match self.first {
             PING => Frame::Ping(payload),
             PONG => Frame::Pong(payload),
             WHOLE_TEXT if std::str::from_utf8(payload.bytes()).is_err() => return Err(not_utf8()),
             first => Frame::Message { payload, text: first == WHOLE_TEXT },
-        })
+        }))
     }
 }
 
