@@ -81,5 +81,7 @@ func _measure() -> void:
 	var middle := times[times.size() / 2]
 	print("round trips: %.1f ms, the longest %.1f ms" % [middle, times[-1]])
 	check(times[-1] > 0.0 and middle < FAST, "round trips of %.1f ms" % middle)
-	await until(func() -> bool: return is_left("counted"), PATIENCE, "the server has counted its clients")
+	await until(
+		func() -> bool: return is_left("counted"), PATIENCE, "the server has counted its clients"
+	)
 	client.close()
