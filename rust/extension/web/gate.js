@@ -246,7 +246,6 @@
       if (this.ended) return;
       this.ended = { code, reason, clean, words, opened: this.openedAt >= 0 };
       if (this.socket) this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
-      clearTimeout(this.ackTimer);
     }
 
     // Hands over what fits into `bytes` and `packets`.

@@ -38,11 +38,23 @@ for (const [name, options, first] of [
 
 test('text is control from then on: unknown words and long ones are ignored', () => {
   const engine = connectAgreed(makePage());
+  engine.socket.receive('ack?');
   for (const text of ['', 'hello', 'ack', 'ack 1', `ack 1 1 ${'x'.repeat(300)}`, 'alive 1 1 1', 'x'.repeat(100000)]) engine.socket.receive(text);
   engine.pump();
   assert.equal(engine.packets.length, 1);
   assert.equal(engine.ending(), '');
-  assert.deepEqual(engine.socket.out, []);
+  assert.deepEqual(engine.socket.out, ['ack 1 0']);
+});
+
+test('an answer that is too long is none', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.clock.advance(21000);
+  page.clock.block(75);
+  engine.socket.receive(`ack 1 1 ${'x'.repeat(300)}`);
+  assert.equal(engine.pump().rtt, 40);
+  engine.socket.receive('ack 1 1 and a word of a later version');
+  assert.ok(engine.pump().rtt >= 75);
 });
 
 test('what a script sends as text goes out as binary', () => {
@@ -91,6 +103,15 @@ test('the answer tells the round trip', () => {
   assert.equal(engine.pump().rtt, known, 'an answer nobody asked for');
 });
 
+test('a late answer belongs to the first question', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.clock.advance(41000);
+  assert.deepEqual(engine.socket.out, ['ack?', 'ack?']);
+  engine.socket.receive('ack 0 1');
+  assert.ok(engine.pump().rtt > 20000);
+});
+
 test('nothing is asked while data comes', () => {
   const page = makePage();
   const engine = connectAgreed(page);
@@ -113,6 +134,17 @@ test('silence: asked after each interval, lost after the timeout', () => {
   assert.equal(engine.socket.readyState, 2);
   assert.equal(engine.pump().state, 3);
   assert.equal(page.clock.timers.size, 0);
+});
+
+test('a byte at the last moment counts: the timeout begins anew', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  for (let round = 0; round < 3; round += 1) {
+    page.clock.advance(61200);
+    engine.socket.receive(bytes(1));
+  }
+  page.clock.advance(59000);
+  assert.equal(engine.ending(), '');
 });
 
 test('a lost connection still delivers what it had', () => {

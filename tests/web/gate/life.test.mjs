@@ -51,10 +51,11 @@ test('an answer behind the timer counts: the thread was blocked, not the server 
   const page = makePage();
   const engine = connectAgreed(page);
   page.hide();
-  page.clock.block(6000);
+  page.clock.advance(6000);
   page.show();
-  page.clock.block(2900);
-  page.clock.advance(200);
+  page.clock.advance(2000);
+  page.clock.block(1500);
+  page.clock.advance(0);
   engine.socket.receive('ack 0 1');
   page.clock.advance(15000);
   assert.equal(engine.ending(), '');
@@ -71,12 +72,49 @@ test('a short time hidden with data asks nothing', () => {
   assert.deepEqual(engine.socket.out, []);
 });
 
+test('a silent time of 3 s while hidden asks', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.hide();
+  page.clock.advance(3000);
+  page.show();
+  assert.deepEqual(engine.socket.out, ['ack?']);
+});
+
+test('the time hidden begins with the first sign, and ends when shown', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.hide();
+  page.clock.advance(4000);
+  page.document.emit('freeze');
+  page.clock.advance(2000);
+  engine.socket.receive(bytes(1));
+  page.show();
+  assert.deepEqual(engine.socket.out, ['ack?']);
+  engine.socket.receive('ack 0 1');
+  page.clock.advance(6000);
+  engine.socket.receive(bytes(1));
+  page.window.emit('pageshow', { persisted: false });
+  assert.deepEqual(engine.socket.out, ['ack?']);
+});
+
+for (const [target, away, back] of [['document', 'freeze', 'resume'], ['window', 'pagehide', 'pageshow']]) {
+  test(`${away} and ${back} measure the time by the wall clock`, () => {
+    const page = makePage();
+    const engine = connectAgreed(page);
+    page[target].emit(away, { persisted: false });
+    page.clock.asleep += 6000;
+    page[target].emit(back, { persisted: false });
+    assert.deepEqual(engine.socket.out, ['ack?']);
+  });
+}
+
 test('time asleep is no silence', () => {
   const page = makePage();
   const engine = connectAgreed(page);
   page.clock.advance(50000);
   page.clock.block(40000);
-  page.clock.advance(0);
+  page.clock.advance(1500);
   assert.equal(engine.ending(), '');
   engine.socket.receive('ack 0 1');
   page.clock.advance(59000);

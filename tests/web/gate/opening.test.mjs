@@ -23,7 +23,9 @@ test('the engine gets a stand-in, and the page its WebSocket back', () => {
 test('an engine that made no WebSocket, or another, is noticed', () => {
   const page = makePage();
   const real = page.window.WebSocket;
+  page.gate.open('ws://host/', '[]', '{}');
   const id = page.gate.open('ws://host/', '[]', '{}');
+  assert.equal(page.sockets.length, 2);
   assert.equal(page.gate.seat(id), false);
   assert.equal(page.window.WebSocket, real);
 });
