@@ -1,25 +1,27 @@
-//! Backpressure: whether a packet finds room on its way to a peer or to the game, and what becomes of it otherwise.
+//! Backpressure: whether there is room for a packet to a peer or to the game, and what happens if there is none.
 //!
-//! On the way out one rule holds for what a game sends, through its object or through the handle of a peer, and for what the relay passes on:
+//! One rule holds for all packets that leave: those that a game sends, through its object or through the handle of a peer, and those
+//! that the relay passes on.
 //!
-//! 1. A peer that is not open is sent nothing.
-//! 2. A peer is *congested* while its socket has taken less than it was given. It then has room for as much as `set_buffers` says.
-//!    Packets that may be dropped are dropped from `unreliable_backlog` on. Packets for which the peer would be closed may go
-//!    beyond: the driver closes a peer that stays there for longer than `overflow_grace`.
-//! 3. All queues of the process together are bounded. No peer is closed for that: it is others that do not take their data.
-//! 4. A peer that takes its data has room for a burst, a multiple of the limits of a congested one.
+//! 1. A peer that is not open gets no packets.
+//! 2. A peer is *congested* while its socket has not taken all bytes. `set_buffers` limits what may wait for a congested peer.
+//!    Unreliable packets are dropped above `unreliable_backlog`. Packets that would close the peer may exceed the limits: the driver
+//!    closes a peer that stays above them for longer than `overflow_grace` and does not catch up ([`OverLimit`]).
+//! 3. All queues of the process together are bounded. No peer is closed for that, because other peers caused it.
+//! 4. A peer that is not congested has room for a burst, a multiple of the limits of a congested peer.
 //!
-//! On the way in a peer whose packets the game has not taken has room for as much as `set_buffers` says, but for one packet at
-//! least, and for no more than the process has. The driver stops reading a peer without room, which slows its sender, and reads on
-//! when half of the room is free.
+//! `set_buffers` also limits the packets of a peer that the game has not taken, but one packet always has room. The driver stops
+//! reading a peer without room, which slows down the sender, and resumes when half of the room is free.
 //!
 //! Both threads do this without a lock; `tests/model` tries all orders in which they can do so.
+
+use std::time::{Duration, Instant};
 
 use super::budget::{Budget, Counted, QueueTotal};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// What waits to be written to a peer.
+/// The packets that wait to be written to a peer.
 #[derive(Debug)]
 pub(crate) struct OutputQueue {
     waiting: Budget,
@@ -29,17 +31,17 @@ pub(crate) struct OutputQueue {
 /// How much may wait for one peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputLimits {
-    /// For a congested one.
+    /// For a congested peer.
     pub(crate) bytes: usize,
     pub(crate) packets: usize,
-    /// For one that takes its data.
+    /// For a peer that is not congested.
     pub(crate) burst_bytes: usize,
     pub(crate) burst_packets: usize,
-    /// Bytes that may wait for a congested one before packets that may be dropped are; 0: no such limit.
+    /// Above this many bytes, unreliable packets for a congested peer are dropped; 0: no such limit.
     pub(crate) droppable_bytes: usize,
 }
 
-/// What becomes of a packet that finds no room in its peer's queue.
+/// What happens to a packet if its peer's queue has no room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WhenFull {
     /// It is dropped.
@@ -50,18 +52,18 @@ pub(crate) enum WhenFull {
     Close,
 }
 
-/// What became of a packet for one peer.
+/// The result for one packet and one peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reservation {
-    /// It has room.
+    /// The packet has room.
     Taken,
-    /// The peer is not open any more: nobody would release the room.
+    /// The peer is not open any more, so the room would never be released.
     Closed,
-    /// It is dropped: it may be, and there is no room.
+    /// There is no room, and the packet may be dropped.
     Dropped,
-    /// It is refused: there is no room now.
+    /// There is no room, and the packet is refused.
     Refused,
-    /// It is refused, and the peer is to be closed.
+    /// There is no room, and the peer is to be closed.
     Overflow,
 }
 
@@ -70,38 +72,38 @@ impl OutputQueue {
         Self { waiting: Budget::new(), congested: AtomicBool::new(false) }
     }
 
-    /// Bytes and packets that wait.
+    /// Returns the bytes and packets that wait.
     pub(crate) fn load(&self) -> (usize, usize) {
         self.waiting.load()
     }
 
-    /// Driver: so much was written. What `clear` has released meanwhile is not released again.
+    /// Driver: releases the room of written packets. Room that `clear` has released meanwhile is not released again.
     pub(crate) fn release(&self, bytes: usize, packets: usize) {
         self.waiting.release(bytes, packets);
     }
 
-    /// Releases everything: nothing of it will be sent any more. Both threads may call it, each byte goes once.
+    /// Releases all room, because nothing more is sent. Both threads may call this; each byte is released once.
     pub(crate) fn clear(&self) {
         self.waiting.clear();
     }
 
-    /// Says whether the last write to the socket did not take everything.
+    /// Returns whether the socket did not take all bytes at the last write.
     pub(crate) fn is_congested(&self) -> bool {
         self.congested.load(Ordering::Relaxed)
     }
 
-    /// Driver: whether the last write did not take everything.
+    /// Driver: sets whether the socket did not take all bytes at the last write.
     pub(crate) fn set_congested(&self, congested: bool) {
         self.congested.store(congested, Ordering::SeqCst);
     }
 
-    /// Says whether more waits than a congested peer may have, or would with `size` more bytes in `more` packets.
+    /// Returns whether the queue is above the limits of a congested peer, or would be with `size` more bytes in `more` packets.
     pub(crate) fn is_over(&self, size: usize, more: usize, limits: &OutputLimits) -> bool {
         let (bytes, packets) = self.waiting.load();
         bytes.saturating_add(size) > limits.bytes || packets + more > limits.packets
     }
 
-    /// Takes room for one packet, or none at all. `is_closed` is what another thread says before it clears the queue.
+    /// Takes room for one packet. `is_closed` becomes true before another thread clears the queue.
     #[inline]
     pub(crate) fn reserve(
         &self,
@@ -131,14 +133,14 @@ impl OutputQueue {
         Reservation::Taken
     }
 
-    /// Takes room whatever the limits.
+    /// Takes room without regard to the limits.
     #[cfg(test)]
     pub(crate) fn add(&self, bytes: usize) {
         self.waiting.add(bytes);
     }
 }
 
-/// What came from a peer and the game has not taken. It changes with every packet that comes in.
+/// The packets of a peer that the game has not taken. It changes with every received packet.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct InputQueue {
@@ -147,7 +149,7 @@ pub(crate) struct InputQueue {
     paused: AtomicBool,
 }
 
-/// How much may wait for the game.
+/// How much of one peer may wait for the game.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InputLimits {
     pub(crate) bytes: usize,
@@ -159,22 +161,22 @@ impl InputQueue {
         Self { waiting: Counted::new(total), paused: AtomicBool::new(false) }
     }
 
-    /// Bytes and packets that wait.
+    /// Returns the bytes and packets that wait.
     pub(crate) fn load(&self) -> (usize, usize) {
         self.waiting.load()
     }
 
-    /// Driver: a packet is delivered.
+    /// Driver: counts a packet that is delivered.
     pub(crate) fn add(&self, bytes: usize) {
         self.waiting.add(bytes);
     }
 
-    /// Releases everything: nothing of it will be read any more.
+    /// Releases all room, because the game takes nothing more.
     pub(crate) fn clear(&self) {
         self.waiting.clear();
     }
 
-    /// Driver: says whether there is room for a packet; an empty queue always has room, or nothing would ever move.
+    /// Driver: returns whether there is room for a packet. An empty queue always has room, or a large packet would never be delivered.
     pub(crate) fn has_room(&self, size: usize, limits: &InputLimits) -> bool {
         let (bytes, packets) = self.waiting.load();
         packets == 0
@@ -183,15 +185,14 @@ impl InputQueue {
                 && self.waiting.process_has_room(size)
     }
 
-    /// Driver: the same for a packet that is to be delivered. If there is none, reading pauses, and the game will say that it
-    /// goes on.
+    /// Driver: the same for a packet that is to be delivered now. If there is no room, reading pauses until the game resumes it.
     pub(crate) fn has_room_or_pauses(&self, size: usize, limits: &InputLimits) -> bool {
         if self.has_room(size, limits) {
             return true;
         }
         self.pause();
-        // The game may have taken something before it could see that: either it sees the pause, or what it took of this peer is seen
-        // here. The total of the process may be seen late; the game's last packet always finds the pause.
+        // The game may have taken a packet before it could see the pause: either it sees the pause, or the room that it released is seen
+        // here. The total of the process may be seen late, but the game sees the pause when it takes its last packet.
         self.waiting.synchronize();
         let room = self.has_room(size, limits);
         if room {
@@ -200,29 +201,30 @@ impl InputQueue {
         room
     }
 
-    /// Driver: reads no more from this peer.
+    /// Driver: pauses the reading of this peer.
     pub(crate) fn pause(&self) {
         self.paused.store(true, Ordering::SeqCst);
     }
 
-    /// Driver: says whether reading pauses.
+    /// Driver: returns whether reading is paused.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::SeqCst)
     }
 
-    /// Game: so much was taken. True: reading paused and pays again, and the caller has to say so to the driver.
+    /// Game: releases the room of packets that it has taken. Returns true if reading was paused and can resume, which the caller has to
+    /// tell the driver.
     #[must_use]
     pub(crate) fn release(&self, bytes: usize, packets: usize, limits: &InputLimits) -> bool {
         self.waiting.release(bytes, packets);
         self.is_paused() && self.is_low(limits) && self.end_pause()
     }
 
-    /// Reading does not pause any more; says whether it did.
+    /// Ends the pause. Returns whether reading was paused.
     pub(crate) fn end_pause(&self) -> bool {
         self.paused.swap(false, Ordering::SeqCst)
     }
 
-    /// Releases room without a look at the pause.
+    /// Releases room, and leaves the pause as it is.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn release_only(&self, bytes: usize, packets: usize) {
         self.waiting.release(bytes, packets);
@@ -231,6 +233,43 @@ impl InputQueue {
     fn is_low(&self, limits: &InputLimits) -> bool {
         let (bytes, packets) = self.waiting.load();
         bytes <= limits.bytes / 2 && packets <= limits.packets / 2
+    }
+}
+
+/// What waits for a congested peer, and how many bytes it has taken. Exact to the byte, because a slow peer may need many times the
+/// grace for a large packet, or for the bytes that TLS holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backlog {
+    pub(crate) bytes: usize,
+    pub(crate) packets: usize,
+    pub(crate) taken: u64,
+}
+
+/// Since when a congested peer has been above its limits without catching up, and its backlog at that time.
+#[derive(Debug)]
+pub(crate) struct OverLimit {
+    pub(crate) since: Instant,
+    pub(crate) backlog: Backlog,
+}
+
+impl OverLimit {
+    /// Returns when [`is_stuck`](Self::is_stuck) decides.
+    pub(crate) fn deadline(&self, grace: Duration) -> Option<Instant> {
+        self.since.checked_add(grace)
+    }
+
+    /// Returns whether the peer is to be closed. It gets the grace again if everything that waited before has left, even if more was
+    /// queued since, or if its backlog has shrunk by an eighth of its limits.
+    pub(crate) fn is_stuck(&mut self, backlog: Backlog, limits: &OutputLimits, now: Instant) -> bool {
+        let before = self.backlog;
+        let all_left = backlog.taken - before.taken >= before.bytes.max(1) as u64;
+        let fewer_bytes = backlog.bytes + limits.bytes / 8 <= before.bytes;
+        let fewer_packets = backlog.packets + (limits.packets / 8).max(1) <= before.packets;
+        let catches_up = all_left || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes;
+        if catches_up {
+            *self = Self { since: now, backlog };
+        }
+        !catches_up
     }
 }
 

@@ -15,7 +15,7 @@ mod peer_shared;
 mod queue;
 mod shared_payload;
 
-pub(crate) use backpressure::{Reservation, WhenFull};
+pub(crate) use backpressure::{Backlog, OverLimit, Reservation, WhenFull};
 pub(crate) use budget::{Charge, QueueTotal, QueueTotals};
 pub(crate) use command::{Command, TakenCommands};
 pub(crate) use counters::Counters;
@@ -27,5 +27,5 @@ pub(crate) use notice::Notice;
 pub(crate) use outbound::{Outbound, PayloadRef};
 pub(crate) use payload_arena::PayloadArena;
 pub use peer_shared::PeerState;
-pub(crate) use peer_shared::{PeerInfo, PeerShared, input_limits};
+pub(crate) use peer_shared::{PeerInfo, PeerShared, input_limits, output_limits};
 pub(crate) use shared_payload::charged;

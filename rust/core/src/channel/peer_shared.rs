@@ -160,7 +160,7 @@ pub(crate) fn input_limits(config: &PeerConfig) -> InputLimits {
     InputLimits { bytes: config.buffers.input_bytes, packets: config.buffers.input_packets }
 }
 
-fn output_limits(config: &PeerConfig) -> OutputLimits {
+pub(crate) fn output_limits(config: &PeerConfig) -> OutputLimits {
     OutputLimits {
         bytes: config.buffers.output_bytes,
         packets: config.buffers.output_packets,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::connection::{Connection, Stage};
 use crate::access::RateLimiter;
 use crate::base::Packet;
-use crate::channel::{Counters, Notice, PeerShared, QueueTotal};
+use crate::channel::{Backlog, Counters, Notice, OverLimit, PeerShared, QueueTotal, output_limits};
 use crate::config::{Mode, OverflowPolicy, PeerConfig};
 use crate::session::Session;
 use crate::tls::TlsSession;
@@ -26,30 +26,15 @@ pub(super) struct Connected {
     /// The remote sends no more, and takes nothing.
     gone: Option<Gone>,
     /// The peer is congested, and above the output limits.
-    over: Option<Over>,
+    over_limit: Option<OverLimit>,
     /// `Congested` was emitted, and `Drained` was not.
     congestion_emitted: bool,
-}
-
-/// Since when a peer has not kept up, and how far it was then.
-struct Over {
-    since: Instant,
-    backlog: Backlog,
 }
 
 /// Since when the game has taken nothing of what a peer had sent before it went, and how many packets waited then.
 struct Gone {
     since: Instant,
     waiting: usize,
-}
-
-/// What waits for a peer, and how many bytes the peer has taken. Exact to the byte: a slow peer may take a large packet, or what TLS
-/// holds, over many times the grace.
-#[derive(Clone, Copy)]
-struct Backlog {
-    bytes: usize,
-    packets: usize,
-    taken: u64,
 }
 
 impl Connected {
@@ -62,7 +47,7 @@ impl Connected {
             rate_limiter,
             throttled: None,
             gone: None,
-            over: None,
+            over_limit: None,
             congestion_emitted: false,
         }
     }
@@ -160,7 +145,7 @@ impl Connection {
         gone.since.checked_add(config.close_timeout)
     }
 
-    /// Decides that: not while the game takes packets, or does not poll.
+    /// Returns whether the end is emitted now: not while the game takes packets, or does not poll.
     pub(super) fn is_left_unread(&mut self, game_polls: bool, now: Instant) -> bool {
         let Some(peer) = self.connected_mut() else { return false };
         let waiting = peer.unread();
@@ -194,12 +179,12 @@ impl Connection {
         let (bytes, packets) = shared.outgoing.load();
         if blocked && shared.is_over_output_limits(0, 0, config) {
             // The rest of a burst may be queued in the same round, after a part was written early.
-            if peer.over.as_ref().is_none_or(|over| over.since == now) {
+            if peer.over_limit.as_ref().is_none_or(|over_limit| over_limit.since == now) {
                 let backlog = backlog(shared, &self.session, self.tls.as_ref());
-                peer.over = Some(Over { since: now, backlog });
+                peer.over_limit = Some(OverLimit { since: now, backlog });
             }
         } else {
-            peer.over = None;
+            peer.over_limit = None;
         }
         if blocked && !peer.congestion_emitted && bytes > config.buffers.output_bytes / 2 {
             // Not again and again while the game does not poll.
@@ -223,11 +208,12 @@ impl Connection {
         relays: bool,
         total: &QueueTotal,
     ) -> Option<Instant> {
-        let over = self.connected()?.over.as_ref().filter(|_| self.session.outcome().is_none())?;
+        let over_limit =
+            self.connected()?.over_limit.as_ref().filter(|_| self.session.outcome().is_none())?;
         let closes = matches!(config.mode, Mode::Multiplayer(_))
             && config.overflow_policy == OverflowPolicy::Disconnect;
         let closes = closes || relays && total.is_short();
-        closes.then(|| over.since.checked_add(config.overflow_grace)).flatten()
+        closes.then(|| over_limit.deadline(config.overflow_grace)).flatten()
     }
 
     /// Returns when to retry a message that waits for the relay.
@@ -235,25 +221,17 @@ impl Connection {
         self.connected().filter(|peer| peer.deferred.is_some())?.relay_at
     }
 
-    /// Decides that. A peer gets the same time again if everything that waited then has left, even if more was queued since, or if its
-    /// backlog has shrunk by an eighth of the output buffer.
+    /// Returns whether the peer is closed at the overflow deadline.
     pub(super) fn is_stuck(&mut self, config: &PeerConfig, now: Instant) -> bool {
         let Stage::Connected(peer) = &mut self.stage else { return false };
-        let (shared, Some(over)) = (&peer.shared, &peer.over) else { return false };
+        let (shared, Some(over_limit)) = (&peer.shared, &mut peer.over_limit) else { return false };
         if !shared.is_over_output_limits(0, 0, config) {
             // The game has closed the peer since.
-            peer.over = None;
+            peer.over_limit = None;
             return false;
         }
-        let (before, backlog) = (over.backlog, backlog(shared, &self.session, self.tls.as_ref()));
-        let kept_up = backlog.taken - before.taken >= before.bytes.max(1) as u64;
-        let fewer_bytes = backlog.bytes + config.buffers.output_bytes / 8 <= before.bytes;
-        let fewer_packets = backlog.packets + (config.buffers.output_packets / 8).max(1) <= before.packets;
-        if kept_up || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes {
-            peer.over = Some(Over { since: now, backlog });
-            return false;
-        }
-        true
+        let backlog = backlog(shared, &self.session, self.tls.as_ref());
+        over_limit.is_stuck(backlog, &output_limits(config), now)
     }
 }
 
