@@ -1,11 +1,12 @@
-//! Everything bad that a remote can say, one row each: the right end, nobody else harmed, and the server goes on.
+//! Everything invalid that a remote can send, one row each: the connection ends as it should, no other peer is affected, and the server
+//! continues.
 
 use super::world::{End, Node, REQUEST, assert_fails_with, frame, multiplayer, raw};
 use crate::base::{CloseReason, ConnId};
 use crate::channel::Notice;
 use crate::config::PeerConfig;
 
-/// A server with an honest peer, and whoever comes next.
+/// A server with an honest peer, and further connections.
 struct Town {
     now: std::time::Instant,
     server: Node,
@@ -29,7 +30,7 @@ impl Town {
         (conn, end)
     }
 
-    /// Lets time pass, so that everything that has to end does.
+    /// Lets time pass, so that every connection ends that has to.
     fn wait(&mut self, seconds: u32) {
         for _ in 0..seconds * 10 {
             self.now += std::time::Duration::from_millis(100);
@@ -37,7 +38,7 @@ impl Town {
         }
     }
 
-    /// The packets of the one that came last, while the game takes them as they come.
+    /// Returns the packets of the last connection; the game takes them at once.
     fn hear_all(&mut self) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
         loop {
@@ -50,7 +51,7 @@ impl Town {
         }
     }
 
-    /// The honest peer is still heard, and another one still gets in.
+    /// Checks that the honest peer's packets still arrive, and that another peer can still connect.
     fn lives(&mut self, row: &str) {
         let heard =
             |notice: &Notice| matches!(notice, Notice::Packet(packet) if packet.payload == b"still here"[..]);
@@ -66,7 +67,7 @@ impl Town {
     }
 }
 
-/// A request with one of its lines replaced, or one more.
+/// A request with one line replaced or added.
 fn request(from: &str, to: &str) -> Vec<u8> {
     let text = String::from_utf8(REQUEST.to_vec()).expect("text");
     assert!(text.contains(from), "{from}");
@@ -212,7 +213,7 @@ fn bad_frames_get_their_code() {
             let mut town = Town::new(config);
             let (_, end) = town.comes(REQUEST);
             end.take_all();
-            // What comes behind it is not looked at.
+            // Bytes after it are ignored.
             end.inject(&[bytes.clone(), frame(0x82, b"behind")].concat());
             town.server.run(town.now);
             assert_fails_with(&end.take_all(), code, row);
@@ -242,11 +243,11 @@ fn bad_close_codes_are_answered_as_protocol_errors() {
     }
 }
 
-/// What becomes of somebody who floods.
+/// What happens to a peer that floods.
 enum Fate {
-    /// It is thrown out, or said that it goes.
+    /// The peer is disconnected, or has closed the connection.
     Ends,
-    /// It is answered with so many bytes, and can say one thing more, which is heard.
+    /// The peer gets this many bytes of answers, and its last message still arrives.
     Stays { answers: usize, last: Vec<u8>, heard: &'static [u8] },
 }
 
@@ -254,7 +255,7 @@ enum Fate {
 fn floods_cost_little_and_harm_nobody() {
     let small = |opcode: u8, n: usize| frame(opcode, b"").repeat(n);
     let stays = |answers| Fate::Stays { answers, last: frame(0x82, b"and now"), heard: b"and now" };
-    // Of the answers to pings that it does not read 64 wait, and one to the last of them.
+    // If it does not read, 64 pongs wait, and one that answers the last ping.
     let pongs = |size: usize| 65 * (2 + size);
     let goes_on = Fate::Stays { answers: pongs(0), last: frame(0x80, b"and now"), heard: b"xand now" };
     let rows: Vec<(&str, Vec<u8>, Fate)> = vec![
@@ -279,7 +280,7 @@ fn floods_cost_little_and_harm_nobody() {
         let (_, end) = town.comes(REQUEST);
         end.take_all();
         let shared = town.server.shared();
-        // It reads nothing of what it provokes.
+        // It does not read the answers.
         end.set_capacity(0);
         end.inject(&bytes);
         town.server.run(town.now);

@@ -1,4 +1,4 @@
-//! Who gets in, by the rules of the server and by the game's word.
+//! Admission by the server's access rules and by the game's decision.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::event::ConnectionRequest;
 pub(super) const HERE: &str = "192.0.2.1:1234";
 pub(super) const PROXY: &str = "10.0.0.1:1234";
 
-/// A server, and connections to it that the test speaks by hand.
+/// A server, and connections whose bytes the test sends itself.
 pub(super) struct Door {
     pub(super) node: Node,
     pub(super) now: Instant,
@@ -46,7 +46,7 @@ impl Door {
         self.hear(end)
     }
 
-    /// What the usual request is answered, with further header lines, from an address.
+    /// Returns the response to the usual request with further header lines, from an address.
     pub(super) fn knock(&mut self, from: &str, lines: &str) -> (String, End) {
         let (_, end) = self.arrive(from);
         let request = String::from_utf8_lossy(REQUEST).replacen("\r\n", &format!("\r\n{lines}"), 1);
@@ -58,7 +58,7 @@ impl Door {
         answer.get(9..12).unwrap_or_default().to_owned()
     }
 
-    /// The end of a connection that is refused: the client ends its side when it has read the answer.
+    /// Ends a rejected connection: the client ends its side when it has read the response.
     pub(super) fn leave(&mut self, end: &End) {
         end.half_close();
         while self.node.run(self.now) {}
@@ -72,7 +72,7 @@ impl Door {
         }
     }
 
-    /// Requests that the game hears of.
+    /// Returns the requests that the game gets.
     pub(super) fn asked(&mut self) -> Vec<ConnectionRequest> {
         let mut asked = Vec::new();
         self.node.notices.retain(|notice| match notice {
@@ -159,7 +159,7 @@ fn behind_a_proxy_the_client_counts_and_not_the_proxy() {
     assert_eq!(door.status(PROXY, &forwarded("203.0.113.2")), "101");
     assert_eq!(door.status(PROXY, &forwarded("203.0.113.1")), "429");
     assert_eq!(door.status(PROXY, "X-Forwarded-For: unknown\r\n"), "400");
-    // Nobody else is believed.
+    // The header counts from no other address.
     assert_eq!(door.status(HERE, &forwarded("203.0.113.3")), "101");
     assert_eq!(door.node.shared().info.address, HERE.parse().expect("an address"));
     assert_eq!(door.status(HERE, &forwarded("203.0.113.4")), "429");
@@ -184,7 +184,7 @@ fn a_health_check_is_answered_without_the_game() {
     let options = check(&mut door, b"OPTIONS /health HTTP/1.0\r\n\r\n");
     assert!(options.starts_with("HTTP/1.1 200 OK\r\n") && options.ends_with("\r\n\r\n"), "{options}");
     assert!(options.contains("\r\nContent-Length: 0\r\n"), "{options}");
-    // Elsewhere they are refused, and whatever HEAD is answered has no body.
+    // On other paths they are refused, and a response to HEAD never has a body.
     for (request, status) in [
         (&b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"[..], "426"),
         (b"HEAD /health HTTP/1.1\r\n\r\n", "400"),
@@ -274,11 +274,11 @@ fn the_games_word_decides() {
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("\r\nX-Seat: 7\r\n"), "{answer}");
     assert!(answer.contains("\r\nSec-WebSocket-Protocol: go\r\n"), "{answer}");
     assert_eq!(door.node.shared().id, request.id, "the id that was told");
-    // A second word changes nothing.
+    // A second decision changes nothing.
     door.decide(request, AdmissionDecision::fault());
     assert_eq!((door.connected(), door.node.end()), (1, None));
 
-    // A handler that chooses none is told why such a client leaves.
+    // If a handler chooses none, the log explains why such a client leaves.
     Lines::catch();
     let (_, end) = door.knock(HERE, "Sec-WebSocket-Protocol: chess\r\n");
     let request = door.asked().remove(0);
@@ -404,7 +404,7 @@ fn a_refused_client_may_read_its_answer_and_is_gone_after_a_second() {
     let mut door = Door::new(ServerConfig::default());
     let (answer, end) = door.knock(HERE, "Content-Length: 5\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "));
-    // What it still sends is thrown away, so that no reset eats the answer.
+    // Further bytes are read and dropped, so that no reset destroys the response.
     assert_eq!(door.say(&end, &[b'x'; 50_000]), "");
     assert_eq!((end.readable(), door.node.len()), (0, 1));
     door.pass(SECOND + SECOND / 10);
@@ -482,7 +482,7 @@ fn a_game_that_does_not_poll_hears_of_so_many_and_no_more() {
     assert_eq!((door.connected(), refused), (4096, 5000 - 4096));
     assert!(door.node.notices.len() <= 2 * 4096, "{}", door.node.notices.len());
     assert_eq!(door.node.counters().refused_busy.get(), refused as u64);
-    // It polls again.
+    // The game polls again.
     door.node.counters().arrivals.store(0, Ordering::Relaxed);
     assert_eq!(door.status(HERE, ""), "101");
 }

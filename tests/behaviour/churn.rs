@@ -1,4 +1,4 @@
-//! Those who come and go on the wire of the 3.x classes, and those who do not listen to the notices about them.
+//! Clients of the 3.x format that join and leave, and clients that do not read the notices about them.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::hub::transports::Step;
 use crate::wire::godot3::packet_header;
 
 impl Party {
-    /// Somebody joins, and is gone.
+    /// A client joins and disconnects.
     fn flit(&mut self) {
         let (server_end, end) = End::pair(1 << 20, usize::MAX);
         self.server.accept(server_end, self.now);
@@ -26,13 +26,13 @@ impl Party {
         self.server.counters().arrivals.store(0, Ordering::Relaxed);
     }
 
-    /// The Close of one that does not read waits for so long.
+    /// How long the Close of a client waits that does not read.
     fn end_goodbyes(&mut self) {
         self.now += self.server.hub().config().close_timeout;
         self.server.run(self.now);
     }
 
-    /// Nothing more fits what this client has not read.
+    /// The output queue of this client is full.
     fn stop_reading(&self, at: usize) {
         self.clients[at].1.set_capacity(0);
     }
@@ -56,7 +56,7 @@ fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
     assert!((60_000..=65_536).contains(&most), "{most} waited");
     party.end_goodbyes();
     assert_eq!(party.server.queue_totals.bytes(), 0);
-    // The other one has heard of the deaf one's end, too.
+    // The other client also got the notice that the one that does not read was closed.
     assert_eq!(heard, 2 * 33_000 + 1);
 }
 
@@ -84,7 +84,7 @@ fn at_the_bound_of_the_process_nobody_is_closed_because_another_came() {
     }
 }
 
-/// Clients that do not read, with room for so many more bytes each.
+/// Clients that do not read, each with room for this many more bytes.
 fn brimful(deaf: usize, room: usize) -> Party {
     let mut party = Party::with(PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..config() }, deaf + 2);
     for at in 2..deaf + 2 {
@@ -156,7 +156,7 @@ fn without_any_grace_a_few_bytes_of_one_large_message_are_no_endless_matter() {
     let (sender, deaf) = (party.clients[0].0, party.clients[1].0);
     let mut bytes = packet_header(sender, Target::One(deaf)).to_vec();
     bytes.resize(3000, 7);
-    // Its frame has a head of four bytes, which nobody counts; the last three do not fit.
+    // Its frame header has four bytes, which do not count; the last three do not fit.
     party.clients[1].1.set_capacity(3004 - 3);
     party.clients[0].1.inject(&frame(0x82, &bytes));
     party.server.run(party.now);
@@ -176,7 +176,7 @@ fn a_peer_that_the_game_has_just_closed_is_no_endless_matter() {
     let mut decided = false;
     for _ in 0..3 {
         party.server.driver.round_with(party.now, &mut |step| {
-            // Between writing and expiring, and as the game's thread does it when the whole process has too much.
+            // Between writing and expiring, as the game's thread does it when the queues of the process are full.
             if step == Step::Write && shared.outgoing.load().0 > 65_536 {
                 assert!(shared.outgoing.is_congested(), "it is to be decided");
                 shared.outgoing.clear();

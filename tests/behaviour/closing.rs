@@ -1,4 +1,4 @@
-//! Ends, and what both sides know of them.
+//! Ends of connections, and what both sides know of them.
 
 use bytes::Bytes;
 
@@ -98,7 +98,7 @@ fn what_a_remote_said_before_it_went_is_read_although_writing_fails() {
     let mut by_hand = ByHand::open(raw());
     by_hand.end.inject(&frame(0x82, b"last words"));
     by_hand.end.cut();
-    // The failing write comes before the read.
+    // The write fails before the read.
     let message = outbound(Bytes::from_static(b"are you there?"));
     by_hand.server.shared().outgoing.add(14);
     by_hand.server.command(Command::Send { to: by_hand.conn, message }, by_hand.now);

@@ -1,4 +1,4 @@
-//! A bad network, to the nanosecond.
+//! Simulated bad networks, exact to the nanosecond.
 
 use std::time::Duration;
 
@@ -30,12 +30,12 @@ fn send(world: &mut World, from_server: bool, payload: Vec<u8>) {
     world.run();
 }
 
-/// Packets that came to the server or the client.
+/// Returns the packets that the server or the client received.
 fn packets(world: &mut World, at_server: bool) -> Vec<Vec<u8>> {
     if at_server { world.server.packets() } else { world.client.packets() }
 }
 
-/// Lets time pass; what came, and how long after now.
+/// Lets time pass. Returns the received packets, and how long after now each arrived.
 fn arrivals(world: &mut World, at_server: bool, time: Duration) -> Vec<(Duration, Vec<u8>)> {
     let (start, end) = (world.now, world.now + time);
     let mut came = Vec::new();
@@ -49,7 +49,7 @@ fn arrivals(world: &mut World, at_server: bool, time: Duration) -> Vec<(Duration
     }
 }
 
-/// Sends a packet to the client each so often; how late each of them came.
+/// Sends packets to the client at an interval. Returns the delay of each.
 fn delays(world: &mut World, count: u32, every: Duration) -> Vec<Duration> {
     let start = world.now;
     let mut late = Vec::new();
@@ -101,7 +101,7 @@ fn joining_takes_its_round_trip_too() {
     let mut world = World::new(PeerConfig { conditions, ..multiplayer() }, 64 * 1024, usize::MAX);
     let start = world.now;
     world.run();
-    // Out of the client, into the server, and back: both sides have the bad network.
+    // Out of the client, into the server, and back: both sides simulate the network.
     for wanted in [100 * MS, 200 * MS, 300 * MS] {
         assert!(world.pass_to_arrival(start + SECOND));
         assert_eq!(world.now - start, wanted);
@@ -137,7 +137,7 @@ fn jitter_stays_in_its_bounds_and_the_seed_decides() {
 #[test]
 fn nothing_is_overtaken() {
     let conditions = Conditions { jitter: 500 * MS, ..Conditions::default() };
-    // Each of these may take half a second longer than the next one; all wait for the slowest before them.
+    // Each packet may be delayed by half a second; all wait for the slowest one before them.
     let late = delays(&mut world(conditions), 300, 5 * MS);
     assert!(late.iter().max().expect("some") <= &(500 * MS));
     let mut world = world(conditions);
@@ -153,7 +153,7 @@ fn nothing_is_overtaken() {
 #[test]
 fn the_bandwidth_holds_in_each_direction() {
     for from_server in [true, false] {
-        // Ten kilobytes in a second.
+        // Ten kilobytes per second.
         let mut world = world(Conditions { bandwidth: 80, ..Conditions::default() });
         for _ in 0..50 {
             send(&mut world, from_server, vec![7; 1000]);
@@ -173,7 +173,7 @@ fn the_bandwidth_holds_in_each_direction() {
 #[test]
 fn a_network_that_is_full_takes_no_more_from_either_side() {
     let conditions = Conditions { bandwidth: 80, latency: SECOND, ..Conditions::default() };
-    // What such a network carries in a second, and what waits before it.
+    // The bytes that such a network carries in a second, and those that wait before it.
     let most = 10_000 + 4096;
     let mut world = world(conditions);
     let taken = |world: &World| world.server.shared().figures.bytes_out.get() as usize;
@@ -275,7 +275,7 @@ fn conditions_change_while_connected() {
     send(&mut world, true, vec![1]);
     let start = world.now;
     world.pass(300 * MS);
-    // A longer latency holds for what is sent from now on, a shorter one for what is on its way, too.
+    // A longer latency applies to bytes that are sent from now on, a shorter one also to bytes in flight.
     world.server.change_conditions(slow(2 * SECOND), world.now);
     send(&mut world, true, vec![2]);
     world.pass(700 * MS);
@@ -346,7 +346,7 @@ fn a_close_behind_a_long_way_is_not_cut_short() {
         world.close(false, CloseFrame::new(4000, "bye").expect("a valid frame"));
         world.run();
         world.pass(latency - 100 * MS);
-        // They are on their way when the Close comes, and more than the client's socket takes at once.
+        // They are in flight when the Close arrives, and more than the client's socket takes at once.
         for _ in 0..10 {
             send(&mut world, true, vec![7; 50_000]);
         }

@@ -12,8 +12,8 @@ fn config() -> PeerConfig {
     PeerConfig { buffers, ..multiplayer() }
 }
 
-/// A connection whose wire takes a thousand bytes from the server and no more before somebody reads them; plain, and through
-/// TLS, which takes some off the session's hands that are not on the wire.
+/// A connection that takes a thousand bytes from the server until the client reads; plain, and with TLS, which holds some bytes that the
+/// connection has not taken.
 fn worlds(config: &PeerConfig) -> [(&'static str, World); 2] {
     let worlds = [("plain", World::connected(config.clone())), ("TLS", World::encrypted(config.clone()))];
     for (_, world) in &worlds {
@@ -31,7 +31,7 @@ fn send(world: &mut World, count: usize, size: usize) {
     world.server.run(world.now);
 }
 
-/// Lets time pass while the client does nothing but take `per_second` bytes off the wire.
+/// Lets time pass while the client only reads `per_second` bytes.
 fn starve(world: &mut World, seconds: u32, per_second: usize) {
     for _ in 0..seconds * 20 {
         starve_for(world, SECOND / 20, per_second / 20);
@@ -40,7 +40,7 @@ fn starve(world: &mut World, seconds: u32, per_second: usize) {
 
 fn starve_for(world: &mut World, time: std::time::Duration, bytes: usize) {
     world.now += time;
-    // An error means that nothing is there.
+    // An error means that nothing has arrived.
     let mut taken = 0;
     while taken < bytes {
         let mut buffer = vec![0; bytes - taken];
@@ -86,7 +86,7 @@ fn it_learns_the_code_when_it_reads_after_all() {
 
 #[test]
 fn a_peer_that_works_off_a_burst_is_left_alone() {
-    // One of the large packets takes it four times the grace.
+    // The client needs four times the grace for one of the large packets.
     for (packets, size) in [(100, 1000), (12, 8000)] {
         for (row, mut world) in worlds(&config()) {
             send(&mut world, packets, size);
@@ -103,7 +103,7 @@ fn a_peer_that_takes_much_is_left_alone_although_more_keeps_coming() {
     for (row, mut world) in worlds(&config()) {
         send(&mut world, 20, 1000);
         for _ in 0..200 {
-            // What it takes in a twentieth of a second is replaced: 20 KB wait all the time, 40 KB/s leave.
+            // The bytes that it takes in a twentieth of a second are replaced: 20 KB always wait, and 40 KB/s leave.
             starve_for(&mut world, SECOND / 20, 2000);
             let (waiting, _) = world.server.shared().outgoing.load();
             send(&mut world, 20 - (waiting / 1000).min(20), 1000);
@@ -121,7 +121,7 @@ fn the_refusing_policy_closes_nobody() {
     }
 }
 
-/// Nobody is dropped but for the bytes that it does not take.
+/// A peer is dropped only for bytes that it does not take.
 fn patient() -> PeerConfig {
     PeerConfig {
         overflow_policy: OverflowPolicy::Refuse,
@@ -132,7 +132,7 @@ fn patient() -> PeerConfig {
 
 #[test]
 fn a_peer_that_takes_no_byte_at_all_is_dropped_in_the_end() {
-    // Less than TLS takes off the session's hands, and more.
+    // Less than TLS can hold, and more.
     for packets in [3, 30, 60] {
         for (row, mut world) in worlds(&patient()) {
             send(&mut world, packets, 1000);

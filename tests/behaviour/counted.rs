@@ -1,4 +1,4 @@
-//! Each limit that a peer meets is counted, and written down no more often than a disk can bear.
+//! Each limit that a peer reaches is counted, and the number of log lines is bounded.
 
 use super::lines::Lines;
 use super::world::{ByHand, End, Node, REQUEST, SECOND, frame, raw, start};
@@ -13,7 +13,7 @@ fn a_violation_and_a_large_message_are_counted() {
     by_hand.say(&frame(0x83, b"no such opcode"));
     assert_eq!(by_hand.server.counters().peers_violated.get(), 1);
     assert_eq!(by_hand.server.counters().peers_timed_out.get(), 0);
-    // A peer that leaves as it should is none.
+    // A peer that closes properly does not count.
     let mut by_hand = ByHand::open(raw());
     by_hand.say(&frame(0x88, b""));
     assert!(by_hand.server.end().is_some());
@@ -69,7 +69,7 @@ fn pings_that_are_not_answered_are_counted() {
     assert!((800..1000).contains(&unanswered(&by_hand)), "{}", unanswered(&by_hand));
 }
 
-/// Somebody who gets in, says something, and is closed for it or leaves.
+/// A peer that connects, sends something, and is closed for it or leaves.
 fn come_and(server: &mut Node, address: &str, says: &[u8], now: std::time::Instant) {
     let (server_end, end) = End::pair(64 * 1024, usize::MAX);
     server.accept_from(address, server_end, now);
@@ -106,7 +106,7 @@ fn players_of_a_household_may_leave_together_but_not_for_ever() {
         come_and(&mut server, "192.0.2.7:1000", &frame(0x88, b""), now);
     }
     assert_eq!(Lines::with("was connected for").len(), 10);
-    // What they do leaves room for what somebody else there does wrong.
+    // Their log lines do not suppress those about the violations of others at that address.
     come_and(&mut server, "192.0.2.7:1000", &frame(0x83, b""), now);
     assert_eq!(Lines::with("protocol violation").len(), 1);
 }

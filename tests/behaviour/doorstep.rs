@@ -1,4 +1,4 @@
-//! Who goes when the room before the door is full and another waits.
+//! Which pending connection is evicted when all places are taken and another client waits.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::hub::transports::Readiness;
 use crate::tls::{TlsServer, self_signed};
 
 const STRANGER: &str = "198.51.100.1:1";
-/// Of which a source may hold four before it is told from a crowd.
+/// Places, of which one address may have four before it counts as unfair.
 const PLACES: usize = 64;
 
-/// A door before which there is all the time in the world.
+/// A server whose timeouts do not expire.
 fn patient(config: ServerConfig) -> Door {
     let mut door = Door::new(ServerConfig { max_pending: PLACES, ..config });
     let peer = PeerConfig { handshake_timeout: 600 * SECOND, ..raw() };
@@ -23,7 +23,7 @@ fn patient(config: ServerConfig) -> Door {
     door
 }
 
-/// So many of one address that say half of what they have to say.
+/// Connections of one address that send half of their request.
 fn dawdle(door: &mut Door, from: &str, count: usize) -> Vec<(ConnId, End)> {
     (0..count)
         .map(|_| {
@@ -34,7 +34,7 @@ fn dawdle(door: &mut Door, from: &str, count: usize) -> Vec<(ConnId, End)> {
         .collect()
 }
 
-/// Needs room while these have said something that was not read yet.
+/// Needs a place while these connections have sent bytes that were not read yet.
 fn unread(
     door: &mut Door,
     conns: impl IntoIterator<Item = ConnId>,
@@ -62,7 +62,7 @@ fn the_silent_make_room_after_a_second() {
     assert_eq!(unread, EvictionOutcome::Wait(Some(door.now)), "nobody listened to it");
     assert_eq!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(silent));
     assert_eq!(door.node.make_room(HERE, door.now), EvictionOutcome::Wait(None), "it speaks, if slowly");
-    // One that was refused and does not go is worth less than one that waits.
+    // A rejected connection that does not close is evicted before one that waits.
     let (answer, _refused) = door.knock(HERE, "Content-Length: 1\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "));
     assert!(matches!(door.node.make_room(HERE, door.now), EvictionOutcome::Evicted(_)));
@@ -94,7 +94,7 @@ fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
     door.pass(SECOND);
     let unread = unread(&mut door, slow.iter().map(|(conn, _)| *conn), Some(STRANGER));
     assert_eq!(unread, EvictionOutcome::Wait(None), "what it said since then was not read");
-    // Its next one is not worth it, and keeps nobody waiting who stands behind it.
+    // A further connection of the address evicts none, and does not block the clients behind it.
     assert_eq!(door.node.make_room("192.0.2.1:99", door.now), EvictionOutcome::Refused);
     assert_eq!(door.node.len(), PLACES);
     for (conn, _) in &slow[..PLACES - 4] {
@@ -106,7 +106,7 @@ fn an_address_that_holds_the_door_shut_with_a_byte_each_does_not() {
     }
     assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Wait(None), "a fair share");
     assert_eq!(door.node.counters().pending_evicted.get(), PLACES as u64 - 4);
-    // Also when the system has run out of something, and nobody knows who waits.
+    // The same when the system has no resources left, and the waiting client is unknown.
     dawdle(&mut door, HERE, 1);
     assert_eq!(door.node.driver.make_room(None, door.now), EvictionOutcome::Evicted(slow[PLACES - 4].0));
 }
@@ -130,7 +130,7 @@ fn the_address_with_the_most_places_gives_one() {
     for (conn, _) in &most[..4] {
         assert_eq!(door.node.make_room(STRANGER, door.now), EvictionOutcome::Evicted(*conn));
     }
-    // Nothing would be gained if it were turned around.
+    // An exchange in the other direction would gain nothing.
     assert_eq!(door.node.make_room("192.0.2.1:2", door.now), EvictionOutcome::Refused);
 }
 
@@ -161,7 +161,7 @@ fn players_of_one_address_do_not_push_each_other_out() {
 fn time_counts_from_the_first_word_that_was_heard() {
     let mut door = patient(ServerConfig::default());
     let arrived: Vec<_> = (0..PLACES).map(|_| door.arrive(HERE)).collect();
-    // What came stays unread, for there is so much to do.
+    // The received bytes stay unread, because the thread is busy.
     door.now += 5 * SECOND;
     for (_, end) in &arrived {
         door.say(end, b"G");
@@ -178,7 +178,7 @@ fn a_proxy_speaks_for_many_and_only_its_clients_are_many_or_few() {
     for from in [STRANGER, PROXY] {
         assert_eq!(door.node.make_room(from, door.now), EvictionOutcome::Wait(None), "{from}");
     }
-    // Valid requests that wait for a game that loads.
+    // Valid requests that wait for the game's decision while it loads.
     let ends: Vec<_> =
         (0..PLACES / 2).map(|_| door.knock(PROXY, "X-Forwarded-For: 203.0.113.7\r\n").1).collect();
     let asked = door.asked();
@@ -214,7 +214,7 @@ fn who_waits_for_the_game_keeps_its_place_unless_it_is_many() {
     assert_eq!(left.len(), PLACES / 2 + 4);
 }
 
-/// Knocks at the listener and says nothing.
+/// Connects to the listener and sends nothing.
 fn knock(door: &mut Door, from: &str) -> End {
     let (server_end, end) = End::pair(64 * 1024, usize::MAX);
     door.node.driver.knock(server_end, from.parse().expect("an address"));

@@ -1,4 +1,4 @@
-//! The wire of the 3.x classes: who is told of whom, and who gets what.
+//! The format of the 3.x classes: notices about other clients, and relayed packets.
 
 use super::lines::Lines;
 use super::world::{End, Node, REQUEST, SECOND, frame, multiplayer};
@@ -11,12 +11,12 @@ pub(super) fn config() -> PeerConfig {
     PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot3), ..multiplayer() }
 }
 
-/// A server with clients that the test speaks for.
+/// A server with clients whose bytes the test sends.
 pub(super) struct Party {
     pub(super) now: std::time::Instant,
     pub(super) server: Node,
     pub(super) clients: Vec<(PeerId, End)>,
-    /// Nobody reads what comes to them.
+    /// Clients that do not read.
     starved: Vec<usize>,
 }
 
@@ -35,7 +35,7 @@ impl Party {
             party.server.run(now);
             let answer = end.take_all();
             let at = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
-            // Ends behind the first message: 0x82, length 13, the id.
+            // Ends after the first message: 0x82, length 13, the id.
             let id = i32::from_le_bytes(answer[at + 11..at + 15].try_into().expect("an id"));
             let mut expected = vec![message(3, id), message(1, 1)];
             expected.extend(party.clients.iter().map(|(other, _)| message(1, other.0)));
@@ -73,7 +73,7 @@ impl Party {
         assert!(self.server.has(|notice| matches!(notice, Notice::Congested(id) if *id == target)));
     }
 
-    /// Who was closed for not keeping up.
+    /// Returns the clients that were closed because they did not keep up.
     pub(super) fn overflowed(&self) -> Vec<PeerId> {
         let overflowed = |notice: &Notice| match notice {
             Notice::Overflowed(id) => Some(*id),
@@ -82,7 +82,7 @@ impl Party {
         self.server.notices.iter().filter_map(overflowed).collect()
     }
 
-    /// Who got the message, the server as 0.
+    /// Returns who got the message; the server counts as 0.
     fn receivers(&mut self, message: &[u8]) -> Vec<usize> {
         let local = |notice: &Notice| matches!(notice, Notice::Packet(Packet { payload, .. }) if *payload == message[9..]);
         let mut receivers: Vec<_> = self.server.has(local).then_some(0).into_iter().collect();
@@ -102,7 +102,7 @@ pub(super) fn message(kind: u8, id: i32) -> Vec<u8> {
     bytes
 }
 
-/// The payloads of a server's short frames.
+/// Returns the payloads of a server's short frames.
 pub(super) fn messages(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     while let [first, len, rest @ ..] = bytes {
@@ -203,12 +203,12 @@ fn one_that_does_not_take_its_relayed_packets_is_closed_and_the_others_go_on() {
     assert!(party.server.has(|notice| matches!(notice, Notice::Overflowed(id) if *id == party.clients[1].0)));
 }
 
-/// A client whose server the test speaks for, with its id told.
+/// A client that has got its id, with a server whose bytes the test sends.
 fn told_client() -> (std::time::Instant, Node, End) {
     client_told(&message(3, 77))
 }
 
-/// A client whose server the test speaks for, with a first message.
+/// A client that has got a first message from a server whose bytes the test sends.
 fn client_told(first: &[u8]) -> (std::time::Instant, Node, End) {
     let now = super::world::start();
     let (client_end, end) = End::pair(1 << 20, usize::MAX);
@@ -261,18 +261,18 @@ fn a_server_cannot_pile_up_news_of_others() {
         joined += fresh;
         let shared = client.shared();
         client.notices.retain(|notice| !matches!(notice, Notice::Joined(_)));
-        // As the game does it.
+        // As the game's thread does it.
         client.game_took(&shared, fresh * 13, fresh, now);
     }
     assert_eq!(client.shared().incoming.load(), (0, 0));
     assert_eq!(client.end(), None);
-    // Repeated, unknown, or about the client itself or its server: no notice.
+    // Messages that are repeated, about unknown peers, or about the client itself or its server, cause no notice.
     let nothing =
         [(1, 100), (2, 9999), (1, 1), (2, 1), (3, 5), (1, 77), (2, 77)].map(|(kind, id)| message(kind, id));
     end.inject(&nothing.iter().flat_map(|message| served(message)).collect::<Vec<u8>>());
     client.run(now);
     assert_eq!(client.notices.len(), 1, "{:?}", &client.notices[1..]);
-    // Coming and going for ever waits for the game too.
+    // Endless notices about joining and leaving wait for the game too.
     let flicker = [served(&message(2, 100)), served(&message(1, 100))].concat().repeat(5000);
     end.inject(&flicker);
     client.run(now);

@@ -1,5 +1,5 @@
-//! Remotes that are gone while they are not read: because the game takes nothing, because they are throttled, or because a Close
-//! is under way.
+//! Remotes that disconnect while they are not read: because the game takes nothing, because they are throttled, or because a Close is under
+//! way.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::config::{Buffers, PeerConfig, ServerConfig};
 
 const MESSAGES: usize = 10;
 
-/// A peer of which the game has room for two messages, and which has sent ten.
+/// A peer that has sent ten messages, of which two fit the input buffer.
 fn unread() -> ByHand {
     let buffers = Buffers { input_packets: 2, ..Buffers::default() };
     let mut by_hand = ByHand::open(PeerConfig { buffers, heartbeat_interval: Duration::ZERO, ..raw() });
@@ -22,7 +22,7 @@ fn unread() -> ByHand {
     by_hand
 }
 
-/// Packets that the game has not taken.
+/// Returns the packets that the game has not taken.
 fn waiting(by_hand: &ByHand) -> usize {
     by_hand.server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count()
 }
@@ -79,7 +79,7 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
     let shared = by_hand.server.shared();
     for waiting in [1, 0] {
         by_hand.now += 4 * SECOND;
-        // The driver reads on when half of the room is free, and not before.
+        // The driver continues to read when half of the room is free.
         shared.incoming.release_only(100, 1);
         by_hand.run();
         assert!(shared.end().is_none(), "it was closed with {waiting} waiting");
@@ -93,7 +93,7 @@ fn a_game_that_takes_some_of_it_is_not_hurried_before_there_is_room_to_read_on()
 fn a_game_that_takes_some_is_not_hurried_although_the_end_was_seen_before_the_packets() {
     let buffers = Buffers { input_bytes: 1000, ..Buffers::default() };
     let mut by_hand = ByHand::new(PeerConfig { buffers, heartbeat_interval: Duration::ZERO, ..raw() });
-    // All of it is there before the first look, its end too.
+    // Everything has arrived before the first read, the end too.
     by_hand.end.inject(REQUEST);
     for _ in 0..5 {
         by_hand.end.inject(&frame(0x82, &[7; 100]));
@@ -105,7 +105,7 @@ fn a_game_that_takes_some_is_not_hurried_although_the_end_was_seen_before_the_pa
     for waiting in [4, 3] {
         by_hand.now += 2 * SECOND;
         by_hand.run();
-        // There is still no room for the large one.
+        // There is still no room for the large message.
         shared.incoming.release_only(100, 1);
         by_hand.now += 2 * SECOND;
         by_hand.run();
@@ -147,7 +147,7 @@ fn a_client_that_leaves_before_it_is_answered_is_noticed_whatever_it_has_sent() 
     assert!(node.has(|notice| matches!(notice, Notice::Withdrawn(_))) && node.len() == 0);
 }
 
-/// One that sends far more than it may in a second.
+/// A peer that sends far more than the rate limit permits.
 struct Throttled {
     node: Node,
     conn: ConnId,
@@ -173,7 +173,7 @@ fn a_throttled_peer_is_read_to_its_end_behind_a_close() {
     for row in ["close", "without waiting", "overflow", "violation"] {
         let Throttled { mut node, conn, end, now } = throttled(1000);
         if row == "violation" {
-            // Behind it there is more than may be read now.
+            // More bytes follow than the rate limit permits.
             end.inject(&frame(0xf2, b"reserved bits"));
         }
         for _ in 0..50 {
@@ -238,7 +238,7 @@ fn a_throttled_peer_takes_few_turns_whatever_the_rate() {
             bytes.push((node.counters().bytes_in.get() - before) as usize);
         }
         println!("{rate} bytes a second: {turns:?} turns, {bytes:?} bytes");
-        // In the first second it may read what it saved.
+        // The first second includes the burst that the rate limiter permits.
         for (count, bytes) in turns.iter().zip(&bytes).skip(1) {
             assert!(*count <= rate / (64 * 1024) + 30, "{rate}: {count} turns in a second");
             assert!((rate * 8 / 10..=rate * 11 / 10).contains(bytes), "{rate}: {bytes} bytes in a second");

@@ -1,4 +1,4 @@
-//! Getting in.
+//! Handshakes.
 
 use super::world::{ByHand, REQUEST, SECOND, World, multiplayer, raw};
 use crate::base::{CloseReason, PeerId, Phase};
@@ -48,7 +48,7 @@ fn messages_right_behind_the_request_are_not_lost() {
 
 #[test]
 fn a_client_gives_up_when_no_id_comes() {
-    // The server speaks raw mode: it upgrades, and never sends an id.
+    // The server is in raw mode: it accepts the upgrade, and never sends an id.
     let mut world = World::new(multiplayer(), 4096, usize::MAX);
     world.server = super::world::Node::server(raw());
     world.server_conn = world.server.accept(world.ends.0.clone(), world.now);

@@ -1,4 +1,4 @@
-//! Peers that mean harm: each ends with the right code, costs little, and never a panic.
+//! Hostile peers: each connection ends with the right code, costs little, and causes no panic.
 
 use bytes::Bytes;
 
@@ -97,7 +97,7 @@ fn a_remote_that_pings_and_does_not_read_costs_little() {
 
 #[test]
 fn a_close_behind_more_pings_than_can_be_answered_is_answered() {
-    // However many pongs wait, there is room for the answer to the Close.
+    // However many pongs wait, the answer to the Close has room.
     for pings in 0..500 {
         let mut by_hand = ByHand::open(raw());
         let end = [frame(0x89, b"x").repeat(pings), frame(0x88, b"\x03\xe8bye")].concat();
@@ -108,7 +108,7 @@ fn a_close_behind_more_pings_than_can_be_answered_is_answered() {
 
 #[test]
 fn arbitrary_bytes_never_panic() {
-    // A simple generator, so that a failure can be repeated.
+    // A simple generator, so that a failure can be reproduced.
     let mut state = 0x2545_f491_u32;
     let mut random = move || {
         state ^= state << 13;

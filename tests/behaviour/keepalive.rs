@@ -1,4 +1,4 @@
-//! Signs of life over minutes.
+//! Pings, pongs and timeouts over minutes.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn a_peer_that_we_do_not_read_is_not_dropped() {
     assert_eq!(by_hand.server.packets(), [b"1"]);
     by_hand.run();
     assert_eq!(by_hand.server.packets(), [b"2"]);
-    // Now that we listen again, silence counts from here.
+    // Reading continues, so silence counts from here.
     by_hand.pass(55 * SECOND);
     assert_eq!(by_hand.server.end(), None);
     by_hand.pass(10 * SECOND);
@@ -56,12 +56,12 @@ fn one_peer_can_have_an_interval_of_its_own() {
         by_hand.server.command(Command::Heartbeat { conn: by_hand.conn, interval }, by_hand.now);
     };
     set(&mut by_hand, 5 * SECOND);
-    // A ping of 8 bytes is 10 long: the first at once, then one each interval.
+    // A ping of 8 bytes is a frame of 10 bytes: the first at once, then one per interval.
     assert_eq!(by_hand.pass(SECOND).len(), 10);
     assert_eq!(by_hand.pass(20 * SECOND).len(), 4 * 10);
     set(&mut by_hand, Duration::ZERO);
     assert!(by_hand.pass(1000 * SECOND).is_empty());
-    // The object's own interval does not change it back.
+    // A new interval of the object does not replace that of the peer.
     by_hand.server.command(Command::Configure(Box::new(raw())), by_hand.now);
     assert!(by_hand.pass(59 * SECOND).is_empty());
 }

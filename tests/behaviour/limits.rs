@@ -12,13 +12,13 @@ use crate::session::{self, message, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
-/// Rows whose figure is not compared here: words, and limits of other libraries, which have tests of their own.
+/// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
 const IN_WORDS: [&str; 13] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
     "one message",
-    // Shown by tests/behaviour/tls.rs.
+    // Tested in tests/behaviour/tls.rs.
     "a TLS handshake message, with the records that carry it",
     "consecutive records without content, with or without padding",
     "consecutive key updates without data in between (TLS 1.3)",

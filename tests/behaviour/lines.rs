@@ -1,9 +1,9 @@
-//! What is logged, for tests that look at it. A process has one logger.
+//! Captures log lines for tests. A process has one logger.
 
 use std::cell::RefCell;
 use std::sync::Once;
 
-/// What was logged on this thread: a hub in memory has no other.
+/// The lines that were logged on this thread; a hub in memory has no other thread.
 pub(super) struct Lines;
 
 thread_local! {
@@ -21,7 +21,7 @@ impl Lines {
         LINES.take();
     }
 
-    /// Those since then with this in them.
+    /// Returns the lines since then that contain this text.
     pub(super) fn with(part: &str) -> Vec<String> {
         LINES.with_borrow(|lines| lines.iter().filter(|line| line.contains(part)).cloned().collect())
     }

@@ -1,4 +1,4 @@
-//! How connections behave, in memory and in virtual time: no socket, no thread, no waiting.
+//! Tests of the behaviour of connections in memory and in virtual time: no sockets, no threads, no waiting.
 
 mod lines;
 mod world;

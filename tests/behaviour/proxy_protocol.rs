@@ -1,4 +1,4 @@
-//! Proxies that pass bytes on and say first, in the PROXY protocol, whose they are.
+//! Proxies that only pass bytes on, and send the client's address first, in the PROXY protocol.
 
 use super::access::{Door, HERE, PROXY};
 use super::lines::Lines;
@@ -10,7 +10,7 @@ use crate::wire::proxy_protocol::UNEXPECTED;
 
 const V1: &[u8] = b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 443\r\n";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f\xcb\0\x71\x07\x0a\0\0\x01\x12\x67\x01\xbb\x04\0\0";
-/// A check by the proxy itself.
+/// A health check by the proxy.
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 fn config() -> ServerConfig {
@@ -21,7 +21,7 @@ fn config() -> ServerConfig {
     }
 }
 
-/// The answer to the usual request behind a header, and the connection.
+/// Returns the response to the usual request after a header, and the connection.
 fn knock(door: &mut Door, from: &str, header: &[u8], lines: &str) -> (String, End) {
     let (_, end) = door.arrive(from);
     let request = String::from_utf8_lossy(REQUEST).replacen("\r\n", &format!("\r\n{lines}"), 1);
@@ -40,7 +40,7 @@ fn the_client_counts_and_not_the_proxy() {
         assert_eq!(silence, "", "the game is asked");
         assert_eq!(door.asked().remove(0).address, "203.0.113.7:4711".parse().expect("an address"));
         assert_eq!(status(&mut door, PROXY, other, ""), "429", "the same client");
-        // It is counted when it is named, as others are when they come.
+        // The client is counted when the header names it, as others are when they connect.
         let (_, silent) = door.arrive(PROXY);
         assert!(door.say(&silent, other).starts_with("HTTP/1.1 429 "));
         assert_eq!(status(&mut door, HERE, b"", ""), "", "another one, without a proxy");
@@ -75,13 +75,13 @@ fn a_check_by_the_proxy_counts_for_nobody() {
             let (_, end) = door.arrive(PROXY);
             let answer = door.say(&end, &[header, b"OPTIONS / HTTP/1.0\r\n\r\n"].concat());
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-            // One that only connects.
+            // A connection that sends nothing.
             let (_, end) = door.arrive(PROXY);
             door.say(&end, header);
             door.leave(&end);
             let (_, end) = door.arrive(PROXY);
             door.leave(&end);
-            // HAProxy's own check resets the connection.
+            // HAProxy's own health check resets the connection.
             let (_, end) = door.arrive(PROXY);
             door.say(&end, header);
             end.reset();
@@ -99,7 +99,7 @@ fn a_proxy_in_front_of_a_proxy_is_believed_what_it_forwards() {
     let forwarded = "X-Forwarded-For: 198.51.100.1\r\n";
     assert_eq!(status(&mut door, PROXY, chain, forwarded), "101");
     assert_eq!(door.node.shared().info.address, "198.51.100.1:0".parse().expect("an address"));
-    // A client is not.
+    // A client that does the same is not a health check.
     assert_eq!(status(&mut door, PROXY, V1, forwarded), "101");
     assert_eq!(door.node.shared().info.address, "203.0.113.7:4711".parse().expect("an address"));
 }
@@ -161,7 +161,7 @@ fn whoever_is_silent_behind_a_proxy_makes_room_and_one_that_is_named_has_a_share
         door.say(&end, V2);
     }
     door.pass(2 * SECOND);
-    // One of the many of the address that was named goes, and not a stranger.
+    // One of the many connections of the named address is evicted, not one of another address.
     let room = door.node.make_room(HERE, door.now);
     assert!(matches!(room, crate::hub::EvictionOutcome::Evicted(_)), "{room:?}");
     assert_eq!(door.node.counters().pending_evicted.get(), 1);
@@ -184,7 +184,7 @@ fn it_comes_before_tls() {
         assert_eq!(server.shared().info.address, address.parse().expect("an address"));
         assert!(client.has(|notice| matches!(notice, Notice::Connected { .. })));
     }
-    // A check that ends before TLS, in either way.
+    // A health check that ends before TLS, by a close or a reset.
     for bytes in [&b""[..], LOCAL] {
         for resets in [false, true] {
             let mut server = Node::gated(ServerConfig { peer: raw(), tls: tls(), ..config() });
@@ -204,7 +204,7 @@ fn it_comes_before_tls() {
             );
         }
     }
-    // Where it is missing, or comes unasked, there is no TLS in which that could be said.
+    // If the header is missing or unexpected, there is no TLS session in which to report that.
     let hello: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";
     for (proxy_protocol, from, bytes) in
         [(true, PROXY, hello), (false, PROXY, V1), (false, PROXY, V2), (true, HERE, V2)]

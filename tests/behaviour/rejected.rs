@@ -1,4 +1,4 @@
-//! Who does not get in is counted for why, and written down no more often than a disk can bear.
+//! Rejected clients are counted by reason, and the number of log lines is bounded.
 
 use super::access::{Door, HERE, PROXY};
 use super::lines::Lines;
@@ -9,7 +9,7 @@ use crate::tls::{TlsServer, self_signed};
 
 const LINE: &str = "no handshake with";
 
-/// Says that no line can do anything to the terminal or the file that it is written to.
+/// Checks that no line can affect the terminal or the file that it is written to.
 fn assert_harmless(lines: &[String]) {
     let bad = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{202e}');
     assert!(!lines.iter().any(|line| line.contains(bad)), "{lines:?}");
@@ -107,7 +107,7 @@ fn a_handshake_that_takes_too_long_is_counted_as_that() {
     let tls = TlsServer::new(&key, &certificate, "").expect("usable");
     let mut door = Door::new(ServerConfig { tls: Some(tls), ..ServerConfig::default() });
     let (_, half) = door.arrive(HERE);
-    // A record of the handshake, and less of it than it says.
+    // A handshake record that is shorter than announced.
     assert_eq!(door.say(&half, b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"), "");
     door.pass(4 * SECOND);
     assert_eq!(timed_out(&door), 1);

@@ -1,4 +1,4 @@
-//! The bound of the process on what waits to be sent: what counts for it, and who waits or goes when it is reached.
+//! The limit of the process for bytes that wait to be sent: what counts, and which peers wait or are closed when it is reached.
 
 use std::io::Read;
 use std::time::Duration;
@@ -19,12 +19,12 @@ impl Party {
         self.clients[at].0
     }
 
-    /// Bytes that wait to be sent.
+    /// Returns the bytes that wait to be sent.
     fn waiting(&self) -> usize {
         self.server.queue_totals.outgoing.bytes()
     }
 
-    /// The process has no room for a byte more.
+    /// Fills the room of the process.
     fn fill(&self) {
         self.server.queue_totals.outgoing.set_limit(self.waiting());
     }
@@ -34,12 +34,12 @@ impl Party {
         self.server.run(self.now);
     }
 
-    /// Takes what has come to a client; the short messages in it.
+    /// Takes what a client has received. Returns the number of short messages.
     fn hear(&self, at: usize) -> Vec<Vec<u8>> {
         messages(&self.clients[at].1.take_all())
     }
 
-    /// Lets a client read again, to the end.
+    /// Makes a client read again until nothing is left.
     fn wake(&mut self, at: usize) -> usize {
         self.clients[at].1.set_capacity(1 << 20);
         let mut heard = 0;
@@ -52,7 +52,7 @@ impl Party {
         }
     }
 
-    /// The game takes what the first client has sent; how many packets.
+    /// The game takes the packets of the first client. Returns their number.
     fn take(&mut self) -> usize {
         let shared = self.server.peers().next().expect("it is connected");
         let waits = |notice: &Notice| matches!(notice, Notice::Packet(_));
@@ -63,7 +63,7 @@ impl Party {
         taken
     }
 
-    /// A packet of so many bytes.
+    /// A packet of this size.
     fn say(&mut self, from: usize, to: Target, size: usize) {
         let mut bytes = packet_header(self.id(from), to).to_vec();
         bytes.resize(9 + size, 7);
@@ -79,7 +79,7 @@ fn a_relayed_packet_counts_once_until_its_last_receiver_has_it() {
         party.clients[at].1.set_capacity(100);
     }
     party.say(0, Target::AllExcept(PeerId::SERVER), 60_000);
-    // The frame's header for each, less what has left.
+    // A frame header for each, minus the bytes that have left.
     let waiting = party.waiting();
     assert!((60_009..60_100).contains(&waiting), "{waiting} bytes wait");
     for shared in party.server.peers().skip(1) {
@@ -116,10 +116,10 @@ fn small_relayed_packets_count_for_each_who_gets_them() {
 #[test]
 fn at_the_bound_a_sender_waits_for_who_is_behind_and_nobody_is_closed() {
     let mut party = Party::new(4);
-    // Within its own limits, so that nothing but the process is full.
+    // Within the peer's own limits, so that only the limit of the process is reached.
     party.starve(0, 1, 40);
     party.fill();
-    // Nobody waits for somebody else's packets.
+    // No client waits because of the packets of another one.
     let other = party.send(2, party.id(2), Target::One(party.id(3)));
     assert_eq!(party.hear(3), [other]);
     let first = party.send(0, party.id(0), Target::All);
@@ -150,14 +150,14 @@ fn who_waits_for_room_is_not_taken_for_silent() {
     let sent = party.send(0, party.id(0), Target::One(party.id(1)));
     for _ in 0..200 {
         party.pass(SECOND);
-        // The others do nothing but answer pings.
+        // The other clients only answer pings.
         (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
     }
     assert_eq!(party.server.counters().peers_timed_out.get(), 0);
     party.wake(1);
     party.pass(MOMENT);
     assert_eq!(party.hear(1), [sent]);
-    // From then on it has to give signs of life again.
+    // From then on, silence counts again.
     for _ in 0..70 {
         party.pass(SECOND);
         (1..3).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
@@ -172,7 +172,7 @@ fn who_waits_twice_in_a_row_is_not_taken_for_silent_either() {
     party.starve(0, 1, 40);
     party.starve(0, 2, 40);
     party.fill();
-    // The first one waits for one of the two and then goes, to the game as well; the second one waits for the other.
+    // The first message waits for one of the two clients, and then also reaches the game; the second one waits for the other client.
     let first = party.send(0, party.id(0), Target::AllExcept(party.id(2)));
     let second = party.send(0, party.id(0), Target::One(party.id(2)));
     party.pass(SECOND);
@@ -199,7 +199,7 @@ fn who_waited_for_room_and_then_for_the_game_is_told_of_when_it_is_gone() {
     for _ in 0..2 {
         party.send(0, party.id(0), Target::One(PeerId::SERVER));
     }
-    // It waits for the other client first, and then the game has taken nothing.
+    // The message waits for the other client first, and then for the game, which has taken nothing.
     party.send(0, party.id(0), Target::All);
     party.pass(SECOND);
     party.wake(1);
@@ -217,7 +217,7 @@ fn at_the_bound_what_is_for_the_game_alone_needs_no_room() {
     let mut party = Party::new(8);
     party.starve(0, 1, 40);
     party.fill();
-    // Together more in one round than may be passed on at the bound.
+    // Together more than one round may relay when the limit is reached.
     const PACKETS: usize = 60;
     const { assert!(6 * PACKETS * 1000 > BORROWED) };
     for at in 2..8 {
@@ -259,7 +259,7 @@ fn at_the_bound_who_works_it_off_is_left_alone() {
         party.starve(0, 1, 150);
         party.clients[1].1.set_capacity(8000);
         let sent = party.send(0, party.id(0), Target::One(party.id(1)));
-        // Forty kilobytes in a second, and nothing for up to a fifth of one.
+        // Forty kilobytes per second, with pauses of up to a fifth of a second.
         let mut taken = Vec::new();
         for _ in 0..10 {
             party.fill();
@@ -294,7 +294,7 @@ fn at_any_bound_those_who_read_get_everything_in_order() {
             bytes.extend([round as u8; 100]);
             party.clients[0].1.inject(&frame(0x82, &bytes));
             wanted.push((to, bytes));
-            // They read in every other round, so that they are behind for a moment.
+            // They read in every second round, so they are congested for a moment.
             if round % 2 == 1 {
                 for (at, heard) in heard.iter_mut().enumerate() {
                     heard.extend(party.clients[at].1.take_all());
@@ -324,7 +324,7 @@ fn at_any_bound_those_who_read_get_everything_in_order() {
     }
 }
 
-/// Plain and encrypted, with packets that wait.
+/// Runs a test without and with TLS, with packets that wait.
 fn worlds() -> [(&'static str, World); 2] {
     let buffers = Buffers { output_bytes: 8192, ..Buffers::default() };
     let config = PeerConfig { buffers, ..multiplayer() };
@@ -362,7 +362,7 @@ fn what_waits_inside_tls_and_in_front_of_it_counts_until_it_has_left_or_is_dropp
     for (row, mut world) in worlds() {
         send(&mut world, 40, 1000);
         send(&mut world, 10, 5000);
-        // It goes by its grace, and does not even take the Close.
+        // It is closed after the grace, and does not even read the Close.
         for _ in 0..30 {
             world.now += SECOND / 4;
             world.server.run(world.now);

@@ -1,5 +1,5 @@
-//! Records of TLS that no honest client sends: asking for another handshake, for new keys again and again, or saying nothing at
-//! length. Each turn of reading stays bounded, nothing piles up, and nobody else notices.
+//! TLS records that no honest client sends: requests to renegotiate, repeated key updates, and many records without content. Each turn of
+//! reading stays bounded, nothing accumulates, and no other peer is affected.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::channel::Notice;
 use crate::config::ServerConfig;
 use crate::tls::{TlsServer, self_signed};
 
-/// A server with an honest peer, and whoever comes next.
+/// A server with an honest peer, and further connections.
 struct Town {
     now: Instant,
     server: Node,
@@ -35,13 +35,13 @@ struct Town {
     honest: Option<Client>,
 }
 
-/// A client that speaks TLS by the book.
+/// A client with a normal TLS implementation.
 struct Client {
     tls: ClientConnection,
     wire: Wire,
 }
 
-/// One that makes its records itself.
+/// A client that makes its records itself.
 struct Forger {
     encrypter: Box<dyn MessageEncrypter>,
     decrypter: Box<dyn MessageDecrypter>,
@@ -57,13 +57,13 @@ struct Wire {
     there: End,
 }
 
-/// What it took to read all that somebody had sent.
+/// The effort of reading everything that a client has sent.
 #[derive(Debug, Default)]
 struct Reading {
     turns: usize,
-    /// The most that one turn took off the connection.
+    /// The most encrypted bytes that one turn took.
     encrypted: usize,
-    /// The most that it found inside.
+    /// The most plain bytes that one turn returned.
     plain: usize,
     ended: bool,
 }
@@ -82,7 +82,7 @@ impl Town {
         town
     }
 
-    /// A client that is in.
+    /// A connected client.
     fn comes(&mut self, version: &'static SupportedProtocolVersion) -> Client {
         let mut tls = hello(&self.certificate, version);
         let (there, mut here) = End::pair(1 << 20, usize::MAX);
@@ -132,7 +132,7 @@ impl Town {
         }
     }
 
-    /// Reads a connection turn by turn as the driver does, until nothing is left of what was sent.
+    /// Reads a connection turn by turn, as the driver does, until every sent byte is read.
     fn read(&mut self, wire: &Wire) -> Reading {
         let mut reading = Reading::default();
         let end = wire.there.clone();
@@ -152,13 +152,13 @@ impl Town {
         reading
     }
 
-    /// The honest peer is still heard and answered, and another one still gets in.
+    /// Checks that the honest peer is still served, and that another one can still connect.
     fn lives(&mut self, row: &str) {
         let mut honest = self.honest.take().expect("it is in");
         honest.say(&frame(0x89, row.as_bytes()));
         self.server.run(self.now);
         let answer = pull(&mut honest.tls, &mut honest.wire.here);
-        // Behind the server's own pings, if it had the time for some.
+        // After the server's own pings, if it has sent some.
         let pong = [&[0x8a, row.len() as u8], row.as_bytes()].concat();
         assert!(answer.ends_with(&pong), "{row}: {answer:?}");
         self.honest = Some(honest);
@@ -172,7 +172,7 @@ impl Town {
         self.server.has(|notice| matches!(notice, Notice::Packet(packet) if packet.payload == *what))
     }
 
-    /// It was thrown out for what is wrong with its TLS.
+    /// Checks that the client was disconnected because of its TLS records.
     fn assert_thrown_out(&self, row: &str, why: &str) {
         let reason = self.server.end();
         assert!(
@@ -203,7 +203,7 @@ impl Forger {
     /// Sends a record.
     fn say(&mut self, typ: ContentType, payload: &[u8]) {
         if typ == ContentType::ChangeCipherSpec {
-            // These are never encrypted: a ciphertext would be read as whatever its bytes happen to be.
+            // These are never encrypted, because a ciphertext could look like anything.
             let size = (payload.len() as u16).to_be_bytes();
             self.wire.here.inject(&[&[0x14, 3, 3][..], &size, payload].concat());
             return;
@@ -218,7 +218,7 @@ impl Forger {
         self.wire.here.inject(&record.encode());
     }
 
-    /// What has come: the kind and the content of each record.
+    /// Returns the kind and the content of each received record.
     fn hear(&mut self) -> Vec<(ContentType, Vec<u8>)> {
         let mut bytes = &mut self.wire.here.take_all()[..];
         let mut records = Vec::new();
@@ -235,7 +235,7 @@ impl Forger {
     }
 }
 
-/// A client that has not spoken yet, with one version and one suite to offer.
+/// A client that has sent nothing, and offers one version and one cipher suite.
 fn hello(certificate: &str, version: &'static SupportedProtocolVersion) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")).expect("a certificate");
@@ -259,7 +259,7 @@ fn suite(version: &'static SupportedProtocolVersion) -> SupportedCipherSuite {
     }
 }
 
-/// Plain bytes that have come.
+/// Returns the received plain bytes.
 fn pull(tls: &mut ClientConnection, end: &mut End) -> Vec<u8> {
     let mut plain = Vec::new();
     loop {
@@ -302,14 +302,14 @@ fn another_handshake_is_declined_once() {
     town.lives("another handshake");
 }
 
-/// What is sent again and again, how often that is allowed, and what is said of it then.
+/// A repeated record, how often it is allowed, and the error after that.
 type Row<'a> = (&'a str, &'static SupportedProtocolVersion, ContentType, &'a [u8], usize, &'a str);
 
 #[test]
 fn records_that_say_nothing_are_cut() {
-    // The kind of a record of TLS 1.3 is the last byte that is no zero (RFC 8446 section 5.4).
+    // The kind of a TLS 1.3 record is its last byte other than zero (RFC 8446 section 5.4).
     let padding = [&[0x17][..], &[0; 16_000]].concat();
-    // The first piece of a message of 65535 bytes, which every later piece continues.
+    // The first part of a message of 65535 bytes, which each later part continues.
     let piece = [&[1, 0, 0xff, 0xff][..], &[7; 60]].concat();
     let rows: [Row<'_>; 6] = [
         ("empty", &TLS13, ContentType::ApplicationData, b"", 32, "TooManyEmptyFragments"),
@@ -343,7 +343,7 @@ fn records_that_say_nothing_are_cut() {
 fn padding_is_read_one_turn_at_a_time() {
     let mut town = Town::new();
     let mut forger = town.forger(&TLS13);
-    // As many records without content as TLS allows in a row.
+    // As many consecutive records without content as are allowed.
     let record = [&[0x17][..], &[0; 16_000]].concat();
     for _ in 0..32 {
         forger.say(ContentType::Unknown(0), &record);
@@ -362,7 +362,7 @@ fn padding_counts_for_the_rate() {
     let mut town =
         Town::with(ServerConfig { peer: raw(), max_inbound_per_second: RATE, ..ServerConfig::default() });
     let mut forger = town.forger(&TLS13);
-    // Records of sixteen thousand bytes, of which one says something.
+    // Records of sixteen thousand bytes, of which one contains data.
     let pong = frame(0x8a, b"");
     for _ in 0..10 {
         for byte in &pong {
@@ -406,7 +406,7 @@ fn records_of_one_byte_take_bounded_turns() {
 fn new_keys_are_for_those_who_use_them() {
     let mut town = Town::new();
     let mut client = town.comes(&TLS13);
-    // Each asks the server for new keys of its own too, and each is followed by something.
+    // Each key update also requests one from the server, and each is followed by data.
     for _ in 0..2000 {
         client.tls.refresh_traffic_keys().expect("TLS 1.3");
         client.say(&frame(0x8a, b""));
@@ -430,5 +430,5 @@ fn new_keys_are_for_those_who_use_them() {
     town.lives("new keys");
 }
 
-/// Bytes that a turn may take, as the driver gives them.
+/// The bytes that one turn may take, as in the driver.
 const TURN: usize = 64 * 1024;

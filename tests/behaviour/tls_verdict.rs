@@ -1,5 +1,5 @@
-//! Certificates that somebody else looks at, who may take long: nothing of the game's leaves before the verdict, and one that comes
-//! too late does no harm.
+//! Certificates that are verified on another thread, which may take long: no data is sent before the result, and a late result does no
+//! harm.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::config::ServerConfig;
 use crate::tls::judge::Judge;
 use crate::tls::{TlsClient, TlsServer, TlsSession, self_signed};
 
-/// A server, and clients whom the judge tells about it.
+/// A server, and clients whose verifier is the judge.
 struct Court {
     judge: Arc<Judge>,
     server: TlsServer,
     client: TlsClient,
 }
 
-/// A handshake that is with the judge.
+/// A handshake that waits for the judge.
 type Check = (ConnId, Box<TlsSession>);
 
 impl Court {
@@ -38,7 +38,7 @@ impl Court {
         World::between(Node::gated(server), client, 64 * 1024, usize::MAX)
     }
 
-    /// Goes on until the judge was asked, whose answer the client has not heard yet.
+    /// Runs until the judge was asked, before the client gets the answer.
     fn until_asked(&self, world: &mut World) -> Check {
         let before = self.judge.asked();
         loop {
@@ -57,7 +57,7 @@ fn answer(world: &mut World, (conn, session): Check) {
     world.client.command(Command::Checked { conn, session: Some(session) }, world.now);
 }
 
-/// Goes on until nothing moves.
+/// Runs until nothing changes.
 fn finish(world: &mut World) {
     loop {
         world.run();

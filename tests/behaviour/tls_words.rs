@@ -1,4 +1,4 @@
-//! What both sides say when TLS fails: the likely cause, in words.
+//! The errors of both sides when TLS fails, with the likely cause.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::base::CloseReason;
 use crate::config::ServerConfig;
 use crate::tls::{TlsClient, TlsServer, Trust, self_signed};
 
-/// A first message of TLS 1.2 or older, with these suites of ciphers.
+/// A ClientHello of TLS 1.2 or older, with these cipher suites.
 fn hello(version: u16, suites: &[u16], extensions: &[u8]) -> Vec<u8> {
     let suites: Vec<u8> = suites.iter().flat_map(|suite| suite.to_be_bytes()).collect();
     // Groups: X25519. Points: uncompressed. Signatures: ECDSA and RSA with SHA-256. An extended master secret.
@@ -72,7 +72,7 @@ fn a_server_says_what_is_wrong_with_a_client() {
     }
 }
 
-/// A client that dials, and the other end.
+/// A client that connects, and the other end.
 fn client() -> (Node, End) {
     let trust = TlsClient::new(Trust::Anybody, None).expect("usable");
     let mut client = Node::dialling("wss://game.example/lobby", Some(trust), multiplayer());
@@ -109,7 +109,7 @@ fn a_client_says_what_a_server_means() {
         (b"SSH-2.0-server\r\n".to_vec(), "the server does not speak TLS"),
         (Vec::new(), "it may not speak TLS on this port (ws://)"),
     ] {
-        // The end comes behind the alert, in one way or the other; to a client that has not spoken yet, too.
+        // The end follows the alert, by a close or a reset, also for a client that has sent nothing.
         for how in [End::half_close, End::cut, End::reset] {
             for spoken in [true, false] {
                 if bytes.is_empty() && !(spoken && std::ptr::fn_addr_eq(how, End::half_close as fn(&End))) {
@@ -140,7 +140,7 @@ fn what_a_server_said_before_it_left_is_heard_although_writing_fails_first() {
     assert_says(&client, "the server speaks no TLS 1.2 or 1.3");
 }
 
-/// Lets a client shake hands with somebody else's server.
+/// Runs the handshake of a client with another server.
 fn meet(config: rustls::ServerConfig, expected: &str) {
     let (mut client, mut here) = client();
     let mut server = ServerConnection::new(Arc::new(config)).expect("usable");
@@ -148,7 +148,7 @@ fn meet(config: rustls::ServerConfig, expected: &str) {
         client.run(start());
         while here.readable() > 0 {
             server.read_tls(&mut here).expect("bytes");
-            // Its alert is what counts.
+            // Only its alert counts.
             let _ = server.process_new_packets();
         }
         let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Messages on their way.
+//! Transfer of messages.
 
 use bytes::Bytes;
 
@@ -87,8 +87,8 @@ fn fragments_with_control_frames_between_are_one_message() {
     assert_eq!(by_hand.server.packets(), [b"one two three"]);
 }
 
-/// Whole messages are taken from the buffer that was read, and the rest is put together from pieces: the change from one to the
-/// other must not depend on how the bytes come.
+/// Complete messages are taken from the read buffer, and others are assembled from parts. The result must not depend on how the bytes are
+/// split.
 #[test]
 fn every_kind_of_frame_arrives_however_the_stream_is_cut() {
     let large: Vec<u8> = (0..30_000).map(|i| i as u8).collect();
@@ -179,7 +179,7 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
         assert!(got.len() > before, "stuck at {before}");
         server.run(now);
     }
-    // In order from each.
+    // In order for each sender.
     let of_one = |shared: &std::sync::Arc<crate::channel::PeerShared>| {
         got.iter()
             .filter(|(source, _)| *source == shared.id)
@@ -188,7 +188,7 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     };
     assert_eq!(peers.iter().flat_map(of_one).collect::<Vec<_>>(), sent);
     assert_eq!(server.queue_totals.bytes(), 0);
-    // Nor do those who do not listen keep the game from hearing.
+    // Clients that do not read do not keep the game from receiving.
     let _deaf = charged(&server.queue_totals.outgoing, vec![7; 600_000]);
     ends[1].inject(&frame(0x82, &[1; 1000]).repeat(PACKETS));
     server.run(now);

@@ -12,7 +12,7 @@ fn the_files_of_the_walk_exist() {
     let missing: Vec<_> =
         walk.split('`').skip(1).step_by(2).filter(is_path).filter(|name| !root.join(name).exists()).collect();
     assert!(missing.is_empty(), "the walk in CONTRIBUTING.md names {missing:?}");
-    // Each way passes about ten files.
+    // Each direction passes about ten files.
     let rows: Vec<usize> = walk
         .split("| file | what happens there |")
         .skip(1)

@@ -1,4 +1,4 @@
-//! What both sides are told when something does not work out, in words that say what to change.
+//! The errors of both sides when a connection fails, with what to change.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::base::{CloseReason, ConnId, Side};
 use crate::channel::Command;
 use crate::config::{PeerConfig, ServerConfig};
 
-/// Lets one side send a message of so many bytes.
+/// Makes one side send a message of this size.
 fn send(node: &mut Node, conn: ConnId, size: usize, now: Instant) {
     node.shared().outgoing.add(size);
     node.command(Command::Send { to: conn, message: outbound(vec![7; size]) }, now);
@@ -41,7 +41,7 @@ fn a_message_that_is_too_large_says_on_both_sides_which_setting_to_raise() {
     }
 }
 
-/// A client and a server that the test speaks by hand.
+/// A client, and a server whose bytes the test sends.
 struct Asking {
     now: Instant,
     client: Node,
@@ -75,7 +75,7 @@ impl Asking {
         self
     }
 
-    /// The right 101, with further lines.
+    /// The correct 101 response, with further header lines.
     fn switch(&self, lines: &str) -> String {
         let key = self.request.split("Sec-WebSocket-Key: ").nth(1).expect("a key").split("\r\n").next();
         let accept = tungstenite::handshake::derive_accept_key(key.expect("a line").as_bytes());
@@ -84,7 +84,7 @@ impl Asking {
         )
     }
 
-    /// Why it is not in; nothing while it waits.
+    /// Returns why the client is not connected; `None` while it waits.
     fn words(&self) -> Option<String> {
         self.client.end().map(ToString::to_string)
     }
@@ -94,7 +94,7 @@ impl Asking {
     }
 }
 
-/// What a client tells the game about an answer that is there at once and whole.
+/// Returns the error for a response that arrives at once and completely.
 fn told(answer: &str) -> String {
     Asking::new(raw()).say(answer).words().unwrap_or_else(|| panic!("it still waits behind {answer:?}"))
 }
@@ -112,7 +112,7 @@ fn the_body_of_a_refusal_reaches_the_game() {
     assert_eq!(asking.words(), None, "there may be more");
     asking.end.half_close();
     assert_eq!(asking.say("").words(), Some(expected.clone()));
-    // One byte at a time, and a connection that is reset instead of ended.
+    // Single bytes, and a connection that is reset instead of closed.
     let mut asking = Asking::new(raw());
     for byte in format!("{head}\r\n{json}").bytes() {
         asking.say([byte]);
@@ -178,7 +178,7 @@ fn a_body_is_waited_for_only_so_long_and_only_so_much_of_it() {
     assert_eq!(asking.words(), None);
     asking.pass(SECOND / 5);
     assert_eq!(asking.words().as_deref(), Some("server answered 403 Forbidden: go away"));
-    // Not longer than the handshake may take.
+    // Not longer than the handshake timeout.
     let mut asking = Asking::new(PeerConfig { handshake_timeout: SECOND, ..raw() });
     asking.pass(SECOND * 9 / 10).say(head).say("go away");
     assert_eq!(asking.words(), None);

@@ -1,4 +1,4 @@
-//! A server's hub and connections to it over pipes in memory, with a clock that only the test moves.
+//! A server's hub, and connections to it over pipes in memory, with a clock that only the test moves.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -26,18 +26,18 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Pipe {
     bytes: VecDeque<u8>,
-    /// What fits before writing blocks.
+    /// The bytes that fit before writing blocks.
     capacity: usize,
-    /// The most that one call moves.
+    /// The most bytes that one call moves.
     step: usize,
     ended: bool,
-    /// The reader finds nothing for now.
+    /// The reader gets nothing for now.
     held: bool,
-    /// The reader is gone: writing fails.
+    /// The reader is gone, so writing fails.
     broken: bool,
-    /// The connection was reset: the reader learns that behind what has come.
+    /// The connection was reset; the reader gets the error after the received bytes.
     reset: bool,
-    /// Counts what a poller would report to the reader.
+    /// Counts the events that a poller would report to the reader.
     changes: u64,
 }
 
@@ -46,11 +46,11 @@ struct Pipe {
 pub(crate) struct End {
     input: Rc<RefCell<Pipe>>,
     output: Rc<RefCell<Pipe>>,
-    /// Of its input, what was reported.
+    /// The events of the input that were reported.
     seen: u64,
-    /// Its output was full when it was written to last.
+    /// The output was full at the last write.
     full: bool,
-    /// When it is dropped with something unread, it is reset.
+    /// If the end is dropped with unread bytes, the connection is reset.
     resets: bool,
 }
 
@@ -74,12 +74,12 @@ impl End {
         (end(Rc::clone(&back), Rc::clone(&there)), end(there, back))
     }
 
-    /// One that is reset when it is dropped with something unread, as a system does it.
+    /// Makes the connection reset if it is dropped with unread bytes, as an operating system does.
     pub(super) fn resetting(self) -> Self {
         Self { resets: true, ..self }
     }
 
-    /// Ends our side; the other side reads what is there and then the end.
+    /// Ends this side; the other side reads the remaining bytes and then the end.
     pub(super) fn half_close(&self) {
         let mut output = self.output.borrow_mut();
         output.ended = true;
@@ -92,8 +92,8 @@ impl End {
         self.input.borrow_mut().broken = true;
     }
 
-    /// Drops the connection as a system does that has not read everything: the other side cannot write any more, and learns
-    /// of it behind what has come.
+    /// Drops the connection as an operating system does with unread bytes: the other side cannot write any more, and gets the error after
+    /// the received bytes.
     pub(super) fn reset(&self) {
         let mut output = self.output.borrow_mut();
         output.reset = true;
@@ -105,12 +105,12 @@ impl End {
         self.input.borrow().bytes.len()
     }
 
-    /// Everything that has come.
+    /// Returns everything that was received.
     pub(super) fn take_all(&self) -> Vec<u8> {
         self.input.borrow_mut().bytes.drain(..).collect()
     }
 
-    /// Bytes in, whatever the capacity.
+    /// Adds bytes without regard to the capacity.
     pub(super) fn inject(&self, bytes: &[u8]) {
         let mut output = self.output.borrow_mut();
         output.bytes.extend(bytes);
@@ -125,13 +125,13 @@ impl End {
         self.output.borrow().bytes.len()
     }
 
-    /// Says whether something can be written, be it only to learn that nobody reads it.
+    /// Returns whether a write would not block; it may also fail.
     fn takes(&self) -> bool {
         let output = self.output.borrow();
         output.broken || output.bytes.len() < output.capacity
     }
 
-    /// Lets the reader find nothing, whatever is there, or all of it again.
+    /// Hides the received bytes from the reader, or shows them again.
     pub(super) fn hold_reads(&self, held: bool) {
         let mut input = self.input.borrow_mut();
         input.held = held;
@@ -154,7 +154,7 @@ impl MemoryStream for End {
         self.half_close();
     }
 
-    /// A system that drops a socket with unread bytes in it resets the connection.
+    /// An operating system that drops a socket with unread bytes resets the connection.
     fn close(&mut self) {
         if self.resets && self.readable() > 0 {
             self.reset();
@@ -218,7 +218,7 @@ impl Node {
         Self::new(config, Side::Server(Box::new(AccessPolicy::new(ServerConfig::default()))))
     }
 
-    /// With rules; those of the connections are in `config.peer`.
+    /// Creates a server with access rules; the rules of connections are in `config.peer`.
     pub(super) fn gated(config: ServerConfig) -> Self {
         Self::new(config.peer.clone(), Side::Server(Box::new(AccessPolicy::new(config))))
     }
@@ -227,7 +227,7 @@ impl Node {
         Self::dialling("ws://game.example/lobby", None, config)
     }
 
-    /// One that trusts any certificate.
+    /// Creates a client that trusts any certificate.
     pub(super) fn encrypted_client(config: PeerConfig) -> Self {
         let tls = TlsClient::new(Trust::Anybody, None).expect("usable");
         Self::dialling("wss://game.example/lobby", Some(tls), config)
@@ -256,7 +256,7 @@ impl Node {
         &self.driver.hub
     }
 
-    /// The game has taken so much of a peer.
+    /// The game has taken this much of a peer.
     pub(super) fn game_took(&mut self, shared: &PeerShared, bytes: usize, packets: usize, now: Instant) {
         shared.incoming.release_only(bytes, packets);
         if shared.incoming.end_pause() {
@@ -264,12 +264,12 @@ impl Node {
         }
     }
 
-    /// The game asks for something.
+    /// Executes a command of the game.
     pub(super) fn command(&mut self, command: Command, now: Instant) {
         self.driver.command(command, now);
     }
 
-    /// Room is needed for one that comes from there.
+    /// Needs a place for a client from this address.
     pub(super) fn make_room(&mut self, newcomer: &str, now: Instant) -> EvictionOutcome {
         self.driver.make_room(Some(newcomer.parse().expect("an address")), now)
     }
@@ -278,18 +278,18 @@ impl Node {
         self.driver.dial(end, &self.offered, now)
     }
 
-    /// A better or a worse network, for the connections that there are too.
+    /// Simulates another network, also for open connections.
     pub(super) fn change_conditions(&mut self, conditions: Conditions, now: Instant) {
         let config = PeerConfig { conditions, ..self.hub().config().clone() };
         self.command(Command::Configure(Box::new(config)), now);
     }
 
-    /// When something arrives over an emulated network.
+    /// Returns when the next bytes arrive over an emulated network.
     pub(super) fn next_arrival(&self) -> Option<Instant> {
         self.driver.next_arrival()
     }
 
-    /// Connections with an emulated network.
+    /// Returns the number of connections with an emulated network.
     pub(super) fn emulated(&self) -> usize {
         self.driver.emulated()
     }
@@ -298,17 +298,17 @@ impl Node {
         &self.driver.mailbox.counters
     }
 
-    /// Connections that are not forgotten.
+    /// Returns the number of connections.
     pub(super) fn len(&self) -> usize {
         self.driver.streams().count()
     }
 
-    /// Bytes that came and were not read.
+    /// Returns the number of received bytes that were not read.
     pub(super) fn unread(&self) -> usize {
         self.driver.streams().map(End::readable).sum()
     }
 
-    /// Lets rounds pass until nothing moves; says whether anything did.
+    /// Runs rounds until nothing changes. Returns whether anything changed.
     pub(super) fn run(&mut self, now: Instant) -> bool {
         for round in 0.. {
             assert!(round < 1_000_000, "the connection never comes to rest");
@@ -319,7 +319,7 @@ impl Node {
         unreachable!("it is bounded")
     }
 
-    /// One round; says whether something moved, or is still to be done.
+    /// Runs one round. Returns whether something changed, or is still to be done.
     pub(super) fn run_once(&mut self, now: Instant) -> bool {
         let mut busy = self.driver.round(now);
         let mut fresh = Vec::new();
@@ -329,7 +329,7 @@ impl Node {
         busy
     }
 
-    /// Everybody who is, or was, connected, in the order in which they came.
+    /// Returns all peers that are or were connected, in order.
     pub(super) fn peers(&self) -> impl DoubleEndedIterator<Item = Arc<PeerShared>> + '_ {
         self.notices.iter().filter_map(|notice| match notice {
             Notice::Connected { shared, .. } => Some(Arc::clone(shared)),
@@ -341,7 +341,7 @@ impl Node {
         self.peers().next_back().expect("somebody is connected")
     }
 
-    /// Packets that were delivered; the game takes them at once.
+    /// Returns the delivered packets; the game takes them at once.
     pub(super) fn packets(&mut self) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
         self.notices.retain(|notice| match notice {
@@ -393,7 +393,7 @@ impl World {
         Self { now, server, client, server_conn, client_conn, ends: (server_end, client_end) }
     }
 
-    /// A client that offers subprotocols, and a server with rules.
+    /// Creates a client that offers subprotocols, and a server with access rules.
     pub(super) fn offering(protocols: Vec<String>, config: ServerConfig) -> Self {
         let client = Node { offered: protocols, ..Node::client(config.peer.clone()) };
         Self::between(Node::gated(config), client, 64 * 1024, usize::MAX)
@@ -409,7 +409,7 @@ impl World {
         node.command(Command::Close { conn, frame: Box::new(frame) }, self.now);
     }
 
-    /// Both know who closed, and how.
+    /// Checks that both sides know who closed, and how.
     pub(super) fn assert_closed(&self, server_closed: bool, code: u16, reason: &str) {
         let closed = |by| CloseReason::Closed { by, code, reason: reason.into() };
         let (here, there) = if server_closed {
@@ -422,12 +422,12 @@ impl World {
         assert_eq!((self.server.len(), self.client.len()), (0, 0), "no connection is left");
     }
 
-    /// With the handshake done.
+    /// After the handshake.
     pub(super) fn connected(config: PeerConfig) -> Self {
         Self::new(config, 64 * 1024, usize::MAX).join()
     }
 
-    /// The same through TLS.
+    /// The same with TLS.
     pub(super) fn encrypted(config: PeerConfig) -> Self {
         let (key, certificate) = self_signed("game.example");
         let server = TlsServer::new(&key, &certificate, "").expect("usable");
@@ -444,12 +444,12 @@ impl World {
         self
     }
 
-    /// Lets both sides work until nothing moves.
+    /// Runs both sides until nothing changes.
     pub(super) fn run(&mut self) {
         while self.server.run(self.now) | self.client.run(self.now) {}
     }
 
-    /// Moves the clock on in steps of 50 ms.
+    /// Advances the clock in steps of 50 ms.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -458,7 +458,7 @@ impl World {
         }
     }
 
-    /// Moves the clock on to the next arrival over a simulated network; false: there is none until `end`.
+    /// Advances the clock to the next arrival over a simulated network. Returns false if there is none until `end`.
     pub(super) fn pass_to_arrival(&mut self, end: Instant) -> bool {
         let next = [self.server.next_arrival(), self.client.next_arrival()].into_iter().flatten().min();
         self.now = next.map_or(end, |next| next.min(end));
@@ -467,7 +467,7 @@ impl World {
     }
 }
 
-/// A server and a connection that the test speaks by hand.
+/// A server, and a connection whose bytes the test sends.
 pub(super) struct ByHand {
     pub(super) now: Instant,
     pub(super) server: Node,
@@ -484,7 +484,7 @@ impl ByHand {
         Self { now, server, conn, end }
     }
 
-    /// With the handshake done and its answer read.
+    /// After the handshake, with its response read.
     pub(super) fn open(config: PeerConfig) -> Self {
         let mut by_hand = Self::new(config);
         let answer = by_hand.say(REQUEST);
@@ -492,7 +492,7 @@ impl ByHand {
         by_hand
     }
 
-    /// Sends bytes and returns the answer.
+    /// Sends bytes and returns the response.
     pub(super) fn say(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.end.inject(bytes);
         self.run()
@@ -521,7 +521,7 @@ impl ByHand {
     }
 }
 
-/// A client's frame with a mask of zeros, so that its payload can be read in the test.
+/// A client's frame with a mask of zeros, so that its payload is readable in the test.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -540,7 +540,7 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A server's Close that fails a connection: its reason is empty but for a message that is too large.
+/// A server's Close that fails a connection. Its reason is empty, except for a message that is too large.
 #[track_caller]
 pub(super) fn assert_fails_with(answer: &[u8], code: u16, what: &str) {
     let [0x88, len, high, low, reason @ ..] = answer else { panic!("{what}: no Close, but {answer:?}") };
@@ -568,7 +568,7 @@ pub(crate) const REQUEST: &[u8] =
     b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// A packet for [`Command::Send`], whose room the caller has reserved.
+/// A packet for [`Command::Send`]; the caller has reserved its room.
 pub(super) fn outbound(payload: impl Into<Bytes>) -> Outbound {
     Outbound::shared(payload.into(), false)
 }

@@ -1,4 +1,4 @@
-//! The access policy over real sockets: the game's word, the doorstep, and the drain.
+//! The access policy over real sockets: the game's decision, pending connections, and draining.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use websocket_multiplayer_core::{AdmissionDecision, Event, PeerConfig, Runtime, 
 #[cfg(target_os = "linux")]
 use websocket_multiplayer_core::{TlsServer, Trust};
 
-use crate::support::{DEADLINE, Told, client, eventually, foreign, multiplayer, raw, server, server_with};
+use crate::support::{DEADLINE, TestPeer, client, eventually, foreign, multiplayer, raw, server, server_with};
 #[cfg(target_os = "linux")]
 use crate::tls::{engine_like, tls_client};
 
@@ -17,7 +17,7 @@ fn asking() -> ServerConfig {
 }
 
 /// Answers every request in the same way.
-fn poll_and_answer(server: &mut Told, decision: &AdmissionDecision) {
+fn poll_and_answer(server: &mut TestPeer, decision: &AdmissionDecision) {
     server.peer.begin_poll();
     while let Some(event) = server.peer.next_event(false) {
         if let Event::Requested(request) = &event {
@@ -61,12 +61,12 @@ fn a_client_that_leaves_while_it_waits_costs_no_question_and_no_turns() {
     let mut server = server_with(&runtime, asking());
     let mut leaver = client(&runtime, server.peer.local_port(), multiplayer());
     eventually("it waits", || server.peer.statistics().pending == 1 && server.peer.statistics().bytes_in > 0);
-    // The thread sleeps while nothing happens.
+    // The I/O thread sleeps while nothing happens.
     let before = server.peer.statistics().io_wakeups;
     std::thread::sleep(Duration::from_millis(300));
     assert!(server.peer.statistics().io_wakeups - before < 10, "it spins");
     leaver.peer.close();
-    // Counted behind the mark that it has left.
+    // The counter changes after the mark that the request was withdrawn.
     eventually("it is gone", || server.peer.statistics().handshakes_refused == 1);
     assert_eq!(server.peer.statistics().pending, 0);
     server.poll();
@@ -90,14 +90,14 @@ fn a_silent_connection_makes_room_for_one_that_waits() {
     drop(silent);
 }
 
-/// A connection that comes from another address of this machine.
+/// Connects from another address of this machine.
 #[cfg(target_os = "linux")]
 fn from_elsewhere(port: u16) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let here: std::net::SocketAddr = "127.0.0.2:0".parse().expect("an address");
     socket.bind(&here.into()).expect("all of 127/8 is this machine");
     let there: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
-    // The backlog is longer than there are places.
+    // The backlog is longer than the number of places.
     socket.connect(&there.into()).expect("connected");
     socket.into()
 }
@@ -110,7 +110,7 @@ fn an_address_with_a_byte_each_does_not_hold_the_door_shut() {
     let config = ServerConfig { peer, max_pending: 8, ..ServerConfig::default() };
     let server = server_with(&runtime, config);
     let port = server.peer.local_port();
-    // More of them stand in front of the one that has something to say.
+    // More silent connections are in front of the one that sends a request.
     let slow: Vec<_> = (0..40)
         .map(|_| {
             let mut stream = from_elsewhere(port);
@@ -199,7 +199,7 @@ fn drained_is_told_once_when_the_last_peer_is_gone() {
         matches!(server.events[server.events.len() - 2], Event::PeerDisconnected { .. }),
         "in this order"
     );
-    let told = |server: &Told| server.events.iter().filter(|event| **event == Event::Drained).count();
+    let told = |server: &TestPeer| server.events.iter().filter(|event| **event == Event::Drained).count();
     server.poll();
     assert_eq!(told(&server), 1);
     server.peer.set_refuse_new_connections(false);

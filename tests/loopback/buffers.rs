@@ -1,4 +1,4 @@
-//! What happens when somebody does not keep up: nothing is lost in silence, memory stays bounded.
+//! Peers that do not keep up: no packet is lost silently, and memory stays bounded.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn a_receiver_that_stops_taking_makes_the_sender_refuse_and_gets_everything_late
     let (id, mut client) = clients.drain().next().expect("one client");
     let mut sent = 0_u32;
     let mut refused = 0;
-    // The client does not poll: its input buffer, the kernel's buffers and our output buffer fill up one after the other.
+    // The client does not poll: its input buffer, the kernel's buffers and the server's output buffer fill up one after the other.
     eventually("the sender refuses", || {
         server.poll();
         for _ in 0..100 {
@@ -64,7 +64,7 @@ fn a_receiver_that_stops_taking_makes_the_sender_refuse_and_gets_everything_late
 #[test]
 fn a_peer_that_does_not_keep_up_is_closed_once_and_nobody_else_notices() {
     let runtime = Runtime::new();
-    // The slow one has as long to learn why it is closed as a busy machine takes to read.
+    // Long enough for a slow client on a busy machine to read the Close frame.
     let config = PeerConfig {
         buffers: small(),
         overflow_grace: Duration::from_millis(200),
@@ -80,7 +80,7 @@ fn a_peer_that_does_not_keep_up_is_closed_once_and_nobody_else_notices() {
         server.poll();
         healthy_client.poll();
         got += healthy_client.packets().len();
-        // The healthy one keeps up, so it is never given more than it takes.
+        // Paced, so that the healthy client always keeps up.
         while sent - got < 50 {
             let _ = server.peer.send(Target::All, &[1; 1000], Delivery::Reliable);
             sent += 1;
@@ -103,7 +103,7 @@ fn a_peer_that_does_not_keep_up_is_closed_once_and_nobody_else_notices() {
         got += healthy_client.packets().len();
         got == sent
     });
-    // The slow one learns why as soon as it reads again.
+    // The slow client gets the Close frame as soon as it reads again.
     let mut slow_client = clients.remove(&slow).expect("the first client");
     eventually("the slow one sees the code", || {
         slow_client.poll();

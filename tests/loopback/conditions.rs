@@ -1,4 +1,4 @@
-//! A bad network between real sockets: it changes nothing but the time, and costs no turns of the I/O thread.
+//! A simulated bad network between real sockets changes only the timing, and does not keep the I/O thread busy.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use websocket_multiplayer_core::{
     Target, TlsServer, Trust,
 };
 
-use crate::support::{DEADLINE, Told, client, eventually, multiplayer, party, server, server_with};
+use crate::support::{DEADLINE, TestPeer, client, eventually, multiplayer, party, server, server_with};
 use crate::tls::{engine_like, tls_client};
 
 const MS: Duration = Duration::from_millis(1);
@@ -16,7 +16,7 @@ fn slow(latency: Duration) -> Conditions {
     Conditions { latency, ..Conditions::default() }
 }
 
-/// A peer that puts up with a bad network on a busy machine.
+/// A configuration that tolerates a bad network on a busy machine.
 fn patient() -> PeerConfig {
     PeerConfig { handshake_timeout: DEADLINE, close_timeout: DEADLINE, ..multiplayer() }
 }
@@ -29,8 +29,8 @@ fn number(packet: &[u8]) -> u32 {
     u32::from_be_bytes(packet[..4].try_into().expect("four bytes"))
 }
 
-/// Sends both ways while the conditions of both change, and looks that everything arrives, whole and in order.
-fn talk(server: &mut Told, client: &mut Told) {
+/// Sends in both directions while the conditions of both sides change, and checks that everything arrives intact and in order.
+fn talk(server: &mut TestPeer, client: &mut TestPeer) {
     const PACKETS: u32 = 600;
     let whom = PeerId(client.peer.unique_id());
     let worse = Conditions { jitter: 30 * MS, bandwidth: 50_000, seed: 3, ..slow(20 * MS) };
@@ -88,7 +88,7 @@ fn everything_arrives_through_tls_too() {
         client.poll();
         client.peer.unique_id() != 0 && server.connected_ids().len() == 1
     });
-    // The TLS handshake, the upgrade and the id: two round trips and one way, of which each takes ten milliseconds at least.
+    // The TLS handshake, the upgrade and the id take two round trips and one direction, each at least ten milliseconds.
     assert!(start.elapsed() >= 40 * MS, "{:?}", start.elapsed());
     talk(&mut server, &mut client);
     server.peer.disconnect(PeerId(client.peer.unique_id()), CloseFrame::normal());
@@ -129,7 +129,7 @@ fn waiting_costs_no_turns() {
     let (mut server, mut clients) = party(&runtime, 1, &patient());
     let (id, client) = clients.iter_mut().next().expect("one client");
     change(&mut server.peer, slow(300 * MS));
-    // More than the server's input buffer takes: what has arrived and is not taken must not keep the thread busy.
+    // More than the server's input buffer holds: data that has arrived and is not read must not keep the thread busy.
     for _ in 0..40 {
         client.peer.send(Target::One(PeerId::SERVER), &[7; 5000], Delivery::Reliable).expect("room");
         server.peer.send(Target::One(*id), &[7; 500], Delivery::Reliable).expect("room");
@@ -156,7 +156,7 @@ fn a_stalled_or_narrow_network_loses_nothing() {
     let config = PeerConfig { buffers, overflow_grace: DEADLINE, conditions, ..patient() };
     let (mut server, mut clients) = party(&runtime, 1, &config);
     let (id, client) = clients.iter_mut().next().expect("one client");
-    // A megabyte through a megabyte a second, which stands still for half of the time.
+    // A megabyte at a megabyte per second, with stalls for half of the time.
     let start = Instant::now();
     for sent in 0..100_u32 {
         let mut packet = vec![7; 10_000];

@@ -1,4 +1,4 @@
-//! The bound on all queues of the process together: it costs nobody who keeps up the game.
+//! The limit of all queues of the process: no peer that keeps up is disconnected because of it.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use websocket_multiplayer_core::{
 };
 
 use crate::support::{
-    DEADLINE, Told, client, client_config, eventually, foreign, multiplayer, server, server_with,
+    DEADLINE, TestPeer, client, client_config, eventually, foreign, multiplayer, server, server_with,
 };
 use crate::tls::engine_like;
 
 const BULK: usize = 50_000;
 
-/// A server whose peers are not closed for anything but the process-wide bound.
+/// A server whose peers are closed for no other limit.
 fn patient(policy: OverflowPolicy) -> PeerConfig {
     let buffers = Buffers { output_bytes: 1024 * 1024, ..Buffers::default() };
     // The slow one has as long to learn why it is closed as a busy machine takes to read.
@@ -30,7 +30,7 @@ fn patient(policy: OverflowPolicy) -> PeerConfig {
     }
 }
 
-fn join(server: &mut Told) -> (WebSocket<TcpStream>, PeerId) {
+fn join(server: &mut TestPeer) -> (WebSocket<TcpStream>, PeerId) {
     let before = server.connected_ids();
     let socket = foreign(server.peer.local_port());
     eventually("one more", || {
@@ -41,8 +41,8 @@ fn join(server: &mut Told) -> (WebSocket<TcpStream>, PeerId) {
     (socket, new.expect("one is new"))
 }
 
-/// Sends to a peer that reads nothing until so much waits for it.
-fn fill(server: &mut Told, id: PeerId, wanted: usize) {
+/// Sends to a peer that reads nothing, until this many bytes wait for it.
+fn fill(server: &mut TestPeer, id: PeerId, wanted: usize) {
     eventually("a congested peer", || {
         let waiting = server.peer.peer_statistics(id).expect("it is connected").queued_out_bytes;
         if waiting < wanted {
@@ -53,7 +53,7 @@ fn fill(server: &mut Told, id: PeerId, wanted: usize) {
     });
 }
 
-fn overflowed(server: &Told) -> Vec<PeerId> {
+fn overflowed(server: &TestPeer) -> Vec<PeerId> {
     let id = |event: &Event| match event {
         Event::PeerOverflowed { id } => Some(*id),
         _ => None,
@@ -61,7 +61,7 @@ fn overflowed(server: &Told) -> Vec<PeerId> {
     server.events.iter().filter_map(id).collect()
 }
 
-/// Reads to the end: whole packets, then the code.
+/// Reads to the end: complete packets, then the close code.
 fn close_code(mut socket: WebSocket<TcpStream>) -> Option<u16> {
     socket.read().expect("the id comes first");
     loop {
@@ -96,7 +96,7 @@ fn at_the_bound_of_the_process_those_go_who_take_nothing_and_nobody_else() {
     fill(&mut server, slow, 600_000);
     fill(&mut server, slower, 900_000);
 
-    // Not a byte more, until somebody goes.
+    // Nothing more is accepted until a peer disconnects.
     runtime.set_total_queue_limit(runtime.queued_bytes());
     assert_eq!(server.peer.send(Target::One(healthy_id), b"one", Delivery::Reliable), Err(SendError::Full));
     server.peer.send(Target::All, b"stale", Delivery::Droppable).expect("dropped is no error");
@@ -122,7 +122,7 @@ fn at_the_bound_of_the_process_those_go_who_take_nothing_and_nobody_else() {
     });
     assert_eq!(got, [(PeerId(1), b"news".to_vec())], "what was refused does not come, nor what was dropped");
 
-    // Whoever takes its data stays, be there no room at all.
+    // A peer that takes its data stays connected, even without any room.
     runtime.set_total_queue_limit(0);
     assert_eq!(server.peer.send(Target::All, b"more", Delivery::Reliable), Err(SendError::Full));
     runtime.set_total_queue_limit(1 << 20);
@@ -154,19 +154,19 @@ fn at_the_bound_of_the_process_the_refusing_policy_refuses() {
     assert_eq!(overflowed(&server), []);
 }
 
-/// Some that read at once, and a bound that is far below what they get together.
-fn crowd(runtime: &Arc<Runtime>, secure: bool, n: usize) -> (Told, Vec<Told>) {
+/// Clients that read at once, and a limit far below the sum of their data.
+fn crowd(runtime: &Arc<Runtime>, secure: bool, n: usize) -> (TestPeer, Vec<TestPeer>) {
     let identity = secure.then(|| engine_like("localhost", 2100));
     let tls = identity.as_ref().map(|(key, cert)| TlsServer::new(key, cert, "").expect("usable"));
-    // A machine with much else to do is no reason to go.
+    // A busy machine must not disconnect anybody.
     let peer = PeerConfig { overflow_grace: DEADLINE, handshake_timeout: DEADLINE, ..multiplayer() };
     let mut server =
         server_with(runtime, ServerConfig { peer: peer.clone(), tls, ..ServerConfig::default() });
     let port = server.peer.local_port();
-    // What waits for them to be read is none of the server's.
+    // The clients' own queues must not count for the server.
     let apart = Runtime::new();
     let join = |_| {
-        let mut client = Told { peer: Peer::new(Arc::clone(&apart)), events: Vec::new() };
+        let mut client = TestPeer { peer: Peer::new(Arc::clone(&apart)), events: Vec::new() };
         let mut config = client_config(port, peer.clone());
         if let Some((_, certificate)) = &identity {
             config.url = Url::parse(&format!("wss://localhost:{port}/")).expect("a valid URL");
@@ -178,7 +178,7 @@ fn crowd(runtime: &Arc<Runtime>, secure: bool, n: usize) -> (Told, Vec<Told>) {
     let mut clients: Vec<_> = (0..n).map(join).collect();
     eventually("all clients are in", || {
         server.poll();
-        clients.iter_mut().for_each(Told::poll);
+        clients.iter_mut().for_each(TestPeer::poll);
         server.connected_ids().len() == n && clients.iter().all(|client| client.peer.unique_id() != 0)
     });
     (server, clients)
@@ -190,7 +190,7 @@ fn a_burst_to_everybody_who_reads_closes_nobody_and_arrives() {
     const SIZE: usize = 60 * 1024;
     for secure in [false, true] {
         let runtime = Runtime::new();
-        // Half of it for what is sent: 12 MB arrive. Inside TLS each holds some of it for itself.
+        // Half of the limit is for output; 12 MB arrive. TLS holds some bytes of each connection.
         runtime.set_total_queue_limit(if secure { 8 << 20 } else { 1 << 20 });
         let (mut server, mut clients) = crowd(&runtime, secure, CLIENTS);
         for round in 0..5_u8 {
@@ -228,7 +228,7 @@ fn at_any_bound_who_reads_gets_what_was_taken_and_stays() {
     for (secure, bound) in [(false, 2), (false, 20_000), (true, 20_000), (false, 400_000), (true, 400_000)] {
         let runtime = Runtime::new();
         let (mut server, mut clients) = crowd(&runtime, secure, 3);
-        // It joins in plain only.
+        // The client that does not read joins without TLS only.
         let deaf = (!secure).then(|| join(&mut server));
         runtime.set_total_queue_limit(bound);
         let ids: Vec<_> = clients.iter().map(|client| PeerId(client.peer.unique_id())).collect();
@@ -244,11 +244,11 @@ fn at_any_bound_who_reads_gets_what_was_taken_and_stays() {
                 Err(SendError::Full) => refused += 1,
                 Err(error) => panic!("{error}"),
             }
-            // For the one that does not read, too.
+            // Including the client that does not read.
             let _ = server.peer.send(Target::AllExcept(ids[0]), &[0; 9], Delivery::Droppable);
             if number % 50 == 0 {
                 server.poll();
-                clients.iter_mut().for_each(Told::poll);
+                clients.iter_mut().for_each(TestPeer::poll);
             }
         }
         let row = format!("secure: {secure}, bound: {bound}, {refused} refused");

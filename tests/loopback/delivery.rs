@@ -1,12 +1,12 @@
-//! Packets arrive whole, in order, once, before the news that their sender is gone.
+//! Packets arrive intact, in order, once, and before the notice that their sender has disconnected.
 
 use websocket_multiplayer_core::{
     CloseFrame, Delivery, Event, PeerConfig, PeerId, Runtime, SendError, Target,
 };
 
-use crate::support::{DEADLINE, Told, eventually, multiplayer, party};
+use crate::support::{DEADLINE, TestPeer, eventually, multiplayer, party};
 
-/// Reproducible bytes of a size.
+/// Returns reproducible bytes.
 fn bytes(seed: usize, size: usize) -> Vec<u8> {
     (0..size).map(|at| (seed.wrapping_mul(31).wrapping_add(at.wrapping_mul(7)) >> 3) as u8).collect()
 }
@@ -20,7 +20,7 @@ fn packets_arrive_in_order_both_ways() {
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let (mut sent_up, mut sent_down) = (0, 0);
     eventually("all packets", || {
-        // Paced to stay within the output buffer, so that no machine is slow enough to count as congested.
+        // Paced to stay within the output buffer, so that even on a slow machine no peer is congested.
         while sent_up < sizes.len()
             && client.peer.peer_statistics(PeerId(1)).is_some_and(|s| s.queued_out_bytes < 5000)
         {
@@ -54,7 +54,7 @@ fn packets_arrive_in_order_both_ways() {
 #[test]
 fn a_burst_in_one_frame_reaches_a_healthy_peer_whole() {
     let runtime = Runtime::new();
-    // One client waits while the other one reads, and a busy machine takes its time.
+    // One client waits while the other one reads, which takes long on a busy machine.
     let patient = PeerConfig { overflow_grace: DEADLINE, ..multiplayer() };
     let (mut server, mut clients) = party(&runtime, 2, &patient);
     for (count, size) in [(3000, 100), (60, 60_000)] {
@@ -169,6 +169,6 @@ fn a_message_of_exactly_the_limit_passes() {
         !got.is_empty()
     });
     assert_eq!(got[0].1, bytes(1, max));
-    Told::poll(client);
+    TestPeer::poll(client);
     assert!(client.peer.has_peer(PeerId(1)), "one byte too many costs no connection");
 }

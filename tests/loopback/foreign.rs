@@ -1,4 +1,4 @@
-//! Peers that are not ours, and peers that are not polite.
+//! Peers of other implementations, and peers that violate the protocol.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tungstenite::Message;
 use websocket_multiplayer_core::{Event, PeerConfig, Runtime, ServerConfig};
 
-use crate::support::{DEADLINE, Told, eventually, foreign, multiplayer, raw, server, server_with};
+use crate::support::{DEADLINE, TestPeer, eventually, foreign, multiplayer, raw, server, server_with};
 
 fn raw_exchange(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
@@ -18,7 +18,7 @@ fn raw_exchange(port: u16, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn poll_until(server: &mut Told, what: &str, wanted: impl Fn(&Event) -> bool) {
+fn poll_until(server: &mut TestPeer, what: &str, wanted: impl Fn(&Event) -> bool) {
     eventually(what, || {
         server.poll();
         server.events.iter().any(&wanted)
@@ -94,7 +94,7 @@ fn every_refusal_has_a_status_that_arrives() {
 #[test]
 fn a_slow_request_is_cut_at_the_deadline() {
     let runtime = Runtime::new();
-    // In this time a thread must be able to send its part, and the server's to read it.
+    // Enough time for a thread to send its part, and for the server to read it.
     let config = PeerConfig { handshake_timeout: Duration::from_secs(2), ..multiplayer() };
     let server = server(&runtime, config);
     assert!(raw_exchange(server.peer.local_port(), b"GET / HT").starts_with("HTTP/1.1 408 "));
@@ -169,7 +169,7 @@ fn silence_is_pinged_and_then_cut() {
     let mut lively = foreign(server.peer.local_port());
     let _dead = foreign(server.peer.local_port());
     let answers = std::thread::spawn(move || {
-        // Reading answers the pings.
+        // tungstenite answers pings when it reads.
         let mut pings = 0;
         while pings < 16 {
             if lively.read().expect("a ping").is_ping() {

@@ -1,10 +1,10 @@
-//! The 3.x wire between our own two ends.
+//! The 3.x packet format between this library's server and clients.
 
 use websocket_multiplayer_core::{
     Delivery, Event, Mode, PeerConfig, PeerId, PeerState, Runtime, SendError, Target, WireFormat,
 };
 
-use crate::support::{Told, eventually, multiplayer, party};
+use crate::support::{TestPeer, eventually, multiplayer, party};
 
 fn config() -> PeerConfig {
     PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot3), ..multiplayer() }
@@ -22,7 +22,7 @@ fn clients_know_each_other_and_talk_without_the_servers_game() {
     let ids: Vec<_> = clients.iter().map(|(id, _)| *id).collect();
     let max = clients[0].1.peer.max_packet_size();
     assert_eq!(max, 65_536 - 9);
-    // The server's game does not poll: relaying is the I/O thread's work.
+    // The server's game does not poll, because the I/O thread relays.
     let sender = &mut clients[0].1.peer;
     sender.send(Target::One(ids[1]), &vec![1; max], Delivery::Reliable).expect("room");
     sender.send(Target::AllExcept(PeerId(1)), b"all but the server", Delivery::Reliable).expect("room");
@@ -43,16 +43,16 @@ fn clients_know_each_other_and_talk_without_the_servers_game() {
     assert_eq!(got[1], [(ids[0], b"all but the server".to_vec())]);
     server.poll();
     assert!(server.packets().is_empty());
-    // One leaves; the others hear of it.
+    // One client leaves, and the others get the notice.
     clients.remove(0).1.peer.close();
     eventually("the others know", || {
         clients.iter_mut().for_each(|(_, client)| client.poll());
         clients.iter().all(|(_, client)| client.connected_ids().len() == 2)
     });
-    // The server goes: everybody is gone.
+    // The server closes, so every peer disconnects.
     drop(server);
     eventually("all are alone", || {
-        clients.iter_mut().for_each(|(_, client): &mut (_, Told)| client.poll());
+        clients.iter_mut().for_each(|(_, client): &mut (_, TestPeer)| client.poll());
         clients.iter().all(|(_, client)| {
             client.connected_ids().is_empty() && client.events.last() == Some(&Event::ServerDisconnected)
         })
@@ -75,7 +75,7 @@ fn who_goes_with_the_server_goes_behind_its_last_packet_although_the_server_was_
     let arrived = || client.peer.peer_statistics(PeerId::SERVER).expect("known").queued_in_packets;
     eventually("the packet waits for a poll", || arrived() > 0);
     drop(server);
-    // The game still does not poll: the packet and the server's end come to it at once.
+    // The game still does not poll, so it gets the packet and the end of the server in one poll.
     eventually("the server is gone", || handle.state() == PeerState::Closed && runtime.thread_count() == 0);
     assert!(client.peer.begin_poll());
     let mut told = Vec::new();

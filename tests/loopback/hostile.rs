@@ -1,4 +1,4 @@
-//! What is wrong below the WebSocket: TLS where none is spoken, none where it is, and records made to waste time.
+//! Attacks below the WebSocket: TLS on a plain port, plain text on a TLS port, and records that waste time.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,20 +10,20 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConnection, DigitallySignedStruct, SignatureScheme};
 use websocket_multiplayer_core::{Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust};
 
-use crate::support::{DEADLINE, Told, eventually, multiplayer, server_with};
+use crate::support::{DEADLINE, TestPeer, eventually, multiplayer, server_with};
 use crate::tls::{engine_like, tls_client};
 
 pub(crate) const REQUEST: &[u8] =
     b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// A TLS client of the test's own, which says what no WebSocket client would.
+/// A TLS client that can send what no WebSocket client would.
 pub(crate) struct Bare {
     pub(crate) tls: ClientConnection,
     pub(crate) stream: TcpStream,
 }
 
-/// The test is about records, not about certificates.
+/// The tests are about records, not about certificates.
 #[derive(Debug)]
 struct Anyone;
 
@@ -63,7 +63,7 @@ impl ServerCertVerifier for Anyone {
 }
 
 impl Bare {
-    /// With the TLS handshake done.
+    /// Connects and completes the TLS handshake.
     pub(crate) fn new(port: u16) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -83,7 +83,7 @@ impl Bare {
         Self { tls, stream }
     }
 
-    /// Plain bytes in a record.
+    /// Sends plain bytes in a record.
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.tls.writer().write_all(bytes).expect("it takes them");
         self.push().expect("they leave");
@@ -96,7 +96,7 @@ impl Bare {
         Ok(())
     }
 
-    /// Reads until the answer to the request is there.
+    /// Reads until the response to the request is complete.
     pub(crate) fn answer(&mut self) -> Vec<u8> {
         let mut answer = Vec::new();
         while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -116,7 +116,7 @@ impl Bare {
 }
 
 /// A TLS server with one honest client.
-pub(crate) fn town(runtime: &Arc<Runtime>) -> (Told, Told) {
+pub(crate) fn town(runtime: &Arc<Runtime>) -> (TestPeer, TestPeer) {
     let (key, certificate) = engine_like("localhost", 2034);
     let tls = TlsServer::new(&key, &certificate, "").expect("usable");
     let mut server =
@@ -131,8 +131,8 @@ pub(crate) fn town(runtime: &Arc<Runtime>) -> (Told, Told) {
     (server, honest)
 }
 
-/// The honest client is heard and answered.
-pub(crate) fn lives(server: &mut Told, honest: &mut Told, what: &str) {
+/// Checks that the honest client's packet arrives and is answered.
+pub(crate) fn lives(server: &mut TestPeer, honest: &mut TestPeer, what: &str) {
     let id = PeerId(honest.peer.unique_id());
     honest.peer.send(Target::One(PeerId::SERVER), what.as_bytes(), Delivery::Reliable).expect("room");
     let mut answered = false;
@@ -184,7 +184,7 @@ fn new_keys_without_end_are_refused() {
     });
     let mut updates = 0;
     let start = Instant::now();
-    // Each asks the server for new keys too.
+    // Each key update also requests one from the server.
     while updates < 100_000 && start.elapsed() < DEADLINE {
         if bare.tls.refresh_traffic_keys().is_err() || bare.push().is_err() {
             break;
@@ -204,7 +204,7 @@ fn a_flood_of_bad_records_is_cut_and_others_play_on() {
     let (mut server, mut honest) = town(&runtime);
     let port = server.peer.local_port();
     let piece = |byte: u8| [0x16, 3, 1, 0, 1, byte];
-    // The first four say that it has 65535 bytes.
+    // The first four bytes announce a message of 65535 bytes.
     let endless = [1, 0, 0xff, 0xff].into_iter().chain([7; 20_000]).flat_map(piece).collect();
     let rows: [(&str, Vec<u8>); 6] = [
         ("a plain request", REQUEST.to_vec()),
@@ -218,7 +218,7 @@ fn a_flood_of_bad_records_is_cut_and_others_play_on() {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
         stream.set_write_timeout(Some(DEADLINE)).expect("a timeout can be set");
-        // It may end the connection before it has all of them.
+        // The server may end the connection before it has read all of them.
         let _ = stream.write_all(&bytes);
         let mut answer = Vec::new();
         let ended = stream.read_to_end(&mut answer);
@@ -226,7 +226,7 @@ fn a_flood_of_bad_records_is_cut_and_others_play_on() {
             ended.is_ok() || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset),
             "{what}: the server does not end it"
         );
-        // An alert of TLS or nothing, never HTTP.
+        // The response is a TLS alert or nothing, but never HTTP.
         assert!(answer.is_empty() || answer[0] == 0x15, "{what}: {answer:?}");
         lives(&mut server, &mut honest, what);
     }

@@ -1,4 +1,4 @@
-//! Opening, closing, failing, and doing so often.
+//! Opening, closing and failing, also many times.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use websocket_multiplayer_core::{
 };
 
 use crate::support::{
-    DEADLINE, Told, client, client_config, eventually, foreign, multiplayer, party, raw, server,
+    DEADLINE, TestPeer, client, client_config, eventually, foreign, multiplayer, party, raw, server,
 };
 
 #[test]
@@ -94,7 +94,7 @@ fn close_frees_the_port_at_once_and_tells_the_clients() {
     }
     let start = Instant::now();
     server.peer.close();
-    // Half of `close_timeout`, for which it would wait.
+    // Half of `close_timeout`, which it would otherwise wait for.
     assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
     assert_eq!(server.peer.status(), Status::Disconnected);
     let config = ServerConfig { peer: multiplayer(), port, ..ServerConfig::default() };
@@ -223,7 +223,7 @@ fn refusing_new_connections_answers_at_once() {
     let mut welcome = client(&runtime, port, multiplayer());
     eventually("it is in", || {
         server.poll();
-        Told::poll(&mut welcome);
+        TestPeer::poll(&mut welcome);
         welcome.peer.status() == Status::Connected
     });
 }

@@ -1,4 +1,4 @@
-//! Real sockets on 127.0.0.1: what only a kernel and a second thread can show.
+//! Tests over real sockets on 127.0.0.1, of behaviour that needs a kernel and a second thread.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Who looks from the side sees what is there, and keeps nothing alive by it.
+//! An observer sees the connected peers, and keeps nothing alive.
 
 use websocket_multiplayer_core::{Delivery, PeerId, Role, Runtime, Status, Target};
 
@@ -15,7 +15,7 @@ fn it_shows_openings_peers_and_what_waits() {
     ids.sort();
     assert_eq!(observer.busiest(10).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ids);
 
-    // The one with the most traffic is the one that is left when only one is asked for.
+    // If only one peer is requested, the one with the most traffic is returned.
     let busy = ids[1];
     let sender = &mut clients.get_mut(&busy).expect("it is there").peer;
     sender.send(Target::One(PeerId(1)), &[7; 5000], Delivery::Reliable).expect("there is room");

@@ -1,5 +1,5 @@
-//! Traffic between clients while one of them reads a thousand bytes a second: it gets every reliable packet or is told of, and
-//! the others do not notice.
+//! Traffic between clients while one of them reads a thousand bytes per second: each of its reliable packets arrives or is reported as
+//! refused, and the others are not affected.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -11,9 +11,9 @@ use websocket_multiplayer_core::{
     Buffers, Delivery, Event, Mode, OverflowPolicy, PeerConfig, PeerId, Runtime, Status, Target, WireFormat,
 };
 
-use crate::support::{Told, client, eventually, foreign, multiplayer, server};
+use crate::support::{TestPeer, client, eventually, foreign, multiplayer, server};
 
-/// What came of one stretch of time.
+/// The results of one period.
 #[derive(Debug, Default)]
 struct Slice {
     latencies: Vec<Duration>,
@@ -25,11 +25,11 @@ struct Slice {
 struct Party {
     format: WireFormat,
     policy: OverflowPolicy,
-    server: Told,
-    sender: Told,
-    receiver: Told,
+    server: TestPeer,
+    sender: TestPeer,
+    receiver: TestPeer,
     started: Instant,
-    /// The number of the next packet, which its size tells too.
+    /// The number of the next packet, which also determines its size.
     next: usize,
     received: usize,
 }
@@ -46,7 +46,7 @@ impl Party {
         };
         let mut server = server(runtime, config.clone());
         let port = server.peer.local_port();
-        // Nothing is to happen to those who keep up, however busy the machine is.
+        // Long timeouts, so that a busy machine disconnects nobody.
         let buffers = Buffers { output_bytes: 1 << 20, input_bytes: 1 << 20, ..Buffers::default() };
         let config = PeerConfig { buffers, overflow_grace: Duration::from_secs(30), ..config };
         let mut sender = client(runtime, port, config.clone());
@@ -58,18 +58,18 @@ impl Party {
             let known = format == WireFormat::Godot4
                 || sender.peer.has_peer(PeerId(receiver.peer.unique_id()))
                     && receiver.peer.has_peer(PeerId(sender.peer.unique_id()));
-            let connected = |client: &Told| client.peer.status() == Status::Connected;
+            let connected = |client: &TestPeer| client.peer.status() == Status::Connected;
             server.connected_ids().len() == 2 && connected(&sender) && connected(&receiver) && known
         });
         Self { format, policy, server, sender, receiver, started: Instant::now(), next: 0, received: 0 }
     }
 
-    /// Everybody's frame.
+    /// Runs one frame of every peer.
     fn step(&mut self, slice: &mut Slice, victim: Option<PeerId>, refused: &mut HashSet<usize>) {
         self.server.poll();
         let from = PeerId(self.sender.peer.unique_id());
         for (source, packet) in self.server.packets() {
-            // On the wire of 4.x the game passes packets on; on that of 3.x it gets its own copy only.
+            // With the 4.x format the game relays packets; with the 3.x format it only gets its own copy.
             if source == from && self.format == WireFormat::Godot4 {
                 self.pass_on(from, &packet, slice, victim);
             }
@@ -120,7 +120,7 @@ impl Party {
         self.next += 1;
     }
 
-    /// Some time with or without one who is slow.
+    /// Runs one period, with or without a slow client.
     fn slice(&mut self, slow: bool) -> Slice {
         let mut slice = Slice::default();
         let mut refused = HashSet::new();
@@ -167,7 +167,7 @@ impl Party {
     }
 }
 
-/// A client that reads a thousand bytes a second.
+/// A client that reads a thousand bytes per second.
 struct Victim {
     stream: TcpStream,
     began: Instant,
@@ -178,7 +178,7 @@ impl Victim {
     fn come(port: u16) -> Self {
         let socket = foreign(port);
         let stream = socket.get_ref().try_clone().expect("a second handle");
-        // What the system takes without us is no sign that we keep up.
+        // A small receive buffer, so that the system does not take data that the client has not read.
         socket2::SockRef::from(&stream).set_recv_buffer_size(4096).expect("an option");
         stream.set_nonblocking(true).expect("an option");
         Self { stream, began: Instant::now(), bytes: Vec::new() }
@@ -194,9 +194,9 @@ impl Victim {
         }
     }
 
-    /// The packets that came whole are in order, and none is missing that was accepted for it.
+    /// Checks that complete packets are in order, and that no accepted packet is missing.
     fn check(mut self, format: WireFormat, first: usize, refused: &HashSet<usize>) {
-        // All that is under way to it by now.
+        // Everything that is in flight by now.
         let mut part = [0; 4096];
         while let Ok(n @ 1..) = self.stream.read(&mut part) {
             self.bytes.extend_from_slice(&part[..n]);
@@ -204,7 +204,7 @@ impl Victim {
         let header = if format == WireFormat::Godot3 { 9 } else { 0 };
         let mut next = first;
         for payload in frames(&self.bytes) {
-            // Ids, and who else is there.
+            // The id, and the notices about other clients.
             if payload.len() < SMALLEST {
                 continue;
             }
@@ -228,7 +228,7 @@ fn read(packet: &[u8]) -> (usize, Duration) {
     (number, Duration::from_nanos(sent))
 }
 
-/// Whole data frames of a server.
+/// Splits off complete data frames of a server.
 fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut all = Vec::new();
     while let [first, len, rest @ ..] = bytes {
@@ -256,7 +256,7 @@ fn median(mut of: Vec<Duration>) -> Duration {
     of[of.len() / 2]
 }
 
-/// Slices with and without the slow one take turns, so that whatever else the machine does falls on both.
+/// Periods with and without the slow client alternate, so that other load of the machine affects both equally.
 fn compare(format: WireFormat, policy: OverflowPolicy, runtime: fn() -> Arc<Runtime>) {
     let mut ratio = f64::INFINITY;
     for _ in 0..ATTEMPTS {
@@ -273,7 +273,7 @@ fn compare(format: WireFormat, policy: OverflowPolicy, runtime: fn() -> Arc<Runt
         }
         let closes = policy == OverflowPolicy::Disconnect;
         assert_eq!(total.overflowed, closes, "who does not keep up is closed by this policy alone");
-        // The driver that passes packets on cannot refuse any, and does not know which are unreliable.
+        // The relay cannot refuse packets, and does not know which are unreliable.
         let refuses = format == WireFormat::Godot4;
         assert!((total.dropped > 0) == refuses && (total.refused > 0) == (refuses && !closes), "{total:?}");
         let (alone, beside) = (median(alone), median(beside));
@@ -309,7 +309,7 @@ fn a_slow_reader_on_the_godot_3_wire_that_is_kept_delays_nobody() {
     compare(WireFormat::Godot3, OverflowPolicy::Refuse, Runtime::new);
 }
 
-/// As where the system cannot be told how much unsent data it may take: on Windows.
+/// As on Windows, where the unsent data in the system cannot be limited.
 #[test]
 fn a_slow_reader_behind_a_small_send_buffer_is_closed_and_delays_nobody() {
     compare(WireFormat::Godot4, OverflowPolicy::Disconnect, Runtime::with_send_buffers);
@@ -330,7 +330,7 @@ const BACKLOG: usize = 8 * 1024;
 const SLICE: Duration = Duration::from_millis(400);
 const SLICES: usize = 5;
 const PERIOD: Duration = Duration::from_micros(1500);
-/// Below this a latency is that of the test's own loop.
+/// A lower latency is that of the test's own loop.
 const FLOOR: Duration = Duration::from_millis(1);
-/// A machine that is busy with something else in one half of the slices has to be so three times.
+/// Attempts: other load would have to affect the same half of the periods each time.
 const ATTEMPTS: usize = 3;

@@ -14,13 +14,13 @@ use websocket_multiplayer_core::{
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A peer with everything that it told.
-pub(crate) struct Told {
+/// A peer with all events that it has emitted.
+pub(crate) struct TestPeer {
     pub(crate) peer: Peer,
     pub(crate) events: Vec<Event>,
 }
 
-impl Told {
+impl TestPeer {
     pub(crate) fn poll(&mut self) {
         self.peer.begin_poll();
         while let Some(event) = self.peer.next_event(false) {
@@ -60,16 +60,16 @@ pub(crate) fn raw() -> PeerConfig {
     PeerConfig { mode: Mode::Raw, ..PeerConfig::default() }
 }
 
-pub(crate) fn server(runtime: &Arc<Runtime>, peer: PeerConfig) -> Told {
+pub(crate) fn server(runtime: &Arc<Runtime>, peer: PeerConfig) -> TestPeer {
     server_with(runtime, ServerConfig { peer, ..ServerConfig::default() })
 }
 
-pub(crate) fn server_with(runtime: &Arc<Runtime>, config: ServerConfig) -> Told {
+pub(crate) fn server_with(runtime: &Arc<Runtime>, config: ServerConfig) -> TestPeer {
     let mut server = Peer::new(Arc::clone(runtime));
     let config = ServerConfig { bind: BindAddress::Ip(Ipv4Addr::LOCALHOST.into()), ..config };
     server.listen(config).expect("loopback can be listened on");
     assert_eq!(server.status(), Status::Connected);
-    Told { peer: server, events: Vec::new() }
+    TestPeer { peer: server, events: Vec::new() }
 }
 
 pub(crate) fn client_config(port: u16, peer: PeerConfig) -> ClientConfig {
@@ -77,27 +77,27 @@ pub(crate) fn client_config(port: u16, peer: PeerConfig) -> ClientConfig {
     ClientConfig { peer, url, protocols: Vec::new(), headers: Vec::new(), tls: None }
 }
 
-pub(crate) fn client(runtime: &Arc<Runtime>, port: u16, peer: PeerConfig) -> Told {
+pub(crate) fn client(runtime: &Arc<Runtime>, port: u16, peer: PeerConfig) -> TestPeer {
     let mut client = Peer::new(Arc::clone(runtime));
     client.connect(client_config(port, peer)).expect("connecting starts");
-    Told { peer: client, events: Vec::new() }
+    TestPeer { peer: client, events: Vec::new() }
 }
 
 /// A server with `n` multiplayer clients, all connected.
-pub(crate) fn party(runtime: &Arc<Runtime>, n: usize, config: &PeerConfig) -> (Told, HashMap<PeerId, Told>) {
+pub(crate) fn party(runtime: &Arc<Runtime>, n: usize, config: &PeerConfig) -> (TestPeer, HashMap<PeerId, TestPeer>) {
     let mut server = server(runtime, config.clone());
     let port = server.peer.local_port();
     let mut clients: Vec<_> = (0..n).map(|_| client(runtime, port, config.clone())).collect();
     eventually("all clients are in", || {
         server.poll();
-        clients.iter_mut().for_each(Told::poll);
+        clients.iter_mut().for_each(TestPeer::poll);
         server.connected_ids().len() == n
             && clients.iter().all(|client| client.peer.status() == Status::Connected)
     });
     (server, clients.into_iter().map(|client| (PeerId(client.peer.unique_id()), client)).collect())
 }
 
-/// A foreign client: tungstenite over a blocking socket.
+/// Connects a foreign client: tungstenite over a blocking socket.
 pub(crate) fn foreign(port: u16) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
@@ -105,18 +105,18 @@ pub(crate) fn foreign(port: u16) -> WebSocket<TcpStream> {
     tungstenite::client::client(request, stream).expect("the server lets us in").0
 }
 
-/// Lets this process open as many files as the system allows: for tests with hundreds of connections.
+/// Raises this process's limit of open files as far as the system permits, for tests with hundreds of connections.
 pub(crate) fn raise_file_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let most = getrlimit(Resource::Nofile).maximum;
-        // A refusal shows where a connection is one too many.
+        // If this fails, the test fails at the first connection beyond the limit.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
     }
 }
 
-/// Polls until `done`, fails after the deadline.
+/// Polls until `done` returns true; panics after the deadline.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -1,4 +1,4 @@
-//! Encrypted connections, and every way in which they are refused.
+//! Encrypted connections, and every way in which they fail.
 
 #[cfg(target_os = "linux")]
 use std::fs;
@@ -15,7 +15,7 @@ use websocket_multiplayer_core::{
     ClientConfig, Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
 
-use crate::support::{Told, client, client_config, eventually, multiplayer, server, server_with};
+use crate::support::{TestPeer, client, client_config, eventually, multiplayer, server, server_with};
 
 /// A certificate as the engine's `Crypto.generate_self_signed_certificate` makes it: a CA, with a common name only.
 pub(crate) fn engine_like(name: &str, until: i32) -> (String, String) {
@@ -27,7 +27,7 @@ pub(crate) fn engine_like(name: &str, until: i32) -> (String, String) {
     signed(params)
 }
 
-/// A certificate as certification authorities make them.
+/// A certificate as certificate authorities make them.
 fn ordinary(name: &str) -> (String, String) {
     signed(CertificateParams::new(vec![name.to_owned()]).expect("a name"))
 }
@@ -38,7 +38,7 @@ fn signed(params: CertificateParams) -> (String, String) {
     (key.serialize_pem(), certificate.pem())
 }
 
-fn tls_server(runtime: &Arc<Runtime>, (key, certificate): &(String, String)) -> Told {
+fn tls_server(runtime: &Arc<Runtime>, (key, certificate): &(String, String)) -> TestPeer {
     let tls = TlsServer::new(key, certificate, "").expect("a usable certificate");
     server_with(runtime, ServerConfig { peer: multiplayer(), tls: Some(tls), ..ServerConfig::default() })
 }
@@ -49,17 +49,17 @@ pub(crate) fn tls_client(
     host: &str,
     trust: Trust<'_>,
     name: Option<&str>,
-) -> Told {
+) -> TestPeer {
     let mut client =
-        Told { peer: websocket_multiplayer_core::Peer::new(Arc::clone(runtime)), events: Vec::new() };
+        TestPeer { peer: websocket_multiplayer_core::Peer::new(Arc::clone(runtime)), events: Vec::new() };
     let url = Url::parse(&format!("wss://{host}:{port}/")).expect("a valid URL");
     let tls = Some(runtime.tls_client(trust, name).expect("usable"));
     client.peer.connect(ClientConfig { url, tls, ..client_config(port, multiplayer()) }).expect("it starts");
     client
 }
 
-/// Polls until the client is in or has failed, and says why it failed.
-fn outcome(server: &mut Told, client: &mut Told) -> Result<(), String> {
+/// Polls until the client is connected or has failed. Returns the reason of a failure.
+fn outcome(server: &mut TestPeer, client: &mut TestPeer) -> Result<(), String> {
     eventually("the client is in or not", || {
         server.poll();
         client.poll();
@@ -101,7 +101,7 @@ fn packets_pass_through_tls_both_ways() {
         );
     }
     assert!(server.peer.peer(id).expect("connected").requested_url().starts_with("wss://localhost:"));
-    // A clean end.
+    // The end was clean.
     client.peer.close();
     eventually("the server hears of it", || {
         server.poll();
@@ -151,7 +151,7 @@ fn who_is_not_trusted_is_refused_in_words() {
     }
 }
 
-/// A root's certificate, and a key with its certificate for `localhost` that the root has signed.
+/// Returns a root certificate, and a key with its certificate for `localhost` that the root has signed.
 fn rooted() -> (String, (String, String)) {
     let root_key = KeyPair::generate().expect("a key");
     let mut root = CertificateParams::default();
@@ -175,7 +175,7 @@ fn a_chain_leads_to_a_trusted_root() {
     let port = server.peer.local_port();
     let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&root), None);
     assert_eq!(outcome(&mut server, &mut client), Ok(()));
-    // Its certificate is for another name, which counts or not.
+    // The certificate is for another name, which matters or not.
     let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::Only(&root), None);
     let why = outcome(&mut server, &mut client).expect_err("the name is wrong");
     assert!(why.contains("another host name"), "{why}");
@@ -187,7 +187,7 @@ fn a_chain_leads_to_a_trusted_root() {
     assert!(why.contains("unknown issuer") || why.contains("signature"), "{why}");
 }
 
-/// Where the roots of a Linux system are can be said in the environment, of a process of its own.
+/// The environment can name the root certificates of a Linux system, so this test needs a process of its own.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_platforms_roots_are_trusted() {
@@ -218,7 +218,7 @@ fn in_a_process_with_its_own_roots() {
     let Some(folder) =
         std::env::var_os(FOLDER).filter(|folder| folder != "none").map(std::path::PathBuf::from)
     else {
-        return; // All ignored tests were asked for: the other half is among the rest.
+        return; // All ignored tests run, so the other half runs on its own.
     };
     let read = |name: &str| fs::read_to_string(folder.join(name)).expect("written by the other half");
     let runtime = Runtime::new();
@@ -226,13 +226,13 @@ fn in_a_process_with_its_own_roots() {
     let port = server.peer.local_port();
     let mut client = tls_client(&runtime, port, "localhost", Trust::Platform, None);
     assert_eq!(outcome(&mut server, &mut client), Ok(()));
-    // A root vouches for the names in the certificate and for no other.
+    // A root is trusted only for the names in the certificate.
     let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::Platform, None);
     let why = outcome(&mut server, &mut client).expect_err("the name is wrong");
     assert!(why.contains("another host name"), "{why}");
 }
 
-/// In a container without the package of certificates, or where the environment names a file that is not there.
+/// As in a container without the package of certificates, or if the environment names a missing file.
 #[cfg(target_os = "linux")]
 #[test]
 fn without_the_platforms_roots_a_built_in_list_serves() {
@@ -246,7 +246,7 @@ fn without_the_platforms_roots_a_built_in_list_serves() {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// Counts what is said about it.
+/// A logger that counts the warnings about it.
 #[cfg(target_os = "linux")]
 struct Warnings(AtomicUsize);
 
@@ -271,12 +271,12 @@ impl log::Log for Warnings {
 fn in_a_process_without_roots() {
     static WARNINGS: Warnings = Warnings(AtomicUsize::new(0));
     if std::env::var_os(FOLDER).is_none_or(|folder| folder != "none") {
-        return; // All ignored tests were asked for: the other half is among the rest.
+        return; // All ignored tests run, so the other half runs on its own.
     }
     log::set_logger(&WARNINGS).expect("nobody else logs in this process");
     log::set_max_level(log::LevelFilter::Warn);
     for _ in 0..2 {
-        // Each runtime looks for roots anew.
+        // Each runtime reads the roots anew.
         let runtime = Runtime::new();
         let mut server = tls_server(&runtime, &ordinary("localhost"));
         let port = server.peer.local_port();
@@ -330,7 +330,7 @@ fn bad_keys_are_named() {
     assert!(why(&other_key, &certificate).contains("does not belong"));
     assert!(why("", &certificate).contains("no private key"));
     assert!(why(&key, "").contains("no PEM certificate"));
-    // The curve's identifier inside a PKCS#8 structure, as a key on P-521 has it.
+    // The identifier of the curve in a PKCS#8 structure, as in a key on P-521.
     let p521 = "-----BEGIN PRIVATE KEY-----\nMBMCAQAwDgYHKoZIzj0CAQYFK4EEACM=\n-----END PRIVATE KEY-----\n";
     assert!(why(p521, &certificate).contains("P-521"), "{}", why(p521, &certificate));
 }
@@ -342,7 +342,7 @@ fn who_says_nothing_was_not_refused() {
     let mut server = tls_server(&runtime, &identity);
     let port = server.peer.local_port();
     drop(TcpStream::connect(("127.0.0.1", port)).expect("connected"));
-    // Whoever is in later was accepted later.
+    // Clients that connect later were accepted later.
     let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&identity.1), None);
     assert_eq!(outcome(&mut server, &mut client), Ok(()));
     eventually("no handshake is under way", || {

@@ -1,5 +1,4 @@
-//! Encrypted connections that pour as fast as the system takes it, or begin all at once, and one that wants an answer now and
-//! then.
+//! Encrypted connections that send as fast as the system permits, or that start all at once, and one client that wants answers meanwhile.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 use websocket_multiplayer_core::{Delivery, PeerConfig, PeerId, Runtime, Target};
 
 use crate::hostile::{Bare, REQUEST, town};
-use crate::support::{DEADLINE, Told, eventually, multiplayer, raise_file_limit};
+use crate::support::{DEADLINE, TestPeer, eventually, multiplayer, raise_file_limit};
 use crate::tls_slow::client_hello;
 
-/// One message of the honest client to the server and back, without a pause in between.
-fn round_trip(server: &mut Told, honest: &mut Told) {
+/// Sends one message of the honest client to the server and back, polling without a pause.
+fn round_trip(server: &mut TestPeer, honest: &mut TestPeer) {
     let id = PeerId(honest.peer.unique_id());
     honest.peer.send(Target::One(PeerId::SERVER), b"here", Delivery::Reliable).expect("room");
     let start = Instant::now();
@@ -33,8 +32,7 @@ fn round_trip(server: &mut Told, honest: &mut Told) {
     }
 }
 
-/// A client that is in, and the records that it is going to pour: pongs that nobody asked for, which the server reads and
-/// neither keeps nor answers.
+/// Connects a client, and prepares its records: unsolicited pongs, which the server reads but neither keeps nor answers.
 fn pouring(port: u16, seed: &[u8]) -> (Bare, Vec<u8>) {
     let mut bare = Bare::new(port);
     bare.say(REQUEST);
@@ -55,7 +53,7 @@ fn who_pours_keeps_nobody_waiting() {
     let (mut server, mut honest) = town(&runtime);
     let port = server.peer.local_port();
     let pongs = [&[0x8a, 0xfd, 0, 0, 0, 0][..], &[0; 125]].concat().repeat(16 * 1024 / 131);
-    // Prepared, so that to pour costs nothing and the sockets are full all the time.
+    // Prepared, so that sending costs little and the sockets are always full.
     let pouring: Vec<_> = (0..2).map(|_| pouring(port, &pongs)).collect();
     eventually("they are in", || {
         server.poll();
@@ -74,7 +72,7 @@ fn who_pours_keeps_nobody_waiting() {
         }
     });
     println!("{answers} answers while {all} bytes poured in");
-    // A driver that read one of them for as long as there is something would have answered once.
+    // A driver that read one flood until it is empty would have answered once.
     assert!(answers >= 2, "only {answers} answers while {all} bytes poured in");
 }
 
@@ -83,7 +81,7 @@ fn many_handshakes_at_once_keep_nobody_waiting() {
     raise_file_limit();
     let runtime = Runtime::new();
     let (mut server, mut honest) = town(&runtime);
-    // Nobody runs out of time, however busy the machine is.
+    // Long timeouts, so that none expires on a busy machine.
     let patient = PeerConfig { handshake_timeout: Duration::from_secs(600), ..multiplayer() };
     server.peer.reconfigure(patient);
     let port = server.peer.local_port();
@@ -103,11 +101,11 @@ fn many_handshakes_at_once_keep_nobody_waiting() {
         waiting.retain(|stream| stream.peek(&mut [0]).is_err());
     }
     println!("{answers} answers beside {NEWCOMERS} handshakes");
-    // A driver that did them all in one round would have answered once.
+    // A driver that did all handshakes in one round would have answered once.
     assert!(answers >= 2, "only {answers} answers beside {NEWCOMERS} handshakes");
 }
 
 /// Clients that begin a handshake at the same time.
 const NEWCOMERS: usize = 600;
-/// Bytes that one pours: many times what the system keeps for it.
+/// Bytes that each client sends: many times the size of the system's buffers.
 const POURED: usize = 32 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! A thousand clients that never finish their TLS handshake, and those that play meanwhile.
+//! A thousand clients that never finish their TLS handshake, and clients that play meanwhile.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,24 +11,24 @@ use websocket_multiplayer_core::{
     ClientConfig, Delivery, PeerConfig, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
 
-use crate::support::{DEADLINE, Told, client_config, eventually, multiplayer, raise_file_limit, server_with};
+use crate::support::{DEADLINE, TestPeer, client_config, eventually, multiplayer, raise_file_limit, server_with};
 use crate::tls::{engine_like, tls_client};
 
 const SLOW: usize = 1000;
 const ROUND_TRIPS: usize = 200;
 
-/// What a client of ours says first.
+/// Returns the first record of a client.
 pub(crate) fn client_hello(runtime: &Arc<Runtime>) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let mut client =
-        Told { peer: websocket_multiplayer_core::Peer::new(Arc::clone(runtime)), events: Vec::new() };
+        TestPeer { peer: websocket_multiplayer_core::Peer::new(Arc::clone(runtime)), events: Vec::new() };
     let url = Url::parse(&format!("wss://localhost:{port}/")).expect("a valid URL");
     let tls = Some(runtime.tls_client(Trust::Anybody, None).expect("usable"));
     client.peer.connect(ClientConfig { url, tls, ..client_config(port, multiplayer()) }).expect("it starts");
     let (mut stream, _) = listener.accept().expect("it connects");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
-    // A record: five bytes of header with the length of the rest.
+    // A record has a header of five bytes, with the length of the rest.
     let mut hello = vec![0; 5];
     stream.read_exact(&mut hello).expect("a record");
     hello.resize(5 + usize::from(u16::from_be_bytes([hello[3], hello[4]])), 0);
@@ -36,8 +36,8 @@ pub(crate) fn client_hello(runtime: &Arc<Runtime>) -> Vec<u8> {
     hello
 }
 
-/// The median time that a packet takes to the server and back.
-fn round_trip(server: &mut Told, client: &mut Told) -> Duration {
+/// Returns the median round-trip time of a packet.
+fn round_trip(server: &mut TestPeer, client: &mut TestPeer) -> Duration {
     let id = PeerId(client.peer.unique_id());
     let mut times: Vec<_> = (0..ROUND_TRIPS)
         .map(|turn| {
@@ -68,7 +68,7 @@ fn a_thousand_slow_handshakes_do_not_hold_up_who_is_in() {
     raise_file_limit();
     let runtime = Runtime::new();
     let identity = engine_like("localhost", 2034);
-    // Nobody runs out of time before the measurement is over, however busy the machine is.
+    // Long timeouts, so that none expires before the measurement ends.
     let patient = PeerConfig { handshake_timeout: Duration::from_secs(600), ..multiplayer() };
     let tls = TlsServer::new(&identity.0, &identity.1, "").expect("usable");
     let config =
@@ -89,7 +89,7 @@ fn a_thousand_slow_handshakes_do_not_hold_up_who_is_in() {
     let over = AtomicBool::new(false);
     let busy = thread::scope(|scope| {
         scope.spawn(|| {
-            // Every other one stops half-way; the rest sends a byte each 50 ms or so, and never the last one.
+            // Every second client stops half-way; the others send about one byte per 50 ms, but never the last one.
             for mut stream in slow.iter().step_by(2) {
                 stream.write_all(&hello[..hello.len() / 2]).expect("half a handshake");
             }
@@ -112,7 +112,7 @@ fn a_thousand_slow_handshakes_do_not_hold_up_who_is_in() {
         busy
     });
     println!("round trip {calm:?}, {busy:?} beside {SLOW} slow handshakes");
-    // A driver that waited for any of them would take as long as they do: seconds.
+    // A driver that waited for any of them would take seconds, like them.
     assert!(busy < calm.max(Duration::from_millis(10)) * 20, "{calm:?} grew to {busy:?}");
 
     server.peer.reconfigure(PeerConfig { handshake_timeout: Duration::from_millis(100), ..multiplayer() });
@@ -125,7 +125,7 @@ fn a_thousand_slow_handshakes_do_not_hold_up_who_is_in() {
     assert_eq!((statistics.handshakes_refused, statistics.peers), (SLOW as u64, 1));
     for mut stream in slow {
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
-        // An error means that it was reset, for what it sent was not all read.
+        // An error means that the connection was reset, because not all sent bytes were read.
         let mut rest = Vec::new();
         let timed_out =
             stream.read_to_end(&mut rest).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);

@@ -1,4 +1,4 @@
-//! A program without frames waits for what comes.
+//! A program without frames waits for events.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn an_echo_runs_on_waiting_alone() {
         assert!(server.peer.wait(DEADLINE), "nothing came");
         server.poll();
         for (id, packet) in server.packets() {
-            // The last one may come after the client has seen enough.
+            // The last event may arrive after the client has seen enough.
             match server.peer.send(Target::One(id), &packet, Delivery::Reliable) {
                 Ok(()) | Err(SendError::UnknownPeer(_)) => {}
                 Err(error) => panic!("{error}"),
@@ -51,7 +51,7 @@ fn a_wait_ends_without_anything() {
     assert!(!server.peer.wait(Duration::from_millis(20)));
     assert!(start.elapsed() >= Duration::from_millis(20));
     assert!(!Peer::new(runtime).wait(Duration::MAX), "there is nothing to wait for");
-    // What the driver had to say and what is due without it: nobody is left.
+    // The driver's notice, and the event that follows without one: no peer is left.
     server.peer.set_refuse_new_connections(true);
     assert!(server.peer.wait(Duration::MAX));
     server.peer.begin_poll();

@@ -1,20 +1,20 @@
-//! Addresses that count on one network only: the system finds the interface.
+//! Link-local addresses, for which the system finds the interface.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use websocket_multiplayer_core::{BindAddress, ClientConfig, Peer, Runtime, ServerConfig, Status, Url};
 
-use crate::support::{Told, client_config, eventually, multiplayer};
+use crate::support::{TestPeer, client_config, eventually, multiplayer};
 
-fn dial(runtime: &Arc<Runtime>, url: &str) -> Told {
+fn dial(runtime: &Arc<Runtime>, url: &str) -> TestPeer {
     let mut peer = Peer::new(Arc::clone(runtime));
     let url = Url::parse(url).expect(url);
     peer.connect(ClientConfig { url, ..client_config(1, multiplayer()) }).expect("connecting starts");
-    Told { peer, events: Vec::new() }
+    TestPeer { peer, events: Vec::new() }
 }
 
-/// Zones with the address that this machine has there; every system numbers the loopback interface 1.
+/// Returns zones with this machine's address in each; the loopback interface is number 1 on every system.
 fn own_addresses() -> Vec<String> {
     let mut urls = vec!["[::1%251]".to_owned(), "[::1%1]".to_owned()];
     // Linux: address, number, prefix, scope, flags and name of each interface. Scope 20 is link-local.
@@ -36,14 +36,14 @@ fn own_addresses() -> Vec<String> {
 #[test]
 fn an_address_with_a_zone_is_connected_to() {
     if TcpListener::bind("[::1]:0").is_err() {
-        // This system speaks no IPv6.
+        // This system has no IPv6.
         return;
     }
     let runtime = Runtime::new();
     let mut server = Peer::new(Arc::clone(&runtime));
     let config = ServerConfig { peer: multiplayer(), bind: BindAddress::Any, ..ServerConfig::default() };
     server.listen(config).expect("any address can be listened on");
-    let mut server = Told { peer: server, events: Vec::new() };
+    let mut server = TestPeer { peer: server, events: Vec::new() };
     let port = server.peer.local_port();
     for address in own_addresses() {
         let mut client = dial(&runtime, &format!("ws://{address}:{port}/"));
