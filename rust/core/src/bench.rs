@@ -1,4 +1,4 @@
-//! What `benches/` and `examples/instructions.rs` measure. No public interface: it changes with what is inside.
+//! What `benches/` and `examples/instructions.rs` measure. Not a public interface: it changes with the implementation.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::wire::{godot3, godot4};
 
 pub use crate::testing::server::{ServerInMemory, client_frame};
 
-/// Encodes the header of a packet on the wire of 3.x.
+/// Encodes the header of a packet of the 3.x format.
 pub fn encode_godot3(from: i32, to: i32) -> [u8; 9] {
     godot3::packet_header(PeerId(from), Target::from_engine(to))
 }
 
-/// Decodes a message on the wire of 3.x; how many bytes the packet in it has.
+/// Decodes a message of the 3.x format. Returns the size of its packet.
 pub fn decode_godot3(message: &Bytes) -> Option<usize> {
     match godot3::decode(message)? {
         godot3::Message::Packet { payload, .. } => Some(payload.len()),
@@ -29,7 +29,7 @@ pub fn decode_godot3(message: &Bytes) -> Option<usize> {
     }
 }
 
-/// Looks whether a packet may be dropped.
+/// Returns whether a packet may be dropped.
 pub fn is_state_sync(packet: &[u8]) -> bool {
     godot4::is_state_sync(packet)
 }
@@ -38,7 +38,7 @@ pub fn is_state_sync(packet: &[u8]) -> bool {
 pub struct Queue(PeerShared);
 
 impl Queue {
-    /// An empty one.
+    /// Creates an empty budget.
     pub fn new() -> Self {
         let info = PeerInfo {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
@@ -57,7 +57,7 @@ impl Queue {
         self.0.reserve(size, WhenFull::Refuse, &config, || true) == Reservation::Taken
     }
 
-    /// Gives it back.
+    /// Releases the room.
     pub fn release(&self, size: usize) {
         self.0.outgoing.release(size, 1);
     }
@@ -69,7 +69,7 @@ impl Default for Queue {
     }
 }
 
-/// The lists between the two threads, with nobody asleep.
+/// The lists between the two threads, without a sleeping thread.
 pub struct Post {
     mailbox: Mailbox,
     commands: TakenCommands,
@@ -78,14 +78,14 @@ pub struct Post {
 }
 
 impl Post {
-    /// Empty ones.
+    /// Creates empty lists.
     pub fn new() -> Self {
         let total = Arc::new(QueueTotal::new(usize::MAX));
         let mailbox = Mailbox::new(Box::new(NeverAsleep), Arc::default(), &total, Instant::now());
         Self { mailbox, commands: TakenCommands::new(&total), batch: Vec::new(), notices: Vec::new() }
     }
 
-    /// Hands over `count` packets to be sent, and takes them on the other side.
+    /// Passes `count` packets to the driver's side, and takes them there.
     pub fn send(&mut self, payload: &Bytes, count: usize) -> usize {
         for _ in 0..count {
             self.mailbox.send(CONN, PayloadRef::copied(payload), false);
@@ -94,7 +94,7 @@ impl Post {
         std::iter::from_fn(|| self.commands.pop()).count()
     }
 
-    /// Delivers `count` packets that came in, and takes them on the other side.
+    /// Delivers `count` received packets, and takes them on the game's side.
     pub fn receive(&mut self, payload: &Bytes, count: usize) -> usize {
         let packet = || Packet { source: PeerId(2), payload: payload.clone(), text: false };
         self.batch.extend((0..count).map(|_| Notice::Packet(packet())));

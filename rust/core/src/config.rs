@@ -1,4 +1,4 @@
-//! What a listening or connecting object is told when it opens.
+//! The configuration of servers and clients.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,10 +24,10 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Largest value that `set_buffers` takes, in KiB or packets.
+    /// The largest value that `set_buffers` accepts, in KiB or packets.
     pub const MAX: i64 = 1_048_576;
 
-    /// Rounds each value up to a power of two, as the 3.6 classes do. Sizes in KiB.
+    /// Rounds each value up to a power of two, as the classes of 3.6 do. Sizes are in KiB.
     ///
     /// # Errors
     /// [`ConfigError::Buffer`] names the first value outside 1..=1048576.
@@ -62,25 +62,25 @@ impl Default for Buffers {
 /// What happens to a peer that does not take its reliable packets fast enough.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OverflowPolicy {
-    /// Close it with 1013 after the grace time; everyone else gets everything.
+    /// Close it with 1013 after `overflow_grace`. The other peers are not affected.
     #[default]
     Disconnect,
-    /// Refuse further packets for it until it has room.
+    /// Refuse further packets for this peer until there is room.
     Refuse,
 }
 
-/// How multiplayer packets look on the wire.
+/// The format of multiplayer packets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WireFormat {
-    /// The engine's 4.x class: a 4-byte id message, then bare packets.
+    /// The engine's 4.x class: a message with an id of 4 bytes, then packets without headers.
     #[default]
     Godot4,
-    /// The 3.x classes: a 9-byte header before each packet.
+    /// The 3.x classes: a header of 9 bytes before each packet.
     Godot3,
 }
 
 impl WireFormat {
-    /// Bytes that this format puts before each packet.
+    /// The number of bytes before each packet.
     pub fn header_len(self) -> usize {
         match self {
             Self::Godot4 => 0,
@@ -89,17 +89,17 @@ impl WireFormat {
     }
 }
 
-/// What a message is to this object.
+/// What the messages of an object are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
-    /// A packet of a `MultiplayerAPI`.
+    /// Packets of a `MultiplayerAPI`.
     Multiplayer(WireFormat),
-    /// Just a message, text or binary.
+    /// Text or binary messages.
     Raw,
 }
 
 impl Mode {
-    /// Bytes before each packet on the wire.
+    /// The number of bytes before each packet.
     pub fn header_len(self) -> usize {
         match self {
             Self::Multiplayer(wire) => wire.header_len(),
@@ -108,32 +108,32 @@ impl Mode {
     }
 }
 
-/// What both roles share.
+/// The configuration of both roles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerConfig {
-    /// Packets of a `MultiplayerAPI`, or bare messages. Fixed while open.
+    /// Packets of a `MultiplayerAPI`, or raw messages. Cannot be changed while open.
     pub mode: Mode,
-    /// Queue limits of each connected peer. Fixed while open.
+    /// Queue limits of each connected peer. Cannot be changed while open.
     pub buffers: Buffers,
-    /// Largest message accepted from the wire; `None`: the input buffer. Larger ones end with Close 1009.
+    /// The largest received message; `None`: the size of the input buffer. A larger message ends the connection with 1009.
     pub max_message_size: Option<usize>,
     /// What happens to a peer that does not keep up.
     pub overflow_policy: OverflowPolicy,
     /// How long a congested peer may stay above its output limits.
     pub overflow_grace: Duration,
-    /// Bytes that may wait for a congested peer before unreliable packets to it are dropped; 0 = never drop.
+    /// Above this many waiting bytes, unreliable packets to a congested peer are dropped; 0: never.
     pub unreliable_backlog: usize,
-    /// One ping each so often; zero = none.
+    /// The interval of pings; zero: no pings.
     pub heartbeat_interval: Duration,
-    /// Nothing received for so long ends the connection; zero = never.
+    /// A peer that sends nothing for this time is dropped; zero: never.
     pub heartbeat_timeout: Duration,
-    /// A peer that takes no byte for so long while data waits is dropped; zero = never.
+    /// A peer that accepts no byte for this time while data waits is dropped; zero: never.
     pub write_timeout: Duration,
-    /// From the TCP connection (client: from the call) until the peer is usable.
+    /// The limit of the time from the TCP connection (client: from the call) until the peer is connected.
     pub handshake_timeout: Duration,
-    /// How long a close handshake may take.
+    /// The limit of the time of a closing handshake.
     pub close_timeout: Duration,
-    /// A network that is worse than it is.
+    /// A simulated bad network.
     pub conditions: Conditions,
 }
 
@@ -157,7 +157,7 @@ impl Default for PeerConfig {
 }
 
 impl PeerConfig {
-    /// Bounds all times, to three years if to nothing less, so that adding one to the clock cannot overflow it.
+    /// Bounds all times to about three years, so that adding one to the clock cannot overflow.
     pub(crate) fn bounded(mut self) -> Self {
         const LONGEST: Duration = Duration::from_secs(100_000_000);
         for time in [
@@ -174,17 +174,17 @@ impl PeerConfig {
         self
     }
 
-    /// The largest payload that `put_packet` takes: the output buffer less the wire header.
+    /// The largest payload that `put_packet` accepts: the output buffer minus the header.
     pub fn max_packet_size(&self) -> usize {
         self.buffers.output_bytes.saturating_sub(self.mode.header_len())
     }
 
-    /// The largest message accepted from the wire.
+    /// The largest received message.
     pub fn max_message(&self) -> usize {
         self.max_message_size.unwrap_or(self.buffers.input_bytes).max(1)
     }
 
-    /// What a peer may have waiting while its socket still takes data, so that a burst in one frame costs nobody the game.
+    /// Bytes that may wait for a peer that is not congested, so that a burst in one frame disconnects nobody.
     pub fn burst_bytes(&self) -> usize {
         self.buffers.output_bytes.saturating_mul(16).max(4 * 1024 * 1024)
     }
@@ -207,38 +207,38 @@ pub enum BindAddress {
 /// A server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// What both roles share.
+    /// The configuration of both roles.
     pub peer: PeerConfig,
     /// Where to listen.
     pub bind: BindAddress,
-    /// Port; 0 = any free one.
+    /// The port; 0: any free port.
     pub port: u16,
-    /// Subprotocols in the server's favour; empty: none is negotiated.
+    /// Subprotocols in the server's order of preference; empty: none is negotiated.
     pub protocols: Vec<String>,
-    /// Extra header lines of the 101 answer, `Name: value`.
+    /// Additional header lines of the 101 response, `Name: value`.
     pub extra_headers: Vec<String>,
-    /// Connected peers; 0 = no limit. Further clients are answered 503. See [`Peer::set_max_connections`](crate::Peer).
+    /// The limit of connected peers; 0: no limit. Further clients get 503. See [`Peer::set_max_connections`](crate::Peer).
     pub max_connections: usize,
-    /// Handshakes under way; further clients wait. One that has sent nothing for a second goes when others wait, and one of an
-    /// address that holds more than a sixteenth of the places.
+    /// The limit of pending connections; further clients wait. When clients wait, the server evicts connections that have sent nothing for
+    /// a second, and slow ones of an address with more than a sixteenth of the places.
     pub max_pending: usize,
-    /// Connections of one address, of one /64 in IPv6; 0 = no limit. Further clients are answered 429.
+    /// The limit of connections of one address (in IPv6, of one /64); 0: no limit. Further clients get 429.
     pub max_connections_per_address: usize,
-    /// Bytes read from each peer in a second; 0 = no limit.
+    /// The limit of bytes read from each peer per second; 0: no limit.
     pub max_inbound_per_second: usize,
-    /// Pages that may connect, by their `Origin`; empty: any. Clients that send none are no browsers, and allowed.
+    /// Web pages that may connect, by their `Origin`; empty: any. Clients without this header are not browsers, and are allowed.
     pub allowed_origins: Vec<OriginPattern>,
-    /// Who is believed when `proxy_header` names the client's address.
+    /// Proxies whose `proxy_header` is trusted.
     pub trusted_proxies: Vec<Network>,
-    /// In lower case.
+    /// The header with the client's address, in lower case.
     pub proxy_header: String,
-    /// Connections of `trusted_proxies` begin with the PROXY protocol, version 1 or 2.
+    /// Connections from `trusted_proxies` begin with the PROXY protocol, version 1 or 2.
     pub proxy_protocol: bool,
     /// Every request becomes an [`Event::Requested`](crate::Event) that waits for [`Peer::answer`](crate::Peer::answer).
     pub ask: bool,
-    /// GET of this path is answered with the server's state, HEAD and OPTIONS with its status; empty: none.
+    /// The path of health checks: GET returns the server's state, HEAD and OPTIONS only the status. Empty: no health checks.
     pub health_path: String,
-    /// Key and certificate: with them, only TLS is spoken.
+    /// Key and certificate. If they are set, the server accepts only TLS.
     pub tls: Option<TlsServer>,
 }
 
@@ -268,22 +268,22 @@ impl Default for ServerConfig {
 /// A client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// What both roles share.
+    /// The configuration of both roles.
     pub peer: PeerConfig,
     /// Where to connect.
     pub url: Url,
     /// Subprotocols that the client offers.
     pub protocols: Vec<String>,
-    /// Extra header lines of the request, `Name: value`.
+    /// Additional header lines of the request, `Name: value`.
     pub headers: Vec<String>,
-    /// Whom to trust; needed for a `wss://` URL, unused for `ws://`.
+    /// The trusted certificates; needed for a `wss://` URL, unused for `ws://`.
     pub tls: Option<TlsClient>,
 }
 
-/// Checks header lines as a script gives them and trims them: `Name: value`, no CR, LF or NUL, a token for a name.
+/// Checks and trims header lines: `Name: value`, without CR, LF or NUL, and with a token as name.
 ///
 /// # Errors
-/// [`ConfigError::Header`] with the first line that is not one, or that would replace a header of the handshake itself.
+/// [`ConfigError::Header`] with the first line that is invalid, or that would replace a header of the handshake.
 pub fn check_header_lines<I, S>(lines: I) -> Result<Vec<String>, ConfigError>
 where
     I: IntoIterator<Item = S>,
@@ -310,10 +310,10 @@ where
         .collect()
 }
 
-/// Checks subprotocol names as a script gives them and trims them (RFC 6455 section 4.1: tokens, no duplicates).
+/// Checks and trims subprotocol names (RFC 6455 section 4.1: tokens, no duplicates).
 ///
 /// # Errors
-/// [`ConfigError::Protocol`] with the first name that is not one.
+/// [`ConfigError::Protocol`] with the first invalid name.
 pub fn check_protocols<I, S>(names: I) -> Result<Vec<String>, ConfigError>
 where
     I: IntoIterator<Item = S>,
@@ -332,10 +332,10 @@ where
     Ok(checked)
 }
 
-/// Checks the name of the header in which proxies name the client, and gives it in lower case.
+/// Checks the name of the header in which proxies send the client's address, and returns it in lower case.
 ///
 /// # Errors
-/// [`ConfigError::Text`] when it is no header name, or one whose value is not a list of addresses.
+/// [`ConfigError::Text`] for an invalid header name, or one whose value is not a list of addresses.
 pub fn check_proxy_header(name: &str) -> Result<String, ConfigError> {
     let name = name.trim().to_ascii_lowercase();
     let why = if !is_token(&name) {
@@ -348,10 +348,10 @@ pub fn check_proxy_header(name: &str) -> Result<String, ConfigError> {
     Err(ConfigError::Text { text: name.chars().take(80).collect(), why })
 }
 
-/// Checks the path of a health check; empty means none.
+/// Checks the path of health checks; empty: none.
 ///
 /// # Errors
-/// [`ConfigError::Text`] when it is no path.
+/// [`ConfigError::Text`] for an invalid path.
 pub fn check_health_path(path: &str) -> Result<String, ConfigError> {
     let path = path.trim();
     let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
@@ -373,7 +373,7 @@ const RESERVED_HEADERS: [&str; 8] = [
     "Sec-WebSocket-Version",
 ];
 
-/// The most packets that a limit may allow: what counts them has to hold a few more.
+/// The most packets that a limit may allow, so that the counters can hold a few more.
 pub(crate) const MOST_PACKETS: usize = (1 << 24) - 1024;
 
 #[cfg(test)]

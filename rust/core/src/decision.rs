@@ -34,10 +34,10 @@ pub enum DecisionError {
 }
 
 impl AdmissionDecision {
-    /// Lets the client in, or answers it with an HTTP status.
+    /// Accepts the client, or rejects it with an HTTP status.
     ///
-    /// `headers` are header lines of the response. `reason` is for a client that is refused, and `protocol` the subprotocol of one
-    /// that is let in, instead of the server's choice.
+    /// `headers` are header lines of the response. `reason` is for a rejected client. `protocol` is the subprotocol of an accepted client,
+    /// instead of the server's choice.
     ///
     /// # Errors
     /// [`DecisionError`]: a status other than 101 and 400 to 599, a reason or header that cannot be sent, a subprotocol that the
@@ -70,17 +70,17 @@ impl AdmissionDecision {
         Ok(Self(Admission::Refuse(HttpResponse { headers, phrase, ..HttpResponse::new(status, text) })))
     }
 
-    /// Lets the client in.
+    /// Accepts the client.
     pub fn accept() -> Self {
         Self(Admission::Accept { protocol: None, headers: Vec::new() })
     }
 
-    /// Returns the response for a request that the game failed to decide about.
+    /// Rejects the client with 500, because the game failed to decide.
     pub fn fault() -> Self {
         Self(Admission::Refuse(HttpResponse::new(500, "the server could not decide about the request")))
     }
 
-    /// Returns whether the client is let in.
+    /// Returns whether the client is accepted.
     pub fn accepts(&self) -> bool {
         matches!(self.0, Admission::Accept { .. })
     }

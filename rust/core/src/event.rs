@@ -1,23 +1,23 @@
-//! What happened, in the order in which the game is told.
+//! The events that a game gets, in order.
 
 use std::net::SocketAddr;
 
 use crate::base::{ConnId, PeerId};
 
-/// One thing to tell the game, from [`Peer::next_event`](crate::Peer::next_event).
+/// An event, from [`Peer::next_event`](crate::Peer::next_event).
 ///
 /// A server's peers are its clients; a client's only connection is peer 1.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer is usable: `peer_connected`, or `client_connected` / `connection_established` in raw mode.
+    /// A peer has connected: `peer_connected`, or `client_connected` / `connection_established` in raw mode.
     PeerConnected {
         /// The peer.
         id: PeerId,
-        /// The subprotocol agreed on, or nothing.
+        /// The negotiated subprotocol, or an empty string.
         protocol: String,
     },
-    /// A peer is gone: `peer_disconnected`, or `client_disconnected` / `connection_closed` in raw mode.
+    /// A peer has disconnected: `peer_disconnected`, or `client_disconnected` / `connection_closed` in raw mode.
     PeerDisconnected {
         /// The peer.
         id: PeerId,
@@ -28,40 +28,40 @@ pub enum Event {
     CloseRequested {
         /// The peer.
         id: PeerId,
-        /// Its code; 1005 when it sent none.
+        /// The code of the Close; 1005 if it has none.
         code: u16,
-        /// Its reason.
+        /// The reason of the Close.
         reason: String,
     },
     /// A packet became readable: `peer_packet`, or `data_received` in raw mode.
     PacketReceived {
-        /// Who sent it.
+        /// The sender.
         id: PeerId,
     },
-    /// A client wants in, and its request waits for [`Peer::answer`](crate::Peer::answer), 30 s at most.
+    /// The request of a client waits for [`Peer::answer`](crate::Peer::answer), for 30 s at most.
     Requested(Box<ConnectionRequest>),
-    /// A request that was told will not become a peer, whatever was answered: the client left, or there was no room any more.
+    /// The client of a request that was emitted will not connect, whatever the answer was: the client has left, or the server is full.
     RequestWithdrawn {
-        /// The id that it would have had.
+        /// The id in the request.
         id: PeerId,
     },
-    /// A server that refuses new connections has no peer any more, and will have none until it admits again. Told once.
+    /// The last peer of a server that refuses new connections has disconnected. Emitted once.
     Drained,
-    /// The server's I/O thread has failed, and nobody is connected any more; follows `PeerDisconnected` of each.
-    /// [`Peer::last_error`](crate::Peer::last_error) says why. It can listen again.
+    /// The server's I/O thread has failed, after `PeerDisconnected` for each peer. [`Peer::last_error`](crate::Peer::last_error) returns
+    /// the reason. The server can listen again.
     ServerFailed,
     /// The client is connected and has its id; follows `PeerConnected` of the server.
     ConnectionSucceeded,
-    /// The client did not get in.
+    /// The client could not connect.
     ConnectionFailed,
-    /// The client lost its server; follows `PeerDisconnected` of the server.
+    /// The client has lost its server; follows `PeerDisconnected` of the server.
     ServerDisconnected,
-    /// The peer's socket stopped taking data with more than half of the output buffer waiting.
+    /// The peer has become congested, and more than half of its output buffer waits.
     PeerCongested {
         /// The peer.
         id: PeerId,
     },
-    /// Everything that waited for a congested peer has left.
+    /// Everything that waited for a congested peer was sent.
     PeerDrained {
         /// The peer.
         id: PeerId,
@@ -71,7 +71,7 @@ pub enum Event {
         /// The peer.
         id: PeerId,
     },
-    /// A broadcast found no room for this peer.
+    /// A broadcast was refused for this peer, because there was no room.
     PacketRefused {
         /// The peer.
         id: PeerId,
@@ -81,7 +81,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Says whether it is about this peer; that a client is in is about the server.
+    /// Returns whether the event is about this peer. The success of a client is about the server.
     pub(crate) fn is_about(&self, peer: PeerId) -> bool {
         match self {
             Self::PeerConnected { id, .. }
@@ -103,23 +103,23 @@ impl Event {
     }
 }
 
-/// What a client asks for that wants in.
+/// The request of a client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ConnectionRequest {
-    /// The id that it will have.
+    /// The id that the client will have.
     pub id: PeerId,
-    /// Without the query.
+    /// The path, without the query.
     pub path: String,
-    /// What is behind the question mark.
+    /// The query, without the question mark.
     pub query: String,
-    /// Names in lower case, in order.
+    /// The headers in order, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The client's, by what a trusted proxy says; the port may be unknown (0).
+    /// The address of the client, if necessary from a trusted proxy; the port is 0 if it is unknown.
     pub address: SocketAddr,
-    /// Subprotocols that it offers.
+    /// The subprotocols that the client offers.
     pub protocols: Vec<String>,
-    /// It speaks TLS with us.
+    /// The connection to this server uses TLS.
     pub secure: bool,
     pub(crate) conn: ConnId,
 }

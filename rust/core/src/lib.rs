@@ -1,7 +1,7 @@
 //! Buffered WebSocket peers for multiplayer games, without any engine.
 //!
-//! A [`Peer`] is one server or one client. Its sockets live on an I/O thread of its own; the game's thread calls
-//! [`Peer::begin_poll`] and [`Peer::next_event`] once a frame and takes packets when it likes. Nothing here blocks; a program without frames may
+//! A [`Peer`] is one server or one client. Its sockets have an I/O thread of their own. The game's thread calls [`Peer::begin_poll`] and
+//! [`Peer::next_event`] once per frame, and takes packets at any time. These calls do not block; a program without frames can call
 //! [`Peer::wait`].
 //!
 //! ```no_run

@@ -1,5 +1,4 @@
-//! What two threads share, by one name: `tests/model` compiles the code that uses it with other types in their place, which
-//! try every order of events.
+//! Types for two threads, under one name. `tests/model` compiles the same code with loom's types, which try every order of events.
 
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 

@@ -1,4 +1,4 @@
-//! How peers leave: who closes whom, what the game is told, and whose handle it is still given meanwhile.
+//! Ends of peers: closing by either side, the events that follow, and the handles that remain available meanwhile.
 
 use std::rc::Rc;
 
@@ -12,25 +12,25 @@ use crate::event::Event;
 use crate::session::Role;
 
 impl Peer {
-    /// The game has closed the handle of a server that was still being connected to.
+    /// Returns whether the game has closed the handle of the server before the connection was established.
     pub(super) fn has_given_up(&self) -> bool {
         let server = self.open.as_ref().and_then(|open| open.server_to_be.as_ref());
         server.is_some_and(|server| server.failure().is_some())
     }
 
-    /// Says whether the opening before had peers.
+    /// Returns whether the object had peers before it was closed and opened again.
     pub fn has_former_peers(&self) -> bool {
         !self.former.is_empty()
     }
 
-    /// Peers of the opening before that nobody was told the end of, because the game itself closed it. Until the next poll their
-    /// handles are given.
+    /// Returns the peers from before the object was closed. Their ends were not emitted, because the game itself closed the object. Their
+    /// handles are available until the next poll.
     pub fn former_peers(&mut self) -> Vec<PeerId> {
         self.leaving.extend(self.former.values().flatten().cloned());
         self.former.keys().copied().collect()
     }
 
-    /// Starts the close handshake; the peer's unread packets are discarded, its end comes as an event. False: unknown id.
+    /// Starts the closing handshake and discards the peer's unread packets. Its end follows as an event. Returns false for an unknown id.
     pub fn disconnect(&mut self, id: PeerId, frame: CloseFrame) -> bool {
         let Some(open) = &self.open else { return false };
         if let Some(server) = open.server_to_be.as_ref().filter(|_| id == PeerId::SERVER) {
@@ -43,7 +43,7 @@ impl Peer {
         true
     }
 
-    /// Says goodbye and forgets the peer at once: no event follows for it. False: unknown id.
+    /// Sends a Close and forgets the peer at once: no event about it follows. Returns false for an unknown id.
     pub fn disconnect_now(&mut self, id: PeerId) -> bool {
         let Some(open) = &mut self.open else { return false };
         if id == PeerId::SERVER
@@ -67,7 +67,7 @@ impl Peer {
         true
     }
 
-    /// Says whether the end of this peer is being told.
+    /// Returns whether the end of this peer is being emitted.
     pub fn is_leaving(&self, id: PeerId) -> bool {
         self.leaving(id).is_some()
     }
@@ -76,7 +76,8 @@ impl Peer {
         self.leaving.iter().find(|member| member.id() == id)
     }
 
-    /// Keeps in mind who was there. Whoever lost its server was told so, but perhaps not of those behind it.
+    /// Remembers the peers of an object that is closed or opened again. A client that has lost its server has emitted the end of the
+    /// server, but perhaps not the ends of the other clients.
     pub(super) fn note_former(&mut self, open: Open) {
         if open.config.borrow().mode == Mode::Raw {
             return;
@@ -98,7 +99,7 @@ impl Peer {
         self.leaving.extend(member);
         open.sender.forget_roster();
         if open.role == Role::Client {
-            // Whoever was known through the server is gone with it.
+            // The other clients were known through the server, so they are gone too.
             let others =
                 open.remote_peers.drain().map(|(id, _)| Event::PeerDisconnected { id, clean: false });
             self.events.extend(others);
@@ -154,7 +155,7 @@ impl Peer {
         self.status = Status::Disconnected;
     }
 
-    /// A client that lost its server is not open any more, but its last events are still to be told.
+    /// A client that has lost its server is not open any more, but its last events are still to be emitted.
     pub(super) fn end_client(&mut self) {
         self.status = Status::Disconnected;
         if let Some(open) = &mut self.open {

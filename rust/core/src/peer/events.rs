@@ -1,4 +1,4 @@
-//! What the I/O thread has delivered, and what the game is told of it, in order.
+//! Makes events for the game from the notices of the I/O thread, in order.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use crate::event::Event;
 use crate::session::Role;
 
 impl Peer {
-    /// Takes what the I/O thread delivered; then call [`next_event`](Self::next_event) until it has no more. False: it has
-    /// nothing to say, and need not be called.
+    /// Takes the notices of the I/O thread. After it, call [`next_event`](Self::next_event) until it returns `None`. Returns false if there
+    /// is no event, so that this call is not needed.
     pub fn begin_poll(&mut self) -> bool {
         self.leaving.clear();
         if !self.former.is_empty() {
@@ -32,15 +32,15 @@ impl Peer {
         open.mailbox.note_poll(Instant::now());
         open.release_taken();
         open.sender.forget_last();
-        // Most polls end here, and find the processor's caches full of the game: they touch as little as can be.
+        // Most polls end here, while the processor's caches are full of the game's data, so they touch as little memory as possible.
         if !waits && !open.mailbox.has_notices() {
             return false;
         }
         open.poll += 1;
-        // Ends of the last poll come first: their packets have been readable for a whole poll.
+        // The ends of the last poll come first: the packets of those peers have been readable for a whole poll.
         let ends = self.ends.drain(..);
         if self.notices.is_empty() && ends.len() == 0 {
-            // Both sides swap their lists, so that no memory is allocated in the long run.
+            // Both sides swap their lists, so that they need not allocate memory.
             let mut taken = Vec::from(std::mem::take(&mut self.notices));
             open.mailbox.take_notices(&mut taken);
             self.notices = taken.into();
@@ -59,7 +59,7 @@ impl Peer {
         true
     }
 
-    /// Something waits for the game that does not come from the I/O thread.
+    /// Returns whether an event waits that needs no new notice of the I/O thread.
     fn has_something_to_say(&self) -> bool {
         !self.notices.is_empty()
             || !self.ends.is_empty()
@@ -68,18 +68,17 @@ impl Peer {
             || self.is_drained()
     }
 
-    /// Waits until the next poll has something to do, at most for `timeout`; says whether it has. Returns at once when
-    /// nothing is open.
+    /// Waits until the next poll has something to do, for `timeout` at most. Returns whether it has. Returns at once if nothing is open.
     ///
-    /// For a program that has nothing else to do meanwhile. `health_path` shows the time as one without a poll.
+    /// For programs that have nothing else to do. Health checks count the waiting as time without a poll.
     pub fn wait(&self, timeout: Duration) -> bool {
         let waits = self.has_something_to_say() || self.has_given_up();
         let Some(open) = &self.open else { return waits };
         waits || open.mailbox.wait_for_notices(timeout.min(A_YEAR))
     }
 
-    /// Applies the next notice and says what to tell the game. With `packet_events = false` packets become
-    /// readable without an event each.
+    /// Applies the next notices, and returns the next event. With `packet_events = false`, packets become readable without an event for
+    /// each.
     pub fn next_event(&mut self, packet_events: bool) -> Option<Event> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -94,7 +93,7 @@ impl Peer {
                     let id = packet.source;
                     let mode = open.config.borrow().mode;
                     let Some((member, known)) = open.note_fresh(id) else { continue };
-                    // Packets of a peer that the game has dropped meanwhile are not wanted.
+                    // The game has closed this peer meanwhile, so it wants none of its packets.
                     if member.is_discarding() || !known {
                         member.release(&packet);
                         continue;
@@ -141,7 +140,7 @@ impl Peer {
                 Notice::Failed(reason) => return Some(self.failed(&reason)),
                 Notice::Joined(id) => {
                     open.release_announcement();
-                    // Behind the server's end there is nobody.
+                    // After the end of the server there are no other clients.
                     let connected = open.roster.contains_key(&PeerId::SERVER);
                     if connected && open.remote_peers.insert(id, 0).is_none() {
                         return Some(Event::PeerConnected { id, protocol: String::new() });
@@ -214,5 +213,5 @@ impl Peer {
     }
 }
 
-/// More than anybody waits, and few enough to be added to a time.
+/// Longer than any program waits, and short enough to be added to a time.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! One connected peer, for the roster and for whoever holds a handle to it.
+//! One connected peer, shared by the roster and its handles.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
@@ -14,28 +14,28 @@ use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::http::Url;
 use crate::wire::godot3::packet_header;
 
-/// What the game's thread keeps of a peer.
+/// The state of a peer on the game's thread.
 pub(super) struct Member {
-    /// Not there while a client connects.
+    /// Empty while a client connects.
     shared: OnceCell<Arc<PeerShared>>,
-    /// Client: where to.
+    /// Client: the URL of the server.
     url: Option<Url>,
-    /// How a client's attempt to connect ended.
+    /// Client: why connecting failed.
     failure: OnceCell<CloseReason>,
-    /// A handle that a game keeps must not keep what the system gave the mailbox.
+    /// Weak, so that a handle that the game keeps does not keep the mailbox and its system resources alive.
     mailbox: Weak<Mailbox>,
     pub(super) config: Rc<RefCell<PeerConfig>>,
-    /// What we are called.
+    /// The id of this side.
     own_id: Cell<PeerId>,
     pub(super) received: Received,
-    /// Set for this peer alone.
+    /// The heartbeat interval of this peer only.
     heartbeat_interval: Cell<Option<Duration>>,
-    /// Set before there was a connection.
+    /// `TCP_NODELAY`, if it was set before there was a connection.
     no_delay: Cell<Option<bool>>,
 }
 
 impl Member {
-    /// One that is still to be connected to.
+    /// Creates the state of a peer, before or after the connection is established.
     pub(super) fn new(url: Option<Url>, mailbox: Weak<Mailbox>, config: Rc<RefCell<PeerConfig>>) -> Self {
         Self {
             shared: OnceCell::new(),
@@ -50,7 +50,7 @@ impl Member {
         }
     }
 
-    /// There is a connection: what was set before holds for it.
+    /// Notes that the connection is established, and applies what was set before.
     pub(super) fn connected(&self, shared: Arc<PeerShared>, own_id: PeerId) {
         let conn = shared.conn;
         self.own_id.set(own_id);
@@ -63,17 +63,17 @@ impl Member {
         }
     }
 
-    /// Client: there will be no connection.
+    /// Client: notes that connecting has failed.
     pub(super) fn failed(&self, reason: &CloseReason) {
         let _ = self.failure.set(reason.clone());
     }
 
-    /// Client: why there will be none.
+    /// Client: returns why connecting has failed.
     pub(super) fn failure(&self) -> Option<&CloseReason> {
         self.failure.get()
     }
 
-    /// Client: the game does not want the connection any more. It is told at the next poll.
+    /// Client: the game closes the handle while connecting. `ConnectionFailed` follows at the next poll.
     fn give_up(&self) {
         if self.failure.get().is_none() {
             self.failed(&CloseReason::Aborted);
@@ -85,7 +85,7 @@ impl Member {
         self.shared.get().expect("who is in the roster is connected")
     }
 
-    /// Says whether there is, or was, a connection.
+    /// Returns whether the connection was ever established.
     pub(super) fn is_connected(&self) -> bool {
         self.shared.get().is_some()
     }
@@ -123,7 +123,7 @@ impl Member {
         }
     }
 
-    /// The whole object is closed, or this peer is forgotten: nothing is heard of it any more.
+    /// Closes the peer on the game's side at once, before the driver does.
     pub(super) fn close_locally(&self) {
         let Some(shared) = self.shared.get() else { return self.failed(&CloseReason::Aborted) };
         self.discard();
@@ -131,8 +131,7 @@ impl Member {
         shared.incoming.clear();
     }
 
-    /// It is gone, and so is its place in the roster: packets that are unread by then count for nobody any more, but messages
-    /// that its handle keeps do.
+    /// The peer is gone and removed from the roster. Its unread packets do not count any more; messages in its handle still do.
     pub(super) fn forget(&self, mode: Mode) {
         if mode != Mode::Raw {
             self.shared().incoming.clear();
@@ -140,7 +139,7 @@ impl Member {
     }
 }
 
-/// A connected peer. It outlives its connection, and then says that it is not connected.
+/// A handle of a connected peer. It outlives the connection, and then reports that the peer is not connected.
 #[derive(Clone)]
 pub struct PeerHandle {
     pub(super) member: Rc<Member>,
@@ -151,12 +150,12 @@ impl PeerHandle {
         Self { member }
     }
 
-    /// Its id.
+    /// The peer's id.
     pub fn id(&self) -> PeerId {
         self.member.id()
     }
 
-    /// Whether it can be talked to.
+    /// The state of the connection.
     pub fn state(&self) -> PeerState {
         match (self.shared(), self.member.failure()) {
             (Some(shared), _) => shared.state(),
@@ -165,7 +164,7 @@ impl PeerHandle {
         }
     }
 
-    /// Remote IP address. While a client connects to a name there is none yet.
+    /// The remote IP address; `None` while a client connects to a host name.
     pub fn address(&self) -> String {
         let given = || {
             let address = self.member.url.as_ref().and_then(|url| url.host.parse::<IpAddr>().ok());
@@ -174,18 +173,18 @@ impl PeerHandle {
         self.shared().map_or_else(given, |shared| shared.info.address.ip().to_string())
     }
 
-    /// Remote port.
+    /// The remote port.
     pub fn port(&self) -> u16 {
         let given = || self.member.url.as_ref().map_or(0, |url| url.port);
         self.shared().map_or_else(given, |shared| shared.info.address.port())
     }
 
-    /// The subprotocol agreed on, or nothing.
+    /// The negotiated subprotocol, or an empty string.
     pub fn protocol(&self) -> String {
         self.shared().map(|shared| shared.info.protocol.clone()).unwrap_or_default()
     }
 
-    /// Path and query of the upgrade request.
+    /// The path and query of the upgrade request.
     pub fn path(&self) -> String {
         match &self.member.url {
             Some(url) => url.target.clone(),
@@ -193,7 +192,7 @@ impl PeerHandle {
         }
     }
 
-    /// The URL that the client asked for; on a client, as it was given.
+    /// The requested URL; on a client, as it was passed.
     pub fn requested_url(&self) -> String {
         let asked = |shared: &PeerShared| format!("{}{}", shared.info.origin, shared.info.target);
         match &self.member.url {
@@ -207,12 +206,12 @@ impl PeerHandle {
         self.shared().map(|shared| shared.info.headers.to_vec()).unwrap_or_default()
     }
 
-    /// Bytes that wait to be written.
+    /// The number of bytes that wait to be written.
     pub fn queued_out_bytes(&self) -> usize {
         self.shared().map_or(0, |shared| shared.outgoing.load().0)
     }
 
-    /// The close code once it is closed; -1 without a close frame.
+    /// The close code after the end; -1 without a Close frame.
     pub fn close_code(&self) -> i32 {
         self.end().map_or(-1, CloseReason::code)
     }
@@ -226,24 +225,24 @@ impl PeerHandle {
         self.shared().map_or_else(|| self.member.failure(), PeerShared::end)
     }
 
-    /// Starts the close handshake; its end comes as an event of the [`Peer`](super::Peer). Unread messages (raw mode) are
-    /// discarded; no packet becomes readable any more.
+    /// Starts the closing handshake; the end follows as an event of the [`Peer`](super::Peer). Unread messages (raw mode) are discarded,
+    /// and no packet becomes readable any more.
     pub fn close(&self, frame: CloseFrame) {
         self.member.close(frame);
     }
 
-    /// As [`close`](Self::close), but drops the connection without a close handshake; what was sent leaves as far as the
-    /// system takes it at once.
+    /// As [`close`](Self::close), but drops the connection without a closing handshake. Queued data is sent only as far as the system takes
+    /// it at once.
     pub fn abort(&self) {
         self.member.abort();
     }
 
-    /// One ping each so often; zero = none.
+    /// The interval of pings; zero: no pings.
     pub fn heartbeat_interval(&self) -> Duration {
         self.member.heartbeat_interval.get().unwrap_or_else(|| self.member.config.borrow().heartbeat_interval)
     }
 
-    /// Sets it for this peer alone, whatever the object's own is or becomes.
+    /// Sets the interval of this peer, without regard to the interval of the object, now or later.
     pub fn set_heartbeat_interval(&self, interval: Duration) {
         self.member.heartbeat_interval.set(Some(interval));
         if let Some(shared) = self.shared() {
@@ -251,12 +250,12 @@ impl PeerHandle {
         }
     }
 
-    /// Nothing received for so long ends the connection; zero = never.
+    /// A peer that sends nothing for this time is dropped; zero: never.
     pub fn heartbeat_timeout(&self) -> Duration {
         self.member.config.borrow().heartbeat_timeout
     }
 
-    /// Sets `TCP_NODELAY`, which is on from the beginning.
+    /// Sets `TCP_NODELAY`, which is enabled by default.
     pub fn set_no_delay(&self, enabled: bool) {
         self.member.no_delay.set(Some(enabled));
         if let Some(shared) = self.shared() {
@@ -264,7 +263,7 @@ impl PeerHandle {
         }
     }
 
-    /// Sends a message to this peer, whatever the overflow policy: refused when it has no room.
+    /// Sends a message to this peer. If there is no room, the message is refused, with either overflow policy.
     ///
     /// # Errors
     /// [`SendError`]: not connected, too large, no room, text that is not UTF-8; in multiplayer mode an empty message.
@@ -275,7 +274,7 @@ impl PeerHandle {
         }
         let config = self.member.config.borrow();
         check(payload, text, &config)?;
-        // A server's packet to this one peer, or a client's to the server.
+        // A packet from the server to this peer, or from a client to the server.
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
             .then(|| packet_header(self.member.own_id.get(), Target::One(shared.id)));
         let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;

@@ -1,4 +1,4 @@
-//! A peer whose driver is played by its caller.
+//! A peer whose driver is called by a test.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::session::Role;
 use crate::testing::{InMemory, MemoryStream};
 
 impl Peer {
-    /// Opens without a socket and a thread.
+    /// Opens without a socket or a thread.
     pub(crate) fn open_in_memory<S: MemoryStream>(
         &mut self,
         config: PeerConfig,

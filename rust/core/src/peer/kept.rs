@@ -1,4 +1,4 @@
-//! Tests of what an object keeps behind a burst, and behind the end of its driver.
+//! Tests of the memory that an object keeps after a burst, and after the end of its driver.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ fn a_burst_gives_its_memory_back() {
         assert!(open.receiver.capacity() <= KEPT, "{mode:?}: {}", open.receiver.capacity());
         let capacity = open.roster[&ID].messages_capacity();
         assert!(capacity <= KEPT, "{mode:?}: {capacity}");
-        // What the driver fills next is what this side has given back.
+        // The driver next fills the list that this side has returned.
         peer.begin_poll();
         driver.mailbox.deliver(&mut vec![Notice::Withdrawn(ID)]);
         peer.begin_poll();
@@ -70,7 +70,7 @@ fn a_burst_gives_its_memory_back() {
     }
 }
 
-/// Polls until it has told of its driver's end.
+/// Polls until the end of the driver is emitted.
 fn told(peer: &mut Peer) -> Vec<Event> {
     let start = Instant::now();
     let mut told = Vec::new();

@@ -1,4 +1,4 @@
-//! One server or one client as the game's thread sees it.
+//! One server or one client on the game's thread.
 
 mod ends;
 mod events;
@@ -39,19 +39,19 @@ use sender::Sender;
 /// The engine's `MultiplayerPeer.ConnectionStatus`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Status {
-    /// Not open, or lost.
+    /// Not open, or the connection was lost.
     #[default]
     Disconnected,
-    /// A client that is not in yet.
+    /// A client that connects.
     Connecting,
-    /// A server that listens, or a client that is in.
+    /// A server that listens, or a client that is connected.
     Connected,
 }
 
 /// One server or one client. Dropping it closes it.
 ///
-/// Used from one thread. Everything changes only inside [`begin_poll`](Self::begin_poll) and
-/// [`next_event`](Self::next_event), but for what the game itself asks for.
+/// It is used from one thread. Its state changes only in [`begin_poll`](Self::begin_poll) and [`next_event`](Self::next_event), and in
+/// calls that change it directly.
 pub struct Peer {
     runtime: Arc<Runtime>,
     open: Option<Open>,
@@ -59,19 +59,19 @@ pub struct Peer {
     unique_id: i32,
     generation: u64,
     refuse: bool,
-    /// Counts what the driver was told about refusing; it says when the last of it holds.
+    /// The number of the last change of `refuse`. The driver confirms each change by its number.
     refusals: u64,
-    /// What it has said.
+    /// The last number that the driver has confirmed.
     refusals_held: u64,
     /// `Drained` was emitted.
     drained_emitted: bool,
-    /// From the mailbox, not applied yet.
+    /// Notices from the mailbox that are not applied yet.
     notices: VecDeque<Notice>,
-    /// Ends that wait for the next poll, because the peer's last packets became readable in this one.
+    /// Ends of peers that wait for the next poll, because the peers' last packets became readable in this one.
     ends: Vec<Notice>,
-    /// Whom the event at hand, or the next ones, tell the end of.
+    /// Peers whose end the present event, or one of the next, emits.
     leaving: Vec<Rc<Member>>,
-    /// Peers of the opening before, which `close()` ended without a word. Whoever counts peers by their events still has them.
+    /// Peers from before the object was closed. Their ends were not emitted, so code that counts peers by events still has them.
     former: PeerMap<Option<Rc<Member>>>,
     /// Events that `next_event` returns before it takes the next notice.
     events: VecDeque<Event>,
@@ -82,7 +82,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// An object that is not open.
+    /// Creates an object that is not open.
     pub fn new(runtime: Arc<Runtime>) -> Self {
         Self {
             runtime,
@@ -106,10 +106,10 @@ impl Peer {
         }
     }
 
-    /// Listens. Peers come as events.
+    /// Listens. Connected peers are reported as events.
     ///
     /// # Errors
-    /// [`OpenError`]: open already, the port is taken or cannot be listened on, no thread.
+    /// [`OpenError`]: open already, the port is in use or cannot be used, no thread.
     pub fn listen(&mut self, config: ServerConfig) -> Result<(), OpenError> {
         self.check_closed()?;
         let listener = Listener::bind(config.bind, config.port)?;
@@ -125,7 +125,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Begins to connect and returns at once; how it went comes as an event.
+    /// Starts to connect and returns at once. The result follows as an event.
     ///
     /// # Errors
     /// [`OpenError`]: open already, no thread.
@@ -150,10 +150,9 @@ impl Peer {
         Ok(())
     }
 
-    /// Ends everything and returns at once; no event follows, unread packets are gone. The port is free when it returns.
+    /// Closes the object and returns at once. No event follows, and unread packets are discarded. The port is free when this returns.
     ///
-    /// What was sent leaves, followed by a Close (1001 from a server, 1000 from a client), in the background and within
-    /// `close_timeout`.
+    /// Queued packets are sent in the background, followed by a Close (1001 from a server, 1000 from a client), within `close_timeout`.
     pub fn close(&mut self) {
         let Some(open) = self.open.take() else {
             return;
@@ -177,22 +176,23 @@ impl Peer {
         self.status = Status::Disconnected;
     }
 
-    /// The engine's connection status.
+    /// The connection status.
     pub fn status(&self) -> Status {
         self.status
     }
 
-    /// What is open, if anything. A client stays one until its loss was told.
+    /// The role of an open object; `None` if it is not open. A lost client counts as open until its end is emitted.
     pub fn role(&self) -> Option<Role> {
         self.open.as_ref().map(|open| open.role)
     }
 
-    /// The mode of what is open.
+    /// The mode of an open object.
     pub fn mode(&self) -> Option<Mode> {
         self.open.as_ref().map(|open| open.config.borrow().mode)
     }
 
-    /// 1 for a server; a client's id, 0 until it is in. Kept after a loss until the next open or close.
+    /// The id of this object: 1 for a server, 0 for a client that is not connected yet. It is kept after a lost connection until the object
+    /// is opened or closed.
     pub fn unique_id(&self) -> i32 {
         self.unique_id
     }
@@ -202,19 +202,19 @@ impl Peer {
         self.open.as_ref().and_then(|open| open.listener.as_ref()).map_or(0, Listener::port)
     }
 
-    /// Changes with every open and close, so that a loop over events can see that a handler did either.
+    /// Changes each time the object is opened or closed, so that a loop over events can detect that a handler did so.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Says whether the peer is connected.
+    /// Returns whether the peer is connected.
     pub fn has_peer(&self, id: PeerId) -> bool {
         self.open
             .as_ref()
             .is_some_and(|open| open.roster.contains_key(&id) || open.remote_peers.contains_key(&id))
     }
 
-    /// The handle of a connected peer; of the server that a client connects to; of a peer whose end is being told.
+    /// Returns the handle of a connected peer, of the server that a client connects to, or of a peer whose end is being emitted.
     pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
         let open = self.open.as_ref()?;
         let server = || open.server_to_be.as_ref().filter(|_| id == PeerId::SERVER);
@@ -222,7 +222,7 @@ impl Peer {
         Some(PeerHandle::new(Rc::clone(member)))
     }
 
-    /// Lets a client in that wants in, or does not. Nothing happens when it has left, or this object was opened anew.
+    /// Accepts or rejects a client. Does nothing if the client has left, or if this object was closed meanwhile.
     pub fn answer(&mut self, request: &ConnectionRequest, decision: AdmissionDecision) {
         if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
             let (conn, id) = (request.conn, request.id);
@@ -230,7 +230,8 @@ impl Peer {
         }
     }
 
-    /// Answers new connections with 503, or not, from now on and after the next [`listen`](Self::listen) too. Once the last peer is gone, [`Event::Drained`] says so.
+    /// Sets whether new connections are answered with 503, now and after the next [`listen`](Self::listen). [`Event::Drained`] follows when
+    /// the last peer has disconnected.
     pub fn set_refuse_new_connections(&mut self, refuse: bool) {
         if self.refuse == refuse {
             return;
@@ -243,24 +244,24 @@ impl Peer {
         }
     }
 
-    /// A new limit of connected peers; 0 = none. Those that are connected stay.
+    /// Changes the limit of connected peers; 0: no limit. Connected peers stay.
     pub fn set_max_connections(&mut self, count: usize) {
         if let Some(open) = self.open.as_ref().filter(|open| open.role == Role::Server) {
             open.mailbox.command(Command::MaxConnections(count));
         }
     }
 
-    /// Says whether new connections are answered with 503.
+    /// Returns whether new connections are answered with 503.
     pub fn refuses_new_connections(&self) -> bool {
         self.refuse
     }
 
-    /// Applies new timeouts, policies and the message limit, to open connections too. Mode and buffers stay.
+    /// Applies new timeouts, policies and limits, also to open connections. The mode and the buffers do not change.
     pub fn reconfigure(&mut self, config: PeerConfig) {
         if let Some(open) = &self.open {
             let mut current = open.config.borrow_mut();
             let config = PeerConfig { mode: current.mode, buffers: current.buffers, ..config.bounded() };
-            // Some games set a property in each frame.
+            // Some games set a property in every frame.
             if *current != config {
                 current.clone_from(&config);
                 open.mailbox.configure(config);
@@ -268,7 +269,7 @@ impl Peer {
         }
     }
 
-    /// The largest payload that `send` takes, by the configuration in force.
+    /// The largest payload that `send` accepts with the present configuration.
     pub fn max_packet_size(&self) -> usize {
         self.open.as_ref().map_or_else(
             || PeerConfig::default().max_packet_size(),
@@ -276,12 +277,12 @@ impl Peer {
         )
     }
 
-    /// Why the last connection failed or ended, in words; nothing if it has not.
+    /// Why the last connection failed or ended, in words; empty if none has.
     pub fn last_error(&self) -> String {
         self.last_error.clone()
     }
 
-    /// The close code of the last connection that ended, -1 without a close frame.
+    /// The close code of the last connection that ended; -1 without a Close frame.
     pub fn close_code(&self) -> i32 {
         self.close_code
     }
@@ -297,7 +298,7 @@ impl Peer {
         Statistics { peers: open.roster.len(), ..open.mailbox.counters.snapshot() }
     }
 
-    /// Figures of one peer.
+    /// The statistics of one peer.
     pub fn peer_statistics(&self, id: PeerId) -> Option<PeerStatistics> {
         let open = self.open.as_ref()?;
         let member =
@@ -306,13 +307,13 @@ impl Peer {
         Some(member.shared().statistics(Instant::now()))
     }
 
-    /// For whoever looks at this object from the side.
+    /// Returns an observer of this object.
     pub fn observer(&self) -> Observer {
         self.observer.clone()
     }
 
     fn check_closed(&self) -> Result<(), OpenError> {
-        // What was lost is not open any more, although its last packets may be unread.
+        // A lost client is not open any more, although its last packets may be unread.
         if self.status == Status::Disconnected { Ok(()) } else { Err(OpenError::AlreadyOpen) }
     }
 
@@ -353,7 +354,7 @@ impl Peer {
     }
 }
 
-/// Gives back the memory that a queue needed in a burst.
+/// Frees the memory that a queue needed in a burst.
 fn give_back<T>(queue: &mut VecDeque<T>) {
     if queue.capacity() > KEPT && queue.len() <= queue.capacity() / 8 {
         queue.shrink_to(KEPT.max(2 * queue.len()));

@@ -1,4 +1,4 @@
-//! A look at a server or client from the side: what monitors and a debugger show.
+//! Statistics of a server or client for monitors and a debugger.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,14 +9,13 @@ use crate::base::PeerId;
 use crate::channel::{Mailbox, PeerShared, PeerState, PeerStatistics, Statistics};
 use crate::session::Role;
 
-/// Figures of one [`Peer`](super::Peer), to be read at any time, also while it is in use or gone.
+/// The statistics of one [`Peer`](super::Peer), which can be read at any time, also while the peer is borrowed or gone.
 ///
-/// It costs the peer nothing but a note of each connection. Peers are counted here from when the game is told of them to
-/// when their connection ends.
+/// It costs the peer only an entry per connection. A connection counts here from the event about it until it ends.
 #[derive(Clone, Default)]
 pub struct Observer(Rc<RefCell<Option<Opened>>>);
 
-/// One opening of the peer.
+/// The state since the peer was opened.
 struct Opened {
     generation: u64,
     role: Role,
@@ -25,24 +24,24 @@ struct Opened {
     peers: Vec<Weak<PeerShared>>,
 }
 
-/// What waits at the moment, and how far the peers are away.
+/// The queued bytes and the round-trip times at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
     /// Received bytes of all peers that the game has not taken.
     pub queued_in_bytes: usize,
-    /// Bytes that wait to be written, for all peers.
+    /// Bytes of all peers that wait to be written.
     pub queued_out_bytes: usize,
-    /// The last round trip of each peer that has one.
+    /// The last round-trip time of each peer, if it is known.
     pub round_trips: Vec<Duration>,
 }
 
 impl Observer {
-    /// Changes with every opening; `None` while nothing is open.
+    /// Changes each time the peer is opened; `None` while it is not open.
     pub fn generation(&self) -> Option<u64> {
         self.0.borrow().as_ref().map(|opened| opened.generation)
     }
 
-    /// What is open, if anything.
+    /// The role of an open peer.
     pub fn role(&self) -> Option<Role> {
         self.0.borrow().as_ref().map(|opened| opened.role)
     }
@@ -52,19 +51,19 @@ impl Observer {
         self.0.borrow().as_ref().map_or(0, |opened| opened.port)
     }
 
-    /// For how long the game has not polled, although something waits to be told; `None` when nothing does.
+    /// How long the game has not polled although events wait; `None` if none wait.
     pub fn neglected(&self) -> Option<Duration> {
         self.0.borrow().as_ref().and_then(|opened| opened.mailbox.neglected(Instant::now()))
     }
 
-    /// Counters since the opening; zeros while nothing is open.
+    /// Counters since the peer was opened; zeros while it is not open.
     pub fn statistics(&self) -> Statistics {
         let opened = self.0.borrow();
         let Some(opened) = &*opened else { return Statistics::default() };
         Statistics { peers: opened.connected().count(), ..opened.mailbox.counters.snapshot() }
     }
 
-    /// What waits, and how long round trips take.
+    /// The queued bytes and the round-trip times.
     pub fn load(&self) -> Load {
         let mut load = Load::default();
         if let Some(opened) = &*self.0.borrow() {
@@ -77,7 +76,7 @@ impl Observer {
         load
     }
 
-    /// Figures of the connected peers with the most traffic, `limit` at most, by id.
+    /// The statistics of the connected peers with the most traffic, `limit` at most, sorted by id.
     pub fn busiest(&self, limit: usize) -> Vec<(PeerId, PeerStatistics)> {
         let opened = self.0.borrow();
         let mut peers: Vec<_> = opened.iter().flat_map(Opened::connected).collect();
@@ -103,7 +102,8 @@ impl Observer {
 
     pub(super) fn joined(&self, shared: &Arc<PeerShared>) {
         if let Some(opened) = &mut *self.0.borrow_mut() {
-            // Before the list grows those go that are gone: a peer is not kept alive here, its queues count.
+            // Ended connections are removed before the list grows. The entries are weak, because the queues of a peer count for the
+            // process.
             if opened.peers.len() == opened.peers.capacity() {
                 opened.peers.retain(|shared| shared.strong_count() > 0);
             }

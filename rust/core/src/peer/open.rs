@@ -1,4 +1,4 @@
-//! One opening of a server or client, as the game's thread keeps it.
+//! The state of an open server or client on the game's thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,23 +14,23 @@ use crate::config::PeerConfig;
 use crate::net::listener::Listener;
 use crate::session::Role;
 
-/// What is open, and who is connected to it.
+/// An open server or client, and its peers.
 pub(super) struct Open {
     pub(super) role: Role,
     pub(super) config: Rc<RefCell<PeerConfig>>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) listener: Option<Listener>,
     pub(super) roster: PeerMap<Rc<Member>>,
-    /// Client: the server, until there is a connection or none will be.
+    /// Client: the server, until connecting has succeeded or failed.
     pub(super) server_to_be: Option<Rc<Member>>,
-    /// Client: the game gave up while it connected. What is still heard of the connection is not told.
+    /// Client: the game closed the connection while connecting. Later notices about it are ignored.
     pub(super) given_up: bool,
     /// Client of the Godot 3 wire: the other clients, each with the last poll in which packets of it became readable.
-    // Their ids come from the server, so they are kept where ids that collide do no harm.
+    // The server chooses their ids, so this map has a hash function that is safe against collisions.
     pub(super) remote_peers: HashMap<PeerId, u64>,
-    /// Server: requests that the game was not told of, because they were withdrawn by then; that they are is not told either.
+    /// Server: requests that were withdrawn before they were emitted. Their withdrawal is not emitted either.
     pub(super) unasked: Vec<PeerId>,
-    /// Counts polls, so that a member can remember the one in which packets of it became readable.
+    /// The number of polls, by which a member remembers in which poll its packets became readable.
     pub(super) poll: u64,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
@@ -41,16 +41,16 @@ impl Open {
         if self.role == Role::Client { PeerId::SERVER } else { source }
     }
 
-    /// Says whether packets of a peer, or of those who go with it, became readable in this poll.
+    /// Returns whether packets of a peer, or of the clients that end with it, became readable in this poll.
     pub(super) fn is_fresh(&self, id: PeerId) -> bool {
-        // A client may have dropped its server since; the others are known through it all the same.
+        // A client may have dropped its server meanwhile; the other clients still belong to it.
         self.roster.get(&id).is_some_and(|member| member.is_fresh(self.poll))
             || self.remote_peers.values().any(|fresh| *fresh == self.poll)
     }
 
-    /// Notes that a packet of a peer became readable. Returns whose connection it came through, and whether there is such a peer.
+    /// Notes that a packet of a peer became readable. Returns the peer whose connection carried it, and whether the sender is known.
     pub(super) fn note_fresh(&mut self, source: PeerId) -> Option<(&Rc<Member>, bool)> {
-        // One look-up for each packet: only on the Godot 3 wire does a peer come through another one.
+        // One look-up per packet: only with the Godot 3 format do packets arrive through the connection of another peer.
         if let Some(member) = self.roster.get(&source) {
             member.set_fresh(self.poll);
             return Some((member, true));

@@ -1,7 +1,7 @@
-//! Packets that the game reads, in the order in which they came, and the room that taking them releases.
+//! Packets that the game reads, in the order of their arrival, and the release of their room.
 //!
-//! The driver counts what it delivers against the input buffer of the peer, and does not read a peer whose buffer is full. Here it
-//! is counted back, once the game has taken a packet or does not want it any more; then the driver may have to read on.
+//! The driver counts delivered packets against the input buffer of the peer, and does not read a peer whose buffer is full. This side
+//! releases the room when the game has taken or discarded a packet. The driver may then continue to read.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,16 +19,16 @@ use crate::wire::godot3::SYSTEM_SIZE;
 pub(super) struct Receiver {
     /// Readable packets of all peers.
     packets: VecDeque<Packet>,
-    /// Whose packets the game is taking: their room is not released yet.
+    /// The peer whose packets the game is taking; their room is not released yet.
     taking: Option<Rc<Member>>,
 }
 
-/// What the game has not read of one peer, and has.
+/// The received packets of one peer.
 #[derive(Default)]
 pub(super) struct Received {
     /// Readable messages (raw mode).
     messages: RefCell<VecDeque<Packet>>,
-    /// The game has closed the peer: what still comes is not wanted.
+    /// The game has closed the peer, so further packets are discarded.
     discarding: Cell<bool>,
     /// The last poll in which packets of the peer became readable.
     last_poll: Cell<u64>,
@@ -48,7 +48,7 @@ impl Receiver {
 }
 
 impl Peer {
-    /// Readable packets (multiplayer mode).
+    /// The number of readable packets (multiplayer mode).
     pub fn packet_count(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.receiver.packets.len())
     }
@@ -70,7 +70,7 @@ impl Peer {
         Some(packet)
     }
 
-    /// Throws away what the game has not read of a peer that it closes.
+    /// Discards the unread packets of a peer that the game closes.
     pub(super) fn discard_packets(&mut self, id: PeerId, member: &Member) {
         let Some(open) = &mut self.open else { return };
         open.receiver.packets.retain(|packet| {
@@ -84,7 +84,7 @@ impl Peer {
 }
 
 impl Open {
-    /// The game took a packet. Packets come in runs from the same peer, and their room is released at the end of one.
+    /// Notes that the game took a packet. Packets arrive in runs from the same peer; their room is released at the end of each run.
     fn note_taken(&mut self, packet: &Packet) {
         let id = self.carrier_id(packet.source);
         if self.receiver.taking.as_ref().is_none_or(|member| member.shared().id != id) {
@@ -96,14 +96,14 @@ impl Open {
         }
     }
 
-    /// Releases the room of what the game has taken.
+    /// Releases the room of the packets that the game has taken.
     pub(super) fn release_taken(&mut self) {
         if let Some(member) = self.receiver.taking.take() {
             member.release_taken();
         }
     }
 
-    /// Releases the room of a message in which the server told of another client.
+    /// Releases the room of a notice about another client.
     pub(super) fn release_announcement(&self) {
         if let Some(member) = self.roster.get(&PeerId::SERVER) {
             member.release_room(SYSTEM_SIZE, 1);
@@ -121,7 +121,7 @@ impl Member {
         self.received.messages.borrow().capacity()
     }
 
-    /// Throws away what the game has not read of it, and what still comes.
+    /// Discards the unread messages, and all further ones.
     pub(super) fn discard(&self) {
         self.received.discarding.set(true);
         for message in self.received.messages.take() {
@@ -141,13 +141,13 @@ impl Member {
         self.received.last_poll.get() == poll
     }
 
-    /// Releases the room of a packet that was taken or thrown away.
+    /// Releases the room of a packet that was taken or discarded.
     pub(super) fn release(&self, packet: &Packet) {
         self.release_room(packet.payload.len(), 1);
     }
 
-    /// The game took a packet. Its room is released by [`release_taken`](Self::release_taken), together with that of others: the
-    /// I/O thread looks at it with each packet that comes. Not so many others that it would stop reading for want of room.
+    /// Notes that the game took a packet. [`release_taken`](Self::release_taken) releases its room together with that of others, because
+    /// the I/O thread reads the counter with each received packet. It releases early enough that the I/O thread need not stop reading.
     fn note_taken(&self, packet: &Packet) {
         let (bytes, packets) = self.received.taken.get();
         self.received.taken.set((bytes + packet.payload.len(), packets + 1));
@@ -157,7 +157,7 @@ impl Member {
         }
     }
 
-    /// Releases the room of all that was taken.
+    /// Releases the room of all packets that were taken.
     pub(super) fn release_taken(&self) {
         let (bytes, packets) = self.received.taken.take();
         if packets > 0 {
@@ -165,7 +165,7 @@ impl Member {
         }
     }
 
-    /// What counted against the input limits does not wait any more: the driver reads on, if it had stopped and this is enough.
+    /// Releases room in the input buffer. If the driver has stopped reading and there is enough room now, it continues.
     fn release_room(&self, bytes: usize, packets: usize) {
         let shared = self.shared();
         let limits = input_limits(&self.config.borrow());
@@ -176,7 +176,7 @@ impl Member {
 }
 
 impl PeerHandle {
-    /// Readable messages (raw mode).
+    /// Returns the number of readable messages (raw mode).
     pub fn packet_count(&self) -> usize {
         self.member.received.messages.borrow().len()
     }

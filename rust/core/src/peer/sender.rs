@@ -1,6 +1,6 @@
-//! THE send path: the checks of a packet, room for it, and the command that takes it to the I/O thread.
+//! The only send path: the checks of a packet, the room for it, and the command that passes it to the I/O thread.
 //!
-//! What a game sends through its object goes this way, and what it sends through the handle of a peer.
+//! It serves both the object and the handle of a peer.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -32,12 +32,12 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// What it counts for against the output limits.
+    /// The size that counts against the output limits.
     fn size(&self) -> usize {
         self.payload.len() + self.header.map_or(0, |header| header.len())
     }
 
-    /// Sends it to one peer, if there is room.
+    /// Sends the packet to one peer, if there is room.
     pub(super) fn send(
         self,
         shared: &PeerShared,
@@ -54,7 +54,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// Checks what a game sends, whoever it is for.
+/// Checks a packet, whatever its target is.
 pub(super) fn check(payload: &[u8], text: bool, config: &PeerConfig) -> Result<(), SendError> {
     if payload.is_empty() && config.mode != Mode::Raw {
         return Err(SendError::Empty);
@@ -68,18 +68,18 @@ pub(super) fn check(payload: &[u8], text: bool, config: &PeerConfig) -> Result<(
     Ok(())
 }
 
-/// Makes the copies that leave, where the process has room for them.
+/// Makes the copies of packets, if the process has room for them.
 #[derive(Default)]
 pub(super) struct Copies {
-    /// The last large payload: the engine sends the same buffer to peer after peer, and one copy serves them all.
+    /// The last large payload. The engine sends the same buffer to one peer after the other, and one copy serves all of them.
     last: Bytes,
-    /// The process had no room.
+    /// The process had no room for a packet.
     process_is_full: bool,
 }
 
 impl Copies {
-    /// Finds room in the process for a packet to so many peers; false: there is none. A large payload is copied once, also over
-    /// several calls: whoever is sent the same again takes no more room.
+    /// Checks the room of the process for a packet to this many peers; returns false if there is none. A large payload is copied once, also
+    /// over several calls, and takes room once.
     fn prepare(&mut self, packet: &Outgoing<'_>, peers: usize, total: &Arc<QueueTotal>) -> bool {
         let payload = packet.payload;
         let is_small = payload.len() <= INLINE_MAX;
@@ -97,7 +97,7 @@ impl Copies {
         true
     }
 
-    /// What leaves of a packet that was prepared.
+    /// Returns the payload of a prepared packet.
     fn payload<'a>(&'a self, packet: Outgoing<'a>) -> PayloadRef<'a> {
         let is_small = packet.payload.len() <= INLINE_MAX;
         let payload =
@@ -109,15 +109,15 @@ impl Copies {
 /// The sending half of an open object.
 pub(super) struct Sender {
     copies: Copies,
-    /// All connections, for broadcasts that nobody is left out of.
+    /// All connections, for broadcasts to every peer.
     everyone: Option<Arc<Vec<ConnId>>>,
-    /// All peers in a row, for broadcasts: the roster itself is scattered over memory. Empty: to be made again.
+    /// All peers in a list, for broadcasts, because the roster is scattered over memory. Empty: has to be made again.
     audience: Vec<(PeerId, Arc<PeerShared>)>,
-    /// Connections that the broadcast at hand goes to; kept for its memory.
+    /// The connections of the present broadcast; kept to reuse its memory.
     taken: Vec<ConnId>,
-    /// When it was written down last that the process has no room.
+    /// When the last log line about the limit of the process was written.
     complained: Option<Instant>,
-    /// Peers for which a broadcast found no room, to be told at the next poll.
+    /// Peers without room for a broadcast; emitted at the next poll.
     refused: Vec<(PeerId, usize)>,
     counters: Arc<Counters>,
 }
@@ -135,7 +135,7 @@ impl Sender {
         }
     }
 
-    /// The roster has changed.
+    /// Notes that the roster has changed.
     pub(super) fn forget_roster(&mut self) {
         self.everyone = None;
         self.audience.clear();
@@ -145,7 +145,7 @@ impl Sender {
         !self.refused.is_empty()
     }
 
-    /// Nothing more is told of this peer.
+    /// Forgets the refused packets of a peer about which no event follows.
     pub(super) fn forget_peer(&mut self, id: PeerId) {
         self.forget_roster();
         self.refused.retain(|(refused, _)| *refused != id);
@@ -155,7 +155,7 @@ impl Sender {
         events.extend(self.refused.drain(..).map(|(id, size)| Event::PacketRefused { id, size }));
     }
 
-    /// The game polls: nobody is sent the last payload any more.
+    /// Forgets the last payload when the game polls.
     pub(super) fn forget_last(&mut self) {
         if !self.copies.last.is_empty() {
             self.copies.last = Bytes::new();
@@ -173,7 +173,7 @@ impl Sender {
         counter.add(1);
     }
 
-    /// Writes down that the process had no room, if it had none, once in a while.
+    /// Logs, at intervals, that the process had no room.
     fn complain(&mut self, total: &QueueTotal) {
         let full = std::mem::take(&mut self.copies.process_is_full);
         if full && self.complained.is_none_or(|at| at.elapsed() >= PAUSE) {
@@ -188,10 +188,10 @@ impl Sender {
 }
 
 impl Peer {
-    /// Sends a packet (multiplayer mode). A client's packets all go to the server, which passes them on.
+    /// Sends a packet (multiplayer mode). All packets of a client go to the server, which relays them.
     ///
     /// # Errors
-    /// [`SendError`]: not connected, unknown peer, empty, too large, no room (for at least one of the peers; the others get it).
+    /// [`SendError`]: not connected, unknown peer, empty, too large, no room for at least one of the peers (the others get the packet).
     pub fn send(&mut self, target: Target, payload: &[u8], delivery: Delivery) -> Result<(), SendError> {
         if self.status != Status::Connected {
             return Err(SendError::NotConnected);
@@ -222,7 +222,7 @@ impl Peer {
         let target = if open.role == Role::Client { Target::One(PeerId::SERVER) } else { target };
         match target {
             Target::One(id) => match open.send_one(id, packet, &config) {
-                // It went with the opening before, or just now, and not everybody has been told.
+                // The peer has gone, and its end may not have been emitted everywhere.
                 Err(SendError::UnknownPeer(_)) if self.former.contains_key(&id) || self.is_leaving(id) => {
                     if let Some(open) = &self.open {
                         open.sender.count(Reservation::Closed);
@@ -248,7 +248,7 @@ impl Open {
         self.sender.count(reservation);
         self.sender.complain(&self.mailbox.queue_total);
         match reservation {
-            // A client has nobody else. A server's game sends to one peer after the other, and must not stop at one that is gone.
+            // A client has no other peer. A server's game sends to one peer after the other, and must not stop at one that is gone.
             Reservation::Closed if self.role == Role::Client => Err(SendError::ConnectionLost),
             Reservation::Taken | Reservation::Closed | Reservation::Dropped => Ok(()),
             Reservation::Refused => Err(SendError::Full),
@@ -259,7 +259,7 @@ impl Open {
         }
     }
 
-    /// One command for all, whoever has room.
+    /// Sends one command for all peers that have room.
     fn send_many(
         &mut self,
         except: Option<PeerId>,
@@ -273,7 +273,7 @@ impl Open {
         }
         let mut complete = true;
         let mut full = false;
-        // All of them or none: it is nobody's fault when the process is full.
+        // All peers get the packet or none, because the limit of the process is no peer's fault.
         let mut prepared = None;
         for (id, shared) in audience.iter().filter(|(id, _)| Some(*id) != except) {
             let total = &self.mailbox.queue_total;
@@ -315,7 +315,7 @@ impl Open {
         if full { Err(SendError::Full) } else { Ok(()) }
     }
 
-    /// Closes a peer that has as much waiting as any may have; nothing of that is sent any more.
+    /// Closes a peer whose queue is full; its queued packets are dropped.
     fn overflow(&self, shared: &PeerShared) {
         shared.set_closing();
         shared.outgoing.clear();
@@ -323,9 +323,9 @@ impl Open {
     }
 }
 
-/// Refused packets that the game is told of at the next poll; a game that does not poll cannot pile up more.
+/// The most refused packets that are emitted at the next poll, so that a game that does not poll does not collect more.
 pub(crate) const REFUSED_LIMIT: usize = 65_536;
-/// Between two lines about the same.
+/// The interval between two log lines about the limit of the process.
 pub(crate) const PAUSE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
@@ -337,7 +337,7 @@ mod tests {
     const CLIENTS: usize = 20;
     const LARGE: usize = 60_000;
 
-    /// Servers with clients that take everything, and room for so many bytes on the way to them.
+    /// Servers with clients that take everything, and a limit of the process for output.
     fn servers(limit: usize) -> Vec<(ServerInMemory, Vec<PeerId>)> {
         let (key, certificate) = self_signed("localhost");
         let identity = || TlsServer::new(&key, &certificate, "").expect("usable");
@@ -358,7 +358,7 @@ mod tests {
         Arc::clone(&memory.peer().runtime.queue_totals.outgoing)
     }
 
-    /// All clients have taken everything; how many bytes that were for each, at least and at most.
+    /// Makes all clients take everything. Returns the fewest and the most bytes that one of them took.
     fn deliver(memory: &mut ServerInMemory) -> (usize, usize) {
         memory.drive();
         let heard = (0..CLIENTS).map(|client| memory.hear(client).len());
@@ -374,7 +374,7 @@ mod tests {
         for (mut memory, ids) in servers(5 * LARGE) {
             for round in 0..5 {
                 let payload = vec![round; LARGE];
-                // As the engine's SceneMultiplayer does it, and as one call.
+                // As the engine's SceneMultiplayer sends, and as one call.
                 for id in ids.iter().take(CLIENTS / 2) {
                     memory
                         .peer()
@@ -390,7 +390,7 @@ mod tests {
             let statistics = server.statistics();
             assert_eq!(statistics.packets_refused, CLIENTS as u64);
             assert_eq!(statistics.packets_dropped_unreliable, 1);
-            // The last one that is there goes to whoever has not got it.
+            // The last payload is sent to the peers that have not got it.
             server.send(Target::One(ids[0]), &vec![4; LARGE], Delivery::Reliable).expect("it is there");
             let (least, most) = deliver(&mut memory);
             assert!((5 * LARGE..6 * LARGE).contains(&least), "{least}");
@@ -408,7 +408,7 @@ mod tests {
                 .peer()
                 .send(Target::AllExcept(ids[0]), &[2; 1000], Delivery::Reliable)
                 .expect("there is room");
-            // Those of the Godot 3 wire have their header.
+            // Packets of the Godot 3 format have a header.
             let waiting = total(&mut memory).bytes();
             assert!([1000, 1009].map(|size| (2 * CLIENTS - 1) * size).contains(&waiting), "{waiting}");
             let full = memory.peer().send(Target::All, &[3; 1000], Delivery::Reliable);

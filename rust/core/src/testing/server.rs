@@ -1,5 +1,5 @@
-//! A server in memory: the whole way of a packet between the bytes of a connection and the game, without sockets, threads and a
-//! clock, so that the same work always takes the same number of instructions.
+//! A server in memory: the whole way of a packet between the bytes of a connection and the game, without sockets, threads or a clock, so
+//! that the same work always takes the same number of instructions.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +17,7 @@ use crate::peer::Peer;
 use crate::session::frame::{Opcode, push_head};
 use crate::tls::{TlsClient, TlsServer, TlsSession, Trust};
 
-/// A listening server whose clients and driver are played by its caller.
+/// A listening server whose clients and driver are called by a test.
 pub struct ServerInMemory {
     server: Peer,
     driver: InMemory<Wire>,
@@ -64,7 +64,7 @@ impl ServerInMemory {
         Self { server, driver, lines: Vec::new(), speaking: Vec::new(), now, secure }
     }
 
-    /// Lets a client in, handshakes included.
+    /// Connects a client, handshakes included.
     pub fn connect(&mut self) -> PeerId {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let conn = self.driver.accept(Wire::default(), address, self.now);
@@ -90,7 +90,7 @@ impl ServerInMemory {
         self.lines[index].id
     }
 
-    /// Puts bytes on the way from a client, in the order of [`connect`](Self::connect), to the server.
+    /// Queues bytes from a client, numbered in the order of [`connect`](Self::connect), to the server.
     pub fn say(&mut self, client: usize, bytes: &[u8]) {
         let line = &mut self.lines[client];
         if line.unsent.is_empty() {
@@ -99,7 +99,7 @@ impl ServerInMemory {
         line.unsent.extend_from_slice(bytes);
     }
 
-    /// Lets what the clients say arrive at the server.
+    /// Delivers the queued bytes of the clients to the server.
     fn arrive(&mut self) {
         for client in self.speaking.drain(..) {
             let Line { conn, client, unsent, .. } = &mut self.lines[client];
@@ -116,7 +116,7 @@ impl ServerInMemory {
         }
     }
 
-    /// Lets a client read what the server has sent, and returns it.
+    /// Reads and returns the bytes that the server has sent to a client.
     pub fn hear(&mut self, client: usize) -> Vec<u8> {
         let Line { conn, client, .. } = &mut self.lines[client];
         let Some(wire) = self.driver.stream(*conn) else { return Vec::new() };
@@ -131,7 +131,7 @@ impl ServerInMemory {
         heard
     }
 
-    /// The client's part of the handshakes, as far as the server has come.
+    /// Continues the client's part of the handshakes.
     fn ask(&mut self, index: usize) {
         self.hear(index);
         let line = &mut self.lines[index];
@@ -152,18 +152,18 @@ impl ServerInMemory {
         }
     }
 
-    /// What the I/O thread does until it would sleep.
+    /// Does what the I/O thread does until it would sleep.
     pub fn drive(&mut self) {
         self.arrive();
         while self.driver.hub_round(self.now) == Next::Again {}
     }
 
-    /// The game's side.
+    /// Returns the game's side.
     pub fn peer(&mut self) -> &mut Peer {
         &mut self.server
     }
 
-    /// Forgets what the server has sent to clients that do not read; returns how many bytes that were.
+    /// Drops the bytes that the server has sent to clients that do not read. Returns their number.
     pub fn clear_output(&mut self) -> usize {
         (0..self.lines.len()).map(|client| self.clear_output_of(client)).sum()
     }
@@ -177,7 +177,7 @@ impl ServerInMemory {
     }
 }
 
-/// A client's binary message, masked as the protocol wants it.
+/// A client's binary message, masked as the protocol requires.
 pub fn client_frame(payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x3a, 0x91, 0x5c, 0xe7];
     let mut frame = Vec::new();
@@ -186,7 +186,7 @@ pub fn client_frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The caller says what is readable.
+/// The caller reports which streams are readable.
 impl MemoryStream for Wire {
     fn readiness(&mut self) -> Readiness {
         Readiness::default()
@@ -247,5 +247,5 @@ impl Write for Remote<'_> {
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-/// More than any handshake here has.
+/// More bytes than any handshake here has.
 const ROUNDS: usize = 6;
