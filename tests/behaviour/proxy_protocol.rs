@@ -116,7 +116,7 @@ fn a_trusted_proxy_must_and_nobody_else_may() {
         let (_, end) = door.arrive(from);
         let answer = door.say(&end, &bytes);
         assert!(answer.starts_with("HTTP/1.1 400 "), "{from}: {answer}");
-        let why = if from == HERE { UNEXPECTED } else { "the PROXY protocol was expected" };
+        let why = if from == HERE { UNEXPECTED } else { "must send the PROXY protocol" };
         assert!(answer.contains(why), "{from}: {answer}");
     }
     assert_eq!(status(&mut door, HERE, b"", ""), "101", "without a proxy all is as ever");

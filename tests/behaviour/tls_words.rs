@@ -43,7 +43,7 @@ fn a_server_says_what_is_wrong_with_a_client() {
     let (key, certificate) = self_signed("game.example");
     let rows: [(&[u8], &str); 12] = [
         (&hello(0x0303, &[0x002f], b""), "no cipher in common"),
-        (&hello(0x0301, &[0x002f, ECDSA], b""), "speaks no TLS 1.2 or 1.3"),
+        (&hello(0x0301, &[0x002f, ECDSA], b""), "supports neither TLS 1.2 nor TLS 1.3"),
         (&hello(0x0303, &[ECDSA], http2), "other application protocols (ALPN)"),
         (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "it asked in plain HTTP"),
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY protocol"),
@@ -95,7 +95,7 @@ fn a_client_says_what_a_server_means() {
     let alert = |code: u8| vec![0x15, 3, 3, 0, 2, 2, code];
     for (bytes, expected) in [
         (alert(40), "the server has no cipher, key exchange or signature in common with us"),
-        (alert(70), "the server speaks no TLS 1.2 or 1.3"),
+        (alert(70), "the server supports neither TLS 1.2 nor TLS 1.3"),
         (alert(120), "http/1.1 as application protocol (ALPN); it may speak HTTP/2 only"),
         (alert(112), "no certificate for this host name"),
         (alert(116), "wants a certificate from its clients"),
@@ -137,7 +137,7 @@ fn what_a_server_said_before_it_left_is_heard_although_writing_fails_first() {
     here.inject(b"\x15\x03\x03\0\x02\x02\x46");
     here.reset();
     client.run(start());
-    assert_says(&client, "the server speaks no TLS 1.2 or 1.3");
+    assert_says(&client, "the server supports neither TLS 1.2 nor TLS 1.3");
 }
 
 /// Runs the handshake of a client with another server.

@@ -152,7 +152,7 @@ fn a_refusal_is_one_line_of_words() {
         (
             "200 OK\r\nContent-Type: text/html",
             page,
-            "server answered 200 OK and no upgrade: what is at this path speaks no WebSocket",
+            "server answered 200 OK and no upgrade: this path does not serve WebSockets",
         ),
         (
             "301 Moved\r\nLocation: https://game.example/ws?a",
@@ -208,7 +208,7 @@ fn interim_answers_are_passed_over() {
     assert_eq!(asking.words().as_deref(), Some("server answered 403 Forbidden: no"));
     let mut asking = Asking::new(raw());
     asking.say(hints.repeat(20_000));
-    assert_eq!(asking.words().as_deref(), Some("the server sent more than 16 interim answers (1xx)"));
+    assert_eq!(asking.words().as_deref(), Some("the server sent more than 16 interim responses (1xx)"));
     let mut asking = Asking::new(raw());
     asking.say(hints).pass(4 * SECOND);
     assert_eq!(asking.words().as_deref(), Some("the handshake timed out"));
@@ -227,8 +227,8 @@ fn heads_that_proxies_let_through_lead_in() {
         assert!(by_hand.say(request.as_bytes()).starts_with(b"HTTP/1.1 101 "), "a server");
     }
     for (lines, words) in [
-        (many(130), "the server's answer has more than 128 header lines"),
-        (long(17_000), "the head of the server's answer is larger than 16 KiB"),
+        (many(130), "the server's response has more than 128 header lines"),
+        (long(17_000), "the head of the server's response is larger than 16 KiB"),
     ] {
         let mut asking = Asking::new(raw());
         let answer = asking.switch(&lines);

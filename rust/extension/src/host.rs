@@ -302,7 +302,7 @@ impl PeerHost {
                 match self.multiplayer() {
                     Ok(()) => self.kind.error(
                         "get_packet_peer",
-                        "there is no packet; ask get_available_packet_count() first",
+                        "there is no packet; check get_available_packet_count() first",
                     ),
                     Err(why) => self.kind.error("get_packet_peer", why),
                 }
@@ -325,7 +325,7 @@ impl PeerHost {
         }
         match self.multiplayer() {
             Ok(()) => {
-                self.kind.error("get_packet", "there is no packet; ask get_available_packet_count() first");
+                self.kind.error("get_packet", "there is no packet; check get_available_packet_count() first");
                 Err(Error::ERR_UNAVAILABLE)
             }
             Err(why) => {

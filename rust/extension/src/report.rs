@@ -67,7 +67,7 @@ pub(crate) fn warning(text: &str) {
 /// script, and borrows nothing of this library.
 pub(crate) fn wrong_thread(class: &str, method: &str) {
     let message = format!(
-        "{class}.{method}() was called on another thread than the main one, so it did nothing. Objects can be created and freed on any \
+        "{class}.{method}() was not called on the main thread, so it did nothing. Objects can be created and freed on any \
          thread, but must be used on the main thread, for example with call_deferred(). This error is printed once per object."
     );
     let source = PrintSource { function: method, ..PrintSource::caller() };

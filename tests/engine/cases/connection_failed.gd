@@ -37,7 +37,7 @@ const REFUSALS: Array = [
 	],
 	[
 		"200 OK\r\n\r\n<html>",
-		"server answered 200 OK and no upgrade: what is at this path speaks no WebSocket",
+		"server answered 200 OK and no upgrade: this path does not serve WebSockets",
 	],
 ]
 

@@ -29,7 +29,7 @@ impl Network {
             Some(digits) => Some(digits)
                 .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|digits| IpNet::new(written, digits.parse().ok()?).ok())
-                .ok_or("the number behind the slash is not a prefix length")?,
+                .ok_or("the number after the slash is not a prefix length")?,
         };
         let network = match (network, written.to_canonical()) {
             (IpNet::V6(mapped), IpAddr::V4(first)) if mapped.prefix_len() >= MAPPED => {
@@ -38,7 +38,7 @@ impl Network {
             _ => network,
         };
         if network != network.trunc() {
-            return Err("the address has bits behind the prefix");
+            return Err("the address has bits after the prefix");
         }
         Ok(Self(network))
     }

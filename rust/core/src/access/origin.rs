@@ -68,7 +68,7 @@ impl FromStr for OriginPattern {
             return Err(bad("an address has no subdomains"));
         }
         let port = match (any_port, host.is_empty(), has_port(&plain)) {
-            (true, true, _) => return Err(bad("it has no host, and so no port")),
+            (true, true, _) => return Err(bad("without a host it cannot have a port")),
             (true, _, true) => return Err(bad("it has two ports")),
             (true, ..) => Port::Any,
             (false, ..) => Port::Only(port),
@@ -93,7 +93,7 @@ impl Parts {
         if !first.next().is_some_and(|byte| byte.is_ascii_alphabetic())
             || !first.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         {
-            return Err("its scheme is not one");
+            return Err("its scheme is invalid");
         }
         let scheme = scheme.to_ascii_lowercase();
         if scheme == "file" {
@@ -116,7 +116,7 @@ impl Parts {
                 let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
                 if host.is_empty() || !host.bytes().all(legal) {
                     return Err(
-                        "its host is not one; leave out paths and a slash at the end, and write xn-- names",
+                        "its host is invalid; remove paths and a slash at the end, and write international names as xn--",
                     );
                 }
                 host.to_ascii_lowercase()
@@ -129,7 +129,7 @@ impl Parts {
                     .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
                     .and_then(|digits| digits.parse::<u16>().ok())
                     .filter(|port| *port > 0)
-                    .ok_or("its port is not one")?,
+                    .ok_or("its port is invalid")?,
             ),
         };
         let usual = match scheme.as_str() {

@@ -155,7 +155,7 @@ impl AccessPolicy {
     /// Returns the response if no more peers are admitted. Checked again after the game's handler has decided.
     pub(crate) fn full(&self, peers: usize) -> Option<HttpResponse> {
         let why = if self.refusing {
-            "the server takes no new players now"
+            "the server accepts no new players now"
         } else if self.config.max_connections > 0 && peers >= self.config.max_connections {
             "the server is full"
         } else {

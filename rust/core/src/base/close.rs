@@ -99,13 +99,13 @@ impl fmt::Display for CloseReason {
             }
             Self::TimedOut(Phase::Handshake) => f.write_str("the handshake timed out"),
             Self::TimedOut(Phase::Heartbeat) => f.write_str("nothing was received within heartbeat_timeout"),
-            Self::TimedOut(Phase::Write) => f.write_str("the remote took no data within write_timeout"),
+            Self::TimedOut(Phase::Write) => f.write_str("the remote accepted no data within write_timeout"),
             Self::TimedOut(Phase::Close) => {
                 f.write_str("the remote did not answer the close within close_timeout")
             }
             Self::Violation(what) => write!(f, "protocol violation: {what}"),
             Self::Refused(what) | Self::TransportError(what) => f.write_str(what),
-            Self::NoRequest => f.write_str("closed before a request came"),
+            Self::NoRequest => f.write_str("closed before it sent a request"),
             Self::LeftEarly => f.write_str("the client left before it was answered"),
             Self::Overflow => f.write_str("the remote did not take its packets fast enough"),
             Self::Aborted => f.write_str("dropped by the game"),
@@ -117,8 +117,8 @@ impl fmt::Display for CloseReason {
 pub(crate) const MESSAGE_LIMIT: &str = "max_message_size_kb";
 
 /// Explains close code 1009 of remotes that do not name a setting.
-const TOO_LARGE_THERE: &str = ": a message was larger than it takes; raise its limit (in the engine's class \
-    inbound_buffer_size) or send less at once";
+const TOO_LARGE_THERE: &str = ": a message was larger than the remote accepts; raise the remote's limit (inbound_buffer_size \
+    in the engine's class), or send less at once";
 
 /// Bytes of the reason of a Close (RFC 6455 section 5.5).
 pub(crate) const LONGEST_REASON: usize = 123;

@@ -24,7 +24,7 @@ pub enum ConfigError {
     #[error("subprotocol {0:?} is not a token of letters, digits and !#$%&'*+-.^_`|~")]
     Protocol(String),
     /// An entry of the trusted proxies that is neither an address nor a network.
-    #[error("{text:?} is no address or network: {why}")]
+    #[error("{text:?} is neither an address nor a network: {why}")]
     Network {
         /// The entry, shortened.
         text: String,
@@ -32,7 +32,7 @@ pub enum ConfigError {
         why: &'static str,
     },
     /// An entry of the allowed origins that no origin can match.
-    #[error("{text:?} is no origin: {why}")]
+    #[error("{text:?} is not an origin: {why}")]
     Origin {
         /// The entry, shortened.
         text: String,

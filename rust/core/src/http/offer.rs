@@ -74,10 +74,10 @@ impl Offer {
         let mut parsed = httparse::Response::new(&mut lines);
         match parsed.parse(head) {
             Ok(Parsed::Complete(_)) => {}
-            Ok(Parsed::Partial) => return Answer::Bad("the server's answer is incomplete".into()),
+            Ok(Parsed::Partial) => return Answer::Bad("the server's response is incomplete".into()),
             Err(httparse::Error::TooManyHeaders) => {
                 return Answer::Bad(format!(
-                    "the server's answer has more than {HEADERS_LIMIT} header lines"
+                    "the server's response has more than {HEADERS_LIMIT} header lines"
                 ));
             }
             Err(error) => return Answer::Bad(format!("the server does not speak HTTP: {error}")),
@@ -96,10 +96,10 @@ impl Offer {
     /// Returns the subprotocol that the server chose, or why the response is no upgrade.
     fn check_upgrade(&self, headers: &Headers, is_1_1: bool) -> Result<String, String> {
         if !is_1_1 {
-            return Err("the server's answer is not HTTP/1.1".into());
+            return Err("the server's response is not HTTP/1.1".into());
         }
         if !headers.has_element("upgrade", "websocket") || !headers.has_element("connection", "upgrade") {
-            return Err("the server's answer does not upgrade to WebSocket".into());
+            return Err("the server's response does not upgrade to WebSocket".into());
         }
         let mut accepts = headers.all("sec-websocket-accept");
         match (accepts.next(), accepts.next()) {
@@ -252,7 +252,7 @@ mod tests {
             assert!(check(&offer, bad).is_err(), "{bad}");
         }
         let many = format!("HTTP/1.1 101 OK\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_LIMIT + 1));
-        assert_eq!(check(&offer, &many), Err("the server's answer has more than 128 header lines".into()));
+        assert_eq!(check(&offer, &many), Err("the server's response has more than 128 header lines".into()));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Refused {
             return words;
         }
         if (200..300).contains(&self.status) {
-            words.push_str(" and no upgrade: what is at this path speaks no WebSocket");
+            words.push_str(" and no upgrade: this path does not serve WebSockets");
             return words;
         }
         let said = self.without_status(&said);

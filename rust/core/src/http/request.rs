@@ -35,7 +35,7 @@ impl Request {
     /// Parses a complete head.
     pub(crate) fn parse(head: &[u8]) -> Result<Self, HttpResponse> {
         if head.starts_with(b"PRI * HTTP/2.0\r\n") {
-            return Err(HttpResponse::new(505, "HTTP/2 is not spoken here"));
+            return Err(HttpResponse::new(505, "HTTP/2 is not supported"));
         }
         if let Some(refusal) = refuse_request_line(head) {
             return Err(refusal);
@@ -110,7 +110,7 @@ impl Request {
         let upgrade = match method {
             Method::Options => Err(only_get()),
             Method::Head if headers.has_element("upgrade", "websocket") => Err(only_get()),
-            _ if !is_1_1 => Err(HttpResponse::new(505, "only HTTP/1.1 is spoken here")),
+            _ if !is_1_1 => Err(HttpResponse::new(505, "only HTTP/1.1 is supported")),
             Method::Head => Err(upgrade_required(NOT_A_PAGE)),
             Method::Get => Self::check_upgrade(&headers),
         };
@@ -132,7 +132,7 @@ impl Request {
         match (versions.peek().is_some(), headers.count("sec-websocket-version")) {
             (true, 1) if versions.all(|version| version == "13") => {}
             (false, _) => return Err(HttpResponse::new(400, "Sec-WebSocket-Version is missing")),
-            _ => return Err(upgrade_required("only WebSocket version 13 is spoken here")),
+            _ => return Err(upgrade_required("only WebSocket version 13 is supported")),
         }
         let key = match (headers.first("sec-websocket-key"), headers.count("sec-websocket-key")) {
             (Some(key), 1) if is_key(key) => key,
@@ -150,7 +150,7 @@ impl Request {
 }
 
 fn only_get() -> HttpResponse {
-    HttpResponse::new(405, "only GET is answered here").with("Allow: GET")
+    HttpResponse::new(405, "only GET is supported").with("Allow: GET")
 }
 
 fn upgrade_required(text: &str) -> HttpResponse {
@@ -171,7 +171,7 @@ fn refuse_request_line(head: &[u8]) -> Option<HttpResponse> {
     let is_version =
         digits.len() == 3 && digits[0].is_ascii_digit() && digits[1] == b'.' && digits[2].is_ascii_digit();
     (is_version && digits != b"1.1" && digits != b"1.0")
-        .then(|| HttpResponse::new(505, "only HTTP/1.1 is spoken here"))
+        .then(|| HttpResponse::new(505, "only HTTP/1.1 is supported"))
 }
 
 /// Returns the path of a target, also of one in absolute form; other forms are refused (RFC 9112 section 3.2).

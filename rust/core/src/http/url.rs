@@ -91,10 +91,10 @@ impl<'a> Place<'a> {
             let (inner, after) =
                 bracketed.split_once(']').ok_or("its IPv6 address has no closing bracket")?;
             let (address, zone) = inner.split_once('%').map_or((inner, None), |(a, z)| (a, Some(z)));
-            address.parse::<Ipv6Addr>().map_err(|_| "there is no IPv6 address in its brackets")?;
+            address.parse::<Ipv6Addr>().map_err(|_| "the brackets do not contain an IPv6 address")?;
             let port = match after {
                 "" => None,
-                _ => Some(port(after.strip_prefix(':').ok_or("only a port may follow its brackets")?)?),
+                _ => Some(port(after.strip_prefix(':').ok_or("only a port may follow the brackets")?)?),
             };
             return Ok(Self { host: address.into(), zone: zone.map(zone_name).transpose()?, port });
         }
@@ -104,7 +104,7 @@ impl<'a> Place<'a> {
             return Err("an IPv6 address needs brackets, as in ws://[::1]:9080");
         }
         if host.bytes().any(|byte| b"[]<>\"\\^`{|}".contains(&byte)) {
-            return Err("its host has a character that no name has");
+            return Err("its host has a character that is not allowed in names");
         }
         let host: Cow<'_, str> = if host.is_ascii() {
             host.into()

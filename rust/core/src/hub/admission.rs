@@ -189,7 +189,7 @@ impl Hub {
         let Side::Server(access) = &mut self.side else { return };
         self.counters.handshakes_refused.add(1);
         self.counters.pending_evicted.add(1);
-        log_rejected(access, address, "there was no room for more of its address", now);
+        log_rejected(access, address, "its address already has its share of the pending connections", now);
     }
 
     pub(super) fn reject(&mut self, conn: ConnId, why: RejectReason, response: &HttpResponse, now: Instant) {

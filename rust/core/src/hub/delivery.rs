@@ -89,7 +89,7 @@ impl Hub {
             return;
         }
         if let Some(connection) = self.connections.get_mut(conn) {
-            let what = "the server's first message is not a peer id; is it a multiplayer server of this wire_format?";
+            let what = "the server's first message is not a peer id; is it a multiplayer server with the same wire_format?";
             let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
             connection.session.violation(1002, what.to_owned(), &mut cx);
             self.queues.flush(conn, connection);

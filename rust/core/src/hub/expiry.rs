@@ -54,7 +54,7 @@ impl Hub {
             }
         } else if connection.gone_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
             if connection.is_left_unread(self.mailbox.main_thread_idle(now) < POLLS, now) {
-                let why = "the remote is gone, and the game has not taken all of what it sent";
+                let why = "the remote has disconnected, and the game has not taken all of its packets";
                 connection.session.end(CloseReason::TransportError(why.into()));
             }
         } else if connection

@@ -161,15 +161,15 @@ impl Hub {
     }
 
     fn evict(&mut self, conn: ConnId, now: Instant) -> EvictionOutcome {
-        let mut why = "it was turned away and did not go while others waited";
+        let mut why = "it was rejected and did not close while other clients waited";
         if let Some(Connection { stage: Stage::Pending(pending), outcome_noted, .. }) =
             self.connections.get_mut(conn)
         {
             pending.reject_reason.get_or_insert(RejectReason::Evicted);
             if !*outcome_noted {
                 why = match pending.first_bytes {
-                    None => "it said nothing while others waited",
-                    Some(_) => "it took its time while others waited, and there were many of its address",
+                    None => "it sent nothing while other clients waited",
+                    Some(_) => "it was slow while other clients waited, and its address had many connections",
                 };
             }
         }

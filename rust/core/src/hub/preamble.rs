@@ -71,7 +71,7 @@ impl Hub {
 
     fn refuse_preamble(&mut self, conn: ConnId, why: &str, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let what = format!("the PROXY protocol was expected of this trusted proxy: {why}");
+        let what = format!("this trusted proxy must send the PROXY protocol: {why}");
         if connection.tls.is_some() {
             // A response would have to be inside TLS, which has not begun.
             if let Some(pending) = connection.pending_mut() {

@@ -93,7 +93,7 @@ impl Hub {
             Some(godot3::Message::System(kind, id)) if !serves => {
                 return self.handle_announcement(conn, shared, kind, id, message, now);
             }
-            _ => self.note_ignored(shared, format_args!("a message that is none of the Godot 3 wire"), now),
+            _ => self.note_ignored(shared, format_args!("a message that is not in the Godot 3 format"), now),
         }
         true
     }
@@ -126,7 +126,7 @@ impl Hub {
         };
         let Some(connection) = self.connections.get_mut(conn) else { return true };
         if !known && self.remote_peers.len() >= REMOTE_PEERS_LIMIT {
-            let what = format!("the server tells of more than {REMOTE_PEERS_LIMIT} peers");
+            let what = format!("the server announced more than {REMOTE_PEERS_LIMIT} peers");
             connection.session.violation(
                 1008,
                 what,

@@ -109,7 +109,7 @@ impl Dialler {
                     None => format!("cannot find the host {:?}: {error}", self.host),
                     Some(zone) => {
                         format!(
-                            "{} has the zone {zone:?}, which names no network interface here: {error}",
+                            "{} has the zone {zone:?}, which is not a network interface of this machine: {error}",
                             self.host
                         )
                     }

@@ -179,8 +179,8 @@ impl Sender {
         if full && self.complained.is_none_or(|at| at.elapsed() >= PAUSE) {
             self.complained = Some(Instant::now());
             log::warn!(
-                "{} bytes wait to be sent in all queues of the process together, half of \
-                 network/limits/websocket_total_queue_mb: packets are refused until some have left; send less, or raise it",
+                "{} bytes wait to be sent in all queues of the process, which is half of \
+                 network/limits/websocket_total_queue_mb: packets are refused until some are sent; send less, or raise this setting",
                 total.bytes()
             );
         }

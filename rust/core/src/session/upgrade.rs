@@ -89,7 +89,7 @@ impl Session {
             Progress::TooLarge => {
                 HttpResponse::new(431, format!("the request head is larger than {} KiB", HEAD_LIMIT / 1024))
             }
-            Progress::BadLine => HttpResponse::new(400, "the lines of a request head end with CR LF"),
+            Progress::BadLine => HttpResponse::new(400, "the lines of a request head must end with CR LF"),
             Progress::Ended(0) => {
                 self.end(CloseReason::NoRequest);
                 return Step::Wait;
@@ -121,7 +121,7 @@ impl Session {
             }
             Progress::Partial => return Step::Wait,
             Progress::TooLarge => {
-                format!("the head of the server's answer is larger than {} KiB", HEAD_LIMIT / 1024)
+                format!("the head of the server's response is larger than {} KiB", HEAD_LIMIT / 1024)
             }
             Progress::BadLine => "the server does not speak HTTP: a line does not end with CR LF".to_owned(),
             Progress::Ended(_) => "the server closed the connection during the handshake".to_owned(),
@@ -135,7 +135,7 @@ impl Session {
                     *head = Head::default();
                     return Step::Again;
                 }
-                Answer::Interim => format!("the server sent more than {INTERIM_LIMIT} interim answers (1xx)"),
+                Answer::Interim => format!("the server sent more than {INTERIM_LIMIT} interim responses (1xx)"),
                 Answer::Refused(refused) => {
                     let enough = cx.now + BODY_TIME;
                     self.deadline = Some(self.deadline.map_or(enough, |deadline| deadline.min(enough)));

@@ -209,7 +209,7 @@ impl fmt::Display for RsaSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "an RSA key of {} bits is in it or in its chain; from {} to {} bits can be checked",
+            "it or its chain has an RSA key of {} bits; {} to {} bits are supported",
             self.0,
             2048,
             RSA_BITS.end()
@@ -225,7 +225,7 @@ struct UnknownKey;
 
 impl fmt::Display for UnknownKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its key is of a kind that cannot be checked; RSA, P-256, P-384 and Ed25519 can")
+        f.write_str("its kind of key is not supported; RSA, P-256, P-384 and Ed25519 are")
     }
 }
 
@@ -309,7 +309,7 @@ mod tests {
         let p521 = SignatureScheme::ECDSA_NISTP521_SHA512;
         // No signature of these kinds can be made here; a client that trusts every certificate accepts any.
         for (pem, scheme, said) in
-            [(RSA1024, rsa, "RSA key of 1024 bits"), (P521, p521, "takes no signature that the key")]
+            [(RSA1024, rsa, "RSA key of 1024 bits"), (P521, p521, "accepts no signature that the key")]
         {
             assert_eq!(outcome(pem, Arc::new(Impostor(scheme)), &TLS13, Trust::Anybody), Ok(()), "{said}");
             let why = outcome(pem, Arc::new(Impostor(scheme)), &TLS13, Trust::Only(pem)).expect_err(said);

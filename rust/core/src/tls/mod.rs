@@ -230,7 +230,7 @@ fn certified_key(key: &str, certificate: &str, chain: &str) -> Result<CertifiedK
         certificates.extend(self::certificates(chain, "ca_chain")?);
     }
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-        .map_err(|error| TlsError(format!("there is no private key in it: {error}")))?;
+        .map_err(|error| TlsError(format!("it contains no private key: {error}")))?;
     let der = key.secret_der();
     if der.windows(SECP521R1.len()).any(|window| window == SECP521R1) {
         return Err(TlsError("the private key is on the curve P-521; use RSA, P-256 or P-384".into()));
@@ -267,7 +267,7 @@ fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, T
 
 fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(name.to_owned())
-        .map_err(|_| TlsError(format!("{name:?} is no host name that a certificate can have")))
+        .map_err(|_| TlsError(format!("{name:?} is not a host name that a certificate can have")))
 }
 
 /// A panic while the lock was held leaves a valid value, because each change is one store.

@@ -21,8 +21,8 @@ pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
             static WARNED: std::sync::Once = std::sync::Once::new();
             WARNED.call_once(|| {
                 log::warn!(
-                    "this system has no certificates of authorities ({error}): the list of Mozilla's that is built in \
-                     serves instead; install the package ca-certificates to have them up to date"
+                    "this system has no certificates of authorities ({error}); Mozilla's list, which is built in, is used \
+                     instead. Install the package ca-certificates to get current ones"
                 );
             });
             built_in(provider)

@@ -29,7 +29,7 @@ pub(super) fn explain(error: &Error, remote: Remote, first: &[u8]) -> String {
         Error::AlertReceived(alert) => self::alert(*alert, remote),
         Error::PeerIncompatible(what) => incompatible(what, remote),
         Error::NoApplicationProtocol => no_application_protocol(remote),
-        Error::NoCertificatesPresented => format!("{} showed no certificate", remote.name()),
+        Error::NoCertificatesPresented => format!("{} presented no certificate", remote.name()),
         other => format!("TLS failed: {other}"),
     }
 }
@@ -105,8 +105,8 @@ fn alert(alert: AlertDescription, remote: Remote) -> String {
             "{who} has no cipher, key exchange or signature in common with us; TLS 1.2 with ECDHE and AES-GCM or later is \
              needed"
         ),
-        (Alert::InsufficientSecurity, _) => format!("{who} wants stronger ciphers than those in common"),
-        (Alert::ProtocolVersion, _) => format!("{who} speaks no TLS 1.2 or 1.3"),
+        (Alert::InsufficientSecurity, _) => format!("{who} requires stronger ciphers than those in common"),
+        (Alert::ProtocolVersion, _) => format!("{who} supports neither TLS 1.2 nor TLS 1.3"),
         (Alert::InappropriateFallback, _) => format!("{who} speaks a later version of TLS than was used"),
         (Alert::NoApplicationProtocol, _) => no_application_protocol(remote),
         (Alert::UnrecognisedName, _) => format!("{who} has no certificate for this host name"),
@@ -165,13 +165,13 @@ fn incompatible(what: &PeerIncompatible, remote: Remote) -> String {
         }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
-            format!("{who} takes no signature that the key of our certificate can make")
+            format!("{who} accepts no signature that the key of our certificate can make")
         }
         PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
-        | PeerIncompatible::Tls12NotOfferedOrEnabled => format!("{who} speaks no TLS 1.2 or 1.3"),
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => format!("{who} supports neither TLS 1.2 nor TLS 1.3"),
         PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
             format!("{who} wants a certificate from its clients, which is not supported")
         }
@@ -182,7 +182,7 @@ fn incompatible(what: &PeerIncompatible, remote: Remote) -> String {
 fn no_application_protocol(remote: Remote) -> String {
     match remote {
         Remote::Server => {
-            "the server does not take http/1.1 as application protocol (ALPN); it may speak HTTP/2 only"
+            "the server does not accept http/1.1 as application protocol (ALPN); it may speak HTTP/2 only"
                 .into()
         }
         Remote::Client => "the client offers other application protocols (ALPN) than http/1.1".into(),

@@ -132,7 +132,7 @@ impl WebSocketPeer {
     fn take_packet(&mut self) -> Result<&Packet, Error> {
         let connection = self.raw("get_packet")?;
         let Some(packet) = connection.handle.pop_packet() else {
-            KIND.error("get_packet", "there is no packet; ask get_available_packet_count() first");
+            KIND.error("get_packet", "there is no packet; check get_available_packet_count() first");
             return Err(Error::ERR_UNAVAILABLE);
         };
         self.text = packet.text;
