@@ -1,4 +1,4 @@
-//! The layers of the core: what uses what, drawn from the sources. Dependencies point down, and there is no circle.
+//! The layers of the core: the dependencies of its modules, read from the sources. They point down, and there is no circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Meta, UseTree};
 
-/// Bottom up. A node is a module with all that is inside, but for what is a node of its own.
+/// From bottom to top. A node is a module with all its submodules, except for those that are nodes themselves.
 const LAYERS: [&[&str]; 8] = [
     &["base", "sync"],
     &[
@@ -30,8 +30,7 @@ const LAYERS: [&[&str]; 8] = [
     &["peer", ROOT],
 ];
 
-/// Arrows that point up or close a circle, from a node to a module, and why they are still there. One that is not needed any more
-/// fails the test: take it out.
+/// Permitted dependencies that point up or close a circle, from a node to a module, with the reason. An unused entry fails the test.
 const ALLOWED: &[(&str, &str, &str)] = &[];
 
 /// The root of the crate.
@@ -100,7 +99,7 @@ fn arrows_are_found_in_each_kind_of_code() {
     assert_eq!(found, ["a", "a::b", "c", "d", "f", "g", "i"]);
 }
 
-/// The layer of a module, and its node.
+/// Returns the layer and the node of a module.
 fn node_of(module: &str) -> Option<(usize, &'static str)> {
     let is_in =
         |node: &str| module.strip_prefix(node).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
@@ -109,7 +108,7 @@ fn node_of(module: &str) -> Option<(usize, &'static str)> {
     nodes.filter(|(_, node)| is_in(node)).max_by_key(|(_, node)| node.len())
 }
 
-/// The first circle, if there is one; its first node is its last.
+/// Returns the first circle, if there is one; its first node is also its last.
 fn circle<'a>(graph: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
     fn visit<'a>(
         node: &'a str,
@@ -174,14 +173,14 @@ impl Sources {
         }
     }
 
-    /// The innermost module that a path names.
+    /// Returns the innermost module in a path.
     fn module_of(&self, path: &[String]) -> String {
         let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("::"));
         prefixes.into_iter().find(|module| self.modules.contains(module)).unwrap_or_else(|| ROOT.to_owned())
     }
 }
 
-/// A module in a file, and the modules that it declares in others.
+/// A module in a file, and the modules that it declares in other files.
 fn find_modules(file: &Path, module: &str, files: &mut Vec<(PathBuf, String, syn::File)>) {
     let text = fs::read_to_string(file).expect("a source that can be read");
     let code = syn::parse_file(&text).expect("a source that compiles");
@@ -203,14 +202,14 @@ fn find_modules(file: &Path, module: &str, files: &mut Vec<(PathBuf, String, syn
     files.push((file.to_owned(), module.to_owned(), code));
 }
 
-/// Paths into the crate that the code of a module names, as they are from the root on.
+/// The paths in the code of a module that lead into the crate, from the root.
 struct Paths {
     module: String,
     found: Vec<Vec<String>>,
 }
 
 impl Paths {
-    /// A path that begins with `crate`, `super` or `self`; others lead to this module, to what it imports, or to other crates.
+    /// A path that begins with `crate`, `super` or `self`. Other paths lead to this module, to its imports, or to other crates.
     fn add(&mut self, segments: &[String]) {
         let here = || self.module.split("::").filter(|part| *part != ROOT).map(str::to_owned).collect();
         let mut path: Vec<String> = match segments.first().map(String::as_str) {
@@ -244,7 +243,7 @@ impl Paths {
         }
     }
 
-    /// What is handed to a macro is no code yet.
+    /// The arguments of a macro are not parsed as code.
     fn add_text(&mut self, text: &str) {
         let text = text.replace(" :: ", "::").replace(":: ", "::").replace(" ::", "::");
         for path in text.split(|char: char| !char.is_alphanumeric() && !"_:".contains(char)) {
@@ -343,7 +342,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {
-        // `pub(in super::super)` uses nothing.
+        // `pub(in super::super)` is not a use.
     }
 
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
@@ -353,7 +352,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-/// Says whether code with these attributes is, or may be, part of a library that is built without tests.
+/// Returns whether code with these attributes is, or may be, part of a library that is built without tests.
 fn is_shipped(attrs: &[Attribute]) -> bool {
     let conditions = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     conditions
@@ -361,7 +360,7 @@ fn is_shipped(attrs: &[Attribute]) -> bool {
         .all(|holds| holds != Some(false))
 }
 
-/// Whether a condition holds in the shipped library; `None`: on some systems.
+/// Returns whether a condition is true in the shipped library; `None`: on some systems.
 fn holds(condition: &Meta) -> Option<bool> {
     match condition {
         Meta::List(list) => {

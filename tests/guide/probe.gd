@@ -1,5 +1,5 @@
 extends Node
-# Says that an example is up: some frames in, `_ready` has run, and what it did has shown.
+# Reports that an example is ready: after some frames, when the effects of its `_ready` are visible.
 
 
 func _ready() -> void:

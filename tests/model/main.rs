@@ -1,7 +1,7 @@
-//! What both threads touch without a common lock, tried in every order in which they can meet.
+//! The code that both threads run without a common lock, in every possible interleaving.
 //!
-//! The product's own files are compiled here with types that record each access; the model runs each body once for every
-//! possible interleaving, and reports a thread that sleeps for ever as a deadlock.
+//! The product's own files are compiled here with types that record each access. The model runs each test once for every possible
+//! interleaving, and reports a thread that never wakes up as a deadlock.
 
 #![allow(dead_code, reason = "a model uses only a part of the files under test")]
 
@@ -11,7 +11,7 @@ mod sync {
 
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 
-    /// The model knows no time: a wait that nobody ends is reported as a deadlock.
+    /// The model has no time: a wait that nothing ends is reported as a deadlock.
     pub(crate) struct Condvar(loom::sync::Condvar);
 
     impl Condvar {
@@ -52,7 +52,7 @@ mod room;
 mod sleep;
 mod wait;
 
-/// Tries all orders in which threads change over at most three times where they need not; more find nothing new and take hours.
+/// Tries all interleavings with at most three preemptions; more find nothing new and take hours.
 fn explore(body: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);

@@ -1,4 +1,4 @@
-//! A peer's room is given once, given back once, and the whole process agrees.
+//! The room of a peer is reserved once and released once, and the total of the process agrees.
 
 use loom::thread;
 
@@ -8,7 +8,7 @@ use crate::explore;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// Counts for the process in two steps.
+/// A limit of the process that is counted in two steps.
 const SIZE: usize = 2 * 4096;
 const ALL: usize = 100 * 4096;
 
@@ -16,14 +16,14 @@ fn queue() -> Arc<OutputQueue> {
     Arc::new(OutputQueue::new())
 }
 
-/// Takes room for a packet in a queue of so many bytes.
+/// Reserves room for a packet in a queue of this size.
 fn reserve(queue: &OutputQueue, size: usize, most: usize, is_closed: impl FnOnce() -> bool) -> Reservation {
     let limits =
         OutputLimits { bytes: most, packets: 10, burst_bytes: most, burst_packets: 10, droppable_bytes: 0 };
     queue.reserve(size, WhenFull::Refuse, &limits, || true, is_closed)
 }
 
-/// The same while nobody closes the connection.
+/// The same for a connection that stays open.
 fn take(queue: &OutputQueue, size: usize, most: usize) -> bool {
     reserve(queue, size, most, || false) == Reservation::Taken
 }
@@ -42,7 +42,7 @@ fn is_empty(total: &QueueTotal) -> bool {
 fn two_threads_never_take_more_room_than_there_is() {
     explore(|| {
         let queue = queue();
-        // The game's thread sends while the driver passes on another client's packet.
+        // The game's thread sends while the driver relays a packet of another client.
         let driver = thread::spawn({
             let queue = Arc::clone(&queue);
             move || take(&queue, SIZE, SIZE)
@@ -80,7 +80,7 @@ fn a_refused_reservation_gives_back_no_more_than_it_took() {
             let queue = Arc::clone(&queue);
             move || queue.clear()
         });
-        // It may or may not fit, by what the driver has cleared.
+        // Whether it fits depends on what the driver has cleared.
         if take(&queue, 1, SIZE) {
             queue.release(1, 1);
         }
@@ -90,7 +90,7 @@ fn a_refused_reservation_gives_back_no_more_than_it_took() {
     });
 }
 
-/// The driver writes one packet, and then the connection ends: what both sides find in the end, if the game sends one meanwhile.
+/// The driver writes one packet, and then the connection ends, while the game sends another one. Returns the final state on both sides.
 fn ends_while_the_game_sends(looks_again: bool) -> (Reservation, (usize, usize)) {
     let (queue, closed) = (queue(), Arc::new(AtomicBool::new(false)));
     assert!(take(&queue, SIZE, ALL));
@@ -164,7 +164,7 @@ fn a_peer_that_is_forgotten_while_more_comes_in_counts_no_more() {
     });
 }
 
-/// The driver has a packet for which there is no room while the game takes those that wait; whether it is told to read on.
+/// The driver has a packet without room while the game takes the waiting ones. Returns whether the driver is told to resume.
 fn reads_on(pauses: impl Fn(&InputQueue, &InputLimits) -> bool + Send + 'static) -> bool {
     const LIMITS: InputLimits = InputLimits { bytes: 2 * SIZE, packets: 10 };
     let queue = Arc::new(InputQueue::new(&Arc::new(QueueTotal::new(ALL))));
@@ -210,7 +210,7 @@ fn what_both_threads_hold_counts_until_neither_does() {
         let total = Arc::new(QueueTotal::new(ALL));
         let mut game = Charge::new(&total);
         game.follow(SIZE);
-        // The driver has taken what the game listed, and copies it.
+        // The driver has taken the game's list, and copies it.
         let driver = thread::spawn({
             let total = Arc::clone(&total);
             move || {

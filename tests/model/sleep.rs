@@ -1,4 +1,4 @@
-//! A driver that sleeps misses nothing.
+//! A driver that sleeps misses no command.
 
 use loom::thread;
 
@@ -7,20 +7,20 @@ use crate::queue::CommandQueue;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
-/// A mailbox: the list, the poller's waker, which remembers one call, and the wish that the driver ends.
+/// A mailbox: the list, the poller's waker, which remembers one call, and the request to end.
 struct Mailbox {
     commands: CommandQueue<Vec<u32>>,
     woken: AtomicBool,
     shutdown: Mutex<bool>,
 }
 
-/// What became of the driver's loop.
+/// The state of the driver's loop.
 #[derive(Debug)]
 struct Drive {
     got: Vec<u32>,
-    /// It sleeps until the waker is called.
+    /// The driver sleeps until the waker is called.
     asleep: bool,
-    /// It was told to end.
+    /// The driver has ended, as requested.
     ended: bool,
 }
 
@@ -51,7 +51,7 @@ impl Mailbox {
         self.woken.swap(true, Ordering::SeqCst);
     }
 
-    /// Some rounds of the driver's loop; `looks` is whether it heeds its last look at the list.
+    /// Some rounds of the driver's loop; `looks`: it checks the list before it sleeps.
     fn drive(&self, looks: bool) -> Drive {
         let mut drive = Drive { got: Vec::new(), asleep: false, ended: false };
         for _ in 0..2 {
@@ -70,7 +70,7 @@ impl Mailbox {
         drive
     }
 
-    /// Everybody is done: who sleeps now sleeps for ever, unless the waker was called.
+    /// All threads are done: a driver that sleeps now would never wake up, unless the waker was called.
     fn check(&self, mut drive: Drive) -> Vec<u32> {
         let mut left = Vec::new();
         self.commands.take(|list| left.append(list));

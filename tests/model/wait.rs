@@ -1,4 +1,4 @@
-//! Who waits for notices gets all of them.
+//! A thread that waits for notices gets all of them.
 
 use std::time::Duration;
 

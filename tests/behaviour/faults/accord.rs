@@ -1,4 +1,4 @@
-//! Whether all games agree about who is there.
+//! Checks that all games agree about who is connected.
 
 use super::game::Game;
 use super::ledger::Ledger;
@@ -6,7 +6,7 @@ use crate::base::PeerId;
 use crate::config::{Mode, WireFormat};
 use crate::peer::Status;
 
-/// Who is in, says everybody alike, and nothing waits for anybody. `games[0]` is the server; notes who is alive.
+/// Returns whether all games agree about who is connected, and nothing waits. `games[0]` is the server. Notes who is alive.
 pub(super) fn agree(games: &[Game], ledger: &mut Ledger, mode: Mode) -> Result<(), String> {
     let server = &games[0];
     let via = server.session().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a connection will have to bear.
+//! The faults of a connection.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 
 use super::proxy::{Fault, Weather, When};
 
-/// A connection's weather and what happens to it within this time: nothing but small delays, unless it is `bad`.
+/// Returns the conditions of a connection and its faults within this time: only small delays, unless it is `bad`.
 pub(super) fn forecast(random: &mut SmallRng, bad: bool, time: Duration) -> (Weather, Vec<(When, Fault)>) {
     let longest = if bad { random.random_range(1..60) } else { 4 };
     let weather = Weather {

@@ -1,4 +1,4 @@
-//! A game that does anything at any time, and notices when it is told what cannot be.
+//! A game that does anything at any time, and checks that all events are possible.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,24 +20,24 @@ use crate::net::Runtime;
 use crate::peer::{Peer, PeerHandle, Status};
 use crate::session::Role;
 
-/// How a game goes about things.
+/// The behaviour of a game.
 #[derive(Clone, Debug)]
 pub(super) struct Habits {
-    /// Time from frame to frame.
+    /// The time between frames.
     pub(super) frame: (Duration, Duration),
-    /// It takes everything in every frame, and never naps.
+    /// The game takes everything in every frame, and never pauses.
     pub(super) prompt: bool,
-    /// Packets that it sends in one session.
+    /// The packets that it sends in one session.
     pub(super) letters: usize,
-    /// How likely it ends something in a frame, in percent.
+    /// The probability that it closes something in a frame, in percent.
     pub(super) unrest: u32,
     /// Sizes of packets.
     pub(super) largest: usize,
-    /// The I/O side is a thread, so that what waits may change at any time.
+    /// The I/O side is a real thread, so that queues may change at any time.
     pub(super) threads: bool,
 }
 
-/// How often a game was told something.
+/// Counts of some events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Told {
     pub(super) congested: usize,
@@ -55,16 +55,16 @@ impl Told {
     }
 }
 
-/// What a game knows of a peer.
+/// A peer as a game knows it.
 #[derive(Debug, Default)]
 struct Known {
-    /// The game has closed it: no more packets of it become readable.
+    /// The game has closed the peer: no more packets of it become readable.
     closing: bool,
-    /// Not even those that were are any more.
+    /// Its readable packets were discarded too.
     discarded: bool,
     overflowed: bool,
     congested: bool,
-    /// The last poll that made a packet of it readable.
+    /// The last poll that made one of its packets readable.
     fresh: u64,
 }
 
@@ -85,35 +85,35 @@ pub(super) struct Game {
     config: PeerConfig,
     random: SmallRng,
     ledger: Rc<RefCell<Ledger>>,
-    /// In the ledger, while it is open.
+    /// Its session in the ledger, while it is open.
     session: Option<usize>,
     known: BTreeMap<PeerId, Known>,
     gone: BTreeSet<PeerId>,
     polls: u64,
     succeeded: bool,
-    /// Client: its end was told.
+    /// Client: its end was emitted.
     ended: bool,
-    /// Its last figures are.
+    /// Its last figures are noted.
     noted: bool,
-    /// It has dropped somebody at once, of whom nothing is told any more.
+    /// It has dropped a peer at once, about which no event follows.
     forgot: bool,
-    /// Broadcasts of this frame that found no room somewhere: number and size.
+    /// Broadcasts of this frame that were refused for some peer: number and size.
     refused: Vec<(usize, usize)>,
     refusals: u64,
     letters: usize,
-    /// Handles that a script keeps although their peers are gone.
+    /// Handles that a script keeps after their peers are gone.
     handles: Vec<PeerHandle>,
     /// Requests, and when they are answered.
     asked: BTreeMap<PeerId, Asked>,
     refusing: bool,
-    /// Only polls and reads from now on.
+    /// From now on, it only polls and reads.
     pub(super) quiet: bool,
     verbose: bool,
     began: Instant,
     /// Since it began.
     time: Duration,
     pub(super) next_frame: Instant,
-    /// Unreliable packets that all sessions have dropped.
+    /// The unreliable packets that all sessions have dropped.
     pub(super) dropped: u64,
     pub(super) told: Told,
 }
@@ -160,7 +160,7 @@ impl Game {
         }
     }
 
-    /// Its peer was opened just now.
+    /// Notes that its peer was opened.
     pub(super) fn opened(&mut self, session: usize) {
         self.end_session();
         self.session = Some(session);
@@ -175,12 +175,12 @@ impl Game {
         self.session
     }
 
-    /// Nothing will be told any more.
+    /// Notes that no more events follow.
     pub(super) fn is_over(&self) -> bool {
         self.session.is_none() || self.ended
     }
 
-    /// Peers that it was told of and that are not gone, in an order that does not depend on their ids, which are random.
+    /// Returns the connected peers, in an order that does not depend on their random ids.
     pub(super) fn roster(&self, ledger: &Ledger) -> Vec<PeerId> {
         let Some(session) = self.session else { return Vec::new() };
         let via = ledger.sessions[session].via;
@@ -197,7 +197,7 @@ impl Game {
         !self.is_over() && self.peer.status() != Status::Disconnected
     }
 
-    /// One frame: it polls, reads, and does something.
+    /// Runs one frame: polls, reads, and does something.
     pub(super) fn frame(&mut self, now: Instant) {
         let (shortest, longest) = self.habits.frame;
         let nap = !self.quiet && !self.habits.prompt && self.random.random_ratio(1, 40);
@@ -218,7 +218,7 @@ impl Game {
         }
     }
 
-    /// Handles outlive everything, and what is in them can be read.
+    /// Checks that handles outlive everything and stay readable.
     pub(super) fn read_handles(&self) {
         for handle in &self.handles {
             while let Some(packet) = handle.pop_packet() {
@@ -227,7 +227,7 @@ impl Game {
         }
     }
 
-    /// Says goodbye; nothing more is told.
+    /// Closes the object; no more events follow.
     pub(super) fn close(&mut self) {
         if let Some(session) = self.session.filter(|_| self.is_open()) {
             self.ledger.borrow_mut().sessions[session].left = true;
@@ -249,7 +249,7 @@ impl Game {
         self.asked.clear();
     }
 
-    /// Who overflowed is told by events only as long as the game wants to know.
+    /// `PeerOverflowed` is emitted only for peers that the game still knows.
     fn note_statistics(&mut self) {
         let Some(session) = self.session else { return };
         let statistics = self.peer.statistics();
@@ -284,7 +284,7 @@ impl Game {
         if self.session.is_none() {
             return;
         }
-        // What was refused while it polled is told by the next poll.
+        // Packets that were refused during a poll are reported by the next poll.
         self.refused.drain(..told);
         self.answer(now);
         if self.ended && !std::mem::replace(&mut self.noted, true) {
@@ -292,7 +292,7 @@ impl Game {
         }
     }
 
-    /// Decides about those who have waited for as long as a game may take.
+    /// Answers the requests that have waited long enough.
     fn answer(&mut self, now: Instant) {
         for asked in self.asked.values_mut() {
             let Asked::Until(at, request) = asked else { continue };
@@ -395,7 +395,7 @@ impl Game {
         }
     }
 
-    /// What a seed that runs alone tells.
+    /// Prints an event if a single seed runs.
     fn say(&self, what: std::fmt::Arguments<'_>) {
         if self.verbose {
             eprintln!(
@@ -411,7 +411,7 @@ impl Game {
         self.known.contains_key(&id)
     }
 
-    /// A client hears of the others through the server.
+    /// A client learns about the others through the server.
     fn is_closing(&self, id: PeerId) -> bool {
         let through = if self.role == Role::Client { PeerId::SERVER } else { id };
         self.known.get(&through).is_some_and(|known| known.closing)
@@ -490,7 +490,7 @@ impl Game {
         } else {
             self.random.random_range(SMALLEST..=self.habits.largest.min(120))
         };
-        // What was refused is told by its size.
+        // Refused packets are identified by their size.
         while self.refused.iter().any(|(_, refused)| *refused == size) {
             size = if size == self.habits.largest { SMALLEST } else { size + 1 };
         }
@@ -506,19 +506,19 @@ impl Game {
             let delivery = if droppable { Delivery::Droppable } else { Delivery::Reliable };
             self.peer.send(target, &payload, delivery)
         };
-        // All that a client sends goes to the server first.
+        // All packets of a client go to the server first.
         let broadcast = self.role == Role::Server && !matches!(target, Target::One(_));
         let refuses = self.config.overflow_policy == OverflowPolicy::Refuse;
         match result {
             Ok(()) => {}
-            // With the other policy nobody is told who is closed for it, but everybody when the process is full.
+            // With the other policy only a full process causes this, and then for every peer.
             Err(SendError::Full) if broadcast => self.refused.push((number, size)),
             Err(SendError::Full) if refuses || raw => {
                 self.refusals += u64::from(!raw);
                 self.told.refused += 1;
             }
             Err(SendError::Full) => {}
-            // It has ended since the last poll.
+            // The peer has disconnected since the last poll.
             Err(SendError::NotConnected) if raw || self.peer.status() != Status::Connected => {}
             Err(SendError::ConnectionLost) if self.role == Role::Client => {}
             Err(error) => panic!("cannot send {size} bytes to {target:?}: {error}"),
@@ -532,14 +532,14 @@ impl Game {
         self.ledger.borrow_mut().send(session, sent);
     }
 
-    /// What waits for the only one that a packet goes to.
+    /// Returns the bytes that wait for the only receiver of a packet.
     fn queued(&self, target: Target) -> Option<(usize, usize)> {
         let Target::One(id) = target else { return None };
         let statistics = self.peer.peer_statistics(id)?;
         Some((statistics.queued_out_bytes, statistics.queued_out_packets))
     }
 
-    /// Unreliable packets are dropped above the backlog mark only, or where no packet has room.
+    /// Unreliable packets are dropped only above the limit of the backlog, or if no packet has room.
     fn check_drop(&self, before: &Statistics, (bytes, packets): (usize, usize), size: usize) {
         let dropped = self.peer.statistics().packets_dropped_unreliable - before.packets_dropped_unreliable;
         if dropped > 0 && self.config.unreliable_backlog > 0 {
@@ -567,7 +567,7 @@ impl Game {
         let Some(id) = self.pick(&ids) else { return };
         let kind = self.random.random_range(0..16);
         if self.role == Role::Client && id != PeerId::SERVER && kind > 0 {
-            // It is the server's to close.
+            // Only the server closes it.
             assert!(!self.peer.disconnect(id, CloseFrame::normal()) && !self.peer.disconnect_now(id));
             return;
         }
@@ -604,7 +604,7 @@ impl Game {
         }
     }
 
-    /// Admits everybody again.
+    /// Accepts new connections again.
     pub(super) fn admit(&mut self) {
         self.refusing = false;
         self.peer.set_refuse_new_connections(false);

@@ -1,4 +1,4 @@
-//! The I/O side of one object: the driver in memory, with streams between which the storm puts its proxies.
+//! The I/O side of one object: the driver in memory, with streams that the storm connects through its proxies.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::testing::InMemory;
 
 pub(super) struct Io {
     driver: InMemory<End>,
-    /// The game that it works for, until that opens anew.
+    /// The game that it serves, until the game opens again.
     pub(super) game: usize,
     /// It listens.
     pub(super) serves: bool,
@@ -46,13 +46,13 @@ impl Io {
         self.driver.accept(end.resetting(), address, now);
     }
 
-    /// Nobody listens where it dials.
+    /// Connecting fails, because nobody listens.
     pub(super) fn fail(&mut self, now: Instant) {
         self.driver.hub.dial_failed(CloseReason::TransportError("connection refused".into()));
         self.driver.round(now);
     }
 
-    /// One round, in the middle of which the game's thread has its say.
+    /// Runs one round, during which the game's thread may act.
     pub(super) fn turn(&mut self, now: Instant, game: impl FnOnce()) -> bool {
         let mut game = Some(game);
         let busy = self.driver.round_with(now, &mut |step| {
@@ -66,33 +66,33 @@ impl Io {
         busy
     }
 
-    /// When there is something to do although nothing comes.
+    /// Returns when the next deadline is due.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         self.driver.wake_at()
     }
 
-    /// Says whether its driver has ended.
+    /// Returns whether its driver has ended.
     pub(super) fn is_finished(&self) -> bool {
         self.driver.next == Next::Finished
     }
 
-    /// Takes connections no more.
+    /// Stops to accept connections.
     pub(super) fn is_finishing(&self) -> bool {
         self.driver.hub.is_finishing()
     }
 
-    /// Looks at what should have returned to where it began, but for those whose time is up.
+    /// Checks that everything has returned to its initial state, except for connections whose time is over.
     pub(super) fn end(mut self) {
         self.driver.drop_all();
         assert_eq!((self.driver.hub.len(), self.driver.hub.pending_len()), (0, 0));
     }
 
-    /// Connections that are not forgotten, and handshakes among them.
+    /// Returns the number of connections, and of the handshakes among them.
     pub(super) fn load(&self) -> (usize, usize) {
         (self.driver.hub.len(), self.driver.hub.pending_len())
     }
 
-    /// What holds at any time.
+    /// Checks what must always be true.
     fn check(&self) {
         let hub = &self.driver.hub;
         assert!(hub.len() == self.driver.streams().count() && hub.pending_len() <= hub.len());

@@ -1,32 +1,32 @@
-//! What was sent to whom and what arrived, of all games together, and whether the two agree.
+//! The packets that all games have sent and received, and the check that both agree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::base::{PeerId, Target};
 
-/// One time that a game was open, from `listen` or `connect` to its end.
+/// One session of a game, from `listen` or `connect` to its end.
 pub(super) struct Session {
     /// The server's session; a server's is its own.
     pub(super) via: usize,
-    /// What everybody calls it, once somebody does.
+    /// Its peer id, once it is known.
     pub(super) id: Option<PeerId>,
     sent: Vec<Sent>,
     got: BTreeMap<usize, Vec<usize>>,
-    /// The game itself has ended it, by a Close behind what it had sent.
+    /// The game itself has ended it, by a Close after all its packets.
     pub(super) left: bool,
-    /// Client: the server's game has ended it so.
+    /// Client: the server's game has ended it in the same way.
     pub(super) sent_away: bool,
-    /// Packets may be missing at the end, because somebody was too slow or in a hurry.
+    /// Packets may be missing at the end, because a peer was too slow or the connection was dropped.
     pub(super) spoiled: bool,
-    /// Both sides are connected, and everything that is under way has arrived.
+    /// Both sides are connected, and everything in flight has arrived.
     pub(super) alive: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) target: Target,
-    /// Whom the sender knew of and meant.
+    /// The receivers that the sender knew and meant.
     pub(super) to: Vec<PeerId>,
     pub(super) size: usize,
     pub(super) droppable: bool,
@@ -41,7 +41,7 @@ pub(super) struct Ledger {
     pub(super) sessions: Vec<Session>,
     /// Packets that arrived.
     pub(super) delivered: usize,
-    /// Whose session it is that comes from a port.
+    /// The sessions by port.
     pub(super) ports: HashMap<u16, usize>,
     by_id: HashMap<(usize, PeerId), usize>,
 }
@@ -59,7 +59,7 @@ impl fmt::Debug for Session {
 }
 
 impl Ledger {
-    /// Begins a session; a server's has no `via`.
+    /// Begins a session; that of a server has no `via`.
     pub(super) fn open(&mut self, via: Option<usize>) -> usize {
         let session = self.sessions.len();
         self.sessions.push(Session {
@@ -75,7 +75,7 @@ impl Ledger {
         session
     }
 
-    /// A server calls a client by this id, or a client is told its own.
+    /// Notes the id of a client, as its server or the client itself knows it.
     pub(super) fn name(&mut self, session: usize, id: PeerId) {
         let known = self.sessions[session].id.replace(id);
         assert!(known.is_none_or(|known| known == id), "session {session} is {known:?} and {id}");
@@ -84,12 +84,12 @@ impl Ledger {
         assert!(other.is_none_or(|other| other == session), "two sessions are called {id}");
     }
 
-    /// Whose session it is that a peer of this server's is.
+    /// Returns the session of a peer of this server.
     pub(super) fn session_of(&self, via: usize, id: PeerId) -> Option<usize> {
         if id == PeerId::SERVER { Some(via) } else { self.by_id.get(&(via, id)).copied() }
     }
 
-    /// The number of the next packet.
+    /// Returns the number of the next packet.
     pub(super) fn next(&self, session: usize) -> usize {
         self.sessions[session].sent.len()
     }
@@ -110,8 +110,8 @@ impl Ledger {
         self.delivered += 1;
     }
 
-    /// Every packet that was accepted arrived in order and once, or the connection ended before. `harmed` says of which clients'
-    /// connections something was taken; `strict`: every game takes its packets so fast that a closing handshake is not cut.
+    /// Checks that every accepted packet arrived once and in order, or that the connection ended before. `harmed` tells which clients'
+    /// connections lost bytes. `strict`: every game takes its packets so fast that no closing handshake times out.
     pub(super) fn check(&self, harmed: &[bool], strict: bool) -> Result<Missing, String> {
         let mut missing = Missing::default();
         for (to, receiver) in self.sessions.iter().enumerate() {
@@ -169,7 +169,7 @@ impl Ledger {
                     ));
                 }
             } else if whole {
-                // What a client drops is one packet, whoever it is for; what a server drops is one for each.
+                // A client drops one packet, whatever the target is; a server drops one for each receiver.
                 missing.dropped.insert((from, number, (sender.via == from).then_some(to)));
             }
         }
@@ -179,11 +179,11 @@ impl Ledger {
     }
 }
 
-/// What a check has seen.
+/// The results of a check.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// Unreliable packets that did not arrive although everything else did: sender, number, and receiver where that matters.
+    /// Unreliable packets that did not arrive although everything else did: sender, number, and receiver if that matters.
     pub(super) dropped: BTreeSet<(usize, usize, Option<usize>)>,
-    /// Pairs of which nothing may be missing.
+    /// Pairs of which no packet may be missing.
     pub(super) whole: usize,
 }

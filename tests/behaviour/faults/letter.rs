@@ -1,16 +1,16 @@
-//! Packets that say who sent them, and which one of the sender's they are.
+//! Packets that contain their sender and number.
 
-/// What is in a packet.
+/// The content of a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Letter {
     /// The sender's session.
     pub(super) session: usize,
-    /// Counts all that this session has tried to send.
+    /// The number of the packet among all that this session has tried to send.
     pub(super) number: usize,
 }
 
 impl Letter {
-    /// `size` bytes, `SMALLEST` at least.
+    /// Makes a packet of `size` bytes, at least `SMALLEST`.
     pub(super) fn write(self, size: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size);
         bytes.extend((self.session as u16).to_be_bytes());
@@ -24,7 +24,7 @@ impl Letter {
         bytes
     }
 
-    /// Reads a packet, every byte of which must be as it was written.
+    /// Reads a packet, and checks every byte.
     pub(super) fn read(bytes: &[u8]) -> Self {
         let number = |at: usize| usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
         assert!(bytes.len() >= SMALLEST, "a letter is cut off: {bytes:?}");

@@ -1,7 +1,7 @@
 //! Connections that are cut, stalled, slowed down and half-closed at random, with games that do anything at any time: the real
 //! peers, mailboxes, hubs and sessions, in memory and in virtual time.
 //!
-//! A seed decides everything. `FAULT_SEED=17` runs that one alone and tells what happens, `FAULT_SEEDS=100000` runs so many of
+//! A seed decides everything. `FAULT_SEED=17` runs only this seed and prints what happens, `FAULT_SEEDS=100000` runs this many seeds of
 //! each kind:
 //!
 //! ```text
@@ -24,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::config::{Mode, OverflowPolicy, WireFormat};
 use storm::{Outcome, Storm};
 
-/// Seeds of each kind, unless `FAULT_SEEDS` says otherwise.
+/// The number of seeds of each kind, unless `FAULT_SEEDS` is set.
 const SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
@@ -32,7 +32,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
-/// One seed is looked at: it tells what happens.
+/// A single seed runs, and prints what happens.
 fn is_alone() -> bool {
     env::var_os("FAULT_SEED").is_some()
 }

@@ -1,6 +1,6 @@
-//! Somebody in the middle of a connection who passes bytes on late, in pieces, slowly, or not at all, as a seed decides.
+//! A proxy in the middle of a connection that passes bytes on late, in parts, slowly, or not at all, as a seed decides.
 //!
-//! Bytes of one direction keep their order, as TCP has it; the two directions, and the connections, overtake each other at will.
+//! Bytes of one direction keep their order, as with TCP. The two directions, and different connections, are independent.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -12,43 +12,43 @@ use rand::rngs::SmallRng;
 
 /// One end of a connection.
 pub(super) trait Stream: Read + Write {
-    /// Ends our side: the other one reads what is there, and then the end.
+    /// Ends this side: the other one reads the remaining bytes, and then the end.
     fn end(&mut self);
     /// Drops the connection, so that the other side sees an error.
     fn reset(&mut self);
 }
 
-/// What a connection is like, besides what happens to it.
+/// The conditions of a connection, apart from its faults.
 #[derive(Clone, Debug)]
 pub(super) struct Weather {
-    /// How late bytes arrive.
+    /// The delay of bytes.
     pub(super) delay: Range<Duration>,
-    /// The most that is passed on at once.
+    /// The most bytes that are passed on at once.
     pub(super) piece: usize,
-    /// Bytes that may be under way in each direction.
+    /// Bytes that may be in flight in each direction.
     pub(super) window: usize,
 }
 
 impl Weather {
-    /// Bytes that surely pass one way in this time.
+    /// Returns how many bytes certainly pass in one direction in this time.
     pub(super) fn passes_in(&self, time: Duration) -> usize {
         let rounds = time.as_millis() / self.delay.end.as_millis().max(1);
         self.window.saturating_mul(rounds as usize)
     }
 }
 
-/// Something that happens to a connection.
+/// A fault of a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// Nothing passes this way for so long, but nothing is lost.
+    /// Nothing passes in this direction for a time, but nothing is lost.
     Stall(usize, Duration),
-    /// No more bytes a second than that pass this way from now on.
+    /// From now on, at most this many bytes per second pass in this direction.
     Throttle(usize, usize),
-    /// Nothing passes either way any more, and nobody is told.
+    /// Nothing passes in either direction any more, without an error.
     Silence,
-    /// This way ends; what is still sent is taken and thrown away.
+    /// This direction ends; further bytes are taken and dropped.
     HalfClose(usize),
-    /// Both sides read an end, sooner or later.
+    /// Both sides read the end at some time.
     Cut,
     /// Both sides read and write errors at once.
     Reset,
@@ -58,11 +58,11 @@ pub(super) enum Fault {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
     After(Duration),
-    /// Exactly behind so many bytes that way.
+    /// Exactly after this many bytes in that direction.
     Passed(usize, usize),
 }
 
-/// A connection's middle. Way 0 is from side 0 to side 1, way 1 back.
+/// The proxy of one connection. Direction 0 is from side 0 to side 1, direction 1 back.
 pub(super) struct Proxy<S> {
     sides: [S; 2],
     ways: [Way; 2],
@@ -71,7 +71,7 @@ pub(super) struct Proxy<S> {
     planned: Vec<(When, Fault)>,
     began: Instant,
     over: bool,
-    /// Something happened that costs bytes, or much time.
+    /// A fault has cost bytes, or much time.
     harmed: bool,
 }
 
@@ -82,14 +82,14 @@ struct Way {
     waiting: usize,
     passed: usize,
     frozen_until: Option<Instant>,
-    /// Bytes a second, since when, and how many have passed since.
+    /// The bytes per second, since when, and how many have passed since.
     throttle: Option<(usize, Instant, usize)>,
     source: Source,
     /// The end was passed on.
     ended: bool,
     /// The sink took nothing the last time.
     blocked: bool,
-    /// Whatever comes is thrown away.
+    /// All bytes are dropped.
     discards: bool,
 }
 
@@ -113,7 +113,7 @@ impl<S: Stream> Proxy<S> {
         Self { sides, ways, random, weather, planned, began: now, over: false, harmed: false }
     }
 
-    /// Says whether nothing is left to pass on.
+    /// Returns whether nothing is left to pass on.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -126,7 +126,7 @@ impl<S: Stream> Proxy<S> {
         &self.sides
     }
 
-    /// No further faults, and what only slows it down is over. What was lost stays lost.
+    /// Ends all faults that only delay; there are no further faults. What was lost stays lost.
     pub(super) fn calm_down(&mut self) {
         self.planned.clear();
         self.weather.window = 65_536;
@@ -136,7 +136,7 @@ impl<S: Stream> Proxy<S> {
         }
     }
 
-    /// Does what is due; says whether anything moved.
+    /// Does what is due. Returns whether anything moved.
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         if self.over {
             return false;
@@ -156,7 +156,7 @@ impl<S: Stream> Proxy<S> {
         moved
     }
 
-    /// When to call `advance` again, if nothing comes meanwhile.
+    /// Returns when to call `advance` again, if nothing arrives meanwhile.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         if self.over {
             return None;
@@ -285,7 +285,7 @@ impl<S: Stream> Proxy<S> {
                     return moved;
                 }
                 Err(_) => {
-                    // Nobody is there to read it, and a system would tell the sender.
+                    // The reader is gone, and an operating system would report that to the sender.
                     way.transit.clear();
                     way.waiting = 0;
                     way.ended = true;
@@ -307,6 +307,6 @@ impl<S: Stream> Proxy<S> {
     }
 }
 
-/// A sink that takes nothing is asked again after so long.
+/// The time after which a sink that takes nothing is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(1_000_000);

@@ -1,4 +1,4 @@
-//! The same games over real sockets and with real I/O threads, and the same proxies between them.
+//! The same games with real sockets and real I/O threads, and the same proxies between them.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -25,7 +25,7 @@ use crate::net::Runtime;
 use crate::session::Role;
 use crate::tls::Trust;
 
-/// A socket without waiting; dropped when it was reset.
+/// A non-blocking socket; dropped when it was reset.
 struct Tcp(Option<TcpStream>);
 
 impl Read for Tcp {
@@ -47,7 +47,7 @@ impl Write for Tcp {
 impl Stream for Tcp {
     fn end(&mut self) {
         if let Some(stream) = &self.0 {
-            // An error means that it has ended already.
+            // An error means that the connection has ended already.
             let _ = stream.shutdown(Shutdown::Write);
         }
     }
@@ -60,7 +60,7 @@ impl Stream for Tcp {
     }
 }
 
-/// A server, its clients, and what is between them.
+/// A server, its clients, and the proxies between them.
 struct Party {
     seed: u64,
     mode: Mode,
@@ -69,7 +69,7 @@ struct Party {
     random: SmallRng,
     games: Vec<Game>,
     ledger: Rc<RefCell<Ledger>>,
-    /// Where a proxy waits for a client that was told to come there.
+    /// The listeners of the proxies, one for each expected client.
     doors: Vec<(usize, TcpListener)>,
     proxies: Vec<(usize, Proxy<Tcp>)>,
     harmed: Vec<bool>,
@@ -130,7 +130,7 @@ impl Party {
         }
     }
 
-    /// One round of everybody.
+    /// Runs one round of all games and proxies.
     fn step(&mut self) {
         let now = Instant::now();
         for number in 0..self.games.len() {
@@ -187,7 +187,7 @@ impl Party {
         self.harmed.push(false);
     }
 
-    /// Takes the clients that have come to their doors further to the server.
+    /// Connects the accepted clients to the server.
     fn welcome(&mut self, now: Instant) {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, self.games[0].peer.local_port()));
         let calm = self.games[0].quiet;
@@ -200,7 +200,7 @@ impl Party {
                 }
                 Err(error) => panic!("no connection: {error}"),
             };
-            // Nobody listens: the client sees its connection end.
+            // Nobody listens, so the client's connection ends.
             let Ok(far) = connect(server) else { continue };
             let port = far.local_addr().expect("it is connected").port();
             self.ledger.borrow_mut().ports.insert(port, session);
@@ -226,14 +226,14 @@ impl Party {
         }
     }
 
-    /// Everybody agrees who is there, and has got everything.
+    /// Checks that all agree about who is connected, and have received everything.
     fn verdict(&self) -> Result<(), String> {
         let mut ledger = self.ledger.borrow_mut();
         agree(&self.games, &mut ledger, self.mode)?;
         ledger.check(&self.harmed, false).map(|_| ())
     }
 
-    /// Nothing is left of it.
+    /// Checks that everything was released.
     fn remains(&self) -> Result<(), String> {
         for game in &self.games {
             game.read_handles();
@@ -246,23 +246,23 @@ impl Party {
     }
 }
 
-/// A connection on which little is under way.
+/// A connection with little data in flight.
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    // Small, so that it is felt when nobody reads.
+    // Small, so that it matters when nobody reads.
     socket.set_recv_buffer_size(4096)?;
     socket.connect(&server.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Several parties at once, as each of them mostly waits.
+/// Several parties at once, because each of them mostly waits.
 fn parties(mode: Mode, policy: OverflowPolicy, secure: bool) {
     let seeds = super::number("FAULT_SEED").map_or(0..PARTIES, |seed| seed..seed + 1);
     let mut parties: Vec<_> = seeds.map(|seed| Party::new(seed, mode, policy, secure)).collect();
     let all = |parties: &mut Vec<Party>| parties.iter_mut().for_each(Party::step);
     let start = Instant::now();
-    // On a busy machine as much happens as elsewhere, only later.
+    // On a busy machine the same happens later.
     while start.elapsed() < ACTIVE || !has_suffered(&parties) && start.elapsed() < PATIENCE {
         all(&mut parties);
         thread::sleep(TICK);
@@ -287,7 +287,7 @@ fn harmed(parties: &[Party]) -> usize {
     parties.iter().map(|party| party.harmed.iter().filter(|harmed| **harmed).count()).sum()
 }
 
-/// Enough has happened for the verdict to mean something.
+/// Checks that enough has happened for a meaningful result.
 fn has_suffered(parties: &[Party]) -> bool {
     super::is_alone() || delivered(parties) > 100 * parties.len() && harmed(parties) > 2
 }
@@ -331,9 +331,9 @@ fn raw_games_over_encrypted_sockets_that_fail() {
 
 const CLIENTS: usize = 3;
 const PARTIES: u64 = 6;
-/// To compare all that was sent with all that arrived takes longer than a round.
+/// Comparing all sent packets with all received ones takes longer than a round.
 const LOOK: usize = 20;
 const TICK: Duration = Duration::from_millis(1);
 const ACTIVE: Duration = Duration::from_secs(2);
-/// A black hole is noticed after a heartbeat's timeout; a busy machine takes longer.
+/// A black hole is noticed after the heartbeat timeout; a busy machine takes longer.
 const PATIENCE: Duration = Duration::from_secs(40);

@@ -1,4 +1,4 @@
-//! One seed: a server and some clients, what their connections suffer, and what must hold in the end.
+//! One seed: a server and some clients, the faults of their connections, and the checks in the end.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,12 +23,12 @@ use crate::net::Runtime;
 use crate::session::Role;
 use crate::tls::{TlsServer, Trust, self_signed};
 
-/// What a seed came to.
+/// The results of a seed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Outcome {
     pub(super) sessions: usize,
     pub(super) delivered: usize,
-    /// Pairs of sessions of which nothing may be missing.
+    /// Pairs of sessions of which no packet may be missing.
     pub(super) whole: usize,
     pub(super) harmed: usize,
     pub(super) told: Told,
@@ -45,7 +45,7 @@ impl Outcome {
         self.dropped += other.dropped;
     }
 
-    /// So many seeds have tried what they are for.
+    /// Checks that this many seeds have reached what they are meant to test.
     pub(super) fn check(&self, seeds: u64, mode: Mode, policy: OverflowPolicy) {
         let seeds = seeds as usize;
         assert!(self.sessions > 3 * seeds && self.delivered > 50 * seeds, "{self:?}");
@@ -60,14 +60,14 @@ impl Outcome {
     }
 }
 
-/// Everything of one seed.
+/// The state of one seed.
 pub(super) struct Storm {
     now: Instant,
     random: SmallRng,
     config: PeerConfig,
     server_config: ServerConfig,
     secure: bool,
-    /// How many clients' connections suffer, in percent.
+    /// The share of clients whose connections have faults, in percent.
     badness: u32,
     turn: usize,
     games: Vec<Game>,
@@ -75,16 +75,16 @@ pub(super) struct Storm {
     /// With the client's session.
     proxies: Vec<(usize, Proxy<End>)>,
     ledger: Rc<RefCell<Ledger>>,
-    /// By session: its connection has suffered.
+    /// By session: its connection had faults.
     harmed: Vec<bool>,
-    /// Times that clients, and the server, may still open.
+    /// How often clients, and the server, may still open.
     openings: usize,
     /// When a closed game opens again.
     open_at: Vec<Option<Instant>>,
     prompt: bool,
-    /// There was more to do at this moment than was done.
+    /// At this moment there is more to do.
     unfinished: bool,
-    /// Processes that are stopped, game and I/O thread, until when; and how many more may be.
+    /// Processes that are stopped (game and I/O thread), until when, and how many more may be stopped.
     stopped: Vec<Option<Instant>>,
     stops: usize,
 }
@@ -165,7 +165,7 @@ impl Storm {
         }
     }
 
-    /// The length of a signature is not the seed's to decide.
+    /// The length of a signature does not follow from the seed.
     pub(super) fn is_secure(&self) -> bool {
         self.secure
     }
@@ -174,7 +174,7 @@ impl Storm {
         self.pass(Duration::from_millis(1800));
         self.calm_down();
         self.pass(Duration::from_secs(4));
-        // What is left are those who wait for their time to pass.
+        // The remaining connections wait for their timeouts.
         for game in &mut self.games {
             game.habits.frame = (Duration::from_millis(200), Duration::from_millis(400));
         }
@@ -186,7 +186,7 @@ impl Storm {
         self.settle_accounts()
     }
 
-    /// Lets so much time pass.
+    /// Lets this much time pass.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
@@ -200,7 +200,7 @@ impl Storm {
         }
     }
 
-    /// All that happens at one moment.
+    /// Does everything that happens at one moment.
     fn step(&mut self) {
         for (game, stopped) in self.games.iter().zip(&mut self.stopped) {
             if stopped.is_some_and(|until| until <= self.now || game.quiet) {
@@ -249,7 +249,7 @@ impl Storm {
         self.sweep();
     }
 
-    /// Ends what is over, and lets games open again.
+    /// Removes what has ended, and lets games open again.
     fn sweep(&mut self) {
         for at in (0..self.ios.len()).rev() {
             if self.ios[at].is_finished() {
@@ -272,7 +272,7 @@ impl Storm {
         }
     }
 
-    /// When something happens next.
+    /// Returns when something happens next.
     fn next(&self) -> Instant {
         let stopped = |game: usize| self.stopped[game];
         let frames = self.games.iter().map(|game| stopped(game.number).unwrap_or(game.next_frame));
@@ -331,14 +331,14 @@ impl Storm {
         self.ios.push(io);
         let harm = !quiet && self.random.random_range(0..100) < self.badness;
         let (weather, planned) = forecast(&mut self.random, harm, Duration::from_millis(1500));
-        // A closing handshake has to wait behind what waits.
+        // A closing handshake waits behind the queued data.
         let narrow = weather.passes_in(self.config.close_timeout) < self.config.buffers.output_bytes;
         let random = SmallRng::seed_from_u64(self.random.random());
         self.proxies.push((session, Proxy::new([near, far], weather, planned, random, self.now)));
         self.harmed.push(harm && narrow);
     }
 
-    /// From now on everybody only reads, and nothing else happens to connections.
+    /// From now on all games only read, and there are no more faults.
     fn calm_down(&mut self) {
         self.proxies.iter_mut().for_each(|(_, proxy)| proxy.calm_down());
         for (game, open_at) in self.games.iter_mut().zip(&mut self.open_at) {
@@ -352,7 +352,7 @@ impl Storm {
         }
     }
 
-    /// Who is in, says everybody alike, and nothing waits for anybody.
+    /// Checks that all games agree about who is connected, and that nothing waits.
     fn compare_rosters(&self) {
         if let Err(why) = agree(&self.games, &mut self.ledger.borrow_mut(), self.config.mode) {
             panic!("{why}");
@@ -362,7 +362,7 @@ impl Storm {
         }
     }
 
-    /// After all that there is room for one more.
+    /// Checks that another client can still connect.
     fn last_guest(&mut self) {
         if !self.games[0].is_open() {
             return;
@@ -378,7 +378,7 @@ impl Storm {
         assert!(!asked || self.games[number].is_over(), "one more comes in");
     }
 
-    /// Everybody goes, in some order.
+    /// Closes all games, in some order.
     fn part(&mut self) {
         let first = self.random.random_range(0..self.games.len());
         for at in 0..self.games.len() {
@@ -392,7 +392,7 @@ impl Storm {
             }
         }
         self.pass(self.config.close_timeout + self.config.handshake_timeout + Duration::from_secs(2));
-        // A client whose end was told has nothing more to hear.
+        // A client whose end was emitted gets no more events.
         for game in &mut self.games {
             game.close();
         }
@@ -447,7 +447,7 @@ fn config(random: &mut SmallRng, mode: Mode, overflow_policy: OverflowPolicy, pr
     }
 }
 
-/// Made once: that takes longer than a seed.
+/// Made once, because that takes longer than a seed.
 pub(super) fn identity() -> &'static TlsServer {
     static IDENTITY: OnceLock<TlsServer> = OnceLock::new();
     IDENTITY.get_or_init(|| {
@@ -456,9 +456,9 @@ pub(super) fn identity() -> &'static TlsServer {
     })
 }
 
-/// So that everything has left in the end, also from those who may say only so much in a second.
+/// Long enough for everything to be sent in the end, also by rate-limited peers.
 const LARGEST: usize = 5000;
-/// The clock's step while something is under way.
+/// The step of the clock while something is in flight.
 const MOMENT: Duration = Duration::from_millis(1);
-/// Rounds of everybody at one moment; what is not done then goes on a moment later.
+/// The most rounds at one moment; the rest follows a moment later.
 const ROUNDS: usize = 30;

@@ -1,6 +1,6 @@
 extends RefCounted
-## A multiplayer peer without a MultiplayerAPI around it: polled in each frame unless paused, with a
-## record of its signals and of what came in.
+## A multiplayer peer without a MultiplayerAPI: polled in each frame unless paused, with a record of
+## its signals and received packets.
 
 const Case := preload("res://lib/case.gd")
 
@@ -24,12 +24,12 @@ var peer: MultiplayerPeer
 var paused := false
 ## "peer_connected 5", in order; packets are "packet 5" when `notes_packets` is set.
 var events: Array[String] = []
-## Event -> when it came, in seconds of the process.
+## Event -> when it was emitted, in seconds of the process.
 var times := {}
 var notes_packets := false
 ## Sender id -> its packets, in order, until the test takes them.
 var packets := {}
-## Gets (sender id, packet) instead of `packets` when set.
+## If set, is called with (sender id, packet), and `packets` stays empty.
 var on_packet := Callable()
 
 
@@ -81,7 +81,7 @@ func is_closed() -> bool:
 	return peer.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
 
 
-## How often an event was seen; a part of it will do.
+## Returns how often an event was emitted; `event` may be a part of its text.
 func count(event: String) -> int:
 	return events.filter(func(one: String) -> bool: return one.begins_with(event)).size()
 
@@ -90,7 +90,7 @@ func has(event: String) -> bool:
 	return count(event) > 0
 
 
-## Bytes that wait for the peer in the library; what the system holds is not in it.
+## The bytes that wait for the peer in the library, without those in the operating system.
 func waiting(id: int) -> int:
 	return peer.call(&"get_peer_statistics", id).queued_out_bytes
 

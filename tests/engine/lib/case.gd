@@ -1,5 +1,6 @@
 extends SceneTree
-## Base of every case: arguments, checks with a deadline, and an end that the runner understands.
+## Base of every case: arguments, checks, waits with a deadline, and an end that the runner
+## recognizes.
 ##
 ## A case overrides `run()`. When that returns without a failure the process prints `CASE OK`; the
 ## first failed check prints `CASE FAILED: why` and ends the process with code 1.
@@ -37,7 +38,7 @@ func run() -> void:
 	fail("this case has no run()")
 
 
-## True when `condition` holds; otherwise the case has failed.
+## Returns true if `condition` is true; otherwise the case fails.
 func check(condition: bool, message: String) -> bool:
 	if not condition:
 		fail(message)
@@ -63,7 +64,8 @@ func seconds(time: float) -> void:
 		await process_frame
 
 
-## Waits until `condition` returns true. Does not come back when the time is over: the case failed.
+## Waits until `condition` returns true. If that takes too long, the case fails and this never
+## returns.
 func until(condition: Callable, within: float, message: String) -> void:
 	var end := Time.get_ticks_usec() + int(within * 1e6)
 	while not condition.call():
@@ -86,12 +88,12 @@ func scratch(file: String) -> String:
 	return args["scratch"].path_join(file)
 
 
-## True once some process has left the file there.
+## Returns true if a process has written this file.
 func is_left(file: String) -> bool:
 	return FileAccess.file_exists(scratch(file))
 
 
-## Leaves a file for the other processes: whole at once, because they look for it.
+## Writes a file for the other processes, at once and completely, because they check for it.
 func leave(file: String, text: String) -> void:
 	var part := scratch(file + ".part")
 	FileAccess.open(part, FileAccess.WRITE).store_string(text)

@@ -1,23 +1,25 @@
 extends RefCounted
-## One process's part in a case where a server and three clients write to each other at packet
-## level, without a MultiplayerAPI. tests/engine3/lib/correspondence.gd does the same on 3.6.
+## One process's part in a case where a server and three clients send packets to each other, without
+## a MultiplayerAPI. tests/engine3/lib/correspondence.gd does the same on 3.6.
 ##
-## Each peer writes in turn, waits for an answer of each receiver to each letter, and reports when it
-## has ended. Connections keep their order, so that then nothing of it is still on its way.
+## Each peer sends in turn, waits for an answer of each receiver to each packet, and then reports
+## that it is done. Connections keep their order, so by then nothing is in flight.
 
 const Bare := preload("res://lib/bare_peer.gd")
 const Case := preload("res://lib/case.gd")
 const Letters := preload("res://lib/letters.gd")
 const ORDER: Array[String] = ["server", "a", "b", "c"]
-## Around the steps of the frame header, nine bytes of wire header included, and the largest packet
-## that a 3.6 engine sends and takes.
+## Sizes around the steps of the frame header, including nine bytes of packet header, and the
+## largest packet that a 3.6 engine sends and accepts.
 const SIZES: Array[int] = [60, 116, 117, 118, 1400, 32768, 65517, 65525, 65526]
-## Letters in one go.
+## Packets in one frame.
 const BURST := 60
 const BURST_SIZE := 700
-## For one answer: a writer whose letter is lost reports it long before the others give up.
+## The timeout of one answer: a sender whose packet is lost reports it long before the others time
+## out.
 const PATIENCE := 30.0
-## For all that one of them writes, and for the engines to start, on a busy machine.
+## The timeout of everything that one peer sends, and of the start of the engines, on a busy
+## machine.
 const TURN := 240.0
 
 var bare: Bare
@@ -26,7 +28,7 @@ var ids := {}
 
 var _case: Case
 var _answers := {}
-## Sender -> ["address number", ...] in the order in which they came.
+## Sender -> ["address number", ...] in the order of arrival.
 var _received := {}
 var _ended := {}
 var _told := {}
@@ -39,7 +41,7 @@ func _init(case: Case, peer: MultiplayerPeer) -> void:
 	bare.on_packet = _on_packet
 
 
-## Comes back when everybody knows everybody's name.
+## Returns when all processes know each other's names.
 func introduce() -> void:
 	await _case.until(
 		func() -> bool: return bare.count("peer_connected") == _case.peers,
@@ -71,13 +73,13 @@ func write_to_everybody() -> void:
 			_case.check_eq(got, expected, "%s's letters at %s" % [writer, _case.name])
 
 
-## Tells the server that this client has seen a step. What comes together with a close is lost on 3.6,
-## so no peer is disconnected before that.
+## Tells the server that this client has seen a step. 3.6 loses packets that arrive together with a
+## close, so no peer is disconnected before that.
 func tell(step: int) -> void:
 	_post(1, "told", step)
 
 
-## For the server: comes back when these have seen the step.
+## Server: returns when these clients have seen the step.
 func heard(step: int, from: Array[String]) -> void:
 	for one in from:
 		await _case.until(
@@ -87,7 +89,7 @@ func heard(step: int, from: Array[String]) -> void:
 		)
 
 
-## What the signals say when these leave.
+## Returns the signals that are expected when these peers leave.
 func partings(gone: Array[String]) -> Array[String]:
 	var events: Array[String] = []
 	for one in gone:
@@ -107,7 +109,7 @@ func _write() -> void:
 	await _answered("all", _number)
 
 
-## Everywhere but to oneself.
+## To everybody but oneself.
 func _addresses(writer: String) -> Array[String]:
 	var addresses: Array[String] = ["all"]
 	for one in ORDER:
@@ -164,7 +166,7 @@ func _answered(address: String, number: int) -> void:
 		)
 
 
-## A word on how things stand, no letter.
+## A message about the progress, not a test packet.
 func _post(to: int, word: String, value: int) -> void:
 	var error := bare.send(to, ("%s|%s|%d" % [word, _case.name, value]).to_utf8_buffer())
 	_case.check_eq(error, OK, "posting %s" % word)

@@ -1,9 +1,9 @@
 extends RefCounted
-## A way to a TCP port on which every byte takes its time, in both directions.
+## Forwards to a TCP port, and delays every byte in both directions.
 
 const Case := preload("res://lib/case.gd")
 
-## Where it listens.
+## The port that it listens on.
 var port: int:
 	get:
 		return _server.get_local_port()
@@ -11,7 +11,7 @@ var port: int:
 var _server := TCPServer.new()
 var _to := 0
 var _msec := 0
-## Of a StreamPeerTCP each: where its bytes go, and those that wait, as [when, bytes].
+## For each StreamPeerTCP: where its bytes go, and those that wait, as [when, bytes].
 var _goes_to := {}
 var _waiting := {}
 

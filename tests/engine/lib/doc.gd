@@ -1,8 +1,8 @@
 extends RefCounted
-## What the documentation shows, so that it is what the tests run.
+## Reads code from the documentation, so that the tests run exactly that code.
 
 
-## The block of code behind the comment `<!-- tested: NAME -->`; empty when there is none.
+## Returns the block of code after the comment `<!-- tested: NAME -->`; empty if there is none.
 static func block(file: String, its_name: String) -> String:
 	var path := ProjectSettings.globalize_path("res://").path_join("../../docs").path_join(file)
 	var rest := FileAccess.get_file_as_string(path).get_slice(
@@ -11,7 +11,7 @@ static func block(file: String, its_name: String) -> String:
 	return rest.substr(rest.find("\n") + 1).get_slice("```", 0)
 
 
-## The value of the first line `KEY=value`.
+## Returns the value of the first line `KEY=value`.
 static func line(file: String, key: String) -> String:
 	var path := ProjectSettings.globalize_path("res://").path_join("../../docs").path_join(file)
 	for one in FileAccess.get_file_as_string(path).split("\n"):

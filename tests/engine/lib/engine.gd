@@ -1,9 +1,9 @@
 extends RefCounted
-## Projects of their own, for what an engine does before a script of this one runs.
+## Runs engines in projects of their own, for tests of what an engine does before a script runs.
 
 const Case := preload("res://lib/case.gd")
 const ADDON := "addons/websocket_multiplayer"
-## What an engine may print as an error on its way: nothing.
+## The errors that an engine may print: none.
 const FAULTS: Array[String] = ["ERROR", "FAILED", "leaked", "panicked", "crashed", "still in use"]
 
 var folder := ""
@@ -11,7 +11,7 @@ var folder := ""
 var _case: Case
 
 
-## A copy of a folder of this project, or an empty one, with the addon in it.
+## Makes a project with the addon: a copy of a folder of this project, or an empty one.
 func _init(case: Case, its_name: String, from := "") -> void:
 	_case = case
 	folder = OS.get_user_data_dir().path_join("%s_%d" % [its_name, case.port])
@@ -32,7 +32,8 @@ func write(file: String, text: String) -> void:
 		access.close()
 
 
-## Runs the engine of this process there, headless, to its end. Gives back what it printed, once nothing is wrong with it.
+## Runs this process's engine in that project, headless, to its end. Returns the output if it
+## contains no error.
 func run(arguments: PackedStringArray) -> String:
 	var command := program()
 	var output := []
@@ -46,7 +47,7 @@ func run(arguments: PackedStringArray) -> String:
 		if FAULTS.any(func(fault: String) -> bool: return line.contains(fault)):
 			faults.append(line.strip_edges())
 	if code != 0 or not faults.is_empty():
-		# Indented, so that it counts once.
+		# Indented, so that the runner does not count it again.
 		print(text.indent("    "))
 	_case.check_eq(faults, [] as Array[String], "what the engine printed")
 	_case.check_eq(code, 0, "exit code of the engine")
@@ -57,8 +58,8 @@ func remove() -> void:
 	_remove(folder)
 
 
-## The program of this process, with what belongs before the engine's own arguments: an engine may
-## have been started through a loader, which then is the program.
+## The program of this process, and the arguments before the engine's own: if the engine was started
+## through a loader, the loader is the program.
 static func program() -> PackedStringArray:
 	var program := OS.get_executable_path()
 	var file := FileAccess.open("/proc/self/cmdline", FileAccess.READ)

@@ -1,6 +1,7 @@
 extends RefCounted
-## Collects what this process prints, errors and warnings apart from messages, in engines that let
-## a script do so (4.5 and later). In older ones `is_available()` is false: the runner alone looks.
+## Collects the lines of this process, errors and warnings apart from messages, in engines that
+## support this (4.5 and later). In older engines `is_available()` is false, and only the runner
+## checks the lines.
 
 const SOURCE := """
 extends Logger
@@ -34,7 +35,7 @@ func is_available() -> bool:
 	return _logger != null
 
 
-## The errors and warnings since the last call.
+## Returns the errors and warnings since the last call.
 func take() -> Array[String]:
 	var lines: Array[String] = []
 	if is_available():
@@ -43,7 +44,7 @@ func take() -> Array[String]:
 	return lines
 
 
-## Everything else that was printed since the last call.
+## Returns all other lines since the last call.
 func take_messages() -> Array[String]:
 	var messages: Array[String] = []
 	if is_available():

@@ -2,7 +2,7 @@ extends "res://lib/case.gd"
 ## A server with a request_handler, and a client that connects to it.
 
 const PATIENCE := 15.0
-## Of both sides, where it is not what a part is about.
+## The timeout of both sides, in parts that do not test it.
 const HANDSHAKE_TIMEOUT := 20.0
 
 var _server: WebSocketServer

@@ -1,13 +1,13 @@
 extends "res://lib/mover.gd"
-## A mover with a load: its states are larger, and its owner writes numbered letters to everybody.
-## The others note what came and how old it was.
+## A mover with more data: its states are larger, and its owner sends numbered letters to everybody.
+## The others record what arrived and how old it was.
 
 const Letters := preload("res://lib/letters.gd")
 const HULL := 300
 const CARGO := 4000
 const LETTER := 3000
 
-## Seconds, of all that comes to this process while it measures.
+## The ages in seconds of everything that this process receives while it measures.
 static var ages := PackedFloat64Array()
 static var is_measuring := false
 
@@ -28,7 +28,7 @@ static func make(data: Dictionary) -> Node:
 	return hauler
 
 
-## How many numbers of a row did not come, from the first that did to the one before `next`.
+## Returns how many numbers are missing, from the first received one to the one before `next`.
 static func holes(row: Dictionary, next: int) -> int:
 	return next - row.first - row.came
 
@@ -63,7 +63,7 @@ func set_shown(shown: bool) -> void:
 		synchronizer.public_visibility = shown
 
 
-## Something of each kind came.
+## Returns true if something of each kind has arrived.
 func has_begun() -> bool:
 	return ["letters", "laps", "states"].all(
 		func(kind: String) -> bool: return notes[kind].came > 0

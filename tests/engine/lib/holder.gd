@@ -1,4 +1,4 @@
 extends RefCounted
-## Has an object of the addon from the moment in which this script is loaded.
+## Holds an object of the addon from the moment when this script is loaded.
 
 static var server := WebSocketServer.new()

@@ -1,5 +1,5 @@
 extends RefCounted
-## A key and a certificate of it, as a game makes them for its own server.
+## A key and its certificate, as a game makes them for its own server.
 
 var key: CryptoKey
 var certificate: X509Certificate
@@ -12,7 +12,7 @@ func _init(common_name: String) -> void:
 	certificate = crypto.generate_self_signed_certificate(key, subject)
 
 
-## Where the processes of a case leave certificates for each other.
+## The folder in which the processes of a case exchange certificates.
 static func place(scratch: String, its_name: String) -> String:
 	return scratch.path_join(its_name + ".crt")
 

@@ -1,15 +1,15 @@
 extends RefCounted
-## Packets that contain their sender and receiver, in a form that the 3.6 side of a test can make and check
-## as well (tests/engine3/lib/letters.gd): a line of text, then bytes that follow from it.
+## Packets that contain their sender and receiver, in a form that the 3.6 side of a test can also
+## make and check (tests/engine3/lib/letters.gd): a line of text, then bytes derived from it.
 
 const POOL_SIZE := 1 << 17
-## The smallest letter that the longest line fits in.
+## The smallest size that fits the longest line.
 const SMALLEST := 60
 
 static var _pool := _make_pool()
 
 
-## `size` bytes in all.
+## Makes a letter of `size` bytes in total.
 static func write(from: String, to: String, number: int, size: int) -> PackedByteArray:
 	var line := "%s|%s|%d|%d\n" % [from, to, number, size]
 	var letter := line.to_utf8_buffer()
@@ -17,7 +17,7 @@ static func write(from: String, to: String, number: int, size: int) -> PackedByt
 	return letter
 
 
-## {from, to, number, fault}; the fault is empty when the letter came as it was written.
+## Returns {from, to, number, fault}; the fault is empty if the letter is intact.
 static func read(letter: PackedByteArray) -> Dictionary:
 	var end := letter.find(10)
 	var parts := letter.slice(0, maxi(end, 0)).get_string_from_utf8().split("|")

@@ -1,5 +1,5 @@
 extends Node
-## Something that moves along a known curve on its owner's machine and is followed on the others.
+## A node that moves along a known curve on its owner's machine, and is replicated to the others.
 ##
 ## `tick`, `at` and `sent_at` travel together, so a reader can tell whether it sees one consistent
 ## state, and how old it is: all processes of a case share a clock.
@@ -12,7 +12,7 @@ var at := Vector2.ZERO
 var sent_at := 0.0
 ## Replicated when changed, reliably.
 var lap := 0
-## Only in the spawn.
+## Replicated only at the spawn.
 var title := ""
 
 var owner_id := 1
@@ -56,7 +56,7 @@ func advance() -> void:
 		lap += 1
 
 
-## Ages count from now on: before that the others may not have begun.
+## Ages count from now on, because the others may not have begun earlier.
 func start_measuring() -> void:
 	_lag_from = Time.get_unix_time_from_system()
 	_last_update = _lag_from

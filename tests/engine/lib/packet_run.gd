@@ -1,18 +1,18 @@
 extends RefCounted
-## A run of packets that two processes can make independently of each other: sizes and contents follow
-## from a seed, so that the receiver can tell a lost, changed or swapped packet from the right one.
+## A sequence of packets that two processes can make independently: sizes and contents follow from a
+## seed, so that the receiver notices lost, changed and swapped packets.
 
 const POOL_SIZE := 1 << 18
 
-## The same bytes in all processes; what is sent are pieces of them.
+## The same bytes in all processes; the packets are parts of them.
 static var _pool := _make_pool()
 
 var smallest: int
 var largest: int
-## How many were made or taken.
+## The number of packets made or taken.
 var number := 0
 var bytes := 0
-## What was wrong with the first packet that was not the right one.
+## What was wrong with the first wrong packet.
 var fault := ""
 
 var _generator := RandomNumberGenerator.new()
@@ -32,7 +32,7 @@ func next() -> PackedByteArray:
 	return _pool.slice(offset, offset + size)
 
 
-## True: this is the next packet of the run.
+## Returns true if this is the next packet of the sequence.
 func take(packet: PackedByteArray) -> bool:
 	var expected := next()
 	if packet == expected:

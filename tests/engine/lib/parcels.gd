@@ -1,7 +1,8 @@
 extends Node
 ## Sends packets of known content with `send_bytes`, has them sent back, and compares every byte.
 ##
-## One packet is under way at a time: the engine's own class drops what is beyond its 64 KiB.
+## One packet is in flight at a time, because the engine's own class drops packets beyond its 64
+## KiB.
 
 const Party := preload("res://lib/party.gd")
 const Pattern := preload("res://lib/pattern.gd")
@@ -14,7 +15,7 @@ const BACK := 2
 var party: Party
 var api: SceneMultiplayer
 var faults: Array[String] = []
-## Packets that came from others, per sender.
+## The packets received from others, by sender.
 var received := {}
 var _echo := PackedByteArray()
 var _echo_from := 0
@@ -34,7 +35,7 @@ func _ready() -> void:
 	api.peer_packet.connect(_on_packet)
 
 
-## Sends `size` bytes to `whom`, and waits until the same bytes have come back.
+## Sends `size` bytes to `whom`, and waits until the same bytes return.
 func round_trip(whom: String, size: int, seed_number: int) -> void:
 	var packet := _packed(FORTH, size, seed_number)
 	var what := "%d bytes from %s to %s" % [size, party.case.name, whom]

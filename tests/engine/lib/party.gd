@@ -1,9 +1,10 @@
 extends Node
 ## One process's part in a case with a server and named clients.
 ##
-## Connects, learns everybody's name, keeps a log of the multiplayer signals, and offers barriers:
-## a barrier opens when all have reached it. Connections keep their order and relayed packets pass
-## through the server, so behind a barrier everything that was sent before it has arrived.
+## Connects, learns the names of all processes, keeps a log of the multiplayer signals, and has
+## barriers: a barrier opens when all processes have reached it. Connections keep their order, and
+## relayed packets pass through the server, so after a barrier everything that was sent before it
+## has arrived.
 
 const Case := preload("res://lib/case.gd")
 const Peers := preload("res://lib/peers.gd")
@@ -44,8 +45,8 @@ func _ready() -> void:
 	multiplayer.server_disconnected.connect(func() -> void: events.append("server_disconnected"))
 
 
-## Which kind of peer this process uses. Variants say `server=KIND` and `clients=KIND[,KIND...]`,
-## for the clients a, b, c in turn.
+## Returns the kind of peer of this process. Variants pass `server=KIND` and
+## `clients=KIND[,KIND...]`, for the clients a, b, c in turn.
 func kind() -> String:
 	if case.role == "server":
 		return case.args.get("server", "ours")
@@ -57,7 +58,8 @@ func url() -> String:
 	return "ws://127.0.0.1:%d" % case.port
 
 
-## Listens or connects. The server's `ready_line` is the caller's, who may have more to prepare.
+## Listens or connects. The caller prints the server's `ready_line`, because it may have more to
+## prepare.
 func open() -> void:
 	if case.role == "server":
 		peer = Peers.make_server(kind(), case.port, properties)
@@ -68,7 +70,7 @@ func open() -> void:
 	multiplayer.multiplayer_peer = peer
 
 
-## Opens, and comes back when all processes are here and know each other's name.
+## Opens, and returns when all processes are connected and know each other's names.
 func gather() -> void:
 	open()
 	if case.role == "server":
@@ -86,7 +88,7 @@ func gather() -> void:
 		await case.until(func() -> bool: return not ids.is_empty(), PATIENCE, "roster")
 
 
-## Comes back when everybody in `who` (the server aside) has called it with the same label.
+## Returns when everybody in `who` (apart from the server) has called this with the same label.
 func barrier(label: String, who: Array = []) -> void:
 	var others := _clients_of(who)
 	if case.role == "server":
@@ -98,7 +100,7 @@ func barrier(label: String, who: Array = []) -> void:
 		await case.until(is_released.bind(label), PATIENCE, 'barrier "%s"' % label)
 
 
-## Server: lets one peer pass, without waiting for anybody.
+## Server: lets one peer pass, without waiting for others.
 func release(id: int, label: String) -> void:
 	_release.rpc_id(id, label)
 
@@ -107,14 +109,14 @@ func is_released(label: String) -> bool:
 	return _released.has(label)
 
 
-## Tells all the others, or one, something that they may want to compare; it is in their `published`.
+## Sends a value to all the others, or to one; it appears in their `published`.
 func publish(key: String, value: Variant, to := MultiplayerPeer.TARGET_PEER_BROADCAST) -> void:
 	_publish.rpc_id(to, key, value)
 
 
-## The engine's own class, on either side, can lose what was sent right before a close: the server
-## waits until everybody in `who` has passed the barrier `label`. Ours must not, so that cases
-## without the engine's class do not wait here.
+## The engine's own class, on either side, can lose packets that were sent right before a close, so
+## the server waits until everybody in `who` has passed the barrier `label`. The addon's classes
+## must not lose them, so cases without the engine's class do not wait here.
 func wait_for_engine(label: String, who: Array = []) -> void:
 	var kinds: String = case.args.get("server", "") + case.args.get("clients", "")
 	if not kinds.contains("engine"):
@@ -126,8 +128,9 @@ func wait_for_engine(label: String, who: Array = []) -> void:
 		_arrive.rpc_id(1, passed)
 
 
-## The clients close one after the other; the server's part ends with the last. In one go the
-## engine's own server complains about telling those who leave of each other.
+## The clients close one after the other; the server's part ends with the last one. If they all
+## closed at once, the engine's own server would print errors about sending notices to those that
+## leave.
 func leave_in_turn() -> void:
 	var clients: Array = ids.keys().filter(func(one: String) -> bool: return one != "server")
 	clients.sort()
@@ -146,7 +149,7 @@ func name_of(id: int) -> String:
 	return _names.get(id, str(id))
 
 
-## The name of the sender of the current RPC.
+## Returns the name of the sender of the current RPC.
 func sender() -> String:
 	return name_of(multiplayer.get_remote_sender_id())
 

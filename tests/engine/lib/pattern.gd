@@ -1,5 +1,5 @@
 extends RefCounted
-## Bytes that look random and can be made again on the other side from the same two numbers.
+## Pseudo-random bytes that the other side can reproduce from the same two numbers.
 
 
 static func bytes(size: int, seed_number: int) -> PackedByteArray:
@@ -12,7 +12,7 @@ static func bytes(size: int, seed_number: int) -> PackedByteArray:
 	return words.to_byte_array().slice(0, size)
 
 
-## Empty when equal, else where and how the two differ.
+## Returns an empty string if both are equal, else where and how they differ.
 static func difference(actual: PackedByteArray, expected: PackedByteArray) -> String:
 	if actual == expected:
 		return ""

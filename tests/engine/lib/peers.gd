@@ -1,17 +1,17 @@
 extends RefCounted
-## Makes peers of each kind, so that one case body serves them all.
+## Makes peers of each kind, so that one case tests all of them.
 ##
-## "ours" are the 3.6-style classes, "ours4" is the class that replaces the engine's own, "engine"
-## is the engine's own. Ours are made by name: a script that mentions them does not parse without
-## the addon.
+## "ours" are the classes in the style of 3.6, "ours4" is the replacement of the engine's class,
+## "engine" is the engine's own class. The addon's classes are created by name, because a script
+## that mentions them does not parse without the addon.
 
 const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
 const ENGINE := &"WebSocketMultiplayerPeer"
-## For cases that set no other value. The default of the addon is too short for a busy machine.
+## The default for cases. The addon's own default is too short for a busy machine.
 const HANDSHAKE_TIMEOUT := 20.0
 
 
-## Null when it does not listen; the reason is printed. `properties` are set before. `tls` is a
+## Returns null if listening fails; the reason is printed. `properties` are set before. `tls` is a
 ## folder with key.pem and certificate.pem.
 static func make_server(kind: String, port: int, properties := {}, tls := "") -> MultiplayerPeer:
 	var peer: Variant = _instance(kind, &"WebSocketServer")
@@ -44,7 +44,7 @@ static func make_server(kind: String, port: int, properties := {}, tls := "") ->
 	return _made(peer, error, "%s server on port %d" % [kind, port])
 
 
-## Null when it does not even try; the reason is printed. `properties` are set before.
+## Returns null if connecting cannot start; the reason is printed. `properties` are set before.
 static func make_client(kind: String, url: String, properties := {}) -> MultiplayerPeer:
 	var peer: Variant = _instance(kind, &"WebSocketClient")
 	if peer == null:

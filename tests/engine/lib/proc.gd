@@ -8,7 +8,7 @@ static func is_available() -> bool:
 	return FileAccess.file_exists("/proc/self/status")
 
 
-## Resident memory of this process in MiB, native code included; -1 when unknown.
+## Returns the resident memory of this process in MiB, native code included; -1 if unknown.
 static func resident_mib() -> float:
 	var text := _status("self", "VmRSS")
 	return -1.0 if text.is_empty() else text.to_int() / 1024.0
@@ -19,7 +19,7 @@ static func threads() -> int:
 	return -1 if text.is_empty() else text.to_int()
 
 
-## False once it has ended, whether or not its parent has noticed.
+## Returns false if the process has ended, whether or not its parent has collected it.
 static func is_running(id: int) -> bool:
 	var state := _status(str(id), "State")
 	return not state.is_empty() and not state.begins_with("Z") and not state.begins_with("X")
@@ -27,8 +27,8 @@ static func is_running(id: int) -> bool:
 
 static func _status(process: String, key: String) -> String:
 	var file := FileAccess.open("/proc/%s/status" % process, FileAccess.READ)
-	# In one go: files there have no length to read to, and reading by lines never ends when the
-	# process does between two of them, because the error is not the end of the file.
+	# Read at once: these files have no length, and reading by lines would never end if the process
+	# ended between two of them.
 	var text := "" if file == null else file.get_buffer(MOST_BYTES).get_string_from_utf8()
 	for line in text.split("\n"):
 		if line.begins_with(key + ":"):

@@ -1,5 +1,5 @@
 extends Node
-## Where movers are, at the same path in every process, with the spawner that puts them there.
+## The parent of the movers, at the same path in every process, with their spawner.
 
 var spawner := MultiplayerSpawner.new()
 

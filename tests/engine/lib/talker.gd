@@ -1,11 +1,11 @@
 extends Node
-## Remote calls of every kind, and a record of who called what, in which order.
+## RPCs of every kind, and a record of who called what, in which order.
 
 const Party := preload("res://lib/party.gd")
 const Pattern := preload("res://lib/pattern.gd")
 
 var party: Party
-## "kind sender" -> numbers in the order in which they came.
+## "kind sender" -> numbers in the order of arrival.
 var heard := {}
 ## What was wrong with the calls themselves.
 var faults: Array[String] = []
@@ -23,7 +23,7 @@ func count(kind: String, sender: String) -> int:
 	return heard.get("%s %s" % [kind, sender], []).size()
 
 
-## Empty when `kind` came from `sender` exactly `wanted` times and in order.
+## Returns an empty string if `kind` arrived from `sender` exactly `wanted` times and in order.
 func complaint(kind: String, sender: String, wanted: int) -> String:
 	var numbers: Array = heard.get("%s %s" % [kind, sender], [])
 	if numbers != range(wanted):

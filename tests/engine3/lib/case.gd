@@ -51,7 +51,7 @@ func seconds(time):
 		yield(self, "idle_frame")
 
 
-# Waits until `object.method(arguments)` is true. Does not come back when the time is over.
+# Waits until `object.method(arguments)` returns true. If that takes too long, this never returns.
 func until(object, method, arguments, within, message):
 	var end = OS.get_ticks_usec() + int(within * 1000000)
 	yield(self, "idle_frame")

@@ -1,5 +1,5 @@
 extends Reference
-# One process's part in a case where a server and three clients write to each other: see
+# One process's part in a case where a server and three clients send packets to each other: see
 # tests/engine/lib/correspondence.gd, which does the same on 4.x.
 
 const Letters = preload("res://lib/letters.gd")
@@ -8,9 +8,10 @@ const SIZES = [60, 116, 117, 118, 1400, 32768, 65517, 65525, 65526]
 const SMALLEST = 60
 const BURST = 60
 const BURST_SIZE = 700
-# For one answer: a writer whose letter is lost reports it long before the others give up.
+# The timeout of one answer: a sender whose packet is lost reports it long before the others time
+# out.
 const PATIENCE = 30.0
-# For all that one of them writes, and for the engines to start, on a busy machine.
+# The timeout of everything that one peer sends, and of the start of the engines, on a busy machine.
 const TURN = 240.0
 
 # A WebSocketServer or WebSocketClient.
@@ -40,7 +41,7 @@ func _init(case, from):
 	case.connect("idle_frame", self, "_on_frame")
 
 
-# Comes back when everybody knows everybody's name.
+# Returns when all processes know each other's names.
 func introduce():
 	var all = ["peer_connected", _case.peers]
 	yield(_case.until(self, "_count_is", all, TURN, "all others announced"), "completed")
@@ -67,7 +68,7 @@ func tell(step):
 	_post(1, "told", step)
 
 
-# For the server: has this client seen the step?
+# Server: returns whether this client has seen the step.
 func has_told(who, step):
 	return _told.has("%s %d" % [who, step])
 

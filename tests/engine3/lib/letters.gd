@@ -6,14 +6,14 @@ const POOL_SIZE = 1 << 17
 var _pool = _make_pool()
 
 
-# `size` bytes in all.
+# Makes a letter of `size` bytes in total.
 func write(from, to, number, size):
 	var letter = ("%s|%s|%d|%d\n" % [from, to, number, size]).to_utf8()
 	letter.append_array(_body(number, size - letter.size()))
 	return letter
 
 
-# {from, to, number, fault}; the fault is empty when the letter came as it was written.
+# Returns {from, to, number, fault}; the fault is empty if the letter is intact.
 func read(letter):
 	var end = 0
 	while end < letter.size() and letter[end] != 10:
