@@ -78,7 +78,10 @@ fn who_is_not_even_taken_is_counted_and_written_down_as_rarely() {
     for _ in 0..100 {
         door.node.driver.hub.note_not_taken(HERE.parse().expect("an address"), door.now);
     }
-    assert_eq!(Lines::with(LINE), [format!("INFO {LINE} {HERE}: its address already has its share of the pending connections")]);
+    assert_eq!(
+        Lines::with(LINE),
+        [format!("INFO {LINE} {HERE}: its address already has its share of the pending connections")]
+    );
     let counters = door.node.counters();
     assert_eq!((counters.pending_evicted.get(), counters.handshakes_refused.get()), (100, 100));
 }

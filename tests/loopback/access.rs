@@ -8,7 +8,9 @@ use websocket_multiplayer_core::{AdmissionDecision, Event, PeerConfig, Runtime, 
 #[cfg(target_os = "linux")]
 use websocket_multiplayer_core::{TlsServer, Trust};
 
-use crate::support::{DEADLINE, TestPeer, client, eventually, foreign, multiplayer, raw, server, server_with};
+use crate::support::{
+    DEADLINE, TestPeer, client, eventually, foreign, multiplayer, raw, server, server_with,
+};
 #[cfg(target_os = "linux")]
 use crate::tls::{engine_like, tls_client};
 

@@ -84,7 +84,11 @@ pub(crate) fn client(runtime: &Arc<Runtime>, port: u16, peer: PeerConfig) -> Tes
 }
 
 /// A server with `n` multiplayer clients, all connected.
-pub(crate) fn party(runtime: &Arc<Runtime>, n: usize, config: &PeerConfig) -> (TestPeer, HashMap<PeerId, TestPeer>) {
+pub(crate) fn party(
+    runtime: &Arc<Runtime>,
+    n: usize,
+    config: &PeerConfig,
+) -> (TestPeer, HashMap<PeerId, TestPeer>) {
     let mut server = server(runtime, config.clone());
     let port = server.peer.local_port();
     let mut clients: Vec<_> = (0..n).map(|_| client(runtime, port, config.clone())).collect();

@@ -11,7 +11,9 @@ use websocket_multiplayer_core::{
     ClientConfig, Delivery, PeerConfig, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
 
-use crate::support::{DEADLINE, TestPeer, client_config, eventually, multiplayer, raise_file_limit, server_with};
+use crate::support::{
+    DEADLINE, TestPeer, client_config, eventually, multiplayer, raise_file_limit, server_with,
+};
 use crate::tls::{engine_like, tls_client};
 
 const SLOW: usize = 1000;

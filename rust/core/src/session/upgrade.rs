@@ -135,7 +135,9 @@ impl Session {
                     *head = Head::default();
                     return Step::Again;
                 }
-                Answer::Interim => format!("the server sent more than {INTERIM_LIMIT} interim responses (1xx)"),
+                Answer::Interim => {
+                    format!("the server sent more than {INTERIM_LIMIT} interim responses (1xx)")
+                }
                 Answer::Refused(refused) => {
                     let enough = cx.now + BODY_TIME;
                     self.deadline = Some(self.deadline.map_or(enough, |deadline| deadline.min(enough)));
