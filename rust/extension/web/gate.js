@@ -49,7 +49,7 @@
       this.next = 0;
       this.waitingBytes = 0;
       this.agreed = false; // the server answers `ack?`; text is control from then on
-      this.received = 0; // data messages accepted, as in `ack N M`
+      this.received = 0; // data messages accepted, the peer id included
       this.sent = 0;
       this.bytesIn = 0;
       this.bytesOut = 0;
@@ -155,7 +155,8 @@
       clearTimeout(this.ackTimer);
       this.ackTimer = 0;
       this.ackedAt = now();
-      this.say(`ack ${this.received} ${this.sent}`);
+      // The first data message, the peer id, is not counted.
+      this.say(`ack ${Math.max(0, this.received - 1)} ${this.sent}`);
     }
 
     beat(time) {

@@ -76,6 +76,16 @@ const HANDED_PACKETS := 512
 ## The engine's buffer where it works alone: what arrives between two polls must fit.
 const ALONE_BYTES := 4 * 1024 * 1024
 const ALONE_PACKETS := 65536
+const FIGURES := {
+	"bytes_in": 0,
+	"bytes_out": 0,
+	"packets_in": 0,
+	"packets_out": 0,
+	"packets_to_closed": 0,
+	"last_receive_msec": -1,
+	"last_packet_msec": -1,
+	"connected_msec": -1,
+}
 ## As a browser calls an end without a Close frame.
 const LOST := 1006
 
@@ -118,7 +128,7 @@ var _gate_bytes := 0
 var _rtt := -1.0
 var _congestion := Congestion.new()
 # Of the engine alone; those of the gate once it is forgotten.
-var _figures := {}
+var _figures := FIGURES.duplicate()
 var _packets_to_closed := 0
 var _received_at := -1
 
@@ -154,7 +164,7 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	_error = ""
 	_protocol = ""
 	_rtt = -1.0
-	_figures = {"bytes_in": 0, "bytes_out": 0, "packets_in": 0, "packets_out": 0}
+	_figures = FIGURES.duplicate()
 	_packets_to_closed = 0
 	_received_at = -1
 	_url = url
@@ -344,7 +354,7 @@ func figures() -> Dictionary:
 		found["last_receive_msec"] = _age(_received_at)
 		found["last_packet_msec"] = _age(_received_at)
 		found["connected_msec"] = _age(_opened_at)
-	var to_closed: int = found.get("packets_to_closed", 0)
+	var to_closed: int = found["packets_to_closed"]
 	found["packets_to_closed"] = to_closed + _packets_to_closed
 	for figure: String in found:
 		var value: int = found[figure]

@@ -36,6 +36,14 @@ for (const [name, options, first] of [
   });
 }
 
+test('an answer before the peer id counts nothing', () => {
+  const engine = connect(makePage());
+  engine.socket.open();
+  engine.socket.receive('alive 1 20000 60000');
+  engine.socket.receive('ack?');
+  assert.deepEqual(engine.socket.out, ['ack?', 'ack 0 0']);
+});
+
 test('text is control from then on: unknown words and long ones are ignored', () => {
   const engine = connectAgreed(makePage());
   engine.socket.receive('ack?');
@@ -43,7 +51,7 @@ test('text is control from then on: unknown words and long ones are ignored', ()
   engine.pump();
   assert.equal(engine.packets.length, 1);
   assert.equal(engine.ending(), '');
-  assert.deepEqual(engine.socket.out, ['ack 1 0']);
+  assert.deepEqual(engine.socket.out, ['ack 0 0']);
 });
 
 test('an answer that is too long is none', () => {
@@ -63,7 +71,7 @@ test('what a script sends as text goes out as binary', () => {
   assert.deepEqual(Array.from(new Uint8Array(engine.socket.out[0])), Array.from(new TextEncoder().encode('grüße')));
 });
 
-test('ack? is answered at once, with what was received and sent', () => {
+test('ack? is answered at once, with what was received and sent, without the peer id', () => {
   const page = makePage();
   const engine = connectAgreed(page);
   page.hide();
@@ -71,19 +79,19 @@ test('ack? is answered at once, with what was received and sent', () => {
   engine.ref.send(bytes(10));
   engine.ref.send(bytes(10));
   engine.socket.receive('ack?');
-  assert.equal(engine.socket.out.pop(), 'ack 2 2');
+  assert.equal(engine.socket.out.pop(), 'ack 1 2');
 });
 
 test('many ack? get one answer in 250 ms', () => {
   const page = makePage();
   const engine = connectAgreed(page);
   for (let i = 0; i < 100; i += 1) engine.socket.receive('ack?');
-  assert.deepEqual(engine.socket.out, ['ack 1 0']);
+  assert.deepEqual(engine.socket.out, ['ack 0 0']);
   page.clock.advance(249);
   assert.equal(engine.socket.out.length, 1);
   engine.socket.receive(bytes(1));
   page.clock.advance(1);
-  assert.deepEqual(engine.socket.out, ['ack 1 0', 'ack 2 0']);
+  assert.deepEqual(engine.socket.out, ['ack 0 0', 'ack 1 0']);
   page.clock.advance(5000);
   assert.equal(engine.socket.out.length, 2);
 });

@@ -11,7 +11,7 @@ test('hidden: everything waits, nothing is closed, a waiting answer goes out', (
   page.hide();
   page.document.emit('freeze');
   page.window.emit('pagehide', { persisted: false });
-  assert.deepEqual(engine.socket.out, ['ack 1 0', 'ack 1 0']);
+  assert.deepEqual(engine.socket.out, ['ack 0 0', 'ack 0 0']);
   for (let i = 0; i < 1000; i += 1) engine.socket.receive(bytes(100));
   page.clock.advance(20000);
   assert.equal(engine.socket.closedWith, null);
