@@ -8,12 +8,12 @@ use crate::http::{body, head};
 use crate::hub::{self, INLINE_MAX, accept, admission, pending, relay, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
-use crate::session::{self, message, reader, upgrade};
+use crate::session::{self, control, message, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
 /// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
-const IN_WORDS: [&str; 13] = [
+const IN_WORDS: [&str; 14] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
@@ -27,6 +27,8 @@ const IN_WORDS: [&str; 13] = [
     "`peer_congested` and `peer_drained` that wait for a poll",
     "data behind a Close frame",
     "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
+    // Shown by tests/behaviour/control.rs.
+    "`ack` messages that wait to be sent",
     // Compared in rust/extension/src/lines.rs.
     "log lines that wait for the main thread to print them",
 ];
@@ -120,6 +122,10 @@ fn the_documented_figures_are_those_of_the_code() {
             format!("{}, or those of one message", relay::RELAY_TURN),
         ),
         ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),
+        (
+            "one control message (text) of a client that offered [`alive`](protocol.md)",
+            bytes(control::LONGEST),
+        ),
         ("pings and pongs received", format!("{}, no limit", bytes(hub::TURN))),
         (
             "other clients that a Godot 3 server may announce to a client",

@@ -11,6 +11,7 @@ mod churn;
 mod closing;
 mod conditions;
 mod congestion;
+mod control;
 mod counted;
 mod doorstep;
 mod faults;

@@ -46,6 +46,7 @@ impl Queue {
             target: String::new(),
             origin: String::new(),
             headers: Box::default(),
+            has_control: false,
             opened: Instant::now(),
         };
         Self(PeerShared::new(CONN, PeerId(2), info, &QueueTotals::new(usize::MAX)))

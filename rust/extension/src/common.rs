@@ -418,8 +418,12 @@ macro_rules! common_methods {
 
             /// Returns the statistics of one peer: `rtt_msec` (round-trip time, -1 if unknown), `bytes_in`, `bytes_out`,
             /// `packets_in`, `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`,
-            /// `connected_msec` (time since it connected), `last_receive_msec` (time since data was received), `address`, `port`,
-            /// `protocol`, `path`. For an unknown id, prints an error and returns an empty dictionary.
+            /// `connected_msec` (time since it connected), `last_receive_msec` (time since data was received), `last_packet_msec`
+            /// (time since a packet of the game was received, -1 if none was), `address`, `port`, `protocol`, `path`. For an unknown
+            /// id, prints an error and returns an empty dictionary.
+            ///
+            /// `last_packet_msec` tells whether a player's game runs, if that game sends something regularly. `last_receive_msec` does
+            /// not: pings are answered while a game loads, and by a browser also while its page sleeps.
             /// ```gdscript
             /// func is_far_away(server: WebSocketServer, id: int) -> bool:
             ///     return server.get_peer_statistics(id)["rtt_msec"] > 200.0

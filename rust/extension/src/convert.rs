@@ -58,7 +58,7 @@ pub(crate) fn dictionary<'a>(figures: impl Iterator<Item = (&'static str, Value<
     let mut dictionary = VarDictionary::new();
     for (name, value) in figures {
         match value {
-            Value::Integer(number) => dictionary.set(name, number as i64),
+            Value::Integer(number) => dictionary.set(name, number),
             Value::Float(number) => dictionary.set(name, number),
             Value::Text(text) => dictionary.set(name, &GString::from(text)),
         }

@@ -36,7 +36,7 @@ pub enum Unit {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// A whole number.
-    Integer(u64),
+    Integer(i64),
     /// Any other number.
     Float(f64),
     /// Words.
@@ -138,6 +138,8 @@ figures! {
     pub(crate) struct PeerCounters {
         /// Milliseconds after `PeerInfo::opened` at which something was received last.
         last_receive: AtomicU64,
+        /// Milliseconds after `PeerInfo::opened` at which a packet was received last, and one; 0: never.
+        last_packet: AtomicU64,
         /// Microseconds and one; 0: unknown.
         round_trip: AtomicU32,
     }
@@ -153,6 +155,7 @@ figures! {
     queued_out_packets: usize, Given, Count, "Packets that wait to be sent.";
     connected_msec: u64, Given, Milliseconds, "Time since the peer connected.";
     last_receive_msec: u64, Given, Milliseconds, "Time since data was received.";
+    last_packet_msec: i64, Given, Milliseconds, "Time since a packet of the game was received; -1 if none was. Pongs and control messages do not count.";
     address: String, Given, Text, "Remote IP address.";
     port: u16, Given, Count, "Remote port.";
     protocol: String, Given, Text, "Negotiated subprotocol, or empty.";
@@ -166,6 +169,14 @@ impl PeerCounters {
 
     pub(crate) fn last_receive(&self) -> Duration {
         Duration::from_millis(self.last_receive.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_last_packet(&self, at: Duration) {
+        self.last_packet.store(at.as_millis() as u64 + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_packet(&self) -> Option<Duration> {
+        self.last_packet.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
     pub(crate) fn set_rtt(&self, rtt: Duration) {
@@ -246,19 +257,25 @@ impl Given {
 
 impl From<&u64> for Value<'_> {
     fn from(value: &u64) -> Self {
+        Self::Integer(i64::try_from(*value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<&i64> for Value<'_> {
+    fn from(value: &i64) -> Self {
         Self::Integer(*value)
     }
 }
 
 impl From<&usize> for Value<'_> {
     fn from(value: &usize) -> Self {
-        Self::Integer(*value as u64)
+        Self::from(&(*value as u64))
     }
 }
 
 impl From<&u16> for Value<'_> {
     fn from(value: &u16) -> Self {
-        Self::Integer(u64::from(*value))
+        Self::Integer(i64::from(*value))
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct PeerInfo {
     pub(crate) origin: String,
     /// Server: the request's headers, names in lower case.
     pub(crate) headers: Box<[(String, String)]>,
+    /// Text messages are control messages.
+    pub(crate) has_control: bool,
     pub(crate) opened: Instant,
 }
 
@@ -124,6 +126,10 @@ impl PeerShared {
             queued_out_packets,
             connected_msec: connected.as_millis() as u64,
             last_receive_msec: connected.saturating_sub(self.figures.last_receive()).as_millis() as u64,
+            last_packet_msec: self
+                .figures
+                .last_packet()
+                .map_or(-1, |last| connected.saturating_sub(last).as_millis() as i64),
             address: self.info.address.ip().to_string(),
             port: self.info.address.port(),
             protocol: self.info.protocol.clone(),

@@ -8,13 +8,18 @@ use crate::base::CloseReason;
 use crate::channel::Notice;
 use crate::config::{Mode, WireFormat};
 
-/// Frames from a client. First byte: mode and how much is taken of what we write; then two of the seed of the cuts.
+/// Frames from a client. First byte: mode, whether the client offers control messages, and how much is taken of what we write; then
+/// two of the seed of the cuts.
 pub fn server(data: &[u8]) {
     let Some((script, bytes)) = Script::split(data) else { return };
     let godot4 = script.options & 1 != 0;
     let mode = if godot4 { Mode::Multiplayer(WireFormat::Godot4) } else { Mode::Raw };
     let mut hub = ScriptedHub::server(mode, &[]);
-    let mut line = Line::new(upgrades::REQUEST.to_vec(), script.cuts.clone(), Cuts::WHOLE);
+    let offers = script.options & 2 != 0;
+    let request = String::from_utf8_lossy(upgrades::REQUEST);
+    let target = if offers { "/game?godot-multiplayer=alive.v1" } else { "/game" };
+    let request = request.replacen("/game", target, 1).into_bytes();
+    let mut line = Line::new(request, script.cuts.clone(), Cuts::WHOLE);
     line.ends = false;
     let conn = hub.accept(line);
     if !script.takes_all() {
@@ -29,15 +34,73 @@ pub fn server(data: &[u8]) {
     hub.finish();
     let output = std::mem::take(&mut hub.line(conn).output);
     let answers = behind_head(&output);
-    let said = understand(bytes, true, MAX_MESSAGE);
+    let mut said = understand(bytes, true, MAX_MESSAGE);
     let mut frames = frames(answers, false, script.takes_all());
+    let agreed = godot4 && offers;
+    if agreed {
+        let agreement = frames.remove(0);
+        assert!(agreement.first == 0x81 && agreement.payload.starts_with(b"alive 1 "), "{agreement:?}");
+        obey_control_messages(&mut said, &mut frames, script.takes_all());
+    }
     if godot4 {
         let id = frames.remove(0);
         assert_eq!((id.first, id.payload.len()), (0x82, 4), "the id comes first");
         assert_eq!(connected(&hub), Some(id.payload));
     }
     check_news(&hub, &said, 1);
-    check_answers(&frames, &said, &script);
+    check_answers(&frames, &said, &script, agreed);
+}
+
+/// Takes out what was said and answered in control messages.
+fn obey_control_messages(said: &mut Vec<Said>, answers: &mut Vec<super::model::Frame>, takes_all: bool) {
+    let (mut came, mut asked, mut last_asked) = (0, 0, 0);
+    let mut fault = None;
+    let mut others = Vec::new();
+    for one in said.drain(..) {
+        match one {
+            Said::Message { text: true, payload } => {
+                let words = String::from_utf8(payload).expect("text is UTF-8");
+                let numbers =
+                    words.strip_prefix("ack").filter(|rest| rest.is_empty() || rest.starts_with(' '));
+                // Nothing is sent, so none can have been received.
+                let right = format!(" 0 {came}");
+                let is_right = |rest: &str| rest == right || rest.starts_with(&format!("{right} "));
+                if words.len() > 256 {
+                    fault = Some(1009);
+                } else if words == "ack?" || words.starts_with("ack? ") {
+                    (asked, last_asked) = (asked + 1, came);
+                } else if numbers.is_some_and(|rest| !is_right(rest)) {
+                    fault = Some(1002);
+                }
+            }
+            one => {
+                came += usize::from(matches!(one, Said::Message { .. }));
+                others.push(one);
+            }
+        }
+        if let Some(code) = fault {
+            others.push(Said::Violation(code));
+            break;
+        }
+    }
+    let goes_on = !matches!(others.last(), Some(Said::Close { .. } | Said::Violation(_)));
+    *said = others;
+    let (mut told, mut count) = (0, 0);
+    answers.retain(|frame| {
+        let Some(counts) = frame.payload.strip_prefix(b"ack ").filter(|_| frame.first == 0x81) else {
+            return true;
+        };
+        let counts = std::str::from_utf8(counts).expect("text is UTF-8");
+        let received =
+            counts.strip_suffix(" 0").and_then(|received| received.parse().ok()).expect("two counts");
+        assert!((told..=came).contains(&received), "it received {received} of {came}, and {told} before");
+        (told, count) = (received, count + 1);
+        false
+    });
+    assert!(count <= asked, "{count} answers to {asked} questions");
+    if takes_all && goes_on {
+        assert_eq!((count > 0, told >= last_asked), (asked > 0, true), "the last question is answered");
+    }
 }
 
 /// Frames from a server that has accepted the upgrade.
@@ -68,7 +131,7 @@ pub fn client(data: &[u8]) {
         Mode::Raw => check_news(&hub, &said, 1),
         Mode::Multiplayer(wire) => check_client_news(&hub, &mut said, wire),
     }
-    check_answers(&frames(&output[asked..], true, script.takes_all()), &said, &script);
+    check_answers(&frames(&output[asked..], true, script.takes_all()), &said, &script, false);
 }
 
 /// What the first three bytes decide.
@@ -187,8 +250,9 @@ fn behind_head(output: &[u8]) -> &[u8] {
     &output[end + 4..]
 }
 
-/// Pongs are those of pings, in order, the last one at least; the close is the one that is due; nothing else is said.
-fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script) {
+/// Pongs are those of pings, in order, the last one at least; the close is the one that is due; nothing else is said. `agreed`: a
+/// Close has words.
+fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script, agreed: bool) {
     let mut pings = said.iter().filter_map(|said| match said {
         Said::Ping(payload) => Some(payload),
         _ => None,
@@ -209,7 +273,10 @@ fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script
     match (&close, answers.next()) {
         (Some(close), Some(frame)) => {
             let (code, reason) = frame.payload.split_at(frame.payload.len().min(2));
-            if code == 1009_u16.to_be_bytes() && matches!(said.last(), Some(Said::Violation(_))) {
+            let violated = matches!(said.last(), Some(Said::Violation(_)));
+            if agreed && violated {
+                assert_eq!((frame.first, code, reason.is_empty()), (0x88, close.as_slice(), false));
+            } else if code == 1009_u16.to_be_bytes() && violated {
                 // What the remote is to do about it.
                 assert!(
                     std::str::from_utf8(reason).is_ok_and(|reason| reason.contains("max_message_size_kb"))

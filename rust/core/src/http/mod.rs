@@ -13,6 +13,7 @@ pub(crate) mod body;
 pub(crate) mod head;
 mod headers;
 mod offer;
+mod query;
 mod refused;
 mod request;
 mod response;

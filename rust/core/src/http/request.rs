@@ -5,6 +5,7 @@ use httparse::Status as Parsed;
 use super::accept_key::derive_accept_key;
 use super::head::HEADERS_LIMIT;
 use super::headers::Headers;
+use super::query::{Offers, take_offers};
 use super::response::HttpResponse;
 use super::token::is_token;
 
@@ -20,8 +21,9 @@ enum Method {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: Method,
-    /// Path and query.
+    /// Path and query, without the offers.
     pub(crate) target: String,
+    pub(crate) offers: Offers,
     pub(crate) headers: Headers,
     /// Subprotocols that the client offers, in the client's order.
     pub(crate) protocols: Vec<String>,
@@ -114,13 +116,12 @@ impl Request {
             Method::Head => Err(upgrade_required(NOT_A_PAGE)),
             Method::Get => Self::check_upgrade(&headers),
         };
-        Ok(match upgrade {
-            Ok((accept, protocols)) => Self { method, target, headers, protocols, accept, fault: None },
-            Err(fault) => {
-                let fault = Some(fault);
-                Self { method, target, headers, protocols: Vec::new(), accept: String::new(), fault }
-            }
-        })
+        let (target, offers) = take_offers(target);
+        let ((accept, protocols), fault) = match upgrade {
+            Ok(upgrade) => (upgrade, None),
+            Err(fault) => ((String::new(), Vec::new()), Some(fault)),
+        };
+        Ok(Self { method, target, offers, headers, protocols, accept, fault })
     }
 
     /// Returns the accept key and the subprotocols offered.

@@ -14,7 +14,7 @@ use crate::config::{Mode, WireFormat};
 use crate::decision::{Admission, AdmissionDecision};
 use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
-use crate::session::{Context, Session};
+use crate::session::{Context, Session, agreement};
 use crate::wire::godot4;
 
 /// A request that waits for the game's handler.
@@ -248,16 +248,23 @@ impl Hub {
         let headers = [access.config.extra_headers.as_slice(), headers].concat();
         let rate = access.config.max_inbound_per_second;
         let rate_limiter = (rate > 0).then(|| RateLimiter::new(rate, now));
+        // The messages of the Godot 3 wire and of raw mode may be text.
+        let has_control = request.offers.alive && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
         let info = PeerInfo {
             address: connection.address,
             protocol: protocol.clone().unwrap_or_default(),
             target: request.target.clone(),
             origin: format!("{scheme}://{}", request.headers.first("host").unwrap_or_default()),
             headers: request.headers.lines().into(),
+            has_control,
             opened: now,
         };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         connection.session.accept(request, protocol.as_deref(), &headers, &mut cx);
+        if has_control {
+            let agreement = agreement(&self.config);
+            connection.session.send(true, PayloadRef::copied(agreement.as_bytes()), None, &mut cx);
+        }
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
                 connection.session.send(false, PayloadRef::copied(&godot4::encode_id(id)), None, &mut cx);
@@ -269,6 +276,12 @@ impl Hub {
             self.note_unheeded(conn, id, &request.protocols, now);
         }
         self.connected(conn, id, PeerId::SERVER, info, rate_limiter);
+        if has_control
+            && let Some(connection) = self.connections.get_mut(conn)
+            && let Some(shared) = connection.shared().cloned()
+        {
+            connection.session.agree(shared);
+        }
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             self.introduce(conn, id, now);
         }

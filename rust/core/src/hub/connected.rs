@@ -29,6 +29,8 @@ pub(super) struct Connected {
     over_limit: Option<OverLimit>,
     /// `Congested` was emitted, and `Drained` was not.
     congestion_emitted: bool,
+    /// Packets that were received until the end of the last turn.
+    packets_in: u64,
 }
 
 /// Since when the game has taken nothing of what a peer had sent before it went, and how many packets waited then.
@@ -49,6 +51,7 @@ impl Connected {
             gone: None,
             over_limit: None,
             congestion_emitted: false,
+            packets_in: 0,
         }
     }
 
@@ -70,6 +73,16 @@ impl Connected {
     pub(super) fn recount_unread(&mut self) {
         if let Some(gone) = &mut self.gone {
             gone.waiting = self.shared.incoming.load().1;
+        }
+    }
+
+    /// Notes when a packet was received last, after a turn that may have delivered one.
+    pub(super) fn note_packets(&mut self, now: Instant) {
+        let figures = &self.shared.figures;
+        let packets_in = figures.packets_in.get();
+        if self.packets_in != packets_in {
+            self.packets_in = packets_in;
+            figures.set_last_packet(now.saturating_duration_since(self.shared.info.opened));
         }
     }
 

@@ -253,6 +253,7 @@ impl Hub {
             target: url.target.clone(),
             origin: format!("{}://{}", if url.secure { "wss" } else { "ws" }, url.host_header()),
             headers: Box::default(),
+            has_control: false,
             opened: now,
         };
         self.connected(conn, PeerId::SERVER, own_id, info, None);

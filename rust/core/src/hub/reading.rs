@@ -154,6 +154,7 @@ impl Hub {
                         break;
                     }
                 }
+                Some(Incoming::AckWanted) => self.queue_flush(conn),
                 Some(Incoming::Request(request)) => self.request(conn, request, now),
                 Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
                 Some(Incoming::CloseRequested { code, reason }) => {
@@ -177,6 +178,7 @@ impl Hub {
         }
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.recount_unread();
+            peer.note_packets(now);
         }
         let paused = connection.has_deferred() || connection.session.awaits_decision();
         connection.session.end_turn(taken, may_have_more, now);

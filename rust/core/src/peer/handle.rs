@@ -263,7 +263,8 @@ impl PeerHandle {
         }
     }
 
-    /// Sends a message to this peer. If there is no room, the message is refused, with either overflow policy.
+    /// Sends a message to this peer. If there is no room, the message is refused, with either overflow policy. Text is sent as binary
+    /// data where text messages are control messages (docs/protocol.md).
     ///
     /// # Errors
     /// [`SendError`]: not connected, too large, no room, text that is not UTF-8; in multiplayer mode an empty message.
@@ -278,6 +279,7 @@ impl PeerHandle {
         let header = (config.mode == Mode::Multiplayer(WireFormat::Godot3))
             .then(|| packet_header(self.member.own_id.get(), Target::One(shared.id)));
         let mailbox = self.member.mailbox.upgrade().ok_or(SendError::NotConnected)?;
+        let text = text && !shared.info.has_control;
         let packet = Outgoing { header: header.as_ref(), payload, text, when_full: WhenFull::Refuse };
         match packet.send(shared, &mailbox, &mut Copies::default(), &config) {
             Reservation::Taken => Ok(()),

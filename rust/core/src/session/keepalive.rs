@@ -23,8 +23,6 @@ pub(crate) struct Keepalive {
     stalled: Option<Instant>,
     /// Pings of the remote that came while too many answers waited.
     unanswered: usize,
-    /// The payload of the last of those pings.
-    late_ping: Option<Vec<u8>>,
 }
 
 /// What is due now.
@@ -50,21 +48,12 @@ impl Keepalive {
             paused: None,
             stalled: None,
             unanswered: 0,
-            late_ping: None,
         }
     }
 
-    /// Notes a ping that came while too many answers waited: only the last of those is answered (section 5.5.3).
-    pub(crate) fn pinged_in_vain(&mut self, payload: &[u8]) {
+    /// Notes a ping that came while too many answers waited.
+    pub(crate) fn pinged_in_vain(&mut self) {
         self.unanswered += 1;
-        let late = self.late_ping.get_or_insert_default();
-        late.clear();
-        late.extend_from_slice(payload);
-    }
-
-    /// Takes the payload of that ping, which is answered now.
-    pub(crate) fn take_late_ping(&mut self) -> Option<Vec<u8>> {
-        self.late_ping.take()
     }
 
     pub(crate) fn take_unanswered_pings(&mut self) -> usize {
@@ -100,6 +89,11 @@ impl Keepalive {
 
     pub(crate) fn pause(&mut self, now: Instant) {
         self.paused.get_or_insert(now);
+    }
+
+    /// Returns whether nothing is read.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.is_some()
     }
 
     /// Ends a pause of reading, which does not count for the heartbeat timeout.

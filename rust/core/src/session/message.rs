@@ -20,6 +20,9 @@ impl Session {
             _ => return Step::Wait,
         };
         match reader.next(burst, self.role, cx.config.max_message()) {
+            Ok(Some(Frame::Message { payload, text: true })) if self.control.is_some() => {
+                return self.control_message(payload.bytes(), cx);
+            }
             Ok(Some(Frame::Message { payload, text })) => {
                 self.last_message = Some(cx.now);
                 return Step::Incoming(Incoming::Message { payload, text });
@@ -51,24 +54,32 @@ impl Session {
         }
     }
 
-    /// Answers a ping, unless too many answers wait: such a remote sends pings and does not read.
+    /// Answers a ping, unless too many answers wait: such a remote sends pings and does not read. Of the pings that came meanwhile
+    /// only the last one is answered (section 5.5.3).
     fn ping(&mut self, payload: &[u8], cx: &mut Context<'_>) {
-        self.push_late_pong(cx);
+        if self.late.is_some() {
+            self.push_late_pong(cx);
+        }
         if self.out.controls() < CONTROLS_LIMIT {
             self.out.push_control(self.role, Opcode::Pong, payload, cx.pool);
         } else {
-            self.keepalive.pinged_in_vain(payload);
+            self.keepalive.pinged_in_vain();
+            let late = self.late.get_or_insert_default().ping.get_or_insert_default();
+            late.clear();
+            late.extend_from_slice(payload);
         }
     }
 
-    /// Answers the last ping that was not answered, if there is room. Returns whether it did.
-    pub(super) fn push_late_pong(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.out.controls() >= CONTROLS_LIMIT || !matches!(self.state, State::Open(_)) {
-            return false;
+    /// Answers the last ping that was not answered, if there is room.
+    #[cold]
+    pub(super) fn push_late_pong(&mut self, cx: &mut Context<'_>) {
+        if self.out.controls() < CONTROLS_LIMIT
+            && let Some(late) = &mut self.late
+            && let Some(payload) = late.ping.take()
+        {
+            self.out.push_control(self.role, Opcode::Pong, &payload, cx.pool);
+            self.late.take_if(|late| !late.ack);
         }
-        let Some(payload) = self.keepalive.take_late_ping() else { return false };
-        self.out.push_control(self.role, Opcode::Pong, &payload, cx.pool);
-        true
     }
 
     #[cold]
@@ -103,7 +114,7 @@ impl Session {
 
     /// Fails the connection, after the game had the time to answer a message that came shortly before.
     #[cold]
-    fn violated(&mut self, violation: Violation, cx: &mut Context<'_>) {
+    pub(super) fn violated(&mut self, violation: Violation, cx: &mut Context<'_>) {
         match self.last_message.map(|last| last + ANSWER_TIME).filter(|at| *at > cx.now) {
             Some(at) if matches!(self.state, State::Open(_)) => {
                 self.failing = Some(Failing { at, violation })

@@ -15,6 +15,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod burst;
+pub(crate) mod control;
 pub(crate) mod frame;
 mod keepalive;
 pub(crate) mod message;
@@ -33,6 +34,8 @@ use crate::channel::PayloadRef;
 use crate::config::PeerConfig;
 use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
+pub(crate) use control::agreement;
+use control::{Control, Late};
 use frame::Opcode;
 pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
@@ -65,6 +68,8 @@ pub(crate) enum Incoming<'b> {
     Opened { protocol: String },
     /// A complete message.
     Message { payload: Payload<'b>, text: bool },
+    /// A control message asks for an `ack`, which the next turn of writing makes.
+    AckWanted,
     /// The remote sent the first Close; 1005 if the Close has no code (RFC 6455 section 7.1.5).
     CloseRequested { code: u16, reason: String },
 }
@@ -77,6 +82,9 @@ pub(crate) struct Session {
     /// Bytes that were read and not used yet: those after a deferred message, and those that came too early.
     read_ahead: BytesMut,
     keepalive: Keepalive,
+    /// Text is control messages.
+    control: Option<Box<Control>>,
+    late: Option<Box<Late>>,
     /// Server: the request was HEAD, so the response has no body.
     wants_head_only: bool,
     /// The deadline of the state; `Open` has the deadlines of `keepalive`.
@@ -148,6 +156,8 @@ impl Session {
             out: Writer::default(),
             read_ahead: BytesMut::new(),
             keepalive: Keepalive::new(now),
+            control: None,
+            late: None,
             wants_head_only: false,
             deadline,
             last_message: None,
@@ -301,24 +311,40 @@ impl Session {
     pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
         let mut done = Flushed::default();
         loop {
-            match self.out.flush(stream, WRITE_TURN - done.bytes, cx.pool) {
-                Ok(flushed) => {
-                    done.bytes += flushed.bytes;
-                    done.packets += flushed.packets;
-                    done.packet_bytes += flushed.packet_bytes;
-                    done.blocked = flushed.blocked;
-                    done.cut_short = flushed.cut_short;
-                }
-                Err(error) => {
-                    self.write_failed(&error, cx.pool);
-                    return done;
-                }
+            if self.late.is_some() && !self.push_late(stream, &mut done, cx) {
+                break;
             }
-            if done.blocked || done.cut_short || !self.push_late_pong(cx) {
+            let written = self.write_out(stream, WRITE_TURN - done.bytes, &mut done, cx);
+            if !written || done.blocked || done.cut_short || self.late.is_none() {
                 break;
             }
         }
         done
+    }
+
+    /// Writes `turn` bytes at most. Returns false after an error.
+    #[inline]
+    fn write_out<W: Write>(
+        &mut self,
+        stream: &mut W,
+        turn: usize,
+        done: &mut Flushed,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        match self.out.flush(stream, turn, cx.pool) {
+            Ok(flushed) => {
+                done.bytes += flushed.bytes;
+                done.packets += flushed.packets;
+                done.packet_bytes += flushed.packet_bytes;
+                done.blocked = flushed.blocked;
+                done.cut_short = flushed.cut_short;
+                true
+            }
+            Err(error) => {
+                self.write_failed(&error, cx.pool);
+                false
+            }
+        }
     }
 
     /// Notes whether bytes wait, and whether the stream has taken some since the last call (`moved`).
@@ -383,7 +409,12 @@ impl Session {
             }
             match self.keepalive.due(cx.config, cx.now) {
                 Due::Nothing => {}
-                Due::Ping(payload) => self.out.push_control(self.role, Opcode::Ping, &payload, cx.pool),
+                Due::Ping(payload) => {
+                    self.out.push_control(self.role, Opcode::Ping, &payload, cx.pool);
+                    if self.keepalive.is_paused() {
+                        self.show_life();
+                    }
+                }
                 Due::TimedOut(phase) => self.end(CloseReason::TimedOut(phase)),
             }
             return;
@@ -486,9 +517,13 @@ impl Session {
     /// Fails the connection (section 7.1.7).
     pub(crate) fn violation(&mut self, code: u16, what: String, cx: &mut Context<'_>) {
         if matches!(self.state, State::Open(_)) {
-            // The people at the other end can fix only this violation, by a setting or a smaller message.
-            let reason =
-                if code == TOO_LARGE { &what[..what.floor_char_boundary(LONGEST_REASON)] } else { "" };
+            // The people at the other end can fix only this violation, by a setting or a smaller message; those who write a page with
+            // control messages learn of no other place what was wrong with them.
+            let reason = if code == TOO_LARGE || self.control.is_some() {
+                &what[..what.floor_char_boundary(LONGEST_REASON)]
+            } else {
+                ""
+            };
             self.push_close(Some(code), reason, cx);
         }
         self.drain(CloseReason::Violation(what), HalfClose::Wanted, cx);

@@ -159,6 +159,39 @@ impl Writer {
         self.push_frame(role, opcode, PayloadRef::copied(payload), None, pool);
     }
 
+    /// Returns how many bytes leave before the first data message of which no byte has left.
+    pub(crate) fn before_data(&self) -> usize {
+        let written = self.queued_total - self.pending as u64;
+        let is_data = |end: &End| end.charge.is_some();
+        let begun = usize::from(self.left_whole != written);
+        let last = self.ends.iter().enumerate().take_while(|(at, end)| *at < begun || !is_data(end)).last();
+        last.map_or(0, |(_, end)| (end.at - written) as usize)
+    }
+
+    /// Queues a control message (text) before everything that waits, which begins with a whole frame.
+    pub(crate) fn push_first(&mut self, role: Role, text: &str, pool: &mut Pool) {
+        if self.pending == 0 {
+            return self.push_message(role, true, PayloadRef::copied(text.as_bytes()), None, pool);
+        }
+        debug_assert_eq!(self.begun(), 0, "a frame is not torn");
+        let mut frame = Self::default();
+        frame.push_message(role, true, PayloadRef::copied(text.as_bytes()), None, pool);
+        // The first segment forgets what has left of it.
+        if let Some(Segment::Gathered(buffer)) = self.segments.front_mut() {
+            buffer.drain(..self.skip);
+            pool.bytes -= self.skip;
+            self.skip = 0;
+        }
+        frame.segments.append(&mut self.segments);
+        self.segments = frame.segments;
+        // Positions count on from what has left: the frame moves that back, and not all that waits.
+        let written = self.queued_total - self.pending as u64;
+        self.pending += frame.pending;
+        self.left_whole = written - frame.pending as u64;
+        self.ends.push_front(End { at: written, charge: None });
+        self.controls += 1;
+    }
+
     /// Drops every frame of which no byte has left and returns the data messages among them as (packets, bytes).
     pub(crate) fn drop_unsent(&mut self, pool: &mut Pool) -> (usize, usize) {
         let written = self.queued_total - self.pending as u64;
