@@ -1,4 +1,4 @@
-//! The editor plugin, and the debugger plugin that connects the debugger's sessions with their tabs.
+//! The editor plugin, which adds the others; and the debugger plugin that connects the debugger's sessions with their tabs.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,18 @@ use godot::meta::ToGodot;
 use godot::obj::{Base, Gd, NewGd, Singleton, WithBaseField};
 use godot::register::{GodotClass, godot_api};
 
+use super::export::{self, EditorWebSocketExport};
 use super::names;
 use super::tab::Tab;
 use crate::debugger::{CAPTURE, LOOK, REPORT};
 
-/// Adds the tab to the editor.
+/// Adds the tab and the plugin for exports to the editor.
 #[derive(GodotClass)]
 #[class(init, tool, internal, base = EditorPlugin)]
 struct EditorWebSocketPlugin {
     base: Base<EditorPlugin>,
     debugger: Option<Gd<EditorWebSocketDebugger>>,
+    exporter: Option<Gd<EditorWebSocketExport>>,
     /// Scripts whose `class_name` was reported.
     misnamed: Vec<String>,
 }
@@ -31,6 +33,10 @@ impl IEditorPlugin for EditorWebSocketPlugin {
         let debugger = EditorWebSocketDebugger::new_gd();
         self.debugger = Some(debugger.clone());
         self.base_mut().add_debugger_plugin(&debugger);
+        let exporter = EditorWebSocketExport::new_gd();
+        self.exporter = Some(exporter.clone());
+        self.base_mut().add_export_plugin(&exporter);
+        export::remove_leftover();
         let check = self.to_gd().callable("check_names");
         if let Some(mut files) = EditorInterface::singleton().get_resource_filesystem() {
             files.connect("script_classes_updated", &check);
@@ -51,6 +57,9 @@ impl IEditorPlugin for EditorWebSocketPlugin {
         }
         if let Some(debugger) = self.debugger.take() {
             self.base_mut().remove_debugger_plugin(&debugger);
+        }
+        if let Some(exporter) = self.exporter.take() {
+            self.base_mut().remove_export_plugin(&exporter);
         }
     }
 }
