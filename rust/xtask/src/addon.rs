@@ -69,6 +69,20 @@ pub(crate) fn stage(repo: &Repo) -> Result<()> {
     Ok(())
 }
 
+/// Makes the project of the scripts of a web export: the test project without the addon, whose classes have the same names.
+pub(crate) fn stage_web(repo: &Repo) -> Result<()> {
+    let (from, to) = (repo.test_project(), repo.web_project());
+    files::empty(&to)?;
+    for file in files::below(&from, |name| !["addons", ".godot"].contains(&name))? {
+        files::copy(&file, &to.join(file.strip_prefix(&from)?))?;
+    }
+    let scripts = to.join("addons").join(ADDON).join("web");
+    for file in files::with_ending(&repo.web_scripts(), "gd")? {
+        files::copy(&file, &scripts.join(file.strip_prefix(repo.web_scripts())?))?;
+    }
+    Ok(())
+}
+
 /// Puts the addon into one project.
 pub(crate) fn stage_into(addon: &Path, project: &Path) -> Result<()> {
     let place = project.join("addons").join(ADDON);

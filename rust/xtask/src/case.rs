@@ -43,6 +43,8 @@ pub(crate) struct Role {
 pub(crate) enum Program {
     #[value(skip)]
     Engine4,
+    /// The same engine, with the scripts of a web export in place of the addon.
+    Web,
     Engine3,
     Node,
     Python,

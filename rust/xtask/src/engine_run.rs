@@ -96,8 +96,10 @@ impl TestBed {
     fn command(&self, case: &Case, process: &Role, port: u16) -> Result<Command> {
         let script = format!("{}_{}", case.script, process.role);
         let mut command = match process.program {
-            Program::Engine4 => {
-                self.engine_4.script(&self.repo.test_project(), &format!("res://cases/{}.gd", case.script))
+            Program::Engine4 | Program::Web => {
+                let is_web = process.program == Program::Web;
+                let project = if is_web { self.repo.web_project() } else { self.repo.test_project() };
+                self.engine_4.script(&project, &format!("res://cases/{}.gd", case.script))
             }
             Program::Engine3 => {
                 let engine = self.engine_3.as_ref().context("the case needs a 3.6 engine")?;

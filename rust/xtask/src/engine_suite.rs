@@ -63,9 +63,14 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
         return Ok(tally);
     }
     addon::stage(repo)?;
+    let needs_web = cases.iter().any(|case| case.needs(Program::Web));
     let bed = TestBed { repo: repo.clone(), engine_4, engine_3, foreign };
     ui::detail(&format!("{} cases on {}", cases.len(), bed.engine_4.version));
     bed.engine_4.import(&repo.test_project())?;
+    if needs_web {
+        addon::stage_web(repo)?;
+        bed.engine_4.import(&repo.web_project())?;
+    }
     // Only the logs of this run are kept.
     files::empty(&repo.logs())?;
     let (serial, parallel): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.serial);

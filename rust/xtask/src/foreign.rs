@@ -54,7 +54,7 @@ impl Foreign {
             Program::Curl => curl()?,
             Program::Nginx => script("sh", "sh", ("NGINX", service("nginx")?))?,
             Program::Haproxy => script("sh", "sh", ("HAPROXY", service("haproxy")?))?,
-            Program::Engine4 | Program::Engine3 => bail!("an engine is not a foreign program"),
+            Program::Engine4 | Program::Web | Program::Engine3 => bail!("an engine is not a foreign program"),
         };
         self.tools.push((program, tool));
         Ok(())

@@ -57,6 +57,16 @@ impl Repo {
         self.root.join("tests/engine")
     }
 
+    /// A copy of it, made for each run, in which the scripts of a web export stand in place of the addon.
+    pub(crate) fn web_project(&self) -> PathBuf {
+        self.scratch.join("web_classes")
+    }
+
+    /// The sources of these scripts.
+    pub(crate) fn web_scripts(&self) -> PathBuf {
+        self.root.join("rust/extension/web")
+    }
+
     /// The project for the 3.6 side of a test.
     pub(crate) fn test_project_3(&self) -> PathBuf {
         self.root.join("tests/engine3")

@@ -7,6 +7,7 @@
 # variant: ours4 server=ours4 clients=ours4
 # variant: engine_clients server=ours clients=engine
 # variant: engine_server server=engine clients=ours,ours4
+# variant: web server=ours clients=ours,ours4 web=client:a,client:b,client:c,client:d
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")

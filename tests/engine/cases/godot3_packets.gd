@@ -9,6 +9,7 @@
 # variant: server_3_of_ours4 engine3=server on3=server clients=ours4
 # variant: mixed engine3=client:a,client:c
 # variant: mixed_on_3 engine3=server,client:b on3=server
+# variant: web web=client:a,client:b
 extends "res://lib/case.gd"
 
 const Correspondence := preload("res://lib/correspondence.gd")

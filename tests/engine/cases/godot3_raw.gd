@@ -6,8 +6,11 @@
 # variant: client_3 engine3=client
 # variant: server_3 engine3=server server=3
 # variant: ours
+# variant: web web=client
 # expect@client_3: ^ERROR: Invalid protocol or status code\.$
 # expect@client_3: ^ERROR: Invalid response headers\.$
+# expect@web: ^ERROR: Invalid status code\. Got: '400', expected '101'\.$
+# expect@web: ^ERROR: Invalid response headers\.$
 extends "res://lib/case.gd"
 
 const TEXTS: Array[String] = ["echo", "grüße, 世界 🙂", "x"]

@@ -7,6 +7,7 @@
 # variant: engine_server server=engine clients=ours,ours4
 # variant: mixed_clients server=ours clients=ours,engine
 # variant: mixed_clients_on_engine server=engine clients=engine,ours
+# variant: web below=engine server=ours clients=ours,ours4 web=client:a,client:b,client:c,client:d
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")

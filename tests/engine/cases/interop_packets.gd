@@ -7,6 +7,8 @@
 # variant: mixed_clients server=ours clients=ours,engine,engine
 # variant: mixed_clients4 server=ours4 clients=engine,ours4,engine
 # variant: mixed_clients_on_engine server=engine clients=ours,engine,engine
+# variant: web server=ours clients=ours,ours4,ours web=client:a,client:b
+# variant: web_on_engine server=engine clients=ours,ours4,engine web=client:a,client:b
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")

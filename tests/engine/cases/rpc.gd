@@ -8,6 +8,9 @@
 # variant: engine_server server=engine clients=ours,ours4
 # variant: mixed_clients server=ours clients=ours,engine
 # variant: mixed_clients_on_engine server=engine clients=ours,engine
+# variant: web below=engine server=ours clients=ours,ours4 web=client:a,client:b
+# variant: web_mixed server=ours4 clients=ours,engine web=client:a
+# variant: web_on_engine server=engine clients=ours,ours4 web=client:a,client:b
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")

@@ -5,6 +5,7 @@
 # variant: ours4 server=ours4 clients=ours4
 # variant: mixed_clients server=ours clients=ours,engine
 # variant: engine_server server=engine clients=ours
+# variant: web below=engine server=ours clients=ours,ours4 web=client:a,client:b
 extends "res://lib/case.gd"
 
 const Party := preload("res://lib/party.gd")

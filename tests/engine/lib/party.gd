@@ -116,9 +116,12 @@ func publish(key: String, value: Variant, to := MultiplayerPeer.TARGET_PEER_BROA
 
 ## The engine's own class, on either side, can lose packets that were sent right before a close, so
 ## the server waits until everybody in `who` has passed the barrier `label`. The addon's classes
-## must not lose them, so cases without the engine's class do not wait here.
+## must not lose them, so cases without the engine's class do not wait here. The scripts of a web
+## export use the engine's class where there is no browser: their variants say `below=engine`.
 func wait_for_engine(label: String, who: Array = []) -> void:
-	var kinds: String = case.args.get("server", "") + case.args.get("clients", "")
+	var kinds: String = (
+		case.args.get("server", "") + case.args.get("clients", "") + case.args.get("below", "")
+	)
 	if not kinds.contains("engine"):
 		return
 	var passed := label + ", passed"

@@ -3,7 +3,8 @@ extends RefCounted
 ##
 ## "ours" are the classes in the style of 3.6, "ours4" is the replacement of the engine's class,
 ## "engine" is the engine's own class. The addon's classes are created by name, because a script
-## that mentions them does not parse without the addon.
+## that mentions them does not parse without the addon. In a process that runs with `web`, the
+## scripts of a web export have these names.
 
 const OURS_4 := &"BufferedWebSocketMultiplayerPeer"
 const ENGINE := &"WebSocketMultiplayerPeer"
@@ -76,10 +77,21 @@ static func _instance(kind: String, of_ours: StringName) -> Variant:
 		_:
 			print("there is no kind of peer called %s" % kind)
 			return null
-	if not ClassDB.class_exists(type):
+	if ClassDB.class_exists(type):
+		return ClassDB.instantiate(type)
+	var script := script_of(type)
+	if script == null:
 		print("this engine has no class %s: is the addon staged?" % type)
 		return null
-	return ClassDB.instantiate(type)
+	return script.new()
+
+
+## The script that has this name, or null.
+static func script_of(type: StringName) -> GDScript:
+	for global: Dictionary in ProjectSettings.get_global_class_list():
+		if global["class"] == type:
+			return load(global["path"])
+	return null
 
 
 static func _made(peer: MultiplayerPeer, error: Error, what: String) -> MultiplayerPeer:
