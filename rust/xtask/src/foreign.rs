@@ -89,7 +89,7 @@ pub(crate) fn needed() -> Result<Vec<[String; 3]>> {
     let on_path = CHROMIUM_NAMES.iter().find_map(|name| on_path(name)).map(|path| path.display().to_string());
     let installed = if debian::may_install() { "will be installed when needed" } else { "install it" };
     let rows = [
-        ("node", program("node", missing), "foreign, browser, workflows"),
+        ("node", program("node", missing), "foreign, browser, gate, workflows"),
         ("npm", program("npm", missing), "foreign, browser, workflows"),
         ("ws", package("ws", WS, "by npm"), "foreign"),
         ("playwright-core", package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
@@ -155,6 +155,11 @@ pub(crate) fn gdtoolkit(module: &str) -> Result<Command> {
     let mut command = Command::new(find(PYTHON)?);
     command.env("PYTHONPATH", package).args(["-m", module]);
     Ok(command)
+}
+
+/// A command of Node that still lacks its script.
+pub(crate) fn node() -> Result<Command> {
+    Ok(Command::new(find("node")?))
 }
 
 fn chromium() -> Result<PathBuf> {

@@ -32,6 +32,7 @@ mod engines;
 mod files;
 mod foreign;
 mod fuzz;
+mod gate_suite;
 mod gdscript;
 mod guide;
 mod guide_page;

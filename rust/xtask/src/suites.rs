@@ -11,8 +11,8 @@ use crate::package::PackageOptions;
 use crate::repo::Repo;
 use crate::soak::SoakOptions;
 use crate::{
-    CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gdscript, guide, instructions,
-    licenses, package_suite, rust_suite, soak, ui, workflows,
+    CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gate_suite, gdscript, guide,
+    instructions, licenses, package_suite, rust_suite, soak, ui, workflows,
 };
 
 /// What to test.
@@ -33,7 +33,7 @@ pub(crate) struct TestOptions {
 }
 
 const HELP: &str = "\
-Suites: fmt, gdscript, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, package,
+Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, package,
 browser, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
 
 One engine case:  cargo xtask test slow_reader
@@ -62,9 +62,10 @@ struct Context<'a> {
 type Run = fn(&mut Context<'_>) -> Result<Tally>;
 
 /// Every suite, in the order in which they run.
-const SUITES: [(&str, Run); 19] = [
+const SUITES: [(&str, Run); 20] = [
     ("fmt", |context| rust_suite::fmt(context.repo)),
     ("gdscript", |context| gdscript::suite(context.repo)),
+    ("gate", |context| gate_suite::suite(context.repo)),
     ("clippy", |context| rust_suite::clippy(context.repo)),
     ("docs", |context| rust_suite::docs(context.repo)),
     ("licences", |context| licenses::suite(context.repo)),
