@@ -6,7 +6,7 @@ import traceback
 
 ARGS = dict(word.split("=", 1) for word in sys.argv[1:])
 PORT = int(ARGS["port"])
-PATIENCE = 10
+TIMEOUT = 10
 
 
 class CaseFailed(Exception):

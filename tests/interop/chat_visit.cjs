@@ -4,12 +4,12 @@
 const { pathToFileURL } = require('url');
 const { fail } = require('./case.cjs');
 
-const PATIENCE = 20;
+const TIMEOUT = 20;
 
 // The page as a person opens it: from the disk.
 async function open(browser, file, port, name) {
   const page = await browser.newPage({ viewport: { width: 900, height: 640 } });
-  page.setDefaultTimeout(PATIENCE * 1000);
+  page.setDefaultTimeout(TIMEOUT * 1000);
   page.on('pageerror', (error) => fail(`the page of ${name}: ${error.message}`));
   const address = pathToFileURL(file);
   address.searchParams.set('server', `ws://127.0.0.1:${port}`);
@@ -20,7 +20,7 @@ async function open(browser, file, port, name) {
   return page;
 }
 
-async function stateOf(page, wanted, seconds = PATIENCE) {
+async function stateOf(page, wanted, seconds = TIMEOUT) {
   const options = { timeout: seconds * 1000 };
   await page.waitForFunction((state) => document.body.dataset.state === state, wanted, options);
 }

@@ -4,7 +4,7 @@ import ctypes
 import select
 import time
 
-from case import PATIENCE, PORT, check, check_equal, pattern, run
+from case import TIMEOUT, PORT, check, check_equal, pattern, run
 
 URL = f"ws://127.0.0.1:{PORT}/path?query=1".encode()
 SIZES = [0, 1, 125, 126, 65535, 65536, 60 * 1024, 1 << 20]
@@ -68,7 +68,7 @@ class Socket:
         select.select([handle.value] if readable else [], [] if readable else [handle.value], [], 0.1)
 
     def send(self, payload, flags):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         at = 0
         while True:
             sent = SIZE()
@@ -83,7 +83,7 @@ class Socket:
 
     def receive(self):
         """The flags and the payload of the next message; control frames are messages."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         payload, buffer = b"", ctypes.create_string_buffer(65536)
         while True:
             count, frame = SIZE(), ctypes.POINTER(Frame)()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from case import PATIENCE, PORT, check, check_equal, pattern, run
+from case import TIMEOUT, PORT, check, check_equal, pattern, run
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -11,18 +11,18 @@ SIZES = [0, 1, 125, 126, 65535, 65536, 60 * 1024, 1 << 20]
 
 
 def opened(*protocols):
-    return connect(URL, subprotocols=protocols, max_size=4 << 20, open_timeout=PATIENCE)
+    return connect(URL, subprotocols=protocols, max_size=4 << 20, open_timeout=TIMEOUT)
 
 
 async def echoes(socket, message, what):
-    echo = await asyncio.wait_for(socket.recv(), PATIENCE)
+    echo = await asyncio.wait_for(socket.recv(), TIMEOUT)
     check_equal(type(echo), type(message), f"kind of the echo of {what}")
     check(echo == message, f"echo of {what}: {len(echo)}")
 
 
 async def ends(socket):
     try:
-        message = await asyncio.wait_for(socket.recv(), PATIENCE)
+        message = await asyncio.wait_for(socket.recv(), TIMEOUT)
     except ConnectionClosed:
         return socket.close_code, socket.close_reason
     return "a message", message
@@ -44,8 +44,8 @@ async def main():
         large = pattern(1 << 20)
         await first.send(large[at : at + 65536] for at in range(0, len(large), 65536))
         await echoes(first, large, "1 MiB in 16 fragments")
-        latency = await asyncio.wait_for(await first.ping("ping"), PATIENCE)
-        check(latency < PATIENCE, "pong")
+        latency = await asyncio.wait_for(await first.ping("ping"), TIMEOUT)
+        check(latency < TIMEOUT, "pong")
         await first.close(4001, "adiós")
         check_equal((first.close_code, first.close_reason), (4001, "adiós"), "own close")
 

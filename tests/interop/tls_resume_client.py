@@ -3,7 +3,7 @@
 import socket
 import ssl
 
-from case import PATIENCE, PORT, check, check_equal, run
+from case import TIMEOUT, PORT, check, check_equal, run
 
 UPGRADE = (
     "GET {} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -25,7 +25,7 @@ def context_for(version):
 
 def visit(context, path, session=None):
     """Returns whether the session was resumed, and the one that can be resumed next."""
-    plain = socket.create_connection(("127.0.0.1", PORT), timeout=PATIENCE)
+    plain = socket.create_connection(("127.0.0.1", PORT), timeout=TIMEOUT)
     with context.wrap_socket(plain, server_hostname="localhost", session=session) as stream:
         stream.sendall(UPGRADE.format(path).encode())
         answer = b""

@@ -86,26 +86,26 @@ fn many_handshakes_at_once_keep_nobody_waiting() {
     server.peer.reconfigure(patient);
     let port = server.peer.local_port();
     let hello = client_hello(&runtime);
-    let newcomers: Vec<_> =
-        (0..NEWCOMERS).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected")).collect();
-    eventually("all are accepted", || server.peer.statistics().pending == NEWCOMERS);
-    for mut stream in &newcomers {
+    let handshaking: Vec<_> =
+        (0..HANDSHAKING).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected")).collect();
+    eventually("all are accepted", || server.peer.statistics().pending == HANDSHAKING);
+    for mut stream in &handshaking {
         stream.write_all(&hello).expect("room for a hello");
         stream.set_nonblocking(true).expect("an option");
     }
-    let mut waiting: Vec<_> = newcomers.iter().collect();
+    let mut waiting: Vec<_> = handshaking.iter().collect();
     let mut answers = 0;
     while !waiting.is_empty() {
         round_trip(&mut server, &mut honest);
         answers += 1;
         waiting.retain(|stream| stream.peek(&mut [0]).is_err());
     }
-    println!("{answers} answers beside {NEWCOMERS} handshakes");
+    println!("{answers} answers beside {HANDSHAKING} handshakes");
     // A driver that did all handshakes in one round would have answered once.
-    assert!(answers >= 2, "only {answers} answers beside {NEWCOMERS} handshakes");
+    assert!(answers >= 2, "only {answers} answers beside {HANDSHAKING} handshakes");
 }
 
 /// Clients that begin a handshake at the same time.
-const NEWCOMERS: usize = 600;
+const HANDSHAKING: usize = 600;
 /// Bytes that each client sends: many times the size of the system's buffers.
 const POURED: usize = 32 * 1024 * 1024;

@@ -263,7 +263,7 @@ fn parties(mode: Mode, policy: OverflowPolicy, secure: bool) {
     let all = |parties: &mut Vec<Party>| parties.iter_mut().for_each(Party::step);
     let start = Instant::now();
     // On a busy machine the same happens later.
-    while start.elapsed() < ACTIVE || !has_suffered(&parties) && start.elapsed() < PATIENCE {
+    while start.elapsed() < ACTIVE || !has_suffered(&parties) && start.elapsed() < TIMEOUT {
         all(&mut parties);
         thread::sleep(TICK);
     }
@@ -293,7 +293,7 @@ fn has_suffered(parties: &[Party]) -> bool {
 }
 
 fn wait(parties: &mut [Party], done: impl Fn(&Party) -> Result<(), String>) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for round in 0.. {
         parties.iter_mut().for_each(Party::step);
         thread::sleep(TICK);
@@ -336,4 +336,4 @@ const LOOK: usize = 20;
 const TICK: Duration = Duration::from_millis(1);
 const ACTIVE: Duration = Duration::from_secs(2);
 /// A black hole is noticed after the heartbeat timeout; a busy machine takes longer.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);

@@ -287,12 +287,12 @@ impl Storm {
         let game = &mut self.games[number];
         if number == 0 {
             let session = self.ledger.borrow_mut().open(None);
-            let gate = Box::new(AccessPolicy::new(self.server_config.clone()));
+            let access = Box::new(AccessPolicy::new(self.server_config.clone()));
             self.ios.push(Io::open(
                 &mut game.peer,
                 0,
                 self.config.clone(),
-                Side::Server(gate),
+                Side::Server(access),
                 self.turn,
                 self.now,
             ));

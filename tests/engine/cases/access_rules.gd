@@ -3,7 +3,7 @@
 # timeout: 90
 extends "res://lib/case.gd"
 
-const PATIENCE := 15.0
+const TIMEOUT := 15.0
 const UPGRADE := (
 	"GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 	+ "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n"
@@ -49,7 +49,7 @@ func _seats() -> void:
 	_server.max_connections = 3
 	check_eq([await _status(""), await _status("")], [101, 503], "one more while listening")
 	_kept[0].disconnect_from_host()
-	await until(func() -> bool: return _server.get_statistics().peers == 2, PATIENCE, "one leaves")
+	await until(func() -> bool: return _server.get_statistics().peers == 2, TIMEOUT, "one leaves")
 	check_eq(await _status(""), 101, "its seat")
 	check_eq(_server.get_statistics().refused_full, 2, "refused_full")
 	_end()
@@ -72,7 +72,7 @@ func _behind_a_proxy() -> void:
 	check_eq(await _status("X-Forwarded-For: 203.0.113.2, ,127.0.0.9,\r\n"), 429, "empty elements")
 	check_eq(await _status("X-Forwarded-For: nonsense\r\n"), 400, "a proxy that talks nonsense")
 	var addresses: Array = []
-	await until(func() -> bool: return _server.get_statistics().peers == 2, PATIENCE, "both are in")
+	await until(func() -> bool: return _server.get_statistics().peers == 2, TIMEOUT, "both are in")
 	for id in _ids:
 		addresses.append(_server.get_peer_address(id))
 	check_eq(addresses, ["203.0.113.1", "203.0.113.2"], "get_peer_address")
@@ -83,7 +83,7 @@ func _health() -> void:
 	await _serve({health_path = "/health"})
 	check_eq(await _status(""), 101, "a client")
 	await until(
-		func() -> bool: return _server.get_statistics().peers == 1, PATIENCE, "it is connected"
+		func() -> bool: return _server.get_statistics().peers == 1, TIMEOUT, "it is connected"
 	)
 	var answer := await _exchange("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
 	check(answer.begins_with("HTTP/1.1 200 OK\r\n"), answer)
@@ -156,18 +156,18 @@ func _drained() -> void:
 	var drained: Array = []
 	_server.drained.connect(func() -> void: drained.append(_server.get_statistics().peers))
 	check_eq(await _status(""), 101, "a client")
-	await until(func() -> bool: return _ids.size() == 1, PATIENCE, "it is connected")
+	await until(func() -> bool: return _ids.size() == 1, TIMEOUT, "it is connected")
 	_server.refuse_new_connections = true
 	check_eq(await _status(""), 503, "another one")
 	await frames(5)
 	check_eq(drained, [], "drained while a client is connected")
 	_kept[0].disconnect_from_host()
-	await until(func() -> bool: return drained.size() == 1, PATIENCE, "drained")
+	await until(func() -> bool: return drained.size() == 1, TIMEOUT, "drained")
 	await frames(5)
 	check_eq(drained, [0], "once")
 	_server.refuse_new_connections = false
 	_server.refuse_new_connections = true
-	await until(func() -> bool: return drained.size() == 2, PATIENCE, "drained without a client")
+	await until(func() -> bool: return drained.size() == 2, TIMEOUT, "drained without a client")
 	_server.refuse_new_connections = false
 	check_eq(await _status(""), 101, "a client again")
 	await frames(5)
@@ -213,7 +213,7 @@ func _connect() -> StreamPeerTCP:
 	var connected := func() -> bool:
 		tcp.poll()
 		return tcp.get_status() == StreamPeerTCP.STATUS_CONNECTED
-	await until(connected, PATIENCE, "a TCP connection")
+	await until(connected, TIMEOUT, "a TCP connection")
 	return tcp
 
 
@@ -225,7 +225,7 @@ func _status(lines: String) -> int:
 	var answered := func() -> bool:
 		answer[0] += _read(tcp)
 		return answer[0].contains("\r\n\r\n")
-	await until(answered, PATIENCE, "an answer")
+	await until(answered, TIMEOUT, "an answer")
 	var status := int(answer[0].get_slice(" ", 1))
 	if status == 101:
 		_kept.append(tcp)
@@ -240,7 +240,7 @@ func _exchange(request: String) -> String:
 	var ended := func() -> bool:
 		answer[0] += _read(tcp)
 		return tcp.get_status() != StreamPeerTCP.STATUS_CONNECTED
-	await until(ended, PATIENCE, "the end")
+	await until(ended, TIMEOUT, "the end")
 	return answer[0]
 
 

@@ -44,7 +44,7 @@ func _it_may_say_the_same_later() -> void:
 		check(_is_connecting(), "it waits")
 		check_eq(_server.answer_request(id, yes), OK, "%s" % [yes])
 		await until(
-			func() -> bool: return _is_in() and _server.has_peer(id), PATIENCE, "it is connected"
+			func() -> bool: return _is_in() and _server.has_peer(id), TIMEOUT, "it is connected"
 		)
 		check_eq(_client.get_unique_id(), id, "the id of the request")
 		var meta: Variant = {user = "ada"} if yes is Dictionary else null
@@ -57,7 +57,7 @@ func _it_may_say_the_same_later() -> void:
 	]:
 		var id := await _knock_and_wait()
 		check_eq(_server.answer_request(id, refusal[0]), OK, "%s" % [refusal[0]])
-		await until(_is_out, PATIENCE, "it is refused")
+		await until(_is_out, TIMEOUT, "it is refused")
 		check(_client.get_last_error().contains(refusal[1]), _client.get_last_error())
 	check_eq(_server.get_statistics().refused_handler, 3, "refused_handler")
 	_end()
@@ -79,7 +79,7 @@ func _what_cannot_be_used_is_500() -> void:
 	]:
 		var id := await _knock_and_wait()
 		check_eq(_server.answer_request(id, verdict), ERR_INVALID_PARAMETER, "%s" % [verdict])
-		await until(_is_out, PATIENCE, "it is refused")
+		await until(_is_out, TIMEOUT, "it is refused")
 		check(_client.get_last_error().contains("500"), _client.get_last_error())
 	for returned: Variant in [{later = false}, {later = 1}, {later = true, status = 101}]:
 		_answer = func(_request: Dictionary) -> Variant: return returned
@@ -125,7 +125,7 @@ func _once_and_only_about_those_who_wait() -> void:
 	check_eq(_server.answer_request(waiting, true), OK, "once")
 	check_eq(_server.answer_request(waiting, 403), ERR_DOES_NOT_EXIST, "twice")
 	await until(
-		func() -> bool: return _is_in() and _server.has_peer(waiting), PATIENCE, "it is connected"
+		func() -> bool: return _is_in() and _server.has_peer(waiting), TIMEOUT, "it is connected"
 	)
 	check_eq(_server.answer_request(waiting, 403), ERR_DOES_NOT_EXIST, "it is connected")
 	_client.close()
@@ -141,12 +141,12 @@ func _closing_withdraws() -> void:
 	var id := await _knock_and_wait()
 	_server.close()
 	check_eq(_server.answer_request(id, true), ERR_UNCONFIGURED, "closed")
-	await until(_is_out, PATIENCE, "the client gets the answer")
+	await until(_is_out, TIMEOUT, "the client gets the answer")
 	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen again")
 	check_eq(_server.answer_request(id, {status = 101, meta = 1}), ERR_DOES_NOT_EXIST, "of before")
 	id = await _knock_and_wait()
 	_server.refuse_new_connections = true
-	await until(_is_out, PATIENCE, "no more clients are accepted")
+	await until(_is_out, TIMEOUT, "no more clients are accepted")
 	_server.refuse_new_connections = false
 	await _knock_and_wait()
 	check_eq(_server.answer_request(id, true), ERR_DOES_NOT_EXIST, "withdrawn")
@@ -158,7 +158,7 @@ func _who_leaves_is_forgotten() -> void:
 	_serve()
 	var id := await _knock_and_wait()
 	_client.close()
-	await until(_nobody_is_pending, PATIENCE, "it leaves")
+	await until(_nobody_is_pending, TIMEOUT, "it leaves")
 	# The next request is passed to the handler after that.
 	var next := await _knock_and_wait()
 	check_eq(_server.answer_request(id, {status = 101, meta = "lost"}), ERR_DOES_NOT_EXIST, "late")
@@ -166,7 +166,7 @@ func _who_leaves_is_forgotten() -> void:
 	id = next
 	process_frame.disconnect(_server.poll)
 	_client.close()
-	await until(_nobody_is_pending, PATIENCE, "it leaves")
+	await until(_nobody_is_pending, TIMEOUT, "it leaves")
 	check_eq(
 		_server.answer_request(id, {status = 101, meta = "lost"}),
 		OK,
@@ -204,10 +204,10 @@ func _nobody_waits_for_ever() -> void:
 
 
 ## Connects, and waits until the handler was asked; the id in the request.
-func _knock_and_wait(patience := HANDSHAKE_TIMEOUT) -> int:
+func _knock_and_wait(timeout := HANDSHAKE_TIMEOUT) -> int:
 	var before := _asked.size()
-	_go(patience)
-	await until(func() -> bool: return _asked.size() > before, PATIENCE, "a question")
+	_go(timeout)
+	await until(func() -> bool: return _asked.size() > before, TIMEOUT, "a question")
 	return _asked.back().peer_id
 
 

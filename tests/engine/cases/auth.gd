@@ -89,7 +89,7 @@ func _come_in() -> void:
 
 
 func _come_in_later() -> void:
-	# Less than the server's patience, long after the WebSocket is open.
+	# Less than the server's timeout, long after the WebSocket is open.
 	party.open()
 	await until(func() -> bool: return authenticating.has(1), 20.0, "peer_authenticating(1)")
 	await seconds(AUTH_TIMEOUT * 0.25)

@@ -9,7 +9,7 @@
 extends "res://lib/case.gd"
 
 const Identity := preload("res://lib/identity.gd")
-const PATIENCE := 30.0
+const TIMEOUT := 30.0
 
 var _events: Array = []
 var _server: WebSocketServer
@@ -76,6 +76,6 @@ func _relay(id: int) -> void:
 
 ## Waits for these events, and for no others.
 func _sees(expected: Array, what: String) -> void:
-	await until(func() -> bool: return _events.size() >= expected.size(), PATIENCE, what)
+	await until(func() -> bool: return _events.size() >= expected.size(), TIMEOUT, what)
 	check_eq(_events.slice(0, expected.size()), expected, what)
 	_events = _events.slice(expected.size())

@@ -8,7 +8,7 @@ extends "res://lib/case.gd"
 const Bare := preload("res://lib/bare_peer.gd")
 const Identity := preload("res://lib/identity.gd")
 const ROUNDS := 10
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 
 
 func run() -> void:
@@ -29,7 +29,7 @@ func _serve() -> void:
 	ready_line()
 	for round in ROUNDS:
 		await until(
-			func() -> bool: return bare.count("peer_connected") > round, PATIENCE, "a client"
+			func() -> bool: return bare.count("peer_connected") > round, TIMEOUT, "a client"
 		)
 		# Written again and again, so that one write follows the reset of the connection.
 		while bare.count("peer_disconnected") <= round and not has_ended():
@@ -44,7 +44,7 @@ func _vanish_again_and_again() -> void:
 	for round in ROUNDS:
 		var stream := StreamPeerTCP.new()
 		stream.connect_to_host("127.0.0.1", port)
-		await until(func() -> bool: return _status(stream) == 2, PATIENCE, "connection %d" % round)
+		await until(func() -> bool: return _status(stream) == 2, TIMEOUT, "connection %d" % round)
 		var upgrade := (
 			"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 			+ "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -68,7 +68,7 @@ func _vanish_again_and_again() -> void:
 		var takes := func() -> bool:
 			taken[0] += _take(inside)
 			return taken[0] > 200
-		await until(takes, PATIENCE, "the answer, and news")
+		await until(takes, TIMEOUT, "the answer, and news")
 		if round % 2 == 0:
 			inside.put_data(PackedByteArray([0x88, 0x82, 0, 0, 0, 0, 3, 0xe8]))
 		stream.disconnect_from_host()

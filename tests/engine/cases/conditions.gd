@@ -10,7 +10,7 @@ const BarePeer := preload("res://lib/bare_peer.gd")
 const PacketRun := preload("res://lib/packet_run.gd")
 const Peers := preload("res://lib/peers.gd")
 
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const LATENCY := 0.1
 const BULK := 40
 const BULK_BYTES := 5000
@@ -34,7 +34,7 @@ func run() -> void:
 
 ## Sends everything back; what comes last decides whether all of it was right.
 func _server() -> void:
-	var properties := {heartbeat_interval = 0.1, handshake_timeout = PATIENCE}
+	var properties := {heartbeat_interval = 0.1, handshake_timeout = TIMEOUT}
 	end = BarePeer.new(self, Peers.make_server(args["server"], port, properties))
 	var bulk := PacketRun.new(7, BULK_BYTES, BULK_BYTES)
 	end.on_packet = func(from: int, packet: PackedByteArray) -> void:
@@ -44,9 +44,9 @@ func _server() -> void:
 			_last = packet.get_string_from_ascii()
 			check_eq(end.send(from, packet), OK, "the echo")
 	ready_line()
-	await until(func() -> bool: return end.has("peer_connected"), PATIENCE, "a client")
+	await until(func() -> bool: return end.has("peer_connected"), TIMEOUT, "a client")
 	var id := end.events[0].get_slice(" ", 1).to_int()
-	await until(func() -> bool: return _round_trip(id) >= 2000 * LATENCY, PATIENCE, "the latency")
+	await until(func() -> bool: return _round_trip(id) >= 2000 * LATENCY, TIMEOUT, "the latency")
 	await until(func() -> bool: return end.has("peer_disconnected"), 60.0, "it leaves")
 	check_eq(_last, "last words", "the last message")
 	check_eq(bulk.fault, "", "the bulk")
@@ -58,20 +58,20 @@ func _client() -> void:
 	var start := Time.get_ticks_usec()
 	var properties := {
 		heartbeat_interval = 0.1,
-		handshake_timeout = PATIENCE,
-		close_timeout = PATIENCE,
+		handshake_timeout = TIMEOUT,
+		close_timeout = TIMEOUT,
 		simulate_latency_msec = int(LATENCY * 1000),
 		simulate_seed = 7,
 	}
 	var url := "ws://127.0.0.1:%d" % port
 	end = BarePeer.new(self, Peers.make_client(args["client"], url, properties))
-	await until(end.is_connected_now, PATIENCE, "connected")
+	await until(end.is_connected_now, TIMEOUT, "connected")
 	check(_since(start) >= 2 * LATENCY, "joining took %.3f s" % _since(start))
-	await until(func() -> bool: return _round_trip(1) >= 2000 * LATENCY, PATIENCE, "the latency")
+	await until(func() -> bool: return _round_trip(1) >= 2000 * LATENCY, TIMEOUT, "the latency")
 	await _echoes({simulate_jitter_msec = 50}, 2 * LATENCY)
 	await _echoes({simulate_latency_msec = 20}, 0.04)
 	_change(OFF)
-	await until(func() -> bool: return _round_trip(1) < 40, PATIENCE, "no latency")
+	await until(func() -> bool: return _round_trip(1) < 40, TIMEOUT, "no latency")
 	await _bandwidth()
 	await _stalls()
 	_change({simulate_stall_every_sec = 0, simulate_latency_msec = 300})
@@ -90,7 +90,7 @@ func _echoes(conditions: Dictionary, least: float) -> void:
 		await frames(1)
 	var came := 0
 	while came < sent.size() and not has_ended():
-		await until(func() -> bool: return not _taken().is_empty(), PATIENCE, "echo %d" % came)
+		await until(func() -> bool: return not _taken().is_empty(), TIMEOUT, "echo %d" % came)
 		var packet: PackedByteArray = end.packets[1].pop_front()
 		check_eq(packet.get_string_from_ascii(), str(came), "the order")
 		check(_since(sent[came]) >= least, "an echo came after %.3f s" % _since(sent[came]))
@@ -115,7 +115,7 @@ func _stalls() -> void:
 	_change({simulate_stall_every_sec = 3})
 	var start := Time.get_ticks_usec()
 	var longest := 0.0
-	while longest < 0.8 and check(_since(start) < PATIENCE, "it never stands still"):
+	while longest < 0.8 and check(_since(start) < TIMEOUT, "it never stands still"):
 		var sent := Time.get_ticks_usec()
 		await _echo()
 		longest = maxf(longest, _since(sent))
@@ -124,7 +124,7 @@ func _stalls() -> void:
 func _echo() -> void:
 	end.packets.clear()
 	check_eq(end.send(1, "echo".to_ascii_buffer()), OK, "a packet")
-	await until(func() -> bool: return not _taken().is_empty(), PATIENCE, "the echo")
+	await until(func() -> bool: return not _taken().is_empty(), TIMEOUT, "the echo")
 
 
 func _change(conditions: Dictionary) -> void:

@@ -11,7 +11,7 @@ const Peers := preload("res://lib/peers.gd")
 const SHORT_TIMEOUT := 1.0
 ## Of the others, and within what they have to fail: long before it.
 const LONG_TIMEOUT := 15.0
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 
 ## What a server answers, and what the game reads.
 const REFUSALS: Array = [
@@ -88,7 +88,7 @@ func _attempt(what: String, timeout: float, at_least := 0.0) -> void:
 	var failed := func() -> bool:
 		_serve()
 		return events.has("connection_failed")
-	await until(failed, at_least + PATIENCE, what)
+	await until(failed, at_least + TIMEOUT, what)
 	var took := (Time.get_ticks_usec() - begun) / 1e6
 	check(took >= at_least, "%s: given up after %.2f s" % [what, took])
 	await frames(20)
@@ -134,7 +134,7 @@ func _a_second_try_with_the_same_object_works() -> void:
 	if peer == null:
 		return
 	get_multiplayer().multiplayer_peer = peer
-	await until(func() -> bool: return events.has("connection_failed"), PATIENCE, "first try")
+	await until(func() -> bool: return events.has("connection_failed"), TIMEOUT, "first try")
 	var server := Peers.make_server(kind, port)
 	if not check(server != null, "no server"):
 		return
@@ -149,5 +149,5 @@ func _a_second_try_with_the_same_object_works() -> void:
 	var joined := func() -> bool:
 		server.poll()
 		return events.has("connected_to_server")
-	await until(joined, PATIENCE, "second try")
+	await until(joined, TIMEOUT, "second try")
 	server.close()

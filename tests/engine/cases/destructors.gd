@@ -2,7 +2,7 @@
 # processes: main
 extends "res://lib/case.gd"
 
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 var server := WebSocketServer.new()
 var client := WebSocketClient.new()
@@ -73,7 +73,7 @@ func _connected_in_a_handler() -> void:
 		func() -> bool:
 			client.poll()
 			return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED,
-		PATIENCE,
+		TIMEOUT,
 		"connected before the server polls"
 	)
 	for turn in 3:
@@ -83,14 +83,14 @@ func _connected_in_a_handler() -> void:
 		func() -> bool:
 			client.poll()
 			return server.get_statistics().packets_in == 3,
-		PATIENCE,
+		TIMEOUT,
 		"three packets wait"
 	)
 	await until(
 		func() -> bool:
 			server.poll()
 			return server.get_available_packet_count() == 3,
-		PATIENCE,
+		TIMEOUT,
 		"three packets"
 	)
 	check_eq(heard.size(), 3, "packets that the handler got")
@@ -108,7 +108,7 @@ func _connect() -> void:
 			server.poll()
 			client.poll()
 			return client.get_unique_id() > 1 and server.has_peer(client.get_unique_id()),
-		PATIENCE,
+		TIMEOUT,
 		"connected"
 	)
 	# Only the server has a reference to it.
@@ -120,7 +120,7 @@ func _until_told(what: String, count: int) -> void:
 		func() -> bool:
 			server.poll()
 			return _told.size() == count,
-		PATIENCE,
+		TIMEOUT,
 		what
 	)
 

@@ -7,7 +7,7 @@
 extends "res://lib/case.gd"
 
 const ErrorLines := preload("res://lib/error_lines.gd")
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const BUNDLE := "network/tls/certificate_bundle_override"
 
 var _lines := ErrorLines.new()
@@ -45,7 +45,7 @@ func _signals_of_the_other_mode() -> void:
 		_polled.append(clients[number])
 	_polled.append(server)
 	var connected := func() -> bool: return server.get_statistics().peers == 2
-	await until(connected, PATIENCE, "two clients")
+	await until(connected, TIMEOUT, "two clients")
 	_polled.clear()
 	_check_count(1, "a handler that is never called")
 
@@ -64,7 +64,7 @@ func _signals_of_both_modes() -> void:
 		client.connect_to_url("ws://127.0.0.1:%d" % server.get_local_port(), [], multiplayer_mode)
 		_polled.assign([server, client])
 		var connected := func() -> bool: return server.get_statistics().peers == 1
-		await until(connected, PATIENCE, "a client of both modes")
+		await until(connected, TIMEOUT, "a client of both modes")
 		_polled.clear()
 	_check_count(0, "handlers of both modes")
 
@@ -85,7 +85,7 @@ func _nobody_polls() -> void:
 	_polled.append(polled)
 	var connected := func() -> bool:
 		return clients.all(func(client: WebSocketClient) -> bool: return client.get_unique_id() > 1)
-	await until(connected, PATIENCE, "two clients")
+	await until(connected, TIMEOUT, "two clients")
 	# A game that loads for a while has not forgotten anything: what waited is taken in the next frame.
 	clients[0].put_packet("hello".to_ascii_buffer())
 	OS.delay_msec(12000)

@@ -3,7 +3,7 @@
 # timeout: 60
 extends "res://lib/case.gd"
 
-const PATIENCE := 15.0
+const TIMEOUT := 15.0
 const PAGE := "../../docs/migrating-from-3.md"
 
 var _game: Node
@@ -20,7 +20,7 @@ func run() -> void:
 		_game.join("ws://127.0.0.1:%d" % port)
 	var api := root.multiplayer
 	# With the engine's relay, all players know each other.
-	await until(func() -> bool: return api.get_peers().size() == 2, PATIENCE, "three players")
+	await until(func() -> bool: return api.get_peers().size() == 2, TIMEOUT, "three players")
 	var own := api.get_unique_id()
 	_game.walk.rpc(Vector2(own % 100, 1))
 	_game.walk.rpc(Vector2(0, 1))
@@ -30,7 +30,7 @@ func run() -> void:
 		return everybody.all(
 			func(id: int) -> bool: return _game.places.get(id) == Vector2(id % 100, 2)
 		)
-	await until(seen, PATIENCE, "all places: %s of %s" % [_game.places, everybody])
+	await until(seen, TIMEOUT, "all places: %s of %s" % [_game.places, everybody])
 	await _all_have_seen()
 	if role == "server":
 		await _chat()
@@ -45,7 +45,7 @@ func _all_have_seen() -> void:
 			func(one: String) -> bool:
 				return FileAccess.file_exists("%s/%s.seen" % [args.scratch, one])
 		)
-	await until(all, PATIENCE, "the others")
+	await until(all, TIMEOUT, "the others")
 
 
 func _chat() -> void:
@@ -55,10 +55,10 @@ func _chat() -> void:
 	var client := WebSocketClient.new()
 	check_eq(client.connect_to_url("ws://127.0.0.1:%d" % port, ["chat"]), OK, "connect_to_url")
 	process_frame.connect(client.poll)
-	await until(func() -> bool: return _is_in(client), PATIENCE, "the chat")
+	await until(func() -> bool: return _is_in(client), TIMEOUT, "the chat")
 	var peer := client.get_peer(1)
 	check_eq(peer.send_text("grüß dich"), OK, "saying something")
-	await until(func() -> bool: return peer.get_available_packet_count() > 0, PATIENCE, "echo")
+	await until(func() -> bool: return peer.get_available_packet_count() > 0, TIMEOUT, "echo")
 	check_eq(peer.get_packet().get_string_from_utf8(), "you said grüß dich", "the answer")
 	check_eq(peer.was_string_packet(), true, "the answer is text")
 	process_frame.disconnect(client.poll)

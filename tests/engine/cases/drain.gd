@@ -4,7 +4,7 @@
 extends "res://lib/case.gd"
 
 const Doc := preload("res://lib/doc.gd")
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 
 func run() -> void:
@@ -34,10 +34,10 @@ func _server() -> void:
 	root.add_child(node)
 	leave("pid", str(OS.get_process_id()))
 	ready_line()
-	await until(func() -> bool: return server.refuse_new_connections, PATIENCE, "the file")
+	await until(func() -> bool: return server.refuse_new_connections, TIMEOUT, "the file")
 	check_eq(server.get_statistics().peers, 1, "the player is still there")
 	leave("refusing", "")
-	await until(func() -> bool: return node.has_meta(&"over"), PATIENCE, "drained")
+	await until(func() -> bool: return node.has_meta(&"over"), TIMEOUT, "drained")
 	check(not server.is_listening(), "closed")
 	process_frame.disconnect(server.poll)
 
@@ -45,14 +45,14 @@ func _server() -> void:
 func _player() -> void:
 	var client := await _connect()
 	leave("playing", "")
-	await until(func() -> bool: return is_left("refusing"), PATIENCE, "the server drains")
+	await until(func() -> bool: return is_left("refusing"), TIMEOUT, "the server drains")
 	var late := WebSocketClient.new()
 	var url := "ws://127.0.0.1:%d" % port
 	check_eq(late.connect_to_url(url, PackedStringArray(), true), OK, "a late one")
 	var refused := func() -> bool:
 		late.poll()
 		return late.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
-	await until(refused, PATIENCE, "an answer")
+	await until(refused, TIMEOUT, "an answer")
 	check(late.get_last_error().contains("503"), late.get_last_error())
 	await seconds(1.5)
 	check_eq(
@@ -64,7 +64,7 @@ func _player() -> void:
 
 ## What systemd does.
 func _stop() -> void:
-	await until(func() -> bool: return is_left("playing"), PATIENCE, "a player is connected")
+	await until(func() -> bool: return is_left("playing"), TIMEOUT, "a player is connected")
 	var command := Doc.line("deploying.md", "ExecStop")
 	check(command.begins_with("/bin/sh -c '"), command)
 	OS.set_environment("RUNTIME_DIRECTORY", args["scratch"])
@@ -80,5 +80,5 @@ func _connect() -> WebSocketClient:
 	process_frame.connect(client.poll)
 	var is_in := func() -> bool:
 		return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
-	await until(is_in, PATIENCE, "connected")
+	await until(is_in, TIMEOUT, "connected")
 	return client

@@ -14,7 +14,7 @@ const SIZES: Array[int] = [0, 1, 125, 126, 65535, 65536, 60 * 1024, 1 << 20]
 const TEXTS: Array[String] = ["", "grüße, 世界 🙂", "x"]
 ## More than a message of 1 MiB, each way.
 const BUFFER_KB := 2048
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 
 var _events: Array = []
 var _peer: BufferedWebSocketPeer
@@ -49,7 +49,7 @@ func _serve() -> void:
 	await _sees(first, "first connection")
 	await _sees([["connected", "echo"], ["disconnected", true]], "second connection")
 	await _sees([["connected", "chess"]], "third connection")
-	await until(func() -> bool: return _is_over, PATIENCE, "the client's end")
+	await until(func() -> bool: return _is_over, TIMEOUT, "the client's end")
 	server.stop()
 	await seconds(0.2)
 	check_eq(_events, [], "after stop()")
@@ -126,13 +126,13 @@ func _visit() -> void:
 
 func _next() -> PackedByteArray:
 	await until(
-		func() -> bool: return _peer.get_available_packet_count() > 0, PATIENCE, "the next message"
+		func() -> bool: return _peer.get_available_packet_count() > 0, TIMEOUT, "the next message"
 	)
 	return _peer.get_packet()
 
 
 ## Waits for these events, and for no others.
 func _sees(expected: Array, what: String) -> void:
-	await until(func() -> bool: return _events.size() >= expected.size(), PATIENCE, what)
+	await until(func() -> bool: return _events.size() >= expected.size(), TIMEOUT, what)
 	check_eq(_events.slice(0, expected.size()), expected, what)
 	_events = _events.slice(expected.size())

@@ -3,7 +3,7 @@
 # processes: main
 extends "res://lib/case.gd"
 
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 var _box: Array = []
 var _port := 0
@@ -44,7 +44,7 @@ func _on_another_thread() -> void:
 	check(_box.is_empty(), "freed")
 	var probe := TCPServer.new()
 	await until(
-		func() -> bool: return probe.listen(_port, "127.0.0.1") == OK, PATIENCE, "the port is free"
+		func() -> bool: return probe.listen(_port, "127.0.0.1") == OK, TIMEOUT, "the port is free"
 	)
 
 
@@ -68,7 +68,7 @@ func _in_a_signal_of(server: WebSocketServer, deed: Callable) -> void:
 			server.poll()
 			client.poll()
 			return done[0],
-		PATIENCE,
+		TIMEOUT,
 		"the signal"
 	)
 	server.close()

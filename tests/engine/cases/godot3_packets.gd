@@ -14,7 +14,7 @@ extends "res://lib/case.gd"
 
 const Correspondence := preload("res://lib/correspondence.gd")
 const Peers := preload("res://lib/peers.gd")
-const PATIENCE := 30.0
+const TIMEOUT := 30.0
 const OFFLINE := MultiplayerPeer.CONNECTION_DISCONNECTED
 
 var mail: Correspondence
@@ -73,7 +73,7 @@ func _part() -> void:
 		check_eq(bare.peer.get_connection_status(), OFFLINE, "a's status")
 		check_eq(_seen(), [] as Array[String], "a's own end")
 		return
-	await until(bare.has.bind("peer_disconnected %d" % mail.ids["a"]), PATIENCE, "a leaves")
+	await until(bare.has.bind("peer_disconnected %d" % mail.ids["a"]), TIMEOUT, "a leaves")
 	if role == "server":
 		await mail.heard(1, ["b", "c"])
 		bare.peer.disconnect_peer(mail.ids["b"])
@@ -82,7 +82,7 @@ func _part() -> void:
 	if name == "b":
 		await _ends(["a"])
 		return
-	await until(bare.has.bind("peer_disconnected %d" % mail.ids["b"]), PATIENCE, "b leaves")
+	await until(bare.has.bind("peer_disconnected %d" % mail.ids["b"]), TIMEOUT, "b leaves")
 	if role == "server":
 		await mail.heard(2, ["c"])
 		bare.peer.close()
@@ -97,7 +97,7 @@ func _part() -> void:
 
 ## A client whose server ends after these have left.
 func _ends(gone: Array[String]) -> void:
-	await until(mail.bare.is_closed, PATIENCE, "%s's end" % name)
+	await until(mail.bare.is_closed, TIMEOUT, "%s's end" % name)
 	var rest: Array[String] = []
 	for one: String in mail.ids:
 		if one != name and one != "server" and one not in gone:

@@ -16,7 +16,7 @@ extends "res://lib/case.gd"
 const TEXTS: Array[String] = ["echo", "grüße, 世界 🙂", "x"]
 const SIZES: Array[int] = [1, 125, 126, 127, 4096, 65535]
 const VALUES := ["niño", 7, -(1 << 40), 2.5, true, Vector2(1, -2)]
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 
 var _events: Array = []
 ## The id of the present client, or 1.
@@ -156,7 +156,7 @@ func _connect_again_and_again() -> void:
 func _open(protocols: PackedStringArray) -> void:
 	check_eq(_client.connect_to_url("ws://127.0.0.1:%d" % port, protocols), OK, "connect_to_url")
 	await until(
-		func() -> bool: return not _events.is_empty(), PATIENCE, "an answer to %s" % protocols
+		func() -> bool: return not _events.is_empty(), TIMEOUT, "an answer to %s" % protocols
 	)
 
 
@@ -188,18 +188,18 @@ func _exchange() -> void:
 	peer.set_write_mode(BufferedWebSocketPeer.WRITE_MODE_BINARY)
 	for value: Variant in VALUES:
 		check_eq(peer.put_var(value), OK, "put_var")
-		await until(func() -> bool: return peer.get_available_packet_count() > 0, PATIENCE, "value")
+		await until(func() -> bool: return peer.get_available_packet_count() > 0, TIMEOUT, "value")
 		check_eq(peer.get_var(), value, "value that came back")
 
 
 func _next() -> PackedByteArray:
 	var peer := _client.get_peer(1)
-	await until(func() -> bool: return peer.get_available_packet_count() > 0, PATIENCE, "echo")
+	await until(func() -> bool: return peer.get_available_packet_count() > 0, TIMEOUT, "echo")
 	return peer.get_packet()
 
 
 ## Waits for these events, and for no others.
 func _sees(expected: Array, what: String) -> void:
-	await until(func() -> bool: return _events.size() >= expected.size(), PATIENCE, what)
+	await until(func() -> bool: return _events.size() >= expected.size(), TIMEOUT, what)
 	check_eq(_events.slice(0, expected.size()), expected, what)
 	_events = _events.slice(expected.size())

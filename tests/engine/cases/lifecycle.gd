@@ -7,7 +7,7 @@ const TIMES := 1000
 const PAIRS := 100
 ## A closed server may keep a connection until the other side has answered, for `close_timeout`
 ## at most.
-const PATIENCE := 15.0
+const TIMEOUT := 15.0
 ## Half of `close_timeout`, for which it would wait.
 const AT_ONCE := 1.5
 ## The default of `handshake_timeout` is shorter than what a busy machine may need.
@@ -116,7 +116,7 @@ func _silent_connections_do_not_delay_close() -> void:
 	var connected := func() -> bool:
 		joined.poll()
 		return joined.get_status() == StreamPeerTCP.STATUS_CONNECTED
-	await until(connected, PATIENCE, "TCP")
+	await until(connected, TIMEOUT, "TCP")
 	var request := (
 		"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		+ "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -125,7 +125,7 @@ func _silent_connections_do_not_delay_close() -> void:
 	var arrived := func() -> bool:
 		server.poll()
 		return server.get_statistics().peers == 1 and server.get_statistics().pending == 10
-	await until(arrived, PATIENCE, "ten handshakes and one peer")
+	await until(arrived, TIMEOUT, "ten handshakes and one peer")
 	var begun := Time.get_ticks_usec()
 	server.close()
 	var took := (Time.get_ticks_usec() - begun) / 1e6
@@ -165,7 +165,7 @@ func _the_port_is_free_at_once() -> void:
 		"connect_to_url() again"
 	)
 	server = other
-	await until(_is_paired, PATIENCE, "a client of the other object")
+	await until(_is_paired, TIMEOUT, "a client of the other object")
 	server.close()
 	client.close()
 	other = null
@@ -213,7 +213,7 @@ func _connect_pair() -> void:
 	check_eq(server.listen(0, PackedStringArray(), true), OK, "listen()")
 	var url := "ws://127.0.0.1:%d" % server.get_local_port()
 	check_eq(client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url()")
-	await until(_is_paired, PATIENCE, "a pair")
+	await until(_is_paired, TIMEOUT, "a pair")
 
 
 func _is_paired() -> bool:
@@ -233,7 +233,7 @@ func _nothing_is_left(what: String, kept := 0) -> void:
 			and held.files <= _before.files
 			and held.objects <= _before.objects + COROUTINES + kept
 		)
-	var end := Time.get_ticks_msec() + int(PATIENCE * 1000)
+	var end := Time.get_ticks_msec() + int(TIMEOUT * 1000)
 	while not clean.call() and Time.get_ticks_msec() < end:
 		await process_frame
 	check(clean.call(), "%s left something behind: %s, was %s" % [what, _held(), _before])

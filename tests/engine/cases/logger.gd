@@ -7,7 +7,7 @@
 extends "res://lib/case.gd"
 
 const Asker := preload("res://lib/asker.gd")
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 var server := WebSocketServer.new()
 var _lines: Array[String] = []
@@ -72,12 +72,12 @@ func _asks_about_news_of_the_io_thread() -> void:
 		func() -> bool:
 			stranger.poll()
 			return stranger.get_status() == StreamPeerTCP.STATUS_CONNECTED,
-		PATIENCE,
+		TIMEOUT,
 		"the stranger's connection"
 	)
 	stranger.put_data("NONSENSE\r\n\r\n".to_ascii_buffer())
 	await until(
-		func() -> bool: return _heard("no handshake with"), PATIENCE, "a line about the stranger"
+		func() -> bool: return _heard("no handshake with"), TIMEOUT, "a line about the stranger"
 	)
 	for thread: int in _threads:
 		var ours: bool = _threads[thread].contains("WebSocket")
@@ -154,7 +154,7 @@ func _closes_at_news() -> void:
 			if not box.is_empty() and client.get_unique_id() > 1:
 				box[0].disconnect_peer(client.get_unique_id(), 1)
 			return box.is_empty(),
-		PATIENCE,
+		TIMEOUT,
 		"the logger let go"
 	)
 	asker.stop()

@@ -5,7 +5,7 @@
 extends "res://lib/case.gd"
 
 const Asker := preload("res://lib/asker.gd")
-const PATIENCE := 30.0
+const TIMEOUT := 30.0
 const LINES := 5
 ## In milliseconds: what the logger takes for one line.
 const SLOW := 1000
@@ -35,7 +35,7 @@ func _serve() -> void:
 		func() -> bool:
 			server.poll()
 			return is_left("connected"),
-		PATIENCE,
+		TIMEOUT,
 		"a client"
 	)
 	leave("slow", "")
@@ -57,18 +57,18 @@ func _serve() -> void:
 func _measure() -> void:
 	var client := WebSocketClient.new()
 	client.heartbeat_interval = 0.1
-	client.heartbeat_timeout = PATIENCE
+	client.heartbeat_timeout = TIMEOUT
 	var url := "ws://127.0.0.1:%d" % port
 	check_eq(client.connect_to_url(url, PackedStringArray(), true), OK, "connect")
 	await until(
 		func() -> bool:
 			client.poll()
 			return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED,
-		PATIENCE,
+		TIMEOUT,
 		"connected"
 	)
 	leave("connected", "")
-	await until(func() -> bool: return is_left("slow"), PATIENCE, "lines that take long")
+	await until(func() -> bool: return is_left("slow"), TIMEOUT, "lines that take long")
 	var times: Array[float] = []
 	var end := Time.get_ticks_msec() + (LINES + 2) * SLOW
 	while Time.get_ticks_msec() < end:
@@ -82,6 +82,6 @@ func _measure() -> void:
 	print("round trips: %.1f ms, the longest %.1f ms" % [middle, times[-1]])
 	check(times[-1] > 0.0 and middle < FAST, "round trips of %.1f ms" % middle)
 	await until(
-		func() -> bool: return is_left("counted"), PATIENCE, "the server has counted its clients"
+		func() -> bool: return is_left("counted"), TIMEOUT, "the server has counted its clients"
 	)
 	client.close()

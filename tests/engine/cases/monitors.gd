@@ -22,7 +22,7 @@ const NAMES: Array[StringName] = [
 	&"WebSocket/rtt_max_msec",
 	&"WebSocket/poll_usec_per_frame",
 ]
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const DELAY_MSEC := 150
 const PACKET := 500
 const BULK := 20000
@@ -48,7 +48,7 @@ func _server() -> void:
 	check_eq(peer.listen(port, PackedStringArray(), true), OK, "listen()")
 	var end := BarePeer.new(self, peer)
 	ready_line()
-	await until(func() -> bool: return end.packets.size() == 3, PATIENCE, "three connections")
+	await until(func() -> bool: return end.packets.size() == 3, TIMEOUT, "three connections")
 	var ids := {}
 	for id: int in end.packets:
 		ids[end.packets[id][0].get_string_from_ascii()] = id
@@ -62,7 +62,7 @@ func _server() -> void:
 	# The clients leave by themselves.
 	end.packets.clear()
 	end.send(0, "end".to_ascii_buffer())
-	await until(func() -> bool: return end.count("peer_disconnected") == 3, PATIENCE, "all leave")
+	await until(func() -> bool: return end.count("peer_disconnected") == 3, TIMEOUT, "all leave")
 	check_eq(await _fresh(&"peers"), 0.0, "peers when all have left")
 	check(_now(&"packets_dropped") > 0, "what was dropped is not forgotten")
 	peer.close()
@@ -85,7 +85,7 @@ func _round_trips(end: BarePeer) -> void:
 			and all[2] > all[1]
 			and all[2] >= 2 * DELAY_MSEC
 		)
-	await until(shown, PATIENCE, "the middle and the longest round trip")
+	await until(shown, TIMEOUT, "the middle and the longest round trip")
 	print("round trips: %.1f ms, %.1f ms at most" % [_now(&"rtt_p50_msec"), _now(&"rtt_max_msec")])
 
 
@@ -95,7 +95,7 @@ func _rates(end: BarePeer, near: int) -> void:
 		_echoed += 1
 		end.send(sender, packet)
 	end.send(near, "start".to_ascii_buffer())
-	await until(func() -> bool: return _echoed > 10, PATIENCE, "traffic")
+	await until(func() -> bool: return _echoed > 10, TIMEOUT, "traffic")
 	await seconds(WINDOW)
 	# The I/O thread keeps counting, so each reading lies between two readings of its counters.
 	var moments: Array[Dictionary] = [_moment(end)]
@@ -142,15 +142,15 @@ func _waiting_in(end: BarePeer, near: int) -> void:
 	var shown := func() -> bool:
 		var queued: int = end.peer.get_peer_statistics(near).queued_in_bytes
 		return queued > 10 * PACKET and int(_now(&"queued_in_bytes")) == queued
-	await until(shown, PATIENCE, "what the game does not take")
+	await until(shown, TIMEOUT, "what the game does not take")
 	end.paused = false
 	end.send(near, "stop".to_ascii_buffer())
 	await seconds(WINDOW)
-	await until(func() -> bool: return _now(&"queued_in_bytes") == 0, PATIENCE, "all is taken")
+	await until(func() -> bool: return _now(&"queued_in_bytes") == 0, TIMEOUT, "all is taken")
 	# The names came before.
 	var all_counted := func() -> bool:
 		return end.peer.get_statistics().packets_in == _echoed + end.count("peer_connected")
-	await until(all_counted, PATIENCE, "as many packets as the game got")
+	await until(all_counted, TIMEOUT, "as many packets as the game got")
 	end.on_packet = Callable()
 
 
@@ -158,7 +158,7 @@ func _waiting_out(end: BarePeer, near: int, idle: int) -> void:
 	end.packets[near] = []
 	end.send(near, "stall".to_ascii_buffer())
 	var stalled := func() -> bool: return "stalled".to_ascii_buffer() in end.packets[near]
-	await until(stalled, PATIENCE, "a stall")
+	await until(stalled, TIMEOUT, "a stall")
 	var bulk := PackedByteArray()
 	bulk.resize(BULK)
 	var totals := {}
@@ -169,17 +169,17 @@ func _waiting_out(end: BarePeer, near: int, idle: int) -> void:
 		end.peer.transfer_mode = MultiplayerPeer.TRANSFER_MODE_RELIABLE
 		totals.assign(end.peer.get_statistics())
 		return totals.packets_refused >= 5 and totals.packets_dropped_unreliable >= 5
-	await until(too_much, PATIENCE, "more than the reader that stalls may have waiting")
+	await until(too_much, TIMEOUT, "more than the reader that stalls may have waiting")
 	var shown := func() -> bool:
 		return end.waiting(idle) > BULK and int(_now(&"queued_out_bytes")) == end.waiting(idle)
-	await until(shown, PATIENCE, "what the reader does not take")
+	await until(shown, TIMEOUT, "what the reader does not take")
 	check_eq(
 		int(await _fresh(&"packets_dropped")),
 		totals.packets_refused + totals.packets_dropped_unreliable,
 		"packets dropped"
 	)
 	end.send(near, "wake".to_ascii_buffer())
-	await until(func() -> bool: return _now(&"queued_out_bytes") == 0, PATIENCE, "all has left")
+	await until(func() -> bool: return _now(&"queued_out_bytes") == 0, TIMEOUT, "all has left")
 
 
 func _several_objects() -> void:
@@ -191,12 +191,12 @@ func _several_objects() -> void:
 		other.poll()
 		client.poll()
 		return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED
-	await until(connected, PATIENCE, "a client of it")
+	await until(connected, TIMEOUT, "a client of it")
 	await until(
 		func() -> bool:
 			other.poll()
 			return _now(&"peers") == 5.0,
-		PATIENCE,
+		TIMEOUT,
 		"the peers of all objects: %d" % _now(&"peers")
 	)
 	client.close()
@@ -249,7 +249,7 @@ func _take(end: BarePeer) -> Array:
 func _connect(to: int, its_name: String) -> BarePeer:
 	# More than what it is sent meanwhile.
 	var end := BarePeer.new(self, Peers.make_client("ours", "ws://127.0.0.1:%d" % to))
-	await until(end.is_connected_now, PATIENCE, "%s connected" % its_name)
+	await until(end.is_connected_now, TIMEOUT, "%s connected" % its_name)
 	check_eq(end.send(1, its_name.to_ascii_buffer()), OK, "the name of %s" % its_name)
 	return end
 

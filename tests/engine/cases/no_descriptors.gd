@@ -11,7 +11,7 @@ const ErrorLines := preload("res://lib/error_lines.gd")
 const Peers := preload("res://lib/peers.gd")
 const Proc := preload("res://lib/proc.gd")
 
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const CROWD := 20
 ## Descriptors that are left for the crowd; some more were in use while they were counted.
 const LEFT := 3
@@ -45,11 +45,11 @@ func _server() -> void:
 	end = BarePeer.new(self, Peers.make_server("ours", port, {"handshake_timeout": 30.0}))
 	end.on_packet = _on_tick
 	ready_line()
-	await until(func() -> bool: return end.count("peer_connected") == 1, PATIENCE, "the player")
+	await until(func() -> bool: return end.count("peer_connected") == 1, TIMEOUT, "the player")
 	var lines := ErrorLines.new()
 	_limit(OS.get_process_id(), _limit_that_leaves(LEFT))
 	leave("come", "")
-	await until(func() -> bool: return _errors() > 0, PATIENCE, "it has run out")
+	await until(func() -> bool: return _errors() > 0, TIMEOUT, "it has run out")
 	var before: Dictionary = end.peer.get_statistics()
 	var started := Time.get_ticks_usec()
 	await seconds(1.0)
@@ -66,12 +66,12 @@ func _server() -> void:
 	)
 	# It cannot even start a program by itself now.
 	check_eq(end.send(0, str(OS.get_process_id()).to_ascii_buffer()), OK, "a call for help")
-	await until(func() -> bool: return end.count("peer_connected") == 1 + CROWD, PATIENCE, "all")
+	await until(func() -> bool: return end.count("peer_connected") == 1 + CROWD, TIMEOUT, "all")
 	if lines.is_available():
 		check_eq(lines.take().size(), 1, "one line about it")
 	leave("end", "")
 	await until(
-		func() -> bool: return end.count("peer_disconnected") == 1 + CROWD, PATIENCE, "the end"
+		func() -> bool: return end.count("peer_disconnected") == 1 + CROWD, TIMEOUT, "the end"
 	)
 	check_eq(faults, [] as Array[String], "what came from the player")
 	end.peer.close()
@@ -113,7 +113,7 @@ func _player() -> void:
 	if is_left("skipped"):
 		return
 	end = BarePeer.new(self, Peers.make_client("ours", "ws://127.0.0.1:%d" % port))
-	await until(end.is_connected_now, PATIENCE, "connected")
+	await until(end.is_connected_now, TIMEOUT, "connected")
 	end.on_packet = func(_sender: int, packet: PackedByteArray) -> void:
 		_limit(packet.get_string_from_ascii().to_int(), 1024)
 	while not is_left("end") and not has_ended():
@@ -128,7 +128,7 @@ func _player() -> void:
 
 
 func _crowd() -> void:
-	await until(func() -> bool: return is_left("come") or is_left("skipped"), PATIENCE, "its turn")
+	await until(func() -> bool: return is_left("come") or is_left("skipped"), TIMEOUT, "its turn")
 	if is_left("skipped"):
 		return
 	var ends: Array[BarePeer] = []

@@ -7,7 +7,7 @@
 # expect: ^ERROR: Condition "(!peers_map\.has|tcp\.is_null|ready_state != STATE_OPEN|get_connection_status).*" is true
 extends "res://lib/case.gd"
 
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const CONNECTED := MultiplayerPeer.CONNECTION_CONNECTED
 const CONNECTING := MultiplayerPeer.CONNECTION_CONNECTING
 const DISCONNECTED := MultiplayerPeer.CONNECTION_DISCONNECTED
@@ -95,7 +95,7 @@ func _gone() -> void:
 		_server.poll()
 		_client.poll()
 		return _told.size() == 2
-	await until(both, PATIENCE, _kind + ": disconnects on both sides")
+	await until(both, TIMEOUT, _kind + ": disconnects on both sides")
 	for end: Array in [["server", _id], ["client", 1]]:
 		check(end + [3, 4001, "so long"] in _told, "%s: %s in %s" % [_kind, end, _told])
 	check(_server.get_peer(_id) == null, _kind + ": no handle afterwards")
@@ -149,14 +149,14 @@ func _raw_mode() -> void:
 	var paired := func() -> bool:
 		poll.call()
 		return not ids.is_empty() and client.get_connection_status() == CONNECTED
-	await until(paired, PATIENCE, "a pair")
+	await until(paired, TIMEOUT, "a pair")
 	server.get_peer(ids[0]).set_write_mode(BufferedWebSocketPeer.WRITE_MODE_TEXT)
 	var here := server.get_peer(ids[0])
 	server.disconnect_peer(ids[0], 4002)
 	var over := func() -> bool:
 		poll.call()
 		return told.size() == 2
-	await until(over, PATIENCE, "disconnects on both sides")
+	await until(over, TIMEOUT, "disconnects on both sides")
 	told.sort()
 	check_eq(told, [["client", 3, 4002], ["server", 3, 4002]], "states of the handles")
 	check_eq(here.get_close_code(), 4002, "the handle that was kept")
@@ -166,7 +166,7 @@ func _raw_mode() -> void:
 	var failed := func() -> bool:
 		poll.call()
 		return told.size() == 1
-	await until(failed, PATIENCE, "it was given up")
+	await until(failed, TIMEOUT, "it was given up")
 	check_eq(told, [["error", 3, -1]], "what the handle says of a connection that never was")
 	server.stop()
 	# Both are in handlers of their own.
@@ -179,8 +179,8 @@ func _raw_mode() -> void:
 func _serve() -> void:
 	_server = ClassDB.instantiate(_kind)
 	_client = ClassDB.instantiate(_kind)
-	_server.handshake_timeout = PATIENCE
-	_client.handshake_timeout = PATIENCE
+	_server.handshake_timeout = TIMEOUT
+	_client.handshake_timeout = TIMEOUT
 	_told = []
 	_id = 0
 	_server.peer_connected.connect(func(id: int) -> void: _id = id)
@@ -201,7 +201,7 @@ func _pair() -> void:
 		_server.poll()
 		_client.poll()
 		return _id != 0 and _client.get_connection_status() == CONNECTED
-	await until(paired, PATIENCE, _kind + ": a pair")
+	await until(paired, TIMEOUT, _kind + ": a pair")
 
 
 func _until_status(status: MultiplayerPeer.ConnectionStatus) -> void:
@@ -209,7 +209,7 @@ func _until_status(status: MultiplayerPeer.ConnectionStatus) -> void:
 		_server.poll()
 		_client.poll()
 		return _client.get_connection_status() == status
-	await until(reached, PATIENCE, "%s: status %d" % [_kind, status])
+	await until(reached, TIMEOUT, "%s: status %d" % [_kind, status])
 
 
 func _end() -> void:

@@ -9,7 +9,7 @@
 # expect: ^ERROR: BufferedWebSocketPeer\.heartbeat_interval: (nan|NaN|inf) seconds cannot be used
 extends "res://lib/case.gd"
 
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 const OPEN := BufferedWebSocketPeer.STATE_OPEN
 const CLOSED := BufferedWebSocketPeer.STATE_CLOSED
 const REQUEST := (
@@ -148,7 +148,7 @@ func _heartbeat() -> void:
 	# A pong is 14 bytes.
 	var before: int = statistics.call().bytes_in
 	await until(
-		func() -> bool: return statistics.call().bytes_in >= before + 5 * 14, PATIENCE, "five pongs"
+		func() -> bool: return statistics.call().bytes_in >= before + 5 * 14, TIMEOUT, "five pongs"
 	)
 	check(statistics.call().rtt_msec >= 0, "round trip")
 	for bad: float in [-1.0, NAN, INF]:
@@ -177,7 +177,7 @@ func _multiplayer_mode() -> void:
 		server.poll()
 		joined.poll()
 		return server.has_peer(joined.get_unique_id())
-	await until(paired, PATIENCE, "a pair")
+	await until(paired, TIMEOUT, "a pair")
 	_id = joined.get_unique_id()
 	check_eq(server.get_peer(_id).get_request_headers()["x-token"], "three", "handshake_headers")
 	var handle := joined.get_peer(1)
@@ -192,7 +192,7 @@ func _multiplayer_mode() -> void:
 		server.poll()
 		joined.poll()
 		return told.size() == 2
-	await until(over, PATIENCE, "disconnects on both sides")
+	await until(over, TIMEOUT, "disconnects on both sides")
 	check(_id in told and "server" in told, "disconnects: %s" % [told])
 	server.close()
 
@@ -207,7 +207,7 @@ func _extra_headers() -> void:
 	var connected := func() -> bool:
 		tcp.poll()
 		return tcp.get_status() == StreamPeerTCP.STATUS_CONNECTED
-	await until(connected, PATIENCE, "TCP")
+	await until(connected, TIMEOUT, "TCP")
 	tcp.put_data(REQUEST.to_ascii_buffer())
 	var answer: Array[String] = [""]
 	var whole := func() -> bool:
@@ -215,7 +215,7 @@ func _extra_headers() -> void:
 		tcp.poll()
 		answer[0] += tcp.get_string(tcp.get_available_bytes())
 		return answer[0].contains("\r\n\r\n")
-	await until(whole, PATIENCE, "an answer")
+	await until(whole, TIMEOUT, "an answer")
 	check(answer[0].begins_with("HTTP/1.1 101 "), answer[0])
 	for line: String in ["\r\nX-Game: chess\r\n", "\r\nSet-Cookie: a=b\r\n"]:
 		check(answer[0].contains(line), "%s in %s" % [line, answer[0]])
@@ -252,7 +252,7 @@ func _connect_raw() -> void:
 	var connected := MultiplayerPeer.CONNECTION_CONNECTED
 	var paired := func() -> bool: return _id != 0 and client.get_connection_status() == connected
 	process_frame.connect(_poll)
-	await until(paired, PATIENCE, "a pair")
+	await until(paired, TIMEOUT, "a pair")
 	here = server.get_peer(_id)
 	there = client.get_peer(1)
 
@@ -264,12 +264,12 @@ func _poll() -> void:
 
 func _next(handle: BufferedWebSocketPeer) -> PackedByteArray:
 	var arrived := func() -> bool: return handle.get_available_packet_count() > 0
-	await until(arrived, PATIENCE, "a message")
+	await until(arrived, TIMEOUT, "a message")
 	return handle.get_packet()
 
 
 func _all_told(count: int) -> void:
-	await until(func() -> bool: return _events.size() >= count, PATIENCE, "the end")
+	await until(func() -> bool: return _events.size() >= count, TIMEOUT, "the end")
 	await frames(5)
 
 

@@ -10,8 +10,8 @@ const OtherEngine := preload("res://lib/engine.gd")
 const Peers := preload("res://lib/peers.gd")
 const Proc := preload("res://lib/proc.gd")
 
-const TIMEOUT := 4.0
-const PATIENCE := 20.0
+const HEARTBEAT_TIMEOUT := 4.0
+const TIMEOUT := 20.0
 
 var end: BarePeer
 ## Name of a client -> its id.
@@ -42,14 +42,14 @@ func run() -> void:
 
 
 func _server() -> void:
-	var properties := {"heartbeat_interval": 0.3, "heartbeat_timeout": TIMEOUT}
+	var properties := {"heartbeat_interval": 0.3, "heartbeat_timeout": HEARTBEAT_TIMEOUT}
 	end = BarePeer.new(self, Peers.make_server("ours", port, properties))
 	end.on_packet = _on_word
 	next = 0
 	process_frame.connect(_tick)
 	leave("server", str(OS.get_process_id()))
 	ready_line()
-	await until(func() -> bool: return ids.has("a"), PATIENCE, "the steady client")
+	await until(func() -> bool: return ids.has("a"), TIMEOUT, "the steady client")
 
 	var killed := await _start("killed")
 	var took := await _lost("killed", func() -> void: OS.kill(killed))
@@ -59,32 +59,35 @@ func _server() -> void:
 	took = await _lost("stopped", func() -> void: _signal(stopped, "STOP"))
 	print("a stopped client is dropped after %.2f s" % took)
 	# It counts from what came last, which may have been a while before.
-	check(took > TIMEOUT / 2, "dropped after %.2f s, the timeout is %.1f s" % [took, TIMEOUT])
+	check(
+		took > HEARTBEAT_TIMEOUT / 2,
+		"dropped after %.2f s, the timeout is %.1f s" % [took, HEARTBEAT_TIMEOUT]
+	)
 	_signal(stopped, "CONT")
-	await until(func() -> bool: return is_left("stopped"), PATIENCE, "it learns that it is out")
+	await until(func() -> bool: return is_left("stopped"), TIMEOUT, "it learns that it is out")
 	check_eq(FileAccess.get_file_as_string(scratch("stopped")), "", "ticks before its end")
 
 	var paused := await _start("paused")
 	_signal(paused, "STOP")
-	await seconds(TIMEOUT / 2)
+	await seconds(HEARTBEAT_TIMEOUT / 2)
 	_signal(paused, "CONT")
-	await seconds(TIMEOUT)
+	await seconds(HEARTBEAT_TIMEOUT)
 	check(not end.has("peer_disconnected %d" % ids["paused"]), "it was away for a moment only")
 	check_eq(end.send(ids["paused"], "report".to_ascii_buffer()), OK, "a question")
-	await until(func() -> bool: return answers.has("paused"), PATIENCE, "an answer")
+	await until(func() -> bool: return answers.has("paused"), TIMEOUT, "an answer")
 	check_eq(answers["paused"], "", "ticks of one that was away for a moment")
 	await _lost("paused", func() -> void: OS.kill(paused))
 
 	# For twice as long as it waits for others.
 	leave("stop_me", "")
-	await until(func() -> bool: return is_left("stopped_me"), PATIENCE, "it runs again")
-	await seconds(TIMEOUT)
+	await until(func() -> bool: return is_left("stopped_me"), TIMEOUT, "it runs again")
+	await seconds(HEARTBEAT_TIMEOUT)
 	check(
 		not end.has("peer_disconnected %d" % ids["a"]),
 		"no client is dropped because this process was stopped"
 	)
 	check_eq(end.send(ids["a"], "report".to_ascii_buffer()), OK, "a question")
-	await until(func() -> bool: return answers.has("a"), PATIENCE, "an answer")
+	await until(func() -> bool: return answers.has("a"), TIMEOUT, "an answer")
 	check_eq(answers["a"], "", "ticks of the steady client")
 	check_eq(faults, [] as Array[String], "what came back")
 	check_eq(end.count("peer_connected"), 4, "clients")
@@ -92,7 +95,7 @@ func _server() -> void:
 	check_eq(end.peer.get_statistics().peers, 1, "peers")
 	process_frame.disconnect(_tick)
 	leave("end", "")
-	await until(func() -> bool: return end.count("peer_disconnected") == 4, PATIENCE, "the end")
+	await until(func() -> bool: return end.count("peer_disconnected") == 4, TIMEOUT, "the end")
 	end.peer.close()
 
 
@@ -105,7 +108,7 @@ func _start(its_name: String) -> int:
 	words.append_array(["name=" + its_name, "port=%d" % port, "scratch=" + args["scratch"]])
 	var process := OS.create_process(command[0], words)
 	check(process > 0, "%s starts" % its_name)
-	await until(func() -> bool: return ids.has(its_name), PATIENCE, "%s is connected" % its_name)
+	await until(func() -> bool: return ids.has(its_name), TIMEOUT, "%s is connected" % its_name)
 	return process
 
 
@@ -114,7 +117,7 @@ func _lost(its_name: String, act: Callable) -> float:
 	var started := Time.get_ticks_usec()
 	act.call()
 	var event := "peer_disconnected %d" % ids[its_name]
-	await until(func() -> bool: return end.has(event), PATIENCE, "%s is reported" % its_name)
+	await until(func() -> bool: return end.has(event), TIMEOUT, "%s is reported" % its_name)
 	check_eq(end.count(event), 1, event)
 	return (Time.get_ticks_usec() - started) / 1e6
 
@@ -153,11 +156,11 @@ func _steady_client() -> void:
 	var server := FileAccess.get_file_as_string(scratch("server")).to_int()
 	_signal(server, "STOP")
 	var before := next
-	await seconds(TIMEOUT * 2)
+	await seconds(HEARTBEAT_TIMEOUT * 2)
 	print("%d ticks while the server was stopped" % (next - before))
 	_signal(server, "CONT")
 	leave("stopped_me", "")
-	await until(func() -> bool: return is_left("end"), PATIENCE, "the end")
+	await until(func() -> bool: return is_left("end"), TIMEOUT, "the end")
 	check_eq(end.count("peer_disconnected"), 0, "connections lost")
 	end.peer.close()
 
@@ -173,7 +176,7 @@ func _connect() -> void:
 	var url := "ws://127.0.0.1:%d" % port
 	end = BarePeer.new(self, Peers.make_client("ours", url, {"heartbeat_interval": 0.3}))
 	end.on_packet = _on_tick
-	await until(end.is_connected_now, PATIENCE, "connected")
+	await until(end.is_connected_now, TIMEOUT, "connected")
 	check_eq(end.send(1, ("name " + name).to_ascii_buffer()), OK, "its name")
 
 

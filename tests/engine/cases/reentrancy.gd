@@ -6,7 +6,7 @@ extends "res://lib/case.gd"
 const CROWD := 5
 ## The default of `handshake_timeout` is shorter than what a busy machine may need.
 const HANDSHAKE_TIMEOUT := 20.0
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 var server: WebSocketServer
 var clients: Array[WebSocketClient] = []
@@ -62,7 +62,7 @@ func _listen_again_in_peer_connected() -> void:
 	events.clear()
 	await _join(1)
 	await until(
-		_polled(func() -> bool: return events.size() == 1), PATIENCE, "a client of the new server"
+		_polled(func() -> bool: return events.size() == 1), TIMEOUT, "a client of the new server"
 	)
 	check_eq(events[0], "peer_connected %d" % clients[0].get_unique_id(), "who came")
 
@@ -112,7 +112,7 @@ func _nested_poll() -> void:
 	# The flag of the poll is clear again.
 	clients[0].close()
 	await until(
-		_polled(func() -> bool: return events.size() > CROWD), PATIENCE, "a poll after a nested one"
+		_polled(func() -> bool: return events.size() > CROWD), TIMEOUT, "a poll after a nested one"
 	)
 	check(
 		events[CROWD].begins_with("peer_disconnected"), "what the next poll said: " + events[CROWD]
@@ -137,7 +137,7 @@ func _send_and_disconnect_in_peer_connected() -> void:
 				got[client.get_unique_id()] = client.get_packet().get_string_from_utf8()
 		# The server may get the disconnect before the client was polled again.
 		return events.size() > CROWD and not got.is_empty()
-	await until(read, PATIENCE, "the end of the disconnected peer")
+	await until(read, TIMEOUT, "the end of the disconnected peer")
 	check_eq(got, {first: "welcome"}, "packets received")
 	check_eq(events[CROWD], "peer_disconnected %d" % first, "who left")
 	check_eq(server.has_peer(first), false, "peer after its end")
@@ -189,7 +189,7 @@ func _packet_outlives_close() -> void:
 	var seen := func() -> bool:
 		api.poll()
 		return not events.is_empty()
-	await until(seen, PATIENCE, "a packet through the API")
+	await until(seen, TIMEOUT, "a packet through the API")
 	check_eq(events, ["api_packet %d" % hash(payload)] as Array[String], "packets through the API")
 	api.multiplayer_peer = null
 	api.peer_packet.disconnect(_on_api_packet)
@@ -223,7 +223,7 @@ func _connect_again_in_server_disconnected() -> void:
 	server.disconnect_peer(first)
 	await until(
 		_polled(func() -> bool: return events.has("connection_succeeded")),
-		PATIENCE,
+		TIMEOUT,
 		"second connection"
 	)
 	check(client.get_unique_id() != first, "the id of the second connection is the first's")
@@ -256,7 +256,7 @@ func _connect_again_in_connection_failed() -> void:
 		"first try"
 	)
 	await until(
-		_polled(func() -> bool: return events.has("connection_succeeded")), PATIENCE, "second try"
+		_polled(func() -> bool: return events.has("connection_succeeded")), TIMEOUT, "second try"
 	)
 	check(events.has("connection_failed"), "the first try did not fail: %s" % [events])
 
@@ -299,7 +299,7 @@ func _raw_mode() -> void:
 		check_eq(client.get_peer(1).put_packet(PackedByteArray()), OK, "an empty message")
 	events.clear()
 	await until(
-		_polled(func() -> bool: return events.size() >= 3 * CROWD), PATIENCE, "messages and ends"
+		_polled(func() -> bool: return events.size() >= 3 * CROWD), TIMEOUT, "messages and ends"
 	)
 	var expected: Array[String] = []
 	for client in clients:
@@ -363,7 +363,7 @@ func _crowd(multiplayer_mode: bool) -> void:
 ## One packet of each client is in what the next poll reads.
 func _packets_are_in() -> void:
 	var are_read := func() -> bool: return server.get_statistics().packets_in >= CROWD
-	await until(are_read, PATIENCE, "the clients' packets")
+	await until(are_read, TIMEOUT, "the clients' packets")
 	await _is_handed_over()
 
 
@@ -374,7 +374,7 @@ func _is_handed_over() -> void:
 	var rounds: int = server.get_statistics().io_wakeups
 	server.max_connections = 0
 	var has_begun := func() -> bool: return server.get_statistics().io_wakeups > rounds
-	await until(has_begun, PATIENCE, "the next round of the I/O thread")
+	await until(has_begun, TIMEOUT, "the next round of the I/O thread")
 
 
 func _join(count: int, multiplayer_mode := true) -> void:
@@ -389,7 +389,7 @@ func _join(count: int, multiplayer_mode := true) -> void:
 		)
 		clients.append(client)
 	var joined := func() -> bool: return clients.all(_has_joined)
-	await until(joined, PATIENCE, "%d clients join" % count)
+	await until(joined, TIMEOUT, "%d clients join" % count)
 
 
 func _has_joined(client: WebSocketClient) -> bool:
@@ -399,7 +399,7 @@ func _has_joined(client: WebSocketClient) -> bool:
 
 func _all_clients_end(what: String) -> void:
 	var ended := func() -> bool: return clients.all(_has_ended)
-	await until(ended, PATIENCE, what + ": clients get the disconnect")
+	await until(ended, TIMEOUT, what + ": clients get the disconnect")
 
 
 func _has_ended(client: WebSocketClient) -> bool:

@@ -6,7 +6,7 @@
 # expect: ^ERROR: BufferedWebSocketMultiplayerPeer\.put_packet\(\): there is no peer \d+
 extends "res://lib/case.gd"
 
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 ## The addon's objects, and the MultiplayerAPI of each.
 var _apis := {}
@@ -54,7 +54,7 @@ func _a_client_goes_elsewhere(client: Object, other: Object, to: Object) -> void
 func _a_server_starts_anew(server: Object, client: Object) -> void:
 	var id: int = client.get_unique_id()
 	await until(
-		func() -> bool: return _polled() and _apis[server].get_peers().size() == 1, PATIENCE, "one"
+		func() -> bool: return _polled() and _apis[server].get_peers().size() == 1, TIMEOUT, "one"
 	)
 	_told[server].clear()
 	var port_before: int = server.get_meta("port")
@@ -108,7 +108,7 @@ func _connect(client: Object, to: Object) -> void:
 
 func _made(type: String) -> Object:
 	var peer: MultiplayerPeer = ClassDB.instantiate(type)
-	peer.handshake_timeout = PATIENCE
+	peer.handshake_timeout = TIMEOUT
 	var api := SceneMultiplayer.new()
 	_apis[peer] = api
 	_told[peer] = []
@@ -133,6 +133,6 @@ func _polled() -> bool:
 func _all_in(client: Object, peers: int) -> void:
 	await until(
 		func() -> bool: return _polled() and _apis[client].get_peers().size() == peers,
-		PATIENCE,
+		TIMEOUT,
 		"%d peers" % peers
 	)

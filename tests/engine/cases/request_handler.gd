@@ -58,9 +58,7 @@ func _what_it_is_told() -> void:
 		["X-User: ada", "X-User: eva"]
 	)
 	check_eq(error, OK, "connect_to_url")
-	await until(
-		func() -> bool: return _is_in() and not seen.is_empty(), PATIENCE, "it is connected"
-	)
+	await until(func() -> bool: return _is_in() and not seen.is_empty(), TIMEOUT, "it is connected")
 	check_eq(_asked.size(), 1, "questions")
 	var request := _asked[0]
 	check_eq(
@@ -81,7 +79,7 @@ func _what_it_is_told() -> void:
 	check_eq(handle.get_request_headers()["x-user"], "ada, eva", "get_request_headers")
 	check_eq(_client.get_peer(1).get_handshake_meta(), null, "a client has no meta")
 	_client.close()
-	await until(func() -> bool: return not _server.has_peer(request.peer_id), PATIENCE, "it leaves")
+	await until(func() -> bool: return not _server.has_peer(request.peer_id), TIMEOUT, "it leaves")
 	check_eq(handle.get_handshake_meta(), {user = "ada, eva"}, "the handle outlives its connection")
 	_end()
 
@@ -114,7 +112,7 @@ func _what_it_may_return() -> void:
 		await _knock()
 		check_eq(_client.get_last_error(), "server answered " + refusal[1], "%s" % [refusal[0]])
 	check_eq(_server.get_statistics().refused_handler, 9, "refused_handler")
-	await until(func() -> bool: return _connected.size() == 5, PATIENCE, "all accepted clients")
+	await until(func() -> bool: return _connected.size() == 5, TIMEOUT, "all accepted clients")
 	_end()
 
 
@@ -173,7 +171,7 @@ func _waiting_is_not_the_clients_fault() -> void:
 	await seconds(3.0)
 	check_eq(_asked.size(), 1, "no request without poll()")
 	process_frame.connect(_server.poll)
-	await until(_is_in, PATIENCE, "accepted after more than handshake_timeout")
+	await until(_is_in, TIMEOUT, "accepted after more than handshake_timeout")
 	_end()
 
 
@@ -184,22 +182,22 @@ func _who_left_is_not_asked_about() -> void:
 	_go()
 	var has_asked := func() -> bool:
 		return _server.get_statistics().pending == 1 and _server.get_statistics().bytes_in > 0
-	await until(has_asked, PATIENCE, "it waits")
+	await until(has_asked, TIMEOUT, "it waits")
 	_client.close()
-	await until(_refused.bind(1), PATIENCE, "it leaves")
+	await until(_refused.bind(1), TIMEOUT, "it leaves")
 	process_frame.connect(_server.poll)
 	await frames(5)
 	check_eq(_asked.size(), 0, "requests of a disconnected client")
 	# One leaves while the handler thinks: no peer, and nothing is kept for it.
 	_answer = func(_request: Dictionary) -> Variant:
 		_client.close()
-		var end := Time.get_ticks_msec() + int(PATIENCE * 1000)
+		var end := Time.get_ticks_msec() + int(TIMEOUT * 1000)
 		while _server.get_statistics().pending > 0 and Time.get_ticks_msec() < end:
 			OS.delay_msec(5)
 		return {status = 101, meta = "lost"}
 	_go()
-	await until(func() -> bool: return _asked.size() == 1, PATIENCE, "a question")
-	await until(_refused.bind(2), PATIENCE, "no peer")
+	await until(func() -> bool: return _asked.size() == 1, TIMEOUT, "a question")
+	await until(_refused.bind(2), TIMEOUT, "no peer")
 	await frames(5)
 	check_eq(_connected.size(), 0, "peers")
 	_end()
@@ -223,7 +221,7 @@ func _it_may_close_and_open() -> void:
 	_answer = func(_request: Dictionary) -> Variant: return true
 	await _knock()
 	check(_is_in(), "the server that was opened in the handler")
-	await until(func() -> bool: return not _connected.is_empty(), PATIENCE, "the peer")
+	await until(func() -> bool: return not _connected.is_empty(), TIMEOUT, "the peer")
 	check_eq(_connected.size(), 1, "peers")
 	_end()
 
@@ -236,7 +234,7 @@ func _it_may_drop_the_server() -> void:
 		return true
 	var gone: WeakRef = weakref(_server)
 	_go()
-	await until(_is_out, PATIENCE, "the client gets the answer")
+	await until(_is_out, TIMEOUT, "the client gets the answer")
 	check(gone.get_ref() == null, "the server is freed")
 	_client.close()
 	process_frame.disconnect(_poll_client)

@@ -23,7 +23,7 @@ const SUN := "sun"
 const HEALTHY: Array[String] = ["a", "b"]
 const TITLES: Array[String] = ["a", "b", SUN]
 const TIDE: Array[String] = ["congested", "overflowed"]
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const FRAMES_PER_SECOND := 200
 const FRAMES_PER_STEP := 2
 const FRAMES_PER_LETTER := 6
@@ -133,10 +133,10 @@ func _window(number: int, with_slow: bool) -> float:
 	if not with_slow:
 		await seconds(WINDOW)
 	elif closes:
-		await until(func() -> bool: return visit.overflowed > 0, PATIENCE, "it is too slow")
+		await until(func() -> bool: return visit.overflowed > 0, TIMEOUT, "it is too slow")
 		await seconds(AFTERMATH)
 	else:
-		await until(_is_behind.bind(visit), PATIENCE, "it is too slow")
+		await until(_is_behind.bind(visit), TIMEOUT, "it is too slow")
 		await seconds(WINDOW)
 	_tell("end %d" % number)
 	if with_slow:
@@ -162,7 +162,7 @@ func _let_in(number: int, visit: Dictionary) -> void:
 		visit[what] = 0
 		party.peer.connect("peer_" + what, _on_tide.bind(what, visit))
 	leave("join %d" % number, "")
-	await until(is_left.bind("slow %d" % number), PATIENCE, "one more client")
+	await until(is_left.bind("slow %d" % number), TIMEOUT, "one more client")
 	visit.id = FileAccess.get_file_as_string(scratch("slow %d" % number)).to_int()
 	for id: int in visit.early:
 		check_eq(id, visit.id, "who is too slow early")
@@ -188,10 +188,10 @@ func _is_behind(visit: Dictionary) -> bool:
 func _disconnect_slow(number: int, visit: Dictionary) -> void:
 	if not closes:
 		var has_room := func() -> bool: return _peer_statistics(visit.id).queued_out_bytes < SMALL
-		await until(has_room, PATIENCE, "it catches up")
+		await until(has_room, TIMEOUT, "it catches up")
 		party.release(visit.id, "last %d" % number)
 	await party.wait_for_event("peer_disconnected %d" % visit.id)
-	await until(is_left.bind("report %d" % number), PATIENCE, "its report")
+	await until(is_left.bind("report %d" % number), TIMEOUT, "its report")
 	for what in TIDE:
 		party.peer.disconnect("peer_" + what, _on_tide.bind(what, visit))
 	var report: Dictionary = str_to_var(
@@ -237,11 +237,11 @@ func _healthy_client() -> void:
 			break
 		Hauler.ages.clear()
 		Hauler.is_measuring = true
-		await until(party.is_released.bind("end %d" % number), PATIENCE, "the end of a window")
+		await until(party.is_released.bind("end %d" % number), TIMEOUT, "the end of a window")
 		Hauler.is_measuring = false
 		party.publish("ages %d %s" % [number, name], Hauler.ages, 1)
 		await _rest(number)
-		await until(party.is_released.bind("go on %d" % number), PATIENCE, "the end of a rest")
+		await until(party.is_released.bind("go on %d" % number), TIMEOUT, "the end of a rest")
 		works = true
 		number += 1
 	await _compare(number / 2)
@@ -253,7 +253,7 @@ func _slow_client() -> void:
 	var number := 1
 	while true:
 		var is_next := func() -> bool: return is_left("join %d" % number) or is_left("over")
-		await until(is_next, 2 * PATIENCE, "visit %d" % number)
+		await until(is_next, 2 * TIMEOUT, "visit %d" % number)
 		if is_left("over"):
 			break
 		await _visit(number)
@@ -269,7 +269,7 @@ func _visit(number: int) -> void:
 	party.peer = Peers.make_client("ours4", party.url(), party.properties)
 	get_multiplayer().multiplayer_peer = party.peer
 	# Until it has something of everybody it reads as the others do.
-	await until(func() -> bool: return _read() and _is_in(), PATIENCE, "visit %d" % number)
+	await until(func() -> bool: return _read() and _is_in(), TIMEOUT, "visit %d" % number)
 	var notes := {}
 	# The haulers go with the connection.
 	for hauler in _haulers():
@@ -284,7 +284,7 @@ func _visit(number: int) -> void:
 		if taken <= time * BYTES_PER_SECOND:
 			taken += _peer_statistics(1).queued_in_bytes
 			get_multiplayer().poll()
-	await until(func() -> bool: return _read() and _is_over(number), PATIENCE, "its end")
+	await until(func() -> bool: return _read() and _is_over(number), TIMEOUT, "its end")
 	var report := {
 		time = time,
 		taken = taken,
@@ -332,7 +332,7 @@ func _enter() -> void:
 	elif role == "server":
 		for title in TITLES:
 			stage.spawner.spawn({"title": title, "owner": cast[title]})
-	await until(func() -> bool: return _haulers().size() == TITLES.size(), PATIENCE, "haulers")
+	await until(func() -> bool: return _haulers().size() == TITLES.size(), TIMEOUT, "haulers")
 	for hauler in _haulers():
 		if hauler.is_mine():
 			mine = hauler

@@ -14,7 +14,7 @@ const FPS := 60
 ## In seconds. With the engine's class most of them are still waiting then.
 const ALL_USABLE_WITHIN := 10.0
 ## The timeout of the load client; the default `handshake_timeout` of a game is shorter.
-const PATIENCE := 15
+const TIMEOUT := 15
 const HELD := 3
 
 var _slowest_frame := 0.0
@@ -38,7 +38,7 @@ func run() -> void:
 	# The pace of the frames, before there is anything to do.
 	await frames(30)
 	var arguments := ["idle", str(CLIENTS), "--parallel", str(CLIENTS), "--port", str(port)]
-	arguments += ["--timeout", str(PATIENCE), "--seconds", str(HELD)]
+	arguments += ["--timeout", str(TIMEOUT), "--seconds", str(HELD)]
 	var load_client := OS.execute_with_pipe(program, arguments, false)
 	if not check(not load_client.is_empty(), "%s does not start" % program):
 		return
@@ -50,7 +50,7 @@ func run() -> void:
 	var text := ""
 	while not text.ends_with("}\n"):
 		var now := Time.get_ticks_usec()
-		if not check((now - started) / 1e6 < PATIENCE + HELD + 15, "the load client does not end"):
+		if not check((now - started) / 1e6 < TIMEOUT + HELD + 15, "the load client does not end"):
 			OS.kill(load_client.pid)
 			return
 		_frames += 1

@@ -11,7 +11,7 @@ const CLASSES: Array[StringName] = [
 	&"BufferedWebSocketMultiplayerPeer",
 	&"BufferedWebSocketPeer"
 ]
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 const CALLS := 5000
 
 var _lines := ErrorLines.new()
@@ -92,7 +92,7 @@ func _static_variable() -> void:
 				ResourceLoader.load_threaded_get_status(PATH)
 				!= ResourceLoader.THREAD_LOAD_IN_PROGRESS
 			),
-		PATIENCE,
+		TIMEOUT,
 		"the script is loaded"
 	)
 	var server: WebSocketServer = ResourceLoader.load_threaded_get(PATH).get("server")
@@ -106,7 +106,7 @@ func _worker_pool() -> void:
 		func() -> void: _kept = ClassDB.instantiate(&"WebSocketServer")
 	)
 	await until(
-		WorkerThreadPool.is_task_completed.bind(task), PATIENCE, "the task of the worker pool"
+		WorkerThreadPool.is_task_completed.bind(task), TIMEOUT, "the task of the worker pool"
 	)
 	WorkerThreadPool.wait_for_task_completion(task)
 	check_eq(_kept.call(&"listen", 0, PackedStringArray(), true), OK, "listen")
@@ -208,7 +208,7 @@ func _both_threads_at_once() -> void:
 	for turn in CALLS:
 		server.poll()
 		server.get_statistics()
-	await until(func() -> bool: return not thread.is_alive(), PATIENCE, "the thread")
+	await until(func() -> bool: return not thread.is_alive(), TIMEOUT, "the thread")
 	thread.wait_to_finish()
 	check(server.is_listening(), "the server listens")
 
@@ -231,7 +231,7 @@ func _listening_server_freed() -> void:
 	var probe := TCPServer.new()
 	await until(
 		func() -> bool: return probe.listen(its_port, "127.0.0.1") == OK,
-		PATIENCE,
+		TIMEOUT,
 		"the port is free"
 	)
 
@@ -245,7 +245,7 @@ func _connect(server: WebSocketServer, client: WebSocketClient) -> void:
 			server.poll()
 			client.poll()
 			return client.get_connection_status() == MultiplayerPeer.CONNECTION_CONNECTED,
-		PATIENCE,
+		TIMEOUT,
 		"connected"
 	)
 
@@ -253,5 +253,5 @@ func _connect(server: WebSocketServer, client: WebSocketClient) -> void:
 func _on_thread(work: Callable) -> Variant:
 	var thread := Thread.new()
 	check_eq(thread.start(work), OK, "a thread")
-	await until(func() -> bool: return not thread.is_alive(), PATIENCE, "the thread ends")
+	await until(func() -> bool: return not thread.is_alive(), TIMEOUT, "the thread ends")
 	return thread.wait_to_finish()

@@ -5,7 +5,7 @@
 extends "res://lib/case.gd"
 
 const Identity := preload("res://lib/identity.gd")
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 var _server := WebSocketServer.new()
 var _is_over := false

@@ -32,7 +32,7 @@ const Pattern := preload("res://lib/pattern.gd")
 const OFFLINE := MultiplayerPeer.CONNECTION_DISCONNECTED
 ## Around the size of a TLS record.
 const SIZES: Array[int] = [1, 1000, 16383, 16384, 16385, 60000]
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 
 var _second: Identity
 
@@ -67,7 +67,7 @@ func _serve() -> void:
 	ready_line()
 	await until(func() -> bool: return ended[0] >= 0, 40, "the client's end")
 	await until(
-		func() -> bool: return bare.count("peer_disconnected") == ended[0], PATIENCE, "all gone"
+		func() -> bool: return bare.count("peer_disconnected") == ended[0], TIMEOUT, "all gone"
 	)
 	check_eq(bare.count("peer_connected"), ended[0], "connected clients")
 	if peer.has_method("get_statistics"):
@@ -172,12 +172,12 @@ func _works(peer: MultiplayerPeer, what: String) -> void:
 
 
 func _echoes(bare: Bare, packet: PackedByteArray, what: String) -> void:
-	await until(func() -> bool: return bare.is_connected_now() or bare.is_closed(), PATIENCE, what)
+	await until(func() -> bool: return bare.is_connected_now() or bare.is_closed(), TIMEOUT, what)
 	if bare.is_closed() and bare.peer.has_method("get_last_error"):
 		fail("%s: %s" % [what, bare.peer.call("get_last_error")])
 	check(bare.is_connected_now(), "%s: connected" % what)
 	check_eq(bare.send(1, packet), OK, "%s: sending" % what)
-	await until(func() -> bool: return bare.packets.has(1), PATIENCE, "%s: echo" % what)
+	await until(func() -> bool: return bare.packets.has(1), TIMEOUT, "%s: echo" % what)
 	check(bare.packets[1] == [packet], "%s: the echo is what was sent" % what)
 	bare.packets.clear()
 
@@ -185,7 +185,7 @@ func _echoes(bare: Bare, packet: PackedByteArray, what: String) -> void:
 ## `words` is what ours say about it.
 func _is_refused(peer: MultiplayerPeer, words: String) -> void:
 	var bare := Bare.new(self, peer)
-	await until(func() -> bool: return bare.is_connected_now() or bare.is_closed(), PATIENCE, words)
+	await until(func() -> bool: return bare.is_connected_now() or bare.is_closed(), TIMEOUT, words)
 	check(not bare.is_connected_now(), "this must not work: %s" % words)
 	if not peer.has_method("get_last_error"):
 		return

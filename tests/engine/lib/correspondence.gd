@@ -17,7 +17,7 @@ const BURST := 60
 const BURST_SIZE := 700
 ## The timeout of one answer: a sender whose packet is lost reports it long before the others time
 ## out.
-const PATIENCE := 30.0
+const TIMEOUT := 30.0
 ## The timeout of everything that one peer sends, and of the start of the engines, on a busy
 ## machine.
 const TURN := 240.0
@@ -84,7 +84,7 @@ func heard(step: int, from: Array[String]) -> void:
 	for one in from:
 		await _case.until(
 			func() -> bool: return _told.has("%s %d" % [one, step]),
-			PATIENCE,
+			TIMEOUT,
 			"%s's word that it has seen step %d" % [one, step]
 		)
 
@@ -161,7 +161,7 @@ func _answered(address: String, number: int) -> void:
 	for reader in _readers(_case.name, address):
 		await _case.until(
 			func() -> bool: return _answers.has("%s %d" % [reader, number]),
-			PATIENCE,
+			TIMEOUT,
 			"%s's answer to letter %d to %s" % [reader, number, address]
 		)
 

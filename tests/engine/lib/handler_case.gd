@@ -1,7 +1,7 @@
 extends "res://lib/case.gd"
 ## A server with a request_handler, and a client that connects to it.
 
-const PATIENCE := 15.0
+const TIMEOUT := 15.0
 ## The timeout of both sides, in parts that do not test it.
 const HANDSHAKE_TIMEOUT := 20.0
 
@@ -43,10 +43,10 @@ func _decide(request: Dictionary) -> Variant:
 	return _answer.call(request)
 
 
-func _go(patience := HANDSHAKE_TIMEOUT) -> void:
+func _go(timeout := HANDSHAKE_TIMEOUT) -> void:
 	_client.close()
 	_client = WebSocketClient.new()
-	_client.handshake_timeout = patience
+	_client.handshake_timeout = timeout
 	var url := "ws://127.0.0.1:%d/" % _server.get_local_port()
 	check_eq(_client.connect_to_url(url, PackedStringArray(), true), OK, "connect_to_url")
 
@@ -54,7 +54,7 @@ func _go(patience := HANDSHAKE_TIMEOUT) -> void:
 ## Connects, and waits until the client is connected or has failed.
 func _knock() -> void:
 	_go()
-	await until(func() -> bool: return _is_in() or _is_out(), PATIENCE, "an answer")
+	await until(func() -> bool: return _is_in() or _is_out(), TIMEOUT, "an answer")
 
 
 func _is_in() -> bool:

@@ -6,7 +6,7 @@ extends Node
 
 const Party := preload("res://lib/party.gd")
 const Pattern := preload("res://lib/pattern.gd")
-const PATIENCE := 10.0
+const TIMEOUT := 10.0
 ## Kind, size and seed stand before the content.
 const HEAD := 9
 const FORTH := 1
@@ -42,7 +42,7 @@ func round_trip(whom: String, size: int, seed_number: int) -> void:
 	_has_echo = false
 	var error := api.send_bytes(packet, party.ids[whom], MultiplayerPeer.TRANSFER_MODE_RELIABLE)
 	party.case.check_eq(error, OK, what + ": send_bytes")
-	await party.case.until(func() -> bool: return _has_echo, PATIENCE, what + ": coming back")
+	await party.case.until(func() -> bool: return _has_echo, TIMEOUT, what + ": coming back")
 	party.case.check_eq(_echo_from, party.ids[whom], what + ": who sent it back")
 	var wanted := _packed(BACK, size, seed_number)
 	var difference := Pattern.difference(_echo, wanted)

@@ -8,7 +8,7 @@ extends Node
 
 const Case := preload("res://lib/case.gd")
 const Peers := preload("res://lib/peers.gd")
-const PATIENCE := 20.0
+const TIMEOUT := 20.0
 
 var case: Case
 ## Set on the peer before it is opened.
@@ -76,16 +76,16 @@ func gather() -> void:
 	if case.role == "server":
 		case.ready_line()
 		await case.until(
-			func() -> bool: return _names.size() == case.peers + 1, PATIENCE, "all here"
+			func() -> bool: return _names.size() == case.peers + 1, TIMEOUT, "all here"
 		)
 		_roster.rpc(_names)
 		_learn(_names)
 	else:
 		await case.until(
-			func() -> bool: return events.has("connected_to_server"), PATIENCE, "connected"
+			func() -> bool: return events.has("connected_to_server"), TIMEOUT, "connected"
 		)
 		_hello.rpc_id(1, case.name)
-		await case.until(func() -> bool: return not ids.is_empty(), PATIENCE, "roster")
+		await case.until(func() -> bool: return not ids.is_empty(), TIMEOUT, "roster")
 
 
 ## Returns when everybody in `who` (apart from the server) has called this with the same label.
@@ -97,7 +97,7 @@ func barrier(label: String, who: Array = []) -> void:
 			release(ids[one], label)
 	else:
 		_arrive.rpc_id(1, label)
-		await case.until(is_released.bind(label), PATIENCE, 'barrier "%s"' % label)
+		await case.until(is_released.bind(label), TIMEOUT, 'barrier "%s"' % label)
 
 
 ## Server: lets one peer pass, without waiting for others.
@@ -144,7 +144,7 @@ func leave_in_turn() -> void:
 		await wait_for_event("peer_disconnected %s" % one)
 
 
-func wait_for_event(event: String, within := PATIENCE) -> void:
+func wait_for_event(event: String, within := TIMEOUT) -> void:
 	await case.until(func() -> bool: return events.has(event), within, event)
 
 
@@ -192,7 +192,7 @@ func _clients_of(who: Array) -> Array:
 func _all_arrive(label: String, who: Array) -> void:
 	var complete := func() -> bool:
 		return who.all(func(one: String) -> bool: return _arrived.get(label, {}).has(one))
-	await case.until(complete, PATIENCE, 'everybody at "%s"' % label)
+	await case.until(complete, TIMEOUT, 'everybody at "%s"' % label)
 
 
 func _learn(names: Dictionary) -> void:

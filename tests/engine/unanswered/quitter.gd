@@ -1,7 +1,7 @@
 extends SceneTree
 ## Connects to a host name without an answer, and quits during the look-up.
 
-const PATIENCE_MSEC := 30_000
+const TIMEOUT_MSEC := 30_000
 
 ## Kept to the end of the process on purpose.
 var client := ClassDB.instantiate(&"WebSocketClient") as MultiplayerPeer
@@ -19,7 +19,7 @@ func _run() -> void:
 		quit(1)
 		return
 	var asked := OS.get_environment("RESOLVER_FOLDER").path_join("asked")
-	var end := Time.get_ticks_msec() + PATIENCE_MSEC
+	var end := Time.get_ticks_msec() + TIMEOUT_MSEC
 	while not FileAccess.file_exists(asked):
 		client.poll()
 		if Time.get_ticks_msec() > end:

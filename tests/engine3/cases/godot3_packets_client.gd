@@ -1,7 +1,7 @@
 extends "res://lib/case.gd"
 
 const Correspondence = preload("res://lib/correspondence.gd")
-const PATIENCE = 30.0
+const TIMEOUT = 30.0
 
 var mail
 
@@ -36,15 +36,15 @@ func _check_introduction():
 func _part():
 	if name == "a":
 		mail.peer.disconnect_from_host()
-		yield(until(mail, "is_closed", [], PATIENCE, "a's end"), "completed")
+		yield(until(mail, "is_closed", [], TIMEOUT, "a's end"), "completed")
 		return
 	var a_left = ["peer_disconnected %d" % mail.ids["a"]]
-	yield(until(mail, "has", a_left, PATIENCE, "a leaves"), "completed")
+	yield(until(mail, "has", a_left, TIMEOUT, "a leaves"), "completed")
 	mail.tell(1)
 	if name != "b":
 		var b_left = ["peer_disconnected %d" % mail.ids["b"]]
-		yield(until(mail, "has", b_left, PATIENCE, "b leaves"), "completed")
+		yield(until(mail, "has", b_left, TIMEOUT, "b leaves"), "completed")
 		mail.tell(2)
-	yield(until(mail, "is_closed", [], PATIENCE, "the end"), "completed")
+	yield(until(mail, "is_closed", [], TIMEOUT, "the end"), "completed")
 	# 3.6 calls a lost connection a failed one.
 	check_eq(mail.events[-1], "connection_failed", "last event")

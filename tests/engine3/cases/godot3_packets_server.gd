@@ -1,7 +1,7 @@
 extends "res://lib/case.gd"
 
 const Correspondence = preload("res://lib/correspondence.gd")
-const PATIENCE = 30.0
+const TIMEOUT = 30.0
 
 var mail
 
@@ -16,11 +16,11 @@ func run():
 
 	# a disconnects, b is disconnected by the server, at last the server closes.
 	var a_left = ["peer_disconnected %d" % mail.ids["a"]]
-	yield(until(mail, "has", a_left, PATIENCE, "a leaves"), "completed")
+	yield(until(mail, "has", a_left, TIMEOUT, "a leaves"), "completed")
 	for one in ["b", "c"]:
-		yield(until(mail, "has_told", [one, 1], PATIENCE, "%s sees it" % one), "completed")
+		yield(until(mail, "has_told", [one, 1], TIMEOUT, "%s sees it" % one), "completed")
 	server.disconnect_peer(mail.ids["b"])
 	var b_left = ["peer_disconnected %d" % mail.ids["b"]]
-	yield(until(mail, "has", b_left, PATIENCE, "b leaves"), "completed")
-	yield(until(mail, "has_told", ["c", 2], PATIENCE, "c sees it"), "completed")
+	yield(until(mail, "has", b_left, TIMEOUT, "b leaves"), "completed")
+	yield(until(mail, "has_told", ["c", 2], TIMEOUT, "c sees it"), "completed")
 	server.stop()

@@ -3,7 +3,7 @@ extends "res://lib/case.gd"
 const TEXTS = ["echo", "grüße, 世界 🙂", "x"]
 const SIZES = [1, 125, 126, 127, 4096, 65535]
 const VALUES = ["niño", 7, -(1 << 40), 2.5, true, Vector2(1, -2)]
-const PATIENCE = 10.0
+const TIMEOUT = 10.0
 
 var _events = []
 var _client = WebSocketClient.new()
@@ -49,7 +49,7 @@ func _open(protocols):
 	var url = "ws://127.0.0.1:%d" % port
 	check_eq(_client.connect_to_url(url, PoolStringArray(protocols)), OK, "connect_to_url")
 	var message = "an answer to %s" % [protocols]
-	yield(until(self, "_has_events", [1], PATIENCE, message), "completed")
+	yield(until(self, "_has_events", [1], TIMEOUT, message), "completed")
 
 
 func _say(text):
@@ -84,7 +84,7 @@ func _exchange():
 
 
 func _wait_for_packet(what):
-	yield(until(self, "_has_packet", [], PATIENCE, what), "completed")
+	yield(until(self, "_has_packet", [], TIMEOUT, what), "completed")
 
 
 func _has_packet():
@@ -92,7 +92,7 @@ func _has_packet():
 
 
 func _sees(expected, what):
-	yield(until(self, "_has_events", [expected.size()], PATIENCE, what), "completed")
+	yield(until(self, "_has_events", [expected.size()], TIMEOUT, what), "completed")
 	check_eq(_events.slice(0, expected.size() - 1), expected, what)
 	for event in expected:
 		_events.pop_front()

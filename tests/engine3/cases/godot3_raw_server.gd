@@ -1,7 +1,7 @@
 extends "res://lib/case.gd"
 
 const VALUES = 6
-const PATIENCE = 10.0
+const TIMEOUT = 10.0
 
 var _events = []
 var _server = WebSocketServer.new()
@@ -71,7 +71,7 @@ func _on_close_request(_id, code, reason):
 
 
 func _sees(expected, what):
-	yield(until(self, "_has_events", [expected.size()], PATIENCE, what), "completed")
+	yield(until(self, "_has_events", [expected.size()], TIMEOUT, what), "completed")
 	check_eq(_events.slice(0, expected.size() - 1), expected, what)
 	for event in expected:
 		_events.pop_front()

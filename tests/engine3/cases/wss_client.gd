@@ -1,7 +1,7 @@
 extends "res://lib/case.gd"
 
 const SIZES = [1, 1000, 16383, 16384, 16385, 60000]
-const PATIENCE = 10.0
+const TIMEOUT = 10.0
 
 var _client = WebSocketClient.new()
 var _failed = false
@@ -23,7 +23,7 @@ func run():
 		_connect("localhost", "server", true)
 		yield(_echoes("replace".to_utf8()), "completed")
 		_client.disconnect_from_host()
-		yield(until(self, "_is_closed", [], PATIENCE, "end"), "completed")
+		yield(until(self, "_is_closed", [], TIMEOUT, "end"), "completed")
 		yield(_works("second", true), "completed")
 		yield(_is_refused("localhost", "server"), "completed")
 		trusted = "second"
@@ -31,7 +31,7 @@ func run():
 	_connect("localhost", trusted, true)
 	yield(_echoes(("end %d" % successes).to_utf8()), "completed")
 	_client.disconnect_from_host()
-	yield(until(self, "_is_closed", [], PATIENCE, "end"), "completed")
+	yield(until(self, "_is_closed", [], TIMEOUT, "end"), "completed")
 
 
 func _connect(host, trusted, verify):
@@ -55,20 +55,20 @@ func _works(trusted, verify):
 		packet.fill(size & 255)
 		yield(_echoes(packet), "completed")
 	_client.disconnect_from_host()
-	yield(until(self, "_is_closed", [], PATIENCE, "end"), "completed")
+	yield(until(self, "_is_closed", [], TIMEOUT, "end"), "completed")
 
 
 func _echoes(packet):
-	yield(until(self, "_is_in", [], PATIENCE, "connection"), "completed")
+	yield(until(self, "_is_in", [], TIMEOUT, "connection"), "completed")
 	_client.set_target_peer(1)
 	check_eq(_client.put_packet(packet), OK, "sending")
-	yield(until(self, "_has_packet", [], PATIENCE, "echo"), "completed")
+	yield(until(self, "_has_packet", [], TIMEOUT, "echo"), "completed")
 	check(_client.get_packet() == packet, "echo of %d bytes" % packet.size())
 
 
 func _is_refused(host, trusted):
 	_connect(host, trusted, true)
-	yield(until(self, "_is_closed", [], PATIENCE, "refusal"), "completed")
+	yield(until(self, "_is_closed", [], TIMEOUT, "refusal"), "completed")
 	check(_failed, "connection_failed")
 
 

@@ -10,7 +10,7 @@ const BURST = 60
 const BURST_SIZE = 700
 # The timeout of one answer: a sender whose packet is lost reports it long before the others time
 # out.
-const PATIENCE = 30.0
+const TIMEOUT = 30.0
 # The timeout of everything that one peer sends, and of the start of the engines, on a busy machine.
 const TURN = 240.0
 
@@ -164,7 +164,7 @@ func _answered(address, number):
 	for reader in _readers(_case.name, address):
 		var message = "%s's answer to letter %d to %s" % [reader, number, address]
 		var key = "%s %d" % [reader, number]
-		yield(_case.until(self, "_has_answer", [key], PATIENCE, message), "completed")
+		yield(_case.until(self, "_has_answer", [key], TIMEOUT, message), "completed")
 
 
 func _post(to, word, value):

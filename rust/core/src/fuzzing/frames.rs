@@ -1,4 +1,4 @@
-//! The reader of frames beside another one: whatever bytes come and however they are cut up, it hears what tungstenite hears.
+//! The frame reader compared with tungstenite's: for any bytes and any cuts, both must receive the same.
 
 use std::io::{self, Cursor, ErrorKind, Read, Write};
 
@@ -10,8 +10,8 @@ use super::scripted::Cuts;
 use crate::session::reader::{Frame, Reader, may_be_sent};
 use crate::session::{ReadBurst, Role};
 
-/// Frames from either side. First byte: role, limit, and behind how many frames data is discarded; then two of the seed of the
-/// cuts.
+/// Frames from either side. The first byte selects the role, the limit, and the number of frames after which data is discarded; two bytes
+/// follow with the seed of the cuts.
 pub fn frames(data: &[u8]) {
     let [options, low, high, bytes @ ..] = data else { return };
     let script = Script {
@@ -21,16 +21,19 @@ pub fn frames(data: &[u8]) {
     };
     let cuts = || Cuts::new(u16::from_le_bytes([*low, *high]));
     let whole = ours(bytes, &script, Cuts::WHOLE);
-    assert_eq!(ours(bytes, &script, cuts()), whole, "cuts change what is heard");
-    assert_eq!(ours(bytes, &script, Cuts::SINGLE), whole, "single bytes change what is heard");
+    assert_eq!(ours(bytes, &script, cuts()), whole, "cuts change what is received");
+    assert_eq!(ours(bytes, &script, Cuts::SINGLE), whole, "single bytes change what is received");
     compare(bytes, &script, &whole);
-    // Behind a Close of ours there is nothing to compare with: tungstenite goes on judging data that nobody wants.
+    // After a Close sent here there is nothing to compare: tungstenite still validates data that is discarded.
     let script = Script { discard_behind: Some(usize::from(options >> 3)), ..script };
     let discarding = ours(bytes, &script, Cuts::WHOLE);
-    assert_eq!(ours(bytes, &script, cuts()), discarding, "cuts change what is heard behind a Close");
+    assert_eq!(ours(bytes, &script, cuts()), discarding, "cuts change what is received behind a Close");
     assert_eq!(ours(bytes, &script, Cuts::SINGLE), discarding, "single bytes do, behind a Close");
     let messages = discarding.iter().skip(usize::from(options >> 3));
-    assert!(!messages.into_iter().any(|heard| matches!(heard, Heard::Message { .. })), "data is discarded");
+    assert!(
+        !messages.into_iter().any(|received| matches!(received, Received::Message { .. })),
+        "data is discarded"
+    );
 }
 
 struct Script {
@@ -40,7 +43,7 @@ struct Script {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Heard {
+enum Received {
     Message {
         text: bool,
         payload: Vec<u8>,
@@ -56,16 +59,16 @@ enum Heard {
     Violation(u16),
 }
 
-impl Heard {
+impl Received {
     fn is_last(&self) -> bool {
         matches!(self, Self::Close { .. } | Self::Violation(_))
     }
 }
 
-/// What our reader hears when the bytes come like that.
-fn ours(bytes: &[u8], script: &Script, mut cuts: Cuts) -> Vec<Heard> {
+/// Returns what our reader receives with these cuts.
+fn ours(bytes: &[u8], script: &Script, mut cuts: Cuts) -> Vec<Received> {
     let mut reader = Reader::default();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut came = 0;
     while came < bytes.len() {
         let n = cuts.next().min(bytes.len() - came);
@@ -73,50 +76,53 @@ fn ours(bytes: &[u8], script: &Script, mut cuts: Cuts) -> Vec<Heard> {
         came += n;
         let mut burst = ReadBurst::new(&mut piece);
         loop {
-            if script.discard_behind == Some(heard.len()) {
+            if script.discard_behind == Some(received.len()) {
                 reader.discard();
             }
-            heard.push(match reader.next(&mut burst, script.role, script.max_message) {
+            received.push(match reader.next(&mut burst, script.role, script.max_message) {
                 Ok(None) => break,
                 Ok(Some(Frame::Message { payload, text })) => {
-                    Heard::Message { text, payload: payload.bytes().to_vec() }
+                    Received::Message { text, payload: payload.bytes().to_vec() }
                 }
-                Ok(Some(Frame::Ping(payload))) => Heard::Ping(payload.bytes().to_vec()),
-                Ok(Some(Frame::Pong(payload))) => Heard::Pong(payload.bytes().to_vec()),
+                Ok(Some(Frame::Ping(payload))) => Received::Ping(payload.bytes().to_vec()),
+                Ok(Some(Frame::Pong(payload))) => Received::Pong(payload.bytes().to_vec()),
                 Ok(Some(Frame::Close { code: Some(code), .. })) if !may_be_sent(code) => {
-                    Heard::Close { code: Some(1002), reason: "Protocol violation".to_owned() }
+                    Received::Close { code: Some(1002), reason: "Protocol violation".to_owned() }
                 }
-                Ok(Some(Frame::Close { code, reason })) => Heard::Close { code, reason },
-                Err(violation) => Heard::Violation(violation.code),
+                Ok(Some(Frame::Close { code, reason })) => Received::Close { code, reason },
+                Err(violation) => Received::Violation(violation.code),
             });
-            if heard.last().is_some_and(Heard::is_last) {
-                return heard;
+            if received.last().is_some_and(Received::is_last) {
+                return received;
             }
         }
         assert!(burst.is_empty(), "what is not whole is taken, too");
         assert!(reader.holds() <= 4096.max(2 * came) + 125, "memory grows with what came");
     }
-    heard
+    received
 }
 
-/// Both hear the same, but for what is listed here.
-fn compare(bytes: &[u8], script: &Script, ours: &[Heard]) {
+/// Checks that both receive the same, except for the differences listed here.
+fn compare(bytes: &[u8], script: &Script, ours: &[Received]) {
     let mut oracle = theirs(bytes, script);
-    if let (Some(Heard::Violation(code)), false) = (ours.last(), oracle.last().is_some_and(Heard::is_last)) {
+    if let (Some(Received::Violation(code)), false) =
+        (ours.last(), oracle.last().is_some_and(Received::is_last))
+    {
         if *code == 1008 {
-            // It has no limit for the fragments of one message, only for the message.
+            // tungstenite has no limit for the fragments of one message, only for the message.
             assert!(oracle.starts_with(&ours[..ours.len() - 1]));
             return;
         }
-        // We judge a frame by its head and text byte by byte; it waits for the whole frame, whose rest it gets here.
+        // Our reader validates a frame by its header, and text byte by byte. tungstenite waits for the whole frame, whose rest is added
+        // here.
         let missing = missing(bytes).expect("a frame is begun that has its head");
         oracle = theirs(&[bytes, &vec![0; missing]].concat(), script);
     }
     assert_eq!(ours, oracle, "the oracle hears something else");
 }
 
-/// What tungstenite hears. It joins its pongs, so what is compared is the pings.
-fn theirs(bytes: &[u8], script: &Script) -> Vec<Heard> {
+/// Returns what tungstenite receives. It merges its pongs, so the pings are compared.
+fn theirs(bytes: &[u8], script: &Script) -> Vec<Received> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(4096)
         .max_message_size(Some(script.max_message))
@@ -127,31 +133,33 @@ fn theirs(bytes: &[u8], script: &Script) -> Vec<Heard> {
     };
     let mut context = WebSocketContext::new(role, Some(limits));
     let mut stream = Bytes(bytes);
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     loop {
-        heard.push(match context.read(&mut stream) {
-            Ok(Message::Text(payload)) => Heard::Message { text: true, payload: payload.as_bytes().to_vec() },
-            Ok(Message::Binary(payload)) => Heard::Message { text: false, payload: payload.to_vec() },
-            Ok(Message::Ping(payload)) => Heard::Ping(payload.to_vec()),
-            Ok(Message::Pong(payload)) => Heard::Pong(payload.to_vec()),
-            Ok(Message::Close(None)) => Heard::Close { code: None, reason: String::new() },
+        received.push(match context.read(&mut stream) {
+            Ok(Message::Text(payload)) => {
+                Received::Message { text: true, payload: payload.as_bytes().to_vec() }
+            }
+            Ok(Message::Binary(payload)) => Received::Message { text: false, payload: payload.to_vec() },
+            Ok(Message::Ping(payload)) => Received::Ping(payload.to_vec()),
+            Ok(Message::Pong(payload)) => Received::Pong(payload.to_vec()),
+            Ok(Message::Close(None)) => Received::Close { code: None, reason: String::new() },
             Ok(Message::Close(Some(frame))) => {
-                Heard::Close { code: Some(frame.code.into()), reason: frame.reason.as_str().to_owned() }
+                Received::Close { code: Some(frame.code.into()), reason: frame.reason.as_str().to_owned() }
             }
             Ok(Message::Frame(_)) => unreachable!("reading makes no raw frames"),
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return heard,
-            Err(Error::Capacity(_)) => Heard::Violation(1009),
-            Err(Error::Utf8(_)) => Heard::Violation(1007),
-            Err(Error::Protocol(_)) => Heard::Violation(1002),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return received,
+            Err(Error::Capacity(_)) => Received::Violation(1009),
+            Err(Error::Utf8(_)) => Received::Violation(1007),
+            Err(Error::Protocol(_)) => Received::Violation(1002),
             Err(error) => panic!("no end was sent: {error}"),
         });
-        if heard.last().is_some_and(Heard::is_last) {
-            return heard;
+        if received.last().is_some_and(Received::is_last) {
+            return received;
         }
     }
 }
 
-/// How many bytes the frame lacks that is begun at the end.
+/// Returns how many bytes are missing of the frame at the end.
 fn missing(bytes: &[u8]) -> Option<usize> {
     let mut cursor = Cursor::new(bytes);
     while let Ok(Some((_, size))) = FrameHeader::parse(&mut cursor) {
@@ -164,7 +172,7 @@ fn missing(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Gives the bytes and then has no more for now; takes whatever is written.
+/// A stream that returns the bytes and then blocks, and takes whatever is written.
 struct Bytes<'a>(&'a [u8]);
 
 impl Read for Bytes<'_> {
@@ -183,5 +191,5 @@ impl Write for Bytes<'_> {
     }
 }
 
-/// Largest messages: one smaller than a control frame, one that short inputs reach, and the largest sizes of each form of a head.
+/// Limits of messages: one smaller than a control frame, one that short inputs reach, and the largest sizes of each form of a header.
 const LIMITS: [usize; 4] = [1000, 100, 0xffff, 1 << 20];

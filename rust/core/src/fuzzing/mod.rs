@@ -1,11 +1,11 @@
-//! What the fuzz targets in `fuzz/` call: each takes arbitrary bytes and panics when a promise of the protocol is broken.
+//! The functions that the fuzz targets in `fuzz/` call: each takes arbitrary bytes, and panics if an invariant is violated.
 //!
 //! Not part of the public interface: it exists under `cfg(fuzzing)`, and in tests, which replay the committed seeds.
 
 #![cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "public under cfg(fuzzing) only"))]
 
+mod access;
 mod frames;
-mod gates;
 mod model;
 mod scripted;
 mod sessions;
@@ -13,8 +13,8 @@ mod upgrades;
 mod urls;
 mod wires;
 
+pub use access::access;
 pub use frames::frames;
-pub use gates::gate;
 pub use sessions::{client, server};
 pub use upgrades::{request, response};
 pub use urls::url;
@@ -27,7 +27,7 @@ mod tests {
 
     use super::*;
 
-    /// Each seed, as it is and cut off at every third byte.
+    /// Replays each seed, complete and cut off at every third byte.
     fn replay(target: &str, run: fn(&[u8])) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -74,8 +74,8 @@ mod tests {
     }
 
     #[test]
-    fn gates() {
-        replay("gate", gate);
+    fn access_policy() {
+        replay("access", access);
     }
 
     #[test]

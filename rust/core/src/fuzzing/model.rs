@@ -1,8 +1,8 @@
-//! RFC 6455 section 5, read once more and as plainly as possible: what a byte stream means, all at once.
+//! RFC 6455 section 5, implemented again in the simplest way: the meaning of a complete byte stream.
 //!
-//! It shares no code with the sessions, which read the same bytes in pieces.
+//! It shares no code with the sessions, which read the same bytes in parts.
 
-/// What a remote said.
+/// What a remote has sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Said {
     Message {
@@ -11,12 +11,12 @@ pub(super) enum Said {
     },
     Ping(Vec<u8>),
     Pong,
-    /// The last thing.
+    /// The last item.
     Close {
         code: u16,
         reason: String,
     },
-    /// The last thing: the connection is failed with this code.
+    /// The last item: the connection is failed with this code.
     Violation(u16),
 }
 
@@ -28,18 +28,18 @@ pub(super) struct Frame {
     pub(super) payload: Vec<u8>,
 }
 
-/// The beginning of some bytes.
+/// The first frame in some bytes.
 enum Parsed {
-    /// A frame whose head is there, its payload as far as that is, and how long head and payload are.
+    /// A frame with a complete header, the received part of its payload, and the lengths of both.
     Frame(Frame, usize, usize),
     Incomplete,
     Violation(u16),
 }
 
-/// A message that has begun: whether it is text, and what came.
+/// An incomplete message: whether it is text, and its payload so far.
 type Partial = Option<(bool, Vec<u8>)>;
 
-/// Everything that the bytes of a remote say, up to the first incomplete frame, which is judged as far as it is there.
+/// Returns everything that the bytes of a remote contain, up to the first incomplete frame, which is validated as far as possible.
 pub(super) fn understand(mut bytes: &[u8], from_client: bool, max: usize) -> Vec<Said> {
     let mut all = Vec::new();
     let mut partial: Partial = None;
@@ -68,7 +68,7 @@ pub(super) fn understand(mut bytes: &[u8], from_client: bool, max: usize) -> Vec
     }
 }
 
-/// The frames that we wrote, which must be well formed; `whole`: the last one too.
+/// Returns the frames that the session wrote, which must be well-formed; with `whole`, the last one too.
 pub(super) fn frames(mut bytes: &[u8], masked: bool, whole: bool) -> Vec<Frame> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
@@ -112,7 +112,7 @@ fn parse(bytes: &[u8], max: usize) -> Parsed {
     Parsed::Frame(Frame { first: *first, masked, payload }, 2 + extra + mask_len, len)
 }
 
-/// What is wrong with the head of a frame of `size` bytes.
+/// Returns what is wrong with the header of a frame of `size` bytes.
 fn fault(frame: &Frame, size: usize, from_client: bool, max: usize, partial: &Partial) -> Option<u16> {
     let Frame { first, masked, .. } = frame;
     let opcode = first & 0x0f;
@@ -129,7 +129,7 @@ fn fault(frame: &Frame, size: usize, from_client: bool, max: usize, partial: &Pa
     (so_far + size > max).then_some(1009)
 }
 
-/// A frame of a message, or the beginning of one.
+/// Handles a frame of a message, or its beginning.
 fn continue_message(frame: Frame, whole: bool, partial: &mut Partial) -> Option<Said> {
     let is_last = whole && frame.first & 0x80 != 0;
     let (text, so_far) = partial.take().unwrap_or((frame.first & 0x0f == 1, Vec::new()));
@@ -137,7 +137,7 @@ fn continue_message(frame: Frame, whole: bool, partial: &mut Partial) -> Option<
     if text {
         match std::str::from_utf8(&message) {
             Ok(_) => {}
-            // A character that is not finished yet.
+            // An incomplete character.
             Err(error) if error.error_len().is_none() && !is_last => {}
             Err(_) => return Some(Said::Violation(1007)),
         }
@@ -158,7 +158,7 @@ fn control(opcode: u8, payload: Vec<u8>) -> Said {
         (_, [high, low, reason @ ..]) => {
             let Ok(reason) = std::str::from_utf8(reason) else { return Said::Violation(1007) };
             let code = u16::from_be_bytes([*high, *low]);
-            // Section 7.4: what may be sent. Any other code is answered, and reported, as a protocol error.
+            // Section 7.4: codes that may be sent. Any other code is answered and reported as a protocol error.
             if matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999) {
                 Said::Close { code, reason: reason.to_owned() }
             } else {

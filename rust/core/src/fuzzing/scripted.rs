@@ -1,4 +1,4 @@
-//! A hub whose connections are scripted: what the remote sends, in which pieces it comes, and in which it is taken.
+//! A hub with scripted connections: the bytes of the remotes, and the cuts in which both sides read them.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use crate::hub::Side;
 use crate::hub::transports::{Readiness, ShortRead};
 use crate::testing::{InMemory, MemoryStream};
 
-/// Decides how many bytes each call moves; the same seed decides alike.
+/// Decides how many bytes each call moves; the same seed gives the same decisions.
 #[derive(Clone, Debug)]
 pub(super) struct Cuts {
-    /// `None`: always the longest.
+    /// `None`: always as many as possible.
     state: Option<u64>,
     longest: usize,
     moved_nothing: bool,
@@ -41,13 +41,13 @@ impl Cuts {
 
     pub(super) fn next(&mut self) -> usize {
         let Some(state) = &mut self.state else { return self.longest };
-        // SplitMix64: close seeds decide quite differently.
+        // SplitMix64, so that similar seeds give different decisions.
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = *state;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        // Never twice: a stream that moves nothing for long is one that has come to rest.
+        // Never twice, because a stream that moves nothing twice counts as idle.
         self.moved_nothing = mixed % 8 == 0 && !self.moved_nothing;
         if self.moved_nothing { 0 } else { 1 + (mixed >> 8) as usize % self.longest }
     }
@@ -58,11 +58,11 @@ impl Cuts {
 pub(super) struct Line {
     pub(super) input: Vec<u8>,
     read: usize,
-    /// The remote ends its side behind its bytes.
+    /// The remote ends its side after its bytes.
     pub(super) ends: bool,
     pub(super) reading: Cuts,
     pub(super) writing: Cuts,
-    /// What was written.
+    /// The bytes written.
     pub(super) output: Vec<u8>,
     closed: bool,
 }
@@ -77,11 +77,11 @@ impl Line {
     }
 }
 
-/// A line, held by the hub's driver and by the test.
+/// A line, shared by the hub's driver and the test.
 pub(super) struct Stream(Rc<RefCell<Line>>);
 
 impl MemoryStream for Stream {
-    /// A stream that moved nothing has not come to rest for that.
+    /// A stream that moved nothing once is not idle.
     fn readiness(&mut self) -> Readiness {
         let line = self.0.borrow();
         Readiness { readable: !line.is_read() || line.ends, writable: true, read_closed: false }
@@ -127,7 +127,7 @@ impl Write for Stream {
     }
 }
 
-/// A hub, its lines, and a game that takes its packets now and then.
+/// A hub, its lines, and a game that takes packets at times.
 pub(super) struct ScriptedHub {
     driver: InMemory<Stream>,
     now: Instant,
@@ -175,7 +175,7 @@ impl ScriptedHub {
         self.lines.iter().find(|(known, _)| *known == conn).expect("it was made here").1.borrow_mut()
     }
 
-    /// Goes on until all that the remotes sent is used.
+    /// Runs until all bytes of the remotes are used.
     pub(super) fn run(&mut self) {
         let mut rest = 0;
         while rest < 4 {
@@ -186,7 +186,7 @@ impl ScriptedHub {
         }
     }
 
-    /// Goes on until every connection is dropped, if need be because its time has passed.
+    /// Runs until every connection is dropped, if necessary by a timeout.
     pub(super) fn finish(&mut self) {
         for (_, line) in &self.lines {
             line.borrow_mut().ends = true;
@@ -195,7 +195,7 @@ impl ScriptedHub {
         for _ in 0..3 {
             self.now += Duration::from_secs(100);
             for line in self.open_lines() {
-                // A remote that takes nothing is not waited for, but what it takes in the end must make sense.
+                // A remote that takes nothing is not waited for, but the bytes that it takes in the end must be valid.
                 line.borrow_mut().writing = Cuts::WHOLE;
             }
             self.run();
@@ -207,7 +207,7 @@ impl ScriptedHub {
         }
     }
 
-    /// How the only connection ended.
+    /// Returns how the only connection ended.
     pub(super) fn end(&self) -> Option<&CloseReason> {
         let mut ends = self.notices.iter().filter_map(|notice| match notice {
             Notice::Disconnected { reason, .. } | Notice::Failed(reason) => Some(reason),
@@ -256,7 +256,7 @@ impl ScriptedHub {
         }
     }
 
-    /// The game takes all of its packets.
+    /// Makes the game take all packets.
     fn take_packets(&mut self) {
         let peers: Vec<_> = self.peers.values().cloned().collect();
         for shared in peers {
@@ -286,7 +286,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// Bytes that one connection may deliver in one round.
+/// The bytes that one connection may deliver in one round.
 const TURN: usize = 4096;
-/// Largest message that a hub accepts.
+/// The largest message that a hub accepts.
 pub(super) const MAX_MESSAGE: usize = 1000;

@@ -1,5 +1,5 @@
-//! Open connections: whatever a remote sends and however its bytes are cut up, the game hears exactly what the model
-//! understands, and the answers are whole, well-formed frames.
+//! Open connections: for any bytes and any cuts, the game receives exactly what the model finds, and the answers are complete, well-formed
+//! frames.
 
 use super::model::{Said, frames, understand};
 use super::scripted::{Cuts, Line, MAX_MESSAGE, ScriptedHub};
@@ -8,8 +8,8 @@ use crate::base::CloseReason;
 use crate::channel::Notice;
 use crate::config::{Mode, WireFormat};
 
-/// Frames from a client. First byte: mode, whether the client offers control messages, and how much is taken of what we write; then
-/// two of the seed of the cuts.
+/// Frames from a client. The first byte selects the mode, whether the client offers control messages, and how much it reads; two bytes
+/// follow with the seed of the cuts.
 pub fn server(data: &[u8]) {
     let Some((script, bytes)) = Script::split(data) else { return };
     let godot4 = script.options & 1 != 0;
@@ -23,7 +23,7 @@ pub fn server(data: &[u8]) {
     line.ends = false;
     let conn = hub.accept(line);
     if !script.takes_all() {
-        // It takes the answer to its request; else the frames come right behind the request.
+        // The client reads the response first; otherwise the frames directly follow the request.
         hub.run();
     }
     let mut line = hub.line(conn);
@@ -134,7 +134,7 @@ pub fn client(data: &[u8]) {
     check_answers(&frames(&output[asked..], true, script.takes_all()), &said, &script, false);
 }
 
-/// What the first three bytes decide.
+/// The decisions of the first three bytes.
 struct Script {
     options: u8,
     cuts: Cuts,
@@ -149,7 +149,7 @@ impl Script {
         Some((Self { options: options & 0x7f, cuts, seed }, bytes))
     }
 
-    /// A remote takes all, some at a time, or nothing until the end.
+    /// A remote reads everything, some bytes at a time, or nothing until the end.
     fn writing(&self) -> Cuts {
         match self.options >> 4 & 3 {
             0 | 1 => Cuts::WHOLE,
@@ -163,7 +163,7 @@ impl Script {
     }
 }
 
-/// The id that the game knows of, as the wire has it.
+/// The id message for the id that the game knows.
 fn connected(hub: &ScriptedHub) -> Option<Vec<u8>> {
     hub.notices.iter().find_map(|notice| match notice {
         Notice::Connected { shared, .. } => Some(shared.id.0.to_le_bytes().to_vec()),
@@ -171,10 +171,10 @@ fn connected(hub: &ScriptedHub) -> Option<Vec<u8>> {
     })
 }
 
-/// The game's notices are those that the model expects, in order; `skip` of them are about getting in.
+/// Checks that the game's notices are those of the model, in order; the first `skip` are about the handshake.
 fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
     let mut notices = hub.notices.iter().skip(skip);
-    // Of pings and pongs the game hears nothing.
+    // The game gets no notices about pings and pongs.
     for said in said.iter().filter(|said| !matches!(said, Said::Ping(_) | Said::Pong)) {
         match (said, notices.next()) {
             (Said::Message { text, payload }, Some(Notice::Packet(packet))) => {
@@ -200,7 +200,7 @@ fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
     assert!(notices.next().is_none(), "nothing is told behind the end");
 }
 
-/// A client in multiplayer mode: the first message is its id, or it does not get in.
+/// A client in multiplayer mode: the first message must be its id, or connecting fails.
 fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) {
     let is_message = |said: &Said| matches!(said, Said::Message { .. });
     let Some(first) = said.iter().position(is_message) else {
@@ -228,7 +228,7 @@ fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) 
     }
     match wire {
         WireFormat::Godot4 => {
-            // The id is a message that the game hears of in another way.
+            // The id message is reported in another way.
             let mut rest = said.clone();
             rest.remove(first);
             check_news(hub, &rest, 1);
@@ -243,15 +243,15 @@ fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) 
     }
 }
 
-/// Behind the answer to the upgrade.
+/// Returns the bytes after the response to the upgrade.
 fn behind_head(output: &[u8]) -> &[u8] {
     assert!(output.starts_with(b"HTTP/1.1 101 "), "it is let in");
     let end = output.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
     &output[end + 4..]
 }
 
-/// Pongs are those of pings, in order, the last one at least; the close is the one that is due; nothing else is said. `agreed`: a
-/// Close has words.
+/// Checks that pongs answer pings, in order and at least the last one, that the Close is the expected one, and that nothing else is sent.
+/// `agreed`: the Close has a reason.
 fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script, agreed: bool) {
     let mut pings = said.iter().filter_map(|said| match said {
         Said::Ping(payload) => Some(payload),
@@ -277,7 +277,7 @@ fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script
             if agreed && violated {
                 assert_eq!((frame.first, code, reason.is_empty()), (0x88, close.as_slice(), false));
             } else if code == 1009_u16.to_be_bytes() && violated {
-                // What the remote is to do about it.
+                // The reason tells the remote what to change.
                 assert!(
                     std::str::from_utf8(reason).is_ok_and(|reason| reason.contains("max_message_size_kb"))
                 );
@@ -286,7 +286,7 @@ fn check_answers(answers: &[super::model::Frame], said: &[Said], script: &Script
                 assert_eq!((frame.first, &frame.payload), (0x88, close));
             }
         }
-        // A remote that is gone, or that takes nothing, is not told.
+        // A remote that is gone, or that reads nothing, gets no Close.
         (Some(_), None) => assert!(!script.takes_all(), "a close that is not said"),
         (None, Some(frame)) => panic!("nobody asked for {frame:?}"),
         (None, None) => {

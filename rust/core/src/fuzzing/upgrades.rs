@@ -1,5 +1,5 @@
-//! The HTTP upgrade, either side: the verdict does not depend on how the bytes are cut up, what is let in is what the RFC
-//! asks for, and nothing that a remote sent gets into an answer or a log line with its control characters.
+//! The HTTP upgrade on both sides: the result does not depend on the cuts, only valid requests are accepted, and no control characters of a
+//! remote appear in a response or a log line.
 
 use tungstenite::handshake::derive_accept_key;
 
@@ -9,15 +9,15 @@ use crate::channel::Notice;
 use crate::config::Mode;
 use crate::http::{HEAD_LIMIT, is_token};
 
-/// A request that is let in.
+/// A request that is accepted.
 pub(super) const REQUEST: &[u8] =
     b"GET /game HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// Stands for the right `Sec-WebSocket-Accept` in an answer, which cannot be known beforehand; as long as one.
+/// A placeholder, of the same length, for the right `Sec-WebSocket-Accept`, which is not known before.
 const ACCEPT: &[u8] = b"@@@@@@@@@@@@ACCEPT@@@@@@@@@@";
 
-/// A whole answer that lets a client in.
+/// A complete response that accepts a client.
 pub(super) fn answer_to(request: &[u8]) -> Vec<u8> {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
@@ -26,14 +26,14 @@ pub(super) fn answer_to(request: &[u8]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A request. First byte: whether the server knows subprotocols; then two of the seed of the cuts.
+/// A request. The first byte selects whether the server has subprotocols; two bytes follow with the seed of the cuts.
 pub fn request(data: &[u8]) {
     let [options, low, high, bytes @ ..] = data else { return };
     let known: &[&str] = if options & 1 == 0 { &[] } else { &["chat", "game"] };
     let cuts = Cuts::new(u16::from_le_bytes([*low, *high]));
     let whole = ask(bytes, known, Cuts::WHOLE, Cuts::WHOLE);
     let pieces = ask(bytes, known, cuts.clone(), cuts);
-    // What cannot be HTTP is refused before it is whole, with other words.
+    // Bytes that cannot be HTTP are refused before the head is complete, with another text.
     if bytes.first().is_none_or(u8::is_ascii_graphic) {
         assert_eq!(whole, pieces, "the verdict depends on the cuts");
     }
@@ -43,7 +43,7 @@ pub fn request(data: &[u8]) {
             again.extend(format!("{name}: {value}\r\n").bytes());
         }
         again.extend(b"\r\n");
-        // What was not UTF-8 has become longer.
+        // Invalid UTF-8 becomes longer.
         if again.len() <= HEAD_LIMIT {
             let same = Asked::LetIn { target, headers, protocol };
             assert_eq!(ask(&again, known, Cuts::WHOLE, Cuts::WHOLE), same, "read, written and read again");
@@ -51,7 +51,7 @@ pub fn request(data: &[u8]) {
     }
 }
 
-/// An answer to a client's request.
+/// A response to a client's request.
 pub fn response(data: &[u8]) {
     let [options, low, high, bytes @ ..] = data else { return };
     let offered: &[&str] = if options & 1 == 0 { &[] } else { &["chat", "game"] };
@@ -76,7 +76,7 @@ enum Asked {
         protocol: String,
     },
     Refused(u16),
-    /// The head was not whole and nothing was said.
+    /// The head was incomplete, and nothing was answered.
     Nothing,
 }
 
@@ -112,7 +112,7 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
         assert_eq!(header("connection"), Some("close"));
         return Asked::Refused(status);
     };
-    // One that ends its side at once need not be told that it was let in.
+    // A client that ends its side at once need not get a response.
     if answer.is_complete() {
         assert_eq!(parsed.code, Some(101));
         assert_eq!(header("sec-websocket-accept"), Some(accept_key(bytes).as_str()));
@@ -147,7 +147,7 @@ fn ask(bytes: &[u8], known: &[&str], reading: Cuts, writing: Cuts) -> Asked {
     }
 }
 
-/// The subprotocol, or why the client is not in.
+/// Returns the subprotocol, or why the client is not connected.
 fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, String> {
     let offered: Vec<_> = offered.iter().map(|name| (*name).to_owned()).collect();
     let mut hub = ScriptedHub::client(Mode::Raw);
@@ -177,7 +177,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     }
 }
 
-/// The answer to the last key in a head.
+/// Returns the answer to the last key in a head.
 fn accept_key(head: &[u8]) -> String {
     let end = head.windows(4).position(|window| window == b"\r\n\r\n").map_or(head.len(), |at| at + 2);
     let key = head[..end].split(|byte| *byte == b'\n').find_map(|line| {

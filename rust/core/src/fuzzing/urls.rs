@@ -1,8 +1,8 @@
-//! URLs as a script gives them.
+//! URLs as scripts pass them.
 
 use crate::http::Url;
 
-/// What parses is what its parts say, and can be put into a request; what does not is reported without its password.
+/// A valid URL equals its parts, and fits into a request; the error about an invalid one does not contain its password.
 pub fn url(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Url::parse(text) {
@@ -25,7 +25,7 @@ pub fn url(data: &[u8]) {
             if let Some((_, rest)) = text.trim().split_once("://")
                 && let Some((user, _)) = rest[..rest.find(['/', '?']).unwrap_or(rest.len())].rsplit_once('@')
                 && let Some((_, password)) = user.split_once(':')
-                // Long and plain enough not to be found in our own words, and nothing that is shown as letters of an escape.
+                // Long enough not to appear in our own texts, and without characters that are escaped.
                 && text.bytes().all(|byte| (b' '..0x7f).contains(&byte))
                 && password.len() > 8
                 && password.bytes().all(|byte| byte.is_ascii_alphanumeric())

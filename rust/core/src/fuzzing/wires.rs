@@ -1,5 +1,5 @@
-//! Both multiplayer wires: what is read is what was written, and on a Godot 3 server packets reach whom their header names
-//! and nobody speaks for another.
+//! Both packet formats: reading returns what was written, and a Godot 3 server sends packets to the peers in their header and rejects
+//! forged senders.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::channel::Notice;
 use crate::config::{Mode, WireFormat};
 use crate::wire::{godot3, godot4};
 
-/// Messages, each behind a byte with its length: read as such, and sent by the first of three clients of a Godot 3 server.
+/// Messages, each after a byte with its length: they are decoded, and sent by the first of three clients of a Godot 3 server.
 pub fn wires(data: &[u8]) {
     let mut messages = Vec::new();
     let mut rest = data;
@@ -33,7 +33,7 @@ fn read_and_write(message: &[u8]) {
     }
     let sync = godot4::is_state_sync(message);
     let relayed = [&[7, 3, 1, 0, 0, 0][..], message].concat();
-    // A wrapper inside a wrapper is no state.
+    // A relay command inside a relay command is not a state.
     let bare = message.first().is_some_and(|first| first & 7 == 6);
     assert_eq!(godot4::is_state_sync(&relayed), sync && bare);
     let bytes = Bytes::copy_from_slice(message);
@@ -41,7 +41,7 @@ fn read_and_write(message: &[u8]) {
         Some(godot3::Message::Packet { from, to, payload }) => {
             let mut again = godot3::packet_header(from, to).to_vec();
             again.extend_from_slice(&payload);
-            // i32::MIN excludes nobody, which is written as 0.
+            // i32::MIN excludes no peer, which is encoded as 0.
             if message[5..9] == i32::MIN.to_le_bytes() {
                 again[5..9].copy_from_slice(&message[5..9]);
             }
@@ -77,7 +77,7 @@ fn relay(messages: Vec<Vec<u8>>) {
         .collect();
     assert_eq!(ids.len(), 3);
     let told: Vec<_> = conns.iter().map(|conn| hub.line(*conn).output.len()).collect();
-    // Ids are random: 2, 3 and 4 stand for them.
+    // Ids are random; 2, 3 and 4 are placeholders for them.
     let actual = |id: i32| match id.unsigned_abs() {
         small @ 2..=4 => ids[small as usize - 2] * id.signum(),
         _ => id,

@@ -38,9 +38,9 @@ fn a_burst_gives_its_memory_back() {
     for mode in [Mode::Multiplayer(WireFormat::Godot4), Mode::Raw] {
         let runtime = Runtime::new();
         let mut peer = Peer::new(Arc::clone(&runtime));
-        let gate = Box::new(AccessPolicy::new(ServerConfig::default()));
+        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
         let driver: InMemory<End> =
-            peer.open_in_memory(config(mode), Side::Server(gate), TURN, Instant::now());
+            peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
         let mut notices = vec![Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER }];
         notices.extend(
             (0..MANY).map(|_| {

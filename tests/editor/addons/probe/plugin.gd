@@ -13,7 +13,7 @@ const CLASSES: Array[String] = [
 ]
 ## What the editor writes where there is nothing.
 const EMPTY := "There is currently no description"
-const PATIENCE_MSEC := 60_000
+const TIMEOUT_MSEC := 60_000
 
 var _faults: Array[String] = []
 var _members := 0
@@ -64,7 +64,7 @@ func _watch(words: PackedStringArray) -> void:
 func _page(type: String) -> String:
 	var editor := EditorInterface.get_script_editor()
 	editor.goto_help("class_name:" + type)
-	var end := Time.get_ticks_msec() + PATIENCE_MSEC
+	var end := Time.get_ticks_msec() + TIMEOUT_MSEC
 	while Time.get_ticks_msec() < end:
 		await _frames(2)
 		for label: RichTextLabel in editor.find_children("*", "RichTextLabel", true, false):

@@ -4,7 +4,7 @@ extends RefCounted
 ## is asked while nobody looks.
 
 const Traffic := preload("res://traffic.gd")
-const PATIENCE_MSEC := 60_000
+const TIMEOUT_MSEC := 60_000
 
 var faults: Array[String] = []
 var seen := ""
@@ -155,7 +155,7 @@ func _children(item: TreeItem) -> Array[TreeItem]:
 
 
 func _until(condition: Callable) -> bool:
-	var end := Time.get_ticks_msec() + PATIENCE_MSEC
+	var end := Time.get_ticks_msec() + TIMEOUT_MSEC
 	while Time.get_ticks_msec() < end:
 		if condition.call():
 			return true

@@ -4,7 +4,7 @@ extends EditorPlugin
 
 const MANIFEST := "res://addons/websocket_multiplayer/websocket_multiplayer.gdextension"
 const RELOADS := 2
-const PATIENCE_MSEC := 20_000
+const TIMEOUT_MSEC := 20_000
 const REST_MSEC := 2000
 
 var server: Object
@@ -71,7 +71,7 @@ func _connect() -> bool:
 	)
 	if not _holds(error == OK, "connect_to_url(): %s" % error_string(error)):
 		return false
-	var end := Time.get_ticks_msec() + PATIENCE_MSEC
+	var end := Time.get_ticks_msec() + TIMEOUT_MSEC
 	while Time.get_ticks_msec() < end:
 		server.poll()
 		client.poll()
@@ -83,7 +83,7 @@ func _connect() -> bool:
 
 
 func _settles(threads: int) -> bool:
-	var end := Time.get_ticks_msec() + PATIENCE_MSEC
+	var end := Time.get_ticks_msec() + TIMEOUT_MSEC
 	while _threads() > threads:
 		if Time.get_ticks_msec() > end:
 			return false

@@ -3,7 +3,7 @@ extends EditorPlugin
 ## Reloads the addon while the system looks for a host name of a client, lets the answer come afterwards, and ends the editor.
 
 const MANIFEST := "res://addons/websocket_multiplayer/websocket_multiplayer.gdextension"
-const PATIENCE_MSEC := 30_000
+const TIMEOUT_MSEC := 30_000
 ## What a thread needs to go on with an answer, many times over.
 const REST_MSEC := 1000
 
@@ -48,7 +48,7 @@ func _run() -> void:
 
 
 func _comes(condition: Callable, otherwise: String) -> bool:
-	var end := Time.get_ticks_msec() + PATIENCE_MSEC
+	var end := Time.get_ticks_msec() + TIMEOUT_MSEC
 	while not condition.call():
 		if not _holds(Time.get_ticks_msec() < end, otherwise):
 			return false

@@ -203,9 +203,9 @@ fn a_burst_of_news_gives_its_memory_back() {
 
 #[test]
 fn somebody_whose_time_is_up_is_looked_at_once_more() {
-    const PATIENCE: Duration = Duration::from_millis(200);
-    let silence = PeerConfig { heartbeat_timeout: PATIENCE, ..patient() };
-    let write = PeerConfig { write_timeout: PATIENCE, ..patient() };
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    let silence = PeerConfig { heartbeat_timeout: TIMEOUT, ..patient() };
+    let write = PeerConfig { write_timeout: TIMEOUT, ..patient() };
     for (row, peer) in [("silence", silence), ("write_timeout", write)] {
         for encrypted in [false, true] {
             let mut server = Stepped::with(encrypted, peer.clone());
@@ -222,7 +222,7 @@ fn somebody_whose_time_is_up_is_looked_at_once_more() {
             client.unsent.extend_from_slice(b"\x8a\x80\0\0\0\0");
             client.push();
             server.await_arrival(client.conn);
-            while stop.elapsed() < 2 * PATIENCE {
+            while stop.elapsed() < 2 * TIMEOUT {
                 while client.stream.read(&mut [0; 65_536]).is_ok_and(|n| n > 0) {}
                 thread::sleep(Duration::from_millis(1));
             }

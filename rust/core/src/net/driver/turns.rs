@@ -261,11 +261,11 @@ fn a_round_has_one_order_whoever_drives() {
 fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
     let mut server = Stepped::new(true);
     let mut open = server.join(true);
-    let mut newcomers: Vec<_> = (0..NEWCOMERS).map(|_| server.connect()).collect();
+    let mut handshaking: Vec<_> = (0..HANDSHAKING).map(|_| server.connect()).collect();
     server.step();
     assert!(server.driver.hub.queued_reads().1 == 0, "nobody has said anything yet");
 
-    for (stream, conn) in &mut newcomers {
+    for (stream, conn) in &mut handshaking {
         let mut tls = hello().session("localhost").expect("a name");
         tls.stream(stream).push().expect("room for a hello");
         server.await_arrival(*conn);
@@ -278,9 +278,9 @@ fn handshakes_share_a_bounded_time_so_that_peers_get_their_turns() {
         if waiting == 0 {
             break;
         }
-        assert!(rounds + waiting <= NEWCOMERS, "round {rounds} did nothing for {waiting} newcomers");
+        assert!(rounds + waiting <= HANDSHAKING, "round {rounds} did nothing for {waiting} connections");
     }
-    println!("{NEWCOMERS} handshakes in {rounds} rounds, each with a turn of the open peer");
+    println!("{HANDSHAKING} handshakes in {rounds} rounds, each with a turn of the open peer");
     // A round that had all of them would have made the peer wait for all of them.
     assert!(rounds >= 5, "only {rounds} rounds");
 }
@@ -324,10 +324,10 @@ fn who_pours_gets_one_turn_in_a_round() {
 
 #[test]
 fn who_took_its_packets_while_the_process_was_stopped_is_not_closed() {
-    const PATIENCE: Duration = Duration::from_millis(200);
+    const TIMEOUT: Duration = Duration::from_millis(200);
     let grace =
-        PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), overflow_grace: PATIENCE, ..patient() };
-    let write = PeerConfig { write_timeout: PATIENCE, ..patient() };
+        PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), overflow_grace: TIMEOUT, ..patient() };
+    let write = PeerConfig { write_timeout: TIMEOUT, ..patient() };
     for (row, peer) in [("overflow_grace", grace), ("write_timeout", write)] {
         for encrypted in [false, true] {
             let mut server = Stepped::with(encrypted, peer.clone());
@@ -338,7 +338,7 @@ fn who_took_its_packets_while_the_process_was_stopped_is_not_closed() {
             assert!(!server.driver.hub.is_writable(client.conn), "{row}: it is congested");
             let stop = Instant::now();
             let mut taken = 0;
-            while stop.elapsed() < 2 * PATIENCE {
+            while stop.elapsed() < 2 * TIMEOUT {
                 taken += client.stream.read(&mut [0; 65_536]).unwrap_or(0);
             }
             server.step();
@@ -349,7 +349,7 @@ fn who_took_its_packets_while_the_process_was_stopped_is_not_closed() {
             // From here on it takes nothing.
             let start = Instant::now();
             while server.has(client.conn) {
-                std::thread::sleep(PATIENCE);
+                std::thread::sleep(TIMEOUT);
                 server.step();
                 assert!(start.elapsed() < DEADLINE, "{row}, encrypted: {encrypted}: it is never closed");
             }
@@ -422,7 +422,7 @@ fn a_bad_network_that_ends_leaves_nothing_in_between() {
 }
 
 /// So many that the time for them is long against whatever a scheduler does.
-const NEWCOMERS: usize = 300;
+const HANDSHAKING: usize = 300;
 /// Bytes that somebody who pours has ready beyond what the socket takes.
 const BACKLOG: usize = 1 << 20;
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);

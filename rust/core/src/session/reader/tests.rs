@@ -7,7 +7,7 @@ const MAX: usize = 1000;
 
 /// A result of the reader, with an owned payload.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Heard {
+enum Received {
     Message(Vec<u8>),
     Text(String),
     Ping(Vec<u8>),
@@ -15,9 +15,9 @@ enum Heard {
     Close(Option<u16>, String),
     Fails(u16),
 }
-use Heard::{Close, Fails, Message as Binary, Ping, Pong, Text};
+use Received::{Close, Fails, Message as Binary, Ping, Pong, Text};
 
-fn heard(frame: Frame<'_>) -> Heard {
+fn received(frame: Frame<'_>) -> Received {
     match frame {
         Frame::Message { payload, text: true } => {
             Text(String::from_utf8(payload.bytes().to_vec()).expect("it was checked"))
@@ -41,12 +41,12 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Passes bytes to the reader. Returns whether it failed.
-fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Heard>) -> bool {
+fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Received>) -> bool {
     let mut bytes = bytes.to_vec();
     let mut burst = ReadBurst::new(&mut bytes);
     loop {
         match reader.next(&mut burst, Role::Server, MAX) {
-            Ok(Some(frame)) => all.push(heard(frame)),
+            Ok(Some(frame)) => all.push(received(frame)),
             Ok(None) => {
                 assert!(burst.is_empty(), "everything is taken");
                 return false;
@@ -59,7 +59,7 @@ fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Heard>) -> bool {
     }
 }
 
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Heard> {
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Received> {
     let (mut reader, mut all) = (Reader::default(), Vec::new());
     for piece in pieces {
         if feed(&mut reader, piece, &mut all) {
@@ -70,7 +70,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Heard> {
 }
 
 /// The results must be the same for the whole input, for two parts with any cut, for three parts around each byte, and for single bytes.
-fn reads(bytes: &[u8], expected: &[Heard]) {
+fn reads(bytes: &[u8], expected: &[Received]) {
     assert_eq!(read([bytes]), expected, "whole");
     assert_eq!(read(bytes.chunks(1)), expected, "one byte at a time");
     for cut in 1..bytes.len() {
@@ -109,7 +109,7 @@ fn a_server_does_not_mask() {
     let mut burst = ReadBurst::new(&mut bytes);
     for expected in ["abc", "de"] {
         let frame = reader.next(&mut burst, Role::Client, MAX).expect("nothing is wrong").expect("a message");
-        assert_eq!(heard(frame), Binary(expected.into()));
+        assert_eq!(received(frame), Binary(expected.into()));
     }
     let mut masked = frame(0x82, b"x");
     let failed = reader.next(&mut ReadBurst::new(&mut masked), Role::Client, MAX);
@@ -273,7 +273,7 @@ fn memory_follows_what_came_and_an_idle_reader_has_none() {
                 moves += usize::from(now.is_some() && now != place);
                 place = now;
                 if let Some(frame) = found.expect("nothing is wrong") {
-                    assert!(last && matches!(heard(frame), Binary(all) if all.len() == size * fragments));
+                    assert!(last && matches!(received(frame), Binary(all) if all.len() == size * fragments));
                 }
             }
         }
@@ -292,7 +292,7 @@ fn memory_follows_what_came_and_an_idle_reader_has_none() {
 
 #[test]
 fn behind_our_close_only_control_frames_count() {
-    let before = [frame(0x82, b"heard"), frame(0x01, b"begun")].concat();
+    let before = [frame(0x82, b"received"), frame(0x01, b"begun")].concat();
     let text = [frame(0x00, b"\xff no text"), frame(0x80, b"")].concat();
     let large = frame(0x82, &counting(2 * MAX));
     let after = [
@@ -304,7 +304,7 @@ fn behind_our_close_only_control_frames_count() {
         frame(0x88, b"\x03\xe8"),
     ]
     .concat();
-    let expected = [Binary(b"heard".to_vec()), Ping(b"ping".to_vec()), Close(Some(1000), String::new())];
+    let expected = [Binary(b"received".to_vec()), Ping(b"ping".to_vec()), Close(Some(1000), String::new())];
     let rest = [&before[..], &after].concat();
     for close_at in before.len() - 3..before.len() + 1 {
         let (mut reader, mut all) = (Reader::default(), Vec::new());

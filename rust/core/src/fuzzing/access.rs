@@ -1,4 +1,4 @@
-//! What decides who gets in: origins, networks, and what proxies say of their clients.
+//! The access policy: origins, networks, and the addresses that proxies send.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -7,9 +7,8 @@ use crate::access::network::Network;
 use crate::access::origin::OriginPattern;
 use crate::wire::proxy_protocol::{Preamble, Preface, is_proxy_protocol};
 
-/// The PROXY protocol; or lines: a pattern of origins, an origin, a network, an address, and whatever follows is the proxies'
-/// header.
-pub fn gate(data: &[u8]) {
+/// The PROXY protocol; or lines: a pattern of origins, an origin, a network, an address, and then the header of the proxies.
+pub fn access(data: &[u8]) {
     proxy_protocol(data);
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
@@ -20,7 +19,7 @@ pub fn gate(data: &[u8]) {
     proxies(&lines.collect::<Vec<_>>());
 }
 
-/// However the bytes are cut up, the header says the same, takes the same, and keeps no more than it needs.
+/// With any cuts, the result of the header and its length are the same, and no more bytes are kept than necessary.
 fn proxy_protocol(data: &[u8]) {
     let (whole, taken) = preface(data, data.len().max(1));
     for step in [1, 2, 7, 16] {
@@ -32,7 +31,7 @@ fn proxy_protocol(data: &[u8]) {
     }
     if let Preface::Whole(client) = whole {
         assert!(taken >= 15 && is_proxy_protocol(&data[..taken]));
-        // Nothing behind it counts, and without its last byte it is not whole.
+        // Bytes after the header do not matter, and without its last byte it is incomplete.
         assert_eq!(preface(&data[..taken], taken), (Preface::Whole(client), taken));
         assert_eq!(preface(&data[..taken - 1], taken).0, Preface::Partial);
         if let Some(client) = client {
@@ -45,13 +44,13 @@ fn proxy_protocol(data: &[u8]) {
     }
 }
 
-/// What is made of a header that comes in pieces, and how many bytes it took.
+/// Returns the result for a header that arrives in parts, and the number of bytes taken.
 fn preface(data: &[u8], step: usize) -> (Preface, usize) {
     let mut preamble = Preamble::default();
     let mut scratch = [0; 4096];
     for piece in data.chunks(step) {
         let before = preamble.len();
-        // An empty slice reads as the end: here it only means that no more has come yet.
+        // An empty slice reads as the end; here it only means that no more bytes have arrived.
         match preamble.read(&mut &*piece, &mut scratch).expect("memory does not fail") {
             Preface::Ended => assert_eq!(preamble.len() - before, piece.len()),
             outcome => return (outcome, preamble.len()),
@@ -70,7 +69,7 @@ fn origins(pattern: &str, origin: &str) {
         assert_eq!(parsed.matches(origin), origin == "null", "null lets {origin} in");
         return;
     }
-    // With any port it matches with none, and with each.
+    // A pattern with any port matches an origin without a port and with each port.
     let base = written.strip_suffix(":*").unwrap_or(&written);
     let ports = if base == written { &[""][..] } else { &["", ":1", ":8060", ":65535"] };
     for port in ports {
@@ -88,7 +87,7 @@ fn origins(pattern: &str, origin: &str) {
             let with_port = format!("{base}{port}");
             assert!(parsed.matches(&with_port) && parsed.matches(&with_port.to_ascii_uppercase()));
             for other in [format!("x{base}"), format!("{base}x"), format!("{base}/"), format!("{base}.")] {
-                // Of a port and a host only the last is allowed to grow into another origin, never into the same one.
+                // A longer port or host must be another origin, never the same one.
                 assert!(!parsed.matches(&(other.clone() + port)), "{written} lets {other}{port} in");
             }
         }
@@ -100,7 +99,7 @@ fn origins(pattern: &str, origin: &str) {
             let host = host.unwrap_or_default();
             let end = host.rfind(':').filter(|at| !host[*at..].ends_with(']')).unwrap_or(host.len());
             let host = &host[..end];
-            // An address may be written in several ways.
+            // An address can be written in several ways.
             let address =
                 host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
             address.map_or_else(|| host.to_owned(), |address| address.to_string())
@@ -122,7 +121,7 @@ fn networks(network: &str, address: &str) {
     let first: IpAddr = first.parse().expect("a network begins with an address");
     assert!(parsed.contains(first) && parsed.contains(first.to_canonical()));
     let Ok(address) = address.trim().parse::<IpAddr>() else { return };
-    // Bit by bit, in the form in which both are written.
+    // Compared bit by bit, in the form in which both are written.
     let bits = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => format!("{:032b}", ip.to_bits()),
         IpAddr::V6(ip) => format!("{:0128b}", ip.to_bits()),
@@ -154,12 +153,12 @@ fn proxies(lines: &[&str]) {
         let hops = lines.iter().flat_map(|line| line.split(','));
         let named = hops.filter(|hop| !hop.trim().is_empty()).count();
         assert!(named > 0 || lines.is_empty() && client == socket, "a list without an address");
-        // Either nobody else was named, or all that were are trusted, or this one is not.
+        // Either no other address was named, or all named addresses are trusted, or this one is not trusted.
         let everybody = client_address(lines.iter().copied(), socket, &all);
         assert!(!is_trusted(client.ip()) || everybody == Ok(client), "it stopped at a trusted hop");
         assert_eq!(client.ip(), client.ip().to_canonical());
     }
-    // What a stranger wrote is not looked at once a trusted hop has named the stranger.
+    // Once a trusted proxy has named an untrusted address, the header before it does not matter.
     for named in [
         "203.0.113.7",
         "203.0.113.7, 10.9.9.9",
