@@ -1,6 +1,6 @@
-//! Room in queues: who may add to one, how much waits in it, and how much memory all queues of the process take together.
+//! Budgets of queues: how much waits in a queue, whether more may be added, and the memory of all queues of the process.
 //!
-//! Both threads change a budget without a lock; `tests/model` tries all orders in which they can do so.
+//! Both threads change a budget without a lock; `tests/model` tries all interleavings.
 
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -8,35 +8,35 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// Bytes and packets that wait in a queue.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// Packets above, bytes below [`BYTES_BITS`]: both threads change it once per packet, and each change that the other
-    /// thread has to see costs more than the packet's copy.
+    /// Packets are above [`BYTES_BITS`], bytes below, because both threads change it once per packet, and each change that the other thread
+    /// has to see costs more than copying the packet.
     waiting: AtomicU64,
 }
 
-/// A budget whose bytes count for the whole process too, in units of [`COARSE`].
+/// A budget whose bytes also count for the whole process, in units of [`COARSE`].
 #[derive(Debug)]
 pub(crate) struct Counted {
     budget: Budget,
     total: Arc<QueueTotal>,
 }
 
-/// What all queues of the process hold: each direction has half of the room. A game that does not look at its input could not
-/// send any more if that took it all, nor hear anybody because of those who do not listen.
+/// The bytes in all queues of the process. Each direction has half of the room, so that a game that does not read its input can still send,
+/// and peers that do not read do not keep the game from receiving.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueTotals {
     pub(crate) outgoing: Arc<QueueTotal>,
     pub(crate) incoming: Arc<QueueTotal>,
 }
 
-/// Bytes that all queues of one direction hold: where several hold the same, it counts once.
+/// The bytes in all queues of one direction. A payload in several queues counts once.
 #[derive(Debug)]
 pub(crate) struct QueueTotal {
-    // As wide on 32 bits: what several threads add before one of them looks must not wrap around.
+    // 64 bits also on 32-bit systems, so that the additions of several threads do not wrap around before one of them checks.
     bytes: AtomicU64,
     limit: AtomicU64,
 }
 
-/// A part of a total that one thread at a time changes. Dropped, it is given back.
+/// A part of a total, changed by one thread at a time, and released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     total: Arc<QueueTotal>,
@@ -53,23 +53,23 @@ impl Budget {
         (usize::try_from(bytes).unwrap_or(usize::MAX), packets as usize)
     }
 
-    /// Takes room for one packet, whatever the limits.
+    /// Takes room for one packet without regard to the limits.
     #[cfg(test)]
     pub(crate) fn add(&self, bytes: usize) {
         self.grow(bytes);
     }
 
-    /// Gives room back. What `clear` has released meanwhile is not released again.
+    /// Releases room. Room that `clear` has released meanwhile is not released again.
     pub(crate) fn release(&self, bytes: usize, packets: usize) {
         self.shrink(bytes, packets);
     }
 
-    /// Releases everything: nothing of it will be sent or read any more. Both threads may call it, each byte goes once.
+    /// Releases all room, because nothing more is sent or read. Both threads may call this; each byte is released once.
     pub(crate) fn clear(&self) {
         self.empty();
     }
 
-    /// Takes room for one packet, or none at all.
+    /// Takes room for one packet. Returns false if there is none.
     pub(crate) fn reserve(&self, size: usize, max_bytes: usize, max_packets: usize) -> bool {
         let after = self.grow(size).1;
         let fits = fits(after, max_bytes, max_packets);
@@ -79,7 +79,7 @@ impl Budget {
         fits
     }
 
-    /// What waited before and waits after.
+    /// The state before and after a change.
     fn grow(&self, bytes: usize) -> (u64, u64) {
         let more = 1 << BYTES_BITS | bytes as u64;
         let before = self.waiting.fetch_add(more, Ordering::SeqCst);
@@ -97,8 +97,7 @@ impl Budget {
         (before, less(before))
     }
 
-    /// A change that changes nothing. Of two threads that both change a budget, the later one sees all that the earlier one did
-    /// before.
+    /// Writes the same value again: of two threads that write a budget, the later one sees everything that the earlier one did before.
     fn synchronize(&self) {
         self.waiting.fetch_add(0, Ordering::SeqCst);
     }
@@ -117,7 +116,7 @@ impl Counted {
         self.budget.load()
     }
 
-    /// Takes room for one packet, whatever the limits.
+    /// Takes room for one packet without regard to the limits.
     pub(crate) fn add(&self, bytes: usize) {
         let (before, after) = self.budget.grow(bytes);
         self.total.change(unpack(before).0, unpack(after).0);
@@ -139,14 +138,14 @@ impl Counted {
         self.budget.synchronize();
     }
 
-    /// Says whether all queues of the process in this direction together may take so much more.
+    /// Returns whether all queues of the process in this direction may take this much more.
     pub(crate) fn process_has_room(&self, bytes: usize) -> bool {
         self.total.has_room(bytes)
     }
 }
 
 impl Drop for Counted {
-    /// What nobody took any more, because the whole object was closed.
+    /// The packets that were not taken, because the object was closed.
     fn drop(&mut self) {
         self.clear();
     }
@@ -163,14 +162,14 @@ impl Charge {
 
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes != self.bytes {
-            // Wraps around for less.
+            // A smaller value wraps around, which subtracts.
             let more = (bytes as u64).wrapping_sub(self.bytes as u64);
             self.total.bytes.fetch_add(more, Ordering::Relaxed);
             self.bytes = bytes;
         }
     }
 
-    /// Follows something that grows by little at a time, so that the common counter is left alone mostly.
+    /// Follows a value that grows in small steps, without changing the shared counter at each step.
     #[inline]
     pub(crate) fn follow(&mut self, bytes: usize) {
         if bytes - self.bytes >= COARSE as usize {
@@ -185,7 +184,7 @@ impl Drop for Charge {
     }
 }
 
-/// Bytes and packets.
+/// Splits a value into bytes and packets.
 fn unpack(waiting: u64) -> (u64, u64) {
     (waiting & ((1 << BYTES_BITS) - 1), waiting >> BYTES_BITS)
 }
@@ -197,10 +196,10 @@ fn fits(waiting: u64, max_bytes: usize, max_packets: usize) -> bool {
 
 /// A terabyte, sixty times what [`burst_bytes`](crate::config::PeerConfig::burst_bytes) allows, and 16 million packets.
 const BYTES_BITS: u32 = 40;
-/// The most packets that a limit may allow. Who finds too many has counted one more by then, and so may the other thread; far
-/// fewer than the rest of the 24 bits.
+/// The most packets that a limit may allow. A thread counts a packet before it finds that there are too many, and so may the other thread,
+/// which the rest of the 24 bits allows for.
 pub(super) const MOST_PACKETS: usize = (1 << (64 - BYTES_BITS)) - 1024;
-/// A queue counts for the process in steps of so many bytes, so that small packets leave the common counter alone.
+/// A queue counts for the process in steps of this many bytes, so that small packets do not change the shared counter.
 const COARSE: u64 = 4096;
 
 impl QueueTotals {
@@ -224,16 +223,16 @@ impl QueueTotal {
         Self { bytes: AtomicU64::new(0), limit: AtomicU64::new(limit as u64) }
     }
 
-    /// A queue that held `before` bytes holds `after`.
+    /// Notes that a queue that had `before` bytes has `after`.
     fn change(&self, before: u64, after: u64) {
         let (before, after) = (before / COARSE * COARSE, after / COARSE * COARSE);
         if before != after {
-            // Wraps around for less.
+            // A smaller value wraps around, which subtracts.
             self.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 
-    /// Bytes that wait, counted in steps; zero when every queue is empty.
+    /// Returns the waiting bytes, counted in steps; zero if every queue is empty.
     pub(crate) fn bytes(&self) -> usize {
         usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
@@ -248,7 +247,7 @@ impl QueueTotal {
         wanted <= self.limit.load(Ordering::Relaxed)
     }
 
-    /// Says whether less than a quarter of the room is left.
+    /// Returns whether less than a quarter of the room is left.
     pub(crate) fn is_short(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         self.bytes.load(Ordering::Relaxed) > limit - limit / 4

@@ -1,4 +1,4 @@
-//! What the game's thread asks of the driver, in batches.
+//! Commands of the game's thread for the driver, in batches.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,48 +14,48 @@ use crate::decision::AdmissionDecision;
 use crate::sync::Arc;
 use crate::tls::TlsSession;
 
-/// What the game's thread asks of the driver.
+/// A command of the game's thread for the driver.
 ///
-/// Thousands of them may cross in a frame: what is seldom asked for is kept elsewhere, so that they are small.
+/// A frame may have thousands of commands, so commands are small: the fields of rare ones are boxed.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send to one peer.
     Send { to: ConnId, message: Outbound },
-    /// Send the same to many.
+    /// Send the same to several peers.
     SendMany { to: Arc<Vec<ConnId>>, message: Outbound },
-    /// The game took packets: read this peer again.
+    /// The game has taken packets: continue to read this peer.
     Resume(ConnId),
-    /// Start the close handshake.
+    /// Start the closing handshake.
     Close { conn: ConnId, frame: Box<CloseFrame> },
-    /// Say goodbye without waiting for the answer.
+    /// Send a Close without waiting for the answer.
     CloseWithoutWaiting(ConnId),
-    /// Drop the connection without a word.
+    /// Drop the connection without a Close.
     Abort(ConnId),
     /// The peer did not keep up: close it with 1013.
     Overflow(ConnId),
     /// Set `TCP_NODELAY`.
     NoDelay { conn: ConnId, enabled: bool },
-    /// A heartbeat interval for one peer alone.
+    /// Set the heartbeat interval of one peer.
     Heartbeat { conn: ConnId, interval: Duration },
-    /// Server: what the game's handler decided.
+    /// Server: the decision of the game's handler.
     Decide { conn: ConnId, id: PeerId, decision: Box<AdmissionDecision> },
-    /// Server: answer new connections with 503, or not; the number comes back when that holds.
+    /// Server: set whether new connections are answered with 503. The driver confirms the number when that is in force.
     Refuse { refuse: bool, number: u64 },
-    /// Server: a new limit.
+    /// Server: set the limit of connected peers.
     MaxConnections(usize),
-    /// New timeouts and policies.
+    /// Set new timeouts and policies.
     Configure(Box<PeerConfig>),
     /// Close all peers and end.
     Finish { frame: Box<CloseFrame> },
-    /// A handshake comes back from where its certificate was looked at; `None`: something broke there.
+    /// A handshake returns from the thread that verified its certificate; `None`: that thread has failed.
     Checked { conn: ConnId, session: Option<Box<TlsSession>> },
-    /// What a defect does.
+    /// Panics, as a defect would.
     #[cfg(test)]
     Panic,
 }
 
 impl Command {
-    /// How much there is to do, in small packets.
+    /// Returns the effort, counted in small packets.
     pub(crate) fn effort(&self) -> usize {
         match self {
             Self::Send { message, .. } => message.effort(),
@@ -66,7 +66,7 @@ impl Command {
     }
 }
 
-/// Commands in order, and the small payloads that they speak of.
+/// Commands in order, with their small payloads.
 #[derive(Debug)]
 pub(super) struct CommandBatch {
     list: Vec<Command>,
@@ -86,8 +86,7 @@ impl CommandBatch {
         self.list.push(command);
     }
 
-    /// The same for a configuration. It takes the place of one that the driver has not seen yet: a script sets one property
-    /// after the other.
+    /// The same for a configuration. It replaces one that the driver has not taken yet, because scripts set several properties in a row.
     pub(super) fn configure(&mut self, config: PeerConfig) {
         match self.list.last_mut() {
             Some(Command::Configure(waiting)) => **waiting = config,
@@ -102,14 +101,14 @@ impl CommandBatch {
         self.list.push(Command::Send { to, message });
     }
 
-    /// The same for a packet to many.
+    /// The same for a packet to several peers.
     pub(super) fn send_many(&mut self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, text: bool) {
         let message = self.arena.outbound(payload, text, to.len());
         self.list.push(Command::SendMany { to, message });
     }
 }
 
-/// Commands that the driver has taken and not done yet.
+/// Commands that the driver has taken and not executed yet.
 #[derive(Debug)]
 pub(crate) struct TakenCommands {
     list: VecDeque<Command>,
@@ -134,21 +133,21 @@ impl TakenCommands {
         self.list.pop_front()
     }
 
-    /// The bytes of a packet of one of them.
+    /// Returns the payload of a packet in one of them.
     #[inline]
     pub(crate) fn payload<'a>(&'a self, packet: &'a Outbound) -> PayloadRef<'a> {
         self.arena.payload(packet)
     }
 
-    /// All are done: what was copied counts where it is.
+    /// Notes that all are executed: from now on, copied payloads count where they are.
     pub(crate) fn finish(&mut self) {
         if self.is_empty() {
             self.arena.copied();
         }
     }
 
-    /// Takes the batch that waits. Both sides swap, so that no memory is allocated in the long run; of memory for payloads not far
-    /// more than `kept` bytes are kept. Says how many bytes of payloads were taken.
+    /// Takes the waiting batch. Both sides swap their batches, so that they need not allocate memory; not much more than `kept` bytes of
+    /// payload memory are kept. Returns the number of payload bytes taken.
     pub(super) fn swap(&mut self, queue: &CommandQueue<CommandBatch>, kept: usize) -> usize {
         debug_assert!(self.is_empty(), "the payloads that commands speak of are those of one batch");
         if !self.is_empty() {
@@ -189,7 +188,7 @@ mod tests {
         let [Command::Configure(first), Command::Finish { .. }, Command::Configure(second)] = list else {
             panic!("{} commands", list.len());
         };
-        // What is closed waits as the configuration before it says.
+        // A Close command uses the configuration before it.
         assert_eq!((first.close_timeout.as_secs(), second.close_timeout.as_secs()), (5, 6));
     }
 }

@@ -1,26 +1,26 @@
 //! The figures of `get_statistics()` and `get_peer_statistics()`: each is one line of one of the two lists below.
 //!
-//! A line makes the field that counts, the field of the snapshot, and the name under which a script finds it. A test compares the
-//! lists with `docs/statistics.md`, and prints the rows that are missing there.
+//! A line makes the counter, the field of the snapshot, and the key for scripts. A test compares the lists with `docs/statistics.md`, and
+//! prints the missing rows.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A figure, for a table of them.
+/// The description of a figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
-    /// Its key in a dictionary.
+    /// The key in a dictionary.
     pub name: &'static str,
-    /// What it is measured in.
+    /// The unit.
     pub unit: Unit,
-    /// What it says.
+    /// The meaning.
     pub description: &'static str,
 }
 
-/// What a figure is measured in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unit {
-    /// A number of something.
+    /// A count.
     Count,
     /// Bytes.
     Bytes,
@@ -28,23 +28,23 @@ pub enum Unit {
     Milliseconds,
     /// Microseconds.
     Microseconds,
-    /// No number.
+    /// A text.
     Text,
 }
 
 /// The value of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// A whole number.
+    /// An integer.
     Integer(i64),
     /// Any other number.
     Float(f64),
-    /// Words.
+    /// A text.
     Text(&'a str),
 }
 
-/// Makes the struct that is counted in and the snapshot of a list of figures. In a line stand: the name, the type in the
-/// snapshot, who counts it, its unit, its description.
+/// Makes the struct of counters and the snapshot from a list of figures. A line contains the name, the type in the snapshot, the kind of
+/// counter, the unit and the description.
 macro_rules! figures {
     (
         $(#[$of_snapshot:meta])* pub struct $Snapshot:ident;
@@ -78,7 +78,7 @@ macro_rules! figures {
         }
 
         impl $Counters {
-            /// What was counted so far. Figures that are [`Given`] are for the caller to fill in.
+            /// Returns the present values. The caller fills in the figures that are [`Given`].
             pub(crate) fn snapshot(&self) -> $Snapshot {
                 $Snapshot { $($name: self.$name.get(),)* }
             }
@@ -91,7 +91,7 @@ figures! {
     #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
     pub struct Statistics;
 
-    /// What one server or client counts. The driver writes all of it but the figures that are the [`Game`]'s.
+    /// The counters of one server or client. The driver writes all of them except for the [`Game`]'s.
     #[derive(Debug, Default)]
     pub(crate) struct Counters {
         /// Clients that connected, or request it, and of which the game has not taken the notice yet.
@@ -128,19 +128,19 @@ figures! {
 }
 
 figures! {
-    /// Figures of one peer.
+    /// The statistics of one peer.
     #[derive(Clone, Debug, PartialEq)]
     pub struct PeerStatistics;
 
-    /// What one peer counts, written by the driver only.
+    /// The counters of one peer, written by the driver only.
     #[derive(Debug, Default)]
     #[repr(align(64))]
     pub(crate) struct PeerCounters {
-        /// Milliseconds after `PeerInfo::opened` at which something was received last.
+        /// When data was received last, in milliseconds after `PeerInfo::opened`.
         last_receive: AtomicU64,
-        /// Milliseconds after `PeerInfo::opened` at which a packet was received last, and one; 0: never.
+        /// When a packet was received last, in milliseconds after `PeerInfo::opened`, plus one; 0: never.
         last_packet: AtomicU64,
-        /// Microseconds and one; 0: unknown.
+        /// Microseconds plus one; 0: unknown.
         round_trip: AtomicU32,
     }
 
@@ -205,8 +205,8 @@ impl Counter {
     }
 }
 
-/// A counter that the game's thread writes: apart from the others, or each change would take their part of memory out of the
-/// caches of the driver's processor.
+/// A counter that the game's thread writes. It has a cache line of its own, so that a change does not remove the other counters from the
+/// cache of the driver's processor.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Game(Counter);
@@ -221,7 +221,7 @@ impl Game {
     }
 }
 
-/// A number that goes up and down.
+/// A value that increases and decreases.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicUsize);
 
@@ -244,7 +244,7 @@ impl Gauge {
     }
 }
 
-/// A figure that is not counted: it is looked up for a snapshot.
+/// A figure that is not counted, but determined for each snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Given;
 

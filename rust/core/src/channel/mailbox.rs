@@ -20,7 +20,7 @@ pub(crate) trait Wake: Send + Sync {
     fn wake(&self) -> io::Result<()>;
 }
 
-/// Nobody sleeps who would have to be woken: the driver is called by hand.
+/// A waker for a driver that a test calls, so that nothing sleeps.
 #[cfg(any(test, fuzzing, feature = "bench"))]
 pub(crate) struct NeverAsleep;
 
@@ -35,17 +35,17 @@ impl Wake for NeverAsleep {
 pub(crate) struct Mailbox {
     commands: CommandQueue<CommandBatch>,
     notices: NoticeQueue<Vec<Notice>>,
-    /// Driver: bytes of memory that the next payloads are given.
+    /// Driver: the payload memory to keep for the next batch, in bytes.
     payloads_kept: AtomicUsize,
     /// Called only when the driver sleeps.
     driver: Box<dyn Wake>,
     started: Instant,
-    /// Milliseconds after `started` at which the game polled last.
+    /// When the game polled last, in milliseconds after `started`.
     polled: AtomicU64,
-    /// The library is being unloaded: end by then.
+    /// The deadline of the driver when the library is unloaded.
     shutdown: Mutex<Option<Instant>>,
     pub(crate) counters: Arc<Counters>,
-    /// What all queues of the process hold that waits to be sent.
+    /// The bytes in all queues of the process that wait to be sent.
     pub(crate) queue_total: Arc<QueueTotal>,
 }
 
@@ -69,7 +69,7 @@ impl Mailbox {
         }
     }
 
-    /// Game thread: gives the driver something to do, and wakes it if it sleeps.
+    /// Game thread: queues a command, and wakes the driver if it sleeps.
     pub(crate) fn command(&self, command: Command) {
         if self.commands.push(|batch| batch.push(command)) {
             self.wake();
@@ -91,25 +91,25 @@ impl Mailbox {
         }
     }
 
-    /// Game thread: the same packet to many.
+    /// Game thread: the same packet to several peers.
     pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, text: bool) {
         if self.commands.push(|batch| batch.send_many(to, payload, text)) {
             self.wake();
         }
     }
 
-    /// Game thread: it polls.
+    /// Game thread: notes a poll.
     pub(crate) fn note_poll(&self, now: Instant) {
         let since = now.saturating_duration_since(self.started);
         self.polled.fetch_max(since.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Any thread: for how long the game has not taken what waits for it; `None` when nothing does.
+    /// Any thread: returns how long the game has not polled while notices wait; `None` if none wait.
     pub(crate) fn neglected(&self, now: Instant) -> Option<Duration> {
         self.notices.is_filled().then(|| self.main_thread_idle(now))
     }
 
-    /// Any thread: for how long the game has not polled.
+    /// Any thread: returns how long the game has not polled.
     pub(crate) fn main_thread_idle(&self, now: Instant) -> Duration {
         let polled = Duration::from_millis(self.polled.load(Ordering::Relaxed));
         now.saturating_duration_since(self.started).saturating_sub(polled)
@@ -120,54 +120,54 @@ impl Mailbox {
         self.notices.take(|notices| mem::swap(notices, into));
     }
 
-    /// Game thread: says whether there are notices.
+    /// Game thread: returns whether there are notices.
     pub(crate) fn has_notices(&self) -> bool {
         self.notices.is_filled()
     }
 
-    /// Game thread: waits until there are notices, at most for `timeout`; says whether there are.
+    /// Game thread: waits until there are notices, for `timeout` at most. Returns whether there are.
     pub(crate) fn wait_for_notices(&self, timeout: Duration) -> bool {
         self.notices.wait(timeout)
     }
 
-    /// Any thread: the driver ends by `deadline` whatever is still open.
+    /// Any thread: makes the driver end by `deadline`, even with open connections.
     pub(crate) fn shut_down(&self, deadline: Instant) {
         *lock(&self.shutdown) = Some(deadline);
         self.force_wake();
     }
 
-    /// Any thread: the driver is wanted for something that is no command.
+    /// Any thread: wakes the driver for something other than a command.
     pub(crate) fn force_wake(&self) {
         if self.commands.force_wake() {
             self.wake();
         }
     }
 
-    /// Driver: by when the library wants to be rid of it.
+    /// Driver: returns by when it has to end.
     pub(crate) fn shutdown_deadline(&self) -> Option<Instant> {
         *lock(&self.shutdown)
     }
 
-    /// Driver: takes all commands; those that it took before must be done.
+    /// Driver: takes all commands; those taken before must be executed.
     pub(crate) fn take_commands(&self, taken: &mut TakenCommands) {
         let kept = self.payloads_kept.load(Ordering::Relaxed);
         let size = taken.swap(&self.commands, kept);
-        // Most rounds have few payloads, or none: those of a burst do not come in each.
+        // Most rounds have few payloads or none, so the memory of a burst shrinks over several rounds.
         let kept = (kept - kept / 256).max(size).clamp(PAYLOADS_KEPT.start, PAYLOADS_KEPT.end);
         self.payloads_kept.store(kept, Ordering::Relaxed);
     }
 
-    /// Driver: about to sleep. False: there are commands, so do not.
+    /// Driver: about to sleep. Returns false if there are commands, so that it must not sleep.
     pub(crate) fn may_sleep(&self) -> bool {
         self.commands.may_sleep(CommandBatch::is_empty)
     }
 
-    /// Driver: not sleeping any more.
+    /// Driver: does not sleep any more.
     pub(crate) fn awake(&self) {
         self.commands.awake();
     }
 
-    /// Driver: delivers a turn's notices in one go.
+    /// Driver: delivers the notices of a round at once.
     pub(crate) fn deliver(&self, batch: &mut Vec<Notice>) {
         if batch.is_empty() {
             return;
@@ -184,7 +184,7 @@ impl Mailbox {
         }
     }
 
-    /// Driver: its last words, when nothing else can be said any more.
+    /// Driver: reports its failure as the last notice.
     pub(crate) fn deliver_failure(&self, what: String) {
         self.notices.push(|notices| notices.push(Notice::DriverFailed(CloseReason::TransportError(what))));
     }
@@ -196,12 +196,12 @@ impl Mailbox {
     }
 }
 
-/// Memory that is kept for the next commands: not so little that it is of no use, nor so much of a burst that it hurts.
+/// Bounds of the memory that is kept for the next commands: enough to be useful, but not the memory of a burst.
 const PAYLOADS_KEPT: Range<usize> = 64 * 1024..4 * 1024 * 1024;
-/// Commands, notices or packets that a list which is empty has room for: more was needed in a burst only.
+/// The capacity that an empty list keeps, in commands, notices or packets; a larger one was needed in a burst only.
 pub(crate) const KEPT: usize = 4096;
 
-/// A panic while the lock was held leaves a value that is still whole: it is one store.
+/// A panic while the lock was held leaves a valid value, because the change is one store.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What the game's thread and the I/O thread share: commands one way, notices the other, and what both know of each peer.
+//! What the game's thread and the I/O thread share: commands in one direction, notices in the other, and the state of each peer.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

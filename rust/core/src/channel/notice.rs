@@ -1,4 +1,4 @@
-//! What the driver tells the game's thread.
+//! Notices of the driver for the game's thread.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,11 +7,11 @@ use super::peer_shared::PeerShared;
 use crate::base::{CloseReason, Packet, PeerId};
 use crate::event::ConnectionRequest;
 
-/// What the game's thread hears, in order.
+/// A notice; the game's thread takes them in order.
 #[derive(Debug)]
 pub(crate) enum Notice {
     Packet(Packet),
-    /// A peer is usable. `own_id` is what a client is called.
+    /// A peer has connected. `own_id` is the id of a client.
     Connected {
         shared: Arc<PeerShared>,
         own_id: PeerId,
@@ -25,23 +25,23 @@ pub(crate) enum Notice {
         id: PeerId,
         reason: CloseReason,
     },
-    /// Client: it did not get in.
+    /// Client: connecting has failed.
     Failed(CloseReason),
-    /// Client of the Godot 3 wire: another client came or went.
+    /// Client of the Godot 3 wire: another client has joined or left.
     Joined(PeerId),
     Left(PeerId),
     Congested(PeerId),
     Drained(PeerId),
     Overflowed(PeerId),
-    /// Server: the game's handler is to decide.
+    /// Server: a request for the game's handler.
     Requested {
         request: Box<ConnectionRequest>,
         left: Arc<AtomicBool>,
     },
-    /// Server: this request will not become a peer any more.
+    /// Server: the client of this request will not connect.
     Withdrawn(PeerId),
-    /// Server: what was said when this number was given holds from here on.
+    /// Server: the change of `refuse_new_connections` with this number is in force.
     Refusing(u64),
-    /// The driver thread is gone.
+    /// The driver's thread has failed.
     DriverFailed(CloseReason),
 }

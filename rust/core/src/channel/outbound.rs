@@ -1,5 +1,5 @@
-//! A packet on its way out: its one owned form, which waits in a batch of commands, and its one borrowed form, which is what the
-//! game sends, what the relay passes on, and what a session encodes.
+//! An outgoing packet: its only owned form, which waits in a batch of commands, and its only borrowed form, which the game sends, the relay
+//! passes on, and a session encodes.
 
 use bytes::Bytes;
 
@@ -14,13 +14,12 @@ pub(crate) struct Outbound {
     pub(crate) text: bool,
 }
 
-/// Where the bytes of a packet that waits are.
+/// The place of the bytes of a waiting packet.
 #[derive(Debug)]
 enum OutboundBody {
-    /// In the arena of the batch, behind its wire header: to count references to small ones from two threads costs more than a
-    /// copy.
+    /// In the arena of the batch, after its wire header: for small payloads, counting references from two threads costs more than a copy.
     Inline { start: u32, size: u32 },
-    /// It is not copied.
+    /// Shared, without a copy.
     Shared(Box<SharedBody>),
 }
 
@@ -34,20 +33,20 @@ struct SharedBody {
 /// The bytes of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PayloadRef<'a> {
-    /// The wire header, or nothing.
+    /// The wire header; may be empty.
     pub(crate) prefix: &'a [u8],
     pub(crate) bytes: &'a [u8],
-    /// The same, where it need not be copied: several connections are sent it.
+    /// The same bytes in shared form, if they need not be copied because several connections get them.
     pub(crate) shared: Option<&'a Bytes>,
 }
 
 impl<'a> PayloadRef<'a> {
-    /// It is copied.
+    /// A payload that is copied.
     pub(crate) fn copied(bytes: &'a [u8]) -> Self {
         Self { prefix: &[], bytes, shared: None }
     }
 
-    /// It is not copied if it is large.
+    /// A payload that is not copied if it is large.
     pub(crate) fn shared(bytes: &'a Bytes) -> Self {
         Self { prefix: &[], bytes, shared: Some(bytes) }
     }
@@ -62,13 +61,13 @@ impl<'a> PayloadRef<'a> {
 }
 
 impl Outbound {
-    /// One that is in no batch.
+    /// A packet outside of a batch.
     #[cfg(test)]
     pub(crate) fn shared(bytes: Bytes, text: bool) -> Self {
         Self { body: OutboundBody::Shared(Box::new(SharedBody { header: None, bytes })), text }
     }
 
-    /// How much there is to do for one receiver, in small packets.
+    /// Returns the effort for one receiver, counted in small packets.
     pub(crate) fn effort(&self) -> usize {
         match &self.body {
             OutboundBody::Inline { .. } => 1,
@@ -77,11 +76,11 @@ impl Outbound {
     }
 }
 
-/// The small payloads of a batch of commands, one behind the other.
+/// The small payloads of a batch of commands, one after the other.
 #[derive(Debug)]
 pub(super) struct Arena {
     bytes: Vec<u8>,
-    /// What the copies for all who get them will take: they count for the process from now on.
+    /// The bytes of the copies for all receivers, which count for the process from now on.
     copies: usize,
     charge: Charge,
 }
@@ -91,13 +90,13 @@ impl Arena {
         Self { bytes: Vec::new(), copies: 0, charge: Charge::new(total) }
     }
 
-    /// Makes the owned form of a packet for so many peers.
+    /// Makes the owned form of a packet for this many peers.
     #[inline(always)]
     pub(super) fn outbound(&mut self, payload: PayloadRef<'_>, text: bool, peers: usize) -> Outbound {
         let start = self.bytes.len();
         let body = match payload.shared {
             None if start <= START_MAX => {
-                // Most have none, and even nothing is a call to copy.
+                // Most packets have no header, and copying nothing still costs a call.
                 if !payload.prefix.is_empty() {
                     self.bytes.extend_from_slice(payload.prefix);
                 }
@@ -121,7 +120,7 @@ impl Arena {
         Outbound { body, text }
     }
 
-    /// The borrowed form of a packet of the batch that this belongs to.
+    /// Returns the borrowed form of a packet of this arena's batch.
     #[inline]
     pub(super) fn payload<'a>(&'a self, packet: &'a Outbound) -> PayloadRef<'a> {
         match &packet.body {
@@ -137,22 +136,22 @@ impl Arena {
         self.bytes.len()
     }
 
-    /// The copies are made, and count where they are.
+    /// Notes that the copies are made, and count where they are.
     pub(super) fn copied(&mut self) {
         self.copies = 0;
         self.charge.set(0);
     }
 
-    /// Empties it; memory that is far more than `kept` bytes is given back.
+    /// Empties the arena, and frees memory far beyond `kept` bytes.
     pub(super) fn clear(&mut self, kept: usize) {
         self.copied();
         self.bytes.clear();
-        // As much as was needed lately: to give it back and get it anew for each burst costs more than to fill it.
+        // As much as was needed recently, because freeing and allocating it for each burst costs more than filling it.
         if self.bytes.capacity() > 4 * kept {
             self.bytes.shrink_to(kept);
         }
     }
 }
 
-/// Where the last payload in an arena may begin: a driver that takes nothing must not make the numbers overflow.
+/// The last position where a payload may begin, so that positions do not overflow if the driver takes nothing.
 const START_MAX: usize = 1 << 31;

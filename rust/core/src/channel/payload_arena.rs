@@ -13,14 +13,14 @@ use bytes::{Bytes, BytesMut};
 #[derive(Debug, Default)]
 pub(crate) struct PayloadArena {
     room: BytesMut,
-    /// It is one of the large ones.
+    /// `room` is a large block.
     is_large: bool,
-    /// Bytes of this round, and of the last one that had any.
+    /// Bytes of this round, and of the last round with any.
     round: usize,
     last_round: usize,
-    /// Large ones that were used, the oldest first; the game may still have something in them.
+    /// Used large blocks, the oldest first; the game may still have payloads in them.
     lent: VecDeque<BytesMut>,
-    /// Large ones that this round has used.
+    /// The number of large blocks of this round.
     used: usize,
 }
 
@@ -40,7 +40,7 @@ impl PayloadArena {
             return;
         }
         self.put_aside();
-        // What a burst needed goes bit by bit when it is not needed any more.
+        // The memory of a burst is freed step by step.
         if self.lent.len() > 4 * self.used {
             self.lent.pop_front();
         }
@@ -48,7 +48,7 @@ impl PayloadArena {
         self.used = 0;
     }
 
-    /// What is unused stays unread memory for as long as the payloads wait, so that a round of few starts small.
+    /// The unused rest of a block stays allocated as long as its payloads wait, so a round with few payloads starts with a small block.
     fn start_block(&mut self, at_least: usize) {
         self.put_aside();
         let size = self.last_round.max(self.round * 4).clamp(SMALLEST, LARGEST).max(at_least);
@@ -67,7 +67,7 @@ impl PayloadArena {
     fn put_aside(&mut self) {
         let block = mem::take(&mut self.room);
         if mem::take(&mut self.is_large) {
-            // The game keeps something in the oldest one for long: that must not keep the others from being used.
+            // A payload that the game keeps for long in the oldest block must not prevent the reuse of the others.
             if self.lent.len() == LENT_MAX {
                 self.lent.pop_front();
             }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn payloads_of_a_round_lie_together_and_rounds_apart() {
         let mut arena = PayloadArena::default();
-        // Of a round like this one it learns how much the next may need.
+        // The arena learns from a round how much the next one may need.
         for byte in [1, 2] {
             arena.copy(&[byte; 100]);
         }

@@ -1,4 +1,4 @@
-//! What the two threads share about one peer: its queues' budgets, its state and its figures.
+//! What the two threads share about one peer: the budgets of its queues, its state and its counters.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -11,16 +11,16 @@ use super::counters::{PeerCounters, PeerStatistics};
 use crate::base::{CloseReason, ConnId, PeerId};
 use crate::config::{MOST_PACKETS, PeerConfig};
 
-/// Whether a peer can be talked to; the engine's `WebSocketPeer.State`.
+/// The state of a peer; the engine's `WebSocketPeer.State`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PeerState {
     /// Not open yet.
     Connecting,
     /// Open.
     Open,
-    /// A close handshake is under way.
+    /// The closing handshake is under way.
     Closing,
-    /// Gone.
+    /// Closed.
     Closed,
 }
 
@@ -29,9 +29,9 @@ pub enum PeerState {
 pub(crate) struct PeerInfo {
     pub(crate) address: SocketAddr,
     pub(crate) protocol: String,
-    /// Request target: path and query.
+    /// The request target: path and query.
     pub(crate) target: String,
-    /// `ws://host` or `wss://host` as the client asked for it.
+    /// `ws://host` or `wss://host`, as the client has requested it.
     pub(crate) origin: String,
     /// Server: the request's headers, names in lower case.
     pub(crate) headers: Box<[(String, String)]>,
@@ -40,9 +40,9 @@ pub(crate) struct PeerInfo {
     pub(crate) opened: Instant,
 }
 
-/// One peer, as both threads see it.
+/// One peer, shared by both threads.
 ///
-/// What sending looks at is in one line of the cache, what receiving looks at in the next one.
+/// The fields for sending are in one cache line, those for receiving in the next one.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct PeerShared {
@@ -108,12 +108,12 @@ impl PeerShared {
         self.congestion_notices.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// How it ended, once it has.
+    /// Why the connection ended; `None` while it is open.
     pub(crate) fn end(&self) -> Option<&CloseReason> {
         self.end.get()
     }
 
-    /// The figures of this moment.
+    /// Returns the present statistics.
     pub(crate) fn statistics(&self, now: Instant) -> PeerStatistics {
         let connected = now.saturating_duration_since(self.info.opened);
         let (queued_in_bytes, queued_in_packets) = self.incoming.load();
@@ -138,7 +138,7 @@ impl PeerShared {
         }
     }
 
-    /// Any thread: takes room for a packet by the one rule for it, or none at all.
+    /// Any thread: takes room for a packet by the rule in `backpressure`.
     #[inline]
     pub(crate) fn reserve(
         &self,
@@ -154,7 +154,7 @@ impl PeerShared {
         self.outgoing.reserve(size, when_full, &output_limits(config), process_has_room, is_closed)
     }
 
-    /// Says whether more waits than `set_buffers` allows a congested peer, or would with `size` more bytes in `more` packets.
+    /// Returns whether more waits than `set_buffers` allows for a congested peer, or would with `size` more bytes in `more` packets.
     pub(crate) fn is_over_output_limits(&self, size: usize, more: usize, config: &PeerConfig) -> bool {
         self.outgoing.is_over(size, more, &output_limits(config))
     }
@@ -199,7 +199,7 @@ mod tests {
         budget.clear();
         budget.clear();
         assert_eq!(budget.load(), (0, 0));
-        // The other thread cleared it between a reservation and its end.
+        // The other thread has cleared it between a reservation and its release.
         budget.release(40, 1);
         assert_eq!(budget.load(), (0, 0));
     }
@@ -226,15 +226,15 @@ mod tests {
             each.map(|when_full| after(waiting, congested, when_full, process_has_room, closed))
         };
         use Reservation::{Closed, Dropped, Overflow, Refused, Taken};
-        // What a peer that takes its data has room for.
+        // The room of a peer that is not congested.
         assert_eq!(outcomes(390, false, true, false), [Taken; 3]);
         assert_eq!(outcomes(391, false, true, false), [Dropped, Refused, Overflow]);
-        // What a congested one has: the driver decides how long it may be above its limits.
+        // The room of a congested peer: the driver decides how long it may stay above its limits.
         assert_eq!(outcomes(50, true, true, false), [Taken; 3]);
         assert_eq!(outcomes(51, true, true, false), [Dropped, Taken, Taken]);
         assert_eq!(outcomes(91, true, true, false), [Dropped, Refused, Taken]);
         assert_eq!(outcomes(391, true, true, false), [Dropped, Refused, Overflow]);
-        // Nobody is closed because the process is full.
+        // No peer is closed because the process is full.
         assert_eq!(outcomes(0, false, false, false), [Dropped, Refused, Refused]);
         assert_eq!(outcomes(0, false, true, true), [Closed; 3]);
     }
@@ -275,7 +275,7 @@ mod tests {
         assert!(budget.reserve(MOST - 10, MOST, 10));
         assert!(!budget.reserve(20, MOST, 10));
         assert!(budget.reserve(10, MOST, 10));
-        // What waits may be more while the other thread finds that it is too much.
+        // More may wait for a moment, until the other thread finds that it is too much.
         budget.add(20);
         assert!(!budget.reserve(1, MOST, 10));
         budget.release(20, 1);

@@ -1,7 +1,7 @@
-//! The two lists between the threads: commands to the driver, which sleeps in its poll while there are none, and notices to the
-//! game, which looks in often or waits for them.
+//! The two lists between the threads: commands for the driver, which sleeps in its poll while there are none, and notices for the game,
+//! which checks often or waits for them.
 //!
-//! `tests/model` tries all orders in which the threads can meet here.
+//! `tests/model` tries all interleavings of the threads.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A list that threads fill and the driver empties.
 ///
-/// The driver must not miss what comes while it goes to sleep, and waking it is a system call: it is woken once, by whoever finds
-/// it asleep.
+/// The driver must not miss an entry that is added while it goes to sleep. Waking it is a system call, so the first thread that finds it
+/// asleep wakes it, once.
 pub(crate) struct CommandQueue<L> {
     list: Mutex<L>,
-    /// The driver sleeps, or is about to: the next command has to wake it. Swapped, never just stored, so that all threads see one
-    /// order of its changes.
+    /// The driver sleeps, or is about to, so the next command has to wake it. Always swapped, never stored, so that all threads see its
+    /// changes in one order.
     sleeping: AtomicBool,
 }
 
@@ -25,26 +25,26 @@ impl<L> CommandQueue<L> {
         Self { list: Mutex::new(list), sleeping: AtomicBool::new(false) }
     }
 
-    /// Any thread: adds to the list. True: the driver sleeps, and the caller has to wake it.
+    /// Any thread: adds to the list. Returns true if the driver sleeps and the caller has to wake it.
     #[must_use]
     pub(crate) fn push(&self, act: impl FnOnce(&mut L)) -> bool {
         self.with(act);
         self.must_wake()
     }
 
-    /// Any thread: the driver is wanted for something that is not in the list. True: the caller has to wake it.
+    /// Any thread: the driver is needed for something that is not in the list. Returns true if the caller has to wake it.
     #[must_use]
     pub(crate) fn force_wake(&self) -> bool {
         self.sleeping.swap(true, Ordering::SeqCst);
         self.must_wake()
     }
 
-    /// Driver: takes what is there.
+    /// Driver: takes the list.
     pub(crate) fn take(&self, act: impl FnOnce(&mut L)) {
         self.with(act);
     }
 
-    /// Driver: about to sleep. False: there are commands, so do not.
+    /// Driver: about to sleep. Returns false if there are commands, so that it must not sleep.
     #[must_use]
     pub(crate) fn may_sleep(&self, is_empty: impl FnOnce(&L) -> bool) -> bool {
         self.sleeping.swap(true, Ordering::SeqCst);
@@ -55,35 +55,35 @@ impl<L> CommandQueue<L> {
         empty
     }
 
-    /// Driver: not sleeping any more.
+    /// Driver: does not sleep any more.
     pub(crate) fn awake(&self) {
         self.sleeping.swap(false, Ordering::SeqCst);
     }
 
     fn must_wake(&self) -> bool {
-        // The list's lock orders this look against the driver's last look at the list: no need to write in vain.
+        // The list's lock orders this check and the driver's last check of the list, so a write is not needed.
         self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::SeqCst)
     }
 
-    /// A panic while the lock was held leaves a list that is still whole: nothing but pushing and swapping is done with it.
+    /// A panic while the lock was held leaves a valid list, because it is only pushed to and swapped.
     #[inline]
     fn with<R>(&self, act: impl FnOnce(&mut L) -> R) -> R {
         act(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A list that the driver fills and the game's thread takes whole.
+/// A list that the driver fills, and that the game's thread takes as a whole.
 pub(crate) struct NoticeQueue<L> {
     contents: Mutex<Contents<L>>,
-    /// There is something; changed under the lock. Most looks find nothing, and a thread that looks all the time must not keep
-    /// the other one from the lock.
+    /// The list is not empty; changed under the lock. Most checks find nothing, and a thread that checks often must not keep the other one
+    /// from the lock.
     filled: AtomicBool,
     arrived: Condvar,
 }
 
 struct Contents<L> {
     list: L,
-    /// The game's thread waits: to wake it is a system call, which is made for no other reason.
+    /// The game's thread waits. Waking it is a system call, which is made only then.
     awaited: bool,
 }
 
@@ -111,7 +111,7 @@ impl<L> NoticeQueue<L> {
         }
     }
 
-    /// Game: takes all that is there, if there is anything.
+    /// Game: takes the list if it is not empty.
     pub(crate) fn take(&self, act: impl FnOnce(&mut L)) {
         if self.is_filled() {
             let mut contents = self.lock();
@@ -120,7 +120,7 @@ impl<L> NoticeQueue<L> {
         }
     }
 
-    /// Game: waits until there is something to take, at most for `timeout`; says whether there is.
+    /// Game: waits until the list is not empty, for `timeout` at most. Returns whether it is not empty.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let is_empty = |contents: &mut Contents<L>| {
             contents.awaited = !self.is_filled();
@@ -131,12 +131,12 @@ impl<L> NoticeQueue<L> {
         self.is_filled()
     }
 
-    /// Any thread: says whether there is something to take.
+    /// Any thread: returns whether the list is not empty.
     pub(crate) fn is_filled(&self) -> bool {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// A panic while the lock was held leaves a list that is still whole: nothing but pushing and swapping is done with it.
+    /// A panic while the lock was held leaves a valid list, because it is only pushed to and swapped.
     fn lock(&self) -> MutexGuard<'_, Contents<L>> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! A payload that waits in several queues at once, and counts once for the process.
+//! A payload that waits in several queues, and counts once for the process.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::sync::Arc;
 
 struct Shared<P> {
     payload: P,
-    /// Given back when the last queue has let go of it.
+    /// Released when the last queue has dropped the payload.
     _charge: Charge,
 }
 
@@ -17,7 +17,7 @@ impl<P: AsRef<[u8]>> AsRef<[u8]> for Shared<P> {
     }
 }
 
-/// Makes a payload count until nobody holds it, nor a part of it, any more.
+/// Makes a payload count until it and all its parts are dropped.
 pub(crate) fn charged<P>(total: &Arc<QueueTotal>, payload: P) -> Bytes
 where
     P: AsRef<[u8]> + Send + 'static,

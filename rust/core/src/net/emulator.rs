@@ -208,14 +208,14 @@ impl Network {
 
     /// Returns what has changed for the session since the last call.
     fn readiness(&mut self) -> Readiness {
-        let read_closed = self.incoming.has_ended(self.now) && !self.incoming.told_end;
+        let read_closed = self.incoming.has_ended(self.now) && !self.incoming.end_reported;
         let readiness = Readiness {
             readable: self.incoming.next_arrival().is_some_and(|at| at <= self.now),
             writable: self.full && self.outgoing.room(&self.conditions) > 0,
             read_closed,
         };
         self.incoming.seen = self.now;
-        self.incoming.told_end |= read_closed;
+        self.incoming.end_reported |= read_closed;
         self.full &= !readiness.writable;
         readiness
     }
@@ -308,7 +308,7 @@ struct DelayLine {
     /// Arrival time of the stream's end, or of its error, behind the last byte.
     end: Option<(Instant, Option<io::Error>)>,
     /// The end was reported, whether or not all bytes before it were read.
-    told_end: bool,
+    end_reported: bool,
     random: StdRng,
 }
 
@@ -321,7 +321,7 @@ impl DelayLine {
             busy: now,
             seen: now,
             end: None,
-            told_end: false,
+            end_reported: false,
             random: StdRng::seed_from_u64(seed),
         }
     }
@@ -338,9 +338,9 @@ impl DelayLine {
 
     /// Returns when the next bytes arrive, or the end, that were not reported.
     fn next_arrival(&self) -> Option<Instant> {
-        let heard = self.arrivals.partition_point(|(at, _)| *at <= self.seen);
-        let end = self.end.as_ref().filter(|_| !self.told_end).map(|(at, _)| *at);
-        self.arrivals.get(heard).map(|(at, _)| *at).or(end)
+        let reported = self.arrivals.partition_point(|(at, _)| *at <= self.seen);
+        let end = self.end.as_ref().filter(|_| !self.end_reported).map(|(at, _)| *at);
+        self.arrivals.get(reported).map(|(at, _)| *at).or(end)
     }
 
     fn has_ended(&self, now: Instant) -> bool {
