@@ -195,8 +195,8 @@ fn the_documented_figures_are_those_of_the_code() {
         format!("dropped; after {grace} if other clients wait"),
         format!("A packet of more than {} that many peers", bytes(INLINE_MAX)),
         format!("up to {} KiB that TLS holds", stream::BUFFER_LIMIT >> 10),
-        format!("each {} it is tried again", millis(relay::RETRY)),
-        format!("passed on all the same, {} in a round or one packet", bytes(relay::BORROWED)),
+        format!("every {} this is tried again", millis(relay::RETRY)),
+        format!("still relayed, up to {} per round, or one packet", bytes(relay::BORROWED)),
     ] {
         assert!(text.contains(&sentence), "{sentence}");
     }

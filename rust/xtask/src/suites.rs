@@ -24,7 +24,7 @@ pub(crate) struct TestOptions {
     /// Also run what takes long: ignored Rust tests, repeated engine cases, ten minutes of each fuzz target
     #[arg(long)]
     pub(crate) long: bool,
-    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only budget::`
+    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
     /// Write the counted instructions as the new figures, as in `cargo xtask test instructions --update`
@@ -37,7 +37,7 @@ Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, deny, rust, soak
 browser, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
 
 One engine case:  cargo xtask test slow_reader
-One Rust test:    cargo xtask test rust --only budget::tests::a_full_budget";
+One Rust test:    cargo xtask test rust --only slab::tests::an_old_id";
 
 /// How many tests of a suite passed, failed and were skipped.
 #[derive(Debug, Default)]
