@@ -39,26 +39,26 @@ impl Town {
     }
 
     /// Returns the packets of the last connection; the game takes them at once.
-    fn hear_all(&mut self) -> Vec<Vec<u8>> {
-        let mut heard = Vec::new();
+    fn receive_all(&mut self) -> Vec<Vec<u8>> {
+        let mut received = Vec::new();
         loop {
             self.server.run(self.now);
             let more = self.server.packets();
             if more.is_empty() {
-                return heard;
+                return received;
             }
-            heard.extend(more);
+            received.extend(more);
         }
     }
 
     /// Checks that the honest peer's packets still arrive, and that another peer can still connect.
     fn lives(&mut self, row: &str) {
-        let heard =
+        let received =
             |notice: &Notice| matches!(notice, Notice::Packet(packet) if packet.payload == b"still here"[..]);
-        self.server.notices.retain(|notice| !heard(notice));
+        self.server.notices.retain(|notice| !received(notice));
         self.honest.inject(&frame(0x82, b"still here"));
         self.server.run(self.now);
-        assert!(self.server.has(heard), "{row}: the honest peer is not heard");
+        assert!(self.server.has(received), "{row}: the honest peer is not served");
         let (_, other) = self.comes(REQUEST);
         assert!(other.take_all().starts_with(b"HTTP/1.1 101 "), "{row}: nobody gets in any more");
         other.cut();
@@ -248,16 +248,16 @@ enum Fate {
     /// The peer is disconnected, or has closed the connection.
     Ends,
     /// The peer gets this many bytes of answers, and its last message still arrives.
-    Stays { answers: usize, last: Vec<u8>, heard: &'static [u8] },
+    Stays { answers: usize, last: Vec<u8>, received: &'static [u8] },
 }
 
 #[test]
 fn floods_cost_little_and_harm_nobody() {
     let small = |opcode: u8, n: usize| frame(opcode, b"").repeat(n);
-    let stays = |answers| Fate::Stays { answers, last: frame(0x82, b"and now"), heard: b"and now" };
+    let stays = |answers| Fate::Stays { answers, last: frame(0x82, b"and now"), received: b"and now" };
     // If it does not read, 64 pongs wait, and one that answers the last ping.
     let pongs = |size: usize| 65 * (2 + size);
-    let goes_on = Fate::Stays { answers: pongs(0), last: frame(0x80, b"and now"), heard: b"xand now" };
+    let goes_on = Fate::Stays { answers: pongs(0), last: frame(0x80, b"and now"), received: b"xand now" };
     let rows: Vec<(&str, Vec<u8>, Fate)> = vec![
         ("empty fragments", [frame(0x02, b""), small(0x00, 100_000)].concat(), Fate::Ends),
         ("fragments of one byte", [frame(0x02, b""), frame(0x00, b"x").repeat(100_000)].concat(), Fate::Ends),
@@ -287,7 +287,7 @@ fn floods_cost_little_and_harm_nobody() {
         let waiting = town.server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
         assert!(waiting <= 1024, "{row}: {waiting} packets wait for the game");
         assert_eq!(shared.outgoing.load(), (0, 0), "{row}: it is sent no packet");
-        let mut heard = town.hear_all();
+        let mut received = town.receive_all();
         end.set_capacity(1 << 20);
         town.server.run(town.now);
         let answer = end.take_all().len();
@@ -296,11 +296,15 @@ fn floods_cost_little_and_harm_nobody() {
                 assert!(town.server.end().is_some(), "{row}: it stays");
                 assert!(answer <= 4, "{row}: {answer} bytes of answers had piled up");
             }
-            Fate::Stays { answers, last, heard: wanted } => {
+            Fate::Stays { answers, last, received: wanted } => {
                 assert_eq!(answer, answers, "{row}: answers that had piled up");
                 end.inject(&last);
-                heard.extend(town.hear_all());
-                assert_eq!(heard.last().map(Vec::as_slice), Some(wanted), "{row}: it is not heard any more");
+                received.extend(town.receive_all());
+                assert_eq!(
+                    received.last().map(Vec::as_slice),
+                    Some(wanted),
+                    "{row}: its message does not arrive any more"
+                );
                 assert_eq!((town.server.end(), shared.incoming.load()), (None, (0, 0)), "{row}");
             }
         }

@@ -36,14 +36,14 @@ impl Door {
         (conn, end)
     }
 
-    pub(super) fn hear(&mut self, end: &End) -> String {
+    pub(super) fn receive(&mut self, end: &End) -> String {
         while self.node.run(self.now) {}
         String::from_utf8_lossy(&end.take_all()).into_owned()
     }
 
     pub(super) fn say(&mut self, end: &End, bytes: &[u8]) -> String {
         end.inject(bytes);
-        self.hear(end)
+        self.receive(end)
     }
 
     /// Returns the response to the usual request with further header lines, from an address.
@@ -137,7 +137,7 @@ fn one_address_has_so_many_connections_and_gets_its_answer_before_it_asks() {
     let (_, first) = door.knock("[2001:db8::1]:1", "");
     assert_eq!(door.status("[2001:db8::2]:1", ""), "101");
     let (_, third) = door.arrive("[2001:db8::ffff:3]:1");
-    assert!(door.hear(&third).starts_with("HTTP/1.1 429 "), "not a word was said");
+    assert!(door.receive(&third).starts_with("HTTP/1.1 429 "), "not a word was said");
     assert_eq!(door.status("[2001:db8:0:1::1]:1", ""), "101", "the neighbour");
     first.cut();
     while door.node.run(door.now) {}
@@ -270,7 +270,7 @@ fn the_games_word_decides() {
     assert_eq!(request.protocols, ["chess", "go"]);
     let decision = AdmissionDecision::new(request, 101, "", &["X-Seat: 7".into()], "go").expect("valid");
     door.decide(request, decision);
-    let answer = door.hear(&end);
+    let answer = door.receive(&end);
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("\r\nX-Seat: 7\r\n"), "{answer}");
     assert!(answer.contains("\r\nSec-WebSocket-Protocol: go\r\n"), "{answer}");
     assert_eq!(door.node.shared().id, request.id, "the id that was told");
@@ -283,13 +283,13 @@ fn the_games_word_decides() {
     let (_, end) = door.knock(HERE, "Sec-WebSocket-Protocol: chess\r\n");
     let request = door.asked().remove(0);
     door.decide(&request, AdmissionDecision::accept());
-    assert!(door.hear(&end).starts_with("HTTP/1.1 101 "));
+    assert!(door.receive(&end).starts_with("HTTP/1.1 101 "));
     assert_eq!(Lines::with("offers the subprotocols chess, and request_handler chose none").len(), 1);
 
     let (_, end) = door.knock(HERE, "");
     let request = door.asked().remove(0);
     door.decide(&request, AdmissionDecision::new(&request, 403, "banned", &[], "").expect("valid"));
-    assert!(door.hear(&end).starts_with("HTTP/1.1 403 banned\r\n"));
+    assert!(door.receive(&end).starts_with("HTTP/1.1 403 banned\r\n"));
     assert_eq!(door.node.counters().refused_handler.get(), 1);
 }
 
@@ -298,13 +298,13 @@ fn waiting_for_the_game_is_not_the_handshakes_time_but_has_an_end() {
     let mut door = Door::asking();
     let (_, end) = door.knock(HERE, "");
     door.pass(29 * SECOND);
-    assert_eq!(door.hear(&end), "");
+    assert_eq!(door.receive(&end), "");
     let request = door.asked().remove(0);
     door.decide(&request, AdmissionDecision::accept());
-    assert!(door.hear(&end).starts_with("HTTP/1.1 101 "));
+    assert!(door.receive(&end).starts_with("HTTP/1.1 101 "));
     let (_, end) = door.knock(HERE, "");
     door.pass(31 * SECOND);
-    assert!(door.hear(&end).starts_with("HTTP/1.1 503 "));
+    assert!(door.receive(&end).starts_with("HTTP/1.1 503 "));
     assert!(door.asked().is_empty(), "the game is not even asked any more");
     assert_eq!(door.node.counters().handshakes_timed_out.get(), 1);
 }
@@ -323,7 +323,7 @@ fn a_client_that_leaves_while_it_waits_is_no_peer() {
     assert_eq!(door.asked().len(), 1, "the other one");
     door.decide(&request, AdmissionDecision::accept());
     assert_eq!((door.connected(), door.node.hub().pending_len()), (0, 1));
-    assert_eq!(door.hear(&other), "");
+    assert_eq!(door.receive(&other), "");
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn so_much_waits_for_the_word_and_no_more() {
     let mut got = 0;
     for _ in 0..4 {
         got += door.node.packets().len();
-        door.hear(&end);
+        door.receive(&end);
     }
     assert_eq!(got, 4, "nothing is lost");
 }
@@ -377,7 +377,7 @@ fn a_seat_is_given_once() {
     for request in &asked {
         door.decide(request, AdmissionDecision::accept());
     }
-    let answers = ends.map(|end| door.hear(&end));
+    let answers = ends.map(|end| door.receive(&end));
     assert!(
         answers[0].starts_with("HTTP/1.1 101 ") && answers[1].starts_with("HTTP/1.1 503 "),
         "{answers:?}"
@@ -390,7 +390,7 @@ fn refusing_answers_also_those_who_wait_for_the_game() {
     let mut door = Door::asking();
     let (_, waiting) = door.knock(HERE, "");
     door.node.command(Command::Refuse { refuse: true, number: 7 }, door.now);
-    assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
+    assert!(door.receive(&waiting).starts_with("HTTP/1.1 503 "));
     assert_eq!(door.status(HERE, ""), "503");
     let last = door.node.notices.iter().rposition(|notice| matches!(notice, Notice::Refusing(7)));
     assert!(last.is_some() && door.connected() == 0);
@@ -494,8 +494,8 @@ fn closing_the_server_answers_those_who_wait() {
     let (_, silent) = door.arrive(HERE);
     let frame = Box::new(crate::base::CloseFrame::going_away());
     door.node.command(Command::Finish { frame }, door.now);
-    assert!(door.hear(&waiting).starts_with("HTTP/1.1 503 "));
-    assert!(door.hear(&silent).starts_with("HTTP/1.1 503 "));
+    assert!(door.receive(&waiting).starts_with("HTTP/1.1 503 "));
+    assert!(door.receive(&silent).starts_with("HTTP/1.1 503 "));
     assert!(
         !door.node.has(|notice| matches!(
             notice,

@@ -45,19 +45,19 @@ fn who_does_not_listen_keeps_no_endless_list_of_comings_and_goings() {
     let deaf = party.clients[1].0;
     let shared = party.server.peers().nth(1).expect("it is connected");
     party.stop_reading(1);
-    let mut heard = 0;
+    let mut received = 0;
     let mut most = 0;
     for _ in 0..33_000 {
         party.flit();
         most = most.max(shared.outgoing.load().1);
-        heard += messages(&party.clients[0].1.take_all()).len();
+        received += messages(&party.clients[0].1.take_all()).len();
     }
     assert_eq!(party.overflowed(), [deaf]);
     assert!((60_000..=65_536).contains(&most), "{most} waited");
     party.end_goodbyes();
     assert_eq!(party.server.queue_totals.bytes(), 0);
     // The other client also got the notice that the one that does not read was closed.
-    assert_eq!(heard, 2 * 33_000 + 1);
+    assert_eq!(received, 2 * 33_000 + 1);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn neither_what_is_queued_nor_what_it_says_keeps_a_peer_that_takes_nothing() {
         }
         starve(&mut world, 2, 0);
         assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)), "{row}");
-        assert_eq!(world.server.packets().len(), 29, "{row}: it was heard");
+        assert_eq!(world.server.packets().len(), 29, "{row}: everything arrived");
     }
 }
 

@@ -100,7 +100,7 @@ fn a_handshake_that_takes_too_long_is_counted_as_that() {
     door.pass(3 * SECOND - SECOND / 10);
     assert_eq!(timed_out(&door), 0);
     door.pass(SECOND / 5);
-    assert!(door.hear(&half).starts_with("HTTP/1.1 408 "));
+    assert!(door.receive(&half).starts_with("HTTP/1.1 408 "));
     assert_eq!(timed_out(&door), 1);
     let (_, _silent) = door.arrive(PROXY);
     door.pass(4 * SECOND);

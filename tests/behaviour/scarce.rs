@@ -35,19 +35,19 @@ impl Party {
     }
 
     /// Takes what a client has received. Returns the number of short messages.
-    fn hear(&self, at: usize) -> Vec<Vec<u8>> {
+    fn receive(&self, at: usize) -> Vec<Vec<u8>> {
         messages(&self.clients[at].1.take_all())
     }
 
     /// Makes a client read again until nothing is left.
     fn wake(&mut self, at: usize) -> usize {
         self.clients[at].1.set_capacity(1 << 20);
-        let mut heard = 0;
+        let mut received = 0;
         loop {
             self.server.run(self.now);
             match self.clients[at].1.take_all().len() {
-                0 => return heard,
-                some => heard += some,
+                0 => return received,
+                some => received += some,
             }
         }
     }
@@ -92,7 +92,7 @@ fn a_relayed_packet_counts_once_until_its_last_receiver_has_it() {
     assert_eq!(party.wake(3), 60_013 + 15, "and the notices that the third has left");
     party.clients[4].1.cut();
     party.pass(MOMENT);
-    party.hear(0);
+    party.receive(0);
     assert_eq!(party.waiting(), 0);
 }
 
@@ -121,21 +121,21 @@ fn at_the_bound_a_sender_waits_for_who_is_behind_and_nobody_is_closed() {
     party.fill();
     // No client waits because of the packets of another one.
     let other = party.send(2, party.id(2), Target::One(party.id(3)));
-    assert_eq!(party.hear(3), [other]);
+    assert_eq!(party.receive(3), [other]);
     let first = party.send(0, party.id(0), Target::All);
     let second = party.send(0, party.id(0), Target::One(party.id(3)));
     for _ in 0..200 {
         party.pass(MOMENT);
-        assert!(party.hear(2).is_empty() && party.hear(3).is_empty());
+        assert!(party.receive(2).is_empty() && party.receive(3).is_empty());
     }
     assert_eq!(party.server.packets(), Vec::<Vec<u8>>::new(), "nor does the game get it before the others");
     assert_eq!(party.server.counters().reads_paused.get(), 1, "one pause, however often it is tried");
     party.wake(1);
     party.pass(MOMENT);
     for at in [1, 2] {
-        assert_eq!(party.hear(at), std::slice::from_ref(&first));
+        assert_eq!(party.receive(at), std::slice::from_ref(&first));
     }
-    assert_eq!(party.hear(3), [first, second]);
+    assert_eq!(party.receive(3), [first, second]);
     assert_eq!(party.server.packets(), [b"hello"]);
     assert_eq!(party.overflowed(), []);
     assert_eq!(party.waiting(), 0);
@@ -156,7 +156,7 @@ fn who_waits_for_room_is_not_taken_for_silent() {
     assert_eq!(party.server.counters().peers_timed_out.get(), 0);
     party.wake(1);
     party.pass(MOMENT);
-    assert_eq!(party.hear(1), [sent]);
+    assert_eq!(party.receive(1), [sent]);
     // From then on, silence counts again.
     for _ in 0..70 {
         party.pass(SECOND);
@@ -179,7 +179,7 @@ fn who_waits_twice_in_a_row_is_not_taken_for_silent_either() {
     party.wake(1);
     party.fill();
     party.pass(2 * MOMENT);
-    assert_eq!((party.hear(3), party.server.packets()), (vec![first], vec![b"hello".to_vec()]));
+    assert_eq!((party.receive(3), party.server.packets()), (vec![first], vec![b"hello".to_vec()]));
     for _ in 0..200 {
         party.pass(SECOND);
         (1..4).for_each(|at| party.clients[at].1.inject(&frame(0x8a, b"")));
@@ -187,7 +187,7 @@ fn who_waits_twice_in_a_row_is_not_taken_for_silent_either() {
     assert_eq!(party.server.counters().peers_timed_out.get(), 0);
     party.wake(2);
     party.pass(MOMENT);
-    assert_eq!(party.hear(2), [second]);
+    assert_eq!(party.receive(2), [second]);
 }
 
 #[test]
@@ -240,12 +240,12 @@ fn at_the_bound_who_takes_nothing_goes_by_its_grace_with_either_policy() {
         party.fill();
         let sent = party.send(0, party.id(0), Target::All);
         party.pass(SECOND - MOMENT);
-        assert_eq!((party.overflowed(), party.hear(2)), (vec![], vec![]), "{policy:?}");
+        assert_eq!((party.overflowed(), party.receive(2)), (vec![], vec![]), "{policy:?}");
         party.pass(2 * MOMENT);
         assert_eq!(party.overflowed(), [party.id(1)], "{policy:?}");
         party.pass(2 * MOMENT);
-        let heard = party.hear(2);
-        assert!(heard.contains(&sent), "{policy:?}: {heard:?}");
+        let received = party.receive(2);
+        assert!(received.contains(&sent), "{policy:?}: {received:?}");
         assert_eq!(party.server.packets(), [b"hello"], "{policy:?}");
         party.pass(4 * SECOND);
         assert_eq!(party.waiting(), 0, "{policy:?}");
@@ -287,7 +287,7 @@ fn at_any_bound_those_who_read_get_everything_in_order() {
         let mut party = Party::new(6);
         party.server.queue_totals.outgoing.set_limit(bound);
         let (mut wanted, mut to_game) = (Vec::new(), 0);
-        let mut heard = vec![Vec::new(); 6];
+        let mut received = vec![Vec::new(); 6];
         for round in 0..300 {
             let to = if round % 3 == 0 { Target::One(party.id(5)) } else { Target::All };
             let mut bytes = packet_header(party.id(0), to).to_vec();
@@ -296,8 +296,8 @@ fn at_any_bound_those_who_read_get_everything_in_order() {
             wanted.push((to, bytes));
             // They read in every second round, so they are congested for a moment.
             if round % 2 == 1 {
-                for (at, heard) in heard.iter_mut().enumerate() {
-                    heard.extend(party.clients[at].1.take_all());
+                for (at, received) in received.iter_mut().enumerate() {
+                    received.extend(party.clients[at].1.take_all());
                 }
             }
             let capacity = if round % 2 == 1 { 1 << 20 } else { 150 };
@@ -309,16 +309,16 @@ fn at_any_bound_those_who_read_get_everything_in_order() {
             (1..6).for_each(|at| party.clients[at].1.set_capacity(1 << 20));
             party.pass(2 * MOMENT);
             to_game += party.take();
-            for (at, heard) in heard.iter_mut().enumerate() {
-                heard.extend(party.clients[at].1.take_all());
+            for (at, received) in received.iter_mut().enumerate() {
+                received.extend(party.clients[at].1.take_all());
             }
         }
         assert_eq!(party.overflowed(), [], "at {bound}");
-        for (at, heard) in heard.iter().enumerate().skip(1) {
+        for (at, received) in received.iter().enumerate().skip(1) {
             let id = party.id(at);
             let mine = |(to, _): &&(Target, Vec<u8>)| *to == Target::All || *to == Target::One(id);
             let wanted: Vec<_> = wanted.iter().filter(mine).map(|(_, bytes)| bytes.clone()).collect();
-            assert_eq!(messages(heard), wanted, "at {bound}, client {at}");
+            assert_eq!(messages(received), wanted, "at {bound}, client {at}");
         }
         assert_eq!((to_game, party.waiting()), (200, 0), "at {bound}");
     }

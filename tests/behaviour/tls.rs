@@ -168,7 +168,7 @@ impl Town {
         assert_eq!(self.server.hub().pending_len(), 0, "{row}: a handshake is left");
     }
 
-    fn heard(&self, what: &[u8]) -> bool {
+    fn received(&self, what: &[u8]) -> bool {
         self.server.has(|notice| matches!(notice, Notice::Packet(packet) if packet.payload == *what))
     }
 
@@ -219,7 +219,7 @@ impl Forger {
     }
 
     /// Returns the kind and the content of each received record.
-    fn hear(&mut self) -> Vec<(ContentType, Vec<u8>)> {
+    fn receive(&mut self) -> Vec<(ContentType, Vec<u8>)> {
         let mut bytes = &mut self.wire.here.take_all()[..];
         let mut records = Vec::new();
         while let [typ, _, _, high, low, rest @ ..] = bytes {
@@ -287,10 +287,10 @@ fn another_handshake_is_declined_once() {
     forger.say(ContentType::Handshake, hello);
     assert!(!town.read(&forger.wire).ended);
     // A warning: no renegotiation (RFC 5246 section 7.2.2).
-    assert_eq!(forger.hear(), [(ContentType::Alert, vec![1, 100])]);
+    assert_eq!(forger.receive(), [(ContentType::Alert, vec![1, 100])]);
     forger.say(ContentType::ApplicationData, &frame(0x82, b"and so?"));
     assert!(!town.read(&forger.wire).ended);
-    assert!(town.heard(b"and so?"), "the connection goes on as it was");
+    assert!(town.received(b"and so?"), "the connection goes on as it was");
 
     for _ in 0..1000 {
         forger.say(ContentType::Handshake, hello);
@@ -352,7 +352,7 @@ fn padding_is_read_one_turn_at_a_time() {
     let sent = forger.wire.there.readable();
     let reading = town.read(&forger.wire);
     assert!(!reading.ended && reading.turns >= sent / TURN, "{sent} bytes: {reading:?}");
-    assert!(town.heard(b"at last"));
+    assert!(town.received(b"at last"));
     town.lives("padding");
 }
 
@@ -373,7 +373,7 @@ fn padding_counts_for_the_rate() {
     forger.say(ContentType::ApplicationData, &frame(0x82, b"at last"));
     let sent = forger.wire.there.readable();
     let mut seconds = 0;
-    while !town.heard(b"at last") {
+    while !town.received(b"at last") {
         town.pass(SECOND);
         seconds += 1;
         let read = sent - forger.wire.there.readable();
@@ -396,8 +396,8 @@ fn records_of_one_byte_take_bounded_turns() {
         let sent = forger.wire.there.readable();
         let reading = town.read(&forger.wire);
         assert!(!reading.ended && reading.turns >= sent / TURN, "{sent} bytes: {reading:?}");
-        assert!(town.heard(b"at last"), "a slow way to say something is no offence");
-        assert_eq!(forger.hear(), []);
+        assert!(town.received(b"at last"), "a slow way to say something is no offence");
+        assert_eq!(forger.receive(), []);
         town.lives("one byte");
     }
 }

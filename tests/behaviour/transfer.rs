@@ -192,6 +192,6 @@ fn each_direction_has_half_of_the_room_of_the_process_and_input_loses_nothing() 
     let _deaf = charged(&server.queue_totals.outgoing, vec![7; 600_000]);
     ends[1].inject(&frame(0x82, &[1; 1000]).repeat(PACKETS));
     server.run(now);
-    let heard = server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
-    assert_eq!(heard, PACKETS);
+    let received = server.notices.iter().filter(|notice| matches!(notice, Notice::Packet(_))).count();
+    assert_eq!(received, PACKETS);
 }

@@ -39,14 +39,14 @@ pub(super) struct Habits {
 
 /// Counts of some events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Told {
+pub(super) struct EventCounts {
     pub(super) congested: usize,
     pub(super) overflowed: usize,
     pub(super) refused: usize,
     pub(super) withdrawn: usize,
 }
 
-impl Told {
+impl EventCounts {
     pub(super) fn add(&mut self, other: Self) {
         self.congested += other.congested;
         self.overflowed += other.overflowed;
@@ -115,7 +115,7 @@ pub(super) struct Game {
     pub(super) next_frame: Instant,
     /// The unreliable packets that all sessions have dropped.
     pub(super) dropped: u64,
-    pub(super) told: Told,
+    pub(super) counts: EventCounts,
 }
 
 impl Game {
@@ -156,7 +156,7 @@ impl Game {
             time: Duration::ZERO,
             next_frame: now,
             dropped: 0,
-            told: Told::default(),
+            counts: EventCounts::default(),
         }
     }
 
@@ -268,7 +268,7 @@ impl Game {
 
     fn poll(&mut self, now: Instant) {
         self.polls += 1;
-        let told = self.refused.len();
+        let reported = self.refused.len();
         self.peer.begin_poll();
         let generation = self.peer.generation();
         while self.peer.generation() == generation
@@ -285,7 +285,7 @@ impl Game {
             return;
         }
         // Packets that were refused during a poll are reported by the next poll.
-        self.refused.drain(..told);
+        self.refused.drain(..reported);
         self.answer(now);
         if self.ended && !std::mem::replace(&mut self.noted, true) {
             self.note_statistics();
@@ -362,13 +362,13 @@ impl Game {
                 assert!(self.asked.insert(id, Asked::Until(at, request)).is_none(), "{id} asks twice");
             }
             Event::RequestWithdrawn { id } => {
-                self.told.withdrawn += 1;
+                self.counts.withdrawn += 1;
                 assert!(self.asked.remove(&id).is_some(), "{id} withdraws what it did not ask");
             }
             Event::ServerFailed => panic!("no driver fails here"),
             Event::Drained => assert!(self.refusing && self.known.is_empty(), "not drained"),
             Event::PeerCongested { id } => {
-                self.told.congested += 1;
+                self.counts.congested += 1;
                 let known = self.known.get_mut(&id).expect("congestion of nobody");
                 assert!(!std::mem::replace(&mut known.congested, true), "congested twice");
             }
@@ -377,7 +377,7 @@ impl Game {
                 assert!(std::mem::replace(&mut known.congested, false), "drained, and was not congested");
             }
             Event::PeerOverflowed { id } => {
-                self.told.overflowed += 1;
+                self.counts.overflowed += 1;
                 let known = self.known.get_mut(&id).expect("nobody has overflowed");
                 assert!(!std::mem::replace(&mut known.overflowed, true), "overflowed twice");
             }
@@ -390,7 +390,7 @@ impl Game {
                 assert!(sent.to.contains(&id) && !sent.refused.contains(&id), "{id} refused {sent:?}");
                 sent.refused.push(id);
                 self.refusals += 1;
-                self.told.refused += 1;
+                self.counts.refused += 1;
             }
         }
     }
@@ -515,7 +515,7 @@ impl Game {
             Err(SendError::Full) if broadcast => self.refused.push((number, size)),
             Err(SendError::Full) if refuses || raw => {
                 self.refusals += u64::from(!raw);
-                self.told.refused += 1;
+                self.counts.refused += 1;
             }
             Err(SendError::Full) => {}
             // The peer has disconnected since the last poll.

@@ -13,7 +13,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::accord::agree;
 use super::forecast::forecast;
-use super::game::{Game, Habits, Told};
+use super::game::{EventCounts, Game, Habits};
 use super::ledger::Ledger;
 use super::proxy::{Proxy, Stream};
 use super::storm::identity;
@@ -269,13 +269,13 @@ fn parties(mode: Mode, policy: OverflowPolicy, secure: bool) {
     }
     parties.iter_mut().for_each(Party::calm_down);
     wait(&mut parties, Party::verdict);
-    let mut told = Told::default();
+    let mut counts = EventCounts::default();
     for party in &mut parties {
         party.games.iter_mut().for_each(Game::close);
-        party.games.iter().for_each(|game| told.add(game.told));
+        party.games.iter().for_each(|game| counts.add(game.counts));
     }
     wait(&mut parties, Party::remains);
-    println!("{} packets, {} connections suffered, {told:?}", delivered(&parties), harmed(&parties));
+    println!("{} packets, {} connections suffered, {counts:?}", delivered(&parties), harmed(&parties));
     assert!(has_suffered(&parties));
 }
 

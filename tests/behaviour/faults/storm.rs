@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use super::super::world::{End, start};
 use super::accord::agree;
 use super::forecast::forecast;
-use super::game::{Game, Habits, Told};
+use super::game::{EventCounts, Game, Habits};
 use super::io::Io;
 use super::ledger::Ledger;
 use super::proxy::{Proxy, Stream};
@@ -31,7 +31,7 @@ pub(super) struct Outcome {
     /// Pairs of sessions of which no packet may be missing.
     pub(super) whole: usize,
     pub(super) harmed: usize,
-    pub(super) told: Told,
+    pub(super) counts: EventCounts,
     pub(super) dropped: u64,
 }
 
@@ -41,7 +41,7 @@ impl Outcome {
         self.delivered += other.delivered;
         self.whole += other.whole;
         self.harmed += other.harmed;
-        self.told.add(other.told);
+        self.counts.add(other.counts);
         self.dropped += other.dropped;
     }
 
@@ -50,11 +50,11 @@ impl Outcome {
         let seeds = seeds as usize;
         assert!(self.sessions > 3 * seeds && self.delivered > 50 * seeds, "{self:?}");
         assert!(self.whole > seeds && self.harmed > seeds / 2, "{self:?}");
-        assert!(self.told.congested > seeds / 10 && self.told.withdrawn > 0, "{self:?}");
+        assert!(self.counts.congested > seeds / 10 && self.counts.withdrawn > 0, "{self:?}");
         if mode != Mode::Raw {
             assert!(self.dropped as usize > seeds / 10, "{self:?}");
             let limit =
-                if policy == OverflowPolicy::Refuse { self.told.refused } else { self.told.overflowed };
+                if policy == OverflowPolicy::Refuse { self.counts.refused } else { self.counts.overflowed };
             assert!(limit > seeds / 100, "{self:?}");
         }
     }
@@ -410,14 +410,14 @@ impl Storm {
             let queued = game.runtime.queued_bytes();
             assert_eq!(queued, 0, "bytes that wait nowhere are counted, game {}", game.number);
         }
-        let mut told = Told::default();
-        self.games.iter().for_each(|game| told.add(game.told));
+        let mut counts = EventCounts::default();
+        self.games.iter().for_each(|game| counts.add(game.counts));
         Outcome {
             sessions: ledger.sessions.len(),
             delivered: ledger.delivered,
             whole: missing.whole,
             harmed: self.harmed.iter().filter(|harmed| **harmed).count(),
-            told,
+            counts,
             dropped,
         }
     }

@@ -214,7 +214,7 @@ impl ScriptedHub {
             _ => None,
         });
         let end = ends.next();
-        assert!(ends.next().is_none(), "an end is told once");
+        assert!(ends.next().is_none(), "an end is reported once");
         end
     }
 

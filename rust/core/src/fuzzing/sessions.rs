@@ -85,7 +85,7 @@ fn obey_control_messages(said: &mut Vec<Said>, answers: &mut Vec<super::model::F
     }
     let goes_on = !matches!(others.last(), Some(Said::Close { .. } | Said::Violation(_)));
     *said = others;
-    let (mut told, mut count) = (0, 0);
+    let (mut acknowledged, mut count) = (0, 0);
     answers.retain(|frame| {
         let Some(counts) = frame.payload.strip_prefix(b"ack ").filter(|_| frame.first == 0x81) else {
             return true;
@@ -93,13 +93,20 @@ fn obey_control_messages(said: &mut Vec<Said>, answers: &mut Vec<super::model::F
         let counts = std::str::from_utf8(counts).expect("text is UTF-8");
         let received =
             counts.strip_suffix(" 0").and_then(|received| received.parse().ok()).expect("two counts");
-        assert!((told..=came).contains(&received), "it received {received} of {came}, and {told} before");
-        (told, count) = (received, count + 1);
+        assert!(
+            (acknowledged..=came).contains(&received),
+            "it received {received} of {came}, and {acknowledged} before"
+        );
+        (acknowledged, count) = (received, count + 1);
         false
     });
     assert!(count <= asked, "{count} answers to {asked} questions");
     if takes_all && goes_on {
-        assert_eq!((count > 0, told >= last_asked), (asked > 0, true), "the last question is answered");
+        assert_eq!(
+            (count > 0, acknowledged >= last_asked),
+            (asked > 0, true),
+            "the last question is answered"
+        );
     }
 }
 
@@ -180,14 +187,17 @@ fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
             (Said::Message { text, payload }, Some(Notice::Packet(packet))) => {
                 assert_eq!((packet.text, packet.payload.as_ref()), (*text, payload.as_slice()));
             }
-            (Said::Close { code, reason }, Some(Notice::CloseRequested { code: told, reason: why, .. })) => {
-                assert_eq!((*told, why.as_str()), (*code, reason.trim_end_matches('\0')));
+            (
+                Said::Close { code, reason },
+                Some(Notice::CloseRequested { code: notified, reason: why, .. }),
+            ) => {
+                assert_eq!((*notified, why.as_str()), (*code, reason.trim_end_matches('\0')));
                 assert!(
                     matches!(notices.next(), Some(Notice::Disconnected { reason, .. }) if reason.is_clean())
                 );
             }
             (Said::Violation(_), Some(Notice::Disconnected { reason: CloseReason::Violation(_), .. })) => {}
-            (said, fresh) => panic!("{said:?} is told as {fresh:?}"),
+            (said, fresh) => panic!("{said:?} is reported as {fresh:?}"),
         }
     }
     if !matches!(said.last(), Some(Said::Close { .. } | Said::Violation(_))) {
@@ -197,7 +207,7 @@ fn check_news(hub: &ScriptedHub, said: &[Said], skip: usize) {
             "the stream ends inside: {end:?}"
         );
     }
-    assert!(notices.next().is_none(), "nothing is told behind the end");
+    assert!(notices.next().is_none(), "nothing is reported after the end");
 }
 
 /// A client in multiplayer mode: the first message must be its id, or connecting fails.
@@ -215,12 +225,12 @@ fn check_client_news(hub: &ScriptedHub, said: &mut Vec<Said>, wire: WireFormat) 
         }
         WireFormat::Godot3 => None,
     };
-    let told = hub.notices.iter().find_map(|notice| match notice {
+    let known = hub.notices.iter().find_map(|notice| match notice {
         Notice::Connected { own_id, .. } => Some(own_id.0),
         _ => None,
     });
-    assert_eq!(told, id.filter(|id| *id >= 2), "its id");
-    if told.is_none() {
+    assert_eq!(known, id.filter(|id| *id >= 2), "its id");
+    if known.is_none() {
         assert!(matches!(hub.end(), Some(CloseReason::Violation(_))));
         said.truncate(first);
         said.push(Said::Violation(1002));

@@ -165,7 +165,7 @@ fn answer(bytes: &[u8], offered: &[&str], reading: Cuts) -> Result<String, Strin
     line.reading = reading;
     drop(line);
     hub.finish();
-    match hub.notices.first().expect("the game is told in any case") {
+    match hub.notices.first().expect("the game gets a notice in any case") {
         Notice::Connected { shared, .. } => Ok(shared.info.protocol.clone()),
         Notice::Failed(reason) => {
             let why = reason.to_string();

@@ -76,7 +76,7 @@ fn relay(messages: Vec<Vec<u8>>) {
         })
         .collect();
     assert_eq!(ids.len(), 3);
-    let told: Vec<_> = conns.iter().map(|conn| hub.line(*conn).output.len()).collect();
+    let before: Vec<_> = conns.iter().map(|conn| hub.line(*conn).output.len()).collect();
     // Ids are random; 2, 3 and 4 are placeholders for them.
     let actual = |id: i32| match id.unsigned_abs() {
         small @ 2..=4 => ids[small as usize - 2] * id.signum(),
@@ -123,11 +123,11 @@ fn relay(messages: Vec<Vec<u8>>) {
         .collect();
     assert_eq!(got, local, "what the server itself gets");
     for (at, expected) in relayed.iter().enumerate() {
-        let output = &hub.line(conns[at + 1]).output[told[at + 1]..].to_vec();
+        let output = &hub.line(conns[at + 1]).output[before[at + 1]..].to_vec();
         let got: Vec<_> = model::frames(output, false, true).into_iter().map(|frame| frame.payload).collect();
         assert_eq!(got, *expected, "what client {} gets", at + 1);
     }
-    assert_eq!(hub.line(conns[0]).output.len(), told[0], "the sender hears nothing");
+    assert_eq!(hub.line(conns[0]).output.len(), before[0], "the sender gets nothing");
     hub.finish();
 }
 

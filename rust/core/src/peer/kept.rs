@@ -72,16 +72,16 @@ fn a_burst_gives_its_memory_back() {
 }
 
 /// Polls until the end of the driver is emitted.
-fn told(peer: &mut Peer) -> Vec<Event> {
+fn events_until_failed(peer: &mut Peer) -> Vec<Event> {
     let start = Instant::now();
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     while peer.status() != Status::Disconnected {
         peer.wait(Duration::from_millis(100));
         peer.begin_poll();
-        told.extend(std::iter::from_fn(|| peer.next_event(true)));
-        assert!(start.elapsed() < Duration::from_secs(60), "it is told nothing: {told:?}");
+        events.extend(std::iter::from_fn(|| peer.next_event(true)));
+        assert!(start.elapsed() < Duration::from_secs(60), "the end is not emitted: {events:?}");
     }
-    told
+    events
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_driver_that_fails_is_told_of_and_everything_can_be_opened_again() {
     server.listen(ServerConfig { peer: config(Mode::Raw), ..ServerConfig::default() }).expect("a free port");
     let port = server.local_port();
     server.open.as_ref().expect("it is open").mailbox.command(Command::Panic);
-    assert_eq!(told(&mut server), [Event::ServerFailed]);
+    assert_eq!(events_until_failed(&mut server), [Event::ServerFailed]);
     assert!(server.last_error().contains("I/O thread failed"), "{}", server.last_error());
     assert_eq!(server.local_port(), 0);
     let again = ServerConfig { peer: config(Mode::Raw), port, ..ServerConfig::default() };

@@ -361,8 +361,8 @@ mod tests {
     /// Makes all clients take everything. Returns the fewest and the most bytes that one of them took.
     fn deliver(memory: &mut ServerInMemory) -> (usize, usize) {
         memory.drive();
-        let heard = (0..CLIENTS).map(|client| memory.hear(client).len());
-        let (least, most) = heard.fold((usize::MAX, 0), |(least, most), n| (least.min(n), most.max(n)));
+        let received = (0..CLIENTS).map(|client| memory.receive(client).len());
+        let (least, most) = received.fold((usize::MAX, 0), |(least, most), n| (least.min(n), most.max(n)));
         memory.peer().begin_poll();
         assert_eq!(total(memory).bytes(), 0);
         assert_eq!(memory.peer().statistics().peers, CLIENTS, "nobody is closed");
@@ -419,16 +419,16 @@ mod tests {
                     .filter(|event| matches!(event, Event::PacketRefused { size: 1000, .. }))
                     .count()
             };
-            assert_eq!(refused(&mut memory), CLIENTS, "each of them is told of");
+            assert_eq!(refused(&mut memory), CLIENTS, "each of them is reported");
             memory
                 .peer()
                 .send(Target::One(ids[0]), &[4; 1000], Delivery::Reliable)
                 .expect("this one has room");
             memory.drive();
-            let heard: Vec<_> = (0..CLIENTS).map(|client| memory.hear(client).len()).collect();
-            let packet = heard[0] / 2;
-            assert!([1004, 1013].contains(&packet), "{heard:?}");
-            assert_eq!(heard, [2 * packet; CLIENTS]);
+            let received: Vec<_> = (0..CLIENTS).map(|client| memory.receive(client).len()).collect();
+            let packet = received[0] / 2;
+            assert!([1004, 1013].contains(&packet), "{received:?}");
+            assert_eq!(received, [2 * packet; CLIENTS]);
             memory.peer().send(Target::All, &[3; 1000], Delivery::Reliable).expect("there is room again");
             assert_eq!(deliver(&mut memory), (packet, packet));
         }

@@ -159,7 +159,7 @@ mod tests {
         let mut burst = read(&mut buffer, vec![Err(ErrorKind::ConnectionReset.into())]);
         assert!(!burst.skip());
         assert_eq!(burst.fill().expect_err("it failed").kind(), ErrorKind::ConnectionReset);
-        assert_eq!(burst.fill().expect("told once"), b"");
+        assert_eq!(burst.fill().expect("returned once"), b"");
         let mut burst = read(&mut buffer, vec![Err(ErrorKind::WouldBlock.into())]);
         assert!(burst.skip());
     }

@@ -84,7 +84,7 @@ impl ServerInMemory {
                 }
             }
         }
-        self.hear(index);
+        self.receive(index);
         self.clear_output();
         assert!(self.lines[index].id.is_client(), "the handshake came to no end");
         self.lines[index].id
@@ -117,23 +117,23 @@ impl ServerInMemory {
     }
 
     /// Reads and returns the bytes that the server has sent to a client.
-    pub fn hear(&mut self, client: usize) -> Vec<u8> {
+    pub fn receive(&mut self, client: usize) -> Vec<u8> {
         let Line { conn, client, .. } = &mut self.lines[client];
         let Some(wire) = self.driver.stream(*conn) else { return Vec::new() };
         let Some(tls) = client else { return std::mem::take(&mut wire.output) };
         let mut remote = Remote { wire };
         let mut stream = tls.stream(&mut remote);
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let mut part = [0; 4096];
         while let Ok(n @ 1..) = stream.read(&mut part) {
-            heard.extend_from_slice(&part[..n]);
+            received.extend_from_slice(&part[..n]);
         }
-        heard
+        received
     }
 
     /// Continues the client's part of the handshakes.
     fn ask(&mut self, index: usize) {
-        self.hear(index);
+        self.receive(index);
         let line = &mut self.lines[index];
         if let Some(tls) = &mut line.client {
             let wire = self.driver.stream(line.conn).expect("it is connected");
