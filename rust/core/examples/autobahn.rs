@@ -119,7 +119,7 @@ impl Echo {
     fn turn_with(&mut self, mut hear: impl FnMut(&Packet)) -> bool {
         let before = self.waiting.len();
         while let Some(packet) = self.handle.pop_packet() {
-            receive(&packet);
+            hear(&packet);
             self.waiting.push_back(packet);
         }
         let mut busy = self.waiting.len() > before;
