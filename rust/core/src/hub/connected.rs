@@ -1,5 +1,6 @@
 //! The part of a connection after admission: deferred messages, the inbound rate, and congestion.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -76,13 +77,22 @@ impl Connected {
         }
     }
 
-    /// Notes when a packet was received last, after a turn that may have delivered one.
-    pub(super) fn note_packets(&mut self, now: Instant) {
+    /// Notes what a turn has received: bytes, and perhaps a packet, which may have waited since an earlier turn.
+    #[inline]
+    pub(super) fn note_received(&mut self, bytes: usize, now: Instant) {
         let figures = &self.shared.figures;
         let packets_in = figures.packets_in.get();
-        if self.packets_in != packets_in {
-            self.packets_in = packets_in;
-            figures.set_last_packet(now.saturating_duration_since(self.shared.info.opened));
+        let has_packets = mem::replace(&mut self.packets_in, packets_in) != packets_in;
+        if bytes == 0 && !has_packets {
+            return;
+        }
+        let at = now.saturating_duration_since(self.shared.info.opened);
+        if bytes > 0 {
+            figures.bytes_in.add(bytes);
+            figures.set_last_receive(at);
+        }
+        if has_packets {
+            figures.set_last_packet(at);
         }
     }
 

@@ -178,19 +178,15 @@ impl Hub {
         }
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.recount_unread();
-            peer.note_packets(now);
+            peer.note_received(taken, now);
         }
         let paused = connection.has_deferred() || connection.session.awaits_decision();
         connection.session.end_turn(taken, may_have_more, now);
         self.counters.pings_unanswered.add(connection.session.take_unanswered_pings());
-        if let Some(shared) = connection.shared() {
-            shared.figures.bytes_in.add(taken);
-            if taken > 0 {
-                shared.figures.set_last_receive(now.saturating_duration_since(shared.info.opened));
-            }
-            if let Some(rtt) = connection.session.rtt() {
-                shared.figures.set_rtt(rtt);
-            }
+        if let Some(shared) = connection.shared()
+            && let Some(rtt) = connection.session.rtt()
+        {
+            shared.figures.set_rtt(rtt);
         }
         self.counters.bytes_in.add(taken);
         self.note_outcome(conn, now);

@@ -56,18 +56,35 @@ impl Session {
 
     /// Answers a ping, unless too many answers wait: such a remote sends pings and does not read. Of the pings that came meanwhile
     /// only the last one is answered (section 5.5.3).
+    #[inline]
     fn ping(&mut self, payload: &[u8], cx: &mut Context<'_>) {
-        if self.late.is_some() {
-            self.push_late_pong(cx);
+        if self.out.controls() >= CONTROLS_LIMIT {
+            self.ping_in_vain(payload);
+        } else if self.late.is_some() {
+            self.ping_after_late(payload, cx);
+        } else {
+            self.out.push_control(self.role, Opcode::Pong, payload, cx.pool);
         }
+    }
+
+    /// Answers a ping behind the one that waits for its answer.
+    #[cold]
+    fn ping_after_late(&mut self, payload: &[u8], cx: &mut Context<'_>) {
+        self.push_late_pong(cx);
         if self.out.controls() < CONTROLS_LIMIT {
             self.out.push_control(self.role, Opcode::Pong, payload, cx.pool);
         } else {
-            self.keepalive.pinged_in_vain();
-            let late = self.late.get_or_insert_default().ping.get_or_insert_default();
-            late.clear();
-            late.extend_from_slice(payload);
+            self.ping_in_vain(payload);
         }
+    }
+
+    // Not inlined: it would make reading messages slower.
+    #[inline(never)]
+    fn ping_in_vain(&mut self, payload: &[u8]) {
+        self.keepalive.pinged_in_vain();
+        let late = self.late.get_or_insert_default().ping.get_or_insert_default();
+        late.clear();
+        late.extend_from_slice(payload);
     }
 
     /// Answers the last ping that was not answered, if there is room.
