@@ -196,6 +196,6 @@ func _show_people() -> void:
 	seats.sort()
 	for seat: int in seats:
 		_who.push_color(Palette.player(seat))
-		_who.add_text("●  ")
+		_who.add_text("•  ")
 		_who.pop()
 		_who.add_text("%s\n" % _people[seat])

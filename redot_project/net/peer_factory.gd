@@ -1,14 +1,15 @@
 extends RefCounted
 ## The only script that knows which networking classes this build has.
 ##
-## With the addon, a game gets `WebSocketServer` and `WebSocketClient`. Without it (a web export,
-## or a checkout that has not built the addon yet) the engine's own class speaks the same protocol,
-## so both kinds of build can play together. The addon's classes are created by name, because a script
-## that names a missing class does not parse.
+## With the addon, a game gets `WebSocketServer` and `WebSocketClient`. Without it (a checkout that has not
+## built the addon yet) the engine's own class speaks the same protocol, so both kinds of build can play
+## together. Only for that, the addon's classes are created by name: a script that names a missing class
+## does not parse. In a web export the addon's client is a script.
 
 ## Which certificates a client trusts on an encrypted connection.
 enum Trust { HOST, AUTHORITIES, ANYBODY }
 
+const WEB_CLIENT := "res://addons/websocket_multiplayer/web/web_socket_client.gd"
 const Address := preload("res://net/address.gd")
 const Identity := preload("res://net/identity.gd")
 
@@ -24,7 +25,9 @@ class Outcome:
 
 
 static func has_addon() -> bool:
-	return not use_engine_class and ClassDB.class_exists(&"WebSocketServer")
+	if use_engine_class:
+		return false
+	return ClassDB.class_exists(&"WebSocketClient") or ResourceLoader.exists(WEB_CLIENT)
 
 
 static func describe() -> String:
@@ -57,7 +60,9 @@ static func host(port: int, certified_name := "") -> Outcome:
 
 static func join(url: String, trust := Trust.HOST) -> Outcome:
 	var pinned: X509Certificate = null
-	if Address.is_encrypted(url) and trust == Trust.HOST:
+	var is_web := OS.has_feature("web")
+	# In a browser, the browser alone decides which certificates are good.
+	if Address.is_encrypted(url) and trust == Trust.HOST and not is_web:
 		var place := Identity.place(Address.host_of(url))
 		pinned = Identity.certificate_of(Address.host_of(url))
 		if pinned == null:
@@ -66,14 +71,15 @@ static func join(url: String, trust := Trust.HOST) -> Outcome:
 	var peer: Variant
 	var error: Error
 	if has_addon():
-		peer = ClassDB.instantiate(&"WebSocketClient")
-		peer.verify_ssl = trust != Trust.ANYBODY
-		peer.trusted_ssl_certificate = pinned
+		peer = load(WEB_CLIENT).new() if is_web else ClassDB.instantiate(&"WebSocketClient")
+		if not is_web:
+			peer.verify_ssl = trust != Trust.ANYBODY
+			peer.trusted_ssl_certificate = pinned
 		error = peer.connect_to_url(url, PackedStringArray(), true)
 	else:
 		peer = ClassDB.instantiate(&"WebSocketMultiplayerPeer")
 		var tls: TLSOptions = null
-		if Address.is_encrypted(url):
+		if Address.is_encrypted(url) and not is_web:
 			var anybody := trust == Trust.ANYBODY
 			tls = TLSOptions.client_unsafe() if anybody else TLSOptions.client(pinned)
 		error = peer.create_client(url, tls)

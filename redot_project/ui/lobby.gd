@@ -53,11 +53,9 @@ func _ready() -> void:
 	_trust.item_selected.connect(func(at: int) -> void: _trust_help.text = TRUST_HELP[at])
 	_trust_help.text = TRUST_HELP[0]
 	%Folder.pressed.connect(_open_folder)
-	if OS.has_feature("web"):
-		_host.disabled = true
-		_port.editable = false
+	if not _can_host():
 		_host.tooltip_text = "A web page cannot host a game. Join another player's server."
-	_show("", Palette.TEXT_DIM)
+	reset()
 	_name.grab_focus()
 	_name.select_all()
 
@@ -124,15 +122,21 @@ func _open_folder() -> void:
 
 func _set_encrypted(chosen: int) -> void:
 	_encrypted.selected = chosen
-	_tls.visible = chosen > 0
+	# In a browser, the browser alone decides which certificates are good.
+	_tls.visible = chosen > 0 and not OS.has_feature("web")
 
 
 func _set_busy(now: bool) -> void:
 	busy = now
 	_join.text = "Cancel" if busy else "Join"
-	_host.disabled = busy or OS.has_feature("web")
-	for field: LineEdit in [_name, _address, _port, _certified]:
+	_host.disabled = busy or not _can_host()
+	_port.editable = not busy and _can_host()
+	for field: LineEdit in [_name, _address, _certified]:
 		field.editable = not busy
+
+
+func _can_host() -> bool:
+	return not OS.has_feature("web")
 
 
 func _show(text: String, colour: Color) -> void:
