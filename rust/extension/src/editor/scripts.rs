@@ -43,8 +43,26 @@ macro_rules! files {
 }
 
 /// Every file of `rust/extension/web`, with its text.
-pub(super) const FILES: &[(&str, &str)] =
-    files!["close_frame.gd", "congestion.gd", "gate.js", "transport.gd",];
+pub(super) const FILES: &[(&str, &str)] = files![
+    "buffered_web_socket_multiplayer_peer.gd",
+    "buffered_web_socket_peer.gd",
+    "checks.gd",
+    "close_frame.gd",
+    "closing_connections.gd",
+    "congestion.gd",
+    "connection.gd",
+    "former_peers.gd",
+    "gate.js",
+    "multiplayer_base.gd",
+    "multiplayer_client.gd",
+    "packet_queue.gd",
+    "project_settings.gd",
+    "transport.gd",
+    "url.gd",
+    "web_socket_client.gd",
+    "web_socket_server.gd",
+    "wire_format.gd",
+];
 
 #[cfg(test)]
 mod tests {
@@ -64,5 +82,19 @@ mod tests {
         there.sort();
         let exported: Vec<_> = FILES.iter().map(|(name, _)| *name).collect();
         assert_eq!(exported, there);
+    }
+
+    #[test]
+    fn the_public_classes_are_found_in_their_scripts() {
+        let mut found: Vec<_> = classes().map(|class| (class.name, class.base)).collect();
+        found.sort();
+        let base = "MultiplayerPeerExtension";
+        let expected = [
+            ("BufferedWebSocketMultiplayerPeer", base),
+            ("BufferedWebSocketPeer", "RefCounted"),
+            ("WebSocketClient", base),
+            ("WebSocketServer", base),
+        ];
+        assert_eq!(found, expected);
     }
 }
