@@ -1,0 +1,234 @@
+# The connection of a web export without a browser: what goes into a Close frame, what counts as congestion, and how much one poll lets a game take.
+# processes: client
+# variant: web web=client
+# expect: a browser sends no close code of 1001 to 2999: 1001 goes out as 4001
+extends "res://lib/case.gd"
+
+const WEB := "res://addons/websocket_multiplayer/web/"
+
+var _listener := TCPServer.new()
+var _remote := WebSocketPeer.new()
+var _transport: RefCounted
+
+
+func run() -> void:
+	_check_close_frames()
+	_check_congestion()
+	check_eq(_listener.listen(0, "127.0.0.1"), OK, "listening")
+	await _check_opening()
+	await _check_share()
+	await _check_limit()
+
+
+func _check_close_frames() -> void:
+	var frame: GDScript = load(WEB + "close_frame.gd")
+	for pair: Array in [
+		[1000, 1000],
+		[1001, 4001],
+		[1013, 4013],
+		[1999, 4999],
+		[2000, 4000],
+		[2345, 4345],
+		[2999, 4999],
+		[3000, 3000],
+		[4999, 4999],
+		[5000, 1000],
+		[999, 1000],
+		[0, 1000],
+		[-1, 1000],
+		[70000, 1000],
+	]:
+		check_eq(frame.call("legal_code", pair[0]), pair[1], "the code %d" % pair[0])
+	for pair: Array in [
+		["", ""],
+		["x".repeat(123), "x".repeat(123)],
+		["x".repeat(124), "x".repeat(123)],
+		["é".repeat(62), "é".repeat(61)],
+		["x" + "é".repeat(61), "x" + "é".repeat(61)],
+		["🙂".repeat(40), "🙂".repeat(30)],
+		["xx" + "世".repeat(41), "xx" + "世".repeat(40)],
+	]:
+		check_eq(
+			frame.call("legal_reason", pair[0]), pair[1], "the reason of %d letters" % len(pair[0])
+		)
+
+
+func _check_congestion() -> void:
+	var line: RefCounted = load(WEB + "congestion.gd").new()
+	# Bytes unsent before this frame, sent in this frame already, time, congested, stalled.
+	for step: Array in [
+		# A burst that is gone at the next poll, again and again.
+		[0, 0, 0, false, 0],
+		[0, 500000, 16, false, 0],
+		[0, 500000, 32, false, 0],
+		# Data that waits for 100 ms without a moment at which none did.
+		[1000, 0, 48, false, 0],
+		[900, 0, 64, false, 0],
+		[900, 0, 147, false, 83],
+		[900, 0, 148, true, 84],
+		# Some leaves: congested, not stalled.
+		[500, 0, 164, true, 0],
+		[500, 0, 264, true, 100],
+		# More is sent than leaves.
+		[600, 0, 280, true, 116],
+		# All has left.
+		[0, 0, 296, false, 0],
+		[700, 0, 312, false, 0],
+		[700, 0, 412, true, 100],
+		# Nobody watched for more than a second, which tells nothing.
+		[700, 0, 1500, false, 0],
+		[700, 0, 1599, false, 99],
+		[700, 0, 1600, true, 100],
+	]:
+		line.call("judge", step[0], step[1], step[2])
+		check_eq(line.get("congested"), step[3], "congested at %d ms" % step[2])
+		check_eq(line.call("stalled_msec"), step[4], "stalled at %d ms" % step[2])
+		check_eq(line.get("bytes"), step[0] + step[1], "bytes at %d ms" % step[2])
+	line.call("sent", 300)
+	check_eq([line.get("bytes"), line.get("packets")], [1000, 1], "after a send")
+	line.call("judge", 700, 300, 1616)
+	check_eq(line.get("packets"), 1, "packets while data waits")
+	line.call("judge", 0, 0, 1632)
+	check_eq([line.get("bytes"), line.get("packets")], [0, 0], "when all has left")
+
+
+func _check_opening() -> void:
+	_transport = load(WEB + "transport.gd").new()
+	for url: String in ["http://127.0.0.1", "ws://", ""]:
+		check_eq(_open(url, {}), ERR_INVALID_PARAMETER, 'the URL "%s"' % url)
+		check(_transport.call("last_error").contains("is not the URL of a WebSocket"), "why not")
+	check_eq(_transport.call("send", PackedByteArray([1]), false), ERR_UNCONFIGURED, "not open")
+	await _connect({})
+	check_eq(_open("ws://127.0.0.1", {}), ERR_ALREADY_IN_USE, "open already")
+	_transport.call("send", "hello".to_utf8_buffer(), true)
+	await until(_remote_has_packet, 5.0, "the text arrives")
+	check_eq(_remote.get_packet().get_string_from_utf8(), "hello", "the text")
+	check(_remote.was_string_packet(), "it is a text message")
+	_remote.send_text("hi")
+	_remote.send(PackedByteArray())
+	await until(func() -> bool: return _poll() == 2, 5.0, "two messages arrive")
+	check_eq(
+		[_transport.call("take"), _transport.call("took_string")],
+		["hi".to_utf8_buffer(), true],
+		"the first"
+	)
+	check_eq(
+		[_transport.call("take"), _transport.call("took_string")],
+		[PackedByteArray(), false],
+		"the second"
+	)
+	check_eq(_transport.call("available"), 0, "nothing more")
+	var figures: Dictionary = _transport.call("figures")
+	check_eq(
+		[figures["packets_in"], figures["packets_out"], figures["bytes_in"]],
+		[2, 1, 2],
+		"the figures"
+	)
+	_transport.call("close", 1013, "x".repeat(200))
+	await until(_has_closed, 5.0, "the end")
+	check_eq(
+		[_remote.get_close_code(), _remote.get_close_reason()],
+		[4013, "x".repeat(123)],
+		"the Close frame"
+	)
+
+
+## One poll lets the game take 1 MiB, and packets for some milliseconds.
+func _check_share() -> void:
+	await _connect({})
+	var packet := PackedByteArray()
+	packet.resize(1024)
+	for number in 3000:
+		packet.encode_u32(0, number)
+		check_eq(_remote.send(packet), OK, "sending")
+	var taken := 0
+	var most := 0
+	var slow := false
+	while taken < 3000 and not _has_closed():
+		_poll()
+		var count := 0
+		while _transport.call("available") > 0:
+			var got: PackedByteArray = _transport.call("take")
+			check_eq(got.decode_u32(0), taken, "the order")
+			taken += 1
+			count += 1
+			if taken > 2500:
+				slow = true
+				OS.delay_usec(2000)
+		most = maxi(most, count)
+		check(count <= 1024, "%d packets of 1 KiB in one poll" % count)
+		check(
+			not slow or count <= 26 or taken - count < 2500, "%d slow packets in one poll" % count
+		)
+		await frames(1)
+	check_eq(taken, 3000, "all were taken")
+	check(most > 100, "at most %d packets in one poll" % most)
+	_transport.call("close", 1000, "")
+	await until(_has_closed, 5.0, "the end")
+
+
+## Above the ceiling the connection ends, after everything was taken.
+func _check_limit() -> void:
+	await _connect({"limit_messages": 50})
+	for number in 51:
+		check_eq(_remote.send(PackedByteArray([number])), OK, "sending")
+	await until(
+		func() -> bool: return _poll() >= 51 or not _transport.call("last_error").is_empty(),
+		5.0,
+		"too many"
+	)
+	check_eq(_transport.call("state"), WebSocketPeer.STATE_OPEN, "not closed before all is taken")
+	check_eq(
+		_transport.call("send", PackedByteArray([1]), false), OK, "sending to a remote that is gone"
+	)
+	var first := 0
+	while _transport.call("available") > 0:
+		check_eq(_transport.call("take"), PackedByteArray([first]), "in order")
+		first += 1
+	check(first > 50, "only %d were taken" % first)
+	check_eq(_transport.call("state"), WebSocketPeer.STATE_CLOSED, "closed at last")
+	check_eq(_transport.call("close_code"), 4013, "the code")
+	check_eq(_transport.call("figures")["packets_to_closed"], 1, "counted")
+
+
+func _open(url: String, options: Dictionary) -> Error:
+	return _transport.call("open", url, PackedStringArray(), options)
+
+
+func _connect(options: Dictionary) -> void:
+	var port := _listener.get_local_port()
+	check_eq(_open("ws://127.0.0.1:%d" % port, options), OK, "opening")
+	await until(
+		func() -> bool:
+			_poll()
+			return _listener.is_connection_available(),
+		5.0,
+		"a connection"
+	)
+	_remote = WebSocketPeer.new()
+	_remote.outbound_buffer_size = 1 << 23
+	_remote.accept_stream(_listener.take_connection())
+	await until(
+		func() -> bool:
+			_poll()
+			return _transport.call("state") == WebSocketPeer.STATE_OPEN,
+		5.0,
+		"the handshake"
+	)
+
+
+## Answers how many packets may be taken.
+func _poll() -> int:
+	_remote.poll()
+	_transport.call("poll")
+	return _transport.call("available")
+
+
+func _remote_has_packet() -> bool:
+	_poll()
+	return _remote.get_available_packet_count() > 0
+
+
+func _has_closed() -> bool:
+	_poll()
+	return _transport.call("state") == WebSocketPeer.STATE_CLOSED
