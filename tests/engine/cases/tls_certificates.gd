@@ -5,14 +5,10 @@
 # expect: ^ERROR: WebSocketServer\.listen\(\): the private key (is on the curve P-521|does not belong)
 # expect: ^ERROR: BufferedWebSocketMultiplayerPeer\.create_server\(\): the private key (is|does)
 # expect: ^ERROR: \w+\.(listen|create_server)\(\): the X509Certificate holds 2 certificates
-extends "res://lib/case.gd"
+extends "res://lib/tls_case.gd"
 
 const Identity := preload("res://lib/identity.gd")
 const Lines := preload("res://lib/error_lines.gd")
-const FOLDER := "res://tls/"
-const OFFLINE := MultiplayerPeer.CONNECTION_DISCONNECTED
-const CONNECTING := MultiplayerPeer.CONNECTION_CONNECTING
-const PATIENCE := 20.0
 const BUNDLE := "network/tls/certificate_bundle_override"
 ## As `Crypto` wants its dates.
 const LONG_AGO := "20140101000000"
@@ -39,7 +35,7 @@ func _kinds_of_keys() -> void:
 	for kind: String in ["rsa", "p256", "p384"]:
 		for form: String in ["pkcs8", "traditional"]:
 			var server := _server_3(_key("%s.%s" % [kind, form]), _certificate(kind), _chain)
-			await _let_in(server, _client_3(server, _root), "%s key as %s" % [kind, form])
+			await _accept(server, _client_3(server, _root), "%s key as %s" % [kind, form])
 			server.close()
 
 
@@ -51,51 +47,47 @@ func _chains() -> void:
 		_server_3(key, _chained("p256")),
 		_server_4(key, _chained("p256")),
 	]:
-		await _let_in(server, _client_3(server, _root), "chain to a 3.x client")
-		await _let_in(server, _client_4(server, _root), "chain to a 4.x client")
-		await _let_in(server, _client_of_engine(server), "chain to the engine's own class")
+		await _accept(server, _client_3(server, _root), "chain to a 3.x client")
+		await _accept(server, _client_4(server, _root), "chain to a 4.x client")
+		await _accept(server, _client_of_engine(server), "chain to the engine's own class")
 		server.close()
 	var engine := WebSocketMultiplayerPeer.new()
 	var options := TLSOptions.server(key, _chained("p256"))
 	check_eq(engine.create_server(port, "*", options), OK, "the engine listens")
-	await _let_in(engine, _client_3(engine, _root), "chain from the engine's own class")
+	await _accept(engine, _client_3(engine, _root), "chain from the engine's own class")
 	engine.close()
 	# The client knows the root, and the server does not say what lies between.
 	var server := _server_3(key, _certificate("p256"))
-	await _turned_away(server, _client_3.bind(server, _root), "unknown issuer")
-	await _turned_away(server, _client_4.bind(server, _root), "unknown issuer")
+	await _reject(server, _client_3.bind(server, _root), "unknown issuer")
+	await _reject(server, _client_4.bind(server, _root), "unknown issuer")
 	# Whoever names the authority in between, or the certificate itself, needs no chain.
-	await _let_in(server, _client_3(server, _chain), "the issuer itself is trusted")
-	await _let_in(server, _client_3(server, _certificate("p256")), "the certificate is trusted")
+	await _accept(server, _client_3(server, _chain), "the issuer itself is trusted")
+	await _accept(server, _client_3(server, _certificate("p256")), "the certificate is trusted")
 	server.close()
 
 
 func _names_and_issuers() -> void:
 	var server := _server_4(_key("p384.traditional"), _chained("p384"))
-	await _let_in(server, _client_4(server, _root, "localhost", "127.0.0.1"), "the right name")
-	await _turned_away(
-		server, _client_4.bind(server, _root, "game.example"), "for another host name"
-	)
-	await _turned_away(
-		server, _client_4.bind(server, _root, "", "127.0.0.1"), "for another host name"
-	)
-	await _turned_away(server, _client_3.bind(server, _root, "127.0.0.1"), "for another host name")
-	await _turned_away(server, _client_3.bind(server, null), "unknown issuer")
-	await _turned_away(server, _client_4.bind(server, null), "unknown issuer")
+	await _accept(server, _client_4(server, _root, "localhost", "127.0.0.1"), "the right name")
+	await _reject(server, _client_4.bind(server, _root, "game.example"), "for another host name")
+	await _reject(server, _client_4.bind(server, _root, "", "127.0.0.1"), "for another host name")
+	await _reject(server, _client_3.bind(server, _root, "127.0.0.1"), "for another host name")
+	await _reject(server, _client_3.bind(server, null), "unknown issuer")
+	await _reject(server, _client_4.bind(server, null), "unknown issuer")
 	# The project's own list of roots comes before the platform's.
 	ProjectSettings.set_setting(BUNDLE, FOLDER + "root.crt")
-	await _let_in(server, _client_3(server, null), "certificate_bundle_override")
-	await _let_in(server, _client_4(server, null), "certificate_bundle_override")
+	await _accept(server, _client_3(server, null), "certificate_bundle_override")
+	await _accept(server, _client_4(server, null), "certificate_bundle_override")
 	ProjectSettings.set_setting(BUNDLE, "")
 	# Nobody is asked for anything.
-	await _let_in(server, _client_3(server, null, "127.0.0.1", false), "verify_ssl = false")
-	await _let_in(server, _client_3(server, null, "localhost", false), "verify_ssl = false")
+	await _accept(server, _client_3(server, null, "127.0.0.1", false), "verify_ssl = false")
+	await _accept(server, _client_3(server, null, "localhost", false), "verify_ssl = false")
 	var reckless := BufferedWebSocketMultiplayerPeer.new()
 	check_eq(reckless.create_client(_url(server), TLSOptions.client_unsafe()), OK, "unsafe")
-	await _let_in(server, reckless, "client_unsafe()")
+	await _accept(server, reckless, "client_unsafe()")
 	# A connection that was made without asking opens no door for one that asks.
 	var stranger := Identity.new("localhost").certificate
-	await _turned_away(server, _client_3.bind(server, stranger), "unknown issuer")
+	await _reject(server, _client_3.bind(server, stranger), "unknown issuer")
 	server.close()
 
 
@@ -108,9 +100,9 @@ func _dates() -> void:
 		_self_signed(FAR, FARTHER) + ["not valid yet"],
 	]:
 		var server := _server_3(row[0], row[1], _chain)
-		await _turned_away(server, _client_3.bind(server, row[2]), row[3])
-		await _turned_away(server, _client_4.bind(server, row[2]), row[3])
-		await _let_in(server, _client_3(server, null, "localhost", false), "nobody looks at dates")
+		await _reject(server, _client_3.bind(server, row[2]), row[3])
+		await _reject(server, _client_4.bind(server, row[2]), row[3])
+		await _accept(server, _client_3(server, null, "localhost", false), "nobody looks at dates")
 		server.close()
 
 
@@ -126,12 +118,12 @@ func _bad_identities() -> void:
 
 func _plain_and_encrypted() -> void:
 	var encrypted := _server_3(_key("rsa.pkcs8"), _certificate("rsa"), _chain)
-	await _turned_away(encrypted, _plain_client.bind(encrypted), "want TLS \\(wss://\\)")
+	await _reject(encrypted, _plain_client.bind(encrypted), "want TLS \\(wss://\\)")
 	encrypted.close()
 	var plain := WebSocketServer.new()
 	check_eq(plain.listen(0, PackedStringArray(), true), OK, "listening")
-	await _turned_away(plain, _client_3.bind(plain, _root), "does not speak TLS")
-	await _turned_away(plain, _client_4.bind(plain, _root), "does not speak TLS")
+	await _reject(plain, _client_3.bind(plain, _root), "does not speak TLS")
+	await _reject(plain, _client_4.bind(plain, _root), "does not speak TLS")
 	plain.close()
 
 
@@ -153,7 +145,7 @@ func _no_server(key_file: String, certificate_file: String, words: String) -> vo
 		check_eq([said.size(), right.size()], [2, 2], "lines with %s: %s" % [words, said])
 
 
-func _let_in(server: MultiplayerPeer, client: MultiplayerPeer, what: String) -> void:
+func _accept(server: MultiplayerPeer, client: MultiplayerPeer, what: String) -> void:
 	await _settle(server, client, what)
 	if client.get_connection_status() == OFFLINE and client.has_method("get_last_error"):
 		fail("%s: %s" % [what, client.call("get_last_error")])
@@ -164,13 +156,13 @@ func _let_in(server: MultiplayerPeer, client: MultiplayerPeer, what: String) -> 
 		server.poll()
 		client.poll()
 		return server.get_available_packet_count() > 0
-	await until(arrived, PATIENCE, "a packet: " + what)
+	await until(arrived, TIMEOUT, "a packet: " + what)
 	check_eq(server.get_packet().get_string_from_utf8(), what, "the packet")
 	client.close()
 
 
 ## `join` makes the client: the server may have counted it before the next line is reached.
-func _turned_away(server: MultiplayerPeer, join: Callable, words: String) -> void:
+func _reject(server: MultiplayerPeer, join: Callable, words: String) -> void:
 	var refused: int = server.call("get_statistics").handshakes_refused
 	var client: MultiplayerPeer = join.call()
 	var failures := [0]
@@ -184,16 +176,8 @@ func _turned_away(server: MultiplayerPeer, join: Callable, words: String) -> voi
 	var counted := func() -> bool:
 		server.poll()
 		return server.call("get_statistics").handshakes_refused > refused
-	await until(counted, PATIENCE, "the server counts: " + words)
+	await until(counted, TIMEOUT, "the server counts: " + words)
 	check_eq(server.call("get_statistics").pending, 0, "no pending connection: " + words)
-
-
-func _settle(server: MultiplayerPeer, client: MultiplayerPeer, what: String) -> void:
-	var settled := func() -> bool:
-		server.poll()
-		client.poll()
-		return client.get_connection_status() != CONNECTING
-	await until(settled, PATIENCE, what)
 
 
 func _server_3(
@@ -203,7 +187,7 @@ func _server_3(
 	server.private_key = key
 	server.ssl_certificate = certificate
 	server.ca_chain = chain
-	server.handshake_timeout = PATIENCE
+	server.handshake_timeout = TIMEOUT
 	check_eq(server.listen(0, PackedStringArray(), true), OK, "listening")
 	return server
 
@@ -211,7 +195,7 @@ func _server_3(
 ## On the port of the case: like the engine's class, this class does not return the port that it chose.
 func _server_4(key: CryptoKey, certificate: X509Certificate) -> BufferedWebSocketMultiplayerPeer:
 	var server := BufferedWebSocketMultiplayerPeer.new()
-	server.handshake_timeout = PATIENCE
+	server.handshake_timeout = TIMEOUT
 	check_eq(server.create_server(port, "*", TLSOptions.server(key, certificate)), OK, "listening")
 	return server
 
@@ -220,7 +204,7 @@ func _client_3(
 	server: MultiplayerPeer, trusted: X509Certificate, host := "localhost", verify := true
 ) -> WebSocketClient:
 	var client := WebSocketClient.new()
-	client.handshake_timeout = PATIENCE
+	client.handshake_timeout = TIMEOUT
 	client.verify_ssl = verify
 	client.trusted_ssl_certificate = trusted
 	var error := client.connect_to_url(_url(server, host), PackedStringArray(), true)
@@ -239,7 +223,7 @@ func _client_4(
 	server: MultiplayerPeer, trusted: X509Certificate, common_name := "", host := "localhost"
 ) -> BufferedWebSocketMultiplayerPeer:
 	var client := BufferedWebSocketMultiplayerPeer.new()
-	client.handshake_timeout = PATIENCE
+	client.handshake_timeout = TIMEOUT
 	var options := TLSOptions.client(trusted, common_name)
 	check_eq(client.create_client(_url(server, host), options), OK, "connecting")
 	return client
@@ -247,7 +231,7 @@ func _client_4(
 
 func _client_of_engine(server: MultiplayerPeer) -> WebSocketMultiplayerPeer:
 	var client := WebSocketMultiplayerPeer.new()
-	client.handshake_timeout = PATIENCE
+	client.handshake_timeout = TIMEOUT
 	check_eq(client.create_client(_url(server), TLSOptions.client(_root)), OK, "connecting")
 	return client
 
@@ -264,18 +248,6 @@ func _self_signed(from: String, until_then: String) -> Array:
 	var subject := "CN=localhost,O=Tests,C=XX"
 	var made := crypto.generate_self_signed_certificate(key, subject, from, until_then)
 	return [key, made, made]
-
-
-func _key(file: String) -> CryptoKey:
-	var key := CryptoKey.new()
-	check_eq(key.load(FOLDER + file + ".key"), OK, file)
-	return key
-
-
-func _certificate(file: String) -> X509Certificate:
-	var certificate := X509Certificate.new()
-	check_eq(certificate.load(FOLDER + file + ".crt"), OK, file)
-	return certificate
 
 
 ## With its issuer behind it. As a resource it knows its file, where the issuer can be read.

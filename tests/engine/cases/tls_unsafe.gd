@@ -4,12 +4,7 @@
 # timeout: 180
 # expect: ^ERROR: WebSocketServer\.listen\(\): the private key is RSA with \d+ bits
 # expect: ^ERROR: TLS handshake error
-extends "res://lib/case.gd"
-
-const FOLDER := "res://tls/"
-const OFFLINE := MultiplayerPeer.CONNECTION_DISCONNECTED
-const CONNECTING := MultiplayerPeer.CONNECTION_CONNECTING
-const PATIENCE := 30.0
+extends "res://lib/tls_case.gd"
 
 
 func run() -> void:
@@ -85,11 +80,7 @@ func _odd_keys_of_a_server() -> void:
 func _judged(
 	server: MultiplayerPeer, client: MultiplayerPeer, welcome: bool, what: String
 ) -> String:
-	var settled := func() -> bool:
-		server.poll()
-		client.poll()
-		return client.get_connection_status() != CONNECTING
-	await until(settled, PATIENCE, what)
+	await _settle(server, client, what)
 	var why := ""
 	if client.has_method("get_last_error"):
 		why = client.call("get_last_error")
@@ -101,7 +92,7 @@ func _judged(
 
 func _server(key: String, certificate: String) -> WebSocketMultiplayerPeer:
 	var server := WebSocketMultiplayerPeer.new()
-	server.handshake_timeout = PATIENCE
+	server.handshake_timeout = TIMEOUT
 	var loaded: X509Certificate = load(FOLDER + certificate + ".crt")
 	var options := TLSOptions.server(_key(key), loaded)
 	check_eq(server.create_server(port, "127.0.0.1", options), OK, "the engine listens")
@@ -110,35 +101,23 @@ func _server(key: String, certificate: String) -> WebSocketMultiplayerPeer:
 
 func _engines(options: TLSOptions) -> WebSocketMultiplayerPeer:
 	var client := WebSocketMultiplayerPeer.new()
-	client.handshake_timeout = PATIENCE
+	client.handshake_timeout = TIMEOUT
 	check_eq(client.create_client("wss://127.0.0.1:%d" % port, options), OK, "connecting")
 	return client
 
 
 func _ours(options: TLSOptions) -> BufferedWebSocketMultiplayerPeer:
 	var client := BufferedWebSocketMultiplayerPeer.new()
-	client.handshake_timeout = PATIENCE
+	client.handshake_timeout = TIMEOUT
 	check_eq(client.create_client("wss://127.0.0.1:%d" % port, options), OK, "connecting")
 	return client
 
 
 func _client_3(verify: bool, trusted: X509Certificate) -> WebSocketClient:
 	var client := WebSocketClient.new()
-	client.handshake_timeout = PATIENCE
+	client.handshake_timeout = TIMEOUT
 	client.verify_ssl = verify
 	client.trusted_ssl_certificate = trusted
 	var url := "wss://127.0.0.1:%d" % port
 	check_eq(client.connect_to_url(url, PackedStringArray(), true), OK, "connecting")
 	return client
-
-
-func _key(file: String) -> CryptoKey:
-	var key := CryptoKey.new()
-	check_eq(key.load(FOLDER + file + ".key"), OK, file)
-	return key
-
-
-func _certificate(file: String) -> X509Certificate:
-	var certificate := X509Certificate.new()
-	check_eq(certificate.load(FOLDER + file + ".crt"), OK, file)
-	return certificate
