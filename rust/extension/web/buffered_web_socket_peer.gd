@@ -9,7 +9,8 @@ extends RefCounted
 ## [br][br]
 ## [b]Web:[/b] the class has the members of [PacketPeer] and is none: a script cannot extend [PacketPeerExtension], and the methods of any other
 ## class with packets would be called in place of these. So a variable of the type [PacketPeer] cannot hold it. A page may close with code 1000
-## and 3000 to 4999 only: for the codes 1001 to 2999 it sends 3000 more (4013 for 1013), and the other side sees that code.
+## and 3000 to 4999 only: for the codes 1001 to 2999 it sends 4000 and the last three digits (4013 for 1013), and the other side sees
+## that code.
 
 ## [method put_packet] and [method put_var] send text messages.
 const WRITE_MODE_TEXT: int = 0

@@ -143,4 +143,4 @@ static func _is_token(text: String) -> bool:
 
 ## Without a fraction where there is none.
 static func _number(value: float) -> String:
-	return String.num(value)
+	return String.num(value).trim_suffix(".0")

@@ -5,24 +5,24 @@ extends RefCounted
 ## as data on a dead one until the next frame. Hence the judgement at each poll, by what was unsent before this frame sent anything.
 
 ## So long must data wait, without a moment at which none did.
-const WAIT_MSEC := 100
+const WAIT_MSEC: int = 100
 ## Nobody watched for longer: a hidden page or a debugger, which say nothing about the line.
-const UNWATCHED_MSEC := 1000
+const UNWATCHED_MSEC: int = 1000
 
-var congested := false
+var congested: bool = false
 ## Bytes that the browser has not sent yet.
-var bytes := 0
+var bytes: int = 0
 ## At most so many packets are among them: those sent since none waited.
-var packets := 0
+var packets: int = 0
 
-var _waits_from := -1
-var _stalled_from := -1
-var _judged_at := -1
+var _waits_from: int = -1
+var _stalled_from: int = -1
+var _judged_at: int = -1
 
 
 ## Once per poll. [param unsent]: bytes unsent before this frame sent anything. [param in_frame]: bytes that this frame has sent already.
 func judge(unsent: int, in_frame: int, now_msec: int) -> void:
-	var watched := _judged_at >= 0 and now_msec - _judged_at <= UNWATCHED_MSEC
+	var watched: bool = _judged_at >= 0 and now_msec - _judged_at <= UNWATCHED_MSEC
 	_judged_at = now_msec
 	if unsent == 0:
 		_waits_from = -1

@@ -51,11 +51,11 @@ extends RefCounted
 
 signal woken
 
-const CloseFrame := preload("close_frame.gd")
-const Congestion := preload("congestion.gd")
+const CloseFrame = preload("close_frame.gd")
+const Congestion = preload("congestion.gd")
 
-const GATE_VERSION := 1
-const DEFAULTS := {
+const GATE_VERSION: int = 1
+const DEFAULTS: Dictionary = {
 	"heartbeat_interval": 20.0,
 	"heartbeat_timeout": 60.0,
 	"offer_alive": true,
@@ -66,17 +66,17 @@ const DEFAULTS := {
 }
 ## One poll lets the game take so many bytes, and packets for so long: the rest waits for the next frame, or a return from the background would
 ## freeze the game. Slow frames get up to half of their time, or a slow machine would never catch up.
-const SHARE_BYTES := 1024 * 1024
-const SHARE_USEC := 8000
-const LARGEST_SHARE_USEC := 50000
+const SHARE_BYTES: int = 1024 * 1024
+const SHARE_USEC: int = 8000
+const LARGEST_SHARE_USEC: int = 50000
 ## A longer gap between polls is no slow frame.
-const LONGEST_FRAME_USEC := 500000
+const LONGEST_FRAME_USEC: int = 500000
 ## Packets that the gate hands over in one call.
-const HANDED_PACKETS := 512
+const HANDED_PACKETS: int = 512
 ## The engine's buffer where it works alone: what arrives between two polls must fit.
-const ALONE_BYTES := 4 * 1024 * 1024
-const ALONE_PACKETS := 65536
-const FIGURES := {
+const ALONE_BYTES: int = 4 * 1024 * 1024
+const ALONE_PACKETS: int = 65536
+const FIGURES: Dictionary = {
 	"bytes_in": 0,
 	"bytes_out": 0,
 	"packets_in": 0,
@@ -87,50 +87,50 @@ const FIGURES := {
 	"connected_msec": -1,
 }
 ## As a browser calls an end without a Close frame.
-const LOST := 1006
+const LOST: int = 1006
 
 static var _gate: JavaScriptObject
-static var _gate_sought := false
+static var _gate_sought: bool = false
 
 var _socket: WebSocketPeer
 # In the gate; 0 where the engine works alone.
-var _id := 0
-var _url := ""
-var _heartbeat_interval := 0.0
-var _heartbeat_timeout := 0.0
-var _largest_message := 0
-var _limit_bytes := 0
-var _limit_messages := 0
+var _id: int = 0
+var _url: String = ""
+var _heartbeat_interval: float = 0.0
+var _heartbeat_timeout: float = 0.0
+var _largest_message: int = 0
+var _limit_bytes: int = 0
+var _limit_messages: int = 0
 # The engine's receive buffer in bytes, less one: as much as it holds.
-var _room := 0
-var _state := WebSocketPeer.STATE_CLOSED
-var _opened_at := -1
-var _code := -1
-var _reason := ""
-var _error := ""
-var _protocol := ""
-var _runs_while_hidden := false
+var _room: int = 0
+var _state: WebSocketPeer.State = WebSocketPeer.STATE_CLOSED
+var _opened_at: int = -1
+var _code: int = -1
+var _reason: String = ""
+var _error: String = ""
+var _protocol: String = ""
+var _runs_while_hidden: bool = false
 var _wake: JavaScriptObject
 
 # Received from the engine; those before _next are taken.
 var _incoming: Array[PackedByteArray] = []
 var _texts: Array[bool] = []
-var _next := 0
-var _incoming_bytes := 0
-var _took_text := false
-var _share_bytes := 0
-var _share_usec := SHARE_USEC
-var _share_until := -1
-var _polled_at := -1
+var _next: int = 0
+var _incoming_bytes: int = 0
+var _took_text: bool = false
+var _share_bytes: int = 0
+var _share_usec: int = SHARE_USEC
+var _share_until: int = -1
+var _polled_at: int = -1
 
-var _gate_packets := 0
-var _gate_bytes := 0
-var _rtt := -1.0
-var _congestion := Congestion.new()
+var _gate_packets: int = 0
+var _gate_bytes: int = 0
+var _rtt: float = -1.0
+var _congestion: Congestion = Congestion.new()
 # Of the engine alone; those of the gate once it is forgotten.
-var _figures := FIGURES.duplicate()
-var _packets_to_closed := 0
-var _received_at := -1
+var _figures: Dictionary = FIGURES.duplicate()
+var _packets_to_closed: int = 0
+var _received_at: int = -1
 
 
 func _notification(what: int) -> void:
@@ -147,10 +147,10 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	if _state != WebSocketPeer.STATE_CLOSED:
 		_error = "a connection is open already: close it first"
 		return ERR_ALREADY_IN_USE
-	var address := url.get_slice("#", 0)
+	var address: String = url.get_slice("#", 0)
 	if not address.contains("://"):
 		address = "ws://" + address
-	var scheme := address.get_slice("://", 0).to_lower()
+	var scheme: String = address.get_slice("://", 0).to_lower()
 	if (scheme != "ws" and scheme != "wss") or address.get_slice("://", 1).is_empty():
 		_error = "%s is not the URL of a WebSocket: use ws://host:port or wss://host:port" % url
 		return ERR_INVALID_PARAMETER
@@ -168,7 +168,7 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	_packets_to_closed = 0
 	_received_at = -1
 	_url = url
-	var given := DEFAULTS.merged(options, true)
+	var given: Dictionary = DEFAULTS.merged(options, true)
 	_heartbeat_interval = given["heartbeat_interval"]
 	_heartbeat_timeout = given["heartbeat_timeout"]
 	_largest_message = given["largest_message"]
@@ -180,7 +180,7 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	_find_gate()
 	var offer: bool = given["offer_alive"]
 	var tls: TLSOptions = given["tls_options"]
-	var error := (
+	var error: Error = (
 		_open_behind_gate(address, protocols, offer) if _gate else _open_alone(address, tls)
 	)
 	if error != OK:
@@ -196,8 +196,8 @@ func poll() -> void:
 		_share_bytes = SHARE_BYTES
 		_share_until = -1
 		return
-	var now := Time.get_ticks_usec()
-	var frame := now - _polled_at
+	var now: int = Time.get_ticks_usec()
+	var frame: int = now - _polled_at
 	_polled_at = now
 	_share_usec = (
 		SHARE_USEC
@@ -234,7 +234,7 @@ func take() -> PackedByteArray:
 		return PackedByteArray()
 	if _share_until < 0:
 		_share_until = Time.get_ticks_usec() + _share_usec
-	var packet := _incoming[_next]
+	var packet: PackedByteArray = _incoming[_next]
 	_took_text = _texts[_next]
 	_next += 1
 	_incoming_bytes -= packet.size()
@@ -258,8 +258,10 @@ func send(data: PackedByteArray, text: bool) -> Error:
 			return ERR_UNCONFIGURED
 		_packets_to_closed += 1
 		return OK
-	var mode := WebSocketPeer.WRITE_MODE_TEXT if text else WebSocketPeer.WRITE_MODE_BINARY
-	var error := _socket.send(data, mode)
+	var mode: WebSocketPeer.WriteMode = (
+		WebSocketPeer.WRITE_MODE_TEXT if text else WebSocketPeer.WRITE_MODE_BINARY
+	)
+	var error: Error = _socket.send(data, mode)
 	if error == OK:
 		_congestion.sent(data.size())
 		if _id == 0:
@@ -269,7 +271,7 @@ func send(data: PackedByteArray, text: bool) -> Error:
 
 
 ## A browser throws for codes and reasons that a page may not send, and that would end the engine's main loop.
-func close(code := 1000, reason := "") -> void:
+func close(code: int = 1000, reason: String = "") -> void:
 	if (
 		_state == WebSocketPeer.STATE_CLOSED
 		or (_state == WebSocketPeer.STATE_CLOSING and code >= 0)
@@ -347,7 +349,7 @@ func run_while_hidden(enabled: bool) -> void:
 
 
 func figures() -> Dictionary:
-	var found := _figures.duplicate()
+	var found: Dictionary = _figures.duplicate()
 	if _id != 0:
 		found = JSON.parse_string(str(_gate.call(&"figures", _id)))
 	elif _state != WebSocketPeer.STATE_CLOSED:
@@ -370,7 +372,7 @@ func _open_behind_gate(address: String, protocols: PackedStringArray, offer: boo
 	_room = nearest_po2(maxi(_largest_message, 65535) + 1) - 1
 	_socket.inbound_buffer_size = _room
 	_socket.max_queued_packets = HANDED_PACKETS * 2
-	var options := {
+	var options: Dictionary = {
 		"heartbeat_interval": _heartbeat_interval * 1000.0,
 		"heartbeat_timeout": _heartbeat_timeout * 1000.0,
 		"offer_alive": offer,
@@ -380,7 +382,7 @@ func _open_behind_gate(address: String, protocols: PackedStringArray, offer: boo
 	}
 	_id = _gate.call(&"open", address, JSON.stringify(protocols), JSON.stringify(options))
 	# The stand-in takes whatever URL the engine gives it. Should the engine reach the browser's WebSocket after all, nobody answers there.
-	var error := _socket.connect_to_url("ws://127.0.0.1:9")
+	var error: Error = _socket.connect_to_url("ws://127.0.0.1:9")
 	var seated: bool = _gate.call(&"seat", _id)
 	if error == OK and not seated:
 		error = ERR_UNAVAILABLE
@@ -399,10 +401,12 @@ func _open_alone(address: String, tls: TLSOptions) -> Error:
 
 
 func _poll_gate(until_usec: int) -> void:
-	var first := true
+	var first: bool = true
 	while true:
 		# Messages handed over, state, bytes unsent before this task, bytes unsent, messages and bytes that wait, round trip.
-		var counts := str(_gate.call(&"pump", _id, _room, HANDED_PACKETS)).split_floats(" ")
+		var counts: PackedFloat64Array = (
+			str(_gate.call(&"pump", _id, _room, HANDED_PACKETS)).split_floats(" ")
+		)
 		for at: int in int(counts[0]):
 			_receive(_socket.get_packet())
 		if first:
@@ -411,7 +415,7 @@ func _poll_gate(until_usec: int) -> void:
 		_gate_packets = int(counts[4])
 		_gate_bytes = int(counts[5])
 		_rtt = counts[6]
-		var reached := int(counts[1])
+		var reached: int = int(counts[1])
 		if reached == WebSocketPeer.STATE_CLOSED:
 			var ending: Dictionary = JSON.parse_string(str(_gate.call(&"ending", _id)))
 			if ending["opened"] and _opened_at < 0:
@@ -433,12 +437,12 @@ func _poll_gate(until_usec: int) -> void:
 # have fitted, nothing was dropped; what lies behind that may have a hole before it.
 func _poll_alone() -> void:
 	_socket.poll()
-	var in_browser := OS.has_feature("web")
-	var count := _socket.get_available_packet_count()
-	var proven := count < ALONE_PACKETS - 1
-	var room := _room
+	var in_browser: bool = OS.has_feature("web")
+	var count: int = _socket.get_available_packet_count()
+	var proven: bool = count < ALONE_PACKETS - 1
+	var room: int = _room
 	while count > 0 and (not in_browser or room >= _largest_message):
-		var packet := _socket.get_packet()
+		var packet: PackedByteArray = _socket.get_packet()
 		room -= packet.size()
 		count -= 1
 		_receive(packet)
@@ -459,7 +463,7 @@ func _poll_alone() -> void:
 		WebSocketPeer.STATE_OPEN when _state == WebSocketPeer.STATE_CONNECTING:
 			_enter_open()
 		WebSocketPeer.STATE_CLOSED:
-			var code := _socket.get_close_code()
+			var code: int = _socket.get_close_code()
 			_end(code if code >= 0 else LOST, _socket.get_close_reason(), "")
 
 
@@ -535,7 +539,7 @@ func _find_gate() -> void:
 			FileAccess.get_file_as_string(script.resource_path.get_base_dir().path_join("gate.js")),
 			true
 		)
-	var gate := JavaScriptBridge.get_interface("__bws")
+	var gate: JavaScriptObject = JavaScriptBridge.get_interface("__bws")
 	if gate and gate.get(&"version") == GATE_VERSION:
 		_gate = gate
 	else:

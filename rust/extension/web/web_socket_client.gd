@@ -70,9 +70,9 @@ func get_trusted_ssl_certificate() -> X509Certificate:
 ## only.
 func connect_to_url(
 	url: String,
-	protocols: PackedStringArray = [],
+	protocols: PackedStringArray = PackedStringArray(),
 	gd_mp_api: bool = false,
-	custom_headers: PackedStringArray = []
+	custom_headers: PackedStringArray = PackedStringArray()
 ) -> Error:
 	if not custom_headers.is_empty():
 		(
@@ -100,7 +100,8 @@ func connect_to_url(
 ## reason] has at most 123 bytes of UTF-8. If the client is still connecting, stops connecting without a signal. Does nothing if the client is not
 ## open.
 ## [br][br]
-## [b]Web:[/b] a page may send 1000 and 3000 to 4999 only: for the codes 1001 to 2999 it sends 3000 more (4013 for 1013).
+## [b]Web:[/b] a page may send 1000 and 3000 to 4999 only: for the codes 1001 to 2999 it sends 4000 and the last three digits (4013 for
+## 1013).
 func disconnect_from_host(code: int = 1000, reason: String = "") -> void:
 	var why: String = _Checks.close_fault(code, reason)
 	if not why.is_empty():

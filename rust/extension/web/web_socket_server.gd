@@ -78,7 +78,9 @@ func _init() -> void:
 
 
 ## Prints an error and returns [constant @GlobalScope.ERR_UNAVAILABLE]: a browser cannot listen.
-func listen(_port: int, _protocols: PackedStringArray = [], _gd_mp_api: bool = false) -> Error:
+func listen(
+	_port: int, _protocols: PackedStringArray = PackedStringArray(), _gd_mp_api: bool = false
+) -> Error:
 	var why: String = "a web export cannot listen; run the server as a program, for example a headless Linux export"
 	_Checks.error("WebSocketServer.listen()", why)
 	return ERR_UNAVAILABLE
@@ -143,7 +145,7 @@ func answer_request(_peer_id: int, _verdict: Variant) -> Error:
 
 
 ## Has no effect.
-func set_extra_headers(_headers: PackedStringArray = []) -> void:
+func set_extra_headers(_headers: PackedStringArray = PackedStringArray()) -> void:
 	pass
 
 

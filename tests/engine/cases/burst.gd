@@ -5,7 +5,6 @@
 # variant: ours server=ours client=ours run=100000 back=20000
 # variant: ours4 server=ours4 client=ours4 run=10000 back=10000
 # variant: engine_client server=ours client=engine run=10000 back=10000
-# variant: web server=ours client=ours run=10000 back=10000 web=client:a
 extends "res://lib/case.gd"
 
 const BarePeer := preload("res://lib/bare_peer.gd")

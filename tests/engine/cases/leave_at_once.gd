@@ -17,7 +17,6 @@
 # variant: client_closes_web leaves=client how=close server=ours client=ours web=client:a
 # variant: client_drops_web leaves=client how=drop server=ours client=ours web=client:a
 # variant: client_disconnects_web leaves=client how=disconnect server=ours client=ours4 web=client:a
-# variant: server_closes_web leaves=server how=close server=ours client=ours web=client:a
 extends "res://lib/case.gd"
 
 const Peers := preload("res://lib/peers.gd")

@@ -47,6 +47,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "buffered_web_socket_multiplayer_peer.gd",
     "buffered_web_socket_peer.gd",
     "checks.gd",
+    "client_state.gd",
     "close_frame.gd",
     "closing_connections.gd",
     "congestion.gd",
