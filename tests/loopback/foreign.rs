@@ -4,10 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use tungstenite::Message;
+use tungstenite::{Message, WebSocket};
 use websocket_multiplayer_core::{Event, PeerConfig, Runtime, ServerConfig};
 
-use crate::support::{DEADLINE, TestPeer, eventually, foreign, multiplayer, raw, server, server_with};
+use crate::support::{
+    DEADLINE, TestPeer, eventually, foreign, foreign_to, multiplayer, raw, server, server_with,
+};
 
 fn raw_exchange(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
@@ -42,6 +44,51 @@ fn a_foreign_client_gets_its_id_and_talks() {
         !got.is_empty()
     });
     assert_eq!(got, [(known, vec![1, 2, 3])]);
+}
+
+#[test]
+fn a_foreign_client_may_exchange_control_messages() {
+    let runtime = Runtime::new();
+    let mut server = server(&runtime, multiplayer());
+    let mut client = foreign_to(server.peer.local_port(), "/game?a=b&godot-multiplayer=alive.v1&c");
+    let hear = |client: &mut WebSocket<TcpStream>| loop {
+        match client.read().expect("a message") {
+            Message::Ping(_) => {}
+            message => break message,
+        }
+    };
+    assert_eq!(hear(&mut client), Message::text("alive 1 20000 60000"));
+    let id = hear(&mut client).into_data();
+    poll_until(&mut server, "it is in", |event| matches!(event, Event::PeerConnected { .. }));
+    let known = server.connected_ids()[0];
+    assert_eq!(id[..], known.0.to_le_bytes());
+    let handle = server.peer.peer(known).expect("connected");
+    assert_eq!(handle.path(), "/game?a=b&c");
+    let silence = |server: &TestPeer| server.peer.peer_statistics(known).expect("connected").last_packet_msec;
+    assert_eq!(silence(&server), -1);
+    // What the game sends as text would be a control message.
+    handle.send(b"ack 7 7", true).expect("room");
+    assert!(handle.send(&[0xff], true).is_err(), "it still has to be text");
+    assert_eq!(hear(&mut client), Message::binary(b"ack 7 7".to_vec()));
+    for message in [Message::binary(vec![1]), Message::text("ack?"), Message::text("ack 1 1")] {
+        client.send(message).expect("sent");
+    }
+    assert_eq!(hear(&mut client), Message::text("ack 1 1"));
+    let mut got = Vec::new();
+    eventually("the packet", || {
+        server.poll();
+        got.extend(server.packets());
+        !got.is_empty()
+    });
+    assert_eq!(got, [(known, vec![1])]);
+    assert!(silence(&server) >= 0);
+    client.send(Message::text("ack 9 1")).expect("sent");
+    let Message::Close(Some(close)) = hear(&mut client) else { panic!("a Close") };
+    assert_eq!(
+        (u16::from(close.code), close.reason.as_str()),
+        (1002, "it acknowledges 9 messages, and 1 were sent")
+    );
+    poll_until(&mut server, "it is out", |event| matches!(event, Event::PeerDisconnected { .. }));
 }
 
 #[test]

@@ -103,9 +103,14 @@ pub(crate) fn party(
 
 /// Connects a foreign client: tungstenite over a blocking socket.
 pub(crate) fn foreign(port: u16) -> WebSocket<TcpStream> {
+    foreign_to(port, "/")
+}
+
+/// The same with another path and query.
+pub(crate) fn foreign_to(port: u16, target: &str) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
-    let request = format!("ws://127.0.0.1:{port}/").into_client_request().expect("a valid request");
+    let request = format!("ws://127.0.0.1:{port}{target}").into_client_request().expect("a valid request");
     tungstenite::client::client(request, stream).expect("the server lets us in").0
 }
 
