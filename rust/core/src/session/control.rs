@@ -39,6 +39,7 @@ impl Session {
 
     /// Handles a control message.
     #[cold]
+    #[inline(never)]
     pub(super) fn control_message<'b>(&mut self, message: &[u8], cx: &mut Context<'_>) -> Step<'b> {
         let Some(control) = &self.control else { return Step::Again };
         let words = std::str::from_utf8(message).unwrap_or_default();
@@ -78,6 +79,7 @@ impl Session {
 
     /// Queues the answers that wait. Returns false if one has to wait on.
     #[cold]
+    #[inline(never)]
     pub(super) fn push_late(
         &mut self,
         stream: &mut dyn Write,
@@ -115,8 +117,12 @@ impl Session {
     ) -> bool {
         let before = self.out.before_data();
         let turn = before.min(WRITE_TURN - done.bytes);
-        if before > 0 && !self.write_out(&mut stream, turn, done, cx) {
-            return false;
+        match self.out.flush(&mut stream, turn, cx.pool) {
+            Ok(flushed) => done.add(flushed),
+            Err(error) => {
+                self.write_failed(&error, cx.pool);
+                return false;
+            }
         }
         done.cut_short = turn < before;
         !done.blocked && !done.cut_short

@@ -314,37 +314,18 @@ impl Session {
             if self.late.is_some() && !self.push_late(stream, &mut done, cx) {
                 break;
             }
-            let written = self.write_out(stream, WRITE_TURN - done.bytes, &mut done, cx);
-            if !written || done.blocked || done.cut_short || self.late.is_none() {
+            match self.out.flush(stream, WRITE_TURN - done.bytes, cx.pool) {
+                Ok(flushed) => done.add(flushed),
+                Err(error) => {
+                    self.write_failed(&error, cx.pool);
+                    break;
+                }
+            }
+            if done.blocked || done.cut_short || self.late.is_none() {
                 break;
             }
         }
         done
-    }
-
-    /// Writes `turn` bytes at most. Returns false after an error.
-    #[inline]
-    fn write_out<W: Write>(
-        &mut self,
-        stream: &mut W,
-        turn: usize,
-        done: &mut Flushed,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        match self.out.flush(stream, turn, cx.pool) {
-            Ok(flushed) => {
-                done.bytes += flushed.bytes;
-                done.packets += flushed.packets;
-                done.packet_bytes += flushed.packet_bytes;
-                done.blocked = flushed.blocked;
-                done.cut_short = flushed.cut_short;
-                true
-            }
-            Err(error) => {
-                self.write_failed(&error, cx.pool);
-                false
-            }
-        }
     }
 
     /// Notes whether bytes wait, and whether the stream has taken some since the last call (`moved`).

@@ -92,6 +92,18 @@ pub(crate) struct Flushed {
     pub(crate) cut_short: bool,
 }
 
+impl Flushed {
+    /// Adds what a later call has written.
+    #[inline]
+    pub(crate) fn add(&mut self, later: Self) {
+        self.bytes += later.bytes;
+        self.packets += later.packets;
+        self.packet_bytes += later.packet_bytes;
+        self.blocked = later.blocked;
+        self.cut_short = later.cut_short;
+    }
+}
+
 /// Encoded bytes in order, with the ends of data messages so that budgets can be released.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
