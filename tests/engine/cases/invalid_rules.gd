@@ -2,7 +2,7 @@
 # value. A key without a certificate does not make a server without TLS, and the log says whether a server uses TLS.
 # processes: main
 # timeout: 60
-# expect: ^ERROR: WebSocketServer\.listen\(\): allowed_origins was refused \("game\.example\.org" is no origin
+# expect: ^ERROR: WebSocketServer\.listen\(\): allowed_origins was refused \("game\.example\.org" is not an origin
 # expect: ^ERROR: WebSocketServer\.listen\(\): bind_ip was refused \("localhost" is neither
 # expect: ^ERROR: WebSocketServer\.private_key: X509Certificate cannot be used; it must be a CryptoKey or null
 # expect: ^ERROR: WebSocketServer\.listen\(\): private_key is set and ssl_certificate is not

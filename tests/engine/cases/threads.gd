@@ -1,7 +1,7 @@
 # An object can be created and freed on any thread, and kept until the process ends. A call on another thread than the main thread does
 # nothing, returns an error, and prints one line per object.
 # processes: main
-# expect: ^ERROR: \w+\.\w+\(\) was called on another thread than the main one
+# expect: ^ERROR: \w+\.\w+\(\) was not called on the main thread
 extends "res://lib/case.gd"
 
 const ErrorLines := preload("res://lib/error_lines.gd")
