@@ -20,6 +20,8 @@ var _options: CommandLine
 var _bots := 0
 ## Steers this player's disc if the command line has `auto`.
 var _stand_in: ComputerPlayer
+## Where the finger touches the window of a phone; infinite without one.
+var _finger := Vector2.INF
 
 @onready var _session: Session = $Session
 @onready var _arena: Arena = $Arena
@@ -59,9 +61,14 @@ func _ready() -> void:
 func _unhandled_input(event: InputEvent) -> void:
 	if not _session.is_online() or _options.is_scripted():
 		return
+	var touch := event as InputEventScreenTouch
+	if touch:
+		_finger = touch.position if touch.pressed else Vector2.INF
+	elif event is InputEventScreenDrag:
+		_finger = (event as InputEventScreenDrag).position
 	if event.is_action_pressed(&"leave"):
 		_session.leave()
-	elif event.is_action_pressed(&"dash"):
+	elif event.is_action_pressed(&"dash") or (touch and touch.pressed and touch.double_tap):
 		var player := _arena.player_of(_session.my_id())
 		if player:
 			player.dash()
@@ -175,6 +182,10 @@ func _on_script_over(exit_code: int) -> void:
 func _keys() -> Vector2:
 	if _hud.chat.is_typing():
 		return Vector2.ZERO
+	var player := _arena.player_of(_session.my_id())
+	if _finger.is_finite() and player:
+		var way := _finger - player.get_global_transform_with_canvas().origin
+		return way.normalized() if way.length() > Player.RADIUS else Vector2.ZERO
 	return Input.get_vector(&"move_left", &"move_right", &"move_up", &"move_down")
 
 

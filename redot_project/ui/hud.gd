@@ -31,6 +31,8 @@ func set_up(session: Session, arena: Arena, referee: Referee) -> void:
 
 func show_keys(shown: bool) -> void:
 	_keys.visible = shown
+	if DisplayServer.is_touchscreen_available():
+		_keys.text = "Hold to move · tap twice to dash"
 
 
 func _process(delta: float) -> void:
