@@ -51,11 +51,18 @@ pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
         // Editor and debug builds of the engine look for this one.
         install(repo, &libraries, platform, Build::Debug)?;
     } else {
-        let libraries = compile_all(&["--release", "--features=editor"])?;
+        let libraries = compile_all(&EDITOR)?;
         install(repo, &libraries, platform, Build::Debug)?;
     }
     ui::detail(&format!("built in {}", ui::seconds(started.elapsed())));
     Ok(())
+}
+
+/// Builds only the library for the editor and debug builds of the engine, with what the editor shows and exports.
+pub(crate) fn build_for_editor(repo: &Repo) -> Result<()> {
+    ui::step("Building the addon's library for the editor");
+    let library = repo.build(&[&["--package=websocket-multiplayer"], &EDITOR[..]].concat(), &[], ADDON)?;
+    install(repo, &[library], Platform::host()?, Build::Debug)
 }
 
 /// Puts the addon into the projects of this repository, and replaces the one in them.
@@ -105,6 +112,8 @@ fn install(repo: &Repo, libraries: &[PathBuf], platform: &Platform, build: Build
     ui::detail(&format!("{} ({:.1} MB)", files::shown(&place, &repo.root), size as f64 / 1e6));
     Ok(())
 }
+
+const EDITOR: [&str; 2] = ["--release", "--features=editor"];
 
 #[cfg(test)]
 mod tests {

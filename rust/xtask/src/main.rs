@@ -22,6 +22,7 @@ mod debian;
 mod demo;
 mod demo_chat;
 mod demo_report;
+mod demo_web;
 mod doctor;
 mod editor_suite;
 mod editor_watch;
@@ -51,6 +52,9 @@ mod ui;
 #[cfg(test)]
 mod unsafe_code;
 mod verdict;
+mod web_export;
+mod web_pack;
+mod web_suite;
 mod workflows;
 
 use args::Action;

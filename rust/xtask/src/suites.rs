@@ -12,7 +12,7 @@ use crate::repo::Repo;
 use crate::soak::SoakOptions;
 use crate::{
     CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gate_suite, gdscript, guide,
-    instructions, licenses, package_suite, rust_suite, soak, ui, workflows,
+    instructions, licenses, package_suite, rust_suite, soak, ui, web_suite, workflows,
 };
 
 /// What to test.
@@ -24,7 +24,8 @@ pub(crate) struct TestOptions {
     /// Also run what takes long: ignored Rust tests, repeated engine cases, ten minutes of each fuzz target
     #[arg(long)]
     pub(crate) long: bool,
-    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`
+    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`, or the scenarios of the suite `web`
+    /// whose name does
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
     /// Write the counted instructions as the new figures, as in `cargo xtask test instructions --update`
@@ -34,7 +35,7 @@ pub(crate) struct TestOptions {
 
 const HELP: &str = "\
 Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, package,
-browser, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
+browser, web, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
 
 One engine case:  cargo xtask test slow_reader
 One Rust test:    cargo xtask test rust --only slab::tests::an_old_id";
@@ -62,7 +63,7 @@ struct Context<'a> {
 type Run = fn(&mut Context<'_>) -> Result<Tally>;
 
 /// Every suite, in the order in which they run.
-const SUITES: [(&str, Run); 20] = [
+const SUITES: [(&str, Run); 21] = [
     ("fmt", |context| rust_suite::fmt(context.repo)),
     ("gdscript", |context| gdscript::suite(context.repo)),
     ("gate", |context| gate_suite::suite(context.repo)),
@@ -84,6 +85,7 @@ const SUITES: [(&str, Run); 20] = [
     ("guide", |context| guide::suite(context.build()?)),
     ("package", |context| package_suite::run(context.build()?, &PackageOptions::default())),
     ("browser", |context| context.cases("browser")),
+    ("web", |context| web_suite::run(context.repo, context.options.long, context.options.only.as_deref())),
     ("foreign", |context| context.cases("foreign")),
     ("autobahn", |context| autobahn::run(context.repo)),
     ("fuzz", |context| fuzz::run(context.repo, context.options.long)),
@@ -98,8 +100,8 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
         CannotRun("--update belongs to `test instructions`".to_owned())
     );
     ensure!(
-        options.only.is_none() || names == &["rust"],
-        CannotRun("--only belongs to `test rust`".to_owned())
+        options.only.is_none() || names == &["rust"] || names == &["web"],
+        CannotRun("--only belongs to `test rust` and `test web`".to_owned())
     );
     let ci = env::var("CI").is_ok_and(|value| value == "true");
     let (selected, filters) = select(names, || Case::all(&repo.test_project().join("cases")))?;
