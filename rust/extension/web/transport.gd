@@ -545,7 +545,7 @@ func _find_gate() -> void:
 	else:
 		push_warning(
 			(
-				"this page forbids eval and has not loaded websocket_gate.js: the engine's own WebSocket works alone, "
+				"this page forbids eval and has not loaded gate.js: the engine's own WebSocket works alone, "
 				+ "and a connection ends with Close 4008 when messages may have been lost while the page slept"
 			)
 		)
