@@ -40,7 +40,7 @@ func _with_the_item() -> void:
 	_page.send(PackedByteArray([1, 2, 3]))
 	_page.send_text("a word of a later version")
 	_page.send(PackedByteArray([4]))
-	await until(func() -> bool: return _server.get_available_packet_count() == 2, PATIENCE, "two")
+	await until(func() -> bool: return _server.get_available_packet_count() == 2, TIMEOUT, "two")
 	check_eq(_server.get_packet(), PackedByteArray([1, 2, 3]), "the first")
 	check_eq(_server.get_packet(), PackedByteArray([4]), "the second")
 	check(_server.get_peer_statistics(id).last_packet_msec >= 0, "packets came")
@@ -55,9 +55,9 @@ func _with_the_item() -> void:
 	# A client that has lost count.
 	_page.send_text("ack 1 5")
 	var why := "it has sent 5 messages, and 2 were received: some were lost on the way"
-	await until(_is_closed, PATIENCE, "the Close")
+	await until(_is_closed, TIMEOUT, "the Close")
 	check_eq([_page.get_close_code(), _page.get_close_reason()], [1002, why], "the Close")
-	await until(func() -> bool: return not _server.has_peer(id), PATIENCE, "it is out")
+	await until(func() -> bool: return not _server.has_peer(id), TIMEOUT, "it is out")
 
 
 func _without() -> void:
@@ -65,10 +65,10 @@ func _without() -> void:
 	var id := await _next_id()
 	check_eq(_connected[1], id, "the id comes first")
 	_page.send_text("ack?")
-	await until(func() -> bool: return _server.get_available_packet_count() == 1, PATIENCE, "text")
+	await until(func() -> bool: return _server.get_available_packet_count() == 1, TIMEOUT, "text")
 	check_eq(_server.get_packet().get_string_from_utf8(), "ack?", "text is a packet")
 	_page.close()
-	await until(_is_closed, PATIENCE, "the end")
+	await until(_is_closed, TIMEOUT, "the end")
 
 
 func _open(target: String) -> void:
@@ -78,7 +78,7 @@ func _open(target: String) -> void:
 	var is_open := func() -> bool:
 		_page.poll()
 		return _page.get_ready_state() == WebSocketPeer.STATE_OPEN
-	await until(is_open, PATIENCE, "open")
+	await until(is_open, TIMEOUT, "open")
 
 
 func _is_closed() -> bool:
@@ -98,7 +98,7 @@ func _next_id() -> int:
 	check(not _page.was_string_packet(), "binary: %s" % [message])
 	check_eq(message.size(), 4, "a message with an id")
 	var is_told := func() -> bool: return message.decode_s32(0) in _connected
-	await until(is_told, PATIENCE, "peer_connected")
+	await until(is_told, TIMEOUT, "peer_connected")
 	return message.decode_s32(0)
 
 
@@ -106,5 +106,5 @@ func _next_bytes() -> PackedByteArray:
 	var has_one := func() -> bool:
 		_page.poll()
 		return _page.get_available_packet_count() > 0
-	await until(has_one, PATIENCE, "a message")
+	await until(has_one, TIMEOUT, "a message")
 	return _page.get_packet()
