@@ -97,10 +97,12 @@ async function manyWaiting(bed) {
   await pair.page.order('frames');
   await pair.arrive(pair.page, count, 10);
   const { longest } = await pair.page.order('frames');
-  check(longest < 1000, `a frame took ${longest} ms`);
+  // Not the time, which on a busy machine says nothing about the game.
+  const { most_in_frame: most } = await pair.page.order('counts', { link: pair.link });
+  check(most < count / 2, `${most} of them were handled in one frame`);
   await pair.end();
   await cover.close();
-  return `${count} RPCs, longest frame ${Math.round(longest)} ms`;
+  return `${count} RPCs, at most ${most} in a frame, longest frame ${Math.round(longest)} ms`;
 }
 
 // More than a hidden page may keep ends the connection with words, after all that was kept.

@@ -7,7 +7,11 @@ const Wire := preload("res://wire.gd")
 var received := 0
 var wrong := 0
 var received_bytes := 0
+## The most that have arrived in one frame.
+var most_in_frame := 0
 
+var _frame := 0
+var _in_frame := 0
 var _api: SceneMultiplayer
 var _peer: MultiplayerPeer
 var _wire: Wire
@@ -154,6 +158,7 @@ func _counts() -> Dictionary:
 		"received": received,
 		"wrong": wrong,
 		"bytes": received_bytes,
+		"most_in_frame": most_in_frame,
 		"status": _peer.get_connection_status() if _peer else 0,
 		"peers": _api.get_peers() if _api.has_multiplayer_peer() else [],
 		"id": _peer.get_unique_id() if _peer else 0,
@@ -166,6 +171,11 @@ func _on_arrived(number: int, bytes: int) -> void:
 	wrong += int(number != received)
 	received += 1
 	received_bytes += bytes
+	if _frame != Engine.get_process_frames():
+		_frame = Engine.get_process_frames()
+		_in_frame = 0
+	_in_frame += 1
+	most_in_frame = maxi(most_in_frame, _in_frame)
 
 
 func _set_options(peer: MultiplayerPeer, order: Dictionary) -> void:
