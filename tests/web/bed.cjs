@@ -20,10 +20,12 @@ function sleep(seconds) {
 }
 
 // What a game may not print. The engine looks for the library at the start of every web export, and says that it is not there; its own
-// class says what it drops.
+// class says what it drops; and Firefox calls a connection that was cut an error of the page.
+const EXPECTED = /^ERROR: (.*\.gdextension'|.*Dropping data|.*outbound_buffer_size > 0)|^PAGE ERROR: The connection to ws/;
+
 function errorLines(game) {
   const isError = (line) => /^(SCRIPT |USER |PAGE )?ERROR|panicked/.test(line);
-  return game.lines.filter((line) => isError(line) && !/^ERROR: (.*\.gdextension'|.*Dropping data)/.test(line));
+  return game.lines.filter((line) => isError(line) && !EXPECTED.test(line));
 }
 
 async function freePort() {
