@@ -26,6 +26,7 @@
   const HIDDEN_AT_WAKE = 5000;
   const ANSWER_AT_WAKE = 3000;
   const BETWEEN_ACKS = 250;
+  const FIRST_ASKS = 2000; // the first answer may have waited for a page that was still loading
   const BETWEEN_WAKES = 100;
 
   const connections = new Map();
@@ -61,6 +62,7 @@
       this.quietFrom = now(); // as heardAt, but set anew after a sleep: time that did not pass for the socket is no silence
       this.askedAt = -1; // -1: no `ack?` is unanswered
       this.lastAskAt = 0;
+      this.answers = 0; // to our `ack?`
       this.answerBy = -1; // after a wake: lost when nothing came by then
       this.doubted = false; // a deadline has passed at the last tick
       this.ackedAt = -Infinity;
@@ -137,6 +139,7 @@
       } else if (words.length <= LONGEST_WORD && /^ack \d+ \d+( |$)/.test(words) && this.askedAt >= 0) {
         this.rtt = now() - this.askedAt;
         this.askedAt = -1;
+        this.answers += 1;
       }
     }
 
@@ -172,8 +175,8 @@
             : `the connection was lost: nothing came from the server for ${timeout / 1000} s`);
         }
         this.doubted = true;
-      } else if (interval > 0 && silent >= interval && time - this.lastAskAt >= interval) {
-        this.ask();
+      } else if (interval > 0 && time - this.lastAskAt >= (this.answers < 2 ? Math.min(interval, FIRST_ASKS) : interval)) {
+        this.ask(); // on a busy connection as well: the round trip is measured
       }
     }
 

@@ -120,14 +120,32 @@ test('a late answer belongs to the first question', () => {
   assert.ok(engine.pump().rtt > 20000);
 });
 
-test('nothing is asked while data comes', () => {
+test('asked once per interval, however much data comes', () => {
   const page = makePage();
   const engine = connectAgreed(page);
   for (let i = 0; i < 100; i += 1) {
-    page.clock.advance(15000);
+    page.clock.advance(1000);
     engine.socket.receive(bytes(1));
+    if (i === 30) engine.socket.receive('ack 0 1');
   }
-  assert.deepEqual(engine.socket.out, []);
+  assert.deepEqual(engine.socket.out, Array(5).fill('ack?'));
+  assert.equal(engine.ending(), '');
+});
+
+test('the first round trip is soon measured again', () => {
+  const page = makePage();
+  const engine = connect(page);
+  engine.socket.open();
+  engine.socket.receive('alive 1 20000 60000');
+  page.clock.advance(900);
+  engine.socket.receive('ack 0 0');
+  assert.equal(engine.pump().rtt, 900);
+  page.clock.advance(1150);
+  engine.socket.receive('ack 0 0');
+  assert.equal(engine.pump().rtt, 50);
+  assert.deepEqual(engine.socket.out, ['ack?', 'ack?']);
+  page.clock.advance(19000);
+  assert.equal(engine.socket.out.length, 2);
 });
 
 test('silence: asked after each interval, lost after the timeout', () => {
@@ -182,7 +200,7 @@ test('the times can be changed on the way', () => {
   const engine = connectAgreed(page);
   page.gate.heartbeat(engine.id, 1000, 3000);
   page.clock.advance(3500);
-  assert.deepEqual(engine.socket.out, ['ack?', 'ack?']);
+  assert.deepEqual(engine.socket.out, ['ack?', 'ack?', 'ack?']);
   page.clock.advance(2000);
   assert.equal(engine.ending().code, 1006);
 });

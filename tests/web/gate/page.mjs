@@ -169,7 +169,7 @@ export function connect(page, options = {}, url = 'ws://host:9080/', protocols =
   return engine;
 }
 
-// A connection whose server agreed to `alive`, with the first `ack?` answered after 40 ms.
+// A connection whose server agreed to `alive`, with the two first `ack?` answered after 40 ms.
 export function connectAgreed(page, options = {}) {
   const engine = connect(page, options);
   engine.socket.open();
@@ -177,6 +177,8 @@ export function connectAgreed(page, options = {}) {
   page.clock.advance(40);
   engine.socket.receive('ack 0 0');
   engine.socket.receive(bytes(4));
+  page.clock.advance(2000);
+  engine.socket.receive('ack 0 0');
   engine.socket.out.length = 0;
   return engine;
 }
