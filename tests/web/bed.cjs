@@ -58,12 +58,12 @@ class Bed {
 
   // A server with one client, connected. `kind` is the client's class.
   async pair(kind, words = {}) {
-    const { page = this.page, server = this.server, served = {}, ...joined } = words;
+    const { page = this.page, server = this.server, served = {}, place = 'ws://127.0.0.1', ...joined } = words;
     this.count += 1;
     const link = `${kind}_${this.count}`;
     const { port, error } = await server.order('listen', { link, ...served });
     checkEqual(error, 0, `${link}: listen`);
-    const url = `ws://127.0.0.1:${port}/`;
+    const url = `${place}:${port}/`;
     const answer = await page.order('join', { link, kind, url, ...joined });
     checkEqual(answer.error, 0, `${link}: join (${answer.why})`);
     await page.event(link, 'connected');

@@ -85,4 +85,19 @@ async function mixedContent(bed) {
   return words;
 }
 
-module.exports = { closeCodes, constructorErrors, mixedContent, networkGone, refused };
+// A page of https:// plays over wss://.
+async function secure(bed) {
+  const page = await inPage(bed.browser, 'secure page', `https://game.test:${bed.secureSite}/`);
+  for (const kind of KINDS) {
+    const pair = await bed.pair(kind, { page, place: 'wss://game.test', served: { identity: bed.identity } });
+    await pair.down('burst', { count: 500, size: 1024 });
+    await pair.arrive(page, 500);
+    await pair.up('burst', { count: 500, size: 1024 });
+    await pair.arrive(pair.server, 500);
+    await pair.end();
+  }
+  await page.page.close();
+  return '500 of 500 both ways';
+}
+
+module.exports = { closeCodes, constructorErrors, mixedContent, networkGone, refused, secure };

@@ -29,7 +29,7 @@ async function main() {
   console.log(await browser.version());
   const { project, demo: demoProject, scratch } = args;
   const bed = new Bed({
-    browser, site, secureSite, project, demoProject, scratch, long: Boolean(args.long),
+    browser, site, secureSite, identity: path.join(args.identity, 'p256'), project, demoProject, scratch, long: Boolean(args.long),
     isFirefox: Boolean(args.firefox),
     // Without a graphics card, Firefox has no WebGL.
     place: args.firefox ? '?headless' : '',

@@ -81,6 +81,27 @@ async function hidden(bed) {
   return figures.join(', ');
 }
 
+// The time that an RPC costs the page, in and out, beside the engine's own class. A figure, and no judgement.
+async function cost(bed) {
+  const [rounds, count, size] = [40, 100, 100];
+  return each(['client', 'engine', 'client', 'engine'], async (kind) => {
+    const pair = await bed.pair(kind);
+    await pair.page.order('measure', { link: pair.link });
+    let out = 0;
+    for (let round = 0; round < rounds; round += 1) {
+      const from = round * count;
+      await pair.down('burst', { count, size, from });
+      out += (await pair.up('burst', { count, size, from })).usec;
+      await pair.arrive(pair.page, from + count);
+      await pair.arrive(pair.server, from + count);
+    }
+    const { poll_usec: all } = await pair.page.order('counts', { link: pair.link });
+    await pair.end();
+    const perRpc = (usec) => (usec / rounds / count).toFixed(1);
+    return `${perRpc(all)} µs in, ${perRpc(out)} µs out`;
+  });
+}
+
 // What waits for a page that is shown again does not take all the time of one frame.
 async function manyWaiting(bed) {
   const count = 60000;
@@ -126,4 +147,4 @@ async function tooMuchWaiting(bed) {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB kept, then ${code}: ${why}`;
 }
 
-module.exports = { burstDown, burstUp, hidden, kick, manyWaiting, tooMuchWaiting };
+module.exports = { burstDown, burstUp, cost, hidden, kick, manyWaiting, tooMuchWaiting };

@@ -9,12 +9,15 @@ var wrong := 0
 var received_bytes := 0
 ## The most that have arrived in one frame.
 var most_in_frame := 0
+## Microseconds in which this link polled, since it polls by itself.
+var poll_usec := 0
 
 var _frame := 0
 var _in_frame := 0
 var _api: SceneMultiplayer
 var _peer: MultiplayerPeer
 var _wire: Wire
+var _polls_itself := false
 
 
 func set_up(is_root: bool) -> void:
@@ -35,7 +38,15 @@ func set_up(is_root: bool) -> void:
 	_api.server_disconnected.connect(_tell.bind("server_disconnected", {}))
 
 
+func _process(_delta: float) -> void:
+	if _polls_itself:
+		var began := Time.get_ticks_usec()
+		_api.poll()
+		poll_usec += Time.get_ticks_usec() - began
+
+
 func tear_down() -> void:
+	get_tree().multiplayer_poll = true
 	_api.multiplayer_peer = OfflineMultiplayerPeer.new()
 	_peer = null
 	if _api != get_tree().get_multiplayer():
@@ -46,6 +57,16 @@ func listen(order: Dictionary) -> Dictionary:
 	var server := WebSocketServer.new()
 	_set_options(server, order)
 	server.bind_ip = "127.0.0.1"
+	if order.has("identity"):
+		var key := CryptoKey.new()
+		var certificate := X509Certificate.new()
+		if (
+			key.load(order["identity"] + ".pkcs8.key") != OK
+			or certificate.load(order["identity"] + ".crt") != OK
+		):
+			return {"error": ERR_CANT_OPEN, "port": 0}
+		server.private_key = key
+		server.ssl_certificate = certificate
 	if order.has("refuse"):
 		var status := int(order["refuse"])
 		server.request_handler = func(_request: Dictionary) -> int: return status
@@ -101,6 +122,12 @@ func obey(order: Dictionary) -> Dictionary:
 			return {}
 		"counts":
 			return _counts()
+		"measure":
+			# For this link alone: the tree polls no other meanwhile.
+			get_tree().multiplayer_poll = false
+			_polls_itself = true
+			poll_usec = 0
+			return {}
 		"statistics":
 			return _peer.call(&"get_peer_statistics", int(order["peer"]))
 	return {"error": ERR_INVALID_PARAMETER}
@@ -112,13 +139,14 @@ func _burst(order: Dictionary) -> Dictionary:
 	payload.resize(int(order["size"]))
 	var failed := 0
 	var from := int(order.get("from", 0))
+	var began := Time.get_ticks_usec()
 	for number in range(from, from + int(order["count"])):
 		if not _is_there(int(order["peer"])):
 			break
 		failed += int(_wire.rpc_id(int(order["peer"]), &"item", number, payload) != OK)
 	if order.has("code"):
 		_peer.call(&"disconnect_peer", int(order["peer"]), int(order["code"]), order["reason"])
-	return {"failed": failed}
+	return {"failed": failed, "usec": Time.get_ticks_usec() - began}
 
 
 ## RPCs at a steady rate.
@@ -157,6 +185,7 @@ func _counts() -> Dictionary:
 	return {
 		"received": received,
 		"wrong": wrong,
+		"poll_usec": poll_usec,
 		"bytes": received_bytes,
 		"most_in_frame": most_in_frame,
 		"status": _peer.get_connection_status() if _peer else 0,
