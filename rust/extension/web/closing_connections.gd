@@ -11,7 +11,7 @@ static var _deadlines: PackedInt64Array = PackedInt64Array()
 
 static func add(transport: Transport, timeout: float) -> void:
 	var tree: SceneTree = Engine.get_main_loop() as SceneTree
-	if tree == null:
+	if tree == null or transport.state() == WebSocketPeer.STATE_CLOSED:
 		return
 	_waiting.push_back(transport)
 	@warning_ignore("return_value_discarded")
@@ -19,6 +19,8 @@ static func add(transport: Transport, timeout: float) -> void:
 	if not tree.process_frame.is_connected(_poll):
 		@warning_ignore("return_value_discarded")
 		tree.process_frame.connect(_poll)
+	# A hidden page runs no frames, and may close many.
+	_poll()
 
 
 static func _poll() -> void:

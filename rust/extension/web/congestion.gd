@@ -14,7 +14,10 @@ var congested: bool = false
 var bytes: int = 0
 ## At most so many packets are among them: those sent since none waited.
 var packets: int = 0
+## Whether nothing was unsent at the last judgement, before that frame sent anything.
+var drained: bool = true
 
+var _since_judged: int = 0
 var _waits_from: int = -1
 var _stalled_from: int = -1
 var _judged_at: int = -1
@@ -24,12 +27,12 @@ var _judged_at: int = -1
 func judge(unsent: int, in_frame: int, now_msec: int) -> void:
 	var watched: bool = _judged_at >= 0 and now_msec - _judged_at <= UNWATCHED_MSEC
 	_judged_at = now_msec
-	if unsent == 0:
+	drained = unsent == 0
+	if drained:
 		_waits_from = -1
 		_stalled_from = -1
 		congested = false
-		if in_frame == 0:
-			packets = 0
+		packets = _since_judged
 	elif _waits_from < 0 or not watched:
 		_waits_from = now_msec
 		_stalled_from = now_msec
@@ -39,11 +42,13 @@ func judge(unsent: int, in_frame: int, now_msec: int) -> void:
 		if unsent + in_frame < bytes:
 			_stalled_from = now_msec
 	bytes = unsent + in_frame
+	_since_judged = 0
 
 
 func sent(size: int) -> void:
 	bytes += size
 	packets += 1
+	_since_judged += 1
 
 
 ## For how long data has waited without any leaving, in ms.

@@ -24,7 +24,7 @@
   const SLEPT = 2000; // so much later than due, and timers stood still: a frozen page, a suspended machine, a blocked thread
   const SILENT_AT_WAKE = 2500;
   const HIDDEN_AT_WAKE = 5000;
-  const ANSWER_AT_WAKE = 3000;
+  const ANSWER_AT_WAKE = 3000; // behind the next ping of the server, with which it shows itself while it does not read
   const BETWEEN_ACKS = 250;
   const FIRST_ASKS = 2000; // the first answer may have waited for a page that was still loading
   const BETWEEN_WAKES = 100;
@@ -63,6 +63,7 @@
       this.askedAt = -1; // -1: no `ack?` is unanswered
       this.lastAskAt = 0;
       this.answers = 0; // to our `ack?`
+      this.serverInterval = 0;
       this.answerBy = -1; // after a wake: lost when nothing came by then
       this.doubted = false; // a deadline has passed at the last tick
       this.ackedAt = -Infinity;
@@ -115,8 +116,9 @@
         this.stop(4009, `a message of ${size} bytes came, the limit is ${this.options.largest_message}: raise max_message_size_kb`);
         return;
       }
-      if (this.waitingBytes + size > this.options.limit_bytes || this.items.length - this.next >= this.options.limit_messages) {
-        this.stop(4013, `more arrived than the game took: ${this.items.length - this.next} messages and ${this.waitingBytes} bytes wait`);
+      const waits = this.items.length - this.next;
+      if (waits > 0 && (this.waitingBytes + size > this.options.limit_bytes || waits >= this.options.limit_messages)) {
+        this.stop(4013, `more arrived than the game took: ${waits} messages and ${this.waitingBytes} bytes wait`);
         return;
       }
       this.dataAt = this.heardAt;
@@ -129,6 +131,7 @@
     control(words) {
       if (!this.agreed) {
         this.agreed = true;
+        this.serverInterval = Number(words.split(' ')[2]);
         keepTime();
         this.ask(); // the first round trip
       } else if (words === 'ack?') {
@@ -168,6 +171,7 @@
       const { heartbeat_interval: interval, heartbeat_timeout: timeout } = this.options;
       // While the browser knows itself offline an answer cannot come: then only the usual timeout counts.
       const unanswered = this.answerBy >= 0 && time >= this.answerBy && navigator.onLine !== false;
+      const asks = interval > 0 ? interval : timeout / 3; // a page does not hear the server's pings
       if (unanswered || (timeout > 0 && silent >= timeout)) {
         // An answer may wait behind this very timer, when the thread was blocked. The next tick decides.
         if (this.doubted) {
@@ -175,7 +179,7 @@
             : `the connection was lost: nothing came from the server for ${timeout / 1000} s`);
         }
         this.doubted = true;
-      } else if (interval > 0 && time - this.lastAskAt >= (this.answers < 2 ? Math.min(interval, FIRST_ASKS) : interval)) {
+      } else if (asks > 0 && time - this.lastAskAt >= (this.answers < 2 ? Math.min(asks, FIRST_ASKS) : asks)) {
         this.ask(); // on a busy connection as well: the round trip is measured
       }
     }
@@ -187,7 +191,9 @@
       this.quietFrom = time;
       this.doubted = false;
       if (silent <= SILENT_AT_WAKE && asleep <= HIDDEN_AT_WAKE && this.answerBy < 0) return;
-      if (this.options.heartbeat_timeout > 0) this.answerBy = time + ANSWER_AT_WAKE;
+      // A question behind data that waits takes its time. A deadline that is set stays: timers once per minute are many wakes.
+      const isShort = this.options.heartbeat_timeout > 0 && this.serverInterval > 0 && this.buffered() === 0;
+      if (isShort && this.answerBy < 0) this.answerBy = time + this.serverInterval + ANSWER_AT_WAKE;
       this.askedAt = -1; // the time asleep is no round trip
       this.ask();
     }
@@ -355,7 +361,7 @@
   window.addEventListener('online', () => {
     for (const connection of connections.values()) {
       if (!connection.agreed) continue;
-      if (connection.answerBy >= 0) connection.answerBy = now() + ANSWER_AT_WAKE;
+      if (connection.answerBy >= 0) connection.answerBy = now() + connection.serverInterval + ANSWER_AT_WAKE;
       connection.ask();
     }
   });
@@ -367,6 +373,11 @@
 
   function wakeAll() {
     if (!document.hidden) return;
+    // The timers of a page that is hidden for long come once per minute.
+    if (timer && now() - tickedAt >= TICK) {
+      clearTimeout(timer);
+      tick();
+    }
     for (const connection of Array.from(connections.values())) {
       try {
         if (connection.wake) connection.wake();
@@ -394,6 +405,7 @@
       try {
         const url = URL.createObjectURL(new Blob([`setInterval(function () { postMessage(0); }, ${BETWEEN_WAKES});`], { type: 'text/javascript' }));
         worker = new Worker(url);
+        URL.revokeObjectURL(url);
         worker.onmessage = wakeAll;
         worker.onerror = wakeByTimer;
       } catch (e) {

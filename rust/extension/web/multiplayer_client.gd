@@ -218,7 +218,7 @@ func _poll_sending(opening: int) -> bool:
 		if not _is_congested and waiting * 2 > _output_bytes:
 			_is_congested = true
 			peer_congested.emit(_SERVER)
-	elif _is_congested and waiting == 0:
+	elif _is_congested and connection.transport.is_drained():
 		_is_congested = false
 		peer_drained.emit(_SERVER)
 	if _opening != opening or not connection.is_open():

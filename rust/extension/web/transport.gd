@@ -69,8 +69,6 @@ const DEFAULTS: Dictionary = {
 const SHARE_BYTES: int = 1024 * 1024
 const SHARE_USEC: int = 8000
 const LARGEST_SHARE_USEC: int = 50000
-## A longer gap between polls is no slow frame.
-const LONGEST_FRAME_USEC: int = 500000
 ## Packets that the gate hands over in one call.
 const HANDED_PACKETS: int = 512
 ## The engine's buffer where it works alone: what arrives between two polls must fit.
@@ -131,6 +129,9 @@ var _congestion: Congestion = Congestion.new()
 var _figures: Dictionary = FIGURES.duplicate()
 var _packets_to_closed: int = 0
 var _received_at: int = -1
+# Of the engine alone: bytes sent in the frame of that number.
+var _sent_in_frame: int = 0
+var _sent_frame: int = -1
 
 
 func _notification(what: int) -> void:
@@ -199,11 +200,7 @@ func poll() -> void:
 	var now: int = Time.get_ticks_usec()
 	var frame: int = now - _polled_at
 	_polled_at = now
-	_share_usec = (
-		SHARE_USEC
-		if frame > LONGEST_FRAME_USEC
-		else clampi(frame >> 1, SHARE_USEC, LARGEST_SHARE_USEC)
-	)
+	_share_usec = clampi(frame >> 1, SHARE_USEC, LARGEST_SHARE_USEC)
 	_share_bytes = SHARE_BYTES
 	_share_until = -1
 	if _next * 2 > _incoming.size():
@@ -265,6 +262,10 @@ func send(data: PackedByteArray, text: bool) -> Error:
 	if error == OK:
 		_congestion.sent(data.size())
 		if _id == 0:
+			if _sent_frame != Engine.get_process_frames():
+				_sent_frame = Engine.get_process_frames()
+				_sent_in_frame = 0
+			_sent_in_frame += data.size()
 			_figures["bytes_out"] += data.size()
 			_figures["packets_out"] += 1
 	return error
@@ -310,6 +311,11 @@ func buffered_bytes() -> int:
 
 func buffered_packets() -> int:
 	return _congestion.packets
+
+
+## Whether nothing was unsent when this frame began to send.
+func is_drained() -> bool:
+	return _congestion.drained
 
 
 func is_congested() -> bool:
@@ -420,6 +426,7 @@ func _poll_gate(until_usec: int) -> void:
 			var ending: Dictionary = JSON.parse_string(str(_gate.call(&"ending", _id)))
 			if ending["opened"] and _opened_at < 0:
 				_opened_at = Time.get_ticks_msec()
+				_protocol = _socket.get_selected_protocol()
 			var code: int = ending["code"]
 			_end(code, str(ending["reason"]), str(ending["words"]))
 			return
@@ -449,7 +456,11 @@ func _poll_alone() -> void:
 	if in_browser and (not proven or room < _largest_message):
 		_stop_alone(4008, "messages may have been lost while the page slept")
 		return
-	if waiting_bytes() > _limit_bytes or waiting_packets() > _limit_messages:
+	# One message alone is never too much.
+	if (
+		waiting_packets() > 1
+		and (waiting_bytes() > _limit_bytes or waiting_packets() > _limit_messages)
+	):
 		_stop_alone(
 			4013,
 			(
@@ -458,7 +469,11 @@ func _poll_alone() -> void:
 			)
 		)
 		return
-	_congestion.judge(_socket.get_current_outbound_buffered_amount(), 0, Time.get_ticks_msec())
+	var buffered: int = _socket.get_current_outbound_buffered_amount()
+	var in_frame: int = 0
+	if _sent_frame == Engine.get_process_frames():
+		in_frame = mini(_sent_in_frame, buffered)
+	_congestion.judge(buffered - in_frame, in_frame, Time.get_ticks_msec())
 	match _socket.get_ready_state():
 		WebSocketPeer.STATE_OPEN when _state == WebSocketPeer.STATE_CONNECTING:
 			_enter_open()

@@ -195,6 +195,18 @@ test('0 switches off: no question, no end', () => {
   assert.equal(engine.ending(), '');
 });
 
+test('without an interval of its own, a client that has a timeout asks three times in it', () => {
+  const page = makePage();
+  const engine = connectAgreed(page, { heartbeat_interval: 0 });
+  for (let second = 0; second < 300; second += 1) {
+    page.clock.advance(1000);
+    if (engine.socket.out.pop() === 'ack?') engine.socket.receive('ack 0 1');
+  }
+  assert.equal(engine.ending(), '');
+  page.clock.advance(62000);
+  assert.equal(engine.ending().code, 1006);
+});
+
 test('the times can be changed on the way', () => {
   const page = makePage();
   const engine = connectAgreed(page);

@@ -152,6 +152,33 @@ test('while the browser is offline only the usual timeout counts', () => {
   assert.equal(engine.ending().code, 1006);
 });
 
+test('after a sleep, a server that does not read has until its next ping', () => {
+  const page = makePage();
+  const engine = connect(page);
+  engine.socket.open();
+  engine.socket.receive('alive 1 20000 60000');
+  engine.socket.receive('ack 0 0');
+  engine.socket.bufferedAmount = 0;
+  page.hide();
+  page.clock.block(6000);
+  page.show();
+  page.clock.advance(22900);
+  assert.equal(engine.ending(), '');
+  page.clock.advance(3000);
+  assert.equal(engine.ending().code, 1006);
+});
+
+test('after a sleep, a question behind data that waits has the usual time', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  engine.socket.bufferedAmount = 100000;
+  page.hide();
+  page.clock.block(6000);
+  page.show();
+  page.clock.advance(30000);
+  assert.equal(engine.ending(), '');
+});
+
 test('a page out of the back/forward cache has lost its sockets', () => {
   const page = makePage();
   const engine = connect(page);

@@ -194,8 +194,10 @@ impl Writer {
             pool.bytes -= self.skip;
             self.skip = 0;
         }
-        frame.segments.append(&mut self.segments);
-        self.segments = frame.segments;
+        // Not by `append`, which would move all segments that wait.
+        while let Some(segment) = frame.segments.pop_back() {
+            self.segments.push_front(segment);
+        }
         // Positions count on from what has left: the frame moves that back, and not all that waits.
         let written = self.queued_total - self.pending as u64;
         self.pending += frame.pending;

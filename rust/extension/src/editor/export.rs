@@ -42,7 +42,9 @@ impl IEditorExportPlugin for EditorWebSocketExport {
         }
         let mut settings = ProjectSettings::singleton();
         let before = settings.get_setting(SETTING);
-        let mut classes: VarArray = before.try_to().unwrap_or_default();
+        // A copy: an array is shared with the setting.
+        let mut classes =
+            before.try_to::<VarArray>().map_or_else(|_| VarArray::new(), |list| list.duplicate_shallow());
         for class in scripts::classes() {
             let [class_name, base] = [class.name, class.base].map(StringName::from);
             let entry: VarDictionary = vdict! {
