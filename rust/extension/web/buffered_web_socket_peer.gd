@@ -30,7 +30,7 @@ const _Connection = preload("connection.gd")
 const _NAME: String = "BufferedWebSocketPeer"
 const _NO_CONNECTION: String = "not connected; handles come from get_peer() of a connected object"
 
-## The time without a received byte after which the server is asked for a sign of life, in seconds. If 0, it is not asked. The default is the
+## How often the server is asked for a sign of life, in seconds. If 0, it is asked three times in the timeout. The default is the
 ## [code]heartbeat_interval[/code] of the object that returned this handle. Must be less than the [code]heartbeat_timeout[/code] of that
 ## object, unless that is 0.
 ## [br][br]

@@ -79,7 +79,7 @@ const _FIGURES: Array[String] = [
 var wire_format: int = WIRE_FORMAT_GODOT4:
 	set = set_wire_format
 
-## The time without a received byte after which the server is asked for a sign of life, in seconds. If 0, it is not asked. Must be less than
+## How often the server is asked for a sign of life, in seconds. If 0, it is asked three times in [member heartbeat_timeout]. Must be less than
 ## [member heartbeat_timeout], unless that is 0.
 ## [br][br]
 ## [b]Web:[/b] a page cannot send pings. The value has an effect on servers of this addon, in multiplayer mode with the wire format of 4.x.

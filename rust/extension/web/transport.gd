@@ -35,7 +35,7 @@ extends RefCounted
 ## [/codeblock]
 ## Options of open(), all optional:
 ## [codeblock]
-## heartbeat_interval: float = 20.0     # seconds without a received byte until the server is asked for a sign of life; 0 = never
+## heartbeat_interval: float = 20.0     # seconds between two questions for a sign of life; 0 = three in the timeout
 ## heartbeat_timeout: float = 60.0      # seconds of silence after which the connection counts as lost; 0 = never
 ##                                      # (both need a server that agrees to `alive`)
 ## offer_alive: bool = true             # offer it with the query item `godot-multiplayer=alive.v1`
