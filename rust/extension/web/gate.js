@@ -24,7 +24,8 @@
   const SLEPT = 2000; // so much later than due, and timers stood still: a frozen page, a suspended machine, a blocked thread
   const SILENT_AT_WAKE = 2500;
   const HIDDEN_AT_WAKE = 5000;
-  const ANSWER_AT_WAKE = 3000; // behind the next ping of the server, with which it shows itself while it does not read
+  const ANSWER_AT_WAKE = 3000;
+  const WAKES_UNHEARD = 2; // so many sleeps in a row may interrupt the wait for an answer
   const BETWEEN_ACKS = 250;
   const FIRST_ASKS = 2000; // the first answer may have waited for a page that was still loading
   const BETWEEN_WAKES = 100;
@@ -63,8 +64,9 @@
       this.askedAt = -1; // -1: no `ack?` is unanswered
       this.lastAskAt = 0;
       this.answers = 0; // to our `ack?`
-      this.serverInterval = 0;
       this.answerBy = -1; // after a wake: lost when nothing came by then
+      this.wokeAt = -Infinity;
+      this.wakes = 0; // since anything came
       this.doubted = false; // a deadline has passed at the last tick
       this.ackedAt = -Infinity;
       this.ackTimer = 0;
@@ -106,6 +108,7 @@
       const first = this.heardAt < 0;
       this.heardAt = this.quietFrom = now();
       this.answerBy = -1;
+      this.wakes = 0;
       this.doubted = false;
       this.bytesIn += size;
       if (text && (this.agreed || (first && this.options.offer_alive && /^alive 1 \d+ \d+( |$)/.test(data)))) {
@@ -131,7 +134,6 @@
     control(words) {
       if (!this.agreed) {
         this.agreed = true;
-        this.serverInterval = Number(words.split(' ')[2]);
         keepTime();
         this.ask(); // the first round trip
       } else if (words === 'ack?') {
@@ -139,7 +141,7 @@
         const wait = this.ackedAt + BETWEEN_ACKS - now();
         if (wait <= 0) this.answer();
         else this.ackTimer = setTimeout(() => this.answer(), wait);
-      } else if (words.length <= LONGEST_WORD && /^ack \d+ \d+( |$)/.test(words) && this.askedAt >= 0) {
+      } else if (words.length <= LONGEST_WORD && /^ack \d+ \d+( |$)/.test(words) && words.split(' ')[3] !== 'unasked' && this.askedAt >= 0) {
         this.rtt = now() - this.askedAt;
         this.askedAt = -1;
         this.answers += 1;
@@ -179,7 +181,10 @@
             : `the connection was lost: nothing came from the server for ${timeout / 1000} s`);
         }
         this.doubted = true;
-      } else if (asks > 0 && time - this.lastAskAt >= (this.answers < 2 ? Math.min(asks, FIRST_ASKS) : asks)) {
+        return;
+      }
+      this.doubted = false;
+      if (asks > 0 && time - this.lastAskAt >= (this.answers < 2 ? Math.min(asks, FIRST_ASKS) : asks)) {
         this.ask(); // on a busy connection as well: the round trip is measured
       }
     }
@@ -188,12 +193,22 @@
     woke(time, asleep) {
       if (!this.agreed || this.ended || this.closing) return;
       const silent = time - this.heardAt;
-      this.quietFrom = time;
-      this.doubted = false;
-      if (silent <= SILENT_AT_WAKE && asleep <= HIDDEN_AT_WAKE && this.answerBy < 0) return;
-      // A question behind data that waits takes its time. A deadline that is set stays: timers once per minute are many wakes.
-      const isShort = this.options.heartbeat_timeout > 0 && this.serverInterval > 0 && this.buffered() === 0;
-      if (isShort && this.answerBy < 0) this.answerBy = time + this.serverInterval + ANSWER_AT_WAKE;
+      if (silent > SILENT_AT_WAKE || asleep > HIDDEN_AT_WAKE || this.answerBy >= 0) this.askAfterSleep(time);
+      else this.quietFrom = time;
+    }
+
+    // The page may sleep again before the answer can come, so each wake waits anew. But timers once per minute are wakes without end.
+    askAfterSleep(time) {
+      if (time - this.wokeAt >= TICK) { // several events tell of one wake
+        this.wokeAt = time;
+        this.wakes += 1;
+      }
+      if (this.wakes <= WAKES_UNHEARD) {
+        this.quietFrom = time;
+        // A question behind data that waits takes its time.
+        const isShort = this.answerBy >= 0 || this.buffered() === 0;
+        if (isShort && this.options.heartbeat_timeout > 0) this.answerBy = time + ANSWER_AT_WAKE;
+      }
       this.askedAt = -1; // the time asleep is no round trip
       this.ask();
     }
@@ -361,7 +376,7 @@
   window.addEventListener('online', () => {
     for (const connection of connections.values()) {
       if (!connection.agreed) continue;
-      if (connection.answerBy >= 0) connection.answerBy = now() + connection.serverInterval + ANSWER_AT_WAKE;
+      if (connection.answerBy >= 0) connection.answerBy = now() + ANSWER_AT_WAKE;
       connection.ask();
     }
   });

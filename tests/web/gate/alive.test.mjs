@@ -111,6 +111,20 @@ test('the answer tells the round trip', () => {
   assert.equal(engine.pump().rtt, known, 'an answer nobody asked for');
 });
 
+test('an ack that nobody asked for is no answer, and a sign of life', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.clock.advance(21000);
+  for (let second = 0; second < 100; second += 1) {
+    page.clock.advance(1000);
+    engine.socket.receive('ack 0 1 unasked');
+  }
+  assert.equal(engine.ending(), '');
+  assert.equal(engine.pump().rtt, 40);
+  engine.socket.receive('ack 0 1');
+  assert.ok(engine.pump().rtt >= 100000, 'the question was still open');
+});
+
 test('a late answer belongs to the first question', () => {
   const page = makePage();
   const engine = connectAgreed(page);

@@ -152,20 +152,77 @@ test('while the browser is offline only the usual timeout counts', () => {
   assert.equal(engine.ending().code, 1006);
 });
 
-test('after a sleep, a server that does not read has until its next ping', () => {
+for (const interval of [0, 20000]) {
+  test(`after a sleep, a server whose interval is ${interval} ms has 3 s`, () => {
+    const page = makePage();
+    const engine = connect(page);
+    engine.socket.open();
+    engine.socket.receive(`alive 1 ${interval} 60000`);
+    engine.socket.receive('ack 0 0');
+    engine.socket.bufferedAmount = 0;
+    page.hide();
+    page.clock.block(6000);
+    page.show();
+    page.clock.advance(2900);
+    assert.equal(engine.ending(), '');
+    page.clock.advance(3000);
+    assert.equal(engine.ending().code, 1006);
+  });
+}
+
+test('after a sleep, a server that does not read shows itself unasked', () => {
   const page = makePage();
-  const engine = connect(page);
-  engine.socket.open();
-  engine.socket.receive('alive 1 20000 60000');
-  engine.socket.receive('ack 0 0');
-  engine.socket.bufferedAmount = 0;
+  const engine = connectAgreed(page);
   page.hide();
   page.clock.block(6000);
   page.show();
-  page.clock.advance(22900);
+  for (let second = 0; second < 30; second += 1) {
+    page.clock.advance(1000);
+    engine.socket.receive('ack 0 1 unasked');
+  }
   assert.equal(engine.ending(), '');
-  page.clock.advance(3000);
+});
+
+test('the page sleeps again before the answer can come: the next wake waits anew', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.hide();
+  page.clock.block(6000);
+  page.show();
+  page.clock.advance(1100);
+  page.hide();
+  page.clock.block(600000);
+  page.show();
+  page.clock.advance(2900);
+  assert.equal(engine.ending(), '');
+  engine.socket.receive('ack 0 1');
+  page.clock.advance(19000);
+  assert.equal(engine.ending(), '');
+});
+
+test('timers once per minute end what is lost', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.hide();
+  let minutes = 0;
+  for (; minutes < 10 && engine.ending() === ''; minutes += 1) {
+    page.clock.block(60000);
+    page.clock.advance(0);
+  }
+  assert.equal(minutes, 4);
   assert.equal(engine.ending().code, 1006);
+});
+
+test('timers once per minute end what is lost, also behind data that waits', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  engine.socket.bufferedAmount = 100000;
+  page.hide();
+  for (let minute = 0; minute < 6; minute += 1) {
+    page.clock.block(60000);
+    page.clock.advance(0);
+  }
+  assert.equal(engine.ending().words, 'the connection was lost: nothing came from the server for 60 s');
 });
 
 test('after a sleep, a question behind data that waits has the usual time', () => {

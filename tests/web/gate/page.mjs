@@ -173,7 +173,7 @@ export function connect(page, options = {}, url = 'ws://host:9080/', protocols =
 export function connectAgreed(page, options = {}) {
   const engine = connect(page, options);
   engine.socket.open();
-  engine.socket.receive('alive 1 1 60000');
+  engine.socket.receive('alive 1 20000 60000');
   page.clock.advance(40);
   engine.socket.receive('ack 0 0');
   engine.socket.receive(bytes(4));
