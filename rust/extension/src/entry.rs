@@ -36,6 +36,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
         if stage == InitStage::Scene {
             settings::register();
             logging::install();
+            log::debug!("{BUILD}");
             monitors::install();
             debugger::install();
             border::run_deferred();
@@ -73,6 +74,20 @@ pub(crate) fn runtime() -> Arc<Runtime> {
     let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(runtime.get_or_insert_with(|| Runtime::of_library(library)))
 }
+
+macro_rules! build {
+    ($kind:literal) => {
+        concat!("websocket_multiplayer ", env!("CARGO_PKG_VERSION"), " (", $kind, ")")
+    };
+}
+
+/// What this library is. `cargo xtask package` looks for this text in the file, so that no release contains a library for development.
+const BUILD: &str = match (cfg!(debug_assertions), cfg!(feature = "editor")) {
+    (false, true) => build!("release, editor"),
+    (false, false) => build!("release, lean"),
+    (true, true) => build!("dev, editor"),
+    (true, false) => build!("dev, lean"),
+};
 
 /// A global, because scripts create objects without passing a context. Emptied when the library is unloaded.
 static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);

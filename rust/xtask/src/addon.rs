@@ -14,15 +14,20 @@ use crate::{cross, files, ui};
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct BuildOptions {
     /// Use the dev profile, under the debug name only: quick to build, slow to run
-    #[arg(long, conflicts_with = "editor")]
-    pub(crate) debug: bool,
-    /// Put the class reference and the tab of the debugger into the debug library, as releases have them
     #[arg(long)]
-    pub(crate) editor: bool,
+    pub(crate) debug: bool,
+    /// Leave out what only the editor uses: the class reference, the tab of the debugger, and the exporter for the web
+    #[arg(long)]
+    pub(crate) lean: bool,
     /// Cross-build for this platform, as a release has it: linux-x86_64, linux-arm64, windows-x86_64, windows-arm64, macos,
     /// android-arm64, android-x86_64, ios; without it, build for this machine
     #[arg(long, value_name = "NAME", value_parser = Platform::named)]
     pub(crate) platform: Option<&'static Platform>,
+}
+
+impl BuildOptions {
+    /// One library under both names, for those who open no editor.
+    pub(crate) const LEAN: Self = Self { debug: false, lean: true, platform: None };
 }
 
 /// Builds the library and copies it into `addons/websocket_multiplayer/bin`.
@@ -43,17 +48,19 @@ pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
         };
         platform.targets.iter().map(compile).collect()
     };
-    let libraries = compile_all(&[if options.debug { "--profile=dev" } else { "--release" }])?;
+    let profile = if options.debug { "--profile=dev" } else { "--release" };
+    let mut libraries = Vec::new();
+    if options.lean || !options.debug {
+        libraries = compile_all(&[profile])?;
+    }
     if !options.debug {
         install(repo, &libraries, platform, Build::Release)?;
     }
-    if !options.editor {
-        // Editor and debug builds of the engine look for this one.
-        install(repo, &libraries, platform, Build::Debug)?;
-    } else {
-        let libraries = compile_all(&EDITOR)?;
-        install(repo, &libraries, platform, Build::Debug)?;
+    if !options.lean {
+        libraries = compile_all(&[profile, EDITOR])?;
     }
+    // Editor and debug builds of the engine look for this one.
+    install(repo, &libraries, platform, Build::Debug)?;
     ui::detail(&format!("built in {}", ui::seconds(started.elapsed())));
     Ok(())
 }
@@ -61,7 +68,7 @@ pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
 /// Builds only the library for the editor and debug builds of the engine, with what the editor shows and exports.
 pub(crate) fn build_for_editor(repo: &Repo) -> Result<()> {
     ui::step("Building the addon's library for the editor");
-    let library = repo.build(&[&["--package=websocket-multiplayer"], &EDITOR[..]].concat(), &[], ADDON)?;
+    let library = repo.build(&["--package=websocket-multiplayer", "--release", EDITOR], &[], ADDON)?;
     install(repo, &[library], Platform::host()?, Build::Debug)
 }
 
@@ -113,7 +120,7 @@ fn install(repo: &Repo, libraries: &[PathBuf], platform: &Platform, build: Build
     Ok(())
 }
 
-const EDITOR: [&str; 2] = ["--release", "--features=editor"];
+const EDITOR: &str = "--features=editor";
 
 #[cfg(test)]
 mod tests {

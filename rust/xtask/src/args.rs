@@ -29,9 +29,9 @@ pub(crate) enum Action {
     Bench(BenchOptions),
     /// Run servers, and clients that come and go, on loopback; check that no packet is lost and that all memory is released
     Soak(SoakOptions),
-    /// Build the addon in release into addons/websocket_multiplayer, and stage it
+    /// Build the addon in release into addons/websocket_multiplayer, with the editor's part, and stage it
     Build(BuildOptions),
-    /// Make the zips of the addon and of the demo from what is built, into target/package
+    /// Build the addon for this machine, and make the zips of the addon and of the demo, into target/package
     Package(PackageOptions),
     /// Take the pictures of the documentation again, under Xvfb (Linux)
     Screenshots(ScreenshotOptions),
@@ -80,10 +80,10 @@ mod tests {
             panic!("bench is a command")
         };
         assert_eq!((options.markdown.clone(), options.turns()), (Some(PathBuf::from("README.md")), 1));
-        let Ok(Action::Build(options)) = read(&["build", "--editor", "--platform", "ios"]) else {
+        let Ok(Action::Build(options)) = read(&["build", "--lean", "--platform", "ios"]) else {
             panic!("build is a command")
         };
-        assert_eq!((options.editor, options.platform.map(|one| one.name)), (true, Some("ios")));
+        assert_eq!((options.lean, options.platform.map(|one| one.name)), (true, Some("ios")));
         let Ok(Action::Package(options)) = read(&["package", "--complete", "--tag=v1.2.3"]) else {
             panic!("package is a command")
         };
@@ -103,7 +103,7 @@ mod tests {
             &["demo", "--web", "--window"],
             &["stage", "x"],
             &["build", "--platform=amiga"],
-            &["build", "--debug", "--editor"],
+            &["build", "--editor"],
             &["test", "--update", "--only=x"],
             &["soak", "--seconds=long"],
             &["bench", "--repeat=0"],

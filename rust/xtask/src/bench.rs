@@ -117,7 +117,7 @@ fn uses(scenarios: &[&Scenario], subject: Subject) -> bool {
 fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     raise_file_limit();
     let core = scenarios.iter().any(|scenario| scenario.is_core());
-    addon::build(repo, addon::BuildOptions::default())?;
+    addon::build(repo, addon::BuildOptions::LEAN)?;
     ui::step("Building the load client and what the addon is compared with (release)");
     let client = build_client(repo)?;
     let example = |name: &str| {

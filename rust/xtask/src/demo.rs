@@ -38,7 +38,8 @@ pub(crate) fn run(repo: &Repo, options: DemoOptions) -> Result<()> {
     if options.window && cfg!(target_os = "linux") && !has_display() {
         bail!(CannotRun("a window needs a display: DISPLAY and WAYLAND_DISPLAY are both unset".to_owned()));
     }
-    addon::build(repo, addon::BuildOptions::default())?;
+    // The engine of the demo, and the editor in which its project is opened later, load this library.
+    addon::build_for_editor(repo)?;
     let engine = prepare(repo)?;
     let session = Session::new(repo, &engine, options.seconds, false, &GUESTS)?;
     if options.window { session.open_windows() } else { session.play() }

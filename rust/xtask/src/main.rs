@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod addon;
 mod args;
+mod asset_library;
 mod autobahn;
 mod bench;
 mod bench_goal;
@@ -90,6 +91,7 @@ fn run() -> Result<bool> {
             addon::stage(&repo)?;
         }
         Action::Package(options) => {
+            package::build(&repo, &options)?;
             if options.check {
                 let tally = package_suite::run(&repo, &options)?;
                 return Ok(tally.failed + tally.skipped == 0);

@@ -11,9 +11,10 @@ use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
+use crate::addon::BuildOptions;
 use crate::platforms::{Build, Platform};
 use crate::repo::{ADDON, Repo};
-use crate::{CannotRun, files, ui};
+use crate::{CannotRun, addon, files, ui};
 
 /// What to make.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -21,7 +22,7 @@ pub(crate) struct PackageOptions {
     /// Try them in an empty project
     #[arg(long)]
     pub(crate) check: bool,
-    /// Fail unless the library of every platform is there
+    /// Build nothing, and fail unless the library of every platform is there: for a release, whose libraries other machines have built
     #[arg(long)]
     pub(crate) complete: bool,
     /// Fail unless this tag, such as v1.2.3, is that of the present version
@@ -35,6 +36,11 @@ pub(crate) struct Packages {
     pub(crate) addon: PathBuf,
     pub(crate) demo: PathBuf,
     pub(crate) sums: PathBuf,
+}
+
+/// Builds what this machine can build of the packages.
+pub(crate) fn build(repo: &Repo, options: &PackageOptions) -> Result<()> {
+    if options.complete { Ok(()) } else { addon::build(repo, BuildOptions::default()) }
 }
 
 /// Makes the packages from what is in the addon's folder now, into `target/package`.
@@ -130,18 +136,43 @@ fn addon_entries(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
             let library = platform.library(build);
             let file = folder.join("bin").join(&library);
             let name = format!("{place}/bin/{}", library.to_string_lossy().replace('\\', "/"));
+            if !file.exists() {
+                continue;
+            }
+            check_build(&file, &platform, build)?;
             if file.is_dir() {
                 collect(&file, &name, |_| true, &mut entries)?;
-            } else if file.is_file() {
+            } else {
                 entries.insert(name, file);
             }
         }
     }
     if entries.len() == before {
-        let why = "there is no library to pack: run `cargo xtask build --editor` first";
-        bail!(CannotRun(why.to_owned()));
+        bail!(CannotRun("there is no library to pack: run `cargo xtask build` first".to_owned()));
     }
     Ok(entries)
+}
+
+/// Fails unless a library is what a release has under this name: one of the dev profile, without the editor's part, or of another version
+/// would work, and nobody would notice before players do.
+fn check_build(library: &Path, platform: &Platform, build: Build) -> Result<()> {
+    let wanted = match build {
+        Build::Debug => "release, editor",
+        Build::Release => "release, lean",
+    };
+    let wanted = format!("{ADDON} {} ({wanted})", env!("CARGO_PKG_VERSION"));
+    for file in files::below(library, |_| true)? {
+        if contains(&fs::read(file)?, wanted.as_bytes()) {
+            return Ok(());
+        }
+    }
+    let (library, name) = (library.display(), platform.name);
+    bail!("{library} is not {wanted:?}: run `cargo xtask build --platform {name}`, or delete it");
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == wanted[0]);
+    starts.map(|(start, _)| &bytes[start..]).any(|rest| rest.starts_with(wanted))
 }
 
 /// All files below a folder whose names, and those of their folders, are wanted.
@@ -221,6 +252,34 @@ mod tests {
         assert_eq!(checksum(&pack()), checksum(&first));
         unpack(&package, &folder.join("out")).expect("a zip");
         assert_eq!(fs::read_to_string(folder.join("out/x/two")).expect("was unpacked"), "a/two");
+        fs::remove_dir_all(&folder).expect("ours");
+    }
+
+    #[test]
+    fn only_what_a_release_has_under_a_name_is_packed() {
+        let folder = std::env::temp_dir().join(format!("xtask-builds-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a writable temporary folder");
+        let library = folder.join("library");
+        let linux = Platform::named("linux-x86_64").expect("known");
+        let version = env!("CARGO_PKG_VERSION");
+        for (text, editor, players) in [
+            (format!("w{ADDON} {version} (release, editor)\0"), true, false),
+            (format!("{ADDON} {version} (release, lean)"), false, true),
+            (format!("{ADDON} {version} (dev, editor)"), false, false),
+            (format!("{ADDON} {version} (dev, lean)"), false, false),
+            (format!("{ADDON} 0.0.0 (release, editor)"), false, false),
+            ("a library of before".to_owned(), false, false),
+        ] {
+            fs::write(&library, &text).expect("a writable temporary folder");
+            let fits = |build| check_build(&library, linux, build);
+            assert_eq!(
+                (fits(Build::Debug).is_ok(), fits(Build::Release).is_ok()),
+                (editor, players),
+                "{text}"
+            );
+        }
+        let error = check_build(&library, linux, Build::Debug).expect_err("the last one");
+        assert!(error.to_string().contains("cargo xtask build --platform linux-x86_64"), "{error}");
         fs::remove_dir_all(&folder).expect("ours");
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
 use crate::engine::{Engine, free_port, run_alone};
@@ -11,13 +11,14 @@ use crate::package::{self, PackageOptions, Packages};
 use crate::platforms::{Build, Platform};
 use crate::repo::{ADDON, Repo};
 use crate::suites::Tally;
-use crate::{files, ui};
+use crate::{asset_library, files, ui};
 
 /// Makes the packages and tries them.
 pub(crate) fn run(repo: &Repo, options: &PackageOptions) -> Result<Tally> {
     let packages = package::make(repo, options)?;
     let mut tally = Tally::default();
     tally.add(contents(&packages));
+    tally.add(asset_library::check(repo, &packages).context("the rules of the Asset Library"));
     tally.add(checksums(repo, options, &packages));
     let engine = engines::provide(repo, Generation::Four)?;
     tally.add(addon_in_an_empty_project(repo, &engine, &packages));
@@ -25,13 +26,10 @@ pub(crate) fn run(repo: &Repo, options: &PackageOptions) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Checks that a package contains only the addon's folder, and in it everything that a user needs.
+/// Checks that the addon's package contains everything that a user needs.
 fn contents(packages: &Packages) -> Result<()> {
     let names = package::names(&packages.addon)?;
     let place = format!("addons/{ADDON}/");
-    if let Some(stray) = names.iter().find(|name| !name.starts_with(&place)) {
-        bail!("{stray} is in the addon's package, outside of {place}");
-    }
     let mut wanted: Vec<String> =
         ["LICENSE", "README.md", "THIRD_PARTY_LICENSES.txt", "websocket_multiplayer.gdextension"]
             .map(str::to_owned)

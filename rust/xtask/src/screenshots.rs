@@ -33,7 +33,7 @@ pub(crate) fn run(repo: &Repo, ScreenshotOptions { names }: &ScreenshotOptions) 
             debian::install(package, what)?;
         }
     }
-    addon::build(repo, addon::BuildOptions::default())?;
+    addon::build(repo, addon::BuildOptions::LEAN)?;
     let engine = demo::prepare(repo)?;
     let folder = repo.root.join("docs/images");
     fs::create_dir_all(&folder)?;

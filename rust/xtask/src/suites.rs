@@ -12,7 +12,7 @@ use crate::repo::Repo;
 use crate::soak::SoakOptions;
 use crate::{
     CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gate_suite, gdscript, guide,
-    instructions, licenses, package_suite, rust_suite, soak, ui, web_suite, workflows,
+    instructions, licenses, package, package_suite, rust_suite, soak, ui, web_suite, workflows,
 };
 
 /// What to test.
@@ -83,7 +83,10 @@ const SUITES: [(&str, Run); 21] = [
     ("engine", |context| context.cases("engine")),
     ("editor", |context| editor_suite::run(context.repo)),
     ("guide", |context| guide::suite(context.build()?)),
-    ("package", |context| package_suite::run(context.build()?, &PackageOptions::default())),
+    ("package", |context| {
+        package::build(context.repo, &PackageOptions::default())?;
+        package_suite::run(context.repo, &PackageOptions::default())
+    }),
     ("browser", |context| context.cases("browser")),
     ("web", |context| web_suite::run(context.repo, context.options.long, context.options.only.as_deref())),
     ("foreign", |context| context.cases("foreign")),
@@ -138,7 +141,7 @@ impl<'a> Context<'a> {
     fn build(&mut self) -> Result<&'a Repo> {
         ensure!(self.built != Some(false), "the addon did not build, see above");
         if self.built.is_none() {
-            let outcome = addon::build(self.repo, addon::BuildOptions::default());
+            let outcome = addon::build(self.repo, addon::BuildOptions::LEAN);
             self.built = Some(outcome.is_ok());
             outcome?;
         }
