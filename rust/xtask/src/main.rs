@@ -47,6 +47,8 @@ mod process;
 mod repo;
 mod rust_suite;
 mod screenshots;
+#[cfg(unix)]
+mod service_suite;
 mod soak;
 mod suites;
 mod ui;

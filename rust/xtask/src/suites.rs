@@ -34,7 +34,7 @@ pub(crate) struct TestOptions {
 }
 
 const HELP: &str = "\
-Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, package,
+Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, service, package,
 browser, web, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
 
 One engine case:  cargo xtask test slow_reader
@@ -63,7 +63,7 @@ struct Context<'a> {
 type Run = fn(&mut Context<'_>) -> Result<Tally>;
 
 /// Every suite, in the order in which they run.
-const SUITES: [(&str, Run); 21] = [
+const SUITES: [(&str, Run); 22] = [
     ("fmt", |context| rust_suite::fmt(context.repo)),
     ("gdscript", |context| gdscript::suite(context.repo)),
     ("gate", |context| gate_suite::suite(context.repo)),
@@ -83,6 +83,7 @@ const SUITES: [(&str, Run); 21] = [
     ("engine", |context| context.cases("engine")),
     ("editor", |context| editor_suite::run(context.repo)),
     ("guide", |context| guide::suite(context.build()?)),
+    ("service", |context| service(context.build()?)),
     ("package", |context| {
         package::build(context.repo, &PackageOptions::default())?;
         package_suite::run(context.repo, &PackageOptions::default())
@@ -195,6 +196,16 @@ impl Tally {
             Self { failed: 1, note: first, ..Self::default() }
         }
     }
+}
+
+#[cfg(unix)]
+fn service(repo: &Repo) -> Result<Tally> {
+    crate::service_suite::suite(repo)
+}
+
+#[cfg(not(unix))]
+fn service(_: &Repo) -> Result<Tally> {
+    bail!(CannotRun("the service is tried on Debian".to_owned()))
 }
 
 /// Returns the suite of a case, by the programs of its processes.
