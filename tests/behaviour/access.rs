@@ -211,6 +211,50 @@ fn a_health_check_is_answered_without_the_game() {
 }
 
 #[test]
+fn the_metrics_are_answered_without_the_game_and_tell_its_silence() {
+    let config = ServerConfig {
+        health_path: "/health".into(),
+        metrics_path: "/metrics".into(),
+        ask: true,
+        max_connections: 7,
+        ..ServerConfig::default()
+    };
+    let mut door = Door::new(config);
+    let ask = |door: &mut Door, request: &str| {
+        let (_, end) = door.arrive(HERE);
+        door.say(&end, request.as_bytes())
+    };
+    let get = "GET /metrics HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n";
+    let first = ask(&mut door, get);
+    assert!(first.starts_with("HTTP/1.1 200 OK\r\n"), "{first}");
+    for line in
+        ["websocket_peers 0", "websocket_pending 0", "websocket_max_connections 7", "websocket_refusing 0"]
+    {
+        assert!(first.contains(&format!("\n{line}\n")), "{line}: {first}");
+    }
+    assert!(ask(&mut door, "HEAD /metrics HTTP/1.1\r\nHost: h\r\n\r\n").ends_with("\r\n\r\n"));
+    assert!(ask(&mut door, "GET /metric HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 426 "));
+    assert!(ask(&mut door, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n").contains("main_thread_idle_msec"));
+    door.node.driver.game_polls = false;
+    door.now += 11 * SECOND;
+    let second = ask(&mut door, get);
+    // A scrape that fails would hide what it should show.
+    assert!(second.starts_with("HTTP/1.1 200 OK\r\n"), "{second}");
+    for line in ["websocket_main_thread_idle_seconds 11", "websocket_handshakes_refused_total 1"] {
+        assert!(second.contains(&format!("\n{line}")), "{line}: {second}");
+    }
+    assert_eq!(door.node.counters().health_checks.get(), 4);
+}
+
+#[test]
+fn without_a_path_there_are_no_metrics() {
+    let mut door = Door::new(ServerConfig::default());
+    let (_, end) = door.arrive(HERE);
+    let answer = door.say(&end, b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+}
+
+#[test]
 fn a_health_check_counts_for_its_address_and_a_trusted_one_for_nobody() {
     let config = ServerConfig {
         health_path: "/health".into(),

@@ -13,7 +13,7 @@ use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
 /// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
-const IN_WORDS: [&str; 14] = [
+const IN_WORDS: [&str; 15] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
@@ -29,6 +29,8 @@ const IN_WORDS: [&str; 14] = [
     "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
     // Shown by tests/behaviour/control.rs.
     "`ack` messages that wait to be sent",
+    // Tested in rust/core/src/access/metrics.rs.
+    "page of metrics",
     // Compared in rust/extension/src/lines.rs.
     "log lines that wait for the main thread to print them",
 ];

@@ -238,6 +238,8 @@ pub struct ServerConfig {
     pub ask: bool,
     /// The path of health checks: GET returns the server's state, HEAD and OPTIONS only the status. Empty: no health checks.
     pub health_path: String,
+    /// The path of the metrics for Prometheus. Empty: no metrics.
+    pub metrics_path: String,
     /// Key and certificate. If they are set, the server accepts only TLS.
     pub tls: Option<TlsServer>,
 }
@@ -260,6 +262,7 @@ impl Default for ServerConfig {
             proxy_protocol: false,
             ask: false,
             health_path: String::new(),
+            metrics_path: String::new(),
             tls: None,
         }
     }
@@ -348,11 +351,11 @@ pub fn check_proxy_header(name: &str) -> Result<String, ConfigError> {
     Err(ConfigError::Text { text: name.chars().take(80).collect(), why })
 }
 
-/// Checks the path of health checks; empty: none.
+/// Checks the path of health checks or of metrics; empty: none.
 ///
 /// # Errors
 /// [`ConfigError::Text`] for an invalid path.
-pub fn check_health_path(path: &str) -> Result<String, ConfigError> {
+pub fn check_page_path(path: &str) -> Result<String, ConfigError> {
     let path = path.trim();
     let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
     if path.is_empty() || path.starts_with('/') && path.bytes().all(legal) {
@@ -418,10 +421,10 @@ mod tests {
         assert_eq!(check_proxy_header(" X-Real-IP ").expect("valid"), "x-real-ip");
         assert!(check_proxy_header("").is_err() && check_proxy_header("a b").is_err());
         assert!(check_proxy_header("Forwarded").is_err());
-        assert_eq!(check_health_path("/health").expect("valid"), "/health");
-        assert_eq!(check_health_path("").expect("none"), "");
+        assert_eq!(check_page_path("/health").expect("valid"), "/health");
+        assert_eq!(check_page_path("").expect("none"), "");
         for bad in ["health", "/a b", "/a?b", "/a#b", "/a\r\nb"] {
-            assert!(check_health_path(bad).is_err(), "{bad:?}");
+            assert!(check_page_path(bad).is_err(), "{bad:?}");
         }
     }
 

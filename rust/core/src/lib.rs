@@ -99,7 +99,7 @@ pub use channel::{Figure, PeerState, PeerStatistics, Statistics, Unit, Value};
 pub use conditions::Conditions;
 pub use config::{
     BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
-    check_header_lines, check_health_path, check_protocols, check_proxy_header,
+    check_header_lines, check_page_path, check_protocols, check_proxy_header,
 };
 pub use decision::{AdmissionDecision, DecisionError};
 pub use event::{ConnectionRequest, Event};

@@ -56,7 +56,7 @@ fn report() -> VarDictionary {
 
 /// The statistics of an object, with its identity and the statistics of its peers.
 fn describe(object: &RegistryEntry, opening: u64) -> VarDictionary {
-    let mut described = convert::dictionary(object.complete(object.observer.statistics()).values());
+    let mut described = convert::dictionary(object.observer.statistics().values());
     let peers = object.observer.busiest(PEERS_LIMIT).into_iter().map(|(id, statistics)| {
         let mut peer = convert::dictionary(statistics.values());
         peer.set("id", i64::from(id.0));

@@ -437,9 +437,9 @@ impl PeerHost {
         if self.kind == Kind::Server { PeerId::SERVER.0 } else { self.core.unique_id() }
     }
 
-    /// The engine's counters, with what only the host measures.
+    /// The counters since the object was opened.
     pub(crate) fn statistics(&self) -> Statistics {
-        self.registered.complete(self.core.statistics())
+        self.core.statistics()
     }
 
     /// The statistics of one peer. For an unknown id, prints a line and returns an empty dictionary.

@@ -147,7 +147,7 @@ impl Meter {
         (figures.peers, figures.queued_in, figures.queued_out) = (0, 0, 0);
         (figures.dropped, figures.overflowed) = (0, 0);
         for (object, opening) in registry::open_objects() {
-            let statistics = object.complete(object.observer.statistics());
+            let statistics = object.observer.statistics();
             let load = object.observer.load();
             figures.peers += statistics.peers;
             figures.queued_in += load.queued_in_bytes;

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use websocket_multiplayer_core::{Observer, Statistics};
+use websocket_multiplayer_core::Observer;
 
 use crate::report::Kind;
 
@@ -37,7 +37,9 @@ impl RegistryEntry {
     }
 
     pub(crate) fn add_poll_time(&self, more: Duration) {
-        self.poll_time.set(self.poll_time.get() + more);
+        let total = self.poll_time.get() + more;
+        self.poll_time.set(total);
+        self.observer.set_poll_time(total);
     }
 
     pub(crate) fn reset_poll_time(&self) {
@@ -47,12 +49,6 @@ impl RegistryEntry {
     /// Returns `true` once for each opening: a warning is due.
     pub(crate) fn should_warn(&self, opening: u64) -> bool {
         self.warned.replace(Some(opening)) != Some(opening)
-    }
-
-    /// Completes the core's figures with the one that only the extension measures.
-    pub(crate) fn complete(&self, statistics: Statistics) -> Statistics {
-        let poll_usec = u64::try_from(self.poll_time.get().as_micros()).unwrap_or(u64::MAX);
-        Statistics { poll_usec, ..statistics }
     }
 }
 

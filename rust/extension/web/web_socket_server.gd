@@ -64,6 +64,9 @@ var request_handler: Callable = Callable():
 ## The path of health checks.
 var health_path: String = "":
 	set = set_health_path
+## The path of the metrics for Prometheus.
+var metrics_path: String = "":
+	set = set_metrics_path
 
 
 func _init() -> void:
@@ -259,6 +262,14 @@ func set_health_path(path: String) -> void:
 
 func get_health_path() -> String:
 	return health_path
+
+
+func set_metrics_path(path: String) -> void:
+	metrics_path = path
+
+
+func get_metrics_path() -> String:
+	return metrics_path
 
 
 func _is_server() -> bool:

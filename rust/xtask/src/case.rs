@@ -56,6 +56,8 @@ pub(crate) enum Program {
     Nginx,
     /// The same.
     Haproxy,
+    /// A script for the shell that runs the monitoring system and its tool.
+    Prometheus,
 }
 
 impl Case {

@@ -34,8 +34,15 @@ struct Tool {
 
 impl Foreign {
     /// Every program that is not an engine.
-    pub(crate) const PROGRAMS: [Program; 6] =
-        [Program::Node, Program::Python, Program::Chromium, Program::Curl, Program::Nginx, Program::Haproxy];
+    pub(crate) const PROGRAMS: [Program; 7] = [
+        Program::Node,
+        Program::Python,
+        Program::Chromium,
+        Program::Curl,
+        Program::Nginx,
+        Program::Haproxy,
+        Program::Prometheus,
+    ];
 
     /// Finds or fetches a program. Fails with [`CannotRun`] when this machine cannot have it.
     pub(crate) fn provide(&mut self, program: Program) -> Result<()> {
@@ -54,6 +61,11 @@ impl Foreign {
             Program::Curl => curl()?,
             Program::Nginx => script("sh", "sh", ("NGINX", service("nginx")?))?,
             Program::Haproxy => script("sh", "sh", ("HAPROXY", service("haproxy")?))?,
+            Program::Prometheus => {
+                let mut tool = script("sh", "sh", ("PROMETHEUS", service("prometheus")?))?;
+                tool.environment.push(("PROMTOOL", tool_of("prometheus", "promtool")?.into()));
+                tool
+            }
             Program::Engine4 | Program::Web | Program::Engine3 => bail!("an engine is not a foreign program"),
         };
         self.tools.push((program, tool));
@@ -318,25 +330,33 @@ fn python_with_pip() -> Result<PathBuf> {
 
 /// Finds a server that has the name of its package on this machine, or unpacks it, because installing the package would also start it.
 fn service(name: &str) -> Result<PathBuf> {
+    tool_of(name, name)
+}
+
+/// The same for a program of the package that has another name.
+fn tool_of(package: &str, name: &str) -> Result<PathBuf> {
     let usual = Path::new("/usr/sbin").join(name);
     if let Some(program) = on_path(name).or_else(|| usual.exists().then_some(usual)) {
         return Ok(program);
     }
-    let root = make(name, CURL_SUITE, |part| {
-        debian::unpack(part, CURL_SUITE, name)?;
+    let root = make(package, CURL_SUITE, |part| debian::unpack(part, CURL_SUITE, package))?;
+    let start = root.join(name);
+    if !start.exists() {
+        let place = if root.join("usr/sbin").join(name).exists() { "sbin" } else { "bin" };
         let (triplet, loader) = engines::loader()?;
         // Its libraries are beside it; those of the machine may be older.
-        let start = format!(
+        let text = format!(
             "#!/bin/sh\nroot=$(dirname \"$0\")\nlibraries=$root/usr/lib/{triplet}\n\
-             exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/sbin/{name}\" \"$@\"\n"
+             exec \"$libraries/{loader}\" --library-path \"$libraries\" \"$root/usr/{place}/{name}\" \"$@\"\n"
         );
-        let file = part.join(name);
-        fs::write(&file, start)?;
+        let part = root.join(format!("{name}.part"));
+        fs::write(&part, text)?;
         let mut chmod = Command::new("chmod");
-        chmod.arg("+x").arg(&file);
-        run(chmod, "chmod")
-    })?;
-    Ok(root.join(name))
+        chmod.arg("+x").arg(&part);
+        run(chmod, "chmod")?;
+        fs::rename(&part, &start)?;
+    }
+    Ok(start)
 }
 
 /// Makes a folder of the cache, unless it exists.

@@ -125,6 +125,7 @@ func _server() -> void:
 		proxy_protocol = false,
 		request_handler = Callable(),
 		health_path = "",
+		metrics_path = "",
 	}
 	_multiplayer_class("WebSocketServer", methods, signals, properties)
 
@@ -286,7 +287,7 @@ func _property_can_be_set(object: Object, property: String, default: Variant) ->
 		TYPE_FLOAT:
 			other = default + 0.5
 		TYPE_STRING:
-			other = "/a" if property == "health_path" else "127.0.0.1"
+			other = "/a" if property in ["health_path", "metrics_path"] else "127.0.0.1"
 		TYPE_PACKED_STRING_ARRAY:
 			var entries := {
 				handshake_headers = "a: b",

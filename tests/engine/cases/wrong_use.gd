@@ -197,6 +197,7 @@ func _gate_of_a_server() -> void:
 		proxy_protocol = true,
 		request_handler = func(_request: Dictionary) -> bool: return true,
 		health_path = "/health",
+		metrics_path = "/metrics",
 	}
 	var server := WebSocketServer.new()
 	for property: String in right:
@@ -207,6 +208,7 @@ func _gate_of_a_server() -> void:
 		trusted_proxies = [["10.0.0.0/33"], ["10.0.0.1/8"], ["localhost"], [""]],
 		proxy_header = ["", "a b", "Forwarded"],
 		health_path = ["health", "/a b", "/a?b", "/a\r\nb"],
+		metrics_path = ["metrics", "/a b", "/a?b", "/a\r\nb"],
 		max_connections_per_address = [-1],
 		max_inbound_kb_per_second = [-1],
 		max_pending_connections = [0],

@@ -57,6 +57,7 @@ pub(crate) enum RejectReason {
 pub(crate) enum PolicyDecision {
     Admit { protocol: Option<String> },
     Health,
+    Metrics,
     Reject(RejectReason, HttpResponse),
 }
 
@@ -120,11 +121,14 @@ impl AccessPolicy {
     /// Decides about a request. `peers` is the number of connected peers; `crowded`: too many events wait for the game.
     pub(crate) fn decide(&self, request: &Request, peers: usize, crowded: bool) -> PolicyDecision {
         let reject = PolicyDecision::Reject;
-        if request.is_plain()
-            && !self.config.health_path.is_empty()
-            && request.path() == self.config.health_path
-        {
-            return PolicyDecision::Health;
+        if request.is_plain() {
+            let asks_for = |path: &str| !path.is_empty() && request.path() == path;
+            if asks_for(&self.config.health_path) {
+                return PolicyDecision::Health;
+            }
+            if asks_for(&self.config.metrics_path) {
+                return PolicyDecision::Metrics;
+            }
         }
         if let Some(fault) = request.fault() {
             return reject(RejectReason::Malformed, fault.clone());

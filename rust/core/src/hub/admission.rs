@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::{Hub, Side};
-use crate::access::{AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, health};
+use crate::access::{
+    AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, ServerState, health, metrics,
+};
 use crate::base::{CloseReason, ConnId, Escaped, PeerId};
-use crate::channel::{Notice, PayloadRef, PeerInfo};
+use crate::channel::{Notice, PayloadRef, PeerInfo, Statistics};
 use crate::config::{Mode, WireFormat};
 use crate::decision::{Admission, AdmissionDecision};
 use crate::event::ConnectionRequest;
@@ -82,6 +84,22 @@ impl Hub {
                 let answer =
                     health(&request, peers, pending, access.refusing, self.mailbox.main_thread_idle(now));
                 self.answer(conn, &answer, now);
+            }
+            PolicyDecision::Metrics => {
+                if let Some(pending) = connection.pending_mut() {
+                    pending.suppress_log = true;
+                }
+                self.counters.health_checks.add(1);
+                let pending = self.counters.pending.get() - 1;
+                let state = ServerState {
+                    statistics: Statistics { peers: self.ids.len(), pending, ..self.counters.snapshot() },
+                    idle: self.mailbox.main_thread_idle(now),
+                    refusing: access.refusing,
+                    max_connections: access.config.max_connections,
+                    queued_in: self.queue_totals.incoming.bytes(),
+                    queued_out: self.queue_totals.outgoing.bytes(),
+                };
+                self.answer(conn, &metrics(&request, &state), now);
             }
             PolicyDecision::Admit { protocol } if access.config.ask => self.ask(conn, request, protocol, now),
             PolicyDecision::Admit { protocol } => {

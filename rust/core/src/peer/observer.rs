@@ -63,6 +63,13 @@ impl Observer {
         Statistics { peers: opened.connected().count(), ..opened.mailbox.counters.snapshot() }
     }
 
+    /// Sets the time in `poll()` since the peer was opened, which only its owner measures.
+    pub fn set_poll_time(&self, total: Duration) {
+        if let Some(opened) = &*self.0.borrow() {
+            opened.mailbox.counters.poll_usec.set(u64::try_from(total.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
     /// The queued bytes and the round-trip times.
     pub fn load(&self) -> Load {
         let mut load = Load::default();

@@ -22,6 +22,7 @@ pub(super) struct Options {
     pub(super) proxy_header: GString,
     pub(super) proxy_protocol: bool,
     pub(super) health_path: GString,
+    pub(super) metrics_path: GString,
     pub(super) extra_headers: Vec<String>,
     /// The TLS identity of a server that listens.
     pub(super) active_tls: Option<TlsServer>,
@@ -43,6 +44,7 @@ impl Options {
             proxy_header: GString::from(DEFAULT_PROXY_HEADER),
             proxy_protocol: false,
             health_path: GString::new(),
+            metrics_path: GString::new(),
             extra_headers: Vec::new(),
             active_tls: None,
         }

@@ -10,7 +10,7 @@ use godot::register::godot_api;
 use godot::register::property::PhantomVar;
 use websocket_multiplayer_core::{
     BindAddress, CloseFrame, ConfigError, Network, OpenError, OriginPattern, ServerConfig, TlsError,
-    TlsServer, check_header_lines, check_health_path, check_protocols, check_proxy_header,
+    TlsServer, check_header_lines, check_page_path, check_protocols, check_proxy_header,
 };
 
 use super::options::{DEFAULT_PROXY_HEADER, Options};
@@ -178,6 +178,13 @@ multiplayer_class! {
         /// the same path, so `/`, the default path of many load balancers, works too. Cannot be changed while listening.
         #[var(get = get_health_path, set = set_health_path)]
         health_path: PhantomVar<GString>,
+
+        /// The path for Prometheus, such as `/metrics`. If empty (the default), there are no metrics. The response to a GET contains
+        /// all counters of `get_statistics()` and the server's state, in Prometheus' text format 0.0.4, and nothing about a single
+        /// client. The I/O thread answers it, even while the game loads. Anybody who may connect can read it: let the proxy in
+        /// front refuse this path. Cannot be changed while listening.
+        #[var(get = get_metrics_path, set = set_metrics_path)]
+        metrics_path: PhantomVar<GString>,
 
         #[init(val = Options::new())]
         options: Options,
@@ -389,9 +396,23 @@ multiplayer_class! {
 
         #[func]
         fn set_health_path(&mut self, path: GString) {
-            match check_health_path(&path.to_string()) {
+            match check_page_path(&path.to_string()) {
                 Err(error) => self.host.kind.property_error("health_path", error),
                 Ok(_) if self.host.may_change("health_path") => self.options.health_path = path,
+                Ok(_) => {}
+            }
+        }
+
+        #[func]
+        fn get_metrics_path(&self) -> GString {
+            self.options.metrics_path.clone()
+        }
+
+        #[func]
+        fn set_metrics_path(&mut self, path: GString) {
+            match check_page_path(&path.to_string()) {
+                Err(error) => self.host.kind.property_error("metrics_path", error),
+                Ok(_) if self.host.may_change("metrics_path") => self.options.metrics_path = path,
                 Ok(_) => {}
             }
         }
@@ -625,7 +646,8 @@ impl WebSocketServer {
             proxy_header: check_proxy_header(&options.proxy_header.to_string()).map_err(refuse)?,
             proxy_protocol: options.proxy_protocol,
             ask: !host.request_handler.is_null(),
-            health_path: check_health_path(&options.health_path.to_string()).map_err(refuse)?,
+            health_path: check_page_path(&options.health_path.to_string()).map_err(refuse)?,
+            metrics_path: check_page_path(&options.metrics_path.to_string()).map_err(refuse)?,
             tls: tls.map_err(|error| host.report_open_error("listen", &OpenError::Tls(error)))?,
         };
         if config.proxy_protocol && config.trusted_proxies.is_empty() {
