@@ -189,6 +189,9 @@ const AFTERMATH: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -211,6 +214,40 @@ mod tests {
         for fault in ["did not come up", "did not print \"listening on 9080\"", "ERROR: yes", "ERROR: no"] {
             assert!(faults.contains(fault), "{faults}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_commands_of_a_migration_find_every_place_and_change_it() {
+        let repo = Repo::locate().expect("tests run in the working copy");
+        let page = fs::read_to_string(repo.root.join("docs/migrating-from-4.md")).expect("there is a page");
+        let examples = guide_page::read(&page).expect("it can be read");
+        let code = |name: &str| examples[name].parts[0].code.clone();
+        let command = |name: &str| {
+            let after = page.split_once(&format!("<!-- tested: {name} -->\n```sh\n")).expect("is there").1;
+            after.split_once("```").expect("it ends").0
+        };
+        let folder = std::env::temp_dir().join(format!("xtask-migration-{}", std::process::id()));
+        files::empty(&folder).expect("a writable temporary folder");
+        fs::write(folder.join("chat.gd"), code("before")).expect("a writable temporary folder");
+        let run = |name: &str| {
+            let output = Command::new("sh").args(["-ec", command(name)]).current_dir(&folder).output();
+            String::from_utf8(output.expect("there is a shell").stdout).expect("text")
+        };
+        let (before, after) = (code("before"), code("after"));
+        let found = run("find");
+        let differs = |(old, new): (&str, &str)| (old != new).then(|| old.to_owned());
+        for line in before.lines().zip(after.lines()).filter_map(differs) {
+            // The constants need no change.
+            let found = found.contains(&line) || line.contains("WebSocketPeer.STATE_");
+            assert!(found, "the commands do not find {line:?}");
+        }
+        run("swap");
+        let swapped = fs::read_to_string(folder.join("chat.gd")).expect("is there");
+        let swapped = swapped.replace(" WebSocketPeer", " BufferedWebSocketPeer");
+        assert_eq!(swapped, after, "the second script is not the first one with other names");
+        assert!(swapped != before);
+        files::remove(&folder).expect("ours");
     }
 
     #[test]
