@@ -1,5 +1,5 @@
 # `alive`: the engine's own class with the query item gets the agreement, its id and an `ack`, and a server shows no trace of the item.
-# A client without the item gets its id first.
+# A client without the item gets its id first, and the addon's own client says what is wrong with the item.
 # processes: main
 # timeout: 60
 extends "res://lib/handler_case.gd"
@@ -16,6 +16,7 @@ func run() -> void:
 	_answer = func(_request: Dictionary) -> Variant: return true
 	await _with_the_item()
 	await _without()
+	await _native_client()
 	_end()
 
 
@@ -69,6 +70,15 @@ func _without() -> void:
 	check_eq(_server.get_packet().get_string_from_utf8(), "ack?", "text is a packet")
 	_page.close()
 	await until(_is_closed, TIMEOUT, "the end")
+
+
+func _native_client() -> void:
+	var url := "ws://127.0.0.1:%d/?%s" % [_server.get_local_port(), OFFER]
+	check_eq(_client.connect_to_url(url, [], true), OK, "connect_to_url")
+	await until(
+		func() -> bool: return not _client.get_last_error().is_empty(), TIMEOUT, "a failure"
+	)
+	check(_client.get_last_error().contains("remove it"), _client.get_last_error())
 
 
 func _open(target: String) -> void:

@@ -89,7 +89,11 @@ impl Hub {
             return;
         }
         if let Some(connection) = self.connections.get_mut(conn) {
-            let what = "the server's first message is not a peer id; is it a multiplayer server with the same wire_format?";
+            let what = if message.starts_with(b"alive ") {
+                "the URL has the item godot-multiplayer=alive.v1, by which web pages ask for other messages; remove it"
+            } else {
+                "the server's first message is not a peer id; is it a multiplayer server with the same wire_format?"
+            };
             let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
             connection.session.violation(1002, what.to_owned(), &mut cx);
             self.queues.flush(conn, connection);
