@@ -101,8 +101,17 @@ class Pair {
 
   // All RPCs have arrived at an end, in order.
   async arrive(game, wanted, patience) {
-    const { received, wrong } = await this.settled(game, wanted, patience);
-    checkEqual({ received, wrong }, { received: wanted, wrong: 0 }, `${this.link}: RPCs at ${game.name}`);
+    const { received, wrong, status, why, close_code: code, close_reason: reason } = await this.settled(game, wanted, patience);
+    const state = `status ${status}, close code ${code} "${reason}", ${why || 'no error'}`;
+    checkEqual({ received, wrong }, { received: wanted, wrong: 0 }, `${this.link}: RPCs at ${game.name} (${state})`);
+  }
+
+  // So many RPCs arrive in each direction.
+  async both(count, size) {
+    await this.down('burst', { count, size });
+    await this.arrive(this.page, count);
+    await this.up('burst', { count, size });
+    await this.arrive(this.server, count);
   }
 
   async end() {

@@ -17,6 +17,8 @@ async function networkGone(bed) {
   const { why } = await pair.page.event(pair.link, 'server_disconnected', 8);
   const took = (Date.now() - began) / 1000;
   other.child.kill('SIGKILL');
+  const { peers_timed_out: timedOut } = await pair.page.order('totals', { link: pair.link });
+  checkEqual(timedOut, 1, 'peers_timed_out');
   check(took > 1 && took < 5, `noticed after ${took} s`);
   check(why.length > 0, 'no words');
   await pair.up('free', {});
@@ -90,10 +92,7 @@ async function secure(bed) {
   const page = await inPage(bed.browser, 'secure page', `https://game.test:${bed.secureSite}/`);
   for (const kind of KINDS) {
     const pair = await bed.pair(kind, { page, place: 'wss://game.test', served: { identity: bed.identity } });
-    await pair.down('burst', { count: 500, size: 1024 });
-    await pair.arrive(page, 500);
-    await pair.up('burst', { count: 500, size: 1024 });
-    await pair.arrive(pair.server, 500);
+    await pair.both(500, 1024);
     await pair.end();
   }
   await page.page.close();

@@ -9,10 +9,7 @@ async function strictPolicy(bed) {
   const evaluated = await page.page.evaluate('try { new Function("return 1")() } catch (error) { 0 }');
   checkEqual(evaluated, 0, 'the page has no policy');
   const pair = await bed.pair('client', { page });
-  await pair.down('burst', { count: 500, size: 1024 });
-  await pair.arrive(page, 500);
-  await pair.up('burst', { count: 500, size: 1024 });
-  await pair.arrive(pair.server, 500);
+  await pair.both(500, 1024);
   await pair.end();
   await page.page.close();
   return 'both ways';

@@ -7,7 +7,7 @@ enum _Mode { NONE, RAW, MULTIPLAYER }
 
 const _Connection = preload("connection.gd")
 const _FormerPeers = preload("former_peers.gd")
-const _PacketQueue = preload("packet_queue.gd")
+const _ReceivedPackets = preload("received_packets.gd")
 const _Url = preload("url.gd")
 
 const _SERVER: int = 1
@@ -40,7 +40,7 @@ var _id: int = 0
 ## Null when there is none and nobody has to be told of its end.
 var _connection: _Connection = null
 var _handle: _Handle = null
-var _packets: _PacketQueue = _PacketQueue.new()
+var _packets: _ReceivedPackets = _ReceivedPackets.new()
 ## The other clients of the 3.x wire, each with the number of the last poll in which packets of it became readable.
 var _others: Dictionary = {}
 ## Others that have left, to be told at the next poll.
@@ -55,6 +55,20 @@ var _is_congested: bool = false
 var _last_error: String = ""
 var _close_code: int = -1
 var _close_reason: String = ""
+
+# What follows is asked for with each packet of a MultiplayerAPI. A call or a look into another object for each would take longer.
+## The packets that can be taken next, those of [member _packets].
+var _next: Array[PackedByteArray] = _packets.next
+## Those behind them.
+var _behind: int = 0
+## Whether the game gets a share of the time of each frame to take them; when it is over, in microseconds (-1: it begins with the first
+## packets); and whether it was over before all were taken.
+var _has_share: bool = false
+var _share_until: int = -1
+var _is_cut: bool = false
+## That of [member _connection], and how many packets it takes without another look.
+var _transport: _Connection.Transport = null
+var _sure_room: int = 0
 
 ## Milliseconds in which the game has polled.
 var _clock: int = 0
@@ -104,7 +118,8 @@ func get_peer_statistics(id: int) -> Dictionary:
 	if _connection == null or id != _SERVER or not _connection.is_usable:
 		_report_unknown_peer("get_peer_statistics", id)
 		return {}
-	var queue: _PacketQueue = _connection.messages if _mode == _Mode.RAW else _packets
+	var queued_bytes: int = _packets.total_bytes() + _connection.messages.bytes
+	var queued_packets: int = _packets.size() + _connection.messages.size()
 	var figures: Dictionary = _connection.transport.figures()
 	return {
 		"rtt_msec": _connection.transport.rtt_msec(),
@@ -112,8 +127,8 @@ func get_peer_statistics(id: int) -> Dictionary:
 		"bytes_out": figures["bytes_out"],
 		"packets_in": figures["packets_in"],
 		"packets_out": figures["packets_out"],
-		"queued_in_bytes": queue.bytes + _connection.transport.waiting_bytes(),
-		"queued_in_packets": queue.size() + _connection.transport.waiting_packets(),
+		"queued_in_bytes": queued_bytes + _connection.transport.waiting_bytes(),
+		"queued_in_packets": queued_packets + _connection.transport.waiting_packets(),
 		"queued_out_bytes": _connection.transport.buffered_bytes(),
 		"queued_out_packets": _connection.transport.buffered_packets(),
 		"connected_msec": figures["connected_msec"],
@@ -182,6 +197,7 @@ func _open(
 	_forget()
 	_mode = _Mode.MULTIPLAYER if is_multiplayer else _Mode.RAW
 	_connection = connection
+	_transport = connection.transport
 	_status = MultiplayerPeer.CONNECTION_CONNECTING
 	_last_error = ""
 	_close_code = -1
@@ -256,7 +272,7 @@ func _report_unknown_peer(method: String, id: int) -> void:
 
 func _new_connection(url: _Url, is_multiplayer: bool) -> _Connection:
 	var connection: _Connection = _Connection.new()
-	connection.transport = _Connection.Transport.new()
+	connection.transport = _Connection.new_transport()
 	connection.url = url
 	connection.is_multiplayer = is_multiplayer
 	connection.output_bytes = _output_bytes
@@ -284,9 +300,8 @@ func _forget() -> void:
 	_mode = _Mode.NONE
 	_status = MultiplayerPeer.CONNECTION_DISCONNECTED
 	_id = 0
-	_connection = null
-	_handle = null
-	_packets.clear()
+	_let_go()
+	_clear_packets()
 	_others.clear()
 	_left.clear()
 	_counts.clear()
@@ -314,8 +329,20 @@ func _add_figures(to: Dictionary) -> void:
 func _release() -> void:
 	_add_figures(_counts)
 	_connection.transport.woken.disconnect(_on_woken)
+	_let_go()
+
+
+func _let_go() -> void:
 	_connection = null
+	_transport = null
+	_sure_room = 0
 	_handle = null
+
+
+func _clear_packets() -> void:
+	_packets.clear()
+	_behind = 0
+	_is_cut = false
 
 
 ## The page is hidden and [member run_in_background] is set.
@@ -341,11 +368,11 @@ func _disconnect_peer(peer: int, force: bool) -> void:
 		_report_unknown_peer("disconnect_peer", peer)
 	elif not force:
 		_connection.close(1000, "")
-		_packets.clear()
+		_clear_packets()
 	else:
 		_status = MultiplayerPeer.CONNECTION_DISCONNECTED
 		_connection.finish(close_timeout)
-		_packets.clear()
+		_clear_packets()
 		_others.clear()
 		_left.clear()
 		_opening += 1
@@ -353,35 +380,71 @@ func _disconnect_peer(peer: int, force: bool) -> void:
 
 
 func _get_available_packet_count() -> int:
-	return _packets.size() if _mode == _Mode.MULTIPLAYER else 0
+	var count: int = _next.size()
+	return count + _behind if count > 0 else _count_in_time()
 
 
 func _get_packet_script() -> PackedByteArray:
-	if _mode != _Mode.MULTIPLAYER:
-		return super()
-	if _packets.is_empty():
-		_Checks.error(_name + ".get_packet()", _NO_PACKET)
+	if _next.is_empty() and not _has_next("get_packet"):
 		return PackedByteArray()
-	return _packets.take()
+	return _next.pop_back()
 
 
 func _get_packet_peer() -> int:
-	if _mode != _Mode.MULTIPLAYER:
-		return super()
-	if _packets.is_empty():
-		_Checks.error(_name + ".get_packet_peer()", _NO_PACKET)
+	if _next.is_empty() and not _has_next("get_packet_peer"):
 		return _SERVER
-	return _packets.source()
+	return _SERVER if wire_format == WIRE_FORMAT_GODOT4 else _packets.next_sender()
 
 
 # So that what the server relays stays droppable.
 func _get_packet_mode() -> MultiplayerPeer.TransferMode:
-	if not _packets.is_empty() and _WireFormat.is_state_sync(_packets.peek()):
+	if _next.is_empty() and _behind > 0:
+		_fill_next()
+	# Two bits rule out nearly all of them without a call.
+	if not _next.is_empty() and _next[-1][0] & 6 == 6 and _WireFormat.is_state_sync(_next[-1]):
 		return MultiplayerPeer.TRANSFER_MODE_UNRELIABLE
 	return MultiplayerPeer.TRANSFER_MODE_RELIABLE
 
 
+## Packets for a game that takes all there are. It has had enough when its share of the time of a frame is over.
+func _count_in_time() -> int:
+	if _behind == 0:
+		return 0
+	if _has_share and _transport != null:
+		var now: int = Time.get_ticks_usec()
+		if _share_until < 0:
+			_share_until = now + _transport.share_usec()
+		elif now >= _share_until:
+			_is_cut = true
+			return 0
+	_fill_next()
+	return _next.size() + _behind
+
+
+## Whether there is a packet; prints a line otherwise.
+func _has_next(method: String) -> bool:
+	if _behind > 0:
+		_fill_next()
+		return true
+	var why: String = _NO_PACKET if _mode == _Mode.MULTIPLAYER else _packets_fault()
+	_Checks.error("%s.%s()" % [_name, method], why)
+	return false
+
+
+func _fill_next() -> void:
+	_packets.fill_next()
+	_behind = _packets.behind
+
+
 func _put_packet_script(buffer: PackedByteArray) -> Error:
+	if _sure_room > 0 and not buffer.is_empty() and buffer.size() <= _output_bytes:
+		_sure_room -= 1
+		if _transport.send(buffer, false) == OK:
+			return OK
+	return _put_packet_checked(buffer)
+
+
+func _put_packet_checked(buffer: PackedByteArray) -> Error:
 	var where: String = _name + ".put_packet()"
 	var why: String = _packets_fault()
 	if why.is_empty() and _status != MultiplayerPeer.CONNECTION_CONNECTED:
@@ -410,7 +473,10 @@ func _put_packet_script(buffer: PackedByteArray) -> Error:
 	elif overflow_policy == OVERFLOW_REFUSE:
 		when_full = _Connection.WhenFull.REFUSE
 	var message: PackedByteArray = _WireFormat.encode(buffer, wire_format, _id, _target)
-	match _connection.send(message, false, when_full):
+	var outcome: _Connection.Outcome = _connection.send(message, false, when_full)
+	if wire_format == WIRE_FORMAT_GODOT4:
+		_sure_room = _connection.sure_room()
+	match outcome:
 		_Connection.Outcome.SENT, _Connection.Outcome.DROPPED:
 			return OK
 		_Connection.Outcome.CLOSED:

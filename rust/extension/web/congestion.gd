@@ -10,7 +10,7 @@ const WAIT_MSEC: int = 100
 const UNWATCHED_MSEC: int = 1000
 
 var congested: bool = false
-## Bytes that the browser has not sent yet.
+## Bytes that the browser has not sent yet, as far as they were told.
 var bytes: int = 0
 ## At most so many packets are among them: those sent since none waited.
 var packets: int = 0
@@ -45,10 +45,10 @@ func judge(unsent: int, in_frame: int, now_msec: int) -> void:
 	_since_judged = 0
 
 
-func sent(size: int) -> void:
+func sent(size: int, count: int) -> void:
 	bytes += size
-	packets += 1
-	_since_judged += 1
+	packets += count
+	_since_judged += count
 
 
 ## For how long data has waited without any leaving, in ms.

@@ -9,6 +9,8 @@ enum WhenFull { DROP, REFUSE, CLOSE }
 
 const Checks = preload("checks.gd")
 const ClosingConnections = preload("closing_connections.gd")
+const GatedTransport = preload("gated_transport.gd")
+const LoneTransport = preload("lone_transport.gd")
 const PacketQueue = preload("packet_queue.gd")
 const Transport = preload("transport.gd")
 const Url = preload("url.gd")
@@ -58,6 +60,12 @@ var packets_dropped: int = 0
 var packets_to_closed: int = 0
 
 
+static func new_transport() -> Transport:
+	if GatedTransport.is_possible():
+		return GatedTransport.new()
+	return LoneTransport.new()
+
+
 ## A value of [enum WebSocketPeer.State].
 func state() -> int:
 	if is_over:
@@ -71,6 +79,11 @@ func state() -> int:
 
 func is_open() -> bool:
 	return state() == WebSocketPeer.STATE_OPEN
+
+
+## Whether the last poll of the transport has left nothing to do.
+func is_idle() -> bool:
+	return transport.is_quiet() and is_open() and not has_overflowed
 
 
 ## Begins the closing handshake. While it is still connecting it ends at once.
@@ -174,6 +187,23 @@ func set_own_interval(interval: float) -> void:
 		transport.set_heartbeat(heartbeat_interval, heartbeat_timeout)
 
 
+## How many packets of any size there is room for without another look, as long as the connection takes its data.
+func sure_room() -> int:
+	if not is_open() or transport.is_congested():
+		return 0
+	var bytes: int = _most_bytes() - transport.buffered_bytes()
+	@warning_ignore("integer_division")
+	return mini(bytes / output_bytes, _most_packets() - transport.buffered_packets())
+
+
+func _most_bytes() -> int:
+	return maxi(output_bytes * _BURST, _BURST_BYTES)
+
+
+func _most_packets() -> int:
+	return clampi(output_packets * _BURST, _BURST_PACKETS, _MOST_PACKETS)
+
+
 func _send(message: PackedByteArray, is_text: bool, when_full: WhenFull) -> Outcome:
 	if not is_open():
 		return Outcome.CLOSED
@@ -185,9 +215,7 @@ func _send(message: PackedByteArray, is_text: bool, when_full: WhenFull) -> Outc
 		)
 		if is_stale or _is_above(size, 1):
 			return _without_room(when_full)
-	var most_bytes: int = maxi(output_bytes * _BURST, _BURST_BYTES)
-	var most_packets: int = clampi(output_packets * _BURST, _BURST_PACKETS, _MOST_PACKETS)
-	if waiting + size > most_bytes or transport.buffered_packets() >= most_packets:
+	if waiting + size > _most_bytes() or transport.buffered_packets() >= _most_packets():
 		return _without_room(when_full)
 	return Outcome.SENT if transport.send(message, is_text) == OK else Outcome.CLOSED
 

@@ -4,7 +4,7 @@
 // owns the browser's socket, queues what arrives without loss up to a ceiling, answers the server's `ack?` while the game sleeps, and hands the
 // queue to the engine as the game polls. Nothing here throws into the engine: an exception would end the engine's main loop.
 //
-// transport.gd evaluates this file. A page whose Content-Security-Policy forbids that can load it as a script before the engine starts.
+// gated_transport.gd evaluates this file. A page whose Content-Security-Policy forbids that can load it as a script before the engine starts.
 // Its interface is `window.__bws`; numbers come in by Number(), because some engines pass a BigInt.
 // docs/protocol.md describes the words `alive`, `ack?` and `ack`.
 (function () {
@@ -74,6 +74,7 @@
       this.closing = false;
       this.ended = null; // as ending() tells
       this.told = false; // the engine knows of the end
+      this.pumped = ''; // state and round trip at the last pump
       this.wake = null;
       this.socket = null;
       this.standIn = makeStandIn(this);
@@ -178,7 +179,7 @@
         // An answer may wait behind this very timer, when the thread was blocked. The next tick decides.
         if (this.doubted) {
           this.lose(unanswered ? 'the connection was lost while the page slept: the server does not answer'
-            : `the connection was lost: nothing came from the server for ${timeout / 1000} s`);
+            : `the connection was lost: nothing came from the server for ${timeout / 1000} s`, true);
         }
         this.doubted = true;
         return;
@@ -240,6 +241,15 @@
       return this.ended || !this.socket ? 0 : this.socket.bufferedAmount;
     }
 
+    // Whether a pump has anything to tell.
+    hasNews() {
+      return this.items.length > this.next || this.buffered() > 0 || this.pumped !== this.brief() || (this.ended !== null && !this.told);
+    }
+
+    brief() {
+      return `${this.state()} ${this.rtt}`;
+    }
+
     close(code, reason) {
       if (this.ended || this.closing) return;
       this.closing = true;
@@ -252,9 +262,9 @@
       this.end(code, words, false, words);
     }
 
-    lose(words) {
+    lose(words, silent = false) {
       this.socketClose(4000, words);
-      this.end(LOST, '', false, words);
+      this.end(LOST, '', false, words, silent);
     }
 
     // A page may close with 1000 and 3000..4999 and 123 bytes of reason only; for anything else the browser throws.
@@ -267,15 +277,16 @@
       }
     }
 
-    end(code, reason, clean, words) {
+    end(code, reason, clean, words, silent = false) {
       if (this.ended) return;
-      this.ended = { code, reason, clean, words, opened: this.openedAt >= 0 };
+      this.ended = { code, reason, clean, words, opened: this.openedAt >= 0, silent };
       if (this.socket) this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     }
 
-    // Hands over what fits into `bytes` and `packets`.
+    // Hands over what fits into `bytes` and `packets`. Answers how many messages, their bytes, and how many of them are texts.
     pump(bytes, packets) {
       let handed = 0;
+      let texts = 0;
       let room = bytes;
       while (handed < packets && this.next < this.items.length && this.sizes[this.next] <= room) {
         const data = this.items[this.next];
@@ -288,6 +299,7 @@
           this.standIn.onmessage({ data });
         } catch (e) {
           // Behind the hole nothing may follow.
+          room += size;
           this.items = [];
           this.sizes = [];
           this.next = 0;
@@ -296,6 +308,7 @@
           break;
         }
         handed += 1;
+        if (typeof data === 'string') texts += 1;
       }
       if (this.next === this.items.length || (this.next > 4096 && this.next * 2 > this.items.length)) {
         this.items = this.items.slice(this.next);
@@ -306,7 +319,8 @@
         this.told = true;
         if (this.standIn.onclose) this.standIn.onclose({ code: this.ended.code, reason: this.ended.reason, wasClean: this.ended.clean });
       }
-      return handed;
+      this.pumped = this.brief();
+      return [handed, bytes - room, texts];
     }
   }
 
@@ -322,7 +336,8 @@
       onclose: null,
       get readyState() { return connection.state(); },
       get protocol() { return connection.socket ? connection.socket.protocol : ''; },
-      get bufferedAmount() { return connection.buffered(); },
+      // The engine asks in a hundredth of the time of a call of pump(), so it hears whether one is worth it.
+      get bufferedAmount() { return connection.hasNews() ? 1 : 0; },
       send(data) { connection.send(data); },
       close(code, reason) { connection.close(Number(code), String(reason)); },
     };
@@ -457,13 +472,13 @@
       return Boolean(connection && connection.seated);
     },
 
-    // Hands messages to the engine, whose buffer is empty. Answers seven numbers: messages handed over, state, bytes unsent before this task,
-    // bytes unsent, messages and bytes that wait here, round trip in ms or -1.
+    // Hands messages to the engine, whose buffer is empty. Answers nine numbers: messages handed over, their bytes, the texts among them, state,
+    // bytes unsent before this task, bytes unsent, messages and bytes that wait here, round trip in ms or -1.
     pump(id, bytes, packets) {
       const c = connections.get(Number(id));
-      if (!c) return `0 ${CLOSED} 0 0 0 0 -1`;
+      if (!c) return `0 0 0 ${CLOSED} 0 0 0 0 -1`;
       const buffered = c.buffered();
-      const handed = c.pump(Number(bytes), Number(packets));
+      const handed = c.pump(Number(bytes), Number(packets)).join(' ');
       return `${handed} ${c.state()} ${Math.max(0, buffered - c.sentInTask)} ${buffered} ${c.items.length - c.next} ${c.waitingBytes} ${c.rtt}`;
     },
 
@@ -473,7 +488,7 @@
       if (connection) connection.close(Number(code), String(reason));
     },
 
-    // JSON {code, reason, clean, words, opened}, or "" while the connection goes on.
+    // JSON {code, reason, clean, words, opened, silent}, or "" while the connection goes on.
     ending(id) {
       const connection = connections.get(Number(id));
       return connection && connection.ended ? JSON.stringify(connection.ended) : '';

@@ -15,6 +15,8 @@ var _is_polling: bool = false
 var _polls: int = 0
 ## Whether packets became readable in this poll.
 var _is_fresh: bool = false
+## Whether the game had no time for all of them in the last frame: until it had, nothing is told that comes behind them.
+var _was_cut: bool = false
 
 
 func _poll() -> void:
@@ -46,13 +48,21 @@ func _poll_open() -> bool:
 	if now - _last_poll > _PAUSE_MSEC:
 		_above_since = -1
 	_last_poll = now
+	_was_cut = _is_cut
+	_is_cut = false
+	_share_until = -1
 	if _has_ended:
-		_tell_end(opening)
+		if not _was_cut:
+			_tell_end(opening)
 		return true
-	if not _left.is_empty() and not _tell_left(opening):
+	if not _was_cut and not _left.is_empty() and not _tell_left(opening):
 		return true
 	if not _connection.is_over:
 		_connection.transport.poll()
+		# Most frames of most games.
+		if not _is_congested and _connection.is_idle():
+			_above_since = -1
+			return false
 	var was_connecting: bool = _status == MultiplayerPeer.CONNECTION_CONNECTING
 	if was_connecting and not _poll_connecting(opening):
 		return true
@@ -120,53 +130,103 @@ func _receive(opening: int) -> bool:
 	var connection: _Connection = _connection
 	if connection.is_over:
 		return true
+	# The game does not want what comes after it has begun to close.
+	if connection.is_closing:
+		@warning_ignore("return_value_discarded")
+		connection.transport.take_all()
+		return true
+	var messages: _Connection.PacketQueue = connection.messages
+	if _is_full(messages.bytes + _packets.bytes, messages.size() + _packets.size()):
+		return true
+	if _mode == _Mode.RAW:
+		return _receive_messages(opening)
+	var is_bare: bool = wire_format == WIRE_FORMAT_GODOT4
+	if is_bare and peer_packet.get_connections().is_empty():
+		_receive_batch()
+		return true
+	var is_still: bool = _receive_packets(opening)
+	_behind = _packets.behind
+	return is_still
+
+
+## Whether no more is fetched before the game takes some of what was.
+func _is_full(bytes: int, packets: int) -> bool:
+	if (
+		bytes < maxi(_READABLE_BYTES, _input_bytes)
+		and packets < maxi(_READABLE_PACKETS, _input_packets)
+	):
+		return false
+	if _connection.transport.available() > 0:
+		_count("reads_paused")
+	return true
+
+
+func _receive_messages(opening: int) -> bool:
+	var connection: _Connection = _connection
 	var transport: _Connection.Transport = connection.transport
-	var queue: _PacketQueue = connection.messages if _mode == _Mode.RAW else _packets
-	var most_bytes: int = maxi(_READABLE_BYTES, _input_bytes)
-	var most_packets: int = maxi(_READABLE_PACKETS, _input_packets)
-	var has_listeners: bool = false
-	var knows_listeners: bool = false
+	var has_listeners: bool = _has_message_listeners()
 	while transport.available() > 0:
-		if queue.bytes >= most_bytes or queue.size() >= most_packets:
-			_count("reads_paused")
-			break
 		var message: PackedByteArray = transport.take()
-		# The game does not want what comes after it has begun to close.
+		# A handler has begun to close.
+		if connection.is_closing or connection.is_over:
+			continue
+		connection.messages.push(message, transport.took_string())
+		_is_fresh = true
+		if has_listeners:
+			_on_message()
+			if _opening != opening:
+				return false
+	return true
+
+
+## The usual case, without a line of script for each packet.
+func _receive_batch() -> void:
+	var transport: _Connection.Transport = _connection.transport
+	var bytes: int = transport.fetched_bytes()
+	var batch: Array[PackedByteArray] = transport.take_all()
+	# Nothing can be made of an empty packet, and it would end the poll of a MultiplayerAPI.
+	while batch.has(PackedByteArray()):
+		batch.erase(PackedByteArray())
+	if batch.is_empty():
+		return
+	_packets.add(batch, bytes, _SERVER)
+	_behind = _packets.behind
+	_has_share = true
+	_is_fresh = true
+
+
+## Packets of which a handler is told, or with a header.
+func _receive_packets(opening: int) -> bool:
+	var connection: _Connection = _connection
+	var transport: _Connection.Transport = connection.transport
+	var has_listeners: bool = not peer_packet.get_connections().is_empty()
+	_has_share = false
+	while transport.available() > 0:
+		var message: PackedByteArray = transport.take()
 		if connection.is_closing or connection.is_over:
 			continue
 		var source: int = _SERVER
-		if _mode == _Mode.MULTIPLAYER:
-			if wire_format == WIRE_FORMAT_GODOT3:
-				var type: int = _WireFormat.type_of(message)
-				if type != _WireFormat.PACKET:
-					if type != _WireFormat.NONE and not _hear_of_another(type, message, opening):
-						return false
-					knows_listeners = false
-					continue
-				source = _WireFormat.sender_of(message)
-				if source != _SERVER and not _others.has(source):
-					continue
-				message = _WireFormat.packet_of(message)
-			# Nothing can be made of an empty packet, and it would end the poll of a MultiplayerAPI.
-			if message.is_empty():
+		if wire_format == WIRE_FORMAT_GODOT3:
+			var type: int = _WireFormat.type_of(message)
+			if type != _WireFormat.PACKET:
+				if type != _WireFormat.NONE and not _hear_of_another(type, message, opening):
+					return false
+				has_listeners = not peer_packet.get_connections().is_empty()
 				continue
-			if source != _SERVER:
-				_others[source] = _polls
-		queue.push(message, source, transport.took_string())
+			source = _WireFormat.sender_of(message)
+			if source != _SERVER and not _others.has(source):
+				continue
+			message = _WireFormat.packet_of(message)
+		# As in a batch.
+		if message.is_empty():
+			continue
+		if source != _SERVER:
+			_others[source] = _polls
+		_packets.push(message, source)
+		_behind = _packets.behind
 		_is_fresh = true
-		# Looked up once: most games never connect to a signal per packet.
-		if not knows_listeners:
-			knows_listeners = true
-			has_listeners = (
-				_has_message_listeners()
-				if _mode == _Mode.RAW
-				else not peer_packet.get_connections().is_empty()
-			)
 		if has_listeners:
-			if _mode == _Mode.RAW:
-				_on_message()
-			else:
-				peer_packet.emit(source)
+			peer_packet.emit(source)
 			if _opening != opening:
 				return false
 	return true
@@ -187,7 +247,7 @@ func _hear_of_another(type: int, message: PackedByteArray, opening: int) -> bool
 		peer_connected.emit(id)
 	elif type == _WireFormat.LEFT and _others.has(id):
 		# After its last packet was readable for a whole poll.
-		if _others[id] == _polls:
+		if _others[id] == _polls or _was_cut:
 			@warning_ignore("return_value_discarded")
 			_left.push_back(id)
 			return true
@@ -215,6 +275,7 @@ func _poll_sending(opening: int) -> bool:
 		return true
 	var waiting: int = connection.transport.buffered_bytes()
 	if connection.transport.is_congested():
+		_sure_room = 0
 		if not _is_congested and waiting * 2 > _output_bytes:
 			_is_congested = true
 			peer_congested.emit(_SERVER)
@@ -289,7 +350,7 @@ func _poll_end(opening: int) -> void:
 		_on_close_request(connection.close_code, connection.close_reason)
 		if _opening != opening:
 			return
-	if _is_fresh or not _left.is_empty():
+	if _is_fresh or _was_cut or not _left.is_empty():
 		_has_ended = true
 	else:
 		_tell_end(opening)
@@ -305,6 +366,8 @@ func _note_close() -> void:
 	if not connection.fault.is_empty():
 		return
 	connection.fault = words
+	if connection.transport.has_timed_out():
+		_count("peers_timed_out")
 	# Its own words are the reason that it gives the other side.
 	if not words.is_empty() and words == reason:
 		_count("peers_violated")

@@ -1,5 +1,5 @@
 extends RefCounted
-## Packets that were received and that the game has not taken, in order.
+## Messages of raw mode that the game has not taken, in order.
 ##
 ## Taking one moves an index: removing the first element of an [Array] moves all others, which takes seconds for the 60,000 packets that
 ## may wait when a tab returns from the background.
@@ -10,8 +10,6 @@ const _SHRINK_ABOVE: int = 1024
 var bytes: int = 0
 
 var _packets: Array[PackedByteArray] = []
-## The sender of each.
-var _sources: PackedInt32Array = PackedInt32Array()
 ## 1 for each that was a text message.
 var _texts: PackedByteArray = PackedByteArray()
 var _next: int = 0
@@ -25,24 +23,14 @@ func is_empty() -> bool:
 	return _next == _packets.size()
 
 
-func push(packet: PackedByteArray, sender: int, text: bool) -> void:
+func push(packet: PackedByteArray, text: bool) -> void:
 	_packets.push_back(packet)
-	@warning_ignore("return_value_discarded")
-	_sources.push_back(sender)
 	@warning_ignore("return_value_discarded")
 	_texts.push_back(1 if text else 0)
 	bytes += packet.size()
 
 
-## The next one, which stays. The queue must not be empty; the same holds for the functions below.
-func peek() -> PackedByteArray:
-	return _packets[_next]
-
-
-func source() -> int:
-	return _sources[_next]
-
-
+## Whether the next one is a text. The queue must not be empty; the same holds for take().
 func is_text() -> bool:
 	return _texts[_next] == 1
 
@@ -56,7 +44,6 @@ func take() -> PackedByteArray:
 		clear()
 	elif _next > _SHRINK_ABOVE and _next * 2 > _packets.size():
 		_packets = _packets.slice(_next)
-		_sources = _sources.slice(_next)
 		_texts = _texts.slice(_next)
 		_next = 0
 	return packet
@@ -64,7 +51,6 @@ func take() -> PackedByteArray:
 
 func clear() -> void:
 	_packets.clear()
-	_sources.clear()
 	_texts.clear()
 	_next = 0
 	bytes = 0

@@ -108,7 +108,7 @@ func disconnect_from_host(code: int = 1000, reason: String = "") -> void:
 		_Checks.error("WebSocketClient.disconnect_from_host()", why)
 	elif _status == MultiplayerPeer.CONNECTION_CONNECTED:
 		_connection.close(code, reason)
-		_packets.clear()
+		_clear_packets()
 	else:
 		_close()
 

@@ -19,6 +19,7 @@ const DISCONNECTED := MultiplayerPeer.CONNECTION_DISCONNECTED
 const RAW := "raw"
 const GODOT4 := "godot4"
 const GODOT3 := "godot3"
+const FLOOD := 500
 
 var _server: WebSocketServer
 var _client: WebSocketClient
@@ -98,6 +99,10 @@ func _answer_packet(id: int) -> void:
 			_server.disconnect_peer(id, 4005, "out")
 		elif text == "sleep":
 			_sleeps_until = Time.get_ticks_msec() + 2500
+		elif text == "flood":
+			_server.set_target_peer(id)
+			for number in FLOOD:
+				_server.put_packet(PackedByteArray([1, number & 255, number >> 8]))
 		elif packet.size() < 100:
 			_server.set_target_peer(id)
 			_server.put_packet(packet)
@@ -230,6 +235,8 @@ func _multiplayer_mode(step: String, wire: int) -> void:
 	await _overflow()
 	_client.close()
 	_client = null
+	if wire == WebSocketClient.WIRE_FORMAT_GODOT4:
+		await _share()
 	leave(step + " done", "")
 
 
@@ -263,6 +270,42 @@ func _overflow() -> void:
 	check(_client.get_last_error().contains("fast enough"), _client.get_last_error())
 	check_eq(_client.get_statistics().peers_overflowed, 1, "totals")
 	_events.clear()
+
+
+## A game that takes all there are gets a share of each frame, and hears of the end behind the last packet.
+func _share() -> void:
+	var client := WebSocketClient.new()
+	var url := "ws://127.0.0.1:%d" % port
+	check_eq(client.connect_to_url(url, [], true), OK, "connect_to_url")
+	var is_in := func() -> bool:
+		client.poll()
+		return client.get_connection_status() == CONNECTED
+	await until(is_in, PATIENCE, "a connection")
+	check_eq(client.put_packet("flood".to_ascii_buffer()), OK, "put_packet")
+	var taken := 0
+	var most := 0
+	var has_asked := false
+	var first_polls := 0
+	while client.get_connection_status() == CONNECTED:
+		client.poll()
+		var count := 0
+		while client.get_available_packet_count() > 0:
+			var packet := client.get_packet()
+			check_eq(packet.decode_u16(1), taken, "in order")
+			taken += 1
+			count += 1
+			OS.delay_usec(2000)
+		most = maxi(most, count)
+		if taken > 0 and not has_asked:
+			has_asked = true
+			first_polls = taken
+			check_eq(client.put_packet("close".to_ascii_buffer()), OK, "put_packet")
+		await frames(1)
+	check(first_polls < FLOOD, "the server closes while packets wait")
+	check_eq(taken, FLOOD, "packets before the end")
+	# A portion without a look at the clock, and at most 50 ms rounded up to the next one.
+	check(most <= 128, "%d packets of 2 ms in one frame" % most)
+	check_eq(client.get_close_code(), 4005, "the end")
 
 
 ## Closed and opened again in one frame: a MultiplayerAPI is told that the old server is gone.

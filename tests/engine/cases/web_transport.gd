@@ -17,7 +17,9 @@ func run() -> void:
 	check_eq(_listener.listen(0, "127.0.0.1"), OK, "listening")
 	await _check_opening()
 	await _check_share()
+	await _check_slow_frames()
 	await _check_limit()
+	await _check_closing()
 
 
 func _check_close_frames() -> void:
@@ -84,16 +86,19 @@ func _check_congestion() -> void:
 		check_eq(line.get("congested"), step[3], "congested at %d ms" % step[2])
 		check_eq(line.call("stalled_msec"), step[4], "stalled at %d ms" % step[2])
 		check_eq(line.get("bytes"), step[0] + step[1], "bytes at %d ms" % step[2])
-	line.call("sent", 300)
+	line.call("sent", 300, 1)
 	check_eq([line.get("bytes"), line.get("packets")], [1000, 1], "after a send")
 	line.call("judge", 700, 300, 1616)
 	check_eq(line.get("packets"), 1, "packets while data waits")
+	check_eq(line.get("drained"), false, "data waits")
+	line.call("judge", 0, 300, 1624)
+	check_eq(line.get("drained"), true, "what this frame has sent does not count")
 	line.call("judge", 0, 0, 1632)
 	check_eq([line.get("bytes"), line.get("packets")], [0, 0], "when all has left")
 
 
 func _check_opening() -> void:
-	_transport = load(WEB + "transport.gd").new()
+	_transport = load(WEB + "lone_transport.gd").new()
 	for url: String in ["http://127.0.0.1", "ws://", ""]:
 		check_eq(_open(url, {}), ERR_INVALID_PARAMETER, 'the URL "%s"' % url)
 		check(_transport.call("last_error").contains("is not the URL of a WebSocket"), "why not")
@@ -165,6 +170,45 @@ func _check_share() -> void:
 	check(most > 100, "at most %d packets in one poll" % most)
 	_transport.call("close", 1000, "")
 	await until(_has_closed, 5.0, "the end")
+
+
+## A slow machine gets up to half of a frame, less what fetching took, or it would never catch up.
+func _check_slow_frames() -> void:
+	await _connect({})
+	for pair: Array in [[0, 8], [60, 50], [200, 50]]:
+		var began := Time.get_ticks_usec()
+		_poll()
+		OS.delay_msec(pair[0])
+		_poll()
+		var share: int = _transport.call("share_usec")
+		var least := clampi(pair[0] * 500, 8000, 50000) / 2
+		check(share >= least, "a share of %d us after %d ms" % [share, pair[0]])
+		# Another process may have made the frame longer.
+		if Time.get_ticks_usec() - began < pair[0] * 1000 + 8000:
+			check(share <= pair[1] * 1000, "a share of %d us after %d ms" % [share, pair[0]])
+	_transport.call("close", -1)
+
+
+## Connections that nobody needs any more end without a frame, as in a hidden page.
+func _check_closing() -> void:
+	var closing: GDScript = load(WEB + "closing_connections.gd")
+	var remotes: Array[WebSocketPeer] = []
+	var transports: Array[RefCounted] = []
+	for number in 3:
+		_transport = load(WEB + "lone_transport.gd").new()
+		await _connect({})
+		remotes.append(_remote)
+		transports.append(_transport)
+	for number in 3:
+		transports[number].call("close", 1000, "")
+		closing.call("add", transports[number], 5.0)
+		for turn in 20:
+			remotes[number].poll()
+			OS.delay_msec(5)
+	var waiting: Array = closing.get("_waiting")
+	check_eq(waiting.has(transports[0]), false, "the first of three is closed")
+	check_eq(waiting.has(transports[2]), true, "the last one waits for its end")
+	await until(func() -> bool: return waiting.is_empty(), 5.0, "all are closed")
 
 
 ## Above the ceiling the connection ends, after everything was taken.

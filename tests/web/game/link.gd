@@ -9,8 +9,6 @@ var wrong := 0
 var received_bytes := 0
 ## The most that have arrived in one frame.
 var most_in_frame := 0
-## Microseconds in which this link polled, since it polls by itself.
-var poll_usec := 0
 
 var _frame := 0
 var _in_frame := 0
@@ -18,6 +16,8 @@ var _api: SceneMultiplayer
 var _peer: MultiplayerPeer
 var _wire: Wire
 var _polls_itself := false
+## Since this link polls by itself: how many RPCs each poll brought, and how many microseconds it took.
+var _polls := []
 
 
 func set_up(is_root: bool) -> void:
@@ -40,9 +40,10 @@ func set_up(is_root: bool) -> void:
 
 func _process(_delta: float) -> void:
 	if _polls_itself:
+		var before := received
 		var began := Time.get_ticks_usec()
 		_api.poll()
-		poll_usec += Time.get_ticks_usec() - began
+		_polls.append([received - before, Time.get_ticks_usec() - began])
 
 
 func tear_down() -> void:
@@ -126,8 +127,11 @@ func obey(order: Dictionary) -> Dictionary:
 			# For this link alone: the tree polls no other meanwhile.
 			get_tree().multiplayer_poll = false
 			_polls_itself = true
-			poll_usec = 0
 			return {}
+		"measured":
+			return {"polls": _polls}
+		"totals":
+			return _peer.call(&"get_statistics")
 		"statistics":
 			return _peer.call(&"get_peer_statistics", int(order["peer"]))
 	return {"error": ERR_INVALID_PARAMETER}
@@ -182,10 +186,9 @@ func _close(order: Dictionary) -> Dictionary:
 
 
 func _counts() -> Dictionary:
-	return {
+	var counts := {
 		"received": received,
 		"wrong": wrong,
-		"poll_usec": poll_usec,
 		"bytes": received_bytes,
 		"most_in_frame": most_in_frame,
 		"status": _peer.get_connection_status() if _peer else 0,
@@ -194,6 +197,8 @@ func _counts() -> Dictionary:
 		"why": _why(),
 		"class": _peer.get_class() if _peer else "",
 	}
+	counts.merge(_close_frame())
+	return counts
 
 
 func _on_arrived(number: int, bytes: int) -> void:
@@ -217,10 +222,17 @@ func _why() -> String:
 	return _peer.call(&"get_last_error") if _peer and _peer.has_method(&"get_last_error") else ""
 
 
+func _close_frame() -> Dictionary:
+	if _peer == null or not _peer.has_method(&"get_close_code"):
+		return {}
+	return {
+		"close_code": _peer.call(&"get_close_code"),
+		"close_reason": _peer.call(&"get_close_reason"),
+	}
+
+
 func _tell(what: String, more: Dictionary) -> void:
 	var event := {"link": name, "what": what, "why": _why()}
-	if _peer and _peer.has_method(&"get_close_code"):
-		event["close_code"] = _peer.call(&"get_close_code")
-		event["close_reason"] = _peer.call(&"get_close_reason")
+	event.merge(_close_frame())
 	event.merge(more)
 	print("EVENT " + JSON.stringify(event))

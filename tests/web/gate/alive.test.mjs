@@ -125,6 +125,16 @@ test('an ack that nobody asked for is no answer, and a sign of life', () => {
   assert.ok(engine.pump().rtt >= 100000, 'the question was still open');
 });
 
+test('an ack is heard, and is no packet', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  page.clock.advance(5000);
+  engine.socket.receive('ack 0 1');
+  page.clock.advance(100);
+  const { last_receive_msec: heard, last_packet_msec: packet } = engine.figures();
+  assert.deepEqual([heard, packet], [100, 7100]);
+});
+
 test('a late answer belongs to the first question', () => {
   const page = makePage();
   const engine = connectAgreed(page);
@@ -171,6 +181,7 @@ test('silence: asked after each interval, lost after the timeout', () => {
   page.clock.advance(4000);
   assert.equal(engine.ending().code, 1006);
   assert.equal(engine.ending().words, 'the connection was lost: nothing came from the server for 60 s');
+  assert.equal(engine.ending().silent, true);
   assert.equal(engine.socket.readyState, 2);
   assert.equal(engine.pump().state, 3);
   assert.equal(page.clock.timers.size, 0);

@@ -245,6 +245,7 @@ test('a page out of the back/forward cache has lost its sockets', () => {
   page.window.emit('pageshow', { persisted: true });
   assert.equal(engine.pump().state, 3);
   assert.match(engine.ending().words, /put the page away/);
+  assert.equal(engine.ending().silent, false);
 });
 
 test('a server without `alive` is neither asked nor lost', () => {

@@ -47,7 +47,7 @@ test('what the browser refuses is told in its words, at the next poll', () => {
   const engine = connect(page, {}, 'http://host/');
   assert.equal(page.sockets.length, 0);
   assert.equal(engine.closed, null);
-  assert.deepEqual(engine.ending(), { code: 1006, reason: '', clean: false, words: "The URL's scheme must be either 'ws' or 'wss'.", opened: false });
+  assert.deepEqual(engine.ending(), { code: 1006, reason: '', clean: false, words: "The URL's scheme must be either 'ws' or 'wss'.", opened: false, silent: false });
   engine.ref.send(bytes(1));
   engine.ref.close(1000, '');
   assert.equal(engine.pump().state, 3);

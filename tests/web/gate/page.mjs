@@ -148,7 +148,7 @@ export function makePage({ workers = true } = {}) {
   return page;
 }
 
-// What transport.gd and the engine do to open a connection. `engine` is what the engine's class would hold.
+// What gated_transport.gd and the engine do to open a connection. `engine` is what the engine's class would hold.
 export function connect(page, options = {}, url = 'ws://host:9080/', protocols = []) {
   const { gate, window } = page;
   const id = gate.open(url, JSON.stringify(protocols), JSON.stringify({ ...DEFAULTS, ...options }));
@@ -161,8 +161,9 @@ export function connect(page, options = {}, url = 'ws://host:9080/', protocols =
   engine.seated = gate.seat(id);
   engine.socket = page.sockets[page.sockets.length - 1];
   engine.pump = (bytes = 65535, packets = 512) => {
-    const [handed, state, unsent, buffered, messages, waiting, rtt] = gate.pump(id, bytes, packets).split(' ').map(Number);
-    return { handed, state, unsent, buffered, messages, waiting, rtt };
+    const numbers = gate.pump(id, bytes, packets).split(' ').map(Number);
+    const [handed, handedBytes, texts, state, unsent, buffered, messages, waiting, rtt] = numbers;
+    return { handed, handedBytes, texts, state, unsent, buffered, messages, waiting, rtt };
   };
   engine.ending = () => { const text = gate.ending(id); return text && JSON.parse(text); };
   engine.figures = () => JSON.parse(gate.figures(id));

@@ -1,17 +1,17 @@
 // Nothing is lost up to the ceilings, and above them nothing of what was accepted.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { bytes, connect, makePage } from './page.mjs';
+import { bytes, connect, connectAgreed, makePage } from './page.mjs';
 
 test('messages wait until the engine takes them, and come in order', () => {
   const engine = connect(makePage());
   engine.socket.open();
   for (let i = 0; i < 500; i += 1) engine.socket.receive(bytes(1024, i % 256));
   assert.equal(engine.packets.length, 0);
-  assert.deepEqual(engine.pump(10 * 1024, 512), { handed: 10, state: 1, unsent: 0, buffered: 0, messages: 490, waiting: 490 * 1024, rtt: -1 });
+  assert.deepEqual(engine.pump(10 * 1024, 512), { handed: 10, handedBytes: 10240, texts: 0, state: 1, unsent: 0, buffered: 0, messages: 490, waiting: 490 * 1024, rtt: -1 });
   assert.equal(engine.pump(1024 * 1024, 100).handed, 100);
   engine.socket.receive('text');
-  while (engine.pump().handed > 0);
+  assert.deepEqual([engine.pump().texts, engine.pump(1 << 20).texts], [0, 1]);
   assert.equal(engine.packets.length, 501);
   assert.equal(engine.packets.pop(), 'text');
   engine.packets.forEach((packet, i) => assert.equal(new Uint8Array(packet)[0], i % 256));
@@ -27,6 +27,28 @@ test('a pump hands over what fits into the buffer, and no more', () => {
   assert.equal(engine.pump(1, 2).handed, 2);
   assert.equal(engine.pump(1, 2).handed, 1);
   assert.deepEqual(engine.packets.map((packet) => packet.byteLength), [100, 900, 1, 0, 0]);
+});
+
+test('the engine hears in place of the bytes that wait whether a pump has anything to tell', () => {
+  const page = makePage();
+  const engine = connectAgreed(page);
+  const isNews = () => {
+    const answer = engine.ref.bufferedAmount === 1;
+    engine.pump();
+    return answer;
+  };
+  assert.deepEqual([isNews(), isNews()], [true, false]);
+  engine.socket.receive(bytes(1));
+  assert.deepEqual([isNews(), isNews()], [true, false]);
+  page.clock.advance(21000);
+  engine.socket.bufferedAmount = 0;
+  engine.socket.receive('ack 0 1');
+  assert.deepEqual([isNews(), isNews()], [true, false], 'a round trip');
+  engine.socket.bufferedAmount = 7;
+  assert.deepEqual([isNews(), isNews()], [true, true], 'unsent bytes');
+  engine.socket.bufferedAmount = 0;
+  engine.socket.shut(1000);
+  assert.equal(isNews(), true, 'the end');
 });
 
 test('the size of a text is that of its UTF-8', () => {
@@ -59,7 +81,7 @@ for (const [name, options, size] of [['bytes', { limit_bytes: 1000 }, 100], ['me
     assert.match(engine.socket.closedWith.reason, /^more arrived than the game took: 10 messages and/);
     assert.equal(engine.pump(65535, 9).state, 1);
     assert.equal(engine.closed, null);
-    assert.deepEqual(engine.pump(), { handed: 1, state: 3, unsent: 0, buffered: 0, messages: 0, waiting: 0, rtt: -1 });
+    assert.deepEqual(engine.pump(), { handed: 1, handedBytes: size, texts: 0, state: 3, unsent: 0, buffered: 0, messages: 0, waiting: 0, rtt: -1 });
     assert.deepEqual(engine.packets.map((packet) => new Uint8Array(packet)[0]), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert.equal(engine.closed.code, 4013);
     assert.equal(engine.ending().words, engine.socket.closedWith.reason);
