@@ -9,6 +9,8 @@ extends RefCounted
 ## Which certificates a client trusts on an encrypted connection.
 enum Trust { HOST, AUTHORITIES, ANYBODY }
 
+## How long a player may take to come back after its connection was lost.
+const RESUME_TIMEOUT := 20.0
 const WEB_CLIENT := "res://addons/websocket_multiplayer/web/web_socket_client.gd"
 const Address := preload("res://net/address.gd")
 const Identity := preload("res://net/identity.gd")
@@ -47,6 +49,7 @@ static func host(port: int, certified_name := "") -> Outcome:
 	var error: Error
 	if has_addon():
 		peer = ClassDB.instantiate(&"WebSocketServer")
+		peer.resume_timeout = RESUME_TIMEOUT
 		if identity:
 			peer.private_key = identity.key
 			peer.ssl_certificate = identity.certificate
@@ -106,6 +109,16 @@ static func round_trip_msec(peer: MultiplayerPeer, peer_id: int) -> int:
 		var statistics: Dictionary = peer.call(&"get_peer_statistics", peer_id)
 		return int(statistics.get("rtt_msec", -1))
 	return -1
+
+
+## Whether the connection to the server is lost, and the player about to come back.
+static func is_suspended(peer: MultiplayerPeer) -> bool:
+	return peer != null and peer.has_method(&"is_suspended") and peer.call(&"is_suspended")
+
+
+## Drops the connection and comes back on a new one. Returns false if the server has given no session.
+static func reconnect(peer: MultiplayerPeer) -> bool:
+	return peer.has_method(&"reconnect") and peer.call(&"reconnect") == OK
 
 
 static func _failure(words: String) -> Outcome:

@@ -152,6 +152,7 @@ func _run_client() -> void:
 		_fail("the session did not end")
 		return
 	player.halt()
+	await _lose_connection()
 	_holding.rpc_id(1)
 	if not await _until(_has_step.bind("finish"), STEP_DEADLINE * 2.0):
 		_fail("the server did not close the session")
@@ -173,6 +174,24 @@ func _run_client() -> void:
 
 
 ## Returns false if the session has ended meanwhile.
+## Loses the connection once, if the server gives sessions: everybody goes on as if nothing had been.
+func _lose_connection() -> void:
+	var peer := multiplayer.multiplayer_peer
+	var id := multiplayer.get_unique_id()
+	if OS.has_feature("web") or not PeerFactory.reconnect(peer):
+		return
+	if not await _until(_has_resumed.bind(peer), STEP_DEADLINE):
+		_ledger.complain("the connection was lost and did not come back")
+	elif multiplayer.get_unique_id() != id:
+		_ledger.complain("came back as another peer")
+	else:
+		print("lost the connection, and came back as the same player")
+
+
+func _has_resumed(peer: MultiplayerPeer) -> bool:
+	return peer.call(&"get_peer_statistics", 1).get("resumes", 0) > 0
+
+
 func _send_everything() -> bool:
 	for number in range(1, ROUNDS + 1):
 		await _wait(_seconds * 0.8 / ROUNDS)

@@ -60,6 +60,10 @@ func _update_status() -> void:
 		_status.text = "Hosting on port %d  ·  %s" % [_session.port, company]
 		_dot.add_theme_color_override(&"font_color", Palette.GOOD)
 		return
+	if _session.is_suspended():
+		_status.text = "Connection lost  ·  reconnecting ..."
+		_dot.add_theme_color_override(&"font_color", Palette.BAD)
+		return
 	_status.text = "Connected to %s  ·  %s" % [_session.url, company]
 	var round_trip := _session.round_trip_msec()
 	if round_trip >= 0:

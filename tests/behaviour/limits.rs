@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::access::{log_limit, rules};
 use crate::config::{PeerConfig, ServerConfig};
 use crate::http::{body, head};
-use crate::hub::{self, INLINE_MAX, accept, admission, pending, relay, round};
+use crate::hub::{self, INLINE_MAX, accept, admission, pending, relay, resume, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, control, message, reader, upgrade};
@@ -13,7 +13,7 @@ use crate::tls::stream;
 use crate::wire::proxy_protocol;
 
 /// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
-const IN_WORDS: [&str; 15] = [
+const IN_WORDS: [&str; 18] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
@@ -25,6 +25,10 @@ const IN_WORDS: [&str; 15] = [
     "requests to renegotiate (TLS 1.2)",
     "warning alerts",
     "`peer_congested` and `peer_drained` that wait for a poll",
+    "`peer_suspended` and `peer_resumed` that wait for a poll",
+    // Tested in tests/behaviour/resume_rules.rs.
+    "bytes that wait for suspended peers, while the queues of the process are nearly full",
+    "connections above `max_connections_per_address`, to come back",
     "data behind a Close frame",
     "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
     // Shown by tests/behaviour/control.rs.
@@ -164,6 +168,28 @@ fn the_documented_figures_are_those_of_the_code() {
         ("bytes in flight on a simulated network, per direction", bytes(emulator::IN_FLIGHT)),
         ("`packet_refused` signals that wait for a poll", sender::REFUSED_LIMIT.to_string()),
         ("bytes that wait to be sent (whole process)", format!("{} MiB", runtime::QUEUES_LIMIT >> 21)),
+        (
+            "time without a connection",
+            format!("0 (no sessions), {} at most", seconds(PeerConfig::RESUME_MAX)),
+        ),
+        ("the same for a client that has not confirmed its session", seconds(peer.handshake_timeout)),
+        (
+            "silence after which a client gives its connection up",
+            format!("{}; it asks after {}", seconds(resume::CLIENT_GUARD.1), millis(resume::CLIENT_GUARD.0)),
+        ),
+        (
+            "silence after which a server gives a connection up",
+            format!("{}; it asks after {}", seconds(resume::SERVER_GUARD.1), seconds(resume::SERVER_GUARD.0)),
+        ),
+        ("suspended peers of a server", resume::SUSPENDED_MOST.to_string()),
+        ("bytes that wait for a suspended peer", format!("{} at least", bytes(peer.burst_bytes()))),
+        ("packets that wait for a suspended peer", format!("{} at least", peer.burst_packets())),
+        ("bytes sent and not acknowledged, per peer", format!("{} at least", bytes(peer.burst_bytes()))),
+        ("the same in packets", resume::FORGET_PACKETS.to_string()),
+        ("returns of one peer", format!("one per second, {} at once", resume::BURST)),
+        ("ended sessions that are remembered", format!("{}, for `resume_timeout`", resume::TOMBSTONES)),
+        ("time of one attempt of a client to come back", format!("{} at least", seconds(resume::ATTEMPT))),
+        ("answers that the session is unknown", resume::UNKNOWN_MOST.to_string()),
         ("the closing handshake", seconds(peer.close_timeout)),
         (
             "time that the end of a peer waits for unread packets, if the game polls and takes none",

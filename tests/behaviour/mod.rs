@@ -23,6 +23,8 @@ mod keepalive;
 mod limits;
 mod proxy_protocol;
 mod rejected;
+mod resume;
+mod resume_rules;
 mod scarce;
 mod tls;
 mod tls_verdict;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::access::AccessPolicy;
 use crate::base::{CloseFrame, CloseReason, ConnId, Side as CloseSide};
-use crate::channel::{Command, Counters, Notice, Outbound, PeerShared, QueueTotals};
+use crate::channel::{Command, Counters, Form, Notice, Outbound, PeerShared, QueueTotals};
 use crate::conditions::Conditions;
 use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::http::Url;
@@ -570,5 +570,5 @@ pub(crate) const REQUEST: &[u8] =
 
 /// A packet for [`Command::Send`]; the caller has reserved its room.
 pub(super) fn outbound(payload: impl Into<Bytes>) -> Outbound {
-    Outbound::shared(payload.into(), false)
+    Outbound::shared(payload.into(), Form::Binary)
 }

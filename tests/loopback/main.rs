@@ -12,6 +12,7 @@ mod godot3;
 mod hostile;
 mod lifecycle;
 mod observer;
+mod resume;
 mod slow_reader;
 mod tls;
 mod tls_flood;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::base::{ConnId, Packet, PeerId, Target};
 use crate::channel::{
-    Mailbox, NeverAsleep, Notice, PayloadRef, PeerInfo, PeerShared, QueueTotal, QueueTotals, Reservation,
-    TakenCommands, WhenFull,
+    Form, Mailbox, NeverAsleep, Notice, PayloadRef, PeerInfo, PeerShared, QueueTotal, QueueTotals,
+    Reservation, TakenCommands, WhenFull,
 };
 use crate::config::PeerConfig;
 use crate::wire::{godot3, godot4};
@@ -47,6 +47,7 @@ impl Queue {
             origin: String::new(),
             headers: Box::default(),
             has_control: false,
+            resumes: false,
             opened: Instant::now(),
         };
         Self(PeerShared::new(CONN, PeerId(2), info, &QueueTotals::new(usize::MAX)))
@@ -89,7 +90,7 @@ impl Post {
     /// Passes `count` packets to the driver's side, and takes them there.
     pub fn send(&mut self, payload: &Bytes, count: usize) -> usize {
         for _ in 0..count {
-            self.mailbox.send(CONN, PayloadRef::copied(payload), false);
+            self.mailbox.send(CONN, PayloadRef::copied(payload), Form::Binary);
         }
         self.mailbox.take_commands(&mut self.commands);
         std::iter::from_fn(|| self.commands.pop()).count()

@@ -133,6 +133,10 @@ pub struct PeerConfig {
     pub handshake_timeout: Duration,
     /// The limit of the time of a closing handshake.
     pub close_timeout: Duration,
+    /// Server: how long a peer that has lost its connection may come back; zero: not at all, else at most [`Self::RESUME_MAX`].
+    pub resume_timeout: Duration,
+    /// Client: it asks the server for a session that survives the loss of the connection.
+    pub resume_offered: bool,
     /// A simulated bad network.
     pub conditions: Conditions,
 }
@@ -151,12 +155,17 @@ impl Default for PeerConfig {
             write_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(3),
             close_timeout: Duration::from_secs(3),
+            resume_timeout: Duration::ZERO,
+            resume_offered: false,
             conditions: Conditions::default(),
         }
     }
 }
 
 impl PeerConfig {
+    /// The longest `resume_timeout`: the engine's synchronizers count time in 16 bits, and would reject what comes after more.
+    pub const RESUME_MAX: Duration = Duration::from_mins(2);
+
     /// Bounds all times to about three years, so that adding one to the clock cannot overflow.
     pub(crate) fn bounded(mut self) -> Self {
         const LONGEST: Duration = Duration::from_secs(100_000_000);
@@ -170,6 +179,7 @@ impl PeerConfig {
         ] {
             *time = LONGEST.min(*time);
         }
+        self.resume_timeout = Self::RESUME_MAX.min(self.resume_timeout);
         self.conditions = self.conditions.bounded();
         self
     }

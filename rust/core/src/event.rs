@@ -56,6 +56,16 @@ pub enum Event {
     ConnectionFailed,
     /// The client has lost its server; follows `PeerDisconnected` of the server.
     ServerDisconnected,
+    /// The peer has lost its connection, and may come back: `peer_suspended`.
+    PeerSuspended {
+        /// The peer.
+        id: PeerId,
+    },
+    /// The peer has come back; nothing reliable was lost: `peer_resumed`.
+    PeerResumed {
+        /// The peer.
+        id: PeerId,
+    },
     /// The peer has become congested, and more than half of its output buffer waits.
     PeerCongested {
         /// The peer.
@@ -89,6 +99,8 @@ impl Event {
             | Self::CloseRequested { id, .. }
             | Self::PacketReceived { id }
             | Self::RequestWithdrawn { id }
+            | Self::PeerSuspended { id }
+            | Self::PeerResumed { id }
             | Self::PeerCongested { id }
             | Self::PeerDrained { id }
             | Self::PeerOverflowed { id }

@@ -127,6 +127,15 @@ macro_rules! multiplayer_class {
             #[signal]
             fn peer_drained(id: i64);
 
+            /// Emitted in multiplayer mode when a peer has lost its connection and may come back within `resume_timeout`. On a
+            /// client, `id` is 1, and the client connects again by itself.
+            #[signal]
+            fn peer_suspended(id: i64);
+
+            /// Emitted in multiplayer mode when a suspended peer has come back. No reliable packet was lost. On a client, `id` is 1.
+            #[signal]
+            fn peer_resumed(id: i64);
+
             /// Emitted when a peer is closed because it did not accept its packets fast enough (see
             /// `OVERFLOW_DISCONNECT`).
             #[signal]

@@ -86,6 +86,7 @@ impl PeerHost {
             config: PeerConfig {
                 mode: Mode::Multiplayer(WireFormat::Godot4),
                 buffers,
+                resume_offered: true,
                 ..PeerConfig::default()
             },
             wire_format: WireFormat::Godot4,
@@ -172,6 +173,17 @@ impl PeerHost {
     pub(crate) fn disconnect_from_server(&mut self, frame: CloseFrame) {
         if self.core.status() != Status::Connected || !self.core.disconnect(PeerId::SERVER, frame) {
             self.close();
+        }
+    }
+
+    /// Makes a client come back on a new connection.
+    pub(crate) fn reconnect(&mut self) -> Error {
+        match self.core.reconnect() {
+            Ok(()) => Error::OK,
+            Err(_) => {
+                self.kind.error("reconnect", "the server has given no session; it has to set resume_timeout");
+                Error::ERR_UNAVAILABLE
+            }
         }
     }
 

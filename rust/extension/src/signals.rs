@@ -126,6 +126,8 @@ fn emit_event(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, 
         Event::ServerDisconnected if !raw => emit(object, &names.server_disconnected, &[]),
         Event::PeerCongested { id } => emit(object, &names.peer_congested, &[id.0.to_variant()]),
         Event::PeerDrained { id } => emit(object, &names.peer_drained, &[id.0.to_variant()]),
+        Event::PeerSuspended { id } => emit(object, &names.peer_suspended, &[id.0.to_variant()]),
+        Event::PeerResumed { id } => emit(object, &names.peer_resumed, &[id.0.to_variant()]),
         Event::PeerOverflowed { id } => emit(object, &names.peer_overflowed, &[id.0.to_variant()]),
         Event::Drained => emit(object, &names.drained, &[]),
         Event::PacketRefused { id, size } => {
@@ -193,6 +195,8 @@ signal_names! {
     peer_drained
     peer_overflowed
     peer_packet
+    peer_resumed
+    peer_suspended
     server_close_request
     server_disconnected
 }

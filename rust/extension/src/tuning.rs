@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use godot::global::Error;
-use websocket_multiplayer_core::{Buffers, OverflowPolicy, WireFormat};
+use websocket_multiplayer_core::{Buffers, OverflowPolicy, PeerConfig, WireFormat};
 
 use crate::host::PeerHost;
 use crate::report::Kind;
@@ -17,6 +17,7 @@ pub(crate) enum Seconds {
     HandshakeTimeout,
     CloseTimeout,
     OverflowGrace,
+    ResumeTimeout,
 }
 
 impl Seconds {
@@ -28,6 +29,7 @@ impl Seconds {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::CloseTimeout => "close_timeout",
             Self::OverflowGrace => "overflow_grace",
+            Self::ResumeTimeout => "resume_timeout",
         }
     }
 
@@ -45,12 +47,18 @@ impl PeerHost {
             Seconds::HandshakeTimeout => self.config.handshake_timeout,
             Seconds::CloseTimeout => self.config.close_timeout,
             Seconds::OverflowGrace => self.config.overflow_grace,
+            Seconds::ResumeTimeout => self.config.resume_timeout,
         }
         .as_secs_f64()
     }
 
     pub(crate) fn set_seconds(&mut self, which: Seconds, value: f64) {
         let Some(duration) = duration(self.kind, which.name(), value, which.may_be_zero()) else { return };
+        if which == Seconds::ResumeTimeout && duration > PeerConfig::RESUME_MAX {
+            let most = PeerConfig::RESUME_MAX.as_secs();
+            let why = format_args!("{value} seconds cannot be used; it must be from 0 to {most}");
+            return self.kind.property_error(which.name(), why);
+        }
         let (interval, timeout) = match which {
             Seconds::HeartbeatInterval => (value, self.seconds(Seconds::HeartbeatTimeout)),
             Seconds::HeartbeatTimeout => (self.seconds(Seconds::HeartbeatInterval), value),
@@ -66,6 +74,7 @@ impl PeerHost {
             Seconds::HandshakeTimeout => &mut self.config.handshake_timeout,
             Seconds::CloseTimeout => &mut self.config.close_timeout,
             Seconds::OverflowGrace => &mut self.config.overflow_grace,
+            Seconds::ResumeTimeout => &mut self.config.resume_timeout,
         } = duration;
         self.apply();
     }

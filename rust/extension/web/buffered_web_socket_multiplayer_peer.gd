@@ -41,6 +41,17 @@ var max_queued_packets: int = 4096:
 	get = get_max_queued_packets,
 	set = set_max_queued_packets
 
+## The time that a peer may take to come back after it has lost its connection. [b]Web:[/b] has no effect: a browser cannot be a server.
+var resume_timeout: float = 0.0:
+	set = set_resume_timeout
+
+## Whether the client asks the server for a session that survives the loss of the connection.
+## [br][br]
+## [b]Web:[/b] has no effect yet: the loss of the connection is the end of the player.
+var resume_enabled: bool = true:
+	get = is_resume_enabled,
+	set = set_resume_enabled
+
 ## Why [member supported_protocols] was refused last; empty if it was not.
 var _refusal: String = ""
 
@@ -75,6 +86,37 @@ func set_handshake_headers(headers: PackedStringArray) -> void:
 
 func get_handshake_headers() -> PackedStringArray:
 	return handshake_headers
+
+
+func set_resume_timeout(seconds: float) -> void:
+	if seconds > 120.0:
+		var why: String = "%s seconds cannot be used; it must be from 0 to 120" % seconds
+		_Checks.error(_name + ".resume_timeout", why)
+	elif _Checks.is_time(_name + ".resume_timeout", seconds, true):
+		resume_timeout = seconds
+
+
+func get_resume_timeout() -> float:
+	return resume_timeout
+
+
+func set_resume_enabled(enabled: bool) -> void:
+	resume_enabled = enabled
+
+
+func is_resume_enabled() -> bool:
+	return resume_enabled
+
+
+## Comes back on a new connection. [b]Web:[/b] prints an error and returns [constant @GlobalScope.ERR_UNAVAILABLE].
+func reconnect() -> Error:
+	_Checks.error(_name + ".reconnect()", "a page cannot come back to its session")
+	return ERR_UNAVAILABLE
+
+
+## Returns [code]true[/code] while the client has lost its connection and tries to come back. [b]Web:[/b] always [code]false[/code].
+func is_suspended() -> bool:
+	return false
 
 
 func set_inbound_buffer_size(buffer_size: int) -> void:

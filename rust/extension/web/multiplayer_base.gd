@@ -16,6 +16,12 @@ signal peer_congested(id: int)
 ## Emitted when all data that waited for a congested peer has been sent.
 @warning_ignore("unused_signal")
 signal peer_drained(id: int)
+## Emitted in multiplayer mode when a peer has lost its connection and may come back. [b]Web:[/b] never emitted: a page does not come back yet.
+@warning_ignore("unused_signal")
+signal peer_suspended(id: int)
+## Emitted in multiplayer mode when a suspended peer has come back. [b]Web:[/b] never emitted.
+@warning_ignore("unused_signal")
+signal peer_resumed(id: int)
 ## Emitted when a peer is closed because it did not accept its packets fast enough (see [constant OVERFLOW_DISCONNECT]).
 @warning_ignore("unused_signal")
 signal peer_overflowed(id: int)
@@ -57,6 +63,9 @@ const _FIGURES: Array[String] = [
 	"peers_violated",
 	"peers_timed_out",
 	"reads_paused",
+	"peers_suspended",
+	"sessions_resumed",
+	"sessions_expired",
 	"pings_unanswered",
 	"handshakes_refused",
 	"refused_malformed",
@@ -65,6 +74,7 @@ const _FIGURES: Array[String] = [
 	"refused_full",
 	"refused_handler",
 	"refused_busy",
+	"refused_resume",
 	"handshakes_timed_out",
 	"pending_evicted",
 	"health_checks",

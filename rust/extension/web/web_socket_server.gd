@@ -40,6 +40,9 @@ var max_connections: int = 0:
 ## The maximum number of connections from one address.
 var max_connections_per_address: int = 0:
 	set = set_max_connections_per_address
+## The time that a peer may take to come back after it has lost its connection. [b]Web:[/b] has no effect: a browser cannot be a server.
+var resume_timeout: float = 0.0:
+	set = set_resume_timeout
 ## The maximum number of handshakes in progress.
 var max_pending_connections: int = 1024:
 	set = set_max_pending_connections
@@ -198,6 +201,18 @@ func set_max_connections_per_address(count: int) -> void:
 
 func get_max_connections_per_address() -> int:
 	return max_connections_per_address
+
+
+func set_resume_timeout(seconds: float) -> void:
+	if seconds > 120.0:
+		var why: String = "%s seconds cannot be used; it must be from 0 to 120" % seconds
+		_Checks.error(_name + ".resume_timeout", why)
+	elif _Checks.is_time(_name + ".resume_timeout", seconds, true):
+		resume_timeout = seconds
+
+
+func get_resume_timeout() -> float:
+	return resume_timeout
 
 
 func set_max_pending_connections(count: int) -> void:

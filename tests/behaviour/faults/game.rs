@@ -392,6 +392,9 @@ impl Game {
                 self.refusals += 1;
                 self.counts.refused += 1;
             }
+            Event::PeerSuspended { id } | Event::PeerResumed { id } => {
+                panic!("{id} has a session, and nobody has offered one")
+            }
         }
     }
 

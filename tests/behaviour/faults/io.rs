@@ -48,7 +48,7 @@ impl Io {
 
     /// Connecting fails, because nobody listens.
     pub(super) fn fail(&mut self, now: Instant) {
-        self.driver.hub.dial_failed(CloseReason::TransportError("connection refused".into()));
+        self.driver.hub.dial_failed(CloseReason::TransportError("connection refused".into()), now);
         self.driver.round(now);
     }
 

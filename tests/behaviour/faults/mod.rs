@@ -37,25 +37,28 @@ fn is_alone() -> bool {
     env::var_os("FAULT_SEED").is_some()
 }
 
-fn seeds(name: &str, mode: Mode, policy: OverflowPolicy) {
+/// Runs a test for each seed, and names the one that fails.
+pub(super) fn each_seed(name: &str, mut run: impl FnMut(u64)) {
     let seeds = match (number("FAULT_SEED"), number("FAULT_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(SEEDS),
     };
-    let count = seeds.end - seeds.start;
-    let mut all = Outcome::default();
     for seed in seeds {
-        match catch_unwind(AssertUnwindSafe(|| Storm::new(seed, mode, policy).run())) {
-            Ok(outcome) => all.add(outcome),
-            Err(panic) => {
-                let again = format!(
-                    "FAULT_SEED={seed} cargo test -p websocket-multiplayer-core --lib faults::{name}"
-                );
-                eprintln!("seed {seed} failed; only this one: {again}");
-                resume_unwind(panic);
-            }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            eprintln!(
+                "seed {seed} failed; only this one: FAULT_SEED={seed} cargo test -p websocket-multiplayer-core --lib {name}"
+            );
+            resume_unwind(panic);
         }
     }
+}
+
+fn seeds(name: &str, mode: Mode, policy: OverflowPolicy) {
+    let (mut all, mut count) = (Outcome::default(), 0);
+    each_seed(&format!("faults::{name}"), |seed| {
+        all.add(Storm::new(seed, mode, policy).run());
+        count += 1;
+    });
     println!("{count} seeds of {name}: {all:?}");
     if count >= SEEDS {
         all.check(count, mode, policy);

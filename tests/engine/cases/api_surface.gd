@@ -21,6 +21,8 @@ const COMMON_SIGNALS: Array[String] = [
 	"packet_refused(id: int, size: int)",
 	"peer_congested(id: int)",
 	"peer_drained(id: int)",
+	"peer_suspended(id: int)",
+	"peer_resumed(id: int)",
 	"peer_overflowed(id: int)",
 	"connection_succeeded()",
 	"connection_failed()",
@@ -64,6 +66,9 @@ const STATISTICS: Array[String] = [
 	"peers_violated",
 	"peers_timed_out",
 	"reads_paused",
+	"peers_suspended",
+	"sessions_resumed",
+	"sessions_expired",
 	"pings_unanswered",
 	"handshakes_refused",
 	"refused_malformed",
@@ -72,6 +77,7 @@ const STATISTICS: Array[String] = [
 	"refused_full",
 	"refused_handler",
 	"refused_busy",
+	"refused_resume",
 	"handshakes_timed_out",
 	"pending_evicted",
 	"health_checks",
@@ -117,6 +123,7 @@ func _server() -> void:
 		ca_chain = null,
 		max_connections = 0,
 		max_connections_per_address = 0,
+		resume_timeout = 0.0,
 		max_pending_connections = 1024,
 		max_inbound_kb_per_second = 0,
 		allowed_origins = PackedStringArray(),
@@ -141,6 +148,10 @@ func _client() -> void:
 		"get_connected_port() -> int",
 		"is_verify_ssl_enabled() -> bool",
 		"set_verify_ssl_enabled(enabled: bool)",
+		"is_resume_enabled() -> bool",
+		"set_resume_enabled(enabled: bool)",
+		"reconnect() -> int Error",
+		"is_suspended() -> bool",
 	]
 	var signals: Array[String] = [
 		"connection_established(protocol: String)",
@@ -149,7 +160,9 @@ func _client() -> void:
 		"data_received()",
 		"server_close_request(code: int, reason: String)",
 	]
-	var properties := {verify_ssl = true, trusted_ssl_certificate = null}
+	var properties := {
+		verify_ssl = true, trusted_ssl_certificate = null, resume_enabled = true
+	}
 	_multiplayer_class("WebSocketClient", methods, signals, properties)
 
 
@@ -162,6 +175,10 @@ func _multiplayer_peer() -> void:
 		),
 		"get_peer_address(id: int) -> String",
 		"get_peer_port(id: int) -> int",
+		"is_resume_enabled() -> bool",
+		"set_resume_enabled(enabled: bool)",
+		"reconnect() -> int Error",
+		"is_suspended() -> bool",
 	]
 	var properties := {
 		supported_protocols = PackedStringArray(),
@@ -169,6 +186,8 @@ func _multiplayer_peer() -> void:
 		inbound_buffer_size = 65535,
 		outbound_buffer_size = 65535,
 		max_queued_packets = 4096,
+		resume_timeout = 0.0,
+		resume_enabled = true,
 	}
 	var signals: Array[String] = ["drained()"]
 	_multiplayer_class("BufferedWebSocketMultiplayerPeer", methods, signals, properties)

@@ -256,6 +256,8 @@ func _certificates_of_a_server() -> void:
 
 func _client() -> void:
 	var client := WebSocketClient.new()
+	_wrong(client.reconnect, ERR_UNAVAILABLE, "reconnect\\(\\).*session")
+	_right(client.is_suspended, false)
 	_packets_of_a_closed_object(client, "call connect_to_url\\(\\) first")
 	_wrong(client.get_peer.bind(1), null, "peer 1 .*connect_to_url\\(\\) first")
 	_wrong(client.get_connected_host, "", "get_connected_host.*not connected")

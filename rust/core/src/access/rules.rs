@@ -16,8 +16,18 @@ pub(crate) struct AccessPolicy {
     pub(crate) config: ServerConfig,
     /// New connections are answered with 503.
     pub(crate) refusing: bool,
-    connections: HashMap<ClientKey, usize>,
+    clients: HashMap<ClientKey, Share>,
     logs: [LogLimit; 4],
+}
+
+/// What one client has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    connections: usize,
+    /// How many of its connections, present or lost, belong to sessions.
+    sessions: usize,
+    /// Its connections above the limit, at most one for each session.
+    spares: usize,
 }
 
 /// Kinds of log lines about clients, each with a limit of its own.
@@ -48,6 +58,8 @@ pub(crate) enum RejectReason {
     Handler,
     /// Too many events wait because the game does not poll.
     Busy,
+    /// The client wanted a session back that has ended, or is not known, or came too often.
+    Resume,
     /// The handshake took too long while other clients waited.
     Evicted,
 }
@@ -64,7 +76,7 @@ pub(crate) enum PolicyDecision {
 impl AccessPolicy {
     pub(crate) fn new(config: ServerConfig) -> Self {
         let logs = [1, 1, LIVES, 1].map(LogLimit::new);
-        Self { config, refusing: false, connections: HashMap::new(), logs }
+        Self { config, refusing: false, clients: HashMap::new(), logs }
     }
 
     /// Returns as which client an address counts; `None` for a trusted proxy, which has many clients.
@@ -85,20 +97,46 @@ impl AccessPolicy {
     pub(crate) fn count(&mut self, address: IpAddr) -> Result<Option<ClientKey>, HttpResponse> {
         let limit = self.config.max_connections_per_address;
         let Some(client) = self.client_key(address).filter(|_| limit > 0) else { return Ok(None) };
-        let count = self.connections.entry(client).or_default();
-        if *count >= limit {
+        let share = self.clients.entry(client).or_default();
+        if share.connections >= limit {
             return Err(HttpResponse::new(429, "too many connections from your address").retry_after(5));
         }
-        *count += 1;
+        share.connections += 1;
         Ok(Some(client))
+    }
+
+    /// Gives a client at its limit one connection more for each session that it has: the session's connection may be lost, and the
+    /// client about to come back. The caller hands the key to [`release_spare`](Self::release_spare).
+    pub(crate) fn spare(&mut self, address: IpAddr) -> Option<ClientKey> {
+        let client = self.client_key(address)?;
+        let share = self.clients.get_mut(&client).filter(|share| share.spares < share.sessions)?;
+        share.spares += 1;
+        Some(client)
+    }
+
+    pub(crate) fn release_spare(&mut self, client: ClientKey) {
+        self.change(client, |share| share.spares -= 1);
+    }
+
+    /// A connection of a client belongs to a session from now on.
+    pub(crate) fn begin_session(&mut self, client: ClientKey) {
+        self.change(client, |share| share.sessions += 1);
+    }
+
+    pub(crate) fn end_session(&mut self, client: ClientKey) {
+        self.change(client, |share| share.sessions -= 1);
     }
 
     /// Ends the counting of a connection.
     pub(crate) fn release(&mut self, client: ClientKey) {
-        if let Some(count) = self.connections.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                self.connections.remove(&client);
+        self.change(client, |share| share.connections -= 1);
+    }
+
+    fn change(&mut self, client: ClientKey, act: impl FnOnce(&mut Share)) {
+        if let Some(share) = self.clients.get_mut(&client) {
+            act(share);
+            if share.connections == 0 && share.sessions == 0 && share.spares == 0 {
+                self.clients.remove(&client);
             }
         }
     }
@@ -176,7 +214,7 @@ impl AccessPolicy {
         })
     }
 
-    fn allows_origin(&self, request: &Request) -> bool {
+    pub(crate) fn allows_origin(&self, request: &Request) -> bool {
         let patterns = &self.config.allowed_origins;
         let mut origins = request.headers.all("origin");
         match (patterns.is_empty(), origins.next(), origins.next()) {

@@ -7,6 +7,7 @@ mod error;
 mod escape;
 mod id;
 mod packet;
+mod resume_token;
 
 pub use close::{CloseFrame, CloseReason, Phase, Side};
 pub(crate) use close::{LONGEST_REASON, MESSAGE_LIMIT};
@@ -15,3 +16,4 @@ pub(crate) use escape::{Escaped, is_invisible};
 pub(crate) use id::PeerMap;
 pub use id::{ConnId, PeerId, Target};
 pub use packet::{Delivery, Packet};
+pub(crate) use resume_token::ResumeToken;

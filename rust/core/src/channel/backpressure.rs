@@ -9,6 +9,7 @@
 //!    closes a peer that stays above them for longer than `overflow_grace` and does not catch up ([`OverLimit`]).
 //! 3. All queues of the process together are bounded. No peer is closed for that, because other peers caused it.
 //! 4. A peer that is not congested has room for a burst, a multiple of the limits of a congested peer.
+//! 5. A *suspended* peer has lost its connection and may come back. It has the same room, and gets no unreliable packets.
 //!
 //! `set_buffers` also limits the packets of a peer that the game has not taken, but one packet always has room. The driver stops
 //! reading a peer without room, which slows down the sender, and resumes when half of the room is free.
@@ -19,14 +20,19 @@ use std::time::{Duration, Instant};
 
 use super::budget::{Budget, Counted, QueueTotal};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The packets that wait to be written to a peer.
 #[derive(Debug)]
 pub(crate) struct OutputQueue {
     waiting: Budget,
-    congested: AtomicBool,
+    flow: AtomicU8,
 }
+
+/// Whether a peer takes its data: the values of `flow`.
+const FREE: u8 = 0;
+const CONGESTED: u8 = 1;
+const SUSPENDED: u8 = 2;
 
 /// How much may wait for one peer.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +75,7 @@ pub(crate) enum Reservation {
 
 impl OutputQueue {
     pub(crate) fn new() -> Self {
-        Self { waiting: Budget::new(), congested: AtomicBool::new(false) }
+        Self { waiting: Budget::new(), flow: AtomicU8::new(FREE) }
     }
 
     /// Returns the bytes and packets that wait.
@@ -89,12 +95,22 @@ impl OutputQueue {
 
     /// Returns whether the socket did not take all bytes at the last write.
     pub(crate) fn is_congested(&self) -> bool {
-        self.congested.load(Ordering::Relaxed)
+        self.flow.load(Ordering::Relaxed) == CONGESTED
     }
 
     /// Driver: sets whether the socket did not take all bytes at the last write.
     pub(crate) fn set_congested(&self, congested: bool) {
-        self.congested.store(congested, Ordering::SeqCst);
+        self.flow.store(if congested { CONGESTED } else { FREE }, Ordering::SeqCst);
+    }
+
+    /// Returns whether the peer has no connection.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.flow.load(Ordering::Relaxed) == SUSPENDED
+    }
+
+    /// Driver: notes that the peer has no connection. A new one is free until it is known to be congested.
+    pub(crate) fn set_suspended(&self) {
+        self.flow.store(SUSPENDED, Ordering::SeqCst);
     }
 
     /// Returns whether the queue is above the limits of a congested peer, or would be with `size` more bytes in `more` packets.
@@ -113,7 +129,11 @@ impl OutputQueue {
         process_has_room: impl FnOnce() -> bool,
         is_closed: impl FnOnce() -> bool,
     ) -> Reservation {
-        if self.is_congested() && when_full != WhenFull::Close {
+        let flow = self.flow.load(Ordering::Relaxed);
+        if flow == SUSPENDED && when_full == WhenFull::Drop {
+            return Reservation::Dropped;
+        }
+        if flow == CONGESTED && when_full != WhenFull::Close {
             let droppable = limits.droppable_bytes;
             let stale = when_full == WhenFull::Drop && droppable > 0 && self.waiting.load().0 > droppable;
             if stale || self.is_over(size, 1, limits) {

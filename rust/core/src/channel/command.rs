@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::KEPT;
 use super::budget::QueueTotal;
-use super::outbound::{Arena, Outbound, PayloadRef};
+use super::outbound::{Arena, Form, Outbound, PayloadRef};
 use super::queue::CommandQueue;
 use crate::base::{CloseFrame, ConnId, PeerId};
 use crate::config::PeerConfig;
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     SendMany { to: Arc<Vec<ConnId>>, message: Outbound },
     /// The game has taken packets: continue to read this peer.
     Resume(ConnId),
+    /// Client: drop the connection, and come back on a new one.
+    Reconnect,
     /// Start the closing handshake.
     Close { conn: ConnId, frame: Box<CloseFrame> },
     /// Send a Close without waiting for the answer.
@@ -96,14 +98,14 @@ impl CommandBatch {
 
     /// The same for a packet.
     #[inline(always)]
-    pub(super) fn send(&mut self, to: ConnId, payload: PayloadRef<'_>, text: bool) {
-        let message = self.arena.outbound(payload, text, 1);
+    pub(super) fn send(&mut self, to: ConnId, payload: PayloadRef<'_>, form: Form) {
+        let message = self.arena.outbound(payload, form, 1);
         self.list.push(Command::Send { to, message });
     }
 
     /// The same for a packet to several peers.
-    pub(super) fn send_many(&mut self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, text: bool) {
-        let message = self.arena.outbound(payload, text, to.len());
+    pub(super) fn send_many(&mut self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, form: Form) {
+        let message = self.arena.outbound(payload, form, to.len());
         self.list.push(Command::SendMany { to, message });
     }
 }

@@ -10,7 +10,7 @@ use super::budget::QueueTotal;
 use super::command::{Command, CommandBatch, TakenCommands};
 use super::counters::Counters;
 use super::notice::Notice;
-use super::outbound::PayloadRef;
+use super::outbound::{Form, PayloadRef};
 use super::queue::{CommandQueue, NoticeQueue};
 use crate::base::{CloseReason, ConnId};
 use crate::config::PeerConfig;
@@ -85,15 +85,15 @@ impl Mailbox {
 
     /// Game thread: the same for packets.
     #[inline]
-    pub(crate) fn send(&self, to: ConnId, payload: PayloadRef<'_>, text: bool) {
-        if self.commands.push(|batch| batch.send(to, payload, text)) {
+    pub(crate) fn send(&self, to: ConnId, payload: PayloadRef<'_>, form: Form) {
+        if self.commands.push(|batch| batch.send(to, payload, form)) {
             self.wake();
         }
     }
 
     /// Game thread: the same packet to several peers.
-    pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, text: bool) {
-        if self.commands.push(|batch| batch.send_many(to, payload, text)) {
+    pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, form: Form) {
+        if self.commands.push(|batch| batch.send_many(to, payload, form)) {
             self.wake();
         }
     }

@@ -24,7 +24,7 @@ pub use counters::{Figure, PeerStatistics, Statistics, Unit, Value};
 pub(crate) use mailbox::NeverAsleep;
 pub(crate) use mailbox::{KEPT, Mailbox, Wake};
 pub(crate) use notice::Notice;
-pub(crate) use outbound::{Outbound, PayloadRef};
+pub(crate) use outbound::{Form, Outbound, PayloadRef};
 pub(crate) use payload_arena::PayloadArena;
 pub use peer_shared::PeerState;
 pub(crate) use peer_shared::{PeerInfo, PeerShared, input_limits, output_limits};

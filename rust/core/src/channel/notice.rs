@@ -30,6 +30,10 @@ pub(crate) enum Notice {
     /// Client of the Godot 3 wire: another client has joined or left.
     Joined(PeerId),
     Left(PeerId),
+    /// The peer has lost its connection, and may come back.
+    Suspended(PeerId),
+    /// It has come back.
+    Resumed(PeerId),
     Congested(PeerId),
     Drained(PeerId),
     Overflowed(PeerId),

@@ -11,7 +11,16 @@ use crate::wire::godot3::HEADER;
 #[derive(Debug)]
 pub(crate) struct Outbound {
     body: OutboundBody,
-    pub(crate) text: bool,
+    pub(crate) form: Form,
+}
+
+/// The form of a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    Binary,
+    Text,
+    /// Binary, and it may be lost: a new connection of the same peer does not get it again.
+    Unreliable,
 }
 
 /// The place of the bytes of a waiting packet.
@@ -63,8 +72,8 @@ impl<'a> PayloadRef<'a> {
 impl Outbound {
     /// A packet outside of a batch.
     #[cfg(test)]
-    pub(crate) fn shared(bytes: Bytes, text: bool) -> Self {
-        Self { body: OutboundBody::Shared(Box::new(SharedBody { header: None, bytes })), text }
+    pub(crate) fn shared(bytes: Bytes, form: Form) -> Self {
+        Self { body: OutboundBody::Shared(Box::new(SharedBody { header: None, bytes })), form }
     }
 
     /// Returns the effort for one receiver, counted in small packets.
@@ -92,7 +101,7 @@ impl Arena {
 
     /// Makes the owned form of a packet for this many peers.
     #[inline(always)]
-    pub(super) fn outbound(&mut self, payload: PayloadRef<'_>, text: bool, peers: usize) -> Outbound {
+    pub(super) fn outbound(&mut self, payload: PayloadRef<'_>, form: Form, peers: usize) -> Outbound {
         let start = self.bytes.len();
         let body = match payload.shared {
             None if start <= START_MAX => {
@@ -117,7 +126,7 @@ impl Arena {
                 }))
             }
         };
-        Outbound { body, text }
+        Outbound { body, form }
     }
 
     /// Returns the borrowed form of a packet of this arena's batch.

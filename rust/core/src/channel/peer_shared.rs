@@ -1,8 +1,8 @@
 //! What the two threads share about one peer: the budgets of its queues, its state and its counters.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::backpressure::{InputLimits, InputQueue, OutputLimits, OutputQueue, Reservation, WhenFull};
@@ -27,6 +27,7 @@ pub enum PeerState {
 /// Facts about a connection that do not change.
 #[derive(Debug)]
 pub(crate) struct PeerInfo {
+    /// Where it came from first: [`PeerShared::address`] follows a peer that comes back from elsewhere.
     pub(crate) address: SocketAddr,
     pub(crate) protocol: String,
     /// The request target: path and query.
@@ -37,6 +38,8 @@ pub(crate) struct PeerInfo {
     pub(crate) headers: Box<[(String, String)]>,
     /// Text messages are control messages.
     pub(crate) has_control: bool,
+    /// It may come back after the loss of its connection.
+    pub(crate) resumes: bool,
     pub(crate) opened: Instant,
 }
 
@@ -51,10 +54,14 @@ pub(crate) struct PeerShared {
     pub(crate) id: PeerId,
     /// Notices of congestion and its end that the game has not taken.
     congestion_notices: AtomicU8,
+    /// The same of suspensions and their end.
+    suspension_notices: AtomicU8,
     state: AtomicU8,
     pub(crate) incoming: InputQueue,
     pub(crate) figures: PeerCounters,
     pub(crate) info: PeerInfo,
+    /// The address of the present connection, or of the last one.
+    address: Mutex<SocketAddr>,
     end: OnceLock<CloseReason>,
 }
 
@@ -65,9 +72,11 @@ impl PeerShared {
             conn,
             id,
             congestion_notices: AtomicU8::new(0),
+            suspension_notices: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
             incoming: InputQueue::new(&totals.incoming),
             figures: PeerCounters::default(),
+            address: Mutex::new(info.address),
             info,
             end: OnceLock::new(),
         }
@@ -80,6 +89,19 @@ impl PeerShared {
             2 => PeerState::Closing,
             _ => PeerState::Closed,
         }
+    }
+
+    pub(crate) fn resumes(&self) -> bool {
+        self.info.resumes
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Driver: the peer has come back from this address.
+    pub(crate) fn set_address(&self, address: SocketAddr) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     /// Moves on to `Closing`, never back from `Closed`.
@@ -108,6 +130,20 @@ impl PeerShared {
         self.congestion_notices.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Driver: takes the right to emit one more suspension, and its end: not before the game has received the last ones.
+    pub(crate) fn may_emit_suspension(&self) -> bool {
+        let may = self.suspension_notices.load(Ordering::Relaxed) < 2;
+        if may {
+            self.suspension_notices.fetch_add(2, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Game thread: notes that it has received such a notice.
+    pub(crate) fn note_suspension_received(&self) {
+        self.suspension_notices.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Why the connection ended; `None` while it is open.
     pub(crate) fn end(&self) -> Option<&CloseReason> {
         self.end.get()
@@ -130,8 +166,9 @@ impl PeerShared {
                 .figures
                 .last_packet()
                 .map_or(-1, |last| connected.saturating_sub(last).as_millis() as i64),
-            address: self.info.address.ip().to_string(),
-            port: self.info.address.port(),
+            address: self.address().ip().to_string(),
+            port: self.address().port(),
+            suspended: usize::from(self.outgoing.is_suspended()),
             protocol: self.info.protocol.clone(),
             path: self.info.target.clone(),
             ..self.figures.snapshot()

@@ -40,6 +40,11 @@ impl Headers {
         self.elements(name).any(|found| found.eq_ignore_ascii_case(wanted))
     }
 
+    /// Removes all lines with this name, in lower case.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
     /// Returns all lines, for the game.
     pub(crate) fn lines(&self) -> &[(String, String)] {
         &self.0

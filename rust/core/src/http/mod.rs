@@ -17,15 +17,17 @@ mod query;
 mod refused;
 mod request;
 mod response;
+pub(crate) mod resume;
 mod text;
 mod token;
 mod url;
 
 pub(crate) use head::{HEAD_LIMIT, Head};
 pub(crate) use offer::{Answer, Offer};
-pub(crate) use refused::Refused;
+pub(crate) use refused::{Gone, Refused};
 pub(crate) use request::Request;
 pub(crate) use response::HttpResponse;
+pub(crate) use resume::Resumption;
 pub(crate) use text::named;
 pub(crate) use token::is_token;
 pub use url::Url;

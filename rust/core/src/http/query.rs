@@ -1,11 +1,17 @@
-//! The query item in which a client offers what it speaks beyond RFC 6455 (docs/protocol.md). A page can set no header of its request,
+//! The query item in which a page offers what it speaks beyond RFC 6455 (docs/protocol.md). A page can set no header of its request,
 //! and a subprotocol that a server does not know would end the connection.
 
-/// What the item offers.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+use super::resume::Resumption;
+
+/// What a client offers.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Offers {
     /// Version 1 of the control messages `alive`.
     pub(crate) alive: bool,
+    /// Version 1 of `resume`.
+    pub(crate) resume: bool,
+    /// The client has a session, and wants it back.
+    pub(crate) resumption: Option<Resumption>,
 }
 
 /// Takes all items with the name of the offer out of a request target, known or not: a later version is none of the game's business
@@ -75,7 +81,8 @@ mod tests {
             "/?next=/?godot-multiplayer=alive.v1",
             "/?a;godot-multiplayer=alive.v1",
         ] {
-            assert_eq!(take_offers(target.to_owned()), (target.to_owned(), Offers::default()), "{target}");
+            let (rest, offers) = take_offers(target.to_owned());
+            assert_eq!((rest.as_str(), offers.alive), (target, false));
         }
     }
 }

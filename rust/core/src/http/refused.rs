@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::body::{Body, Framing};
 use super::headers::Headers;
+use super::resume;
 use super::text::{self, Kind};
 
 /// A final response other than 101.
@@ -19,6 +20,17 @@ pub(crate) struct Refused {
     location: Option<String>,
     /// Seconds of `Retry-After`.
     retry_after: Option<u32>,
+    /// What the server says of a session that the client wanted back.
+    pub(crate) gone: Option<Gone>,
+}
+
+/// Why a session cannot be resumed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Gone {
+    /// It has ended.
+    Ended,
+    /// The server does not know it: the server is another one, or was started again.
+    Unknown,
 }
 
 impl Refused {
@@ -39,6 +51,11 @@ impl Refused {
             latin1,
             location: location.map(|target| text::tidy(target, LONGEST_LOCATION)),
             retry_after: headers.first("retry-after").and_then(|seconds| seconds.parse().ok()),
+            gone: match (status, headers.first(resume::HEADER)) {
+                (410, Some(resume::ENDED)) => Some(Gone::Ended),
+                (410, Some(resume::UNKNOWN)) => Some(Gone::Unknown),
+                _ => None,
+            },
         }
     }
 

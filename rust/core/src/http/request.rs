@@ -7,6 +7,7 @@ use super::head::HEADERS_LIMIT;
 use super::headers::Headers;
 use super::query::{Offers, take_offers};
 use super::response::HttpResponse;
+use super::resume::{self, HEADER};
 use super::token::is_token;
 
 /// The methods that are answered; HEAD and OPTIONS only for health checks.
@@ -100,7 +101,12 @@ impl Request {
         answer
     }
 
-    fn check(method: Method, target: String, headers: Headers, is_1_1: bool) -> Result<Self, HttpResponse> {
+    fn check(
+        method: Method,
+        target: String,
+        mut headers: Headers,
+        is_1_1: bool,
+    ) -> Result<Self, HttpResponse> {
         if headers.count("host") != 1 && (is_1_1 || headers.count("host") > 1) {
             return Err(HttpResponse::new(400, "exactly one Host header is required"));
         }
@@ -116,7 +122,10 @@ impl Request {
             Method::Head => Err(upgrade_required(NOT_A_PAGE)),
             Method::Get => Self::check_upgrade(&headers),
         };
-        let (target, offers) = take_offers(target);
+        let (target, mut offers) = take_offers(target);
+        let upgrade = upgrade.and_then(|upgrade| resume::read(&headers, &mut offers).map(|()| upgrade));
+        // Nobody sees a token.
+        headers.remove(HEADER);
         let ((accept, protocols), fault) = match upgrade {
             Ok(upgrade) => (upgrade, None),
             Err(fault) => ((String::new(), Vec::new()), Some(fault)),

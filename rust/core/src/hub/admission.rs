@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::resume::ComesBack;
 use super::{Hub, Side};
 use crate::access::{
     AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, ServerState, health, metrics,
@@ -16,7 +17,7 @@ use crate::config::{Mode, WireFormat};
 use crate::decision::{Admission, AdmissionDecision};
 use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
-use crate::session::{Context, Session, agreement};
+use crate::session::{Context, Grant, Session, agreement};
 use crate::wire::godot4;
 
 /// A request that waits for the game's handler.
@@ -46,7 +47,7 @@ impl Hub {
                 connection.client_key = client;
                 None
             }
-            Err(response) => Some(response),
+            Err(response) => connection.take_spare(access, response).err(),
         };
         let conn = self.insert_pending(connection, tls, now);
         if let Some(response) = response {
@@ -69,10 +70,30 @@ impl Hub {
             connection.address = client;
             match access.count(client.ip()) {
                 Ok(client) => connection.client_key = client,
-                Err(response) => return self.reject(conn, RejectReason::Address, &response, now),
+                Err(response) => {
+                    if let Err(response) = connection.take_spare(access, response) {
+                        return self.reject(conn, RejectReason::Address, &response, now);
+                    }
+                }
             }
         }
+        if request.offers.resumption.is_none()
+            && let Some(spare) = connection.pending().and_then(|pending| pending.spare.as_deref())
+        {
+            let response = spare.1.clone();
+            return self.reject(conn, RejectReason::Address, &response, now);
+        }
         let crowded = self.counters.arrivals.load(Ordering::Relaxed) >= ARRIVALS_LIMIT;
+        if let Some(resumption) = request.offers.resumption {
+            if !access.allows_origin(&request) {
+                let response = HttpResponse::new(403, "pages of this origin may not connect");
+                return self.reject(conn, RejectReason::Origin, &response, now);
+            }
+            if let Some(pending) = connection.pending_mut() {
+                pending.comes_back = Some(ComesBack::Request(request, resumption));
+            }
+            return;
+        }
         match access.decide(&request, self.ids.len(), crowded) {
             PolicyDecision::Reject(why, response) => self.reject(conn, why, &response, now),
             PolicyDecision::Health => {
@@ -160,8 +181,12 @@ impl Hub {
         if connection.pending().is_some() {
             self.pending_queue.leave();
         }
-        if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
+        let Side::Server(access) = &mut self.side else { return };
+        if let Some(client) = connection.client_key {
             access.release(client);
+        }
+        if let Some(spare) = connection.pending().and_then(|pending| pending.spare.as_deref()) {
+            access.release_spare(spare.0);
         }
     }
 
@@ -189,6 +214,7 @@ impl Hub {
             (Some(RejectReason::Full), _) => Some(&counters.refused_full),
             (Some(RejectReason::Handler), _) => Some(&counters.refused_handler),
             (Some(RejectReason::Busy), _) => Some(&counters.refused_busy),
+            (Some(RejectReason::Resume), _) => Some(&counters.refused_resume),
             (Some(RejectReason::Evicted), _) => Some(&counters.pending_evicted),
             (Some(RejectReason::Malformed), _) | (None, CloseReason::Refused(_)) => {
                 Some(&counters.refused_malformed)
@@ -213,6 +239,10 @@ impl Hub {
     pub(super) fn reject(&mut self, conn: ConnId, why: RejectReason, response: &HttpResponse, now: Instant) {
         if let Some(pending) = self.connections.get_mut(conn).and_then(Connection::pending_mut) {
             pending.reject_reason = Some(why);
+            // Its place is free for the next one, although it is not gone yet.
+            if let (Side::Server(access), Some(spare)) = (&mut self.side, pending.spare.take()) {
+                access.release_spare(spare.0);
+            }
         }
         self.answer(conn, response, now);
     }
@@ -259,6 +289,7 @@ impl Hub {
         headers: &[String],
         now: Instant,
     ) {
+        let token = self.grants(request);
         let (Side::Server(access), Some(connection)) = (&self.side, self.connections.get_mut(conn)) else {
             return;
         };
@@ -267,7 +298,8 @@ impl Hub {
         let rate = access.config.max_inbound_per_second;
         let rate_limiter = (rate > 0).then(|| RateLimiter::new(rate, now));
         // The messages of the Godot 3 wire and of raw mode may be text.
-        let has_control = request.offers.alive && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
+        let is_alive = request.offers.alive && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
+        let has_control = is_alive || token.is_some();
         let info = PeerInfo {
             address: connection.address,
             protocol: protocol.clone().unwrap_or_default(),
@@ -275,13 +307,18 @@ impl Hub {
             origin: format!("{scheme}://{}", request.headers.first("host").unwrap_or_default()),
             headers: request.headers.lines().into(),
             has_control,
+            resumes: token.is_some(),
             opened: now,
         };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         connection.session.accept(request, protocol.as_deref(), &headers, &mut cx);
-        if has_control {
+        if is_alive {
             let agreement = agreement(&self.config);
             connection.session.send(true, PayloadRef::copied(agreement.as_bytes()), None, &mut cx);
+        }
+        if let Some(token) = token {
+            let grant = Grant::New { token, timeout: self.config.resume_timeout };
+            connection.session.send(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
         }
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
@@ -294,11 +331,13 @@ impl Hub {
             self.note_unheeded(conn, id, &request.protocols, now);
         }
         self.connected(conn, id, PeerId::SERVER, info, rate_limiter);
-        if has_control
+        if let Some(token) = token {
+            self.begin_session(conn, token, now);
+        } else if is_alive
             && let Some(connection) = self.connections.get_mut(conn)
             && let Some(shared) = connection.shared().cloned()
         {
-            connection.session.agree(shared);
+            connection.session.agree(shared, false, now);
         }
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             self.introduce(conn, id, now);

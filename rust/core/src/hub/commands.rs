@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::connection::Stage;
+use super::connection::{Connection, Stage};
 use super::transports::Transports;
 use super::{Hub, Side};
 use crate::base::{CloseFrame, CloseReason, ConnId};
@@ -27,6 +27,7 @@ impl Hub {
                 }
             }
             Command::Resume(conn) => self.queue_read(conn),
+            Command::Reconnect => self.reconnect(io, now),
             Command::Close { conn, frame } => {
                 self.close_with(conn, now, |session, cx| session.close(*frame, cx))
             }
@@ -37,7 +38,12 @@ impl Hub {
             }
             Command::Abort(conn) => self.abort(io, conn, now),
             Command::Overflow(conn) => self.overflow(conn, now),
-            Command::NoDelay { conn, enabled } => io.set_no_delay(conn, enabled),
+            Command::NoDelay { conn, enabled } => {
+                if let Some(peer) = self.connections.get_mut(conn).and_then(Connection::connected_mut) {
+                    peer.no_delay = Some(enabled);
+                }
+                io.set_no_delay(conn, enabled);
+            }
             Command::Heartbeat { conn, interval } => {
                 if let Some(connection) = self.connections.get_mut(conn) {
                     connection.session.set_heartbeat_interval(interval);
@@ -64,7 +70,8 @@ impl Hub {
         // The budget of a peer that is gone was released as a whole when its end was reported.
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if connection.send(message.text, self.commands.payload(message), &mut cx) {
+        let total = &self.queue_totals.outgoing;
+        if connection.send(message.form, self.commands.payload(message), total, &mut cx) {
             self.queues.flush(conn, connection);
         }
     }
@@ -77,11 +84,13 @@ impl Hub {
     }
 
     fn configure<T: Transports>(&mut self, io: &mut T, config: PeerConfig, now: Instant) {
-        self.config = PeerConfig { mode: self.config.mode, buffers: self.config.buffers, ..config };
+        let PeerConfig { mode, buffers, resume_offered, .. } = self.config;
+        self.config = PeerConfig { mode, buffers, resume_offered, ..config };
+        let least = self.shortest_attempt();
         let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {
             if let Some(connection) = self.connections.get_mut(conn) {
-                connection.move_handshake_deadline(&self.config);
+                connection.move_handshake_deadline(self.config.handshake_timeout.max(least));
             }
             self.schedule(conn);
         }

@@ -2,9 +2,10 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Stage};
+use super::resume::Resumable;
 use crate::access::RateLimiter;
 use crate::base::Packet;
 use crate::channel::{Backlog, Counters, Notice, OverLimit, PeerShared, QueueTotal, output_limits};
@@ -32,6 +33,10 @@ pub(super) struct Connected {
     congestion_emitted: bool,
     /// Packets that were received until the end of the last turn.
     packets_in: u64,
+    /// It survives the loss of its connection.
+    pub(super) resumable: Option<Box<Resumable>>,
+    /// `TCP_NODELAY`, if the game has set it.
+    pub(super) no_delay: Option<bool>,
 }
 
 /// Since when the game has taken nothing of what a peer had sent before it went, and how many packets waited then.
@@ -53,6 +58,8 @@ impl Connected {
             over_limit: None,
             congestion_emitted: false,
             packets_in: 0,
+            resumable: None,
+            no_delay: None,
         }
     }
 
@@ -94,6 +101,16 @@ impl Connected {
         if has_packets {
             figures.set_last_packet(at);
         }
+    }
+
+    /// The connection is lost: nothing is read that a pause could be for. A message that is deferred was not received.
+    pub(super) fn end_pauses(&mut self) {
+        self.deferred = None;
+        self.awaits_relay = false;
+        self.relay_at = None;
+        self.throttled = None;
+        self.over_limit = None;
+        self.gone = None;
     }
 
     /// Returns the number of packets that the game has not taken.
@@ -151,6 +168,10 @@ impl Connection {
     /// Notes that the remote sends nothing any more and takes nothing.
     pub(super) fn note_gone(&mut self, now: Instant) {
         let Stage::Connected(peer) = &mut self.stage else { return };
+        // It comes back, and sends again what is not received.
+        if peer.resumable.is_some() {
+            return;
+        }
         if peer.gone.is_none() && !self.session.is_closing() {
             peer.gone = Some(Gone { since: now, waiting: peer.unread() });
         }
@@ -236,12 +257,22 @@ impl Connection {
         let closes = matches!(config.mode, Mode::Multiplayer(_))
             && config.overflow_policy == OverflowPolicy::Disconnect;
         let closes = closes || relays && total.is_short();
-        closes.then(|| over_limit.deadline(config.overflow_grace)).flatten()
+        let resumes = self.connected().is_some_and(|peer| peer.resumable.is_some());
+        let grace = if resumes { config.overflow_grace.max(STALL) } else { config.overflow_grace };
+        closes.then(|| over_limit.deadline(grace)).flatten()
     }
 
     /// Returns when to retry a message that waits for the relay.
     pub(super) fn relay_at(&self) -> Option<Instant> {
         self.connected().filter(|peer| peer.deferred.is_some())?.relay_at
+    }
+
+    /// Returns whether a peer that is over its limits has sent nothing since: then its connection is lost.
+    pub(super) fn is_silent(&self) -> bool {
+        let Some(peer) = self.connected().filter(|peer| peer.resumable.is_some()) else { return false };
+        let over_limit = peer.over_limit.as_ref();
+        !self.session.is_paused()
+            && over_limit.is_some_and(|over_limit| self.session.last_receive() <= over_limit.since)
     }
 
     /// Returns whether the peer is closed at the overflow deadline.
@@ -257,6 +288,9 @@ impl Connection {
         over_limit.is_stuck(backlog, &output_limits(config), now)
     }
 }
+
+/// A connection that takes nothing for this time is lost, rather than its peer slow, if nothing comes from it either.
+const STALL: Duration = Duration::from_secs(5);
 
 fn backlog(shared: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> Backlog {
     let (bytes, packets) = shared.outgoing.load();

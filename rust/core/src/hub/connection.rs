@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connected::Connected;
 use super::pending::Pending;
 use super::queues::IoState;
 use crate::access::ClientKey;
-use crate::channel::{PayloadRef, PeerShared};
-use crate::config::PeerConfig;
+use crate::channel::{Form, PayloadRef, PeerShared, QueueTotal};
 use crate::session::{Context, Flushed, Pool, Session};
 use crate::tls::TlsSession;
 
@@ -29,7 +28,7 @@ pub(super) struct Connection {
     /// The end of the session was outcome_noted.
     pub(super) outcome_noted: bool,
     /// Bytes that wait in TLS, as they were counted last.
-    sealed: usize,
+    pub(super) sealed: usize,
     pub(super) stage: Stage,
 }
 
@@ -100,9 +99,20 @@ impl Connection {
 
     /// Queues a packet whose room is reserved. Returns whether the session took it.
     #[inline]
-    pub(super) fn send(&mut self, text: bool, payload: PayloadRef<'_>, cx: &mut Context<'_>) -> bool {
+    pub(super) fn send(
+        &mut self,
+        form: Form,
+        payload: PayloadRef<'_>,
+        total: &QueueTotal,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        if let Stage::Connected(Connected { resumable: Some(_), .. }) = &self.stage
+            && !self.keep(form, payload, total, cx)
+        {
+            return false;
+        }
         let charge = payload.len() as u32;
-        self.session.send(text, payload, Some(charge), cx)
+        self.session.send(form == Form::Text, payload, Some(charge), cx)
     }
 
     /// Writes what is queued.
@@ -140,9 +150,9 @@ impl Connection {
     }
 
     /// Applies a new `handshake_timeout` to a handshake that is under way.
-    pub(super) fn move_handshake_deadline(&mut self, config: &PeerConfig) {
+    pub(super) fn move_handshake_deadline(&mut self, timeout: Duration) {
         let Stage::Pending(pending) = &mut self.stage else { return };
-        let Some(deadline) = pending.started.checked_add(config.handshake_timeout) else { return };
+        let Some(deadline) = pending.started.checked_add(timeout) else { return };
         self.session.move_handshake_deadline(deadline);
         if pending.id_deadline.is_some() {
             pending.id_deadline = Some(deadline);

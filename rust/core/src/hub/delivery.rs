@@ -20,8 +20,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         // Both threads use the count of references to this: it is once per packet, so it is left alone.
         let Stage::Connected(Connected { shared, .. }) = &connection.stage else {
-            self.id_message(conn, payload.bytes(), now);
-            return true;
+            return self.first_message(conn, payload.bytes(), text, now);
         };
         if self.config.mode == Mode::Multiplayer(WireFormat::Godot3) {
             let shared = Arc::clone(shared);
@@ -73,7 +72,20 @@ impl Hub {
         false
     }
 
-    /// Client: handles the first message, which has to be its id.
+    /// Client: handles a message of a server that has not given it an id. Returns false if reading pauses.
+    fn first_message(&mut self, conn: ConnId, message: &[u8], text: bool, now: Instant) -> bool {
+        if text && let Some(reads_on) = self.grant(conn, message) {
+            return reads_on;
+        }
+        if self.redial.is_some() {
+            self.another_server(conn, now);
+        } else {
+            self.id_message(conn, message, now);
+        }
+        true
+    }
+
+    /// Client: handles the message that has to be its id.
     fn id_message(&mut self, conn: ConnId, message: &[u8], now: Instant) {
         let id = match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot3) => match godot3::decode(&Bytes::copy_from_slice(message)) {

@@ -31,8 +31,14 @@ impl Hub {
     #[cold]
     fn report_outcome(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
+        // The end of the turn takes its transport out.
+        if connection.is_lost() {
+            return;
+        }
         let Some(reason) = connection.session.outcome().cloned() else { return };
         connection.outcome_noted = true;
+        self.end_session(conn, &reason, now);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         if let Some(pending) = connection.pending_mut() {
             pending.id_deadline = None;
         }
@@ -53,7 +59,12 @@ impl Hub {
         }
         self.counters.pending.decrease();
         match self.side {
-            Side::Client { .. } => self.notices.push(Notice::Failed(reason)),
+            Side::Client { .. } => {
+                let gone = connection.session.gone();
+                if !self.redial_failed(gone, &reason, now) && !self.was_connected {
+                    self.notices.push(Notice::Failed(reason));
+                }
+            }
             Side::Server(_) => self.note_rejected(conn, &reason, now),
         }
     }
@@ -113,7 +124,7 @@ impl Hub {
                     "peer {} ({}) does not take its packets: closing it with 1013, {packets} packets ({bytes} bytes) are not delivered; raise \
                      max_out_buffer_kb / max_out_packets (set_buffers) or overflow_grace if this is a healthy peer{more}",
                     shared.id,
-                    shared.info.address
+                    shared.address()
                 );
             }
         }
@@ -139,7 +150,7 @@ impl Hub {
             log::info!(
                 "peer {} ({}) was connected for {:.1} s: {}; received {} packets ({} bytes), sent {} ({} bytes){more}",
                 shared.id,
-                shared.info.address,
+                shared.address(),
                 now.saturating_duration_since(shared.info.opened).as_secs_f64(),
                 Escaped(&reason.to_string()),
                 figures.packets_in.get(),
@@ -156,7 +167,7 @@ impl Hub {
     /// As [`AccessPolicy::may_log`](crate::access::AccessPolicy::may_log); a client has but one connection to write about.
     pub(super) fn may_log(&mut self, line: LogLine, shared: &PeerShared, now: Instant) -> Option<String> {
         match &mut self.side {
-            Side::Server(access) => access.may_log(line, shared.info.address.ip(), now),
+            Side::Server(access) => access.may_log(line, shared.address().ip(), now),
             Side::Client { .. } => Some(String::new()),
         }
     }

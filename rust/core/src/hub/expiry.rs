@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Hub;
 use super::connection::{Connection, Stage};
+use super::resume::Resumable;
 use crate::base::{CloseReason, ConnId, Phase};
 use crate::channel::QueueTotal;
 use crate::config::PeerConfig;
@@ -19,6 +20,7 @@ impl Connection {
             Stage::Connected(_) => {
                 let first = earlier(first, self.overflow_deadline(config, relays, total));
                 let first = earlier(first, self.gone_deadline(config));
+                let first = earlier(first, self.resumable().and_then(Resumable::deadline));
                 earlier(earlier(first, self.throttled_until()), self.relay_at())
             }
         }
@@ -33,6 +35,9 @@ impl Hub {
 
     /// Applies the deadline of a connection that has expired.
     pub(super) fn expire_one(&mut self, conn: ConnId, now: Instant) {
+        if self.expire_session(conn, now) {
+            return;
+        }
         let relays = self.relays();
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if connection.throttled_until().is_some_and(|until| until <= now) {
@@ -49,8 +54,11 @@ impl Hub {
         }
         let overflow = connection.overflow_deadline(&self.config, relays, &self.queue_totals.outgoing);
         if overflow.is_some_and(|deadline| deadline <= now) {
-            if connection.is_stuck(&self.config, now) {
-                self.overflow(conn, now);
+            let silent = connection.is_silent();
+            match connection.is_stuck(&self.config, now) {
+                true if silent => connection.session.end(CloseReason::TimedOut(Phase::Write)),
+                true => self.overflow(conn, now),
+                false => {}
             }
         } else if connection.gone_deadline(&self.config).is_some_and(|deadline| deadline <= now) {
             if connection.is_left_unread(self.mailbox.main_thread_idle(now) < POLLS, now) {
@@ -67,7 +75,7 @@ impl Hub {
             connection.session.expire(&mut Context { config: &self.config, pool: &mut self.pool, now });
         }
         if let Some(connection) = self.connections.get_mut(conn)
-            && connection.wants_write()
+            && (connection.wants_write() || connection.session.owes_ack())
         {
             self.queues.flush(conn, connection);
         }

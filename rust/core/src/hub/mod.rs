@@ -20,6 +20,7 @@ mod probe;
 mod queues;
 mod reading;
 pub(crate) mod relay;
+pub(crate) mod resume;
 pub(crate) mod round;
 mod slab;
 mod timers;
@@ -49,6 +50,7 @@ pub(crate) use delivery::INLINE_MAX;
 pub(crate) use pending::EvictionOutcome;
 use pending::PendingQueue;
 use queues::Queues;
+use resume::{Redial, Sessions};
 pub(crate) use slab::Slab;
 use timers::Timers;
 use transports::Transports;
@@ -118,6 +120,14 @@ pub(crate) struct Hub {
     borrowed: usize,
     /// Server of the Godot 3 wire: the last congested peer for which senders had to wait.
     behind: Option<PeerId>,
+    /// Server: the sessions that clients may come back to.
+    sessions: Sessions,
+    /// Server: suspended peers whose time is up.
+    expired: Vec<ConnId>,
+    /// Client: it tries to come back.
+    redial: Option<Redial>,
+    /// Client: it has been connected, so that a later attempt to connect that fails is none of the game's.
+    was_connected: bool,
 }
 
 impl Hub {
@@ -163,6 +173,10 @@ impl Hub {
             relayed: 0,
             borrowed: 0,
             behind: None,
+            sessions: Sessions::default(),
+            expired: Vec::new(),
+            redial: None,
+            was_connected: false,
         }
     }
 
@@ -175,13 +189,14 @@ impl Hub {
     ) -> io::Result<ConnId> {
         let Dialled { address, protocols, headers, started } = dialled;
         self.opens = false;
-        let deadline = started + self.config.handshake_timeout;
+        let deadline = started + self.config.handshake_timeout.max(self.shortest_attempt());
+        let headers: Vec<_> = headers.iter().cloned().chain(self.resume_line()).collect();
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         let (url, tls) = match &self.side {
             Side::Client { url, tls } => (url, tls.as_ref().map(|tls| tls.session(&url.host))),
             Side::Server(_) => unreachable!("only a client's driver dials"),
         };
-        let session = Session::client(url, protocols, headers, Some(deadline), &mut cx);
+        let session = Session::client(url, protocols, &headers, Some(deadline), &mut cx);
         self.counters.pending.increase();
         let mut connection = Connection::new(session, address, started);
         if let Some(pending) = connection.pending_mut() {
@@ -194,9 +209,11 @@ impl Hub {
     }
 
     /// Handles that dialling has failed.
-    pub(crate) fn dial_failed(&mut self, reason: CloseReason) {
+    pub(crate) fn dial_failed(&mut self, reason: CloseReason, now: Instant) {
         self.opens = false;
-        self.notices.push(Notice::Failed(reason));
+        if !self.redial_failed(None, &reason, now) && !self.was_connected {
+            self.notices.push(Notice::Failed(reason));
+        }
     }
 
     fn insert_pending(
@@ -244,6 +261,8 @@ impl Hub {
     fn connected_to_server(&mut self, conn: ConnId, own_id: PeerId, now: Instant) {
         let Side::Client { url, .. } = &self.side else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
+        let pending = connection.pending_mut();
+        let granted = pending.and_then(|pending| pending.granted.take());
         let info = PeerInfo {
             address: connection.address,
             protocol: connection
@@ -253,10 +272,14 @@ impl Hub {
             target: url.target.clone(),
             origin: format!("{}://{}", if url.secure { "wss" } else { "ws" }, url.host_header()),
             headers: Box::default(),
-            has_control: false,
+            has_control: granted.is_some(),
+            resumes: granted.is_some(),
             opened: now,
         };
         self.connected(conn, PeerId::SERVER, own_id, info, None);
+        if let Some((token, timeout)) = granted {
+            self.confirm_session(conn, token, timeout, now);
+        }
     }
 
     /// Turns a pending connection into a peer.
@@ -280,6 +303,7 @@ impl Hub {
         self.counters.arrivals.fetch_add(1, Ordering::Relaxed);
         self.ids.insert(id, conn);
         self.own_id = own_id;
+        self.was_connected = true;
         self.notices.push(Notice::Connected { shared, own_id });
     }
 }

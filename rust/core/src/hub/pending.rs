@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::admission::Asked;
 use super::connection::{Connection, Stage};
+use super::resume::ComesBack;
 use super::{Hub, Side};
-use crate::access::{ClientKey, RejectReason};
-use crate::base::{CloseReason, ConnId};
+use crate::access::{AccessPolicy, ClientKey, RejectReason};
+use crate::base::{CloseReason, ConnId, ResumeToken};
+use crate::http::HttpResponse;
 use crate::wire::proxy_protocol::Preamble;
 
 /// The part of a connection that only a pending one has.
@@ -30,6 +32,12 @@ pub(super) struct Pending {
     pub(super) id_deadline: Option<Instant>,
     /// Client: the subprotocol that was agreed on.
     pub(super) protocol: String,
+    /// Client: the session that the server has given, and for how long it keeps it without a connection.
+    pub(super) granted: Option<(ResumeToken, Duration)>,
+    /// It has said which session it belongs to.
+    pub(super) comes_back: Option<ComesBack>,
+    /// Server: its address is at the limit, so that it may only come back to a session; the key of the address, and the response else.
+    pub(super) spare: Option<Box<(ClientKey, HttpResponse)>>,
 }
 
 impl Pending {
@@ -43,6 +51,9 @@ impl Pending {
             suppress_log: false,
             id_deadline: None,
             protocol: String::new(),
+            granted: None,
+            comes_back: None,
+            spare: None,
         }
     }
 }
@@ -74,6 +85,21 @@ struct Share {
     slow: Option<ConnId>,
     /// When the first of the others has had enough time.
     due: Option<Instant>,
+}
+
+impl Connection {
+    /// Takes a place above the limit of its address, for a client that comes back to its session; `Err`: there is none.
+    pub(super) fn take_spare(
+        &mut self,
+        access: &mut AccessPolicy,
+        response: HttpResponse,
+    ) -> Result<(), HttpResponse> {
+        let address = self.address.ip();
+        let Stage::Pending(pending) = &mut self.stage else { return Err(response) };
+        let Some(client) = access.spare(address) else { return Err(response) };
+        pending.spare = Some(Box::new((client, response)));
+        Ok(())
+    }
 }
 
 impl PendingQueue {

@@ -65,7 +65,11 @@ impl Hub {
         connection.address = client;
         match access.count(client.ip()) {
             Ok(client) => connection.client_key = client,
-            Err(response) => self.reject(conn, RejectReason::Address, &response, now),
+            Err(response) => {
+                if let Err(response) = connection.take_spare(access, response) {
+                    self.reject(conn, RejectReason::Address, &response, now);
+                }
+            }
         }
     }
 

@@ -44,6 +44,21 @@ impl IoState {
         }
     }
 
+    /// The state of a peer whose stream is gone: it stays in its queues, and among the timers.
+    pub(super) fn without_stream(&self) -> Self {
+        Self {
+            read_queued: self.read_queued,
+            flush_queued: self.flush_queued,
+            timer: self.timer,
+            ..Self::new()
+        }
+    }
+
+    /// The state of a peer that gets the stream of another connection.
+    pub(super) fn with_stream_of(&self, other: &Self) -> Self {
+        Self { writable: other.writable, read_closed: other.read_closed, ..self.without_stream() }
+    }
+
     /// Returns whether the connection has used up its turn of writing in this round.
     pub(super) fn has_had_its_turn(&self, round: u64) -> bool {
         self.round == round && (self.cut_short || self.wrote >= WRITE_TURN)

@@ -36,6 +36,12 @@ impl Hub {
                 self.queues.flush(conn, connection);
             }
         }
+        if let Some(Stage::Pending(pending)) = self.connections.get(conn).map(|connection| &connection.stage)
+            && pending.comes_back.is_some()
+            && self.connections.get(conn).is_some_and(|connection| connection.session.outcome().is_none())
+        {
+            self.come_back(io, conn, now);
+        }
         self.complete_turn(io, conn, now);
     }
 
@@ -155,10 +161,12 @@ impl Hub {
                     }
                 }
                 Some(Incoming::AckWanted) => self.queue_flush(conn),
+                Some(Incoming::Acknowledged(received)) => self.acknowledged(conn, received),
                 Some(Incoming::Request(request)) => self.request(conn, request, now),
                 Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
                 Some(Incoming::CloseRequested { code, reason }) => {
-                    if let Some(shared) = self.connections.get(conn).and_then(Connection::shared) {
+                    let connection = self.connections.get(conn).filter(|connection| !connection.is_lost());
+                    if let Some(shared) = connection.and_then(Connection::shared) {
                         shared.set_closing();
                         self.notices.push(Notice::CloseRequested { id: shared.id, code, reason });
                     }
@@ -179,6 +187,14 @@ impl Hub {
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.recount_unread();
             peer.note_received(taken, now);
+            if taken > 0
+                && let Some(resumable) = &mut peer.resumable
+                && resumable.note_received(taken, connection.session.received(), now)
+            {
+                resumable.note_ack(connection.session.received());
+                connection.session.owe_ack(false);
+                self.queues.flush(conn, connection);
+            }
         }
         let paused = connection.has_deferred() || connection.session.awaits_decision();
         connection.session.end_turn(taken, may_have_more, now);

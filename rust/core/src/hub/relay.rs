@@ -11,7 +11,7 @@ use super::delivery::{INLINE_MAX, may_deliver};
 use super::{Hub, Side};
 use crate::access::LogLine;
 use crate::base::{ConnId, Packet, PeerId, Target};
-use crate::channel::{Notice, PayloadRef, PeerShared, Reservation, WhenFull, charged};
+use crate::channel::{Form, Notice, PayloadRef, PeerShared, Reservation, WhenFull, charged};
 use crate::config::{Mode, WireFormat};
 use crate::session::Context;
 use crate::wire::godot3::{self, System, system_message};
@@ -255,7 +255,7 @@ impl Hub {
             Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if connection.send(false, payload, &mut cx) {
+        if connection.send(Form::Binary, payload, &self.queue_totals.outgoing, &mut cx) {
             self.queues.flush(conn, connection);
         }
     }

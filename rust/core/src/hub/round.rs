@@ -66,6 +66,8 @@ impl Hub {
             self.write(io, now);
             self.hand_over();
         }
+        self.expire_sessions(now);
+        self.relieve(now);
         self.next(io, now)
     }
 
@@ -231,6 +233,12 @@ impl Hub {
 
     #[cold]
     fn complete_turn_of_ended<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+        if let Some(connection) = self.connections.get(conn)
+            && connection.is_lost()
+            && let Some(reason) = connection.session.outcome().cloned()
+        {
+            return self.suspend(io, conn, reason, now);
+        }
         self.note_outcome(conn, now);
         if self.connections.get(conn).is_some_and(|connection| connection.session.is_ended()) {
             return self.drop_connection(io, conn, now);

@@ -23,6 +23,8 @@ pub(crate) trait Transports {
     /// Makes the stream that was accepted, or dialled, last that of a connection. What comes from now on is reported as
     /// readiness.
     fn attach(&mut self, conn: ConnId, now: Instant) -> io::Result<()>;
+    /// Makes the stream of one connection that of another, which has none.
+    fn rename(&mut self, from: ConnId, to: ConnId);
     /// Ends our side, behind everything that was written; returns when the end leaves.
     fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant;
     /// Drops a stream; what was written leaves as far as the system takes it at once.

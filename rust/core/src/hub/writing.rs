@@ -31,16 +31,18 @@ impl Hub {
         }
         let Some((stream, _)) = io.stream(conn, now) else { return false };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let Flushed { bytes, packets, packet_bytes, blocked, cut_short } = connection.flush(stream, &mut cx);
+        let Flushed { bytes, packets, packet_bytes, unreserved, blocked, cut_short } =
+            connection.flush(stream, &mut cx);
         connection.io.writable = !blocked;
         connection.io.wrote(bytes, cut_short && !blocked, self.rounds);
         self.counters.bytes_out.add(bytes);
         self.counters.packets_out.add(packets);
+        let has_more = packets > 0 && connection.note_written_again(packets, &mut cx);
         if let Some(shared) = connection.shared() {
             shared.figures.bytes_out.add(bytes);
             shared.figures.packets_out.add(packets);
             if !connection.outcome_noted {
-                shared.outgoing.release(packet_bytes, packets);
+                shared.outgoing.release(packet_bytes, packets - unreserved);
             }
             // If the turn ended first, it is not known yet whether the stream takes everything.
             if !cut_short {
@@ -52,6 +54,6 @@ impl Hub {
             connection.note_gone(now);
             self.queues.read(conn, connection);
         }
-        cut_short && !blocked
+        (cut_short || has_more) && !blocked
     }
 }

@@ -20,8 +20,10 @@ use super::listener::Listener;
 use super::runtime::Runtime;
 use super::sockets::{Dial, Sockets, Source, WAKER};
 use crate::access::AccessPolicy;
+use crate::base::CloseReason;
 use crate::channel::{Counters, Mailbox, Wake};
 use crate::config::{ClientConfig, ServerConfig};
+use crate::http::Url;
 use crate::hub::round::EVENTS;
 use crate::hub::transports::Next;
 use crate::hub::{Hub, Side, TURN};
@@ -35,8 +37,10 @@ pub(crate) struct Driver {
     next: Next,
     /// Tokens of the dialler that the poller has reported.
     dialled: Vec<Token>,
-    /// Client: runs the certificate checks.
+    /// Client: runs look-ups and certificate checks.
     runtime: Weak<Runtime>,
+    /// Client: what it dials again when its connection is lost.
+    again: Option<(Url, Vec<String>, Vec<String>)>,
 }
 
 impl Driver {
@@ -64,9 +68,13 @@ impl Driver {
         let ClientConfig { url, peer, protocols, headers, tls } = config;
         let now = Instant::now();
         let deadline = now + peer.handshake_timeout;
+        let peer_resumes = peer.resume_offered;
         let mut driver = Self::new(peer, Side::Client { url: url.clone(), tls }, runtime, now)?;
         let dialler = Dialler::start(&url, deadline, Sockets::first_dial(), runtime, &driver.mailbox, now)?;
-        driver.sockets.dial(Dial { dialler, protocols, headers, started: now });
+        if peer_resumes {
+            driver.again = Some((url, protocols.clone(), headers.clone()));
+        }
+        driver.sockets.dial(Dial { dialler, protocols, headers, started: now, least: Duration::ZERO });
         driver.runtime = Arc::downgrade(runtime);
         driver.spawn("websocket-client", runtime)
     }
@@ -86,6 +94,7 @@ impl Driver {
             next: Next::Again,
             dialled: Vec::new(),
             runtime: Weak::new(),
+            again: None,
         })
     }
 
@@ -139,6 +148,7 @@ impl Driver {
         let more_events = self.events.iter().count() == EVENTS;
         self.next = self.hub.round(&mut self.sockets, now, more_events);
         self.start_checks();
+        self.dial_again(now);
         if self.next == Next::Finished {
             self.sockets.finish();
         }
@@ -147,10 +157,27 @@ impl Driver {
 
     fn timeout(&self) -> Option<Duration> {
         let Next::Sleep { until } = self.next else { return Some(Duration::ZERO) };
-        let next = [until, self.sockets.wake_at()].into_iter().flatten().min()?;
+        let next = [until, self.sockets.wake_at(), self.hub.redial_at()].into_iter().flatten().min()?;
         let wait = next.saturating_duration_since(Instant::now());
         // The poller counts in milliseconds. Waking up late once is cheaper than waking up early twice.
         Some(if wait.is_zero() { wait } else { wait + Duration::from_millis(1) })
+    }
+
+    /// Client: dials again after the loss of its connection.
+    fn dial_again(&mut self, now: Instant) {
+        let Some((url, protocols, headers)) = &self.again else { return };
+        let Some(deadline) = self.hub.take_dial(now) else { return };
+        let Some(runtime) = self.runtime.upgrade() else { return };
+        // A look-up for each attempt: the network may be another one now.
+        let dialler = Dialler::start(url, deadline, Sockets::first_dial(), &runtime, &self.mailbox, now);
+        match dialler {
+            Ok(dialler) => {
+                let (protocols, headers) = (protocols.clone(), headers.clone());
+                self.sockets.dial(Dial { dialler, protocols, headers, started: now, least: deadline - now });
+            }
+            Err(error) => self.hub.dial_failed(CloseReason::TransportError(error.to_string()), now),
+        }
+        self.next = Next::Again;
     }
 
     /// Moves handshakes whose certificate has to be verified to their own threads: that may take seconds.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -63,6 +63,8 @@ pub(super) struct Dial {
     pub(super) protocols: Vec<String>,
     pub(super) headers: Vec<String>,
     pub(super) started: Instant,
+    /// The shortest time that the attempt may take.
+    pub(super) least: Duration,
 }
 
 /// What an event of the poller is about.
@@ -164,7 +166,7 @@ impl Sockets {
             }
             Dialled::Failed(reason) => {
                 self.dial = None;
-                hub.dial_failed(reason);
+                hub.dial_failed(reason, now);
             }
         }
         Ok(())
@@ -237,6 +239,19 @@ impl Transports for Sockets {
         Ok(())
     }
 
+    fn rename(&mut self, from: ConnId, to: ConnId) {
+        if self.socket(from).is_none() {
+            return;
+        }
+        let Some(mut socket) = self.sockets[from.slot as usize].take() else { return };
+        socket.conn = to;
+        let token = Token(FIRST_CONNECTION + to.slot as usize);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        // If this failed, nothing would be reported of the stream: its peer would be given up after the heartbeat's time.
+        let _ = self.poll.registry().reregister(&mut socket.stream.stream.0, token, both);
+        self.sockets[to.slot as usize] = Some(socket);
+    }
+
     fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant {
         self.socket(conn).map_or(now, |socket| socket.stream.shutdown_write(now, Tcp::end))
     }
@@ -267,7 +282,7 @@ impl Transports for Sockets {
 
     fn configured(&mut self, config: &PeerConfig, now: Instant) {
         if let Some(dial) = &mut self.dial {
-            dial.dialler.set_deadline(dial.started + config.handshake_timeout);
+            dial.dialler.set_deadline(dial.started + config.handshake_timeout.max(dial.least));
         }
         self.conditions = config.conditions;
         self.changed = Some(now);

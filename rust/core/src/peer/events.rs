@@ -156,6 +156,18 @@ impl Peer {
                         return Some(Event::PeerDisconnected { id, clean: true });
                     }
                 }
+                Notice::Suspended(id) => {
+                    if let Some(member) = open.roster.get(&id) {
+                        member.shared().note_suspension_received();
+                        return Some(Event::PeerSuspended { id });
+                    }
+                }
+                Notice::Resumed(id) => {
+                    if let Some(member) = open.roster.get(&id) {
+                        member.shared().note_suspension_received();
+                        return Some(Event::PeerResumed { id });
+                    }
+                }
                 Notice::Congested(id) => {
                     if let Some(member) = open.roster.get(&id) {
                         member.shared().note_congestion_received();

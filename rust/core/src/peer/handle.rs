@@ -170,13 +170,13 @@ impl PeerHandle {
             let address = self.member.url.as_ref().and_then(|url| url.host.parse::<IpAddr>().ok());
             address.map(|address| address.to_string()).unwrap_or_default()
         };
-        self.shared().map_or_else(given, |shared| shared.info.address.ip().to_string())
+        self.shared().map_or_else(given, |shared| shared.address().ip().to_string())
     }
 
     /// The remote port.
     pub fn port(&self) -> u16 {
         let given = || self.member.url.as_ref().map_or(0, |url| url.port);
-        self.shared().map_or_else(given, |shared| shared.info.address.port())
+        self.shared().map_or_else(given, |shared| shared.address().port())
     }
 
     /// The negotiated subprotocol, or an empty string.

@@ -28,6 +28,7 @@ fn shared(runtime: &Runtime) -> Arc<PeerShared> {
         origin: String::new(),
         headers: Box::default(),
         has_control: false,
+        resumes: false,
         opened: Instant::now(),
     };
     Arc::new(PeerShared::new(ConnId { slot: 0, generation: 0 }, ID, info, &runtime.queue_totals))

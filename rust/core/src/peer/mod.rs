@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::{CloseFrame, PeerId, PeerMap};
+use crate::base::{CloseFrame, PeerId, PeerMap, SendError};
 use crate::channel::{Command, KEPT, Mailbox, Notice, PeerStatistics, Statistics};
 use crate::config::{ClientConfig, Mode, PeerConfig, ServerConfig};
 use crate::decision::AdmissionDecision;
@@ -260,7 +260,8 @@ impl Peer {
     pub fn reconfigure(&mut self, config: PeerConfig) {
         if let Some(open) = &self.open {
             let mut current = open.config.borrow_mut();
-            let config = PeerConfig { mode: current.mode, buffers: current.buffers, ..config.bounded() };
+            let PeerConfig { mode, buffers, resume_offered, .. } = *current;
+            let config = PeerConfig { mode, buffers, resume_offered, ..config.bounded() };
             // Some games set a property in every frame.
             if *current != config {
                 current.clone_from(&config);
@@ -290,6 +291,27 @@ impl Peer {
     /// The reason that came with it.
     pub fn close_reason(&self) -> String {
         self.close_reason.clone()
+    }
+
+    /// Client: drops the connection and comes back on a new one at once, if the server has given it a session. For an application that wakes
+    /// up on another network.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`]: there is no session.
+    pub fn reconnect(&mut self) -> Result<(), SendError> {
+        let open = self.open.as_ref().filter(|open| open.role == Role::Client);
+        let server = open.and_then(|open| open.roster.get(&PeerId::SERVER).map(|server| (open, server)));
+        let Some((open, _)) = server.filter(|(_, server)| server.shared().resumes()) else {
+            return Err(SendError::NotConnected);
+        };
+        open.mailbox.command(Command::Reconnect);
+        Ok(())
+    }
+
+    /// Returns whether the peer has lost its connection, and may come back.
+    pub fn is_suspended(&self, id: PeerId) -> bool {
+        let member = self.open.as_ref().and_then(|open| open.roster.get(&id));
+        member.is_some_and(|member| member.shared().outgoing.is_suspended())
     }
 
     /// Counters since the object was opened.

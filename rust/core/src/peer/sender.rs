@@ -13,7 +13,7 @@ use super::open::Open;
 use super::{Peer, Status};
 use crate::base::{ConnId, Delivery, PeerId, SendError, Target};
 use crate::channel::{
-    Command, Counters, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull, charged,
+    Command, Counters, Form, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull, charged,
 };
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::event::Event;
@@ -37,6 +37,14 @@ impl Outgoing<'_> {
         self.payload.len() + self.header.map_or(0, |header| header.len())
     }
 
+    fn form(&self) -> Form {
+        match (self.when_full, self.text) {
+            (WhenFull::Drop, _) => Form::Unreliable,
+            (_, true) => Form::Text,
+            (_, false) => Form::Binary,
+        }
+    }
+
     /// Sends the packet to one peer, if there is room.
     pub(super) fn send(
         self,
@@ -48,7 +56,7 @@ impl Outgoing<'_> {
         let has_room = || copies.prepare(&self, 1, &mailbox.queue_total);
         let reservation = shared.reserve(self.size(), self.when_full, config, has_room);
         if reservation == Reservation::Taken {
-            mailbox.send(shared.conn, copies.payload(self), self.text);
+            mailbox.send(shared.conn, copies.payload(self), self.form());
         }
         reservation
     }
@@ -307,7 +315,7 @@ impl Open {
             } else {
                 Arc::new(taken.clone())
             };
-            self.mailbox.send_many(to, self.sender.copies.payload(packet), packet.text);
+            self.mailbox.send_many(to, self.sender.copies.payload(packet), packet.form());
         }
         taken.clear();
         self.sender.taken = taken;

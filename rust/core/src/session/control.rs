@@ -1,20 +1,29 @@
-//! Control messages: what the text messages of a connection are whose client has offered `alive` (docs/protocol.md).
+//! Control messages: what the text messages of a connection are whose ends have agreed on `alive` or on a session (docs/protocol.md).
 //!
 //! A page cannot send a ping, and does not see one. It asks with `ack?` instead, and the answer `ack N M` also tells how many data
-//! messages each end has received and sent, so that neither end mistakes a lost message for one that was never sent.
+//! messages each end has received and sent, so that neither end mistakes a lost message for one that was never sent. The same
+//! numbers tell the ends of a session which messages a new connection has to send again.
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::reader::{TOO_LARGE, Violation};
-use super::{Context, Flushed, Incoming, Session, State, Step, WRITE_TURN};
-use crate::channel::PeerShared;
+use super::{Context, Flushed, Incoming, Session, State, Step, UNRESERVED, WRITE_TURN};
+use crate::base::ResumeToken;
+use crate::channel::{PayloadRef, PeerShared};
 use crate::config::PeerConfig;
+use crate::http::resume::number;
 
 /// What a connection with control messages needs.
-pub(super) struct Control {
+pub(crate) struct Control {
     /// Counts the data messages.
     shared: Arc<PeerShared>,
+    /// What the counters of received and of written messages lack: void numbers, and messages that were written twice.
+    received_more: u64,
+    written_more: u64,
+    /// The messages belong to a session: they are kept until they are acknowledged.
+    resumes: bool,
 }
 
 /// Answers that wait for a turn of writing.
@@ -23,7 +32,24 @@ pub(super) struct Late {
     /// The payload of the last ping that came while too many answers waited.
     pub(super) ping: Option<Vec<u8>>,
     /// An `ack` is due. It is made when it is written: one answers all questions that came until then.
-    pub(super) ack: bool,
+    pub(super) ack: Option<Due>,
+}
+
+/// Why an `ack` is due.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Due {
+    /// Nobody has asked: it must not be taken for the answer to a question that is still on its way.
+    Unasked,
+    Asked,
+}
+
+/// The first message of a server that gives a client a session, or gives it back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Grant {
+    /// `session 1 T TIMEOUT`.
+    New { token: ResumeToken, timeout: Duration },
+    /// `resumed 1 T M`.
+    Again { token: ResumeToken, received: u64 },
 }
 
 /// Returns the message that tells a client that its text messages are control messages from now on.
@@ -31,52 +57,101 @@ pub(crate) fn agreement(config: &PeerConfig) -> String {
     format!("alive 1 {} {}", config.heartbeat_interval.as_millis(), config.heartbeat_timeout.as_millis())
 }
 
+impl Grant {
+    /// Returns the message.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::New { token, timeout } => format!("session 1 {} {}", token.digits(), timeout.as_millis()),
+            Self::Again { token, received } => format!("resumed 1 {} {received}", token.digits()),
+        }
+    }
+
+    /// Reads the first message of a server; `None`: it is no such message.
+    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
+        let words = std::str::from_utf8(message).ok().filter(|words| words.len() <= LONGEST)?;
+        let mut words = words.split(' ');
+        let (kind, "1") = (words.next()?, words.next()?) else { return None };
+        let (token, count) = (ResumeToken::parse(words.next()?)?, number(words.next()?)?);
+        match kind {
+            "session" => {
+                Some(Self::New { token, timeout: Duration::from_millis(count).min(PeerConfig::RESUME_MAX) })
+            }
+            "resumed" => Some(Self::Again { token, received: count }),
+            _ => None,
+        }
+    }
+}
+
 impl Session {
     /// From now on text is control messages.
-    pub(crate) fn agree(&mut self, shared: Arc<PeerShared>) {
-        self.control = Some(Box::new(Control { shared }));
+    pub(crate) fn agree(&mut self, shared: Arc<PeerShared>, resumes: bool, now: Instant) {
+        self.control = Some(Box::new(Control { shared, received_more: 0, written_more: 0, resumes }));
+        self.keepalive.sign_from(now);
+    }
+
+    /// Returns the count of received messages of a session.
+    pub(crate) fn received(&self) -> u64 {
+        self.control.as_ref().map_or(0, |control| control.received())
+    }
+
+    /// Takes the counts over from the session's last transport. The remote has received `received` messages, so the next one that is
+    /// written has the number behind it.
+    pub(crate) fn take_over(&mut self, last: &mut Self, received: u64, now: Instant) {
+        self.control = last.control.take();
+        self.keepalive.follow(&last.keepalive);
+        self.keepalive.sign_from(now);
+        if let Some(control) = &mut self.control {
+            control.written_more = received.wrapping_sub(control.shared.figures.packets_out.get());
+        }
+    }
+
+    /// Sends that the next number is void. It counts like a message, so that numbers and messages are the same.
+    pub(crate) fn skip(&mut self, cx: &mut Context<'_>) {
+        self.send(true, PayloadRef::copied(b"skip 1"), Some(UNRESERVED), cx);
     }
 
     /// Handles a control message.
     #[cold]
     #[inline(never)]
     pub(super) fn control_message<'b>(&mut self, message: &[u8], cx: &mut Context<'_>) -> Step<'b> {
-        let Some(control) = &self.control else { return Step::Again };
+        let broken = self.broken.is_some();
+        let Some(control) = &mut self.control else { return Step::Again };
         let words = std::str::from_utf8(message).unwrap_or_default();
-        let result = match words.split_once(' ').map_or((words, ""), |words| words) {
+        let (word, counts) = words.split_once(' ').unwrap_or((words, ""));
+        let result = match word {
             _ if message.len() > LONGEST => Err(Violation {
                 code: TOO_LARGE,
                 what: format!("a control message (text) of {} bytes; {LONGEST} are allowed", message.len()),
             }),
-            ("ack?", _) => Ok(true),
-            // A write that has failed is not counted, though a part of it may have arrived.
-            ("ack", _) if self.broken.is_some() => Ok(false),
-            ("ack", counts) => {
-                control.check(counts).map(|()| false).map_err(|what| Violation { code: 1002, what })
-            }
-            // A later version may have more of them.
-            _ => Ok(false),
-        };
-        match result {
-            Ok(true) => {
-                self.owe_ack();
+            "ack?" => {
+                self.owe_ack(true);
                 return Step::Incoming(Incoming::AckWanted);
             }
-            Ok(false) => {}
+            // A write that has failed is not counted, though a part of it may have arrived.
+            "ack" if broken => Ok(None),
+            "ack" => control.check(counts).map(|received| control.resumes.then_some(received)),
+            "skip" if control.resumes => control.skipped(counts).map(|()| None),
+            // A later version may have more of them.
+            _ => Ok(None),
+        };
+        match result {
+            Ok(Some(received)) => return Step::Incoming(Incoming::Acknowledged(received)),
+            Ok(None) => {}
             Err(violation) => self.violated(violation, cx),
         }
         Step::Again
     }
 
-    /// While nothing is read, a page learns that the server is there from an `ack` that it has not asked for.
-    pub(super) fn show_life(&mut self) {
-        if self.control.is_some() {
-            self.owe_ack();
-        }
+    /// Makes the next turn of writing begin with an `ack`.
+    pub(crate) fn owe_ack(&mut self, asked: bool) {
+        let due = if asked { Due::Asked } else { Due::Unasked };
+        let ack = &mut self.late.get_or_insert_default().ack;
+        *ack = (*ack).max(Some(due));
     }
 
-    fn owe_ack(&mut self) {
-        self.late.get_or_insert_default().ack = true;
+    /// Returns whether an `ack` waits for a turn of writing.
+    pub(crate) fn owes_ack(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.ack.is_some())
     }
 
     /// Queues the answers that wait. Returns false if one has to wait on.
@@ -94,15 +169,15 @@ impl Session {
             return true;
         }
         self.push_late_pong(cx);
-        if self.late.as_ref().is_some_and(|late| late.ack) {
+        if let Some(due) = self.late.as_ref().and_then(|late| late.ack) {
             if !self.write_to_boundary(stream, done, cx) {
                 return false;
             }
             if let Some(control) = &self.control {
-                self.out.push_first(self.role, &control.ack(done.packets), cx.pool);
+                self.out.push_first(self.role, &control.ack(done.packets, due), cx.pool);
             }
             self.late.take_if(|late| {
-                late.ack = false;
+                late.ack = None;
                 late.ping.is_none()
             });
         }
@@ -132,36 +207,53 @@ impl Session {
 }
 
 impl Control {
-    /// Returns an `ack`. `leaving`: data messages that were written since the last count.
-    fn ack(&self, leaving: usize) -> String {
-        let figures = &self.shared.figures;
-        format!("ack {} {}", figures.packets_in.get(), figures.packets_out.get() + leaving as u64)
+    pub(super) fn resumes(&self) -> bool {
+        self.resumes
     }
 
-    /// Compares what the other end has counted with what was counted here; `Err`: what is wrong.
-    fn check(&self, counts: &str) -> Result<(), String> {
+    fn received(&self) -> u64 {
+        self.shared.figures.packets_in.get().wrapping_add(self.received_more)
+    }
+
+    fn written(&self) -> u64 {
+        self.shared.figures.packets_out.get().wrapping_add(self.written_more)
+    }
+
+    /// Returns an `ack`. `leaving`: data messages that were written since the last count.
+    fn ack(&self, leaving: usize, due: Due) -> String {
+        let mark = if due == Due::Asked { "" } else { " unasked" };
+        format!("ack {} {}{mark}", self.received(), self.written() + leaving as u64)
+    }
+
+    /// Compares what the other end has counted with what was counted here. Returns how many messages it has received.
+    fn check(&self, counts: &str) -> Result<u64, Violation> {
+        let error = |what| Violation { code: 1002, what };
         let mut counts = counts.split(' ').map(number);
         let (Some(Some(received)), Some(Some(sent))) = (counts.next(), counts.next()) else {
-            return Err("an ack without two numbers".to_owned());
+            return Err(error("an ack without two numbers".to_owned()));
         };
-        let (came, left) = (self.shared.figures.packets_in.get(), self.shared.figures.packets_out.get());
+        let (came, left) = (self.received(), self.written());
         if received > left {
-            return Err(format!("it acknowledges {received} messages, and {left} were sent"));
+            return Err(error(format!("it acknowledges {received} messages, and {left} were sent")));
         }
         if sent != came {
-            return Err(format!(
+            return Err(error(format!(
                 "it has sent {sent} messages, and {came} were received: some were lost on the way"
-            ));
+            )));
+        }
+        Ok(received)
+    }
+
+    /// The next numbers are void.
+    fn skipped(&mut self, count: &str) -> Result<(), Violation> {
+        match number(count).and_then(|count| self.received().checked_add(count)) {
+            Some(_) => {
+                self.received_more = self.received_more.wrapping_add(number(count).unwrap_or_default())
+            }
+            None => return Err(Violation { code: 1002, what: "a skip without a number".to_owned() }),
         }
         Ok(())
     }
-}
-
-/// Reads a decimal number without a sign and without leading zeros.
-fn number(digits: &str) -> Option<u64> {
-    let canonical =
-        digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-    digits.parse().ok().filter(|_| canonical)
 }
 
 /// The longest control message.
@@ -169,15 +261,25 @@ pub(crate) const LONGEST: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::*;
 
     #[test]
-    fn numbers_have_one_form() {
-        for (digits, value) in [("0", 0), ("7", 7), ("10", 10), ("18446744073709551615", u64::MAX)] {
-            assert_eq!(number(digits), Some(value));
+    fn a_grant_is_read_as_it_was_written() {
+        let token = ResumeToken::random();
+        for grant in [
+            Grant::New { token, timeout: Duration::from_secs(20) },
+            Grant::Again { token, received: u64::MAX },
+        ] {
+            let words = grant.words();
+            let read = Grant::parse(words.as_bytes()).expect("it is one");
+            assert_eq!(read.words(), words);
+            // A later version may add words.
+            assert_eq!(Grant::parse(format!("{words} more").as_bytes()).expect("it is one").words(), words);
+            for wrong in [&words[..words.len() - 60], &words.replacen('1', "2", 1), &words.replace(' ', "  ")]
+            {
+                assert!(Grant::parse(wrong.as_bytes()).is_none(), "{wrong}");
+            }
         }
-        for wrong in ["", "-1", "+1", "01", "00", "1.0", "0x1", "1e3", " 1", "18446744073709551616", "٣"] {
-            assert_eq!(number(wrong), None, "{wrong:?}");
-        }
+        assert!(Grant::parse(b"alive 1 20000 60000").is_none() && Grant::parse(b"\xff").is_none());
     }
 }

@@ -13,6 +13,10 @@ pub(crate) struct Keepalive {
     opened: Instant,
     /// Replaces the configured interval for this connection.
     interval: Option<Duration>,
+    /// The longest interval and timeout of a connection whose loss is to be noticed soon.
+    guard: Option<(Duration, Duration)>,
+    /// When the last sign of life was due while nothing is read; `None`: the remote understands none.
+    last_sign: Option<Instant>,
     /// The oldest ping without an answer; several may be under way when a round trip takes longer than the interval.
     awaited: Option<(u64, Instant)>,
     next_payload: u64,
@@ -31,6 +35,8 @@ pub(crate) enum Due {
     Nothing,
     /// Send a ping with this payload (RFC 6455 section 5.5.2).
     Ping([u8; 8]),
+    /// Nothing is read, so the remote's questions stay unanswered: show that this end is there.
+    SignOfLife,
     /// End the connection.
     TimedOut(Phase),
 }
@@ -42,6 +48,8 @@ impl Keepalive {
             last_ping: None,
             opened: now,
             interval: None,
+            guard: None,
+            last_sign: None,
             awaited: None,
             next_payload: 0,
             rtt: None,
@@ -91,9 +99,27 @@ impl Keepalive {
         self.paused.get_or_insert(now);
     }
 
-    /// Returns whether nothing is read.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.is_some()
+    }
+
+    /// Continues after those of the last connection of the same peer: what was set for the peer stays.
+    pub(crate) fn follow(&mut self, last: &Self) {
+        self.interval = last.interval;
+    }
+
+    pub(crate) fn last_receive(&self) -> Instant {
+        self.last_receive
+    }
+
+    /// From now on the remote understands signs of life.
+    pub(crate) fn sign_from(&mut self, now: Instant) {
+        self.last_sign = Some(now);
+    }
+
+    /// Sets the longest interval and timeout.
+    pub(crate) fn guard(&mut self, interval: Duration, timeout: Duration) {
+        self.guard = Some((interval, timeout));
     }
 
     /// Ends a pause of reading, which does not count for the heartbeat timeout.
@@ -113,8 +139,8 @@ impl Keepalive {
     }
 
     pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
-        let ping = self.next_ping(config);
-        let silence = after(self.last_receive, config.heartbeat_timeout).filter(|_| self.paused.is_none());
+        let ping = earlier(self.next_ping(config), self.next_sign());
+        let silence = after(self.last_receive, self.timeout(config)).filter(|_| self.paused.is_none());
         let stall = self.stalled.and_then(|since| after(since, config.write_timeout));
         earlier(earlier(ping, silence), stall)
     }
@@ -123,19 +149,38 @@ impl Keepalive {
     /// first one is earlier.
     fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
         let interval = self.interval.unwrap_or(config.heartbeat_interval);
+        let interval = self.guard.map_or(interval, |(most, _)| at_most(interval, most));
         match self.last_ping {
             None => after(self.opened, interval.min(FIRST_PING)),
             Some(last) => after(last, interval),
         }
     }
 
+    fn timeout(&self, config: &PeerConfig) -> Duration {
+        self.guard.map_or(config.heartbeat_timeout, |(_, most)| at_most(config.heartbeat_timeout, most))
+    }
+
+    fn next_sign(&self) -> Option<Instant> {
+        Some(self.last_sign?.max(self.paused?) + SIGN_INTERVAL)
+    }
+
     pub(crate) fn due(&mut self, config: &PeerConfig, now: Instant) -> Due {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if self.paused.is_none() && passed(after(self.last_receive, config.heartbeat_timeout)) {
-            return Due::TimedOut(Phase::Heartbeat);
+        let silence = after(self.last_receive, self.timeout(config)).filter(|_| self.paused.is_none());
+        if let Some(silence) = silence.filter(|silence| *silence <= now) {
+            // A process that was stopped says nothing about the remote: ask it.
+            if self.guard.is_none() || now < silence + STOPPED {
+                return Due::TimedOut(Phase::Heartbeat);
+            }
+            self.last_receive = now;
+            self.last_ping = None;
         }
         if passed(self.stalled.and_then(|since| after(since, config.write_timeout))) {
             return Due::TimedOut(Phase::Write);
+        }
+        if passed(self.next_sign()) {
+            self.last_sign = Some(now);
+            return Due::SignOfLife;
         }
         if passed(self.next_ping(config)) {
             self.last_ping = Some(now);
@@ -157,6 +202,15 @@ pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<In
     }
 }
 
+/// The shorter of two periods, of which zero means never.
+fn at_most(period: Duration, most: Duration) -> Duration {
+    if period.is_zero() { most } else { period.min(most) }
+}
+
+/// The interval of signs of life.
+pub(crate) const SIGN_INTERVAL: Duration = Duration::from_secs(1);
+/// A deadline that is noticed so much later was missed because the process did not run.
+const STOPPED: Duration = Duration::from_secs(2);
 /// The latest time of the first ping, so that the round trip is known soon.
 const FIRST_PING: Duration = Duration::from_secs(1);
 

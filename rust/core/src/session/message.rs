@@ -95,7 +95,7 @@ impl Session {
             && let Some(payload) = late.ping.take()
         {
             self.out.push_control(self.role, Opcode::Pong, &payload, cx.pool);
-            self.late.take_if(|late| !late.ack);
+            self.late.take_if(|late| late.ack.is_none());
         }
     }
 

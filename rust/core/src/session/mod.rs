@@ -11,6 +11,8 @@
 //!               +---- refused, timed out -------+--- remote closed, violation -->   |  last bytes leave, input
 //!                                                                                   |  is dropped until the end
 //! ```
+//!
+//! A peer that is suspended has a session that is `Detached`: it has no stream.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -29,19 +31,19 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
-use crate::base::{CloseFrame, CloseReason, LONGEST_REASON, Phase};
+use crate::base::{CloseFrame, CloseReason, LONGEST_REASON, Phase, Side};
 use crate::channel::PayloadRef;
 use crate::config::PeerConfig;
-use crate::http::{Head, HttpResponse, Offer, Refused, Request, Url};
+use crate::http::{Gone, Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
-pub(crate) use control::agreement;
 use control::{Control, Late};
+pub(crate) use control::{Grant, agreement};
 use frame::Opcode;
 pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
 use reader::{Reader, TOO_LARGE, Violation};
 use writer::Writer;
-pub(crate) use writer::{Flushed, Pool, WRITE_TURN};
+pub(crate) use writer::{Flushed, Pool, UNRESERVED, WRITE_TURN};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,6 +72,8 @@ pub(crate) enum Incoming<'b> {
     Message { payload: Payload<'b>, text: bool },
     /// A control message asks for an `ack`, which the next turn of writing makes.
     AckWanted,
+    /// The remote has received so many messages of the session.
+    Acknowledged(u64),
     /// The remote sent the first Close; 1005 if the Close has no code (RFC 6455 section 7.1.5).
     CloseRequested { code: u16, reason: String },
 }
@@ -95,6 +99,8 @@ pub(crate) struct Session {
     failing: Option<Failing>,
     /// Why nothing can be written any more. Bytes that the remote sent before may still be readable, above all its Close.
     broken: Option<String>,
+    /// Client: what the server says of a session that the client wanted back.
+    gone: Option<Gone>,
 }
 
 enum State {
@@ -105,6 +111,7 @@ enum State {
     Open(Reader),
     AwaitCloseReply { reader: Reader, sent: CloseFrame },
     Draining { outcome: CloseReason, half_close: HalfClose },
+    Detached,
     Ended(CloseReason),
 }
 
@@ -149,6 +156,11 @@ impl Session {
         session
     }
 
+    /// Creates a session without a stream.
+    pub(crate) fn detached(now: Instant) -> Self {
+        Self::new(Role::Server, State::Detached, now, None)
+    }
+
     fn new(role: Role, state: State, now: Instant, deadline: Option<Instant>) -> Self {
         Self {
             role,
@@ -163,6 +175,7 @@ impl Session {
             last_message: None,
             failing: None,
             broken: None,
+            gone: None,
         }
     }
 
@@ -181,7 +194,7 @@ impl Session {
                 State::Open(_) | State::AwaitCloseReply { .. } => self.read_message(burst, cx),
                 State::Draining { .. } => self.throw_away(burst),
                 State::AwaitDecision => self.watch(burst),
-                State::Ended(_) => Step::Wait,
+                State::Detached | State::Ended(_) => Step::Wait,
             };
             match step {
                 Step::Again => {}
@@ -254,6 +267,10 @@ impl Session {
                 self.refuse(&HttpResponse::new(503, "the server is closing"), cx);
             }
             State::AwaitResponse { .. } | State::Refused(_) => self.end(CloseReason::Aborted),
+            State::Detached => {
+                let CloseFrame { code, reason } = frame;
+                self.end(CloseReason::Closed { by: Side::Local, code, reason });
+            }
             State::AwaitCloseReply { .. } | State::Draining { .. } | State::Ended(_) => {}
         }
     }
@@ -392,10 +409,8 @@ impl Session {
                 Due::Nothing => {}
                 Due::Ping(payload) => {
                     self.out.push_control(self.role, Opcode::Ping, &payload, cx.pool);
-                    if self.keepalive.is_paused() {
-                        self.show_life();
-                    }
                 }
+                Due::SignOfLife => self.owe_ack(false),
                 Due::TimedOut(phase) => self.end(CloseReason::TimedOut(phase)),
             }
             return;
@@ -436,6 +451,26 @@ impl Session {
     /// Ends such a pause.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.keepalive.resume(now);
+    }
+
+    /// Pings, and gives a silent remote up, at least this fast.
+    pub(crate) fn guard(&mut self, interval: Duration, timeout: Duration) {
+        self.keepalive.guard(interval, timeout);
+    }
+
+    /// Returns whether nothing is read.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.keepalive.is_paused()
+    }
+
+    /// Returns when something was received last.
+    pub(crate) fn last_receive(&self) -> Instant {
+        self.keepalive.last_receive()
+    }
+
+    /// Client: returns what the server says of a session that the client wanted back.
+    pub(crate) fn gone(&self) -> Option<Gone> {
+        self.gone
     }
 
     /// Returns the outcome, which is known as soon as no more data is delivered or taken.
@@ -525,9 +560,10 @@ impl Session {
     }
 
     fn failed<'b>(&mut self, error: &io::Error) -> Step<'b> {
+        let resumes = self.control.as_ref().is_some_and(|control| control.resumes());
         match (&self.state, error.kind()) {
-            // A violation of TLS after its handshake.
-            (State::Open(_) | State::AwaitCloseReply { .. }, ErrorKind::InvalidData) => {
+            // A violation of TLS after its handshake. A client that resumes has lost a connection that somebody has damaged.
+            (State::Open(_) | State::AwaitCloseReply { .. }, ErrorKind::InvalidData) if !resumes => {
                 self.end(CloseReason::Violation(lost(error)));
             }
             _ => self.fail(error),

@@ -141,6 +141,7 @@ impl Session {
                 Answer::Refused(refused) => {
                     let enough = cx.now + BODY_TIME;
                     self.deadline = Some(self.deadline.map_or(enough, |deadline| deadline.min(enough)));
+                    self.gone = refused.gone;
                     self.state = State::Refused(refused);
                     return Step::Again;
                 }

@@ -19,6 +19,8 @@ const SLICES: usize = 32;
 pub(crate) const WRITE_TURN: usize = 256 * 1024;
 /// Longest frame header and wire header (9).
 const HEADS_MAX: usize = HEAD_MAX + 9;
+/// The charge of a data message without room in a queue: it is written for the second time.
+pub(crate) const UNRESERVED: u32 = u32::MAX;
 /// Spare buffers that a driver keeps.
 const POOLED: usize = 64;
 
@@ -86,6 +88,8 @@ pub(crate) struct Flushed {
     pub(crate) packets: usize,
     /// The sum of their sizes, as they were charged.
     pub(crate) packet_bytes: usize,
+    /// How many of them had no room reserved.
+    pub(crate) unreserved: usize,
     /// The stream takes no more for now.
     pub(crate) blocked: bool,
     /// The turn ended before the stream blocked: the stream may take more.
@@ -99,6 +103,7 @@ impl Flushed {
         self.bytes += later.bytes;
         self.packets += later.packets;
         self.packet_bytes += later.packet_bytes;
+        self.unreserved += later.unreserved;
         self.blocked = later.blocked;
         self.cut_short = later.cut_short;
     }
@@ -215,6 +220,7 @@ impl Writer {
         let mut dropped = (0, 0);
         while let Some(end) = self.ends.pop_back_if(|end| end.at > boundary) {
             match end.charge {
+                Some(UNRESERVED) => dropped.0 += 1,
                 Some(charge) => dropped = (dropped.0 + 1, dropped.1 + charge as usize),
                 None => self.controls -= 1,
             }
@@ -281,7 +287,11 @@ impl Writer {
             match end.charge {
                 Some(charge) => {
                     done.packets += 1;
-                    done.packet_bytes += charge as usize;
+                    if charge == UNRESERVED {
+                        done.unreserved += 1;
+                    } else {
+                        done.packet_bytes += charge as usize;
+                    }
                 }
                 None => self.controls -= 1,
             }
@@ -297,7 +307,7 @@ impl Writer {
         charge: Option<u32>,
         pool: &mut Pool,
     ) {
-        let PayloadRef { prefix, bytes: payload, shared } = payload;
+        let PayloadRef { prefix, bytes: payload, shared, .. } = payload;
         let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
         let len = prefix.len() + payload.len();
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).

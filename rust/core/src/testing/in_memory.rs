@@ -256,6 +256,14 @@ impl<S: MemoryStream> Transports for Round<'_, S> {
         Ok(())
     }
 
+    fn rename(&mut self, from: ConnId, to: ConnId) {
+        if self.streams.slot(from).is_some()
+            && let Some(slot) = self.streams.slots[from.slot as usize].take()
+        {
+            self.streams.slots[to.slot as usize] = Some(Slot { conn: to, stream: slot.stream });
+        }
+    }
+
     fn shutdown_write(&mut self, conn: ConnId, now: Instant) -> Instant {
         let slot = self.streams.slot(conn);
         slot.map_or(now, |slot| slot.stream.shutdown_write(now, S::shutdown_write))

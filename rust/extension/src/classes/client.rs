@@ -6,7 +6,7 @@ use godot::global::Error;
 use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
-use websocket_multiplayer_core::{CloseFrame, TlsError};
+use websocket_multiplayer_core::{CloseFrame, PeerId, TlsError};
 
 use crate::access_rules::{AccessRules, RuleType, VALID};
 use crate::border;
@@ -42,6 +42,11 @@ multiplayer_class! {
         #[var(get = get_trusted_ssl_certificate, set = set_trusted_ssl_certificate)]
         trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
+        /// If `true` (the default), the client asks the server for a session that survives the loss of the connection. The server decides
+        /// with `resume_timeout`. A change applies to the next connection.
+        #[var(get = is_resume_enabled, set = set_resume_enabled)]
+        resume_enabled: PhantomVar<bool>,
+
         #[init(val = true)]
         verify: bool,
         trusted: Option<Gd<X509Certificate>>,
@@ -66,6 +71,16 @@ multiplayer_class! {
         /// Emitted in both modes when the server has sent a Close frame, with its code (1005 if it has none) and reason.
         #[signal]
         fn server_close_request(code: i64, reason: GString);
+
+        #[func]
+        fn is_resume_enabled(&self) -> bool {
+            self.host.config.resume_offered
+        }
+
+        #[func]
+        fn set_resume_enabled(&mut self, enabled: bool) {
+            self.host.config.resume_offered = enabled;
+        }
 
         #[func]
         fn is_verify_ssl_enabled(&self) -> bool {
@@ -146,6 +161,19 @@ impl WebSocketClient {
             Ok(frame) => self.host.disconnect_from_server(frame),
             Err(error) => self.host.kind.error("disconnect_from_host", error),
         }
+    }
+
+    /// Drops the connection to the server and comes back on a new one at once. For a game that knows that its network has changed, for
+    /// example with `NOTIFICATION_APPLICATION_RESUMED` on a phone. Returns `ERR_UNAVAILABLE` if the server has given no session.
+    #[func]
+    fn reconnect(&mut self) -> Error {
+        self.host.reconnect()
+    }
+
+    /// Returns `true` while the client has lost its connection and tries to come back.
+    #[func]
+    fn is_suspended(&self) -> bool {
+        self.host.core.is_suspended(PeerId::SERVER)
     }
 
     /// Returns the IP address of the server. When not connected, prints an error and returns an empty string.

@@ -7,7 +7,7 @@ use godot::obj::Gd;
 use godot::register::godot_api;
 use godot::register::property::PhantomVar;
 use websocket_multiplayer_core::{
-    Buffers, OpenError, ServerConfig, TlsError, TlsServer, check_header_lines, check_protocols,
+    Buffers, OpenError, PeerId, ServerConfig, TlsError, TlsServer, check_header_lines, check_protocols,
 };
 
 use crate::access_rules::{AccessRules, RuleType};
@@ -57,6 +57,19 @@ multiplayer_class! {
         #[var(get = get_max_queued_packets, set = set_max_queued_packets)]
         max_queued_packets: PhantomVar<i64>,
 
+        /// The time that a peer may take to come back after it has lost its connection, in seconds, 0 to 120. If 0 (the default), the loss
+        /// of the connection is the end of the peer. Otherwise, a client of this addon connects again by itself and goes on as the same
+        /// peer: with the same id, without `peer_disconnected`, and without the loss of a reliable packet. Until then the peer is
+        /// suspended, and packets for it wait. Only in multiplayer mode with the wire format of 4.x. A change applies to clients that
+        /// connect, and that lose their connection, afterwards.
+        #[var(get = get_resume_timeout, set = set_resume_timeout)]
+        resume_timeout: PhantomVar<f64>,
+
+        /// If `true` (the default), the client asks the server for a session that survives the loss of the connection. The server decides
+        /// with `resume_timeout`. A change applies to the next connection.
+        #[var(get = is_resume_enabled, set = set_resume_enabled)]
+        resume_enabled: PhantomVar<bool>,
+
         protocols: PackedStringArray,
         headers: PackedStringArray,
     }
@@ -65,6 +78,26 @@ multiplayer_class! {
         /// that `refuse_new_connections` is switched on.
         #[signal]
         fn drained();
+
+        #[func]
+        fn get_resume_timeout(&self) -> f64 {
+            self.host.seconds(Seconds::ResumeTimeout)
+        }
+
+        #[func]
+        fn set_resume_timeout(&mut self, seconds: f64) {
+            self.host.set_seconds(Seconds::ResumeTimeout, seconds);
+        }
+
+        #[func]
+        fn is_resume_enabled(&self) -> bool {
+            self.host.config.resume_offered
+        }
+
+        #[func]
+        fn set_resume_enabled(&mut self, enabled: bool) {
+            self.host.config.resume_offered = enabled;
+        }
 
         #[func]
         fn get_supported_protocols(&self) -> PackedStringArray {
@@ -202,6 +235,19 @@ impl WebSocketMultiplayerPeer {
         let tls = tls_server_options.0.as_ref().map(tls::server_options).transpose();
         let mut class = this.bind_mut();
         class.try_create_server(port, &bind_address.to_string(), tls).unwrap_or_else(|error| error)
+    }
+
+    /// Drops the connection to the server and comes back on a new one at once. For a game that knows that its network has changed, for
+    /// example with `NOTIFICATION_APPLICATION_RESUMED` on a phone. Returns `ERR_UNAVAILABLE` if the server has given no session.
+    #[func]
+    fn reconnect(&mut self) -> Error {
+        self.host.reconnect()
+    }
+
+    /// Returns `true` while the client has lost its connection and tries to come back.
+    #[func]
+    fn is_suspended(&self) -> bool {
+        self.host.core.is_suspended(PeerId::SERVER)
     }
 
     /// Returns the IP address of a connected peer. For an unknown id, prints an error and returns an empty string.

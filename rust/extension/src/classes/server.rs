@@ -88,6 +88,14 @@ multiplayer_class! {
         #[var(get = get_max_connections_per_address, set = set_max_connections_per_address)]
         max_connections_per_address: PhantomVar<i64>,
 
+        /// The time that a peer may take to come back after it has lost its connection, in seconds, 0 to 120. If 0 (the default), the loss
+        /// of the connection is the end of the peer. Otherwise, a client of this addon connects again by itself and goes on as the same
+        /// peer: with the same id, without `peer_disconnected`, and without the loss of a reliable packet. Until then the peer is
+        /// suspended, and packets for it wait. Only in multiplayer mode with the wire format of 4.x. A change applies to clients that
+        /// connect, and that lose their connection, afterwards.
+        #[var(get = get_resume_timeout, set = set_resume_timeout)]
+        resume_timeout: PhantomVar<f64>,
+
         /// The maximum number of pending connections (handshakes in progress), 1 or more. Clients that wait for
         /// `request_handler` count, too. Further clients wait. For a waiting client, the server drops a pending connection that has
         /// sent nothing for a second, or a slow one of an address that has more than a sixteenth of the places. The default
@@ -266,6 +274,16 @@ multiplayer_class! {
             if self.accepts_value("ca_chain", VALID, chain != self.options.ca_chain) {
                 border::replace(&mut self.options.ca_chain, chain);
             }
+        }
+
+        #[func]
+        fn get_resume_timeout(&self) -> f64 {
+            self.host.seconds(Seconds::ResumeTimeout)
+        }
+
+        #[func]
+        fn set_resume_timeout(&mut self, seconds: f64) {
+            self.host.set_seconds(Seconds::ResumeTimeout, seconds);
         }
 
         #[func]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::turns::{Client, DEADLINE, Stepped, patient};
 use super::*;
 use crate::base::CloseFrame;
-use crate::channel::{Command, KEPT, PayloadRef};
+use crate::channel::{Command, Form, KEPT, PayloadRef};
 use crate::config::PeerConfig;
 use crate::hub::round::COMMANDS_TURN;
 use crate::session::WRITE_TURN;
@@ -88,7 +88,7 @@ fn what_a_game_asks_for_in_one_frame_is_done_in_order_over_many_rounds() {
     for _ in 0..MANY {
         shared.outgoing.add(1);
         let sent = PayloadRef::copied(b"!");
-        server.driver.mailbox.send(client.conn, sent, false);
+        server.driver.mailbox.send(client.conn, sent, Form::Binary);
     }
     let frame = Box::new(CloseFrame::normal());
     server.driver.mailbox.command(Command::Close { conn: client.conn, frame });
@@ -119,7 +119,7 @@ fn an_end_comes_behind_what_was_asked_for_before_it() {
     let taker = Taker::new(&client);
     for _ in 0..MANY {
         let sent = PayloadRef::copied(b"!");
-        server.driver.mailbox.send(client.conn, sent, false);
+        server.driver.mailbox.send(client.conn, sent, Form::Binary);
     }
     // The library goes in the same moment.
     server.driver.mailbox.shut_down(Instant::now() + DEADLINE);

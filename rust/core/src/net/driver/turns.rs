@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::base::ConnId;
 use crate::behaviour::{End, REQUEST};
-use crate::channel::{Command, Notice, PayloadRef, PeerShared, QueueTotals};
+use crate::channel::{Command, Form, Notice, PayloadRef, PeerShared, QueueTotals};
 use crate::conditions::Conditions;
 use crate::config::{BindAddress, Buffers, Mode, PeerConfig, WireFormat};
 use crate::hub::transports::Step;
@@ -93,13 +93,13 @@ impl Stepped {
         for _ in 0..count {
             shared.outgoing.add(size);
             let sent = PayloadRef::shared(&payload);
-            self.driver.mailbox.send(shared.conn, sent, false);
+            self.driver.mailbox.send(shared.conn, sent, Form::Binary);
         }
     }
 
     /// Sends a byte to a connection, and lets so many rounds pass.
     fn say_and_step(&mut self, conn: ConnId, rounds: usize) {
-        self.driver.mailbox.send(conn, PayloadRef::copied(b"?"), false);
+        self.driver.mailbox.send(conn, PayloadRef::copied(b"?"), Form::Binary);
         for _ in 0..rounds {
             self.step();
         }

@@ -1,0 +1,219 @@
+//! The client's side of sessions: the grant, and dialling again after a loss.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{CLIENT_GUARD, ComesBack, Resumable};
+use crate::base::{CloseFrame, CloseReason, ConnId, PeerId, ResumeToken};
+use crate::config::{Mode, WireFormat};
+use crate::http::{Gone, Resumption, resume};
+use crate::hub::Hub;
+use crate::hub::connection::Connection;
+use crate::hub::transports::Transports;
+use crate::session::{Context, Grant};
+
+/// A client that tries to come back.
+#[derive(Debug)]
+pub(in crate::hub) struct Redial {
+    /// When to dial next; `None`: an attempt is under way.
+    at: Option<Instant>,
+    /// When the present attempt began.
+    began: Instant,
+    /// The pause before the next one.
+    pause: Duration,
+    /// How often the server did not know the session.
+    unknown: u32,
+}
+
+impl Redial {
+    pub(in crate::hub) fn begin(now: Instant) -> Self {
+        // Not all clients of a proxy that was restarted at once.
+        let at = now + FIRST_PAUSE.mul_f64(rand::random());
+        Self { at: Some(at), began: now, pause: FIRST_PAUSE, unknown: 0 }
+    }
+
+    fn next(&mut self, now: Instant) {
+        let jitter = 0.75 + 0.5 * rand::random::<f64>();
+        self.at = Some(now + self.pause.mul_f64(jitter));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Hub {
+    /// Client: returns the header line that asks for a session, or for the one that was lost.
+    pub(in crate::hub) fn resume_line(&self) -> Option<String> {
+        if self.config.mode != Mode::Multiplayer(WireFormat::Godot4) {
+            return None;
+        }
+        match self.server_connection() {
+            Some(connection) => connection.resumable().map(|resumable| {
+                let token = resumable.tokens.newest();
+                Resumption { token, received: connection.session.received() }.line()
+            }),
+            None => self.config.resume_offered.then(|| resume::OFFER.to_owned()),
+        }
+    }
+
+    /// The shortest time that an attempt to connect may take.
+    pub(in crate::hub) fn shortest_attempt(&self) -> Duration {
+        if self.redial.is_some() { ATTEMPT } else { Duration::ZERO }
+    }
+
+    /// Client: returns when to dial again.
+    pub(crate) fn redial_at(&self) -> Option<Instant> {
+        self.redial.as_ref()?.at
+    }
+
+    /// Client: returns the deadline of an attempt that is to begin now. The driver reports the result as it does for the first connection.
+    pub(crate) fn take_dial(&mut self, now: Instant) -> Option<Instant> {
+        let redial = self.redial.as_mut()?;
+        redial.at.take_if(|at| *at <= now)?;
+        redial.began = now;
+        Some(now + self.config.handshake_timeout.max(ATTEMPT))
+    }
+
+    /// Client: drops its connection and comes back on a new one at once.
+    pub(in crate::hub) fn reconnect<T: Transports>(&mut self, io: &mut T, now: Instant) {
+        let Some(conn) = self.ids.get(&PeerId::SERVER).copied() else { return };
+        let Some(connection) = self.connections.get(conn) else { return };
+        if connection.resumable().is_none() || connection.session.is_closing() {
+            return;
+        }
+        if !connection.is_suspended() {
+            self.suspend(io, conn, CloseReason::TransportError("the game reconnects".into()), now);
+        }
+        // An attempt that is under way may hang on a network that is gone.
+        let attempts: Vec<_> = self.connections.ids().filter(|attempt| *attempt != conn).collect();
+        for attempt in attempts {
+            self.fail(attempt, CloseReason::Aborted, now);
+            self.queue_flush(attempt);
+        }
+        if let Some(redial) = &mut self.redial {
+            redial.pause = FIRST_PAUSE;
+            redial.at = Some(now);
+        }
+    }
+
+    /// Client: handles a message that comes before the id. Returns false if it is the id.
+    pub(in crate::hub) fn grant(&mut self, conn: ConnId, message: &[u8]) -> Option<bool> {
+        let comes_back = self.redial.is_some();
+        let pending = self.connections.get_mut(conn).and_then(Connection::pending_mut)?;
+        match Grant::parse(message)? {
+            Grant::New { token, timeout } if !comes_back && pending.granted.is_none() => {
+                pending.granted = Some((token, timeout));
+                Some(true)
+            }
+            Grant::Again { token, received } if comes_back => {
+                pending.comes_back = Some(ComesBack::Granted { token, received });
+                Some(false)
+            }
+            _ => None,
+        }
+    }
+
+    /// Client: the session of the server has begun, and is confirmed at once.
+    pub(in crate::hub) fn confirm_session(
+        &mut self,
+        conn: ConnId,
+        token: ResumeToken,
+        timeout: Duration,
+        now: Instant,
+    ) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(peer) = connection.connected_mut() else { return };
+        peer.resumable = Some(Resumable::new(token, Some(timeout), now));
+        let shared = Arc::clone(&peer.shared);
+        connection.session.agree(shared, true, now);
+        connection.session.guard(CLIENT_GUARD.0, CLIENT_GUARD.1);
+        connection.session.owe_ack(false);
+        self.queues.flush(conn, connection);
+        self.schedule(conn);
+    }
+
+    /// Client: the server has given the session back on this connection.
+    pub(super) fn resume_granted<T: Transports>(
+        &mut self,
+        io: &mut T,
+        conn: ConnId,
+        token: ResumeToken,
+        received: u64,
+        now: Instant,
+    ) {
+        let Some(peer) = self.ids.get(&PeerId::SERVER).copied() else { return };
+        let Some(resumable) = self.connections.get_mut(peer).and_then(Connection::resumable_mut) else {
+            return;
+        };
+        let known = resumable.unacked.before()..=resumable.unacked.last();
+        if !known.contains(&received) {
+            let frame = CloseFrame { code: 1013, reason: "messages are no longer kept".to_owned() };
+            self.close_with(conn, now, |session, cx| {
+                session.close_without_waiting(&frame, CloseReason::Overflow, cx);
+            });
+            // Not before: it would drop the connection without the Close.
+            self.redial = None;
+            return self.end_suspended(peer, CloseReason::Overflow, now);
+        }
+        resumable.tokens = super::Tokens::new(token);
+        self.redial = None;
+        let Some(mut last) = self.move_transport(io, conn, peer, now) else { return };
+        if let Some(connection) = self.connections.get_mut(peer) {
+            connection.session.take_over(&mut last, received, now);
+            connection.session.guard(CLIENT_GUARD.0, CLIENT_GUARD.1);
+            connection.session.owe_ack(false);
+        }
+        self.send_again(peer, received, now);
+    }
+
+    /// Client: handles that an attempt to come back has failed. Returns false if it was none.
+    pub(in crate::hub) fn redial_failed(
+        &mut self,
+        gone: Option<Gone>,
+        reason: &CloseReason,
+        now: Instant,
+    ) -> bool {
+        let Some(redial) = &mut self.redial else { return false };
+        let Some(peer) = self.ids.get(&PeerId::SERVER).copied() else { return false };
+        redial.unknown += u32::from(gone == Some(Gone::Unknown));
+        let until = self
+            .connections
+            .get(peer)
+            .and_then(Connection::resumable)
+            .and_then(|resumable| resumable.suspended.as_ref())
+            .map(|suspended| suspended.until);
+        // Time is given up only after an attempt that began when it was over: a process that was stopped has made none.
+        let is_over = until.is_none_or(|until| until <= redial.began);
+        if gone == Some(Gone::Ended) || redial.unknown >= UNKNOWN_MOST || is_over {
+            self.end_suspended(peer, reason.clone(), now);
+        } else {
+            redial.next(now);
+        }
+        true
+    }
+
+    /// Client: whether the connection to the server is lost, and not given up.
+    pub(in crate::hub) fn server_connection(&self) -> Option<&Connection> {
+        self.connections.get(*self.ids.get(&PeerId::SERVER)?)
+    }
+
+    /// Client: a first message that gives no session back ends the session: this is another server.
+    pub(in crate::hub) fn another_server(&mut self, conn: ConnId, now: Instant) {
+        let Some(peer) = self.ids.get(&PeerId::SERVER).copied() else { return };
+        let what = "the server that answered does not know of the session; is it another server?";
+        if let Some(connection) = self.connections.get_mut(conn) {
+            let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+            connection.session.violation(1002, what.to_owned(), &mut cx);
+            self.queues.flush(conn, connection);
+        }
+        self.redial = None;
+        self.end_suspended(peer, CloseReason::Refused(what.to_owned()), now);
+    }
+}
+
+/// The pause before the first attempt is drawn from this time, and the second one comes so much later.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause between two attempts, which varies by a quarter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How long an attempt may take at least: the radio of a phone needs some seconds to wake up.
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);
+/// After so many answers that the session is unknown, it is taken for lost. One may come from another server behind the same name.
+pub(crate) const UNKNOWN_MOST: u32 = 3;

@@ -1,0 +1,459 @@
+//! Sessions that survive the loss of their connection (docs/protocol.md).
+//!
+//! The slot of a connection is the peer, for its whole life: commands name it. A loss takes the transport out of the slot (WebSocket, TLS,
+//! stream); the peer is *suspended*. A new connection of the same client has a slot of its own until its handshake shows whose it
+//! is. Then its transport moves into the slot of the peer, in one step.
+
+mod client;
+mod server;
+mod sessions;
+mod unacked;
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connected::Connected;
+use super::connection::{Connection, Stage};
+use super::transports::Transports;
+use super::{Hub, Side};
+use crate::access::LogLine;
+use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
+use crate::channel::{Form, Notice, PayloadRef, PeerShared, PeerState, QueueTotal};
+use crate::http::{Request, Resumption};
+use crate::session::{Context, Pool, Session, UNRESERVED};
+pub(super) use client::Redial;
+#[cfg(test)]
+pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
+#[cfg(test)]
+pub(crate) use server::BURST;
+pub(super) use sessions::Sessions;
+#[cfg(test)]
+pub(crate) use sessions::TOMBSTONES;
+use sessions::{Found, Tokens};
+#[cfg(test)]
+pub(crate) use unacked::FORGET_PACKETS;
+use unacked::{Next, Room, Unacked};
+
+/// The part of a peer that only a session has.
+pub(super) struct Resumable {
+    tokens: Tokens,
+    unacked: Unacked,
+    /// Server: the client has confirmed that it knows its id and its token.
+    confirmed: bool,
+    /// How many messages were received at the last `ack`, the bytes that were read since, and when the next `ack` is due.
+    acknowledged: u64,
+    unacked_bytes: usize,
+    ack_at: Option<Instant>,
+    /// The bytes of `unacked` that the process counts.
+    counted: usize,
+    suspended: Option<Suspended>,
+    /// Client: how long the server keeps the session without a connection.
+    granted: Option<Duration>,
+    /// Server: the earliest time of the next resume, if all had come at the highest rate.
+    paced: Instant,
+}
+
+/// A peer without a connection.
+struct Suspended {
+    until: Instant,
+    /// Why the connection was lost.
+    reason: CloseReason,
+    /// The time is up, and the end waits for the right moment.
+    is_over: bool,
+    /// The game is told of it, and of its end.
+    is_emitted: bool,
+}
+
+/// What a pending connection has said: whose it is.
+pub(super) enum ComesBack {
+    /// Server: a request.
+    Request(Box<Request>, Resumption),
+    /// Client: the server's answer.
+    Granted { token: ResumeToken, received: u64 },
+}
+
+impl Resumable {
+    pub(super) fn new(token: ResumeToken, granted: Option<Duration>, now: Instant) -> Box<Self> {
+        Box::new(Self {
+            tokens: Tokens::new(token),
+            unacked: Unacked::default(),
+            confirmed: false,
+            acknowledged: 0,
+            unacked_bytes: 0,
+            ack_at: None,
+            counted: 0,
+            suspended: None,
+            granted,
+            paced: now,
+        })
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended.is_some()
+    }
+
+    /// Notes that bytes were read, and how many messages of the session were received until now. Returns whether an `ack` is due at
+    /// once.
+    pub(super) fn note_received(&mut self, bytes: usize, received: u64, now: Instant) -> bool {
+        // Two idle ends must not acknowledge each other's acknowledgements.
+        if received == self.acknowledged {
+            return false;
+        }
+        self.unacked_bytes += bytes;
+        self.ack_at.get_or_insert(now + ACK_TIME);
+        self.unacked_bytes >= ACK_BYTES
+    }
+
+    pub(super) fn note_ack(&mut self, received: u64) {
+        self.acknowledged = received;
+        self.unacked_bytes = 0;
+        self.ack_at = None;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.suspended {
+            None => self.ack_at,
+            Some(suspended) => Some(suspended.until).filter(|_| !suspended.is_over),
+        }
+    }
+
+    /// Shows the figures, and counts the copies for the process.
+    fn publish(&mut self, shared: &PeerShared, pool: &mut Pool) {
+        let Room { bytes, packets } = self.unacked.size();
+        shared.figures.unacked_bytes.set(bytes);
+        shared.figures.unacked_packets.set(packets);
+        let before = mem::replace(&mut self.counted, self.unacked.copied_bytes());
+        pool.recount(before, self.counted);
+    }
+
+    /// Gives the transport the next messages that wait, as many as it should hold. Returns whether it has got any.
+    fn feed(&mut self, session: &mut Session, cx: &mut Context<'_>) -> bool {
+        let mut fed = false;
+        while session.pending() < FEED
+            && self.unacked.send_next(|next| match next {
+                Next::Message { payload, has_room } => {
+                    let charge = if has_room { payload.len() as u32 } else { UNRESERVED };
+                    session.send(false, payload, Some(charge), cx);
+                }
+                Next::Skip => session.skip(cx),
+            })
+        {
+            fed = true;
+        }
+        fed
+    }
+}
+
+impl Connection {
+    /// Keeps a message that is sent. Returns whether it is to be written now.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep(
+        &mut self,
+        form: Form,
+        payload: PayloadRef<'_>,
+        total: &QueueTotal,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let Stage::Connected(peer) = &mut self.stage else { return true };
+        let Some(resumable) = &mut peer.resumable else { return true };
+        let is_next = resumable.unacked.push(payload, form != Form::Unreliable);
+        // Nobody is closed because much was written and not acknowledged: it cannot be sent again, that is all.
+        let buffers = &cx.config.buffers;
+        let most = if total.is_short() { buffers.output_bytes } else { cx.config.burst_bytes() };
+        resumable.unacked.forget(most, cx.config.burst_packets());
+        resumable.publish(&peer.shared, cx.pool);
+        is_next && resumable.suspended.is_none()
+    }
+
+    /// Notes that messages were written, and gives the transport those that wait. Returns whether there were any.
+    #[inline]
+    pub(super) fn note_written_again(&mut self, packets: usize, cx: &mut Context<'_>) -> bool {
+        let Stage::Connected(Connected { resumable: Some(resumable), .. }) = &mut self.stage else {
+            return false;
+        };
+        resumable.unacked.note_written(packets);
+        resumable.unacked.has_backlog() && resumable.feed(&mut self.session, cx)
+    }
+
+    pub(super) fn resumable(&self) -> Option<&Resumable> {
+        self.connected()?.resumable.as_deref()
+    }
+
+    pub(super) fn resumable_mut(&mut self) -> Option<&mut Resumable> {
+        self.connected_mut()?.resumable.as_deref_mut()
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.resumable().is_some_and(Resumable::is_suspended)
+    }
+
+    /// Returns whether its end is the loss of the connection only, so that the peer may come back.
+    pub(super) fn is_lost(&self) -> bool {
+        let Some(peer) = self.connected().filter(|peer| peer.resumable.is_some()) else { return false };
+        peer.shared.state() == PeerState::Open && self.session.outcome().is_some_and(is_loss)
+    }
+}
+
+/// Returns whether a connection that ended like this may be replaced.
+fn is_loss(reason: &CloseReason) -> bool {
+    match reason {
+        CloseReason::TransportError(_) | CloseReason::TimedOut(Phase::Heartbeat | Phase::Write) => true,
+        // Service Restart: what gateways say when they are restarted. 1014 is none of the codes of RFC 6455, and so a violation.
+        CloseReason::Closed { by: CloseSide::Remote, code: 1012, .. } => true,
+        _ => false,
+    }
+}
+
+impl Hub {
+    /// Takes the transport out of a peer that may come back.
+    pub(super) fn suspend<T: Transports>(
+        &mut self,
+        io: &mut T,
+        conn: ConnId,
+        reason: CloseReason,
+        now: Instant,
+    ) {
+        if matches!(self.side, Side::Server(_)) && self.counters.peers_suspended.get() >= SUSPENDED_MOST {
+            self.end_longest_suspended(now);
+        }
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        // Without a Close and an alert: the remote may still be reading.
+        io.close(conn);
+        connection.discard(&mut self.pool);
+        connection.tls = None;
+        connection.tls_is_away = false;
+        connection.io = connection.io.without_stream();
+        let mut session = Session::detached(now);
+        session.take_over(&mut connection.session, 0, now);
+        connection.session = session;
+        let received = connection.session.received();
+        let Stage::Connected(peer) = &mut connection.stage else { return };
+        peer.end_pauses();
+        let shared = Arc::clone(&peer.shared);
+        let Some(resumable) = &mut peer.resumable else { return };
+        resumable.note_ack(received);
+        resumable.unacked.hold();
+        let mut time = resumable.granted.unwrap_or(self.config.resume_timeout);
+        if matches!(self.side, Side::Server(_)) && !resumable.confirmed {
+            // The client may have no token to come back with.
+            time = time.min(self.config.handshake_timeout);
+        }
+        let is_emitted = shared.may_emit_suspension();
+        let until = now + time;
+        let words = reason.to_string();
+        resumable.suspended = Some(Suspended { until, reason, is_over: false, is_emitted });
+        resumable.publish(&shared, &mut self.pool);
+        shared.outgoing.set_suspended();
+        self.counters.peers_suspended.increase();
+        if is_emitted {
+            self.notices.push(Notice::Suspended(shared.id));
+        }
+        if let Some(more) = self.may_log(LogLine::Left, &shared, now) {
+            log::info!(
+                "peer {} ({}) has lost its connection and may come back for {:.1} s: {}{more}",
+                shared.id,
+                shared.address(),
+                time.as_secs_f64(),
+                Escaped(&words),
+            );
+        }
+        if matches!(self.side, Side::Client { .. }) {
+            self.redial = Some(Redial::begin(now));
+        }
+        self.schedule(conn);
+    }
+
+    /// Handles that a pending connection has said whose it is. Everything that it sent afterwards is unread.
+    pub(super) fn come_back<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+        let pending = self.connections.get_mut(conn).and_then(Connection::pending_mut);
+        match pending.and_then(|pending| pending.comes_back.take()) {
+            Some(ComesBack::Request(request, resumption)) => {
+                self.resume_requested(io, conn, &request, resumption, now);
+            }
+            Some(ComesBack::Granted { token, received }) => {
+                self.resume_granted(io, conn, token, received, now)
+            }
+            None => {}
+        }
+    }
+
+    /// Moves the transport of a connection into the slot of a suspended peer. Returns the session that was there, for its counts.
+    fn move_transport<T: Transports>(
+        &mut self,
+        io: &mut T,
+        from: ConnId,
+        to: ConnId,
+        now: Instant,
+    ) -> Option<Session> {
+        let mut fresh = self.connections.remove(from)?;
+        self.timers.cancel(from, &mut fresh.io.timer);
+        self.counters.pending.decrease();
+        self.pending_queue.leave();
+        io.rename(from, to);
+        let connection = self.connections.get_mut(to)?;
+        let session = mem::replace(&mut fresh.session, Session::detached(now));
+        let last = mem::replace(&mut connection.session, session);
+        connection.tls = fresh.tls.take();
+        connection.sealed = fresh.sealed;
+        connection.address = fresh.address;
+        connection.io = connection.io.with_stream_of(&fresh.io);
+        if let Some(enabled) = connection.connected().and_then(|peer| peer.no_delay) {
+            io.set_no_delay(to, enabled);
+        }
+        let Side::Server(access) = &mut self.side else { return Some(last) };
+        if let Some(spare) = fresh.pending().and_then(|pending| pending.spare.as_deref()) {
+            // The place of the lost connection is that of the new one.
+            access.release_spare(spare.0);
+            return Some(last);
+        }
+        let former = mem::replace(&mut connection.client_key, fresh.client_key);
+        if let Some(client) = former {
+            access.end_session(client);
+            access.release(client);
+        }
+        if let Some(client) = connection.client_key {
+            access.begin_session(client);
+        }
+        Some(last)
+    }
+
+    /// Writes everything again that the remote has not received, on the transport that has just moved in.
+    fn send_again(&mut self, conn: ConnId, received: u64, now: Instant) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Connection { session, stage: Stage::Connected(peer), .. } = connection else { return };
+        let Some(resumable) = &mut peer.resumable else { return };
+        let shared = &peer.shared;
+        for freed in [resumable.unacked.acknowledge(received), resumable.unacked.rewind()] {
+            shared.outgoing.release(freed.bytes, freed.packets);
+        }
+        shared.outgoing.set_congested(false);
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        resumable.feed(session, &mut cx);
+        let suspended = resumable.suspended.take();
+        resumable.publish(shared, &mut self.pool);
+        shared.set_address(connection.address);
+        shared.figures.resumes.add(1);
+        self.counters.sessions_resumed.add(1);
+        self.counters.peers_suspended.decrease();
+        if suspended.is_some_and(|suspended| suspended.is_emitted) {
+            self.notices.push(Notice::Resumed(shared.id));
+        }
+        self.queues.flush(conn, connection);
+        self.queues.read(conn, connection);
+        self.schedule(conn);
+    }
+
+    /// Handles the deadline of a session, if it has passed: an `ack` is due, or the time of a suspended peer is up.
+    pub(super) fn expire_session(&mut self, conn: ConnId, now: Instant) -> bool {
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        let Connection { session, stage: Stage::Connected(peer), .. } = connection else { return false };
+        let Some(resumable) = &mut peer.resumable else { return false };
+        if resumable.deadline().is_none_or(|deadline| deadline > now) {
+            return false;
+        }
+        match &mut resumable.suspended {
+            None => {
+                resumable.note_ack(session.received());
+                session.owe_ack(false);
+                self.queues.flush(conn, connection);
+            }
+            Some(suspended) => {
+                suspended.is_over = true;
+                if matches!(self.side, Side::Server(_)) {
+                    self.expired.push(conn);
+                }
+            }
+        }
+        true
+    }
+
+    /// Handles that the remote has received messages.
+    pub(super) fn acknowledged(&mut self, conn: ConnId, received: u64) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Stage::Connected(peer) = &mut connection.stage else { return };
+        let Some(resumable) = &mut peer.resumable else { return };
+        resumable.unacked.acknowledge(received);
+        resumable.publish(&peer.shared, &mut self.pool);
+        if matches!(self.side, Side::Server(_)) {
+            resumable.confirmed = true;
+            resumable.tokens.confirm();
+        }
+    }
+
+    /// The session of a peer ends with the peer.
+    pub(super) fn end_session(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Stage::Connected(peer) = &mut connection.stage else { return };
+        let Some(resumable) = peer.resumable.take() else { return };
+        self.pool.recount(resumable.counted, 0);
+        peer.shared.figures.unacked_bytes.set(0);
+        peer.shared.figures.unacked_packets.set(0);
+        if resumable.is_suspended() {
+            self.counters.peers_suspended.decrease();
+        }
+        if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
+            access.end_session(client);
+        }
+        let is_suspended = resumable.is_suspended();
+        self.sessions.end(&resumable.tokens, reason, is_suspended, now + self.config.resume_timeout);
+        if self.redial.take().is_some() {
+            // What is under way would come back to nothing.
+            let attempts: Vec<_> = self.connections.ids().filter(|attempt| *attempt != conn).collect();
+            for attempt in attempts {
+                self.fail(attempt, CloseReason::Aborted, now);
+                self.queue_flush(attempt);
+            }
+        }
+    }
+
+    /// Suspended peers must not take the room of everybody: while the queues of the process are nearly full, the one for which most
+    /// waits is given up, one in each round.
+    pub(super) fn relieve(&mut self, now: Instant) {
+        if self.counters.peers_suspended.get() == 0 || !self.queue_totals.outgoing.is_short() {
+            return;
+        }
+        let waiting = |conn: &ConnId| {
+            let connection = self.connections.get(*conn).filter(|connection| connection.is_suspended());
+            connection.and_then(Connection::shared).map(|shared| shared.outgoing.load().0)
+        };
+        let most = self.connections.ids().filter_map(|conn| Some((waiting(&conn)?, conn))).max();
+        if let Some((1.., conn)) = most {
+            self.overflow(conn, now);
+        }
+    }
+
+    fn end_longest_suspended(&mut self, now: Instant) {
+        let until = |conn: &ConnId| {
+            let resumable = self.connections.get(*conn).and_then(Connection::resumable)?;
+            resumable.suspended.as_ref().map(|suspended| suspended.until)
+        };
+        let first = self.connections.ids().filter_map(|conn| Some((until(&conn)?, conn))).min();
+        if let Some((_, conn)) = first {
+            self.counters.sessions_expired.add(1);
+            let reason =
+                CloseReason::TransportError("too many other peers have lost their connections".into());
+            self.end_suspended(conn, reason, now);
+        }
+    }
+
+    /// Ends a peer that has no connection.
+    fn end_suspended(&mut self, conn: ConnId, reason: CloseReason, now: Instant) {
+        self.end_session(conn, &reason, now);
+        self.fail(conn, reason, now);
+        self.queue_flush(conn);
+    }
+}
+
+/// The transport gets the next messages that wait when it holds less than this.
+const FEED: usize = 64 * 1024;
+/// The most suspended peers of a server.
+pub(crate) const SUSPENDED_MOST: usize = 4096;
+/// An `ack` is due after so many bytes or so much time.
+const ACK_BYTES: usize = 32 * 1024;
+pub(crate) const ACK_TIME: Duration = Duration::from_millis(250);
+/// How soon the ends of a session ask a silent remote, and how soon they give its connection up: the client first, because it has to
+/// dial.
+pub(crate) const SERVER_GUARD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+pub(crate) const CLIENT_GUARD: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(5));

@@ -1,0 +1,156 @@
+//! The server's side of sessions: the grant, and clients that come back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Found, Resumable, SERVER_GUARD};
+use crate::access::RejectReason;
+use crate::base::{CloseReason, ConnId, ResumeToken};
+use crate::channel::{PayloadRef, PeerState};
+use crate::config::{Mode, WireFormat};
+use crate::http::{HttpResponse, Request, Resumption, resume};
+use crate::hub::connection::Connection;
+use crate::hub::transports::Transports;
+use crate::hub::{Hub, Side};
+use crate::session::{Context, Grant};
+
+impl Hub {
+    /// Returns the token of a new session, if the client has asked for one and the server gives them.
+    pub(in crate::hub) fn grants(&self, request: &Request) -> Option<ResumeToken> {
+        let gives = self.config.mode == Mode::Multiplayer(WireFormat::Godot4)
+            && !self.config.resume_timeout.is_zero();
+        (request.offers.resume && gives).then(ResumeToken::random)
+    }
+
+    /// Begins the session of a peer that has just connected.
+    pub(in crate::hub) fn begin_session(&mut self, conn: ConnId, token: ResumeToken, now: Instant) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(peer) = connection.connected_mut() else { return };
+        peer.resumable = Some(Resumable::new(token, None, now));
+        let shared = Arc::clone(&peer.shared);
+        connection.session.agree(shared, true, now);
+        connection.session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
+        let client = connection.client_key;
+        if let (Side::Server(access), Some(client)) = (&mut self.side, client) {
+            access.begin_session(client);
+        }
+        self.sessions.begin(token, conn);
+        self.schedule(conn);
+    }
+
+    /// Handles a request that wants a session back: checks it, and moves its transport to the session's peer.
+    pub(super) fn resume_requested<T: Transports>(
+        &mut self,
+        io: &mut T,
+        conn: ConnId,
+        request: &Request,
+        resumption: Resumption,
+        now: Instant,
+    ) {
+        let peer = match self.check(request, resumption, now) {
+            Ok(peer) => peer,
+            Err(response) => return self.reject(conn, RejectReason::Resume, &response, now),
+        };
+        let spare = self.connections.get(conn).and_then(Connection::pending);
+        if let Some(spare) = spare.and_then(|pending| pending.spare.as_deref())
+            && self.connections.get(peer).and_then(|connection| connection.client_key) != Some(spare.0)
+        {
+            // It comes from another address, whose connections are all in use.
+            let response = spare.1.clone();
+            return self.reject(conn, RejectReason::Address, &response, now);
+        }
+        if self.connections.get(peer).is_some_and(|connection| !connection.is_suspended()) {
+            // The client knows best that its last connection is dead. What it sent there and was not read is sent again.
+            let reason = CloseReason::TransportError("the client came back on a new connection".into());
+            self.suspend(io, peer, reason, now);
+        }
+        let Some(mut last) = self.move_transport(io, conn, peer, now) else { return };
+        let Some(connection) = self.connections.get_mut(peer) else { return };
+        let Some(resumable) = connection.resumable_mut() else { return };
+        let token = resumable.tokens.renew(&resumption.token);
+        let Side::Server(access) = &self.side else { return };
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        let protocol = connection.shared().map(|shared| shared.info.protocol.clone()).unwrap_or_default();
+        let protocol = Some(protocol.as_str()).filter(|protocol| !protocol.is_empty());
+        let session = &mut connection.session;
+        session.accept(request, protocol, &access.config.extra_headers, &mut cx);
+        session.take_over(&mut last, resumption.received, now);
+        session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
+        let grant = Grant::Again { token, received: session.received() };
+        session.send(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
+        self.send_again(peer, resumption.received, now);
+    }
+
+    /// Checks a request that wants a session back. Returns the slot of the session's peer.
+    fn check(
+        &mut self,
+        request: &Request,
+        resumption: Resumption,
+        now: Instant,
+    ) -> Result<ConnId, HttpResponse> {
+        self.sessions.tidy(now);
+        if let Some(fault) = request.fault() {
+            return Err(fault.clone());
+        }
+        let conn = match self.sessions.find(&resumption.token) {
+            Found::Session(conn) => conn,
+            Found::Ended(CloseReason::Closed { code, reason, .. }) => {
+                return Err(resume::ended(format!("the session has ended with code {code} {reason}")));
+            }
+            Found::Ended(reason) => return Err(resume::ended(format!("the session has ended: {reason}"))),
+            Found::Unknown => return Err(resume::unknown()),
+        };
+        if let Some(connection) = self.connections.get(conn)
+            && (connection.session.is_closing()
+                || connection.shared().is_some_and(|shared| shared.state() != PeerState::Open))
+        {
+            return Err(resume::ended("the session has ended: it is being closed"));
+        }
+        let peer = self.connections.get_mut(conn).and_then(Connection::resumable_mut);
+        let Some(peer) = peer.filter(|peer| peer.tokens.is_valid(&resumption.token)) else {
+            return Err(resume::unknown());
+        };
+        if resumption.received > peer.unacked.last() {
+            return Err(HttpResponse::new(400, "more messages were received than sent"));
+        }
+        if peer.paced > now + PACE * (BURST - 1) {
+            return Err(HttpResponse::new(429, "the client comes back too often").retry_after(1));
+        }
+        peer.paced = peer.paced.max(now) + PACE;
+        if resumption.received < peer.unacked.before() {
+            let why = "the session has ended: it lost messages that are needed";
+            self.end_suspended(conn, CloseReason::Overflow, now);
+            return Err(resume::ended(why));
+        }
+        Ok(conn)
+    }
+
+    /// Ends sessions whose time is over. This comes behind the handshakes of a round: a client that came in time is not late because
+    /// its request was still unread.
+    pub(in crate::hub) fn expire_sessions(&mut self, now: Instant) {
+        if self.expired.is_empty() {
+            return;
+        }
+        let unread = !self.queues.handshaking.is_empty() || self.may_accept();
+        for conn in std::mem::take(&mut self.expired) {
+            let suspended = self.connections.get(conn).and_then(Connection::resumable);
+            let suspended = suspended.and_then(|resumable| resumable.suspended.as_ref());
+            let Some(suspended) = suspended.filter(|suspended| suspended.is_over) else {
+                continue;
+            };
+            if unread && now < suspended.until + UNREAD {
+                self.expired.push(conn);
+                continue;
+            }
+            let reason = suspended.reason.clone();
+            self.counters.sessions_expired.add(1);
+            self.end_suspended(conn, reason, now);
+        }
+    }
+}
+
+/// The shortest time between two returns of one client in the long run, and how many may come at once.
+const PACE: Duration = Duration::from_secs(1);
+pub(crate) const BURST: u32 = 4;
+/// How long the end of a session waits for requests that are unread.
+const UNREAD: Duration = Duration::from_secs(5);

@@ -1,0 +1,136 @@
+//! The sessions of a server by their tokens, and those that have ended.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::base::{CloseReason, ConnId, ResumeToken};
+
+/// The tokens with which a client may come back.
+///
+/// A client that comes back gets a new token. Until it shows that it has it, the last one remains valid, because the answer can be lost like
+/// everything else. Using the last one again gives the same new one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tokens {
+    last: ResumeToken,
+    next: Option<ResumeToken>,
+}
+
+impl Tokens {
+    pub(super) fn new(token: ResumeToken) -> Self {
+        Self { last: token, next: None }
+    }
+
+    /// Client: the token to come back with.
+    pub(super) fn newest(&self) -> ResumeToken {
+        self.next.unwrap_or(self.last)
+    }
+
+    /// Server: a client comes back with a valid token. Returns the token that it gets.
+    pub(super) fn renew(&mut self, used: &ResumeToken) -> ResumeToken {
+        if let Some(next) = self.next.filter(|next| next.is(used)) {
+            *self = Self::new(next);
+        }
+        *self.next.get_or_insert_with(|| self.last.renewed())
+    }
+
+    /// Server: the client has its newest token.
+    pub(super) fn confirm(&mut self) {
+        *self = Self::new(self.newest());
+    }
+
+    fn has(&self, token: &ResumeToken) -> bool {
+        // Both are compared, whichever matches.
+        self.last.is(token) | self.next.is_some_and(|next| next.is(token))
+    }
+}
+
+/// The sessions of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    /// By the handle of their tokens, which the server has drawn.
+    slots: HashMap<u64, ConnId>,
+    /// Sessions that have ended, the oldest first, so that their clients learn why.
+    ended: VecDeque<Tombstone>,
+}
+
+#[derive(Debug)]
+struct Tombstone {
+    tokens: Tokens,
+    reason: CloseReason,
+    until: Instant,
+}
+
+/// What a token belongs to.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The session in this slot, if its tokens match.
+    Session(ConnId),
+    /// One that has ended.
+    Ended(CloseReason),
+    Unknown,
+}
+
+impl Sessions {
+    pub(super) fn begin(&mut self, token: ResumeToken, conn: ConnId) {
+        self.slots.insert(token.handle, conn);
+    }
+
+    /// Looks a token up. The caller checks a session with [`Tokens::is_valid`].
+    pub(super) fn find(&self, token: &ResumeToken) -> Found {
+        if let Some(conn) = self.slots.get(&token.handle) {
+            return Found::Session(*conn);
+        }
+        let ended = self.ended.iter().find(|tombstone| tombstone.tokens.has(token));
+        ended.map_or(Found::Unknown, |tombstone| Found::Ended(tombstone.reason.clone()))
+    }
+
+    /// A session has ended. Its client is told so until then, unless it knows: a peer without a connection does not.
+    pub(super) fn end(&mut self, tokens: &Tokens, reason: &CloseReason, is_suspended: bool, until: Instant) {
+        self.slots.remove(&tokens.last.handle);
+        if reason.is_clean() && !is_suspended {
+            return;
+        }
+        if self.ended.len() >= TOMBSTONES {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(Tombstone { tokens: *tokens, reason: reason.clone(), until });
+    }
+
+    /// Removes what is too old.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        while self.ended.pop_front_if(|tombstone| tombstone.until <= now).is_some() {}
+        if self.ended.is_empty() {
+            self.ended = VecDeque::new();
+        }
+    }
+}
+
+impl Tokens {
+    /// Returns whether a client may come back with this token.
+    pub(super) fn is_valid(&self, token: &ResumeToken) -> bool {
+        self.has(token)
+    }
+}
+
+/// The most ended sessions that are remembered.
+pub(crate) const TOMBSTONES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_token_is_valid_until_the_new_one_is_confirmed() {
+        let first = ResumeToken::random();
+        let mut tokens = Tokens::new(first);
+        let second = tokens.renew(&first);
+        // The answer was lost.
+        assert!(tokens.renew(&first).is(&second) && tokens.is_valid(&first) && tokens.is_valid(&second));
+        let third = tokens.renew(&second);
+        assert!(!tokens.is_valid(&first) && tokens.is_valid(&second) && tokens.is_valid(&third));
+        tokens.confirm();
+        assert!(!tokens.is_valid(&second) && tokens.is_valid(&third));
+        tokens.confirm();
+        assert!(tokens.newest().is(&third));
+    }
+}

@@ -1,0 +1,103 @@
+# Two clients lose their connections every second. Nobody leaves, no reliable call is lost or doubled, and nodes stay synchronized.
+# processes: server client:a client:b
+# timeout: 90
+# variant: ours server=ours clients=ours,ours4 loss=end
+# variant: ours4 server=ours4 clients=ours4,ours loss=end,silence
+# variant: beside_engine server=ours4 clients=ours,engine loss=end
+extends "res://lib/case.gd"
+
+const Party := preload("res://lib/party.gd")
+const Stage := preload("res://lib/stage.gd")
+const Mover := preload("res://lib/mover.gd")
+const Cutter := preload("res://lib/cutter.gd")
+const Numbers := preload("res://lib/numbers.gd")
+const SECONDS := 8.0
+const TICK := 1.0 / 60.0
+
+var party: Party
+var stage: Stage
+var numbers: Numbers
+var cutter: Cutter
+var suspended := 0
+var resumed := 0
+
+
+func run() -> void:
+	stage = Stage.build(self, Mover.make)
+	party = Party.attach(self)
+	numbers = Numbers.attach(party)
+	if role == "server":
+		party.properties = {"resume_timeout": 20.0}
+		cutter = Cutter.attach(root, port, args["loss"])
+		leave("cutter_port", str(cutter.port))
+	elif party.kind() != "engine":
+		await until(func() -> bool: return is_left("cutter_port"), 20.0, "the cutter")
+		port = FileAccess.get_file_as_string(scratch("cutter_port")).to_int()
+	await party.gather()
+	if party.kind() != "engine":
+		party.peer.peer_suspended.connect(func(_id: int) -> void: suspended += 1)
+		party.peer.peer_resumed.connect(func(_id: int) -> void: resumed += 1)
+	var before: Dictionary = party.ids.duplicate()
+	if role == "server":
+		for who: String in ["server", "a", "b"]:
+			stage.spawner.spawn({"title": who, "owner": party.ids[who]})
+	await until(func() -> bool: return stage.get_child_count() == 3, 20.0, "three movers")
+	await party.barrier("on stage")
+	if role == "server":
+		# A client gives a silent connection up after 5 s.
+		cutter.cut_every(3.0 if args["loss"].contains("silence") else 1.0)
+	await _talk_and_move()
+	if role == "server":
+		cutter.cut_every(INF)
+	await party.barrier("all said")
+	_compare(before)
+	var mine: Mover = stage.get_node(NodePath(name))
+	party.publish(name, [mine.tick, mine.at, mine.lap])
+	await party.barrier("published")
+	# The last state travels unreliably, so it is sent until it arrives.
+	await until(_agrees, 20.0, "the same stage as everywhere")
+	await party.barrier("compared")
+	await party.wait_for_engine("compared")
+	# The cutter is in the server's process, which must not end before what it has to pass on.
+	await party.leave_in_turn()
+
+
+func _agrees() -> bool:
+	return stage.get_children().all(
+		func(mover: Mover) -> bool:
+			var state := [mover.tick, mover.at, mover.lap]
+			return mover.is_mine() or state == party.published.get(mover.title)
+	)
+
+
+func _talk_and_move() -> void:
+	var begun := Time.get_ticks_usec()
+	var mine: Mover = stage.get_node(NodePath(name))
+	var ticks := 0
+	while ticks * TICK < SECONDS:
+		while ticks * TICK < (Time.get_ticks_usec() - begun) / 1e6:
+			mine.advance()
+			numbers.say(ticks)
+			ticks += 1
+		await process_frame
+	party.publish("said " + name, ticks)
+
+
+func _compare(before: Dictionary) -> void:
+	check_eq(party.ids, before, "ids")
+	for event: String in party.events:
+		check(not event.contains("disconnected"), event)
+	for who: String in party.ids:
+		if who != name:
+			var said: int = party.published.get("said " + who, -1)
+			check(said > SECONDS / TICK / 2, "%s said %d" % [who, said])
+			check_eq(numbers.heard.get(who, []), range(said), "what %s said" % who)
+	if party.kind() == "engine":
+		return
+	check(suspended > 0, "%d suspensions" % suspended)
+	check_eq(resumed, suspended, "ends of suspensions")
+	if role == "server":
+		var figures: Dictionary = party.peer.get_statistics()
+		print("%d cuts, %d sessions resumed" % [cutter.cuts, figures["sessions_resumed"]])
+		check_eq(figures["sessions_expired"], 0, "expired")
+		check_eq(figures["peers_suspended"], 0, "suspended")
