@@ -155,4 +155,27 @@ async function tooMuchWaiting(bed) {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB kept, then ${code}: ${why}`;
 }
 
-module.exports = { burstDown, burstUp, cost, hidden, kick, manyWaiting, tooMuchWaiting };
+// A game that polls and takes nothing gets no more than a hidden page may keep either, and may still take what was kept.
+async function notTaken(bed) {
+  // The server must not be the first to lose patience.
+  const pair = await bed.pair('client', { served: { options: { overflow_grace: 60 } } });
+  await pair.up('deafen', { deaf: true });
+  const isClosed = () => pair.server.events.some(({ link, what }) => link === pair.link && what === 'peer_disconnected');
+  for (let sent = 0; sent < 20 * 32 && !isClosed(); sent += 32) {
+    await pair.down('burst', { count: 32, size: 32768, from: sent });
+    // As fast as the page takes it, which on a busy machine is slow.
+    while (!isClosed() && (await pair.down('statistics', {})).queued_out_bytes > 0) await sleep(0.05);
+  }
+  const { code } = await pair.server.event(pair.link, 'close_request');
+  checkEqual(code, 4013, 'the close');
+  await pair.up('deafen', { deaf: false });
+  await pair.page.event(pair.link, 'server_disconnected', 30);
+  const { wrong, bytes } = await pair.page.order('counts', { link: pair.link });
+  checkEqual(wrong, 0, 'RPCs out of order');
+  // In the gate, fetched from it, and ready for the game.
+  check(bytes > 16 * 2 ** 20 && bytes <= 18.5 * 2 ** 20, `${bytes} bytes were kept`);
+  await pair.end();
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB kept, then ${code}`;
+}
+
+module.exports = { burstDown, burstUp, cost, hidden, kick, manyWaiting, notTaken, tooMuchWaiting };

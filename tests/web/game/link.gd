@@ -16,6 +16,8 @@ var _api: SceneMultiplayer
 var _peer: MultiplayerPeer
 var _wire: Wire
 var _polls_itself := false
+## Polls the peer alone, and takes none of its packets.
+var _is_deaf := false
 ## Since this link polls by itself: how many RPCs each poll brought, and how many microseconds it took.
 var _polls := []
 
@@ -39,6 +41,8 @@ func set_up(is_root: bool) -> void:
 
 
 func _process(_delta: float) -> void:
+	if _is_deaf:
+		_peer.poll()
 	if _polls_itself:
 		var before := received
 		var began := Time.get_ticks_usec()
@@ -128,11 +132,17 @@ func obey(order: Dictionary) -> Dictionary:
 			get_tree().multiplayer_poll = false
 			_polls_itself = true
 			return {}
+		"deafen":
+			_is_deaf = order["deaf"]
+			get_tree().multiplayer_poll = not _is_deaf
+			return {}
 		"measured":
 			return {"polls": _polls}
 		"totals":
 			return _peer.call(&"get_statistics")
 		"statistics":
+			if not _is_there(int(order["peer"])):
+				return {}
 			return _peer.call(&"get_peer_statistics", int(order["peer"]))
 	return {"error": ERR_INVALID_PARAMETER}
 
