@@ -91,6 +91,7 @@ impl Hub {
             }
             if let Some(pending) = connection.pending_mut() {
                 pending.comes_back = Some(ComesBack::Request(request, resumption));
+                self.comes_back = true;
             }
             return;
         }
@@ -314,15 +315,20 @@ impl Hub {
         connection.session.accept(request, protocol.as_deref(), &headers, &mut cx);
         if is_alive {
             let agreement = agreement(&self.config);
-            connection.session.send(true, PayloadRef::copied(agreement.as_bytes()), None, &mut cx);
+            connection.session.send_rarely(true, PayloadRef::copied(agreement.as_bytes()), None, &mut cx);
         }
         if let Some(token) = token {
             let grant = Grant::New { token, timeout: self.config.resume_timeout };
-            connection.session.send(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
+            connection.session.send_rarely(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
         }
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
-                connection.session.send(false, PayloadRef::copied(&godot4::encode_id(id)), None, &mut cx);
+                connection.session.send_rarely(
+                    false,
+                    PayloadRef::copied(&godot4::encode_id(id)),
+                    None,
+                    &mut cx,
+                );
             }
             Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }

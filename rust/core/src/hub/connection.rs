@@ -9,7 +9,7 @@ use super::connected::Connected;
 use super::pending::Pending;
 use super::queues::IoState;
 use crate::access::ClientKey;
-use crate::channel::{Form, PayloadRef, PeerShared, QueueTotal};
+use crate::channel::{Form, PayloadRef, PeerShared};
 use crate::session::{Context, Flushed, Pool, Session};
 use crate::tls::TlsSession;
 
@@ -99,18 +99,7 @@ impl Connection {
 
     /// Queues a packet whose room is reserved. Returns whether the session took it.
     #[inline]
-    pub(super) fn send(
-        &mut self,
-        form: Form,
-        payload: PayloadRef<'_>,
-        total: &QueueTotal,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        if let Stage::Connected(Connected { resumable: Some(_), .. }) = &self.stage
-            && !self.keep(form, payload, total, cx)
-        {
-            return false;
-        }
+    pub(super) fn send(&mut self, form: Form, payload: PayloadRef<'_>, cx: &mut Context<'_>) -> bool {
         let charge = payload.len() as u32;
         self.session.send(form == Form::Text, payload, Some(charge), cx)
     }

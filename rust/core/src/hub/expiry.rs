@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::Hub;
 use super::connection::{Connection, Stage};
-use super::resume::Resumable;
 use crate::base::{CloseReason, ConnId, Phase};
 use crate::channel::QueueTotal;
 use crate::config::PeerConfig;
@@ -17,11 +16,14 @@ impl Connection {
         let first = self.session.deadline(config);
         match &self.stage {
             Stage::Pending(pending) => earlier(first, pending.id_deadline),
-            Stage::Connected(_) => {
+            Stage::Connected(peer) => {
                 let first = earlier(first, self.overflow_deadline(config, relays, total));
                 let first = earlier(first, self.gone_deadline(config));
-                let first = earlier(first, self.resumable().and_then(Resumable::deadline));
-                earlier(earlier(first, self.throttled_until()), self.relay_at())
+                let first = earlier(earlier(first, self.throttled_until()), self.relay_at());
+                match &peer.resumable {
+                    None => first,
+                    Some(resumable) => earlier(first, resumable.deadline()),
+                }
             }
         }
     }

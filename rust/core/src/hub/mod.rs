@@ -124,6 +124,8 @@ pub(crate) struct Hub {
     sessions: Sessions,
     /// Server: suspended peers whose time is up.
     expired: Vec<ConnId>,
+    /// The connection that is read has said whose it is: [`Pending::comes_back`](pending::Pending).
+    comes_back: bool,
     /// Client: it tries to come back.
     redial: Option<Redial>,
     /// Client: it has been connected, so that a later attempt to connect that fails is none of the game's.
@@ -175,6 +177,7 @@ impl Hub {
             behind: None,
             sessions: Sessions::default(),
             expired: Vec::new(),
+            comes_back: false,
             redial: None,
             was_connected: false,
         }

@@ -36,10 +36,7 @@ impl Hub {
                 self.queues.flush(conn, connection);
             }
         }
-        if let Some(Stage::Pending(pending)) = self.connections.get(conn).map(|connection| &connection.stage)
-            && pending.comes_back.is_some()
-            && self.connections.get(conn).is_some_and(|connection| connection.session.outcome().is_none())
-        {
+        if mem::take(&mut self.comes_back) {
             self.come_back(io, conn, now);
         }
         self.complete_turn(io, conn, now);

@@ -255,7 +255,7 @@ impl Hub {
             Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,
         }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if connection.send(Form::Binary, payload, &self.queue_totals.outgoing, &mut cx) {
+        if connection.send(Form::Binary, payload, &mut cx) {
             self.queues.flush(conn, connection);
         }
     }

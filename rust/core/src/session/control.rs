@@ -107,7 +107,7 @@ impl Session {
 
     /// Sends that the next number is void. It counts like a message, so that numbers and messages are the same.
     pub(crate) fn skip(&mut self, cx: &mut Context<'_>) {
-        self.send(true, PayloadRef::copied(b"skip 1"), Some(UNRESERVED), cx);
+        self.send_rarely(true, PayloadRef::copied(b"skip 1"), Some(UNRESERVED), cx);
     }
 
     /// Handles a control message.

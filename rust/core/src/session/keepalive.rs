@@ -13,10 +13,8 @@ pub(crate) struct Keepalive {
     opened: Instant,
     /// Replaces the configured interval for this connection.
     interval: Option<Duration>,
-    /// The longest interval and timeout of a connection whose loss is to be noticed soon.
-    guard: Option<(Duration, Duration)>,
-    /// When the last sign of life was due while nothing is read; `None`: the remote understands none.
-    last_sign: Option<Instant>,
+    /// With control messages. Apart, because every turn of every connection looks at the deadlines.
+    control: Option<Box<WithControl>>,
     /// The oldest ping without an answer; several may be under way when a round trip takes longer than the interval.
     awaited: Option<(u64, Instant)>,
     next_payload: u64,
@@ -27,6 +25,15 @@ pub(crate) struct Keepalive {
     stalled: Option<Instant>,
     /// Pings of the remote that came while too many answers waited.
     unanswered: usize,
+}
+
+/// What a connection with control messages needs besides.
+#[derive(Debug)]
+struct WithControl {
+    /// The longest interval and timeout of a connection whose loss is to be noticed soon.
+    guard: Option<(Duration, Duration)>,
+    /// When the last sign of life was due while nothing is read.
+    last_sign: Instant,
 }
 
 /// What is due now.
@@ -48,8 +55,7 @@ impl Keepalive {
             last_ping: None,
             opened: now,
             interval: None,
-            guard: None,
-            last_sign: None,
+            control: None,
             awaited: None,
             next_payload: 0,
             rtt: None,
@@ -114,12 +120,14 @@ impl Keepalive {
 
     /// From now on the remote understands signs of life.
     pub(crate) fn sign_from(&mut self, now: Instant) {
-        self.last_sign = Some(now);
+        self.control = Some(Box::new(WithControl { guard: None, last_sign: now }));
     }
 
-    /// Sets the longest interval and timeout.
+    /// Sets the longest interval and timeout of a connection with control messages.
     pub(crate) fn guard(&mut self, interval: Duration, timeout: Duration) {
-        self.guard = Some((interval, timeout));
+        if let Some(control) = &mut self.control {
+            control.guard = Some((interval, timeout));
+        }
     }
 
     /// Ends a pause of reading, which does not count for the heartbeat timeout.
@@ -139,8 +147,19 @@ impl Keepalive {
     }
 
     pub(crate) fn deadline(&self, config: &PeerConfig) -> Option<Instant> {
-        let ping = earlier(self.next_ping(config), self.next_sign());
-        let silence = after(self.last_receive, self.timeout(config)).filter(|_| self.paused.is_none());
+        if self.control.is_some() {
+            return self.deadline_with_control(config);
+        }
+        self.first_of(self.next_ping(config), config.heartbeat_timeout, config)
+    }
+
+    #[cold]
+    fn deadline_with_control(&self, config: &PeerConfig) -> Option<Instant> {
+        self.first_of(earlier(self.next_ping(config), self.next_sign()), self.timeout(config), config)
+    }
+
+    fn first_of(&self, ping: Option<Instant>, timeout: Duration, config: &PeerConfig) -> Option<Instant> {
+        let silence = after(self.last_receive, timeout).filter(|_| self.paused.is_none());
         let stall = self.stalled.and_then(|since| after(since, config.write_timeout));
         earlier(earlier(ping, silence), stall)
     }
@@ -149,19 +168,23 @@ impl Keepalive {
     /// first one is earlier.
     fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
         let interval = self.interval.unwrap_or(config.heartbeat_interval);
-        let interval = self.guard.map_or(interval, |(most, _)| at_most(interval, most));
+        let interval = self.guarded().map_or(interval, |(most, _)| at_most(interval, most));
         match self.last_ping {
             None => after(self.opened, interval.min(FIRST_PING)),
             Some(last) => after(last, interval),
         }
     }
 
+    fn guarded(&self) -> Option<(Duration, Duration)> {
+        self.control.as_ref()?.guard
+    }
+
     fn timeout(&self, config: &PeerConfig) -> Duration {
-        self.guard.map_or(config.heartbeat_timeout, |(_, most)| at_most(config.heartbeat_timeout, most))
+        self.guarded().map_or(config.heartbeat_timeout, |(_, most)| at_most(config.heartbeat_timeout, most))
     }
 
     fn next_sign(&self) -> Option<Instant> {
-        Some(self.last_sign?.max(self.paused?) + SIGN_INTERVAL)
+        Some(self.control.as_ref()?.last_sign.max(self.paused?) + SIGN_INTERVAL)
     }
 
     pub(crate) fn due(&mut self, config: &PeerConfig, now: Instant) -> Due {
@@ -169,7 +192,7 @@ impl Keepalive {
         let silence = after(self.last_receive, self.timeout(config)).filter(|_| self.paused.is_none());
         if let Some(silence) = silence.filter(|silence| *silence <= now) {
             // A process that was stopped says nothing about the remote: ask it.
-            if self.guard.is_none() || now < silence + STOPPED {
+            if self.guarded().is_none() || now < silence + STOPPED {
                 return Due::TimedOut(Phase::Heartbeat);
             }
             self.last_receive = now;
@@ -178,8 +201,10 @@ impl Keepalive {
         if passed(self.stalled.and_then(|since| after(since, config.write_timeout))) {
             return Due::TimedOut(Phase::Write);
         }
-        if passed(self.next_sign()) {
-            self.last_sign = Some(now);
+        if passed(self.next_sign())
+            && let Some(control) = &mut self.control
+        {
+            control.last_sign = now;
             return Due::SignOfLife;
         }
         if passed(self.next_ping(config)) {

@@ -232,7 +232,21 @@ impl Session {
         }
     }
 
+    /// As [`send`](Self::send), for what is sent once per connection: with one caller, the other is made a part of it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn send_rarely(
+        &mut self,
+        text: bool,
+        payload: PayloadRef<'_>,
+        charge: Option<u32>,
+        cx: &mut Context<'_>,
+    ) {
+        self.send(text, payload, charge, cx);
+    }
+
     /// Queues one data message. Returns false if the connection does not take data any more.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         text: bool,

@@ -105,6 +105,7 @@ impl Hub {
             }
             Grant::Again { token, received } if comes_back => {
                 pending.comes_back = Some(ComesBack::Granted { token, received });
+                self.comes_back = true;
                 Some(false)
             }
             _ => None,

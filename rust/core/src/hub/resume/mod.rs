@@ -134,7 +134,7 @@ impl Resumable {
             && self.unacked.send_next(|next| match next {
                 Next::Message { payload, has_room } => {
                     let charge = if has_room { payload.len() as u32 } else { UNRESERVED };
-                    session.send(false, payload, Some(charge), cx);
+                    session.send_rarely(false, payload, Some(charge), cx);
                 }
                 Next::Skip => session.skip(cx),
             })
@@ -147,8 +147,6 @@ impl Resumable {
 
 impl Connection {
     /// Keeps a message that is sent. Returns whether it is to be written now.
-    #[cold]
-    #[inline(never)]
     pub(super) fn keep(
         &mut self,
         form: Form,
@@ -177,6 +175,7 @@ impl Connection {
         resumable.unacked.has_backlog() && resumable.feed(&mut self.session, cx)
     }
 
+    #[inline]
     pub(super) fn resumable(&self) -> Option<&Resumable> {
         self.connected()?.resumable.as_deref()
     }
@@ -267,7 +266,10 @@ impl Hub {
 
     /// Handles that a pending connection has said whose it is. Everything that it sent afterwards is unread.
     pub(super) fn come_back<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
-        let pending = self.connections.get_mut(conn).and_then(Connection::pending_mut);
+        let connection = self.connections.get_mut(conn);
+        // It may be over already.
+        let connection = connection.filter(|connection| connection.session.outcome().is_none());
+        let pending = connection.and_then(Connection::pending_mut);
         match pending.and_then(|pending| pending.comes_back.take()) {
             Some(ComesBack::Request(request, resumption)) => {
                 self.resume_requested(io, conn, &request, resumption, now);

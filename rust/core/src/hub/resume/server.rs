@@ -77,7 +77,7 @@ impl Hub {
         session.take_over(&mut last, resumption.received, now);
         session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
         let grant = Grant::Again { token, received: session.received() };
-        session.send(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
+        session.send_rarely(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
         self.send_again(peer, resumption.received, now);
     }
 
