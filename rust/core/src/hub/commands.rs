@@ -66,7 +66,8 @@ impl Hub {
     }
 
     /// Queues a packet for which room is reserved.
-    #[inline]
+    // A part of the loop over the commands: a call for each packet costs 5 % of all instructions on its way.
+    #[inline(always)]
     fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
         // The budget of a peer that is gone was released as a whole when its end was reported.
         let Some(connection) = self.connections.get_mut(conn) else { return };
