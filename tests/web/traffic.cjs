@@ -178,4 +178,23 @@ async function notTaken(bed) {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB kept, then ${code}`;
 }
 
-module.exports = { burstDown, burstUp, cost, hidden, kick, manyWaiting, notTaken, tooMuchWaiting };
+// A server whose game takes nothing does not read a page's question after its sleep, and is not given up.
+async function notRead(bed) {
+  const pair = await bed.pair('client');
+  await pair.down('deafen', { deaf: true });
+  await pair.up('burst', { count: 500, size: 1024 });
+  const cover = await bed.browser.open('about:blank', () => {});
+  await sleep(9);
+  await bed.page.page.show();
+  // Without a sign of life it would be lost after 3 s.
+  await sleep(6);
+  const { status, why } = await pair.page.order('counts', { link: pair.link });
+  checkEqual({ status, why }, { status: 2, why: '' }, 'the page after its sleep');
+  await pair.down('deafen', { deaf: false });
+  await pair.arrive(pair.server, 500);
+  await pair.end();
+  await cover.close();
+  return 'kept, 500 of 500';
+}
+
+module.exports = { burstDown, burstUp, cost, hidden, kick, manyWaiting, notRead, notTaken, tooMuchWaiting };
