@@ -45,13 +45,6 @@ var max_queued_packets: int = 4096:
 var resume_timeout: float = 0.0:
 	set = set_resume_timeout
 
-## Whether the client asks the server for a session that survives the loss of the connection.
-## [br][br]
-## [b]Web:[/b] has no effect yet: the loss of the connection is the end of the player.
-var resume_enabled: bool = true:
-	get = is_resume_enabled,
-	set = set_resume_enabled
-
 ## Why [member supported_protocols] was refused last; empty if it was not.
 var _refusal: String = ""
 
@@ -98,25 +91,6 @@ func set_resume_timeout(seconds: float) -> void:
 
 func get_resume_timeout() -> float:
 	return resume_timeout
-
-
-func set_resume_enabled(enabled: bool) -> void:
-	resume_enabled = enabled
-
-
-func is_resume_enabled() -> bool:
-	return resume_enabled
-
-
-## Comes back on a new connection. [b]Web:[/b] prints an error and returns [constant @GlobalScope.ERR_UNAVAILABLE].
-func reconnect() -> Error:
-	_Checks.error(_name + ".reconnect()", "a page cannot come back to its session")
-	return ERR_UNAVAILABLE
-
-
-## Returns [code]true[/code] while the client has lost its connection and tries to come back. [b]Web:[/b] always [code]false[/code].
-func is_suspended() -> bool:
-	return false
 
 
 func set_inbound_buffer_size(buffer_size: int) -> void:

@@ -34,6 +34,13 @@ var run_in_background: bool = false:
 ## because it is signed. Only in a web export.
 var offer_alive: bool = true
 
+## Whether the client asks the server for a session that survives the loss of the connection.
+## [br][br]
+## [b]Web:[/b] has no effect yet: the loss of the connection is the end of the player.
+var resume_enabled: bool = true:
+	get = is_resume_enabled,
+	set = set_resume_enabled
+
 var _mode: _Mode = _Mode.NONE
 var _status: MultiplayerPeer.ConnectionStatus = MultiplayerPeer.CONNECTION_DISCONNECTED
 var _id: int = 0
@@ -89,6 +96,25 @@ func _notification(what: int) -> void:
 func set_run_in_background(enabled: bool) -> void:
 	run_in_background = enabled
 	_apply()
+
+
+func set_resume_enabled(enabled: bool) -> void:
+	resume_enabled = enabled
+
+
+func is_resume_enabled() -> bool:
+	return resume_enabled
+
+
+## Comes back on a new connection. [b]Web:[/b] prints an error and returns [constant @GlobalScope.ERR_UNAVAILABLE].
+func reconnect() -> Error:
+	_Checks.error(_name + ".reconnect()", "a page cannot come back to its session")
+	return ERR_UNAVAILABLE
+
+
+## Returns [code]true[/code] while the client has lost its connection and tries to come back. [b]Web:[/b] always [code]false[/code].
+func is_suspended() -> bool:
+	return false
 
 
 func get_peer(peer_id: int) -> _Handle:

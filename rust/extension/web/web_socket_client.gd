@@ -33,37 +33,11 @@ var verify_ssl: bool = true:
 var trusted_ssl_certificate: X509Certificate = null:
 	set = set_trusted_ssl_certificate
 
-## Whether the client asks the server for a session that survives the loss of the connection.
-## [br][br]
-## [b]Web:[/b] has no effect yet: the loss of the connection is the end of the player.
-var resume_enabled: bool = true:
-	get = is_resume_enabled,
-	set = set_resume_enabled
-
 
 func _init() -> void:
 	_name = "WebSocketClient"
 	_opener = "connect_to_url()"
 	_read_limits(_Settings.CLIENT)
-
-
-func set_resume_enabled(enabled: bool) -> void:
-	resume_enabled = enabled
-
-
-func is_resume_enabled() -> bool:
-	return resume_enabled
-
-
-## Comes back on a new connection. [b]Web:[/b] prints an error and returns [constant @GlobalScope.ERR_UNAVAILABLE].
-func reconnect() -> Error:
-	_Checks.error(_name + ".reconnect()", "a page cannot come back to its session")
-	return ERR_UNAVAILABLE
-
-
-## Returns [code]true[/code] while the client has lost its connection and tries to come back. [b]Web:[/b] always [code]false[/code].
-func is_suspended() -> bool:
-	return false
 
 
 func set_verify_ssl_enabled(enabled: bool) -> void:
