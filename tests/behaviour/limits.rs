@@ -27,7 +27,7 @@ const IN_WORDS: [&str; 18] = [
     "`peer_congested` and `peer_drained` that wait for a poll",
     "`peer_suspended` and `peer_resumed` that wait for a poll",
     // Tested in tests/behaviour/resume_rules.rs.
-    "bytes that wait for suspended peers, while the queues of the process are nearly full",
+    "bytes that wait for a suspended peer, while the queues of the process are nearly full",
     "connections above `max_connections_per_address`, to come back",
     "data behind a Close frame",
     "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
@@ -189,6 +189,10 @@ fn the_documented_figures_are_those_of_the_code() {
         ("returns of one peer", format!("one per second, {} at once", resume::BURST)),
         ("ended sessions that are remembered", format!("{}, for `resume_timeout`", resume::TOMBSTONES)),
         ("time of one attempt of a client to come back", format!("{} at least", seconds(resume::ATTEMPT))),
+        (
+            "time above the output limits of a congested peer with a session",
+            format!("{} at least", seconds(hub::STALL)),
+        ),
         ("answers that the session is unknown", resume::UNKNOWN_MOST.to_string()),
         ("the closing handshake", seconds(peer.close_timeout)),
         (

@@ -533,14 +533,70 @@ fn a_client_behind_the_proxy_protocol_has_a_place_to_come_back_too() {
 
 #[test]
 fn suspended_peers_give_way_when_the_process_is_full() {
+    let limit = config().buffers.output_bytes;
+    for (waiting, goes) in [(limit - 1000, false), (limit + 2000, true)] {
+        let mut door = Door::new(config());
+        door.lose();
+        for _ in 0..waiting / 1000 {
+            door.send(1000, false);
+        }
+        door.by_hand.run();
+        assert!(!door.is_over());
+        door.by_hand.server.queue_totals.outgoing.set_limit(waiting + 10);
+        door.pass(SECOND);
+        assert_eq!(door.is_over(), goes, "{waiting} bytes wait");
+        assert_eq!(door.by_hand.server.counters().peers_overflowed.get(), u64::from(goes));
+        let (status, answer) = door.come_back(0);
+        assert_eq!((status, answer[0].starts_with("ended")), if goes { (410, true) } else { (101, false) });
+    }
+}
+
+#[test]
+fn what_is_sent_during_a_replay_takes_its_turn_and_its_room_is_released() {
     let mut door = Door::new(config());
+    door.by_hand.end.set_capacity(1 << 22);
+    for _ in 0..4 {
+        door.send(60_000, false);
+    }
+    door.by_hand.run();
     door.lose();
-    door.send(1000, false);
-    door.by_hand.run();
+    let (server_end, end) = End::pair(10_000, usize::MAX);
+    let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", door.token);
+    end.inject(&request(&line));
+    door.by_hand.server.accept_from("192.0.2.1:9", server_end, door.by_hand.now);
+    door.by_hand.server.run(door.by_hand.now);
+    // The rest of the replay waits while these come.
+    door.send(5, true);
+    door.send(6, false);
+    door.by_hand.end = end;
+    let answer = door.by_hand.run();
+    let (status, answer) = read(&answer);
+    let sizes = ["60000 bytes", "60000 bytes", "60000 bytes", "60000 bytes", "skip 1", "6 bytes"];
+    assert_eq!((status, &answer[1..]), (101, &sizes.map(str::to_owned)[..]));
+    assert_eq!(door.shared().outgoing.load(), (0, 0));
+    assert_eq!(door.say(&text("ack 6 0")), [""; 0]);
     assert!(!door.is_over());
-    door.by_hand.server.queue_totals.outgoing.set_limit(1100);
+}
+
+#[test]
+fn a_close_during_a_replay_comes_behind_everything() {
+    let mut door = Door::new(config());
+    for _ in 0..4 {
+        door.send(60_000, false);
+    }
     door.by_hand.run();
-    assert!(door.is_over(), "nobody else has to wait for it");
-    assert_eq!(door.by_hand.server.counters().peers_overflowed.get(), 1);
-    assert_eq!(door.come_back(0).1[0], "ended");
+    door.lose();
+    let (server_end, end) = End::pair(10_000, usize::MAX);
+    let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", door.token);
+    end.inject(&request(&line));
+    door.by_hand.server.accept_from("192.0.2.1:9", server_end, door.by_hand.now);
+    door.by_hand.server.run(door.by_hand.now);
+    door.send(6, false);
+    let conn = door.conn();
+    door.shared().set_closing();
+    door.command(Command::Close { conn, frame: Box::new(CloseFrame::normal()) });
+    door.by_hand.end = end;
+    let (_, answer) = read(&door.by_hand.run());
+    let last = ["60000 bytes", "60000 bytes", "60000 bytes", "60000 bytes", "6 bytes", "close 1000"];
+    assert_eq!(answer[1..], last);
 }

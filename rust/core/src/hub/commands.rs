@@ -138,7 +138,9 @@ impl Hub {
         act: impl FnOnce(&mut Session, &mut Context<'_>),
     ) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        act(&mut connection.session, &mut Context { config: &self.config, pool: &mut self.pool, now });
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        connection.feed_all(&mut cx);
+        act(&mut connection.session, &mut cx);
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.shared.set_closing();
             // The game takes no deferred message any more, and the message would keep the remote's Close from being read.

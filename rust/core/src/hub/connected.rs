@@ -290,7 +290,7 @@ impl Connection {
 }
 
 /// A connection that takes nothing for this time is lost, rather than its peer slow, if nothing comes from it either.
-const STALL: Duration = Duration::from_secs(5);
+pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 fn backlog(shared: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> Backlog {
     let (bytes, packets) = shared.outgoing.load();

@@ -45,6 +45,8 @@ use crate::session::{Context, Pool, Session};
 use crate::tls::{TlsClient, TlsSession};
 use accept::Acceptor;
 use connected::Connected;
+#[cfg(test)]
+pub(crate) use connected::STALL;
 use connection::{Connection, Stage};
 pub(crate) use delivery::INLINE_MAX;
 pub(crate) use pending::EvictionOutcome;
@@ -122,6 +124,8 @@ pub(crate) struct Hub {
     behind: Option<PeerId>,
     /// Server: the sessions that clients may come back to.
     sessions: Sessions,
+    /// Server: when suspended peers gave room last.
+    relieved: Option<Instant>,
     /// Server: suspended peers whose time is up.
     expired: Vec<ConnId>,
     /// The connection that is read has said whose it is: [`Pending::comes_back`](pending::Pending).
@@ -176,6 +180,7 @@ impl Hub {
             borrowed: 0,
             behind: None,
             sessions: Sessions::default(),
+            relieved: None,
             expired: Vec::new(),
             comes_back: false,
             redial: None,

@@ -184,8 +184,7 @@ impl Hub {
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.recount_unread();
             peer.note_received(taken, now);
-            if taken > 0
-                && let Some(resumable) = &mut peer.resumable
+            if let Some(resumable) = &mut peer.resumable
                 && resumable.note_received(taken, connection.session.received(), now)
             {
                 resumable.note_ack(connection.session.received());

@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use super::Hub;
+use super::resume::SUSPENDED_MOST;
 use super::transports::{Next, Readiness, Step, Transports};
 use crate::base::{CloseFrame, CloseReason, ConnId};
 
@@ -237,7 +238,10 @@ impl Hub {
             && connection.is_lost()
             && let Some(reason) = connection.session.outcome().cloned()
         {
-            return self.suspend(io, conn, reason, now);
+            if self.counters.peers_suspended.get() < SUSPENDED_MOST {
+                return self.suspend(io, conn, reason, now);
+            }
+            self.end_session(conn, &reason, now);
         }
         self.note_outcome(conn, now);
         if self.connections.get(conn).is_some_and(|connection| connection.session.is_ended()) {

@@ -254,11 +254,16 @@ impl Session {
         charge: Option<u32>,
         cx: &mut Context<'_>,
     ) -> bool {
-        let open = matches!(self.state, State::Open(_)) && self.broken.is_none();
+        let open = self.takes_data();
         if open {
             self.out.push_message(self.role, text, payload, charge, cx.pool);
         }
         open
+    }
+
+    /// Returns whether the connection takes data.
+    pub(crate) fn takes_data(&self) -> bool {
+        matches!(self.state, State::Open(_)) && self.broken.is_none()
     }
 
     /// Starts the closing handshake after everything that is queued (RFC 6455 section 7.1.2).

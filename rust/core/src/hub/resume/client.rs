@@ -97,9 +97,10 @@ impl Hub {
     /// Client: handles a message that comes before the id. Returns false if it is the id.
     pub(in crate::hub) fn grant(&mut self, conn: ConnId, message: &[u8]) -> Option<bool> {
         let comes_back = self.redial.is_some();
+        let asks = self.config.resume_offered && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
         let pending = self.connections.get_mut(conn).and_then(Connection::pending_mut)?;
         match Grant::parse(message)? {
-            Grant::New { token, timeout } if !comes_back && pending.granted.is_none() => {
+            Grant::New { token, timeout } if asks && !comes_back && pending.granted.is_none() => {
                 pending.granted = Some((token, timeout));
                 Some(true)
             }

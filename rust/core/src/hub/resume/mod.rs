@@ -127,10 +127,11 @@ impl Resumable {
         pool.recount(before, self.counted);
     }
 
-    /// Gives the transport the next messages that wait, as many as it should hold. Returns whether it has got any.
-    fn feed(&mut self, session: &mut Session, cx: &mut Context<'_>) -> bool {
+    /// Gives the transport the next messages that wait, until it holds `most` bytes. Returns whether it has got any.
+    fn feed(&mut self, most: usize, session: &mut Session, cx: &mut Context<'_>) -> bool {
         let mut fed = false;
-        while session.pending() < FEED
+        while session.pending() < most
+            && session.takes_data()
             && self.unacked.send_next(|next| match next {
                 Next::Message { payload, has_room } => {
                     let charge = if has_room { payload.len() as u32 } else { UNRESERVED };
@@ -156,13 +157,26 @@ impl Connection {
     ) -> bool {
         let Stage::Connected(peer) = &mut self.stage else { return true };
         let Some(resumable) = &mut peer.resumable else { return true };
-        let is_next = resumable.unacked.push(payload, form != Form::Unreliable);
+        let (reliable, has_transport) = (form != Form::Unreliable, !resumable.is_suspended());
+        let is_next = resumable.unacked.push(payload, reliable, has_transport);
+        if !is_next && !reliable {
+            peer.shared.outgoing.release(payload.len(), 1);
+        }
         // Nobody is closed because much was written and not acknowledged: it cannot be sent again, that is all.
         let buffers = &cx.config.buffers;
         let most = if total.is_short() { buffers.output_bytes } else { cx.config.burst_bytes() };
         resumable.unacked.forget(most, cx.config.burst_packets());
         resumable.publish(&peer.shared, cx.pool);
-        is_next && resumable.suspended.is_none()
+        is_next
+    }
+
+    /// Queues everything that waits, because nothing can be queued after a Close.
+    pub(super) fn feed_all(&mut self, cx: &mut Context<'_>) {
+        if let Stage::Connected(Connected { resumable: Some(resumable), .. }) = &mut self.stage
+            && !resumable.is_suspended()
+        {
+            resumable.feed(usize::MAX, &mut self.session, cx);
+        }
     }
 
     /// Notes that messages were written, and gives the transport those that wait. Returns whether there were any.
@@ -172,7 +186,7 @@ impl Connection {
             return false;
         };
         resumable.unacked.note_written(packets);
-        resumable.unacked.has_backlog() && resumable.feed(&mut self.session, cx)
+        resumable.unacked.has_backlog() && resumable.feed(FEED, &mut self.session, cx)
     }
 
     #[inline]
@@ -214,9 +228,6 @@ impl Hub {
         reason: CloseReason,
         now: Instant,
     ) {
-        if matches!(self.side, Side::Server(_)) && self.counters.peers_suspended.get() >= SUSPENDED_MOST {
-            self.end_longest_suspended(now);
-        }
         let Some(connection) = self.connections.get_mut(conn) else { return };
         // Without a Close and an alert: the remote may still be reading.
         io.close(conn);
@@ -332,7 +343,7 @@ impl Hub {
         }
         shared.outgoing.set_congested(false);
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        resumable.feed(session, &mut cx);
+        resumable.feed(FEED, session, &mut cx);
         let suspended = resumable.suspended.take();
         resumable.publish(shared, &mut self.pool);
         shared.set_address(connection.address);
@@ -410,33 +421,37 @@ impl Hub {
         }
     }
 
-    /// Suspended peers must not take the room of everybody: while the queues of the process are nearly full, the one for which most
-    /// waits is given up, one in each round.
+    /// Suspended peers must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a
+    /// congested peer may have waiting. The one with most above that is given up, one at a time.
     pub(super) fn relieve(&mut self, now: Instant) {
-        if self.counters.peers_suspended.get() == 0 || !self.queue_totals.outgoing.is_short() {
+        let is_due = self.relieved.is_none_or(|last| now >= last + RELIEF);
+        if self.counters.peers_suspended.get() == 0 || !is_due || !self.queue_totals.outgoing.is_short() {
             return;
         }
-        let waiting = |conn: &ConnId| {
-            let connection = self.connections.get(*conn).filter(|connection| connection.is_suspended());
-            connection.and_then(Connection::shared).map(|shared| shared.outgoing.load().0)
-        };
-        let most = self.connections.ids().filter_map(|conn| Some((waiting(&conn)?, conn))).max();
-        if let Some((1.., conn)) = most {
-            self.overflow(conn, now);
+        self.relieved = Some(now);
+        let limit = self.config.buffers.output_bytes;
+        let conns: Vec<_> = self.connections.ids().collect();
+        let mut most = None;
+        for conn in conns {
+            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            let Stage::Connected(peer) = &mut connection.stage else { continue };
+            let Some(resumable) = peer.resumable.as_mut().filter(|resumable| resumable.is_suspended()) else {
+                continue;
+            };
+            resumable.unacked.forget(limit, usize::MAX);
+            resumable.publish(&peer.shared, &mut self.pool);
+            let bytes = resumable.unacked.size().bytes;
+            if bytes > limit {
+                most = most.max(Some((bytes, conn)));
+            }
         }
-    }
-
-    fn end_longest_suspended(&mut self, now: Instant) {
-        let until = |conn: &ConnId| {
-            let resumable = self.connections.get(*conn).and_then(Connection::resumable)?;
-            resumable.suspended.as_ref().map(|suspended| suspended.until)
-        };
-        let first = self.connections.ids().filter_map(|conn| Some((until(&conn)?, conn))).min();
-        if let Some((_, conn)) = first {
-            self.counters.sessions_expired.add(1);
-            let reason =
-                CloseReason::TransportError("too many other peers have lost their connections".into());
-            self.end_suspended(conn, reason, now);
+        if let Some((bytes, conn)) = most {
+            log::warn!(
+                "a peer without a connection is disconnected: {bytes} bytes wait for it, and the queues of the process are nearly full; raise \
+                 network/limits/websocket_total_queue_mb, or shorten resume_timeout"
+            );
+            self.counters.peers_overflowed.add(1);
+            self.end_suspended(conn, CloseReason::Overflow, now);
         }
     }
 
@@ -450,6 +465,8 @@ impl Hub {
 
 /// The transport gets the next messages that wait when it holds less than this.
 const FEED: usize = 64 * 1024;
+/// The time between two looks at what suspended peers take.
+const RELIEF: Duration = Duration::from_millis(100);
 /// The most suspended peers of a server.
 pub(crate) const SUSPENDED_MOST: usize = 4096;
 /// An `ack` is due after so many bytes or so much time.

@@ -101,10 +101,11 @@ impl Unacked {
     }
 
     /// Adds the next message, for which room is reserved. An unreliable one leaves only its number. Returns whether the transport
-    /// writes it at once; if others wait, it waits behind them.
-    pub(crate) fn push(&mut self, payload: PayloadRef<'_>, reliable: bool) -> bool {
-        let is_next = !self.has_backlog();
-        let size = payload.len();
+    /// writes it at once: not if others wait before it, or there is no transport. Then an unreliable one has no room any more.
+    pub(crate) fn push(&mut self, payload: PayloadRef<'_>, reliable: bool, has_transport: bool) -> bool {
+        let is_next = has_transport && !self.has_backlog();
+        let has_room = is_next || reliable;
+        let size = if has_room { payload.len() } else { 0 };
         let body = if !reliable {
             Body::Void
         } else if let Some(shared) = payload.shared.filter(|_| size > INLINE_MAX) {
@@ -117,7 +118,7 @@ impl Unacked {
             Body::Copied
         };
         self.bytes += size;
-        self.messages.push_back(Message { size: size as u32, body, has_room: true });
+        self.messages.push_back(Message { size: size as u32, body, has_room });
         if is_next {
             self.advance();
         }
@@ -274,7 +275,7 @@ mod tests {
     use super::*;
 
     fn small(unacked: &mut Unacked, payload: &[u8]) -> bool {
-        unacked.push(PayloadRef::copied(payload), true)
+        unacked.push(PayloadRef::copied(payload), true, true)
     }
 
     /// The messages that a transport takes, in words: a void one is `-`, and one with room has a `+`.
@@ -297,8 +298,8 @@ mod tests {
         let mut unacked = Unacked::default();
         let large = Bytes::from(vec![b'b'; 5000]);
         assert!(small(&mut unacked, b"a1"));
-        assert!(unacked.push(PayloadRef::shared(&large), true));
-        assert!(unacked.push(PayloadRef::copied(b"void"), false));
+        assert!(unacked.push(PayloadRef::shared(&large), true, true));
+        assert!(unacked.push(PayloadRef::copied(b"void"), false, true));
         assert!(small(&mut unacked, b"d4"));
         unacked.note_written(2);
         assert_eq!((unacked.last(), unacked.size()), (4, Room { bytes: 5008, packets: 4 }));
@@ -331,12 +332,12 @@ mod tests {
         let mut unacked = Unacked::default();
         let large = Bytes::from(vec![b'l'; 5000]);
         for (payload, reliable) in [(b"one", true), (b"two", false), (b"3rd", true), (b"4th", false)] {
-            unacked.push(PayloadRef::copied(payload), reliable);
+            unacked.push(PayloadRef::copied(payload), reliable, true);
         }
-        unacked.push(PayloadRef::shared(&large), true);
+        unacked.push(PayloadRef::shared(&large), true, true);
         unacked.note_written(3);
         unacked.hold();
-        assert!(!small(&mut unacked, b"6"), "there is no transport");
+        assert!(!unacked.push(PayloadRef::copied(b"6"), true, false), "there is no transport");
         assert_eq!(unacked.acknowledge(1), Room::default());
         assert_eq!(unacked.rewind(), Room { bytes: 3, packets: 1 });
         assert_eq!(all(&mut unacked), ["-", "3", "-", "l+", "6+"]);
