@@ -6,7 +6,7 @@
 use std::env;
 use std::error::Error;
 
-use websocket_multiplayer_core::bench::{ServerInMemory, client_frame, encode_godot3};
+use websocket_multiplayer_core::bench::{ServerInMemory, client_frame, client_text, encode_godot3};
 use websocket_multiplayer_core::{Delivery, Peer, PeerId, Target, WireFormat};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,8 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "idle-1000" => idle(packets)?,
         "in-64" => receive(packets, 64),
         "in-1024" => receive(packets, 1024),
+        "in-64-session" => receive_in_session(packets),
         "out-64" => send(packets, 64)?,
         "out-1024" => send(packets, 1024)?,
+        "out-64-session" => send_in_session(packets)?,
         "echo-64" => echo(packets)?,
         "broadcast-256" => broadcast(packets)?,
         "fragments-64" => fragments(packets),
@@ -45,6 +47,25 @@ fn receive(packets: usize, size: usize) -> usize {
         }
         server.drive();
         taken += take(server.peer(), |_, _| {});
+    }
+    taken
+}
+
+/// The same for a client that may come back: the server acknowledges what it receives, and here each burst.
+fn receive_in_session(packets: usize) -> usize {
+    let mut server = ServerInMemory::with_sessions();
+    server.connect();
+    let frame = client_frame(&[7; 64]);
+    let question = client_text("ack?");
+    let mut taken = 0;
+    for burst in bursts(packets) {
+        for _ in 0..burst {
+            server.say(0, &frame);
+        }
+        server.say(0, &question);
+        server.drive();
+        taken += take(server.peer(), |_, _| {});
+        server.clear_output();
     }
     taken
 }
@@ -89,6 +110,27 @@ fn trickle(packets: usize) -> usize {
 fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
     let mut server = ServerInMemory::new(WireFormat::Godot4, None);
     let id = server.connect();
+    send_to(&mut server, id, packets, size, |_, _| {})
+}
+
+/// The same for a client that may come back: what is sent is kept until the client acknowledges it, here each burst.
+fn send_in_session(packets: usize) -> Result<usize, Box<dyn Error>> {
+    let mut server = ServerInMemory::with_sessions();
+    let id = server.connect();
+    send_to(&mut server, id, packets, 64, |server, sent| {
+        server.say(0, &client_text(&format!("ack {sent} 0")));
+        server.drive();
+    })
+}
+
+/// Sends to a peer, and calls `after` with the number of packets after each burst.
+fn send_to(
+    server: &mut ServerInMemory,
+    id: PeerId,
+    packets: usize,
+    size: usize,
+    after: impl Fn(&mut ServerInMemory, usize),
+) -> Result<usize, Box<dyn Error>> {
     // Each differs from the one before, as a game's packets do.
     let mut payload = vec![7_u8; size];
     let frame = frame_size(size);
@@ -100,6 +142,7 @@ fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
         }
         server.drive();
         bytes += server.clear_output();
+        after(server, bytes / frame);
     }
     Ok(bytes / frame)
 }

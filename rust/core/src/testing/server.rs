@@ -26,6 +26,8 @@ pub struct ServerInMemory {
     speaking: Vec<usize>,
     now: Instant,
     secure: bool,
+    /// What the clients send first.
+    request: String,
 }
 
 /// One connection.
@@ -55,13 +57,25 @@ struct Remote<'a> {
 impl ServerInMemory {
     /// A server without peers; with `tls` its connections are encrypted.
     pub fn new(format: WireFormat, tls: Option<TlsServer>) -> Self {
-        let config = PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() };
+        Self::with(PeerConfig { mode: Mode::Multiplayer(format), ..PeerConfig::default() }, tls, "")
+    }
+
+    /// A server whose clients may come back after the loss of their connections.
+    pub fn with_sessions() -> Self {
+        let mode = Mode::Multiplayer(WireFormat::Godot4);
+        let resume_timeout = PeerConfig::RESUME_MAX;
+        let config = PeerConfig { mode, resume_timeout, ..PeerConfig::default() };
+        Self::with(config, None, "Godot-Multiplayer: resume; v=1\r\n")
+    }
+
+    fn with(config: PeerConfig, tls: Option<TlsServer>, line: &str) -> Self {
         let secure = tls.is_some();
         let access = Box::new(AccessPolicy::new(ServerConfig { tls, ..ServerConfig::default() }));
         let mut server = Peer::new(Runtime::new());
         let now = Instant::now();
         let driver = server.open_in_memory(config, Side::Server(access), TURN, now);
-        Self { server, driver, lines: Vec::new(), speaking: Vec::new(), now, secure }
+        let request = format!("{REQUEST}{line}\r\n");
+        Self { server, driver, lines: Vec::new(), speaking: Vec::new(), now, secure, request }
     }
 
     /// Connects a client, handshakes included.
@@ -148,7 +162,8 @@ impl ServerInMemory {
         }
         if !line.asked {
             line.asked = true;
-            self.say(index, REQUEST);
+            let request = self.request.clone();
+            self.say(index, request.as_bytes());
         }
     }
 
@@ -179,9 +194,18 @@ impl ServerInMemory {
 
 /// A client's binary message, masked as the protocol requires.
 pub fn client_frame(payload: &[u8]) -> Vec<u8> {
+    masked(Opcode::Binary, payload)
+}
+
+/// A client's control message: text.
+pub fn client_text(words: &str) -> Vec<u8> {
+    masked(Opcode::Text, words.as_bytes())
+}
+
+fn masked(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x3a, 0x91, 0x5c, 0xe7];
     let mut frame = Vec::new();
-    push_head(&mut frame, Opcode::Binary, payload.len(), Some(MASK));
+    push_head(&mut frame, opcode, payload.len(), Some(MASK));
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
 }
@@ -245,7 +269,7 @@ impl Write for Remote<'_> {
     }
 }
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 /// More bytes than any handshake here has.
 const ROUNDS: usize = 6;
