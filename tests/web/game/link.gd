@@ -114,6 +114,8 @@ func join(order: Dictionary) -> Dictionary:
 	return {"error": error, "why": _why()}
 
 
+# One branch for each order.
+# gdlint: disable=max-returns
 func obey(order: Dictionary) -> Dictionary:
 	match order["do"]:
 		"burst":

@@ -67,8 +67,12 @@ impl Hub {
             self.write(io, now);
             self.hand_over();
         }
-        self.expire_sessions(now);
-        self.relieve(now);
+        if !self.expired.is_empty() {
+            self.expire_sessions(now);
+        }
+        if self.counters.peers_suspended.get() > 0 {
+            self.relieve(now);
+        }
         self.next(io, now)
     }
 

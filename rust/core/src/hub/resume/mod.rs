@@ -166,7 +166,9 @@ impl Connection {
         let buffers = &cx.config.buffers;
         let most = if total.is_short() { buffers.output_bytes } else { cx.config.burst_bytes() };
         resumable.unacked.forget(most, cx.config.burst_packets());
-        resumable.publish(&peer.shared, cx.pool);
+        if !has_transport {
+            resumable.publish(&peer.shared, cx.pool);
+        }
         is_next
     }
 
@@ -182,10 +184,11 @@ impl Connection {
     /// Notes that messages were written, and gives the transport those that wait. Returns whether there were any.
     #[inline]
     pub(super) fn note_written_again(&mut self, packets: usize, cx: &mut Context<'_>) -> bool {
-        let Stage::Connected(Connected { resumable: Some(resumable), .. }) = &mut self.stage else {
+        let Stage::Connected(Connected { shared, resumable: Some(resumable), .. }) = &mut self.stage else {
             return false;
         };
         resumable.unacked.note_written(packets);
+        resumable.publish(shared, cx.pool);
         resumable.unacked.has_backlog() && resumable.feed(FEED, &mut self.session, cx)
     }
 
@@ -425,7 +428,7 @@ impl Hub {
     /// congested peer may have waiting. The one with most above that is given up, one at a time.
     pub(super) fn relieve(&mut self, now: Instant) {
         let is_due = self.relieved.is_none_or(|last| now >= last + RELIEF);
-        if self.counters.peers_suspended.get() == 0 || !is_due || !self.queue_totals.outgoing.is_short() {
+        if !is_due || !self.queue_totals.outgoing.is_short() {
             return;
         }
         self.relieved = Some(now);

@@ -128,9 +128,6 @@ impl Hub {
     /// Ends sessions whose time is over. This comes behind the handshakes of a round: a client that came in time is not late because
     /// its request was still unread.
     pub(in crate::hub) fn expire_sessions(&mut self, now: Instant) {
-        if self.expired.is_empty() {
-            return;
-        }
         let unread = !self.queues.handshaking.is_empty() || self.may_accept();
         for conn in std::mem::take(&mut self.expired) {
             let suspended = self.connections.get(conn).and_then(Connection::resumable);

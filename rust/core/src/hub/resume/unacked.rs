@@ -28,6 +28,8 @@ pub(crate) struct Unacked {
     written_bytes: usize,
     /// The next message for the present transport.
     next: Cursor,
+    /// The payloads at the front whose messages are gone.
+    dead: Cursor,
 }
 
 /// A place between two messages.
@@ -176,7 +178,7 @@ impl Unacked {
                 freed.add(message);
             }
         }
-        self.give_back();
+        self.drop_payloads();
         freed
     }
 
@@ -188,7 +190,7 @@ impl Unacked {
         {
             self.pop();
         }
-        self.give_back();
+        self.drop_payloads();
     }
 
     /// A new transport begins with the first message. Returns the room of messages that need none any more: unreliable ones that were not
@@ -235,11 +237,11 @@ impl Unacked {
         self.next.number = self.next.number.max(self.before);
         match message.body {
             Body::Copied => {
-                self.copied.drain(..size);
+                self.dead.copied += size;
                 self.next.copied -= if is_taken { size } else { 0 };
             }
             Body::Shared => {
-                self.shared.pop_front();
+                self.dead.shared += 1;
                 self.next.shared -= usize::from(is_taken);
             }
             Body::Void => {}
@@ -251,8 +253,15 @@ impl Unacked {
         Some(message)
     }
 
-    /// An idle session holds no memory, and one after a burst not the memory of the burst.
-    fn give_back(&mut self) {
+    /// Drops the payloads of the messages that are gone, all at once. An idle session holds no memory, and one after a burst not the memory of the burst.
+    fn drop_payloads(&mut self) {
+        let Cursor { copied, shared, .. } = mem::take(&mut self.dead);
+        if copied > 0 {
+            self.copied.drain(..copied);
+        }
+        if shared > 0 {
+            self.shared.drain(..shared);
+        }
         if self.messages.is_empty() && self.messages.capacity() > KEPT_MESSAGES {
             self.messages = VecDeque::new();
             self.copied = VecDeque::new();
