@@ -408,9 +408,12 @@ macro_rules! common_methods {
             /// long), `reads_paused` (how often a peer was not read for a while, because its input buffer was full or it sent
             /// faster than allowed), `pings_unanswered`;
             ///
+            /// `peers_suspended` (peers that have lost their connection and may come back), `sessions_resumed` (how often a peer
+            /// came back), `sessions_expired` (peers that did not);
+            ///
             /// `handshakes_refused` (all connections that failed before they were connected), and of these
             /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`, `refused_busy`,
-            /// `handshakes_timed_out` and `pending_evicted`;
+            /// `refused_resume`, `handshakes_timed_out` and `pending_evicted`;
             ///
             /// `health_checks`, `accept_errors`, `poll_usec` (microseconds in those calls of `poll()` that found something,
             /// including signal handlers), `io_wakeups` (how often the I/O thread woke up).
@@ -428,8 +431,10 @@ macro_rules! common_methods {
             /// Returns the statistics of one peer: `rtt_msec` (round-trip time, -1 if unknown), `bytes_in`, `bytes_out`,
             /// `packets_in`, `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`,
             /// `connected_msec` (time since it connected), `last_receive_msec` (time since data was received), `last_packet_msec`
-            /// (time since a packet of the game was received, -1 if none was), `address`, `port`, `protocol`, `path`. For an unknown
-            /// id, prints an error and returns an empty dictionary.
+            /// (time since a packet of the game was received, -1 if none was), `suspended` (1 while the peer has no connection and may
+            /// come back), `resumes` (how often it came back), `unacked_bytes` and `unacked_packets` (sent, and kept until the peer
+            /// acknowledges them), `address`, `port`, `protocol`, `path`. For an unknown id, prints an error and returns an empty
+            /// dictionary.
             ///
             /// `last_packet_msec` tells whether a player's game runs, if that game sends something regularly. `last_receive_msec` does
             /// not: pings are answered while a game loads, and by a browser also while its page sleeps.
