@@ -108,6 +108,16 @@ impl Door {
         self.knock(&request(&line))
     }
 
+    /// The same over a connection that takes no more than so many bytes at once. Returns the client's end, from which nothing was read.
+    fn come_back_over(&mut self, capacity: usize) -> End {
+        let (server_end, end) = End::pair(capacity, usize::MAX);
+        let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", self.token);
+        end.inject(&request(&line));
+        self.by_hand.server.accept_from("192.0.2.1:9", server_end, self.by_hand.now);
+        self.by_hand.server.run(self.by_hand.now);
+        end
+    }
+
     fn say(&mut self, bytes: &[u8]) -> Vec<String> {
         messages(&self.by_hand.say(bytes))
     }
@@ -560,11 +570,7 @@ fn what_is_sent_during_a_replay_takes_its_turn_and_its_room_is_released() {
     }
     door.by_hand.run();
     door.lose();
-    let (server_end, end) = End::pair(10_000, usize::MAX);
-    let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", door.token);
-    end.inject(&request(&line));
-    door.by_hand.server.accept_from("192.0.2.1:9", server_end, door.by_hand.now);
-    door.by_hand.server.run(door.by_hand.now);
+    let end = door.come_back_over(10_000);
     // The rest of the replay waits while these come.
     door.send(5, true);
     door.send(6, false);
@@ -586,11 +592,7 @@ fn a_close_during_a_replay_comes_behind_everything() {
     }
     door.by_hand.run();
     door.lose();
-    let (server_end, end) = End::pair(10_000, usize::MAX);
-    let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", door.token);
-    end.inject(&request(&line));
-    door.by_hand.server.accept_from("192.0.2.1:9", server_end, door.by_hand.now);
-    door.by_hand.server.run(door.by_hand.now);
+    let end = door.come_back_over(10_000);
     door.send(6, false);
     let conn = door.conn();
     door.shared().set_closing();
