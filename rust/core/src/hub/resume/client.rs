@@ -45,7 +45,7 @@ impl Hub {
         if self.config.mode != Mode::Multiplayer(WireFormat::Godot4) {
             return None;
         }
-        match self.server_connection() {
+        match self.server().and_then(|server| self.connections.get(server)) {
             Some(connection) => connection.resumable().map(|resumable| {
                 let token = resumable.tokens.newest();
                 Resumption { token, received: connection.session.received() }.line()
@@ -74,7 +74,7 @@ impl Hub {
 
     /// Client: drops its connection and comes back on a new one at once.
     pub(in crate::hub) fn reconnect<T: Transports>(&mut self, io: &mut T, now: Instant) {
-        let Some(conn) = self.ids.get(&PeerId::SERVER).copied() else { return };
+        let Some(conn) = self.server() else { return };
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.resumable().is_none() || connection.session.is_closing() {
             return;
@@ -83,11 +83,7 @@ impl Hub {
             self.suspend(io, conn, CloseReason::TransportError("the game reconnects".into()), now);
         }
         // An attempt that is under way may hang on a network that is gone.
-        let attempts: Vec<_> = self.connections.ids().filter(|attempt| *attempt != conn).collect();
-        for attempt in attempts {
-            self.fail(attempt, CloseReason::Aborted, now);
-            self.queue_flush(attempt);
-        }
+        self.drop_attempts(conn, now);
         if let Some(redial) = &mut self.redial {
             redial.pause = FIRST_PAUSE;
             redial.at = Some(now);
@@ -141,7 +137,7 @@ impl Hub {
         received: u64,
         now: Instant,
     ) {
-        let Some(peer) = self.ids.get(&PeerId::SERVER).copied() else { return };
+        let Some(peer) = self.server() else { return };
         let Some(resumable) = self.connections.get_mut(peer).and_then(Connection::resumable_mut) else {
             return;
         };
@@ -173,8 +169,8 @@ impl Hub {
         reason: &CloseReason,
         now: Instant,
     ) -> bool {
+        let Some(peer) = self.server() else { return false };
         let Some(redial) = &mut self.redial else { return false };
-        let Some(peer) = self.ids.get(&PeerId::SERVER).copied() else { return false };
         redial.unknown += u32::from(gone == Some(Gone::Unknown));
         let until = self
             .connections
@@ -192,14 +188,23 @@ impl Hub {
         true
     }
 
-    /// Client: whether the connection to the server is lost, and not given up.
-    pub(in crate::hub) fn server_connection(&self) -> Option<&Connection> {
-        self.connections.get(*self.ids.get(&PeerId::SERVER)?)
+    /// Client: returns the slot of the server, which may be suspended.
+    fn server(&self) -> Option<ConnId> {
+        self.ids.get(&PeerId::SERVER).copied()
+    }
+
+    /// Client: ends all connections but that of its server: attempts to come back to it.
+    pub(super) fn drop_attempts(&mut self, server: ConnId, now: Instant) {
+        let attempts: Vec<_> = self.connections.ids().filter(|attempt| *attempt != server).collect();
+        for attempt in attempts {
+            self.fail(attempt, CloseReason::Aborted, now);
+            self.queue_flush(attempt);
+        }
     }
 
     /// Client: a first message that gives no session back ends the session: this is another server.
     pub(in crate::hub) fn another_server(&mut self, conn: ConnId, now: Instant) {
-        let Some(peer) = self.ids.get(&PeerId::SERVER).copied() else { return };
+        let Some(peer) = self.server() else { return };
         let what = "the server that answered does not know of the session; is it another server?";
         if let Some(connection) = self.connections.get_mut(conn) {
             let mut cx = Context { config: &self.config, pool: &mut self.pool, now };

@@ -416,11 +416,7 @@ impl Hub {
         self.sessions.end(&resumable.tokens, reason, is_suspended, now + self.config.resume_timeout);
         if self.redial.take().is_some() {
             // What is under way would come back to nothing.
-            let attempts: Vec<_> = self.connections.ids().filter(|attempt| *attempt != conn).collect();
-            for attempt in attempts {
-                self.fail(attempt, CloseReason::Aborted, now);
-                self.queue_flush(attempt);
-            }
+            self.drop_attempts(conn, now);
         }
     }
 

@@ -38,7 +38,8 @@ impl Tokens {
         *self = Self::new(self.newest());
     }
 
-    fn has(&self, token: &ResumeToken) -> bool {
+    /// Server: returns whether a client may come back with this token.
+    pub(super) fn is_valid(&self, token: &ResumeToken) -> bool {
         // Both are compared, whichever matches.
         self.last.is(token) | self.next.is_some_and(|next| next.is(token))
     }
@@ -80,7 +81,7 @@ impl Sessions {
         if let Some(conn) = self.slots.get(&token.handle) {
             return Found::Session(*conn);
         }
-        let ended = self.ended.iter().find(|tombstone| tombstone.tokens.has(token));
+        let ended = self.ended.iter().find(|tombstone| tombstone.tokens.is_valid(token));
         ended.map_or(Found::Unknown, |tombstone| Found::Ended(tombstone.reason.clone()))
     }
 
@@ -102,13 +103,6 @@ impl Sessions {
         if self.ended.is_empty() {
             self.ended = VecDeque::new();
         }
-    }
-}
-
-impl Tokens {
-    /// Returns whether a client may come back with this token.
-    pub(super) fn is_valid(&self, token: &ResumeToken) -> bool {
-        self.has(token)
     }
 }
 
