@@ -171,11 +171,8 @@ impl AccessPolicy {
         if let Some(fault) = request.fault() {
             return reject(RejectReason::Malformed, fault.clone());
         }
-        if !self.allows_origin(request) {
-            return reject(
-                RejectReason::Origin,
-                HttpResponse::new(403, "pages of this origin may not connect"),
-            );
+        if let Some(response) = self.wrong_origin(request) {
+            return reject(RejectReason::Origin, response);
         }
         if let Some(response) = self.full(peers) {
             return reject(RejectReason::Full, response);
@@ -214,7 +211,12 @@ impl AccessPolicy {
         })
     }
 
-    pub(crate) fn allows_origin(&self, request: &Request) -> bool {
+    /// Returns the response to a page whose origin is not allowed.
+    pub(crate) fn wrong_origin(&self, request: &Request) -> Option<HttpResponse> {
+        (!self.allows_origin(request)).then(|| HttpResponse::new(403, "pages of this origin may not connect"))
+    }
+
+    fn allows_origin(&self, request: &Request) -> bool {
         let patterns = &self.config.allowed_origins;
         let mut origins = request.headers.all("origin");
         match (patterns.is_empty(), origins.next(), origins.next()) {

@@ -85,8 +85,7 @@ impl Hub {
         }
         let crowded = self.counters.arrivals.load(Ordering::Relaxed) >= ARRIVALS_LIMIT;
         if let Some(resumption) = request.offers.resumption {
-            if !access.allows_origin(&request) {
-                let response = HttpResponse::new(403, "pages of this origin may not connect");
+            if let Some(response) = access.wrong_origin(&request) {
                 return self.reject(conn, RejectReason::Origin, &response, now);
             }
             if let Some(pending) = connection.pending_mut() {
