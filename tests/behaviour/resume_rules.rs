@@ -421,6 +421,18 @@ fn a_full_or_refusing_server_takes_its_own_players_back() {
 }
 
 #[test]
+fn a_page_of_another_origin_does_not_come_back_either() {
+    let origin = "https://game.example".parse().expect("an origin");
+    let mut door =
+        Door::of(ServerConfig { peer: config(), allowed_origins: vec![origin], ..ServerConfig::default() });
+    door.lose();
+    let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", door.token);
+    assert_eq!(door.knock(&request(&format!("Origin: https://evil.example\r\n{line}"))).0, 403);
+    assert!(door.shared().outgoing.is_suspended() && !door.is_over());
+    assert_eq!(door.knock(&request(&format!("Origin: https://game.example\r\n{line}"))).0, 101);
+}
+
+#[test]
 fn an_address_at_its_limit_gets_one_connection_more_to_come_back() {
     let config = ServerConfig { peer: config(), max_connections_per_address: 1, ..ServerConfig::default() };
     let mut door = Door::of(config);
