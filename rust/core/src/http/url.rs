@@ -103,15 +103,16 @@ impl<'a> Place<'a> {
         if more.is_some() {
             return Err("an IPv6 address needs brackets, as in ws://[::1]:9080");
         }
-        if host.bytes().any(|byte| b"[]<>\"\\^`{|}".contains(&byte)) {
-            return Err("its host has a character that is not allowed in names");
-        }
         let host: Cow<'_, str> = if host.is_ascii() {
             host.into()
         } else {
             idna::domain_to_ascii_cow(host.as_bytes(), AsciiDenyList::URL)
                 .map_err(|_| "its host is not a valid international name")?
         };
+        // After the conversion, which makes ASCII of wide forms such as U+FF5B, a brace.
+        if host.bytes().any(|byte| b"[]<>\"\\^`{|}".contains(&byte)) {
+            return Err("its host has a character that is not allowed in names");
+        }
         // A name of invisible characters becomes empty, too.
         if host.is_empty() {
             return Err("it has no host");
@@ -280,8 +281,19 @@ mod tests {
                 "{name}"
             );
         }
-        for bad in ["ws://a\u{200d}b\u{fffd}/", "ws://ä b/", "ws://ä<b/", "ws://\u{ad}/", "ws://xn--ä/"] {
-            assert!(Url::parse(bad).is_err(), "{bad:?}");
+        let bads = [
+            "a\u{200d}b\u{fffd}",
+            "ä b",
+            "ä<b",
+            "ä{b",
+            "ä\u{ff5b}b",
+            "\u{ff5b}",
+            "ä\u{ff40}b",
+            "\u{ad}",
+            "xn--ä",
+        ];
+        for bad in bads {
+            assert!(Url::parse(&format!("ws://{bad}/")).is_err(), "{bad:?}");
         }
     }
 
