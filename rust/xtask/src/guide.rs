@@ -17,20 +17,25 @@ use crate::suites::Tally;
 use crate::verdict::Verdict;
 use crate::{addon, files, ui};
 
-/// Runs the examples of all pages, one after the other.
-pub(crate) fn suite(repo: &Repo) -> Result<Tally> {
+/// Runs the examples of all pages, one after the other; with `only`, those whose page or name contains it.
+pub(crate) fn suite(repo: &Repo, only: Option<&str>) -> Result<Tally> {
     let runner = Runner::new(repo)?;
     let mut tally = Tally::default();
     for file in pages(repo)? {
         let shown = files::shown(&file, &repo.root);
         for (name, example) in guide_page::read(&text(&file)?).with_context(|| shown.clone())? {
+            let title = format!("{shown}: {name}");
+            if only.is_some_and(|part| !title.contains(part)) {
+                continue;
+            }
             let outcome = runner.run(&example);
             let verdict = if outcome.is_ok() { "ok  " } else { "FAIL" };
-            ui::detail(&format!("{verdict}  {shown}: {name} ({} processes)", example.parts.len()));
-            tally.add(outcome.with_context(|| format!("{shown}: {name}")));
+            ui::detail(&format!("{verdict}  {title} ({} processes)", example.parts.len()));
+            tally.add(outcome.with_context(|| title));
         }
     }
-    ensure!(tally.passed + tally.failed >= 30, "the pages lost their examples");
+    let least = if only.is_some() { 1 } else { 30 };
+    ensure!(tally.passed + tally.failed >= least, "the pages have no such examples");
     Ok(tally)
 }
 

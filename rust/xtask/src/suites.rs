@@ -24,8 +24,8 @@ pub(crate) struct TestOptions {
     /// Also run what takes long: ignored Rust tests, repeated engine cases, ten minutes of each fuzz target
     #[arg(long)]
     pub(crate) long: bool,
-    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`, or the scenarios of the suite `web`
-    /// whose name does
+    /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`, the scenarios of the suite `web`
+    /// whose name does, or the examples of the suite `guide` whose page or name does
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
     /// Write the counted instructions as the new figures, as in `cargo xtask test instructions --update`
@@ -82,7 +82,10 @@ const SUITES: [(&str, Run); 22] = [
     ("instructions", |context| instructions::run(context.repo, context.options.update)),
     ("engine", |context| context.cases("engine")),
     ("editor", |context| editor_suite::run(context.repo)),
-    ("guide", |context| guide::suite(context.build()?)),
+    ("guide", |context| {
+        let only = context.options.only.as_deref();
+        guide::suite(context.build()?, only)
+    }),
     ("service", |context| service(context.build()?)),
     ("package", |context| {
         package::build(context.repo, &PackageOptions::default())?;
@@ -104,8 +107,8 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
         CannotRun("--update belongs to `test instructions`".to_owned())
     );
     ensure!(
-        options.only.is_none() || names == &["rust"] || names == &["web"],
-        CannotRun("--only belongs to `test rust` and `test web`".to_owned())
+        options.only.is_none() || ["rust", "web", "guide"].iter().any(|suite| names == &[*suite]),
+        CannotRun("--only belongs to `test rust`, `test web` and `test guide`".to_owned())
     );
     let ci = env::var("CI").is_ok_and(|value| value == "true");
     let (selected, filters) = select(names, || Case::all(&repo.test_project().join("cases")))?;
