@@ -210,6 +210,48 @@ fn a_stall_holds_back_a_second_in_each_period() {
 }
 
 #[test]
+fn a_cut_ends_a_connection_without_a_close_and_loses_what_is_in_flight() {
+    for seed in 0..20 {
+        let cuts =
+            Conditions { disconnect_every: 10 * SECOND, latency: 200 * MS, seed, ..Conditions::default() };
+        let mut world = world(cuts);
+        let start = world.now;
+        while world.server.end().is_none() {
+            send(&mut world, true, vec![1]);
+            send(&mut world, false, vec![2]);
+            world.pass(50 * MS);
+            assert!(world.now < start + 20 * SECOND, "seed {seed}: it is not cut");
+        }
+        let lived = world.now - start;
+        assert!(lived >= 5 * SECOND && lived <= 15 * SECOND + 50 * MS, "seed {seed}: {lived:?}");
+        for node in [&mut world.server, &mut world.client] {
+            let end = node.end().expect("both are told, in the same moment");
+            assert!(matches!(end, CloseReason::TransportError(_)), "{end:?}");
+            let lost = (lived.as_millis() / 50) as usize - node.packets().len();
+            assert!((3..=5).contains(&lost), "{lost} packets were in flight");
+        }
+        assert!(world.server.end().expect("ended").to_string().contains("simulate_disconnect_every_sec"));
+        assert_eq!((world.server.len(), world.client.len()), (0, 0));
+    }
+}
+
+#[test]
+fn cuts_begin_and_end_while_connected() {
+    let mut world = world(Conditions::default());
+    let cuts = Conditions { disconnect_every: 2 * SECOND, ..Conditions::default() };
+    for _ in 0..20 {
+        world.server.change_conditions(cuts, world.now);
+        world.pass(900 * MS);
+        world.server.change_conditions(Conditions::default(), world.now);
+        world.pass(SECOND);
+    }
+    assert_eq!((world.server.end(), world.server.emulated()), (None, 0));
+    world.server.change_conditions(cuts, world.now);
+    world.pass(3 * SECOND);
+    assert!(matches!(world.server.end(), Some(CloseReason::TransportError(_))));
+}
+
+#[test]
 fn a_close_passes_behind_everything() {
     for server_closes in [true, false] {
         let mut world = world(Conditions { latency: 300 * MS, jitter: 100 * MS, ..Conditions::default() });
@@ -301,6 +343,7 @@ fn values_beyond_their_range_are_cut_to_it() {
             jitter: Duration::MAX,
             bandwidth: u32::MAX,
             stall_every: MS,
+            disconnect_every: 4000 * SECOND,
             seed: 7,
         },
         ..raw()
@@ -310,6 +353,7 @@ fn values_beyond_their_range_are_cut_to_it() {
         jitter: 10 * SECOND,
         bandwidth: 1_000_000,
         stall_every: 2 * SECOND,
+        disconnect_every: 3600 * SECOND,
         seed: 7,
     };
     assert_eq!(config.bounded().conditions, wanted);

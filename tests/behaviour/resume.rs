@@ -12,6 +12,7 @@ use super::faults;
 use super::world::{Node, SECOND, World, multiplayer};
 use crate::base::CloseReason;
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared, Reservation, WhenFull};
+use crate::conditions::Conditions;
 use crate::config::PeerConfig;
 
 /// A server that keeps sessions, and a client that wants one.
@@ -284,6 +285,35 @@ fn a_peer_that_comes_back_has_lost_nothing_whatever_the_cut() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_simulated_network_that_cuts_again_and_again_loses_nothing() {
+    let conditions =
+        Conditions { disconnect_every: 2 * SECOND, latency: SECOND / 10, ..Conditions::default() };
+    let with_cuts = || PeerConfig { conditions, ..config() };
+    for (server, client) in [(with_cuts(), config()), (config(), with_cuts())] {
+        let world = World::between(Node::server(server), Node::client(client), 64 * 1024, usize::MAX);
+        let mut line = Line::over(world);
+        line.pass(SECOND / 2);
+        for _ in 0..300 {
+            line.send(0, 100, true);
+            line.send(1, 100, true);
+            line.pass(SECOND / 5);
+            line.hear();
+        }
+        for side in [0, 1] {
+            assert_eq!(line.node(side).end(), None);
+            let now = line.world.now;
+            line.node(side).change_conditions(Conditions::default(), now);
+        }
+        line.pass(10 * SECOND);
+        line.assert_open();
+        line.check();
+        line.hear();
+        let (suspended, resumed) = line.heard[0];
+        assert!((20..=60).contains(&suspended) && suspended == resumed, "{suspended} cuts in a minute");
     }
 }
 

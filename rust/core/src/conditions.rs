@@ -13,7 +13,10 @@ pub struct Conditions {
     pub bandwidth: u32,
     /// Once in each of these periods nothing arrives for one second; zero: never.
     pub stall_every: Duration,
-    /// The same seed gives the same jitter and the same stalls, if connections open and close in the same order.
+    /// How long a connection lasts before it is cut without a Close: at random from half of this time to one and a half times; zero: it is
+    /// not cut.
+    pub disconnect_every: Duration,
+    /// The same seed gives the same jitter, stalls and cuts, if connections open and close in the same order.
     pub seed: u64,
 }
 
@@ -22,10 +25,10 @@ impl Conditions {
     pub const MAX_DELAY: Duration = Duration::from_secs(10);
     /// The largest bandwidth, in kilobits per second.
     pub const MAX_BANDWIDTH: u32 = 1_000_000;
-    /// The shortest period of stalls.
-    pub const MIN_STALL_EVERY: Duration = Duration::from_secs(2);
-    /// The longest period of stalls.
-    pub const MAX_STALL_EVERY: Duration = Duration::from_secs(3600);
+    /// The shortest period of stalls and cuts.
+    pub const MIN_PERIOD: Duration = Duration::from_secs(2);
+    /// The longest period of stalls and cuts.
+    pub const MAX_PERIOD: Duration = Duration::from_secs(3600);
     /// The length of a stall.
     pub const STALL: Duration = Duration::from_secs(1);
 
@@ -36,15 +39,16 @@ impl Conditions {
 
     /// Returns the conditions with every value in its range.
     pub(crate) fn bounded(self) -> Self {
-        let stall_every = match self.stall_every {
+        let period = |every| match every {
             Duration::ZERO => Duration::ZERO,
-            period => period.clamp(Self::MIN_STALL_EVERY, Self::MAX_STALL_EVERY),
+            every => every.clamp(Self::MIN_PERIOD, Self::MAX_PERIOD),
         };
         Self {
             latency: self.latency.min(Self::MAX_DELAY),
             jitter: self.jitter.min(Self::MAX_DELAY),
             bandwidth: self.bandwidth.min(Self::MAX_BANDWIDTH),
-            stall_every,
+            stall_every: period(self.stall_every),
+            disconnect_every: period(self.disconnect_every),
             seed: self.seed,
         }
     }

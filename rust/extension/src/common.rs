@@ -98,8 +98,16 @@ macro_rules! multiplayer_class {
             #[var(get = get_simulate_stall_every_sec, set = set_simulate_stall_every_sec)]
             simulate_stall_every_sec: PhantomVar<i64>,
 
-            /// The seed of the simulated jitter and stalls. The same seed gives the same jitter and stalls, if connections open
-            /// and close in the same order.
+            /// Simulates a network that loses connections: each connection is cut without a Close frame after about this many seconds, 2
+            /// to 3600, at random from half of them to one and a half times. What is in flight is lost. If 0, no connection is cut.
+            ///
+            /// A peer with a session (`resume_timeout`) is suspended, and comes back by itself. A peer without one is disconnected, as by a
+            /// real network.
+            #[var(get = get_simulate_disconnect_every_sec, set = set_simulate_disconnect_every_sec)]
+            simulate_disconnect_every_sec: PhantomVar<i64>,
+
+            /// The seed of the simulated jitter, stalls and cuts. The same seed gives the same jitter, stalls and cuts, if
+            /// connections open and close in the same order.
             #[var(get = get_simulate_seed, set = set_simulate_seed)]
             simulate_seed: PhantomVar<i64>,
 
@@ -292,6 +300,16 @@ macro_rules! multiplayer_class {
             #[func]
             fn set_simulate_stall_every_sec(&mut self, seconds: i64) {
                 self.host.set_simulation(Simulation::StallEverySec, seconds);
+            }
+
+            #[func]
+            fn get_simulate_disconnect_every_sec(&self) -> i64 {
+                self.host.simulation(Simulation::DisconnectEverySec)
+            }
+
+            #[func]
+            fn set_simulate_disconnect_every_sec(&mut self, seconds: i64) {
+                self.host.set_simulation(Simulation::DisconnectEverySec, seconds);
             }
 
             #[func]

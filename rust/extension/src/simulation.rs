@@ -18,6 +18,7 @@ pub(crate) enum Simulation {
     JitterMsec,
     BandwidthKbps,
     StallEverySec,
+    DisconnectEverySec,
     Seed,
 }
 
@@ -28,6 +29,7 @@ impl Simulation {
             Self::JitterMsec => "simulate_jitter_msec",
             Self::BandwidthKbps => "simulate_bandwidth_kbps",
             Self::StallEverySec => "simulate_stall_every_sec",
+            Self::DisconnectEverySec => "simulate_disconnect_every_sec",
             Self::Seed => "simulate_seed",
         }
     }
@@ -41,6 +43,7 @@ impl PeerHost {
             Simulation::JitterMsec => conditions.jitter.as_millis() as i64,
             Simulation::BandwidthKbps => i64::from(conditions.bandwidth),
             Simulation::StallEverySec => conditions.stall_every.as_secs() as i64,
+            Simulation::DisconnectEverySec => conditions.disconnect_every.as_secs() as i64,
             Simulation::Seed => conditions.seed.cast_signed(),
         }
     }
@@ -55,6 +58,7 @@ impl PeerHost {
             Simulation::JitterMsec => conditions.jitter = Duration::from_millis(number),
             Simulation::BandwidthKbps => conditions.bandwidth = number as u32,
             Simulation::StallEverySec => conditions.stall_every = Duration::from_secs(number),
+            Simulation::DisconnectEverySec => conditions.disconnect_every = Duration::from_secs(number),
             Simulation::Seed => conditions.seed = number,
         }
         if conditions.is_off() || is_allowed(Os::singleton().is_debug_build()) {
@@ -66,8 +70,7 @@ impl PeerHost {
     /// Whether a value is valid; prints a line otherwise.
     fn is_valid_simulation(&self, which: Simulation, value: i64) -> bool {
         let longest = Conditions::MAX_DELAY.as_millis() as i64;
-        let stalls =
-            Conditions::MIN_STALL_EVERY.as_secs() as i64..=Conditions::MAX_STALL_EVERY.as_secs() as i64;
+        let periods = Conditions::MIN_PERIOD.as_secs() as i64..=Conditions::MAX_PERIOD.as_secs() as i64;
         match which {
             Simulation::Seed => true,
             Simulation::LatencyMsec | Simulation::JitterMsec => {
@@ -76,9 +79,13 @@ impl PeerHost {
             Simulation::BandwidthKbps => {
                 self.in_range(which.name(), value, 0, i64::from(Conditions::MAX_BANDWIDTH))
             }
-            Simulation::StallEverySec if value == 0 || stalls.contains(&value) => true,
-            Simulation::StallEverySec => {
-                let (min, max) = (stalls.start(), stalls.end());
+            Simulation::StallEverySec | Simulation::DisconnectEverySec
+                if value == 0 || periods.contains(&value) =>
+            {
+                true
+            }
+            Simulation::StallEverySec | Simulation::DisconnectEverySec => {
+                let (min, max) = (periods.start(), periods.end());
                 let why =
                     format_args!("{value} cannot be used; it must be 0 (never), or from {min} to {max}");
                 self.kind.property_error(which.name(), why);

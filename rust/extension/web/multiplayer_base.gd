@@ -157,7 +157,11 @@ var simulate_bandwidth_kbps: int = 0:
 var simulate_stall_every_sec: int = 0:
 	set = set_simulate_stall_every_sec
 
-## The seed of the simulated jitter and stalls. [b]Web:[/b] has no effect.
+## Simulates a network that loses connections. [b]Web:[/b] has no effect.
+var simulate_disconnect_every_sec: int = 0:
+	set = set_simulate_disconnect_every_sec
+
+## The seed of the simulated jitter, stalls and cuts. [b]Web:[/b] has no effect.
 var simulate_seed: int = 0:
 	set = set_simulate_seed
 
@@ -316,16 +320,21 @@ func get_simulate_bandwidth_kbps() -> int:
 
 
 func set_simulate_stall_every_sec(seconds: int) -> void:
-	if seconds == 0 or (seconds >= 2 and seconds <= 3600):
+	if _is_simulated_period("simulate_stall_every_sec", seconds):
 		simulate_stall_every_sec = seconds
-		_warn_of_simulation(seconds)
-		return
-	var why: String = "%d cannot be used; it must be 0 (never), or from 2 to 3600" % seconds
-	_Checks.error(_name + ".simulate_stall_every_sec", why)
 
 
 func get_simulate_stall_every_sec() -> int:
 	return simulate_stall_every_sec
+
+
+func set_simulate_disconnect_every_sec(seconds: int) -> void:
+	if _is_simulated_period("simulate_disconnect_every_sec", seconds):
+		simulate_disconnect_every_sec = seconds
+
+
+func get_simulate_disconnect_every_sec() -> int:
+	return simulate_disconnect_every_sec
 
 
 @warning_ignore("shadowed_global_identifier")
@@ -475,6 +484,16 @@ func _is_simulation(property: String, value: int, most: int) -> bool:
 	var fits: bool = _Checks.is_in_range("%s.%s" % [_name, property], value, 0, most)
 	if fits:
 		_warn_of_simulation(value)
+	return fits
+
+
+func _is_simulated_period(property: String, seconds: int) -> bool:
+	var fits: bool = seconds == 0 or (seconds >= 2 and seconds <= 3600)
+	if fits:
+		_warn_of_simulation(seconds)
+	else:
+		var why: String = "%d cannot be used; it must be 0 (never), or from 2 to 3600" % seconds
+		_Checks.error("%s.%s" % [_name, property], why)
 	return fits
 
 

@@ -43,6 +43,7 @@ const COMMON_PROPERTIES := {
 	simulate_jitter_msec = 0,
 	simulate_bandwidth_kbps = 0,
 	simulate_stall_every_sec = 0,
+	simulate_disconnect_every_sec = 0,
 	simulate_seed = 0,
 	# Of the engine's MultiplayerPeer.
 	refuse_new_connections = false,
@@ -299,7 +300,7 @@ func _property_can_be_set(object: Object, property: String, default: Variant) ->
 			other = not default
 		TYPE_INT:
 			other = 1 if default != 1 else 2
-			if property == "simulate_stall_every_sec":
+			if property in ["simulate_stall_every_sec", "simulate_disconnect_every_sec"]:
 				other = 2
 		TYPE_FLOAT:
 			other = default + 0.5

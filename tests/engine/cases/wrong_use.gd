@@ -446,6 +446,7 @@ func _common_properties(peer: MultiplayerPeer) -> void:
 		_refused(peer, "simulate_bandwidth_kbps", bad, "from 0 to 1000000")
 	for bad: int in [-1, 1, 3601]:
 		_refused(peer, "simulate_stall_every_sec", bad, "0 \\(never\\), or from 2 to 3600")
+		_refused(peer, "simulate_disconnect_every_sec", bad, "0 \\(never\\), or from 2 to 3600")
 	_refused(peer, "simulate_latency_msec", NAN)
 	_right(peer.call.bind("set_buffers", 100, 1, 1, 1), OK)
 	check_eq(peer.get("max_message_size_kb"), 128, "100 KiB rounded up")

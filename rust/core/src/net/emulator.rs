@@ -1,7 +1,8 @@
 //! An emulated network between a socket and its session, for developers who test how their game feels on a bad connection.
 //!
 //! TCP loses and reorders nothing; a bad network can only delay. So each direction is a bounded queue of bytes with their arrival
-//! times. When a queue is full, the session cannot write, or the socket is not read, as on a network without capacity.
+//! times. When a queue is full, the session cannot write, or the socket is not read, as on a network without capacity. And a bad network
+//! can lose the whole connection: then what is in both queues is lost, and each call returns an error.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -37,6 +38,8 @@ struct Network {
     full: bool,
     /// Our side of the stream ends behind the last byte.
     shutdown: bool,
+    /// When the connection is lost.
+    cut_at: Option<Instant>,
 }
 
 impl<S> Emulated<S> {
@@ -80,7 +83,7 @@ impl<S> Emulated<S> {
         // Bytes whose time has come already wait for the stream.
         let leaves = network.outgoing.arrivals.front().map(|(at, _)| *at);
         let leaves = leaves.filter(|at| *at > network.outgoing.seen);
-        [network.incoming.next_arrival(), leaves].into_iter().flatten().min()
+        [network.incoming.next_arrival(), leaves, network.cut_at].into_iter().flatten().min()
     }
 }
 
@@ -94,6 +97,9 @@ impl<S: Read + Write> Emulated<S> {
     ) -> Readiness {
         let Some(network) = &mut self.network else { return stream };
         network.now = now;
+        if network.cut_at.is_some_and(|at| at <= now) {
+            network.cut();
+        }
         network.unread |= stream.readable || stream.read_closed;
         network.take_in(&mut self.stream);
         network.write_out(&mut self.stream, Some(now));
@@ -175,6 +181,7 @@ impl Network {
         let (incoming, outgoing) =
             (DelayLine::new(random.random(), now), DelayLine::new(random.random(), now));
         let stalls = Stalls::new(conditions, &mut random, now);
+        let cut_at = cut_at(conditions, &mut random, now);
         Self {
             conditions,
             stalls,
@@ -185,6 +192,7 @@ impl Network {
             unread: true,
             full: false,
             shutdown: false,
+            cut_at,
         }
     }
 
@@ -195,10 +203,25 @@ impl Network {
         if self.conditions.stall_every != conditions.stall_every {
             self.stalls = Stalls::new(conditions, &mut self.random, now);
         }
+        if self.conditions.disconnect_every != conditions.disconnect_every {
+            self.cut_at = cut_at(conditions, &mut self.random, now);
+        }
         self.conditions = conditions;
         let latest = now + conditions.latency + conditions.jitter;
         self.incoming.arrive_by(latest);
         self.outgoing.arrive_by(latest);
+    }
+
+    /// Loses the connection, and everything in flight. The remote learns of it when the session drops the stream.
+    fn cut(&mut self) {
+        self.cut_at = None;
+        self.unread = false;
+        for line in [&mut self.incoming, &mut self.outgoing] {
+            line.pop(line.bytes.len());
+            let lost = io::Error::new(ErrorKind::ConnectionAborted, CUT);
+            line.end = Some((self.now, Some(lost)));
+            line.end_reported = false;
+        }
     }
 
     /// Returns whether the emulated network is not needed any more.
@@ -465,6 +488,13 @@ impl Stalls {
     }
 }
 
+/// Returns when a connection is cut that has these conditions from now on. The time is random, so that a server's connections are not all
+/// cut at once again and again.
+fn cut_at(conditions: Conditions, random: &mut StdRng, now: Instant) -> Option<Instant> {
+    let every = conditions.disconnect_every;
+    (!every.is_zero()).then(|| now + random.random_range(every / 2..every * 3 / 2))
+}
+
 /// Bytes that may be in flight in one direction: what such a network carries, plus a buffer of a quarter of a second.
 fn capacity(conditions: &Conditions) -> usize {
     if conditions.bandwidth == 0 {
@@ -475,6 +505,8 @@ fn capacity(conditions: &Conditions) -> usize {
     (carried as usize).min(IN_FLIGHT) + (per_second / 4).clamp(4 * 1024, 32 * 1024)
 }
 
+/// Why a connection that was cut has ended; games see it as the last error.
+const CUT: &str = "simulate_disconnect_every_sec has cut it";
 /// Bytes of one TCP segment, without headers.
 const SEGMENT: usize = 1460;
 /// Bytes that may be in flight in one direction of one connection.
