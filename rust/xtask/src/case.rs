@@ -52,6 +52,9 @@ pub(crate) enum Program {
     Chromium,
     /// A script for Python that uses the library.
     Curl,
+    /// A script for the shell that uses the program; only in the documentation.
+    #[value(skip)]
+    CurlShell,
     /// A script for the shell that runs the proxy.
     Nginx,
     /// The same.

@@ -59,6 +59,14 @@ impl Foreign {
                 tool
             }
             Program::Curl => curl()?,
+            Program::CurlShell => {
+                // Debian 12's curl has no WebSockets.
+                let mut path = unpacked("curl", "curl")?.into_os_string();
+                path.push(":");
+                path.push(env::var_os("PATH").unwrap_or_default());
+                let environment = vec![("PATH", path)];
+                Tool { interpreter: find("sh")?, prefix: Vec::new(), ending: "sh", environment }
+            }
             Program::Nginx => script("sh", "sh", ("NGINX", service("nginx")?))?,
             Program::Haproxy => script("sh", "sh", ("HAPROXY", service("haproxy")?))?,
             Program::Prometheus => {
@@ -339,6 +347,11 @@ fn tool_of(package: &str, name: &str) -> Result<PathBuf> {
     if let Some(program) = on_path(name).or_else(|| usual.exists().then_some(usual)) {
         return Ok(program);
     }
+    Ok(unpacked(package, name)?.join(name))
+}
+
+/// Unpacks a package. The program can be started by its name in the returned folder.
+fn unpacked(package: &str, name: &str) -> Result<PathBuf> {
     let root = make(package, CURL_SUITE, |part| debian::unpack(part, CURL_SUITE, package))?;
     let start = root.join(name);
     if !start.exists() {
@@ -356,7 +369,7 @@ fn tool_of(package: &str, name: &str) -> Result<PathBuf> {
         run(chmod, "chmod")?;
         fs::rename(&part, &start)?;
     }
-    Ok(start)
+    Ok(root)
 }
 
 /// Makes a folder of the cache, unless it exists.

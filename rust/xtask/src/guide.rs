@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +11,7 @@ use regex::Regex;
 
 use crate::engine::{Engine, free_port};
 use crate::engines::{self, Generation};
+use crate::foreign::Foreign;
 use crate::guide_page::{self, Example, Part};
 use crate::process::{Event, Group, describe};
 use crate::repo::Repo;
@@ -79,27 +81,38 @@ impl Runner {
     }
 
     fn run(&self, example: &Example) -> Result<()> {
-        let port = free_port()?.to_string();
+        let ports = [free_port()?, free_port()?].map(|port| port.to_string());
+        let mut foreign = Foreign::default();
+        for program in example.parts.iter().filter_map(|part| part.program) {
+            foreign.provide(program)?;
+        }
         let mut processes: Vec<Process> =
-            example.parts.iter().map(|part| Process::new(part, &port)).collect::<Result<_>>()?;
+            example.parts.iter().map(|part| Process::new(part, &ports)).collect::<Result<_>>()?;
         let mut group = Group::new("example", LIMIT + AFTERMATH);
         let mut started = 0;
         while group.started().elapsed() <= LIMIT {
             // The next process starts when the one before it is ready.
             if started < processes.len() && (started == 0 || processes[started - 1].is_up) {
-                self.start(&mut group, &example.parts[started], &port)?;
+                let command = self.command(&example.parts[started], &foreign, &ports)?;
+                group.spawn(&example.parts[started].role, command)?;
                 started += 1;
             }
             if let Some(Event::Line(index, line)) = group.next()? {
                 processes[index].read(&line.text);
             }
-            let ended = (0..started).find(|&index| group.is_done(index));
-            if let Some(index) = ended {
-                let status = group.status(index).map(describe).unwrap_or_default();
-                processes[index].verdict.add(format!("{} ended: {status}", example.parts[index].role));
+            for (index, part) in
+                example.parts[..started].iter().enumerate().filter(|(at, _)| group.is_done(*at))
+            {
+                let has_done_its_work = part.program.is_some()
+                    && processes[index].is_content()
+                    && group.status(index).is_some_and(|status| status.success());
+                if !has_done_its_work {
+                    let status = group.status(index).map(describe).unwrap_or_default();
+                    processes[index].verdict.add(format!("{} ended: {status}", part.role));
+                }
             }
             let all_well = started == processes.len() && processes.iter().all(Process::is_content);
-            if all_well || ended.is_some() || processes.iter().any(|process| process.verdict.is_bad()) {
+            if all_well || processes.iter().any(|process| process.verdict.is_bad()) {
                 break;
             }
         }
@@ -119,17 +132,32 @@ impl Runner {
         Ok(())
     }
 
-    /// A scene with one node, as a reader would make it.
-    fn start(&self, group: &mut Group, part: &Part, port: &str) -> Result<()> {
+    /// Writes the script of a process. A script for the engine gets a scene with one node, as a reader would make it.
+    fn command(&self, part: &Part, foreign: &Foreign, ports: &[String; 2]) -> Result<Command> {
         let project: &Path = if part.stock { &self.without } else { &self.with_addon };
-        let name = format!("{}_{port}", part.role);
-        fs::write(project.join(format!("{name}.gd")), part.code.replace(PORT, port))?;
-        let scene = fs::read_to_string(project.join("example.tscn"))?;
-        fs::write(project.join(format!("{name}.tscn")), scene.replace("example", &name))?;
-        let mut command = self.engine.on(project);
-        command.args(["--headless", &format!("res://{name}.tscn"), "--"]).args(&part.arguments);
-        group.spawn(&part.role, command).map(drop)
+        let name = format!("{}_{}", part.role, ports[0]);
+        let code = with_ports(&part.code, ports);
+        let mut command = if let Some(program) = part.program {
+            let command = foreign.command(program, project, &name)?;
+            let script = command.get_args().last().context("the script")?.to_owned();
+            fs::write(Path::new(&script), code)?;
+            command
+        } else {
+            fs::write(project.join(format!("{name}.gd")), code)?;
+            let scene = fs::read_to_string(project.join("example.tscn"))?;
+            fs::write(project.join(format!("{name}.tscn")), scene.replace("example", &name))?;
+            let mut command = self.engine.on(project);
+            command.args(["--headless", &format!("res://{name}.tscn"), "--"]);
+            command
+        };
+        command.args(&part.arguments);
+        Ok(command)
     }
+}
+
+/// Replaces the ports that the pages use by free ones.
+fn with_ports(text: &str, ports: &[String; 2]) -> String {
+    PORTS.iter().zip(ports).fold(text.to_owned(), |text, (shown, port)| text.replace(shown, port))
 }
 
 struct Process {
@@ -140,12 +168,12 @@ struct Process {
 }
 
 impl Process {
-    fn new(part: &Part, port: &str) -> Result<Self> {
+    fn new(part: &Part, ports: &[String; 2]) -> Result<Self> {
         let (errors, prints): (Vec<_>, Vec<_>) =
             part.prints.iter().partition(|line| line.starts_with("ERROR:") || line.starts_with("WARNING:"));
         let regex = |line: &str| {
             let parts: Vec<_> = line.split('…').map(regex::escape).collect();
-            Regex::new(&format!("^{}$", parts.join(".*").replace(PORT, port))).context("an escaped line")
+            Regex::new(&with_ports(&format!("^{}$", parts.join(".*")), ports)).context("an escaped line")
         };
         let errors: Vec<Regex> = errors.into_iter().map(|line| regex(line)).collect::<Result<_>>()?;
         let mut wanted: BTreeMap<String, (Regex, usize)> = BTreeMap::new();
@@ -153,7 +181,9 @@ impl Process {
             let entry = wanted.entry(line.clone()).or_insert((regex(line)?, 0));
             entry.1 += 1;
         }
-        Ok(Self { verdict: Verdict::new(&errors, &[]), prints: wanted, is_up: false })
+        // Only an engine has frames to wait for.
+        let is_up = part.program.is_some();
+        Ok(Self { verdict: Verdict::new(&errors, &[]), prints: wanted, is_up })
     }
 
     fn read(&mut self, line: &str) {
@@ -183,8 +213,8 @@ impl Process {
     }
 }
 
-/// The port that the pages use.
-const PORT: &str = "9080";
+/// The ports that the pages use: of the game, and of another service beside it.
+const PORTS: [&str; 2] = ["9080", "9070"];
 
 /// Printed by `tests/guide/probe.gd` after some frames, when the effects of `_ready` are visible.
 const UP: &str = "THE EXAMPLE IS UP";
@@ -194,17 +224,19 @@ const AFTERMATH: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests {
-    #[cfg(unix)]
-    use std::process::Command;
-
     use super::*;
+
+    fn ports() -> [String; 2] {
+        ["20123", "20124"].map(str::to_owned)
+    }
 
     #[test]
     fn what_a_page_says_must_be_printed() {
-        let prints = ["listening on 9080", "… is here", "ERROR: no", "twice", "twice"].map(str::to_owned);
+        let prints =
+            ["listening on 9080 and 9070", "… is here", "ERROR: no", "twice", "twice"].map(str::to_owned);
         let part = Part { prints: prints.into(), ..Part::default() };
-        let mut process = Process::new(&part, "20123").expect("good lines");
-        for line in [UP, "listening on 20123", "77 is here", "ERROR: no", "twice"] {
+        let mut process = Process::new(&part, &ports()).expect("good lines");
+        for line in [UP, "listening on 20123 and 20124", "77 is here", "ERROR: no", "twice"] {
             process.read(line);
         }
         assert!(!process.is_content(), "one line is still missing");
@@ -212,11 +244,13 @@ mod tests {
         assert!(process.is_content());
         assert_eq!(process.close(), [""; 0]);
 
-        let mut process = Process::new(&part, "20123").expect("good lines");
+        let mut process = Process::new(&part, &ports()).expect("good lines");
         process.read("listening on 9080");
         process.read("ERROR: yes");
         let faults = process.close().join("; ");
-        for fault in ["did not come up", "did not print \"listening on 9080\"", "ERROR: yes", "ERROR: no"] {
+        for fault in
+            ["did not come up", "did not print \"listening on 9080 and 9070\"", "ERROR: yes", "ERROR: no"]
+        {
             assert!(faults.contains(fault), "{faults}");
         }
     }

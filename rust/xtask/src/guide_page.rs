@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
+use crate::case::Program;
+
 /// Scripts that run together, each in its own process.
 #[derive(Debug, Default)]
 pub(crate) struct Example {
@@ -15,6 +17,8 @@ pub(crate) struct Example {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
     pub(crate) role: String,
+    /// What runs it, if it is not the engine: it may end when it has done its work.
+    pub(crate) program: Option<Program>,
     /// A whole script.
     pub(crate) code: String,
     /// In a project without the addon.
@@ -27,9 +31,9 @@ pub(crate) struct Part {
 
 /// All examples of a page by their names.
 ///
-/// `<!-- run: EXAMPLE ROLE [stock] [args=A,B] -->` before a block of GDScript says that it is a process of an example,
-/// several such lines that it is several. A block without one is an example of its own. A block of statements is
-/// wrapped into a script. `<!-- prints: EXAMPLE ROLE -->` before a block of text says what must be printed.
+/// `<!-- run: EXAMPLE ROLE [stock] [args=A,B] -->` before a block of GDScript, Python, JavaScript or shell says that it is a process
+/// of an example, several such lines that it is several. A block of GDScript without one is an example of its own. A block of
+/// statements is wrapped into a script. `<!-- prints: EXAMPLE ROLE -->` before a block of text says what must be printed.
 pub(crate) fn read(text: &str) -> Result<BTreeMap<String, Example>> {
     let mut examples: BTreeMap<String, Example> = BTreeMap::new();
     let mut marks: Vec<Mark> = Vec::new();
@@ -96,10 +100,20 @@ fn add(
             examples.entry(format!("line{line}")).or_default().parts.push(part);
         }
         (_, []) => {}
-        ("gdscript", marks) => {
+        ("gdscript" | "python" | "javascript" | "sh", marks) => {
             for Mark { line, is_run, words } in marks {
                 ensure!(is_run, "line {line}: a script prints nothing by itself");
-                let (name, part) = part(words, block).with_context(|| format!("line {line}"))?;
+                let (name, mut part) = part(words, block).with_context(|| format!("line {line}"))?;
+                part.program = match language {
+                    "python" => Some(Program::Python),
+                    "javascript" => Some(Program::Node),
+                    "sh" => Some(Program::CurlShell),
+                    _ => None,
+                };
+                if part.program.is_some() {
+                    ensure!(!part.stock, "line {line}: only a project has an addon");
+                    part.code = block.to_owned();
+                }
                 examples.entry(name).or_default().parts.push(part);
             }
         }
@@ -192,6 +206,15 @@ mod tests {
     }
 
     #[test]
+    fn a_script_of_another_language_is_a_process_as_it_is() {
+        let page = "<!-- run: x bot args=a -->\n```python\nprint(1)\n```\n\n```sh\ngodot --version\n```\n";
+        let examples = read(page).expect("a good page");
+        let [part] = &examples["x"].parts[..] else { panic!("one process: {examples:?}") };
+        assert_eq!((part.program, part.code.as_str()), (Some(Program::Python), "print(1)\n"));
+        assert_eq!((examples.len(), part.arguments.len()), (1, 1));
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_line() {
         for (page, line) in [
             ("<!-- run: x y -->\ntext\n", "line 2"),
@@ -199,6 +222,7 @@ mod tests {
             ("<!-- run: x -->\n```gdscript\n```\n", "line 1"),
             ("<!-- prints: x y -->\n```text\n```\n", "line 1"),
             ("<!-- run: x y -->\n```text\n```\n", "line 2"),
+            ("<!-- run: x y stock -->\n```python\n```\n", "line 1"),
         ] {
             let error = format!("{:#}", read(page).expect_err("a mistake"));
             assert!(error.contains(line), "{page}: {error}");
