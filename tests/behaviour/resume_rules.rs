@@ -11,17 +11,17 @@ use crate::base::{CloseFrame, ConnId};
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared};
 use crate::config::{Buffers, PeerConfig, ServerConfig};
 
-fn config() -> PeerConfig {
+pub(super) fn config() -> PeerConfig {
     PeerConfig { resume_timeout: 20 * SECOND, heartbeat_interval: Duration::ZERO, ..multiplayer() }
 }
 
 /// The usual request with one more header line.
-fn request(line: &str) -> Vec<u8> {
+pub(super) fn request(line: &str) -> Vec<u8> {
     let head = String::from_utf8_lossy(REQUEST);
     format!("{}{line}\r\n\r\n", head.strip_suffix("\r\n").expect("a head")).into_bytes()
 }
 
-fn text(words: &str) -> Vec<u8> {
+pub(super) fn text(words: &str) -> Vec<u8> {
     frame(0x81, words.as_bytes())
 }
 
@@ -39,7 +39,7 @@ fn read(answer: &[u8]) -> (u16, Vec<String>) {
     (status, messages(rest))
 }
 
-fn messages(mut bytes: &[u8]) -> Vec<String> {
+pub(super) fn messages(mut bytes: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
     while let [first, len, rest @ ..] = bytes {
         let (len, rest) = match len {
@@ -60,18 +60,18 @@ fn messages(mut bytes: &[u8]) -> Vec<String> {
 }
 
 /// A server and the connections of one client.
-struct Door {
-    by_hand: ByHand,
-    token: String,
+pub(super) struct Door {
+    pub(super) by_hand: ByHand,
+    pub(super) token: String,
 }
 
 impl Door {
-    fn new(config: PeerConfig) -> Self {
+    pub(super) fn new(config: PeerConfig) -> Self {
         Self::of(ServerConfig { peer: config, ..ServerConfig::default() })
     }
 
     /// A client that has confirmed its session.
-    fn of(config: ServerConfig) -> Self {
+    pub(super) fn of(config: ServerConfig) -> Self {
         let mut door = Self::fresh(config);
         door.say(&text("ack 0 0"));
         door
@@ -87,7 +87,7 @@ impl Door {
         door
     }
 
-    fn note_token(&mut self, grant: &str) {
+    pub(super) fn note_token(&mut self, grant: &str) {
         grant.split(' ').nth(2).expect("a token").clone_into(&mut self.token);
     }
 
@@ -118,34 +118,34 @@ impl Door {
         end
     }
 
-    fn say(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(super) fn say(&mut self, bytes: &[u8]) -> Vec<String> {
         messages(&self.by_hand.say(bytes))
     }
 
-    fn pass(&mut self, time: Duration) -> Vec<String> {
+    pub(super) fn pass(&mut self, time: Duration) -> Vec<String> {
         messages(&self.by_hand.pass(time))
     }
 
     /// The client's connection is lost.
-    fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         self.by_hand.end.cut();
         self.by_hand.run();
         assert!(self.shared().outgoing.is_suspended());
     }
 
-    fn shared(&self) -> Arc<PeerShared> {
+    pub(super) fn shared(&self) -> Arc<PeerShared> {
         self.by_hand.server.shared()
     }
 
-    fn conn(&self) -> ConnId {
+    pub(super) fn conn(&self) -> ConnId {
         self.shared().conn
     }
 
-    fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         self.by_hand.server.command(command, self.by_hand.now);
     }
 
-    fn send(&mut self, size: usize, droppable: bool) {
+    pub(super) fn send(&mut self, size: usize, droppable: bool) {
         self.shared().outgoing.add(size);
         let message = Outbound::shared(
             Bytes::from(vec![7; size]),
@@ -155,7 +155,7 @@ impl Door {
         self.command(Command::Send { to, message });
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.by_hand.server.has(|notice| matches!(notice, Notice::Disconnected { .. }))
     }
 }

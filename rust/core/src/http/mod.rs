@@ -27,7 +27,7 @@ pub(crate) use offer::{Answer, Offer};
 pub(crate) use refused::{Gone, Refused};
 pub(crate) use request::Request;
 pub(crate) use response::HttpResponse;
-pub(crate) use resume::Resumption;
+pub(crate) use resume::{Denied, Resumption};
 pub(crate) use text::named;
 pub(crate) use token::is_token;
 pub use url::Url;

@@ -26,6 +26,7 @@ pub(crate) fn take_offers(target: String) -> (String, Offers) {
         .filter(|item| {
             let offered = item.strip_prefix(ITEM);
             offers.alive |= offered == Some(ALIVE);
+            offers.resume |= offered == Some(RESUME);
             offered.is_none()
         })
         .collect();
@@ -36,6 +37,7 @@ pub(crate) fn take_offers(target: String) -> (String, Offers) {
 /// The name of the item.
 const ITEM: &str = "godot-multiplayer=";
 const ALIVE: &str = "alive.v1";
+const RESUME: &str = "resume.v1";
 
 #[cfg(test)]
 mod tests {
@@ -60,12 +62,34 @@ mod tests {
     }
 
     #[test]
+    fn each_offer_is_an_item_of_its_own() {
+        for (query, alive, resume) in [
+            ("godot-multiplayer=alive.v1&a&godot-multiplayer=resume.v1", true, true),
+            ("godot-multiplayer=resume.v1&a", false, true),
+            ("a&godot-multiplayer=alive.v1", true, false),
+        ] {
+            let (rest, offers) = take_offers(format!("/?{query}"));
+            assert_eq!((rest.as_str(), offers.alive, offers.resume), ("/?a", alive, resume), "{query}");
+        }
+    }
+
+    #[test]
     fn another_version_is_taken_out_too_and_is_no_offer() {
-        for version in
-            ["alive.v2", "alive.v10", "alive.v1+", "alive", "ALIVE.V1", "alive.v1=", "resume.v1", ""]
-        {
+        for version in [
+            "alive.v2",
+            "alive.v10",
+            "alive.v1+",
+            "alive",
+            "ALIVE.V1",
+            "alive.v1=",
+            "resume.v2",
+            "resume.v11",
+            "resume",
+            "alive.v1,resume.v1",
+            "",
+        ] {
             let (rest, offers) = take_offers(format!("/a?b&godot-multiplayer={version}"));
-            assert_eq!((rest.as_str(), offers.alive), ("/a?b", false), "{version}");
+            assert_eq!((rest.as_str(), offers.alive, offers.resume), ("/a?b", false, false), "{version}");
         }
     }
 

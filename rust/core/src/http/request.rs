@@ -7,7 +7,7 @@ use super::head::HEADERS_LIMIT;
 use super::headers::Headers;
 use super::query::{Offers, take_offers};
 use super::response::HttpResponse;
-use super::resume::{self, HEADER};
+use super::resume::{self, HEADER, has_token};
 use super::token::is_token;
 
 /// The methods that are answered; HEAD and OPTIONS only for health checks.
@@ -123,9 +123,15 @@ impl Request {
             Method::Get => Self::check_upgrade(&headers),
         };
         let (target, mut offers) = take_offers(target);
-        let upgrade = upgrade.and_then(|upgrade| resume::read(&headers, &mut offers).map(|()| upgrade));
+        let upgrade = upgrade.and_then(|(accept, mut protocols)| {
+            resume::read(&headers, &mut protocols, &mut offers)?;
+            Ok((accept, protocols))
+        });
         // Nobody sees a token.
         headers.remove(HEADER);
+        if headers.elements(PROTOCOLS).any(has_token) {
+            headers.remove(PROTOCOLS);
+        }
         let ((accept, protocols), fault) = match upgrade {
             Ok(upgrade) => (upgrade, None),
             Err(fault) => ((String::new(), Vec::new()), Some(fault)),
@@ -151,7 +157,7 @@ impl Request {
             _ => return Err(HttpResponse::new(400, "Sec-WebSocket-Key is not 16 bytes in base64")),
         };
         let accept = derive_accept_key(key);
-        let protocols: Vec<_> = headers.elements("sec-websocket-protocol").map(str::to_owned).collect();
+        let protocols: Vec<_> = headers.elements(PROTOCOLS).map(str::to_owned).collect();
         if !protocols.iter().all(is_token) {
             return Err(HttpResponse::new(400, "Sec-WebSocket-Protocol is not a list of tokens"));
         }
@@ -167,6 +173,8 @@ fn upgrade_required(text: &str) -> HttpResponse {
     HttpResponse::new(426, text).with("Upgrade: websocket").with("Sec-WebSocket-Version: 13")
 }
 
+/// The header with the subprotocols that a client offers, in lower case.
+const PROTOCOLS: &str = "sec-websocket-protocol";
 const NOT_A_PAGE: &str = "this is a WebSocket server; it answers upgrade requests";
 
 /// Finds faults of method and version that need a status of their own (RFC 9110 section 15); the parser has one error for all.
@@ -283,6 +291,22 @@ mod tests {
         }
         // A word inside of quotes is no element of its own.
         assert_eq!(status(with(|headers| headers[2] = "Connection: x=\"a, upgrade, b\"")), 426);
+    }
+
+    #[test]
+    fn nobody_sees_a_token() {
+        let token = "0123456789abcdef".repeat(3);
+        for line in [
+            format!("Godot-Multiplayer: resume; v=1; token={token}; received=0"),
+            format!("Sec-WebSocket-Protocol: godot-resume.v1, godot-resume.v1.{token}.0"),
+            format!("Sec-WebSocket-Protocol: a, godot-resume.v1.{token}"),
+        ] {
+            let head = format!(
+                "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{KEY}\r\nSec-WebSocket-Version: 13\r\n{line}\r\n\r\n"
+            );
+            let request = Request::parse(head.as_bytes()).expect("a request");
+            assert!(!format!("{request:?}").contains(&token), "{request:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! The header line in which a client offers `resume`, and comes back to its session (docs/protocol.md).
+//! How a client offers `resume`, and comes back to its session: in a header line, or, from a page, which can set none, by the names of
+//! subprotocols (docs/protocol.md).
 
 use super::headers::Headers;
 use super::query::Offers;
 use super::response::HttpResponse;
-use crate::base::ResumeToken;
+use crate::base::{CloseFrame, CloseReason, LONGEST_REASON, ResumeToken, Side};
 
 /// A client comes back.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,19 @@ pub(crate) struct Resumption {
     pub(crate) token: ResumeToken,
     /// How many messages the client has received.
     pub(crate) received: u64,
+    /// It is a page: it has said so by a subprotocol, one must be selected, and it does not see the status of a response.
+    pub(crate) is_page: bool,
+}
+
+/// Why a client does not get its session back.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// It has ended.
+    Ended(CloseReason),
+    /// This server does not know it.
+    Unknown,
+    /// Any other response; the session may go on.
+    Response(HttpResponse),
 }
 
 impl Resumption {
@@ -20,15 +34,68 @@ impl Resumption {
     }
 }
 
-/// Reads the offer of a request.
-pub(super) fn read(headers: &Headers, offers: &mut Offers) -> Result<(), HttpResponse> {
+impl Denied {
+    /// Returns the response to a client that reads it.
+    pub(crate) fn response(&self) -> HttpResponse {
+        match self {
+            Self::Ended(_) => {
+                HttpResponse::new(410, self.words()).with(&format!("Godot-Multiplayer: {ENDED}"))
+            }
+            Self::Unknown => {
+                HttpResponse::new(410, self.words()).with(&format!("Godot-Multiplayer: {UNKNOWN}"))
+            }
+            Self::Response(response) => response.clone(),
+        }
+    }
+
+    /// Returns the Close that tells the same to a page, behind 101; `None`: the page need not know it.
+    pub(crate) fn close(&self) -> Option<CloseFrame> {
+        let (code, reason) = match self {
+            Self::Ended(CloseReason::Closed { by: Side::Local, code, reason }) => (*code, reason.clone()),
+            Self::Ended(_) => (GONE, format!("{ENDED}: {}", self.words())),
+            Self::Unknown => (GONE, format!("{UNKNOWN}: {}", self.words())),
+            Self::Response(_) => return None,
+        };
+        let reason = reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned();
+        Some(CloseFrame { code, reason })
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Ended(CloseReason::Closed { code, reason, .. }) => {
+                format!("the session has ended with code {code} {reason}")
+            }
+            Self::Ended(CloseReason::Refused(what)) => format!("the session has ended: {what}"),
+            Self::Ended(reason) => format!("the session has ended: {reason}"),
+            Self::Unknown => "this server does not know the session".to_owned(),
+            Self::Response(response) => response.text.clone(),
+        }
+    }
+}
+
+/// Reads the offer of a request, and takes the name with the token out of the subprotocols.
+pub(super) fn read(
+    headers: &Headers,
+    protocols: &mut Vec<String>,
+    offers: &mut Offers,
+) -> Result<(), HttpResponse> {
+    read_header(headers, offers)?;
+    read_name(protocols, offers)?;
+    if offers.resumption.is_some() && headers.all("early-data").any(|value| value == "1") {
+        // RFC 8470: what came in early data can be a replay, and resuming is no safe request.
+        return Err(HttpResponse::new(425, "a session is not resumed in early data"));
+    }
+    Ok(())
+}
+
+fn read_header(headers: &Headers, offers: &mut Offers) -> Result<(), HttpResponse> {
     let mut items = headers.elements(HEADER).filter_map(|item| {
         let mut parts = item.split(';').map(str::trim);
         (parts.next() == Some(ITEM)).then_some(parts)
     });
     let Some(parameters) = items.next() else { return Ok(()) };
     if items.next().is_some() {
-        return Err(HttpResponse::new(400, "resume is offered twice"));
+        return Err(twice());
     }
     let (mut version, mut token, mut received) = (None, None, None);
     // A later version may have more of them.
@@ -44,16 +111,50 @@ pub(super) fn read(headers: &Headers, offers: &mut Offers) -> Result<(), HttpRes
         return Ok(());
     }
     offers.resume = true;
-    let Some(token) = token else { return Ok(()) };
+    if let Some(token) = token {
+        offers.resumption = Some(resumption(token, received, false)?);
+    }
+    Ok(())
+}
+
+/// Reads the subprotocol with which a page comes back.
+fn read_name(protocols: &mut Vec<String>, offers: &mut Offers) -> Result<(), HttpResponse> {
+    let mut names = protocols.iter().filter_map(|name| name.strip_prefix(RETURN));
+    let Some(name) = names.next() else { return Ok(()) };
+    if names.next().is_some() || offers.resumption.is_some() {
+        return Err(twice());
+    }
+    let (token, received) = name.split_once('.').map_or((name, None), |(token, n)| (token, Some(n)));
+    offers.resumption = Some(resumption(token, received, true)?);
+    protocols.retain(|name| !has_token(name));
+    Ok(())
+}
+
+fn resumption(token: &str, received: Option<&str>, is_page: bool) -> Result<Resumption, HttpResponse> {
     let bad = || HttpResponse::new(400, "token or received of the session is malformed");
     let token = ResumeToken::parse(token).ok_or_else(bad)?;
     let received = received.and_then(number).ok_or_else(bad)?;
-    if headers.all("early-data").any(|value| value == "1") {
-        // RFC 8470: what came in early data can be a replay, and resuming is no safe request.
-        return Err(HttpResponse::new(425, "a session is not resumed in early data"));
-    }
-    offers.resumption = Some(Resumption { token, received });
-    Ok(())
+    Ok(Resumption { token, received, is_page })
+}
+
+/// Returns whether this subprotocol is that of a page that comes back, with its token.
+pub(super) fn has_token(protocol: &str) -> bool {
+    protocol.starts_with(RETURN)
+}
+
+/// Returns the subprotocol that a page which comes back is answered with: that of its session in disguise. A server that does not
+/// know sessions selects none of them, and the page does not take it for its own.
+pub(crate) fn selected(protocol: &str) -> String {
+    if protocol.is_empty() { NAME.to_owned() } else { format!("{NAME}+{protocol}") }
+}
+
+/// Returns whether a page can be answered with this subprotocol.
+pub(crate) fn is_selectable(protocol: &str) -> bool {
+    protocol.strip_prefix(NAME).is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+}
+
+fn twice() -> HttpResponse {
+    HttpResponse::new(400, "resume is offered twice")
 }
 
 /// Reads a decimal number without a sign and without leading zeros.
@@ -63,21 +164,15 @@ pub(crate) fn number(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| canonical)
 }
 
-/// The response to a client whose session has ended; the text says how.
-pub(crate) fn ended(text: impl Into<String>) -> HttpResponse {
-    HttpResponse::new(410, text).with(&format!("Godot-Multiplayer: {ENDED}"))
-}
-
-/// The response to a client whose session is not known here.
-pub(crate) fn unknown() -> HttpResponse {
-    HttpResponse::new(410, "this server does not know the session")
-        .with(&format!("Godot-Multiplayer: {UNKNOWN}"))
-}
-
 /// The name of the header, in lower case.
 pub(super) const HEADER: &str = "godot-multiplayer";
 const ITEM: &str = "resume";
-/// The values of the header in a response that refuses to resume a session.
+/// The subprotocol of a page that comes back, and the beginning of the one that has its token.
+const NAME: &str = "godot-resume.v1";
+const RETURN: &str = "godot-resume.v1.";
+/// The close code for a page whose session is gone, if the session had none.
+const GONE: u16 = 4410;
+/// The values of the header in a response that refuses to resume a session, and the first words of a Close with [`GONE`].
 pub(super) const ENDED: &str = "ended";
 pub(super) const UNKNOWN: &str = "unknown";
 /// The header line of a client that offers `resume`.
@@ -94,7 +189,11 @@ mod tests {
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
         let mut offers = Offers::default();
-        read(&Headers::new(&lines), &mut offers).map(|()| offers).map_err(|response| response.status)
+        let headers = Headers::new(&lines);
+        let mut protocols: Vec<_> = headers.elements("sec-websocket-protocol").map(str::to_owned).collect();
+        let result = read(&headers, &mut protocols, &mut offers);
+        assert!(result.is_err() || protocols.iter().all(|name| !has_token(name)), "{protocols:?}");
+        result.map(|()| offers).map_err(|response| response.status)
     }
 
     #[test]
@@ -117,10 +216,68 @@ mod tests {
 
     #[test]
     fn a_client_that_comes_back_says_what_it_has() {
-        let sent = Resumption { token: ResumeToken::random(), received: 12 };
+        let sent = Resumption { token: ResumeToken::random(), received: 12, is_page: false };
         let read = read_lines(&[&sent.line()]).expect("valid").resumption.expect("it comes back");
-        assert!(read.token.is(&sent.token) && read.received == 12);
+        assert!(read.token.is(&sent.token) && read.received == 12 && !read.is_page);
         assert!(!format!("{read:?}").contains(&sent.token.digits()));
+    }
+
+    #[test]
+    fn a_page_says_the_same_by_a_subprotocol() {
+        let token = ResumeToken::random();
+        let digits = token.digits();
+        for names in [
+            format!("godot-resume.v1, godot-resume.v1.{digits}.12"),
+            format!("godot-resume.v1.{digits}.12, godot-resume.v1+a, godot-resume.v1+b"),
+            format!("godot-resume.v1.{digits}.12"),
+        ] {
+            let read = read_lines(&[&format!("Sec-WebSocket-Protocol: {names}")]).expect("valid");
+            let read = read.resumption.expect("it comes back");
+            assert!(read.token.is(&token) && read.received == 12 && read.is_page, "{names}");
+        }
+        for names in ["godot-resume.v1", "godot-resume.v1+a", "godot-resume.v2.x.1", "godot-resume", "a.b.c"]
+        {
+            let read = read_lines(&[&format!("Sec-WebSocket-Protocol: {names}")]).expect("valid");
+            assert!(read.resumption.is_none() && !read.resume, "{names}");
+        }
+    }
+
+    #[test]
+    fn the_subprotocol_of_the_session_is_selected_in_disguise() {
+        assert_eq!(
+            (selected("").as_str(), selected("a.b").as_str()),
+            ("godot-resume.v1", "godot-resume.v1+a.b")
+        );
+        for (name, selectable) in [
+            (selected(""), true),
+            (selected("a"), true),
+            (format!("godot-resume.v1.{}.1", ResumeToken::random().digits()), false),
+            ("godot-resume.v11".into(), false),
+            ("a".into(), false),
+        ] {
+            assert_eq!(is_selectable(&name), selectable, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_told_by_a_close_what_others_read_in_a_status() {
+        let closed = |by, reason: &str| CloseReason::Closed { by, code: 4001, reason: reason.into() };
+        let told = |denied: Denied| denied.close().map(|frame| (frame.code, frame.reason));
+        assert_eq!(told(Denied::Ended(closed(Side::Local, "kicked"))), Some((4001, "kicked".into())));
+        // How the connection was lost is no end that somebody has chosen.
+        assert_eq!(
+            told(Denied::Ended(closed(Side::Remote, "x"))),
+            Some((4410, "ended: the session has ended with code 4001 x".into()))
+        );
+        assert_eq!(
+            told(Denied::Ended(CloseReason::TransportError("ü".repeat(200))))
+                .map(|(code, words)| (code, words.len())),
+            Some((4410, 122))
+        );
+        let unknown = told(Denied::Unknown);
+        assert_eq!(unknown, Some((4410, "unknown: this server does not know the session".into())));
+        assert_eq!(told(Denied::Response(HttpResponse::new(429, ""))), None);
+        assert_eq!(Denied::Unknown.response().status, 410);
     }
 
     #[test]
@@ -136,6 +293,25 @@ mod tests {
         ] {
             assert_eq!(read_lines(&[&line]).err(), Some(status), "{line}");
         }
+        for names in [
+            format!("godot-resume.v1.{token}"),
+            format!("godot-resume.v1.{token}."),
+            format!("godot-resume.v1.{token}.1.2"),
+            format!("godot-resume.v1.{token}.01"),
+            format!("godot-resume.v1.x{token}.1"),
+            "godot-resume.v1.".to_owned(),
+            format!("godot-resume.v1.{token}.1, godot-resume.v1.{token}.1"),
+        ] {
+            assert_eq!(
+                read_lines(&[&format!("Sec-WebSocket-Protocol: {names}")]).err(),
+                Some(400),
+                "{names}"
+            );
+        }
+        let name = format!("Sec-WebSocket-Protocol: godot-resume.v1.{token}.1");
+        let header = format!("Godot-Multiplayer: resume; v=1; token={token}; received=1");
+        assert_eq!(read_lines(&[&header, &name]).err(), Some(400), "twice");
+        assert_eq!(read_lines(&[&name, "Early-Data: 1"]).err(), Some(425));
         let line = format!("Godot-Multiplayer: resume; v=1; token={token}; received=1");
         assert_eq!(read_lines(&[&line, "Early-Data: 1"]).err(), Some(425));
     }

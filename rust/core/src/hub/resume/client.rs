@@ -48,7 +48,7 @@ impl Hub {
         match self.server().and_then(|server| self.connections.get(server)) {
             Some(connection) => connection.resumable().map(|resumable| {
                 let token = resumable.tokens.newest();
-                Resumption { token, received: connection.session.received() }.line()
+                Resumption { token, received: connection.session.received(), is_page: false }.line()
             }),
             None => self.config.resume_offered.then(|| resume::OFFER.to_owned()),
         }

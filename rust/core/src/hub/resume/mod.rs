@@ -217,7 +217,8 @@ fn is_loss(reason: &CloseReason) -> bool {
     match reason {
         CloseReason::TransportError(_) | CloseReason::TimedOut(Phase::Heartbeat | Phase::Write) => true,
         // Service Restart: what gateways say when they are restarted. 1014 is none of the codes of RFC 6455, and so a violation.
-        CloseReason::Closed { by: CloseSide::Remote, code: 1012, .. } => true,
+        // A page cannot drop a connection without a Close, and may not say 1012.
+        CloseReason::Closed { by: CloseSide::Remote, code: 1012 | 3012, .. } => true,
         _ => false,
     }
 }

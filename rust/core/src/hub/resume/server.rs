@@ -8,7 +8,7 @@ use crate::access::RejectReason;
 use crate::base::{CloseReason, ConnId, ResumeToken};
 use crate::channel::{PayloadRef, PeerState};
 use crate::config::{Mode, WireFormat};
-use crate::http::{HttpResponse, Request, Resumption, resume};
+use crate::http::{Denied, HttpResponse, Request, Resumption, resume};
 use crate::hub::connection::Connection;
 use crate::hub::transports::Transports;
 use crate::hub::{Hub, Side};
@@ -49,7 +49,7 @@ impl Hub {
     ) {
         let peer = match self.check(request, resumption, now) {
             Ok(peer) => peer,
-            Err(response) => return self.reject(conn, RejectReason::Resume, &response, now),
+            Err(denied) => return self.deny(conn, request, resumption, &denied, now),
         };
         let spare = self.connections.get(conn).and_then(Connection::pending);
         if let Some(spare) = spare.and_then(|pending| pending.spare.as_deref())
@@ -70,10 +70,13 @@ impl Hub {
         let token = resumable.tokens.renew(&resumption.token);
         let Side::Server(access) = &self.side else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let protocol = connection.shared().map(|shared| shared.info.protocol.clone()).unwrap_or_default();
-        let protocol = Some(protocol.as_str()).filter(|protocol| !protocol.is_empty());
+        let mut protocol = connection.shared().map(|shared| shared.info.protocol.clone()).unwrap_or_default();
+        if resumption.is_page {
+            protocol = resume::selected(&protocol);
+        }
+        let protocol = Some(protocol).filter(|protocol| !protocol.is_empty());
         let session = &mut connection.session;
-        session.accept(request, protocol, &access.config.extra_headers, &mut cx);
+        session.accept(request, protocol.as_deref(), &access.config.extra_headers, &mut cx);
         session.take_over(&mut last, resumption.received, now);
         session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
         let grant = Grant::Again { token, received: session.received() };
@@ -81,46 +84,71 @@ impl Hub {
         self.send_again(peer, resumption.received, now);
     }
 
-    /// Checks a request that wants a session back. Returns the slot of the session's peer.
-    fn check(
+    /// Answers a client that does not get its session back.
+    fn deny(
         &mut self,
+        conn: ConnId,
         request: &Request,
         resumption: Resumption,
+        denied: &Denied,
         now: Instant,
-    ) -> Result<ConnId, HttpResponse> {
+    ) {
+        let offered = request.protocols.iter().find(|protocol| resume::is_selectable(protocol));
+        let told = offered.filter(|_| resumption.is_page).zip(denied.close());
+        if let Some((protocol, frame)) = told
+            && let Side::Server(access) = &self.side
+            && let Some(connection) = self.connections.get_mut(conn)
+        {
+            // Of any other answer a page learns only that it has failed.
+            let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+            connection.session.accept(request, Some(protocol), &access.config.extra_headers, &mut cx);
+            let outcome = CloseReason::Refused(format!("refused with {}: {}", frame.code, frame.reason));
+            connection.session.close_without_waiting(&frame, outcome, &mut cx);
+        }
+        // An answer that was given stays.
+        self.reject(conn, RejectReason::Resume, &denied.response(), now);
+    }
+
+    /// Checks a request that wants a session back. Returns the slot of the session's peer.
+    fn check(&mut self, request: &Request, resumption: Resumption, now: Instant) -> Result<ConnId, Denied> {
         self.sessions.tidy(now);
         if let Some(fault) = request.fault() {
-            return Err(fault.clone());
+            return Err(Denied::Response(fault.clone()));
         }
         let conn = match self.sessions.find(&resumption.token) {
             Found::Session(conn) => conn,
-            Found::Ended(CloseReason::Closed { code, reason, .. }) => {
-                return Err(resume::ended(format!("the session has ended with code {code} {reason}")));
-            }
-            Found::Ended(reason) => return Err(resume::ended(format!("the session has ended: {reason}"))),
-            Found::Unknown => return Err(resume::unknown()),
+            Found::Ended(reason) => return Err(Denied::Ended(reason)),
+            Found::Unknown => return Err(Denied::Unknown),
         };
-        if let Some(connection) = self.connections.get(conn)
+        let connection = self.connections.get(conn);
+        if let Some(connection) = connection
             && (connection.session.is_closing()
                 || connection.shared().is_some_and(|shared| shared.state() != PeerState::Open))
         {
-            return Err(resume::ended("the session has ended: it is being closed"));
+            return Err(Denied::Ended(CloseReason::Refused("it is being closed".into())));
         }
+        let protocol = connection.and_then(Connection::shared).map_or("", |shared| &shared.info.protocol);
+        let is_offered = !resumption.is_page || request.protocols.contains(&resume::selected(protocol));
         let peer = self.connections.get_mut(conn).and_then(Connection::resumable_mut);
         let Some(peer) = peer.filter(|peer| peer.tokens.is_valid(&resumption.token)) else {
-            return Err(resume::unknown());
+            return Err(Denied::Unknown);
         };
+        let refused = |response| Err(Denied::Response(response));
+        if !is_offered {
+            return refused(HttpResponse::new(400, "the subprotocol of the session is not offered"));
+        }
         if resumption.received > peer.unacked.last() {
-            return Err(HttpResponse::new(400, "more messages were received than sent"));
+            return refused(HttpResponse::new(400, "more messages were received than sent"));
         }
         if peer.paced > now + PACE * (BURST - 1) {
-            return Err(HttpResponse::new(429, "the client comes back too often").retry_after(1));
+            return refused(HttpResponse::new(429, "the client comes back too often").retry_after(1));
         }
         peer.paced = peer.paced.max(now) + PACE;
         if resumption.received < peer.unacked.before() {
-            let why = "the session has ended: it lost messages that are needed";
             self.end_suspended(conn, CloseReason::Overflow, now);
-            return Err(resume::ended(why));
+            return Err(Denied::Ended(CloseReason::Refused(
+                "messages that are needed are not kept any more".into(),
+            )));
         }
         Ok(conn)
     }
