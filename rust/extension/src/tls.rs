@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use godot::builtin::GString;
-use godot::classes::{CryptoKey, FileAccess, ProjectSettings, TlsOptions, X509Certificate};
+use godot::classes::{CryptoKey, Engine, FileAccess, ProjectSettings, TlsOptions, X509Certificate};
 use godot::obj::{Gd, Singleton};
 use websocket_multiplayer_core::{TlsClient, TlsError, TlsServer, Trust, Url};
 
@@ -126,7 +126,7 @@ fn chain_pem(chain: Option<&Gd<X509Certificate>>) -> Result<String, TlsError> {
 /// The PEM text of all certificates of an object. Engines up to 4.6 return the first certificate as often as there are certificates, so
 /// the others are read from the file of the resource.
 fn pem(certificate: &Gd<X509Certificate>) -> Result<String, TlsError> {
-    let text = certificate.clone().save_to_string().to_string();
+    let text = quietly_saved(certificate);
     let given = blocks(&text);
     let is_whole = given.len() < 2 || given.iter().any(|one| *one != given[0]);
     if is_whole {
@@ -144,6 +144,19 @@ fn pem(certificate: &Gd<X509Certificate>) -> Result<String, TlsError> {
          load(\"res://...crt\"), or set the object's resource_path to it, or put the further ones into ca_chain",
         given.len()
     )))
+}
+
+/// The text of `save_to_string()`. Engines up to 4.6 take the zero byte at its end for a part of the text, and print "Unicode parsing error"
+/// for each certificate, which looks like a broken certificate and is none.
+fn quietly_saved(certificate: &Gd<X509Certificate>) -> String {
+    let mut certificate = certificate.clone();
+    let mut engine = Engine::singleton();
+    let prints_errors = engine.is_printing_error_messages();
+    engine.set_print_error_messages(false);
+    let text = certificate.save_to_string().to_string();
+    engine.set_print_error_messages(prints_errors);
+    // An empty object: the engine says why it has no text.
+    if blocks(&text).is_empty() { certificate.save_to_string().to_string() } else { text }
 }
 
 /// The base64 text of each certificate, without white space.
