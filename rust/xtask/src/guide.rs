@@ -164,6 +164,8 @@ struct Process {
     verdict: Verdict,
     /// Checks that a process printed the required lines.
     prints: BTreeMap<String, (Regex, usize)>,
+    /// What the line that shows that it is ready begins with: another program than the engine is ready with its first line.
+    up: &'static str,
     is_up: bool,
 }
 
@@ -181,13 +183,12 @@ impl Process {
             let entry = wanted.entry(line.clone()).or_insert((regex(line)?, 0));
             entry.1 += 1;
         }
-        // Only an engine has frames to wait for.
-        let is_up = part.program.is_some();
-        Ok(Self { verdict: Verdict::new(&errors, &[]), prints: wanted, is_up })
+        let up = if part.program.is_some() { "" } else { UP };
+        Ok(Self { verdict: Verdict::new(&errors, &[]), prints: wanted, up, is_up: false })
     }
 
     fn read(&mut self, line: &str) {
-        self.is_up |= line == UP;
+        self.is_up |= line.starts_with(self.up);
         self.verdict.read("", line);
         for (regex, missing) in self.prints.values_mut() {
             if regex.is_match(line) {
