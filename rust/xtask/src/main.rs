@@ -40,6 +40,7 @@ mod guide;
 mod guide_page;
 mod instructions;
 mod licenses;
+mod manifests;
 mod package;
 mod package_suite;
 mod platforms;

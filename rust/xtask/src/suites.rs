@@ -12,7 +12,7 @@ use crate::repo::Repo;
 use crate::soak::SoakOptions;
 use crate::{
     CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gate_suite, gdscript, guide,
-    instructions, licenses, package, package_suite, rust_suite, soak, ui, web_suite, workflows,
+    instructions, licenses, manifests, package, package_suite, rust_suite, soak, ui, web_suite, workflows,
 };
 
 /// What to test.
@@ -34,7 +34,7 @@ pub(crate) struct TestOptions {
 }
 
 const HELP: &str = "\
-Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, deny, rust, soak, instructions, engine, editor, guide, service, package,
+Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, manifests, deny, rust, soak, instructions, engine, editor, guide, service, package,
 browser, web, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
 
 One engine case:  cargo xtask test slow_reader
@@ -63,7 +63,7 @@ struct Context<'a> {
 type Run = fn(&mut Context<'_>) -> Result<Tally>;
 
 /// Every suite, in the order in which they run.
-const SUITES: [(&str, Run); 22] = [
+const SUITES: [(&str, Run); 23] = [
     ("fmt", |context| rust_suite::fmt(context.repo)),
     ("gdscript", |context| gdscript::suite(context.repo)),
     ("gate", |context| gate_suite::suite(context.repo)),
@@ -71,6 +71,7 @@ const SUITES: [(&str, Run); 22] = [
     ("docs", |context| rust_suite::docs(context.repo)),
     ("licences", |context| licenses::suite(context.repo)),
     ("workflows", |context| workflows::suite(context.repo)),
+    ("manifests", |context| manifests::suite(context.repo)),
     ("deny", |context| rust_suite::deny(context.repo)),
     ("rust", |context| {
         rust_suite::tests(context.repo, context.options.long, context.options.only.as_deref())
