@@ -322,11 +322,34 @@ fn who_left_does_not_come_back() {
         assert!(door.is_over(), "{code}");
         assert_eq!(door.come_back(0).0, 410, "{code}");
     }
-    // A gateway that is restarted says this.
-    let mut door = Door::new(config());
-    door.say(&frame(0x88, &1012_u16.to_be_bytes()));
-    assert!(!door.is_over() && door.shared().outgoing.is_suspended());
-    assert_eq!(door.come_back(0).0, 101);
+    // A gateway that is restarted, or whose server is, says these.
+    for code in [1012_u16, 1014] {
+        let mut door = Door::new(config());
+        door.say(&frame(0x88, &code.to_be_bytes()));
+        assert!(!door.is_over() && door.shared().outgoing.is_suspended(), "{code}");
+        assert_eq!(door.come_back(0).0, 101, "{code}");
+        // The client itself says more.
+        door.say(&[text("end"), frame(0x88, &code.to_be_bytes())].concat());
+        assert!(door.is_over(), "{code}");
+        assert_eq!(door.come_back(0).0, 410, "{code}");
+    }
+}
+
+#[test]
+fn a_game_that_kicks_a_player_as_a_gateway_would_says_that_it_is_the_end() {
+    for (code, words) in [(1012, "end, close 1012"), (1014, "end, close 1014"), (4000, "close 4000")] {
+        let mut door = Door::new(config());
+        door.send(1, false);
+        door.by_hand.run();
+        let frame = Box::new(CloseFrame::new(code, "").expect("valid"));
+        let conn = door.conn();
+        door.shared().set_closing();
+        for _ in 0..2 {
+            door.command(Command::Close { conn, frame: frame.clone() });
+        }
+        assert_eq!(door.say(b"").join(", "), words);
+        assert_eq!(door.come_back(0).1[0], "ended", "{code}");
+    }
 }
 
 #[test]
@@ -365,6 +388,8 @@ fn who_comes_back_too_often_has_to_wait() {
     let mut door = Door::new(config());
     let answers: Vec<_> = (0..6).map(|_| door.come_back(0).0).collect();
     assert_eq!(answers, [101, 101, 101, 101, 429, 429]);
+    let counters = door.by_hand.server.counters();
+    assert_eq!((counters.refused_too_soon.get(), counters.refused_resume.get()), (2, 0));
     door.by_hand.now += SECOND;
     assert_eq!((door.come_back(0).0, door.come_back(0).0), (101, 429));
     assert!(!door.is_over());
@@ -460,6 +485,10 @@ fn a_request_in_early_data_and_a_malformed_one_change_nothing() {
     assert_eq!(door.knock(&request(&format!("{line}\r\nEarly-Data: 1"))).0, 425);
     assert_eq!(door.knock(&request(&line.replace("received=0", "received=00"))).0, 400);
     assert_eq!(door.knock(&request(&line.replace("token=", "token=+"))).0, 400);
+    assert_eq!(door.knock(&request(&line.replace("received=0", "received=1"))).0, 400);
+    let counters = door.by_hand.server.counters();
+    let counts = [&counters.refused_too_soon, &counters.refused_malformed, &counters.refused_resume];
+    assert_eq!(counts.map(|counter| counter.get()), [1, 3, 0]);
     assert!(!door.shared().outgoing.is_suspended() && !door.is_over());
 }
 

@@ -431,7 +431,7 @@ macro_rules! common_methods {
             ///
             /// `handshakes_refused` (all connections that failed before they were connected), and of these
             /// `refused_malformed`, `refused_address`, `refused_origin`, `refused_full`, `refused_handler`, `refused_busy`,
-            /// `refused_resume`, `handshakes_timed_out` and `pending_evicted`;
+            /// `refused_resume`, `refused_too_soon`, `handshakes_timed_out` and `pending_evicted`;
             ///
             /// `health_checks`, `accept_errors`, `poll_usec` (microseconds in those calls of `poll()` that found something,
             /// including signal handlers), `io_wakeups` (how often the I/O thread woke up).

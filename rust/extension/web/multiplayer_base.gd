@@ -75,6 +75,7 @@ const _FIGURES: Array[String] = [
 	"refused_handler",
 	"refused_busy",
 	"refused_resume",
+	"refused_too_soon",
 	"handshakes_timed_out",
 	"pending_evicted",
 	"health_checks",

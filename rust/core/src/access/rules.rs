@@ -58,8 +58,10 @@ pub(crate) enum RejectReason {
     Handler,
     /// Too many events wait because the game does not poll.
     Busy,
-    /// The client wanted a session back that has ended, or is not known, or came too often.
+    /// The client wanted a session back that has ended, or is not known.
     Resume,
+    /// The client wanted a session back too often, or in early data, and tries again.
+    TooSoon,
     /// The handshake took too long while other clients waited.
     Evicted,
 }

@@ -115,14 +115,15 @@ figures! {
     sessions_resumed: u64, Counter, Count, "How often a peer came back on a new connection.";
     sessions_expired: u64, Counter, Count, "Suspended peers that did not come back in time.";
     pings_unanswered: u64, Counter, Count, "Pings without an answer, because so many pongs were waiting that only the last ping is answered.";
-    handshakes_refused: u64, Counter, Count, "Connections that failed before they were connected: the following nine, and those that broke off.";
+    handshakes_refused: u64, Counter, Count, "Connections that failed before they were connected: the following ten, and those that broke off.";
     refused_malformed: u64, Counter, Count, "Rejected: the request was malformed.";
     refused_address: u64, Counter, Count, "Rejected: the address had too many connections.";
     refused_origin: u64, Counter, Count, "Rejected: the origin is not in `allowed_origins`.";
     refused_full: u64, Counter, Count, "Rejected: the server was full, or `refuse_new_connections` was set.";
     refused_handler: u64, Counter, Count, "Rejected: by `request_handler`, or because its result was invalid.";
     refused_busy: u64, Counter, Count, "Rejected: too many events were waiting, because the game did not poll.";
-    refused_resume: u64, Counter, Count, "Rejected: the client wanted a session back that has ended, or is not known, or it came too often.";
+    refused_resume: u64, Counter, Count, "Rejected: the client wanted a session back that has ended, or is not known.";
+    refused_too_soon: u64, Counter, Count, "Rejected for now: the client wanted its session back too often, or in early data, and tries again.";
     handshakes_timed_out: u64, Counter, Count, "Handshakes that exceeded their time.";
     pending_evicted: u64, Counter, Count, "Pending connections that were dropped for waiting clients: silent for a second, or slow and many of one address.";
     health_checks: u64, Counter, Count, "Answered health checks and requests for metrics, which do not count as handshakes.";

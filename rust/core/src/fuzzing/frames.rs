@@ -118,6 +118,14 @@ fn compare(bytes: &[u8], script: &Script, ours: &[Received]) {
         let missing = missing(bytes).expect("a frame is begun that has its head");
         oracle = theirs(&[bytes, &vec![0; missing]].concat(), script);
     }
+    // tungstenite does not know 1014, which IANA has registered since.
+    let unknown = Received::Close { code: Some(1002), reason: "Protocol violation".to_owned() };
+    if let [before @ .., Received::Close { code: Some(1014), .. }] = ours
+        && let Some((last, oracle)) = oracle.split_last()
+    {
+        assert_eq!((before, last), (oracle, &unknown), "the oracle hears something else");
+        return;
+    }
     assert_eq!(ours, oracle, "the oracle hears something else");
 }
 

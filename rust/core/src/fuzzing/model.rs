@@ -158,8 +158,8 @@ fn control(opcode: u8, payload: Vec<u8>) -> Said {
         (_, [high, low, reason @ ..]) => {
             let Ok(reason) = std::str::from_utf8(reason) else { return Said::Violation(1007) };
             let code = u16::from_be_bytes([*high, *low]);
-            // Section 7.4: codes that may be sent. Any other code is answered and reported as a protocol error.
-            if matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999) {
+            // Section 7.4 and IANA's registry: codes that may be sent. Any other code is answered and reported as a protocol error.
+            if matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
                 Said::Close { code, reason: reason.to_owned() }
             } else {
                 Said::Close { code: 1002, reason: "Protocol violation".to_owned() }

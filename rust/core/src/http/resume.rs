@@ -80,12 +80,7 @@ pub(super) fn read(
     offers: &mut Offers,
 ) -> Result<(), HttpResponse> {
     read_header(headers, offers)?;
-    read_name(protocols, offers)?;
-    if offers.resumption.is_some() && headers.all("early-data").any(|value| value == "1") {
-        // RFC 8470: what came in early data can be a replay, and resuming is no safe request.
-        return Err(HttpResponse::new(425, "a session is not resumed in early data"));
-    }
-    Ok(())
+    read_name(protocols, offers)
 }
 
 fn read_header(headers: &Headers, offers: &mut Offers) -> Result<(), HttpResponse> {
@@ -311,9 +306,6 @@ mod tests {
         let name = format!("Sec-WebSocket-Protocol: godot-resume.v1.{token}.1");
         let header = format!("Godot-Multiplayer: resume; v=1; token={token}; received=1");
         assert_eq!(read_lines(&[&header, &name]).err(), Some(400), "twice");
-        assert_eq!(read_lines(&[&name, "Early-Data: 1"]).err(), Some(425));
-        let line = format!("Godot-Multiplayer: resume; v=1; token={token}; received=1");
-        assert_eq!(read_lines(&[&line, "Early-Data: 1"]).err(), Some(425));
     }
 
     #[test]

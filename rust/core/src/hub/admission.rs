@@ -215,6 +215,7 @@ impl Hub {
             (Some(RejectReason::Handler), _) => Some(&counters.refused_handler),
             (Some(RejectReason::Busy), _) => Some(&counters.refused_busy),
             (Some(RejectReason::Resume), _) => Some(&counters.refused_resume),
+            (Some(RejectReason::TooSoon), _) => Some(&counters.refused_too_soon),
             (Some(RejectReason::Evicted), _) => Some(&counters.pending_evicted),
             (Some(RejectReason::Malformed), _) | (None, CloseReason::Refused(_)) => {
                 Some(&counters.refused_malformed)
@@ -337,7 +338,7 @@ impl Hub {
         }
         self.connected(conn, id, PeerId::SERVER, info, rate_limiter);
         if let Some(token) = token {
-            self.begin_session(conn, token, now);
+            self.begin_session(conn, token, None, now);
         } else if is_alive
             && let Some(connection) = self.connections.get_mut(conn)
             && let Some(shared) = connection.shared().cloned()

@@ -286,7 +286,7 @@ impl Hub {
         };
         self.connected(conn, PeerId::SERVER, own_id, info, None);
         if let Some((token, timeout)) = granted {
-            self.confirm_session(conn, token, timeout, now);
+            self.begin_session(conn, token, Some(timeout), now);
         }
     }
 

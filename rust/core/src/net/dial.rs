@@ -1,4 +1,5 @@
-//! Name look-up and connection of a client: the look-up has a thread of its own, and the addresses are raced (RFC 8305).
+//! Name look-up and connection of a client: the look-up has a thread of its own, and the addresses are raced (RFC 8305). A client that comes
+//! back to its server tries the last address at once: the look-up may hang on a network that is gone.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,8 +26,11 @@ pub(crate) struct Dialler {
     port: u16,
     /// Result of the look-up, left here by its thread.
     answer: Answer,
-    /// `None` while the name is looked up.
-    left: Option<VecDeque<SocketAddr>>,
+    /// The address of the server when it was connected last, which is tried without waiting for the look-up.
+    last: Option<SocketAddr>,
+    /// The name was looked up.
+    is_found: bool,
+    left: VecDeque<SocketAddr>,
     attempts: Vec<Attempt>,
     next_attempt: Instant,
     next_token: usize,
@@ -52,9 +56,10 @@ pub(crate) enum Dialled {
 }
 
 impl Dialler {
-    /// Starts dialling. The sockets of the attempts get the tokens from `first_token` on.
+    /// Starts dialling. `last` is where the server was before. The sockets of the attempts get the tokens from `first_token` on.
     pub(crate) fn start(
         url: &Url,
+        last: Option<SocketAddr>,
         deadline: Instant,
         first_token: usize,
         runtime: &Runtime,
@@ -71,25 +76,37 @@ impl Dialler {
             }
             Err(_) => None,
         };
-        let left = literal.map(|ips| ips.into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect());
+        let is_found = literal.is_some();
+        let left = match literal {
+            Some(ips) => ips.into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect(),
+            None => last.into_iter().collect(),
+        };
         let answer = Answer::default();
-        if left.is_none() {
+        if !is_found {
             let zone = url.zone.iter().flat_map(|zone| ["%", zone]);
             let host: String = std::iter::once(url.host.as_str()).chain(zone).collect();
             let (port, mailbox, slot) = (url.port, Arc::downgrade(mailbox), Arc::clone(&answer));
-            runtime.look_up(move || {
+            let started = runtime.look_up(move || {
                 let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
                 if let Some(mailbox) = mailbox.upgrade() {
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
                     mailbox.force_wake();
                 }
-            })?;
+            });
+            match started {
+                Err(error) if last.is_some() => {
+                    *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Err(error));
+                }
+                started => started?,
+            }
         }
         Ok(Self {
             host: url.host.clone(),
             zone: url.zone.clone(),
             port: url.port,
             answer,
+            last,
+            is_found,
             left,
             attempts: Vec::new(),
             next_attempt: now,
@@ -102,8 +119,12 @@ impl Dialler {
 
     /// Applies the result of the look-up.
     fn resolved(&mut self, answer: io::Result<Vec<SocketAddr>>) {
-        self.left = Some(match answer {
-            Ok(addresses) => interleave(&addresses),
+        self.is_found = true;
+        match answer {
+            Ok(addresses) => {
+                self.left
+                    .extend(interleave(&addresses).into_iter().filter(|found| Some(*found) != self.last));
+            }
             Err(error) => {
                 self.problem = Some(match &self.zone {
                     None => format!("cannot find the host {:?}: {error}", self.host),
@@ -114,14 +135,13 @@ impl Dialler {
                         )
                     }
                 });
-                VecDeque::new()
             }
-        });
+        }
     }
 
     /// Checks the attempts whose sockets are `ready`, and starts the next attempt when its time has come.
     pub(crate) fn advance(&mut self, ready: &[Token], registry: &Registry, now: Instant) -> Dialled {
-        if self.left.is_none() {
+        if !self.is_found {
             let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(answer) = answer {
                 self.resolved(answer);
@@ -150,18 +170,18 @@ impl Dialler {
             }
         }
         if now >= self.deadline {
-            let what = if self.left.is_none() { "the host name was not found in time" } else { "no answer" };
+            let what = if !self.is_found { "the host name was not found in time" } else { "no answer" };
             log::debug!("{} port {}: {what}", self.host, self.port);
             return Dialled::Failed(CloseReason::TimedOut(Phase::Handshake));
         }
         while now >= self.next_attempt {
-            let Some(address) = self.left.as_mut().and_then(VecDeque::pop_front) else { break };
+            let Some(address) = self.left.pop_front() else { break };
             match self.attempt(address, registry) {
                 Ok(()) => self.next_attempt = now + ATTEMPT_DELAY,
                 Err(error) => self.failed(address, &error, now),
             }
         }
-        if self.attempts.is_empty() && self.left.as_ref().is_some_and(VecDeque::is_empty) {
+        if self.attempts.is_empty() && self.left.is_empty() && self.is_found {
             let problem =
                 self.problem.take().unwrap_or_else(|| format!("the host {:?} has no address", self.host));
             return Dialled::Failed(CloseReason::TransportError(problem));
@@ -175,8 +195,7 @@ impl Dialler {
 
     /// Returns when `advance` has to be called at the latest.
     pub(crate) fn wake_at(&self) -> Instant {
-        let waiting = self.left.as_ref().is_some_and(|left| !left.is_empty());
-        if waiting { self.next_attempt.min(self.deadline) } else { self.deadline }
+        if self.left.is_empty() { self.deadline } else { self.next_attempt.min(self.deadline) }
     }
 
     fn attempt(&mut self, address: SocketAddr, registry: &Registry) -> io::Result<()> {
@@ -224,7 +243,73 @@ fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use mio::{Events, Poll};
+
     use super::*;
+    use crate::channel::{NeverAsleep, QueueTotal};
+
+    /// Dials a name that the system does not know, for a client whose server was at `last`; the answer of the look-up is `answer`.
+    fn dial(
+        last: SocketAddr,
+        answer: Option<io::Result<Vec<SocketAddr>>>,
+    ) -> Result<SocketAddr, CloseReason> {
+        let (runtime, total, start) = (Runtime::new(), Arc::new(QueueTotal::new(1)), Instant::now());
+        let mailbox = Arc::new(Mailbox::new(Box::new(NeverAsleep), Arc::default(), &total, start));
+        let url = Url::parse("ws://game.invalid").expect("valid");
+        let deadline = start + Duration::from_secs(20);
+        let mut dialler = Dialler::start(&url, Some(last), deadline, 7, &runtime, &mailbox, start)
+            .expect("a look-up is started");
+        dialler.answer = Arc::new(Mutex::new(answer));
+        let mut poll = Poll::new().expect("a poller");
+        let (mut events, mut ready) = (Events::with_capacity(8), Vec::new());
+        loop {
+            match dialler.advance(&ready, poll.registry(), Instant::now()) {
+                Dialled::Waiting => {}
+                Dialled::Connected(_, address) => return Ok(address),
+                Dialled::Failed(reason) => return Err(reason),
+            }
+            let wait = dialler.wake_at().saturating_duration_since(Instant::now());
+            poll.poll(&mut events, Some(wait)).expect("sockets are polled");
+            ready = events.iter().map(|event| event.token()).collect();
+        }
+    }
+
+    #[test]
+    fn the_last_address_is_tried_beside_the_look_up() {
+        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let (one, two, gone) = (listen(), listen(), listen());
+        let [one, two, gone_at] = [&one, &two, &gone].map(|listener| listener.local_addr().expect("bound"));
+        drop(gone);
+        // The look-up hangs, or fails, or finds another address as well.
+        assert_eq!(dial(one, None), Ok(one));
+        assert_eq!(dial(one, Some(Err(io::Error::other("no network")))), Ok(one));
+        assert_eq!(dial(one, Some(Ok(vec![two, one]))), Ok(one));
+        // The server has moved.
+        assert_eq!(dial(gone_at, Some(Ok(vec![gone_at, two]))), Ok(two));
+        let nowhere = dial(gone_at, Some(Ok(vec![gone_at]))).expect_err("nobody listens").to_string();
+        assert!(nowhere.contains("refused"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_look_up_that_cannot_be_started_does_not_keep_a_client_from_its_last_address() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let last = listener.local_addr().expect("bound");
+        let (runtime, total, now) = (Runtime::new(), Arc::new(QueueTotal::new(1)), Instant::now());
+        let mailbox = Arc::new(Mailbox::new(Box::new(NeverAsleep), Arc::default(), &total, now));
+        let url = Url::parse("ws://game.invalid").expect("valid");
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let stuck = || {
+            let wait = Arc::clone(&wait);
+            runtime.look_up(move || drop(wait.lock().map(|wait| wait.recv())))
+        };
+        while stuck().is_ok() {}
+        let start = |last| Dialler::start(&url, last, now, 7, &runtime, &mailbox, now);
+        assert!(start(None).is_err() && start(Some(last)).is_ok());
+        drop(end);
+    }
 
     #[test]
     fn families_take_turns() {

@@ -70,7 +70,8 @@ impl Driver {
         let deadline = now + peer.handshake_timeout;
         let peer_resumes = peer.resume_offered;
         let mut driver = Self::new(peer, Side::Client { url: url.clone(), tls }, runtime, now)?;
-        let dialler = Dialler::start(&url, deadline, Sockets::first_dial(), runtime, &driver.mailbox, now)?;
+        let dialler =
+            Dialler::start(&url, None, deadline, Sockets::first_dial(), runtime, &driver.mailbox, now)?;
         if peer_resumes {
             driver.again = Some((url, protocols.clone(), headers.clone()));
         }
@@ -168,8 +169,10 @@ impl Driver {
         let Some((url, protocols, headers)) = &self.again else { return };
         let Some(deadline) = self.hub.take_dial(now) else { return };
         let Some(runtime) = self.runtime.upgrade() else { return };
-        // A look-up for each attempt: the network may be another one now.
-        let dialler = Dialler::start(url, deadline, Sockets::first_dial(), &runtime, &self.mailbox, now);
+        // A look-up for each attempt: the network may be another one now. Beside it, the last address: it may be the same one.
+        let last = self.hub.server_address();
+        let dialler =
+            Dialler::start(url, last, deadline, Sockets::first_dial(), &runtime, &self.mailbox, now);
         match dialler {
             Ok(dialler) => {
                 let (protocols, headers) = (protocols.clone(), headers.clone());

@@ -24,6 +24,8 @@ pub(crate) struct Control {
     written_more: u64,
     /// The messages belong to a session: they are kept until they are acknowledged.
     resumes: bool,
+    /// The other end has ended the session.
+    is_over: bool,
 }
 
 /// Answers that wait for a turn of writing.
@@ -85,7 +87,8 @@ impl Grant {
 impl Session {
     /// From now on text is control messages.
     pub(crate) fn agree(&mut self, shared: Arc<PeerShared>, resumes: bool, now: Instant) {
-        self.control = Some(Box::new(Control { shared, received_more: 0, written_more: 0, resumes }));
+        self.control =
+            Some(Box::new(Control { shared, received_more: 0, written_more: 0, resumes, is_over: false }));
         self.keepalive.sign_from(now);
     }
 
@@ -110,6 +113,18 @@ impl Session {
         self.send_rarely(true, PayloadRef::copied(b"skip 1"), Some(UNRESERVED), cx);
     }
 
+    /// Sends that this end ends the session, if the code of its Close alone would say the opposite.
+    pub(super) fn say_end(&mut self, code: u16, cx: &mut Context<'_>) {
+        if says_restart(code) && self.control.as_ref().is_some_and(|control| control.resumes) {
+            self.out.push_message(self.role, true, PayloadRef::copied(END.as_bytes()), None, cx.pool);
+        }
+    }
+
+    /// Returns whether the other end has ended the session, whatever the code of its Close is.
+    pub(crate) fn is_over(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.is_over)
+    }
+
     /// Handles a control message.
     #[cold]
     #[inline(never)]
@@ -131,6 +146,10 @@ impl Session {
             "ack" if broken => Ok(None),
             "ack" => control.check(counts).map(|received| control.resumes.then_some(received)),
             "skip" if control.resumes => control.skipped(counts).map(|()| None),
+            END => {
+                control.is_over = true;
+                Ok(None)
+            }
             // A later version may have more of them.
             _ => Ok(None),
         };
@@ -256,6 +275,13 @@ impl Control {
     }
 }
 
+/// Returns whether a Close with this code is one of a gateway in front of a server that goes on: Service Restart, Bad Gateway.
+pub(crate) fn says_restart(code: u16) -> bool {
+    matches!(code, 1012 | 1014)
+}
+
+/// The control message before a Close that ends the session although a gateway could have sent it.
+const END: &str = "end";
 /// The longest control message.
 pub(crate) const LONGEST: usize = 256;
 

@@ -37,7 +37,7 @@ use crate::config::PeerConfig;
 use crate::http::{Gone, Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
 use control::{Control, Late};
-pub(crate) use control::{Grant, agreement};
+pub(crate) use control::{Grant, agreement, says_restart};
 use frame::Opcode;
 pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
@@ -278,6 +278,7 @@ impl Session {
                 let mut reader = mem::take(reader);
                 // The remote may still be sending, and the game takes nothing more (section 1.4).
                 reader.discard();
+                self.say_end(frame.code, cx);
                 self.push_close(Some(frame.code), &frame.reason, cx);
                 self.deadline = cx.now.checked_add(cx.config.close_timeout);
                 self.state = State::AwaitCloseReply { reader, sent: frame };
@@ -303,6 +304,7 @@ impl Session {
     ) {
         match self.state {
             State::Open(_) => {
+                self.say_end(frame.code, cx);
                 self.push_close(Some(frame.code), &frame.reason, cx);
                 self.drain(outcome, HalfClose::Wanted, cx);
             }

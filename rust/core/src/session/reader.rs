@@ -371,9 +371,9 @@ fn close<'b>(payload: &[u8]) -> Result<Frame<'b>, Violation> {
     }
 }
 
-/// Returns whether a Close may have this code (section 7.4).
+/// Returns whether a Close may have this code (section 7.4, and IANA's registry for 1012 to 1014).
 pub(crate) fn may_be_sent(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 fn against_protocol(what: impl Into<String>) -> Violation {

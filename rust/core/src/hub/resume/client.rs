@@ -1,9 +1,9 @@
 //! The client's side of sessions: the grant, and dialling again after a loss.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{CLIENT_GUARD, ComesBack, Resumable};
+use super::{CLIENT_GUARD, ComesBack};
 use crate::base::{CloseFrame, CloseReason, ConnId, PeerId, ResumeToken};
 use crate::config::{Mode, WireFormat};
 use crate::http::{Gone, Resumption, resume};
@@ -72,6 +72,11 @@ impl Hub {
         Some(now + self.config.handshake_timeout.max(ATTEMPT))
     }
 
+    /// Client: returns where its server was when it was connected last.
+    pub(crate) fn server_address(&self) -> Option<SocketAddr> {
+        Some(self.connections.get(self.server()?)?.address)
+    }
+
     /// Client: drops its connection and comes back on a new one at once.
     pub(in crate::hub) fn reconnect<T: Transports>(&mut self, io: &mut T, now: Instant) {
         let Some(conn) = self.server() else { return };
@@ -107,25 +112,6 @@ impl Hub {
             }
             _ => None,
         }
-    }
-
-    /// Client: the session of the server has begun, and is confirmed at once.
-    pub(in crate::hub) fn confirm_session(
-        &mut self,
-        conn: ConnId,
-        token: ResumeToken,
-        timeout: Duration,
-        now: Instant,
-    ) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(peer) = connection.connected_mut() else { return };
-        peer.resumable = Some(Resumable::new(token, Some(timeout), now));
-        let shared = Arc::clone(&peer.shared);
-        connection.session.agree(shared, true, now);
-        connection.session.guard(CLIENT_GUARD.0, CLIENT_GUARD.1);
-        connection.session.owe_ack(false);
-        self.queues.flush(conn, connection);
-        self.schedule(conn);
     }
 
     /// Client: the server has given the session back on this connection.

@@ -21,7 +21,7 @@ use crate::access::LogLine;
 use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
 use crate::channel::{Form, Notice, PayloadRef, PeerShared, PeerState, QueueTotal};
 use crate::http::{Request, Resumption};
-use crate::session::{Context, Pool, Session, UNRESERVED};
+use crate::session::{Context, Pool, Session, UNRESERVED, says_restart};
 pub(super) use client::Redial;
 #[cfg(test)]
 pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
@@ -43,7 +43,7 @@ pub(super) struct Resumable {
     confirmed: bool,
     /// How many messages were received at the last `ack`, the bytes that were read since, and when the next `ack` is due.
     acknowledged: u64,
-    unacked_bytes: usize,
+    read_since: usize,
     ack_at: Option<Instant>,
     /// The bytes of `unacked` that the process counts.
     counted: usize,
@@ -80,7 +80,7 @@ impl Resumable {
             unacked: Unacked::default(),
             confirmed: false,
             acknowledged: 0,
-            unacked_bytes: 0,
+            read_since: 0,
             ack_at: None,
             counted: 0,
             suspended: None,
@@ -100,14 +100,14 @@ impl Resumable {
         if received == self.acknowledged {
             return false;
         }
-        self.unacked_bytes += bytes;
+        self.read_since += bytes;
         self.ack_at.get_or_insert(now + ACK_TIME);
-        self.unacked_bytes >= ACK_BYTES
+        self.read_since >= ACK_BYTES
     }
 
     pub(super) fn note_ack(&mut self, received: u64) {
         self.acknowledged = received;
-        self.unacked_bytes = 0;
+        self.read_since = 0;
         self.ack_at = None;
     }
 
@@ -208,7 +208,9 @@ impl Connection {
     /// Returns whether its end is the loss of the connection only, so that the peer may come back.
     pub(super) fn is_lost(&self) -> bool {
         let Some(peer) = self.connected().filter(|peer| peer.resumable.is_some()) else { return false };
-        peer.shared.state() == PeerState::Open && self.session.outcome().is_some_and(is_loss)
+        peer.shared.state() == PeerState::Open
+            && !self.session.is_over()
+            && self.session.outcome().is_some_and(is_loss)
     }
 }
 
@@ -216,14 +218,44 @@ impl Connection {
 fn is_loss(reason: &CloseReason) -> bool {
     match reason {
         CloseReason::TransportError(_) | CloseReason::TimedOut(Phase::Heartbeat | Phase::Write) => true,
-        // Service Restart: what gateways say when they are restarted. 1014 is none of the codes of RFC 6455, and so a violation.
-        // A page cannot drop a connection without a Close, and may not say 1012.
-        CloseReason::Closed { by: CloseSide::Remote, code: 1012 | 3012, .. } => true,
+        // What gateways say when they are restarted, or when what is behind them is. And a page, which cannot drop a connection without
+        // a Close.
+        CloseReason::Closed { by: CloseSide::Remote, code, .. } => says_restart(*code) || *code == 3012,
         _ => false,
     }
 }
 
 impl Hub {
+    /// Begins the session of a peer that has just connected. A client, which was told how long the server keeps it, confirms it at once.
+    pub(super) fn begin_session(
+        &mut self,
+        conn: ConnId,
+        token: ResumeToken,
+        granted: Option<Duration>,
+        now: Instant,
+    ) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(peer) = connection.connected_mut() else { return };
+        peer.resumable = Some(Resumable::new(token, granted, now));
+        let shared = Arc::clone(&peer.shared);
+        connection.session.agree(shared, true, now);
+        match &mut self.side {
+            Side::Server(access) => {
+                connection.session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
+                if let Some(client) = connection.client_key {
+                    access.begin_session(client);
+                }
+                self.sessions.begin(token, conn);
+            }
+            Side::Client { .. } => {
+                connection.session.guard(CLIENT_GUARD.0, CLIENT_GUARD.1);
+                connection.session.owe_ack(false);
+                self.queues.flush(conn, connection);
+            }
+        }
+        self.schedule(conn);
+    }
+
     /// Takes the transport out of a peer that may come back.
     pub(super) fn suspend<T: Transports>(
         &mut self,

@@ -1,9 +1,8 @@
 //! The server's side of sessions: the grant, and clients that come back.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Found, Resumable, SERVER_GUARD};
+use super::{Found, SERVER_GUARD};
 use crate::access::RejectReason;
 use crate::base::{CloseReason, ConnId, ResumeToken};
 use crate::channel::{PayloadRef, PeerState};
@@ -20,22 +19,6 @@ impl Hub {
         let gives = self.config.mode == Mode::Multiplayer(WireFormat::Godot4)
             && !self.config.resume_timeout.is_zero();
         (request.offers.resume && gives).then(ResumeToken::random)
-    }
-
-    /// Begins the session of a peer that has just connected.
-    pub(in crate::hub) fn begin_session(&mut self, conn: ConnId, token: ResumeToken, now: Instant) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(peer) = connection.connected_mut() else { return };
-        peer.resumable = Some(Resumable::new(token, None, now));
-        let shared = Arc::clone(&peer.shared);
-        connection.session.agree(shared, true, now);
-        connection.session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
-        let client = connection.client_key;
-        if let (Side::Server(access), Some(client)) = (&mut self.side, client) {
-            access.begin_session(client);
-        }
-        self.sessions.begin(token, conn);
-        self.schedule(conn);
     }
 
     /// Handles a request that wants a session back: checks it, and moves its transport to the session's peer.
@@ -105,8 +88,13 @@ impl Hub {
             let outcome = CloseReason::Refused(format!("refused with {}: {}", frame.code, frame.reason));
             connection.session.close_without_waiting(&frame, outcome, &mut cx);
         }
+        let why = match denied {
+            Denied::Response(response) if matches!(response.status, 425 | 429) => RejectReason::TooSoon,
+            Denied::Response(_) => RejectReason::Malformed,
+            _ => RejectReason::Resume,
+        };
         // An answer that was given stays.
-        self.reject(conn, RejectReason::Resume, &denied.response(), now);
+        self.reject(conn, why, &denied.response(), now);
     }
 
     /// Checks a request that wants a session back. Returns the slot of the session's peer.
@@ -114,6 +102,11 @@ impl Hub {
         self.sessions.tidy(now);
         if let Some(fault) = request.fault() {
             return Err(Denied::Response(fault.clone()));
+        }
+        let refused = |response| Err(Denied::Response(response));
+        if request.headers.all("early-data").any(|value| value == "1") {
+            // RFC 8470: what came in early data can be a replay, and resuming is no safe request.
+            return refused(HttpResponse::new(425, "a session is not resumed in early data"));
         }
         let conn = match self.sessions.find(&resumption.token) {
             Found::Session(conn) => conn,
@@ -133,7 +126,6 @@ impl Hub {
         let Some(peer) = peer.filter(|peer| peer.tokens.is_valid(&resumption.token)) else {
             return Err(Denied::Unknown);
         };
-        let refused = |response| Err(Denied::Response(response));
         if !is_offered {
             return refused(HttpResponse::new(400, "the subprotocol of the session is not offered"));
         }
