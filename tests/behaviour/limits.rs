@@ -185,7 +185,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ("bytes that wait for a suspended peer", format!("{} at least", bytes(peer.burst_bytes()))),
         ("packets that wait for a suspended peer", format!("{} at least", peer.burst_packets())),
         ("bytes sent and not acknowledged, per peer", format!("{} at least", bytes(peer.burst_bytes()))),
-        ("the same in packets", resume::FORGET_PACKETS.to_string()),
+        ("the same in packets", session::FORGET_PACKETS.to_string()),
         ("returns of one peer", format!("one per second, {} at once", resume::BURST)),
         ("ended sessions that are remembered", format!("{}, for `resume_timeout`", resume::TOMBSTONES)),
         ("time of one attempt of a client to come back", format!("{} at least", seconds(resume::ATTEMPT))),

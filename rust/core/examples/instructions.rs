@@ -15,9 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packets: usize = arguments.next().ok_or("how many packets?")?.parse()?;
     let moved = match scenario.as_str() {
         "idle-1000" => idle(packets)?,
-        "in-64" => receive(packets, 64),
-        "in-1024" => receive(packets, 1024),
-        "in-64-session" => receive_in_session(packets),
+        "in-64" => receive(plain(), packets, 64),
+        "in-1024" => receive(plain(), packets, 1024),
+        // The server acknowledges 32 KiB at a time.
+        "in-64-session" => receive(ServerInMemory::with_sessions(), packets, 64),
         "out-64" => send(packets, 64)?,
         "out-1024" => send(packets, 1024)?,
         "out-64-session" => send_in_session(packets)?,
@@ -35,9 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn plain() -> ServerInMemory {
+    ServerInMemory::new(WireFormat::Godot4, None)
+}
+
 /// From a client's bytes to the game, a burst of them at a time.
-fn receive(packets: usize, size: usize) -> usize {
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+fn receive(mut server: ServerInMemory, packets: usize, size: usize) -> usize {
     server.connect();
     let frame = client_frame(&vec![7; size]);
     let mut taken = 0;
@@ -51,28 +55,9 @@ fn receive(packets: usize, size: usize) -> usize {
     taken
 }
 
-/// The same for a client that may come back: the server acknowledges what it receives, and here each burst.
-fn receive_in_session(packets: usize) -> usize {
-    let mut server = ServerInMemory::with_sessions();
-    server.connect();
-    let frame = client_frame(&[7; 64]);
-    let question = client_text("ack?");
-    let mut taken = 0;
-    for burst in bursts(packets) {
-        for _ in 0..burst {
-            server.say(0, &frame);
-        }
-        server.say(0, &question);
-        server.drive();
-        taken += take(server.peer(), |_, _| {});
-        server.clear_output();
-    }
-    taken
-}
-
 /// Messages of sixteen fragments of 64 bytes each, come as a burst; a packet is a fragment.
 fn fragments(packets: usize) -> usize {
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     server.connect();
     let fragment = |first: u8| {
         let mut frame = client_frame(&[7; 64]);
@@ -92,7 +77,7 @@ fn fragments(packets: usize) -> usize {
 /// Messages of 16 KiB that come 64 bytes at a time, as from a slow or spiteful sender; a packet is one such segment.
 fn trickle(packets: usize) -> usize {
     const SIZE: usize = 16 * 1024;
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     server.connect();
     let message = client_frame(&vec![7; SIZE]);
     let mut segments = message.chunks(64).cycle();
@@ -108,18 +93,20 @@ fn trickle(packets: usize) -> usize {
 
 /// From the game to a client's bytes.
 fn send(packets: usize, size: usize) -> Result<usize, Box<dyn Error>> {
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     let id = server.connect();
     send_to(&mut server, id, packets, size, |_, _| {})
 }
 
-/// The same for a client that may come back: what is sent is kept until the client acknowledges it, here each burst.
+/// The same for a client that may come back: what is sent is kept until the client acknowledges it, 32 KiB at a time.
 fn send_in_session(packets: usize) -> Result<usize, Box<dyn Error>> {
     let mut server = ServerInMemory::with_sessions();
     let id = server.connect();
     send_to(&mut server, id, packets, 64, |server, sent| {
-        server.say(0, &client_text(&format!("ack {sent} 0")));
-        server.drive();
+        if sent % (32 * 1024 / 64) == 0 {
+            server.say(0, &client_text(&format!("ack {sent} 0")));
+            server.drive();
+        }
     })
 }
 
@@ -149,7 +136,7 @@ fn send_to(
 
 /// Both ways.
 fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     server.connect();
     let frame = client_frame(&[7; 64]);
     let (mut bytes, mut refused) = (0, None);
@@ -171,7 +158,7 @@ fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
 
 /// One packet and its answer in each frame, while a thousand other clients say nothing and are sent nothing.
 fn idle(packets: usize) -> Result<usize, Box<dyn Error>> {
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     for _ in 0..=1000 {
         server.connect();
     }
@@ -193,7 +180,7 @@ fn idle(packets: usize) -> Result<usize, Box<dyn Error>> {
 /// To fifty clients at once; a packet is one that one of them gets.
 fn broadcast(packets: usize) -> Result<usize, Box<dyn Error>> {
     const CLIENTS: usize = 50;
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     for _ in 0..CLIENTS {
         server.connect();
     }
@@ -229,7 +216,7 @@ fn relay(packets: usize) -> usize {
 
 /// Control frames without a payload, as many at a time as no honest client sends.
 fn flood(frames: usize, first: u8) -> usize {
-    let mut server = ServerInMemory::new(WireFormat::Godot4, None);
+    let mut server = plain();
     server.connect();
     let many = [first, 0x80, 0x3a, 0x91, 0x5c, 0xe7].repeat(FLOOD);
     for _ in 0..frames / FLOOD {

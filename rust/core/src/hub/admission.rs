@@ -12,7 +12,7 @@ use crate::access::{
     AccessPolicy, LogLine, PolicyDecision, RateLimiter, RejectReason, ServerState, health, metrics,
 };
 use crate::base::{CloseReason, ConnId, Escaped, PeerId};
-use crate::channel::{Notice, PayloadRef, PeerInfo, Statistics};
+use crate::channel::{Notice, PeerInfo, Statistics};
 use crate::config::{Mode, WireFormat};
 use crate::decision::{Admission, AdmissionDecision};
 use crate::event::ConnectionRequest;
@@ -315,20 +315,15 @@ impl Hub {
         connection.session.accept(request, protocol.as_deref(), &headers, &mut cx);
         if is_alive {
             let agreement = agreement(&self.config);
-            connection.session.send_rarely(true, PayloadRef::copied(agreement.as_bytes()), None, &mut cx);
+            connection.session.send_control(true, agreement.as_bytes(), &mut cx);
         }
         if let Some(token) = token {
             let grant = Grant::New { token, timeout: self.config.resume_timeout };
-            connection.session.send_rarely(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
+            connection.session.send_control(true, grant.words().as_bytes(), &mut cx);
         }
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
-                connection.session.send_rarely(
-                    false,
-                    PayloadRef::copied(&godot4::encode_id(id)),
-                    None,
-                    &mut cx,
-                );
+                connection.session.send_control(false, &godot4::encode_id(id), &mut cx);
             }
             Mode::Multiplayer(WireFormat::Godot3) | Mode::Raw => {}
         }

@@ -71,24 +71,8 @@ impl Hub {
     fn send(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
         // The budget of a peer that is gone was released as a whole when its end was reported.
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        if connection.resumable().is_some() {
-            return self.send_and_keep(conn, message, now);
-        }
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
         if connection.send(message.form, self.commands.payload(message), &mut cx) {
-            self.queues.flush(conn, connection);
-        }
-    }
-
-    /// The same for a peer that may come back.
-    #[cold]
-    #[inline(never)]
-    fn send_and_keep(&mut self, conn: ConnId, message: &Outbound, now: Instant) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        let payload = self.commands.payload(message);
-        if connection.keep(message.form, payload, &self.queue_totals.outgoing, &mut cx) {
-            connection.session.send_rarely(false, payload, Some(payload.len() as u32), &mut cx);
             self.queues.flush(conn, connection);
         }
     }
@@ -139,7 +123,6 @@ impl Hub {
     ) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        connection.feed_all(&mut cx);
         act(&mut connection.session, &mut cx);
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.shared.set_closing();

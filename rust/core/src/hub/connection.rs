@@ -10,7 +10,7 @@ use super::pending::Pending;
 use super::queues::IoState;
 use crate::access::ClientKey;
 use crate::channel::{Form, PayloadRef, PeerShared};
-use crate::session::{Context, Flushed, Pool, Session};
+use crate::session::{Context, Flushed, Kind, Pool, Session};
 use crate::tls::TlsSession;
 
 /// A session with its stream, before and after it becomes a peer.
@@ -97,11 +97,11 @@ impl Connection {
         self.connected().is_some_and(|connected| connected.deferred.is_some())
     }
 
-    /// Queues a packet whose room is reserved. Returns whether the session took it.
+    /// Queues a packet whose room is reserved. Returns whether it is to be written now.
     #[inline]
     pub(super) fn send(&mut self, form: Form, payload: PayloadRef<'_>, cx: &mut Context<'_>) -> bool {
-        let charge = payload.len() as u32;
-        self.session.send(form == Form::Text, payload, Some(charge), cx)
+        let kind = if form == Form::Unreliable { Kind::Unreliable } else { Kind::Message };
+        self.session.send(form == Form::Text, payload, kind, cx)
     }
 
     /// Writes what is queued.
@@ -134,6 +134,11 @@ impl Connection {
     /// Drops the queued bytes.
     pub(super) fn discard(&mut self, pool: &mut Pool) {
         self.session.discard(pool);
+        self.discard_sealed(pool);
+    }
+
+    /// Drops the bytes that wait in TLS.
+    pub(super) fn discard_sealed(&mut self, pool: &mut Pool) {
         pool.recount(self.sealed, 0);
         self.sealed = 0;
     }

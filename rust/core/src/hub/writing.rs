@@ -37,7 +37,6 @@ impl Hub {
         connection.io.wrote(bytes, cut_short && !blocked, self.rounds);
         self.counters.bytes_out.add(bytes);
         self.counters.packets_out.add(packets);
-        let has_more = packets > 0 && connection.note_written_again(packets, &mut cx);
         if let Some(shared) = connection.shared() {
             shared.figures.bytes_out.add(bytes);
             shared.figures.packets_out.add(packets);
@@ -50,10 +49,13 @@ impl Hub {
                 connection.note_congestion(blocked, &self.config, &mut self.notices, now);
             }
         }
+        if packets > 0 {
+            connection.note_kept(&self.queue_totals.outgoing, &mut cx);
+        }
         if connection.session.is_broken() {
             connection.note_gone(now);
             self.queues.read(conn, connection);
         }
-        (cut_short || has_more) && !blocked
+        cut_short && !blocked
     }
 }

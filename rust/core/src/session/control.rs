@@ -5,11 +5,12 @@
 //! numbers tell the ends of a session which messages a new connection has to send again.
 
 use std::io::Write;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reader::{TOO_LARGE, Violation};
-use super::{Context, Flushed, Incoming, Session, State, Step, UNRESERVED, WRITE_TURN};
+use super::{Context, Flushed, Incoming, Kind, Room, Session, State, Step, WRITE_TURN};
 use crate::base::ResumeToken;
 use crate::channel::{PayloadRef, PeerShared};
 use crate::config::PeerConfig;
@@ -87,6 +88,9 @@ impl Grant {
 impl Session {
     /// From now on text is control messages.
     pub(crate) fn agree(&mut self, shared: Arc<PeerShared>, resumes: bool, now: Instant) {
+        if resumes {
+            self.out.keep();
+        }
         self.control =
             Some(Box::new(Control { shared, received_more: 0, written_more: 0, resumes, is_over: false }));
         self.keepalive.sign_from(now);
@@ -97,26 +101,55 @@ impl Session {
         self.control.as_ref().map_or(0, |control| control.received())
     }
 
-    /// Takes the counts over from the session's last transport. The remote has received `received` messages, so the next one that is
-    /// written has the number behind it.
-    pub(crate) fn take_over(&mut self, last: &mut Self, received: u64, now: Instant) {
+    /// Takes over what belongs to the session from its last transport: counts, and what is to be written. The remote has received `received`
+    /// messages, so the next one that is written has the number behind it.
+    pub(crate) fn take_over(&mut self, last: &mut Self, received: u64, cx: &mut Context<'_>) {
         self.control = last.control.take();
         self.keepalive.follow(&last.keepalive);
-        self.keepalive.sign_from(now);
+        self.keepalive.sign_from(cx.now);
+        let own = mem::replace(&mut self.out, mem::take(&mut last.out));
+        self.out.begin_with(own, cx.pool);
         if let Some(control) = &mut self.control {
             control.written_more = received.wrapping_sub(control.shared.figures.packets_out.get());
         }
     }
 
-    /// Sends that the next number is void. It counts like a message, so that numbers and messages are the same.
-    pub(crate) fn skip(&mut self, cx: &mut Context<'_>) {
-        self.send_rarely(true, PayloadRef::copied(b"skip 1"), Some(UNRESERVED), cx);
+    /// Takes the stream from a session. Returns the room of the messages that need none any more.
+    pub(crate) fn detach(&mut self, cx: &mut Context<'_>) -> Room {
+        let mut detached = Self::detached(self.role, cx.now);
+        detached.take_over(self, 0, cx);
+        *self = detached;
+        self.out.rewind(self.role, cx.pool)
+    }
+
+    /// Queues a message of a session for its next connection: this one is gone, or nothing can be written any more. An unreliable one
+    /// leaves only its number.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn send_later(&mut self, payload: PayloadRef<'_>, kind: Kind, cx: &mut Context<'_>) {
+        let Some(control) =
+            self.control.as_ref().filter(|_| matches!(self.state, State::Open(_) | State::Detached))
+        else {
+            return;
+        };
+        if kind == Kind::Unreliable {
+            control.shared.outgoing.release(payload.len(), 1);
+            self.out.push_void(self.role, cx.pool);
+        } else {
+            self.out.push_message(self.role, false, payload, kind, cx.pool);
+        }
     }
 
     /// Sends that this end ends the session, if the code of its Close alone would say the opposite.
     pub(super) fn say_end(&mut self, code: u16, cx: &mut Context<'_>) {
         if says_restart(code) && self.control.as_ref().is_some_and(|control| control.resumes) {
-            self.out.push_message(self.role, true, PayloadRef::copied(END.as_bytes()), None, cx.pool);
+            self.out.push_message(
+                self.role,
+                true,
+                PayloadRef::copied(END.as_bytes()),
+                Kind::Control,
+                cx.pool,
+            );
         }
     }
 

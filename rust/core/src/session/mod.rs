@@ -20,6 +20,7 @@ mod burst;
 pub(crate) mod control;
 pub(crate) mod frame;
 mod keepalive;
+mod kept;
 pub(crate) mod message;
 pub(crate) mod reader;
 pub(crate) mod upgrade;
@@ -41,9 +42,12 @@ pub(crate) use control::{Grant, agreement, says_restart};
 use frame::Opcode;
 pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
+#[cfg(test)]
+pub(crate) use kept::FORGET_PACKETS;
+pub(crate) use kept::Room;
 use reader::{Reader, TOO_LARGE, Violation};
 use writer::Writer;
-pub(crate) use writer::{Flushed, Pool, UNRESERVED, WRITE_TURN};
+pub(crate) use writer::{Flushed, Kind, Pool, WRITE_TURN};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -157,8 +161,8 @@ impl Session {
     }
 
     /// Creates a session without a stream.
-    pub(crate) fn detached(now: Instant) -> Self {
-        Self::new(Role::Server, State::Detached, now, None)
+    pub(crate) fn detached(role: Role, now: Instant) -> Self {
+        Self::new(role, State::Detached, now, None)
     }
 
     fn new(role: Role, state: State, now: Instant, deadline: Option<Instant>) -> Self {
@@ -232,37 +236,32 @@ impl Session {
         }
     }
 
-    /// As [`send`](Self::send), for what is sent once per connection: with one caller, the other is made a part of it.
+    /// Queues a control message or an id.
     #[cold]
     #[inline(never)]
-    pub(crate) fn send_rarely(
-        &mut self,
-        text: bool,
-        payload: PayloadRef<'_>,
-        charge: Option<u32>,
-        cx: &mut Context<'_>,
-    ) {
-        self.send(text, payload, charge, cx);
+    pub(crate) fn send_control(&mut self, text: bool, payload: &[u8], cx: &mut Context<'_>) {
+        self.send(text, PayloadRef::copied(payload), Kind::Control, cx);
     }
 
-    /// Queues one data message. Returns false if the connection does not take data any more.
+    /// Queues one message. Returns whether it is to be written now.
     #[inline]
     pub(crate) fn send(
         &mut self,
         text: bool,
         payload: PayloadRef<'_>,
-        charge: Option<u32>,
+        kind: Kind,
         cx: &mut Context<'_>,
     ) -> bool {
         let open = self.takes_data();
         if open {
-            self.out.push_message(self.role, text, payload, charge, cx.pool);
+            self.out.push_message(self.role, text, payload, kind, cx.pool);
+        } else if self.out.keeps() {
+            self.send_later(payload, kind, cx);
         }
         open
     }
 
-    /// Returns whether the connection takes data.
-    pub(crate) fn takes_data(&self) -> bool {
+    fn takes_data(&self) -> bool {
         matches!(self.state, State::Open(_)) && self.broken.is_none()
     }
 
@@ -348,7 +347,7 @@ impl Session {
     /// to its end.
     pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
         let mut done = Flushed::default();
-        loop {
+        while self.broken.is_none() {
             if self.late.is_some() && !self.push_late(stream, &mut done, cx) {
                 break;
             }
@@ -374,11 +373,19 @@ impl Session {
     /// Notes that nothing can be written any more. What the remote sent before may still be readable: a response, or a TLS alert
     /// with the reason.
     pub(crate) fn write_failed(&mut self, error: &io::Error, pool: &mut Pool) {
-        self.discard(pool);
+        // The next connection of a session writes it again.
+        if !self.out.keeps() {
+            self.discard(pool);
+        }
         self.broken = Some(lost(error));
         if !matches!(self.state, State::Open(_) | State::AwaitResponse { .. }) {
             self.fail(error);
         }
+    }
+
+    /// The messages that a session keeps.
+    pub(crate) fn kept(&mut self) -> &mut Writer {
+        &mut self.out
     }
 
     /// Drops the queued bytes.
@@ -388,13 +395,13 @@ impl Session {
 
     /// Returns whether everything has left and this side of the stream should end.
     pub(crate) fn wants_half_close(&self) -> bool {
-        matches!(self.state, State::Draining { half_close: HalfClose::Wanted, .. }) && self.out.pending() == 0
+        matches!(self.state, State::Draining { half_close: HalfClose::Wanted, .. }) && self.out.is_empty()
     }
 
     /// Returns true once when everything has left and this side of the stream should end, so that the remote can read it all.
     pub(crate) fn take_half_close(&mut self) -> bool {
         match &mut self.state {
-            State::Draining { half_close: half_close @ HalfClose::Wanted, .. } if self.out.pending() == 0 => {
+            State::Draining { half_close: half_close @ HalfClose::Wanted, .. } if self.out.is_empty() => {
                 *half_close = HalfClose::Done;
                 true
             }
@@ -519,7 +526,7 @@ impl Session {
 
     /// Returns whether bytes wait to be written.
     pub(crate) fn wants_write(&self) -> bool {
-        self.out.pending() > 0
+        !self.out.is_empty() && self.broken.is_none() && !matches!(self.state, State::Detached)
     }
 
     /// Returns the number of bytes that wait to be written.
@@ -572,9 +579,7 @@ impl Session {
             return Step::Wait;
         }
         // A remote that ended its own side only may still read what is queued.
-        if self.out.pending() == 0
-            || matches!(self.state, State::Draining { half_close: HalfClose::Never, .. })
-        {
+        if self.out.is_empty() || matches!(self.state, State::Draining { half_close: HalfClose::Never, .. }) {
             self.end(CloseReason::Aborted);
         }
         Step::Wait

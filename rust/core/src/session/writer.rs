@@ -1,4 +1,6 @@
 //! Encoded frames that wait to be written: small ones copied together, large ones shared.
+//!
+//! With a session, frames stay here after they have left, until the remote acknowledges them: see [`Kept`].
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -7,6 +9,7 @@ use bytes::Bytes;
 
 use super::Role;
 use super::frame::{CONTROL_MAX, HEAD_MAX, Opcode, apply_mask, push_head};
+use super::kept::Kept;
 use crate::channel::PayloadRef;
 
 /// Payloads up to this size are copied next to their header: cheaper than a slice of their own in `writev`.
@@ -15,19 +18,21 @@ const GATHER: usize = 1024;
 const GATHERED_MAX: usize = 16 * 1024;
 /// The most slices of one `writev`.
 const SLICES: usize = 32;
+/// Places for segments that an idle connection keeps (128 bytes): to allocate them for each packet would be a fifth of its instructions.
+const IDLE_SEGMENTS: usize = 4;
 /// Bytes that one connection may have written before others get their turn.
 pub(crate) const WRITE_TURN: usize = 256 * 1024;
 /// Longest frame header and wire header (9).
 const HEADS_MAX: usize = HEAD_MAX + 9;
-/// The charge of a data message without room in a queue: it is written for the second time.
-pub(crate) const UNRESERVED: u32 = u32::MAX;
-/// Spare buffers that a driver keeps.
-const POOLED: usize = 64;
+/// Bytes of the spare buffers that a driver keeps.
+const POOLED: usize = 2 * 1024 * 1024;
 
 /// Spare buffers, shared by all connections of a driver, so that an idle connection holds none.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     spare: Vec<Vec<u8>>,
+    /// The room of the spare buffers.
+    room: usize,
     /// Bytes in the buffers that are in use.
     bytes: usize,
 }
@@ -44,13 +49,17 @@ impl Pool {
     }
 
     fn take(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        let buffer = self.spare.pop().unwrap_or_default();
+        self.room -= buffer.capacity();
+        buffer
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
         self.bytes -= buffer.len();
-        if self.spare.len() < POOLED && buffer.capacity() <= 2 * GATHERED_MAX {
+        let room = buffer.capacity();
+        if room > 0 && self.room + room <= POOLED && room <= 2 * GATHERED_MAX {
             buffer.clear();
+            self.room += room;
             self.spare.push(buffer);
         }
     }
@@ -65,13 +74,13 @@ impl Pool {
 }
 
 #[derive(Debug)]
-enum Segment {
+pub(super) enum Segment {
     Gathered(Vec<u8>),
     Shared(Bytes),
 }
 
 impl Segment {
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Gathered(bytes) => bytes,
             Self::Shared(bytes) => bytes,
@@ -86,9 +95,9 @@ pub(crate) struct Flushed {
     pub(crate) bytes: usize,
     /// Messages that have left completely.
     pub(crate) packets: usize,
-    /// The sum of their sizes, as they were charged.
+    /// The sizes of those that had room reserved.
     pub(crate) packet_bytes: usize,
-    /// How many of them had no room reserved.
+    /// How many of them had none.
     pub(crate) unreserved: usize,
     /// The stream takes no more for now.
     pub(crate) blocked: bool,
@@ -109,40 +118,80 @@ impl Flushed {
     }
 }
 
-/// Encoded bytes in order, with the ends of data messages so that budgets can be released.
+/// What a frame is to the sessions and the budgets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// No data: a control frame, a control message, a head, or an id.
+    Control,
+    /// A message of the game.
+    Message,
+    /// One that may be lost: a session does not send it again.
+    Unreliable,
+    /// The control message that stands for such a one.
+    Void,
+}
+
+/// Encoded bytes in order, with the ends of frames so that budgets can be released.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    segments: VecDeque<Segment>,
-    /// Bytes of the first segment that were written.
-    skip: usize,
-    pending: usize,
-    /// Ends of all frames that have not left completely.
-    ends: VecDeque<End>,
+    /// What leaves before everything else: an `ack`, or what opens the connection of a session.
+    pub(super) first: Vec<u8>,
+    /// Bytes of it that have left.
+    first_skip: usize,
+    pub(super) segments: VecDeque<Segment>,
+    /// The byte stream position where the segments begin.
+    pub(super) base: u64,
+    /// The segment that leaves next, and how many bytes of it have left, and perhaps of those behind it (see `settle`).
+    pub(super) at: usize,
+    pub(super) skip: usize,
+    /// Bytes in the segments that wait.
+    pub(super) pending: usize,
+    /// Ends of all frames that have not left completely, or are kept.
+    pub(super) ends: VecDeque<End>,
+    /// How many of them have left completely.
+    pub(super) left: usize,
     /// Byte stream position of the next byte to queue.
-    queued_total: u64,
+    pub(super) queued_total: u64,
     /// Byte stream position up to which frames have left completely.
-    left_whole: u64,
-    /// Frames among `ends` that are not data.
-    controls: usize,
+    pub(super) left_whole: u64,
+    /// Frames among `ends` that are not data, and have not left.
+    pub(super) controls: usize,
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 /// Where a frame ends in the byte stream.
 #[derive(Clone, Copy, Debug)]
-struct End {
-    at: u64,
-    /// What was reserved for a data message; `None` for anything else.
-    charge: Option<u32>,
+pub(super) struct End {
+    pub(super) at: u64,
+    /// Bytes of its payload.
+    pub(super) size: u32,
+    pub(super) kind: Kind,
+    /// Room in the output queue is reserved for it: it has never left.
+    pub(super) has_room: bool,
 }
 
 impl Writer {
-    /// Returns the number of bytes that wait.
+    /// Returns the number of bytes that wait, without those that leave before everything else.
+    #[inline]
     pub(crate) fn pending(&self) -> usize {
         self.pending
     }
 
+    /// Returns whether nothing waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending == 0 && self.first.is_empty()
+    }
+
+    /// The byte stream position of the next byte that leaves.
+    #[inline]
+    pub(super) fn written(&self) -> u64 {
+        self.queued_total - self.pending as u64
+    }
+
     /// Returns how many bytes of the first frame have left already.
     pub(crate) fn begun(&self) -> usize {
-        (self.queued_total - self.pending as u64 - self.left_whole) as usize
+        (self.written() - self.left_whole) as usize
     }
 
     /// Returns the number of control frames that wait.
@@ -154,75 +203,94 @@ impl Writer {
     pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
         self.gather(bytes.len(), pool).extend_from_slice(bytes);
         pool.bytes += bytes.len();
-        self.added(bytes.len(), None);
+        self.added(bytes.len(), End { at: 0, size: 0, kind: Kind::Control, has_room: false });
     }
 
-    /// Queues one data message, its wire header and all in one frame. `charge` is what the sender reserved, `None` if nothing.
+    /// Queues one message, its wire header and all in one frame. Room is reserved for one of the game.
+    #[inline]
     pub(crate) fn push_message(
         &mut self,
         role: Role,
         text: bool,
         payload: PayloadRef<'_>,
-        charge: Option<u32>,
+        kind: Kind,
         pool: &mut Pool,
     ) {
         let opcode = if text { Opcode::Text } else { Opcode::Binary };
-        self.push_frame(role, opcode, payload, charge, pool);
+        self.push_frame(role, opcode, payload, kind, kind != Kind::Control, pool);
     }
 
     /// Queues a control frame of at most 125 bytes.
     pub(crate) fn push_control(&mut self, role: Role, opcode: Opcode, payload: &[u8], pool: &mut Pool) {
         debug_assert!(opcode.is_control() && payload.len() <= CONTROL_MAX);
-        self.push_frame(role, opcode, PayloadRef::copied(payload), None, pool);
+        self.push_frame(role, opcode, PayloadRef::copied(payload), Kind::Control, false, pool);
     }
 
     /// Returns how many bytes leave before the first data message of which no byte has left.
     pub(crate) fn before_data(&self) -> usize {
-        let written = self.queued_total - self.pending as u64;
-        let is_data = |end: &End| end.charge.is_some();
+        let written = self.written();
         let begun = usize::from(self.left_whole != written);
-        let last = self.ends.iter().enumerate().take_while(|(at, end)| *at < begun || !is_data(end)).last();
-        last.map_or(0, |(_, end)| (end.at - written) as usize)
+        let waits = self.ends.iter().skip(self.left).enumerate();
+        let last = waits.take_while(|(at, end)| *at < begun || end.kind == Kind::Control).last();
+        let before = last.map_or(0, |(_, end)| (end.at - written) as usize);
+        before + self.first.len() - self.first_skip
     }
 
     /// Queues a control message (text) before everything that waits, which begins with a whole frame.
     pub(crate) fn push_first(&mut self, role: Role, text: &str, pool: &mut Pool) {
-        if self.pending == 0 {
-            return self.push_message(role, true, PayloadRef::copied(text.as_bytes()), None, pool);
-        }
         debug_assert_eq!(self.begun(), 0, "a frame is not torn");
-        let mut frame = Self::default();
-        frame.push_message(role, true, PayloadRef::copied(text.as_bytes()), None, pool);
-        // The first segment forgets what has left of it.
-        if let Some(Segment::Gathered(buffer)) = self.segments.front_mut() {
-            buffer.drain(..self.skip);
-            pool.bytes -= self.skip;
-            self.skip = 0;
+        let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
+        let buffer = self.first_buffer(pool);
+        let before = buffer.len();
+        push_head(buffer, Opcode::Text, text.len(), mask);
+        let body = buffer.len();
+        buffer.extend_from_slice(text.as_bytes());
+        if let Some(mask) = mask {
+            apply_mask(&mut buffer[body..], mask);
         }
-        // Not by `append`, which would move all segments that wait.
-        while let Some(segment) = frame.segments.pop_back() {
-            self.segments.push_front(segment);
+        pool.bytes += buffer.len() - before;
+    }
+
+    /// Queues what waits in another writer before everything in this one.
+    pub(crate) fn begin_with(&mut self, mut other: Self, pool: &mut Pool) {
+        if other.is_empty() {
+            return other.discard(pool);
         }
-        // Positions count on from what has left: the frame moves that back, and not all that waits.
-        let written = self.queued_total - self.pending as u64;
-        self.pending += frame.pending;
-        self.left_whole = written - frame.pending as u64;
-        self.ends.push_front(End { at: written, charge: None });
-        self.controls += 1;
+        other.settle();
+        let buffer = self.first_buffer(pool);
+        let before = buffer.len();
+        buffer.extend_from_slice(&other.first[other.first_skip..]);
+        let mut skip = other.skip;
+        for segment in other.segments.iter().skip(other.at) {
+            buffer.extend_from_slice(&segment.bytes()[skip..]);
+            skip = 0;
+        }
+        pool.bytes += buffer.len() - before;
+        other.discard(pool);
+    }
+
+    fn first_buffer(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
+        if self.first.is_empty() {
+            self.first = pool.take();
+        }
+        &mut self.first
     }
 
     /// Drops every frame of which no byte has left and returns the data messages among them as (packets, bytes).
     pub(crate) fn drop_unsent(&mut self, pool: &mut Pool) -> (usize, usize) {
-        let written = self.queued_total - self.pending as u64;
-        let boundary =
-            if self.left_whole == written { Some(written) } else { self.ends.front().map(|end| end.at) };
+        let written = self.written();
+        let boundary = if self.left_whole == written {
+            Some(written)
+        } else {
+            self.ends.get(self.left).map(|end| end.at)
+        };
         let boundary = boundary.unwrap_or(written);
         let mut dropped = (0, 0);
         while let Some(end) = self.ends.pop_back_if(|end| end.at > boundary) {
-            match end.charge {
-                Some(UNRESERVED) => dropped.0 += 1,
-                Some(charge) => dropped = (dropped.0 + 1, dropped.1 + charge as usize),
-                None => self.controls -= 1,
+            match end.kind {
+                Kind::Control => self.controls -= 1,
+                _ if end.has_room => dropped = (dropped.0 + 1, dropped.1 + end.size as usize),
+                _ => dropped.0 += 1,
             }
         }
         self.truncate((boundary - written) as usize, pool);
@@ -231,7 +299,9 @@ impl Writer {
 
     /// Drops everything.
     pub(crate) fn discard(&mut self, pool: &mut Pool) {
-        pool.discard(std::mem::take(self).segments);
+        let Self { first, segments, .. } = std::mem::take(self);
+        pool.discard(segments);
+        pool.give(first);
     }
 
     /// Writes until everything has left, the stream blocks, or it took `turn` bytes.
@@ -242,30 +312,18 @@ impl Writer {
         pool: &mut Pool,
     ) -> io::Result<Flushed> {
         let mut done = Flushed::default();
-        while self.pending > 0 {
+        while !self.is_empty() {
             let left = turn.saturating_sub(done.bytes);
             if left == 0 {
                 done.cut_short = true;
                 break;
             }
-            let written = if self.segments.len() == 1 {
-                let bytes = &self.segments[0].bytes()[self.skip..];
+            self.settle();
+            let written = if self.first.is_empty() && self.segments.len() == self.at + 1 {
+                let bytes = &self.segments[self.at].bytes()[self.skip..];
                 stream.write(&bytes[..bytes.len().min(left)])
             } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let (mut used, mut size) = (0, 0);
-                for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-                    let skip = if used == 0 { self.skip } else { 0 };
-                    let bytes = &segment.bytes()[skip..];
-                    let bytes = &bytes[..bytes.len().min(left - size)];
-                    *slot = IoSlice::new(bytes);
-                    used += 1;
-                    size += bytes.len();
-                    if size == left {
-                        break;
-                    }
-                }
-                stream.write_vectored(&slices[..used])
+                self.write_vectored(stream, left)
             };
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -281,30 +339,49 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        let written = self.queued_total - self.pending as u64;
-        while let Some(end) = self.ends.pop_front_if(|end| end.at <= written) {
-            self.left_whole = end.at;
-            match end.charge {
-                Some(charge) => {
-                    done.packets += 1;
-                    if charge == UNRESERVED {
-                        done.unreserved += 1;
-                    } else {
-                        done.packet_bytes += charge as usize;
-                    }
-                }
-                None => self.controls -= 1,
+        let written = self.written();
+        if let Some(kept) = &mut self.kept {
+            self.left +=
+                kept.take_left(self.ends.range_mut(self.left..), written, &mut done, &mut self.controls);
+            if let Some(last) = self.left.checked_sub(1) {
+                self.left_whole = self.ends[last].at;
+            }
+            self.drop_controls();
+        } else {
+            while let Some(end) = self.ends.pop_front_if(|end| end.at <= written) {
+                self.left_whole = end.at;
+                end.count(&mut done, &mut self.controls);
             }
         }
+        self.release(pool);
         Ok(done)
     }
 
-    fn push_frame(
+    fn write_vectored<W: Write>(&self, stream: &mut W, most: usize) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let (mut used, mut size) = (0, 0);
+        let first = Some(&self.first[self.first_skip..]).filter(|first| !first.is_empty());
+        let segments = self.segments.iter().skip(self.at).enumerate();
+        let rest = segments.map(|(at, segment)| &segment.bytes()[if at == 0 { self.skip } else { 0 }..]);
+        for (slot, bytes) in slices.iter_mut().zip(first.into_iter().chain(rest)) {
+            let bytes = &bytes[..bytes.len().min(most - size)];
+            *slot = IoSlice::new(bytes);
+            used += 1;
+            size += bytes.len();
+            if size == most {
+                break;
+            }
+        }
+        stream.write_vectored(&slices[..used])
+    }
+
+    pub(super) fn push_frame(
         &mut self,
         role: Role,
         opcode: Opcode,
         payload: PayloadRef<'_>,
-        charge: Option<u32>,
+        kind: Kind,
+        has_room: bool,
         pool: &mut Pool,
     ) {
         let PayloadRef { prefix, bytes: payload, shared, .. } = payload;
@@ -333,14 +410,14 @@ impl Writer {
             self.segments.push_back(Segment::Shared(payload.clone()));
             added += payload.len();
         }
-        self.added(added, charge);
+        self.added(added, End { at: 0, size: len as u32, kind, has_room });
     }
 
-    fn added(&mut self, n: usize, charge: Option<u32>) {
+    fn added(&mut self, n: usize, end: End) {
         self.pending += n;
         self.queued_total += n as u64;
-        self.controls += usize::from(charge.is_none());
-        self.ends.push_back(End { at: self.queued_total, charge });
+        self.controls += usize::from(end.kind == Kind::Control);
+        self.ends.push_back(End { at: self.queued_total, ..end });
     }
 
     /// Returns the last buffer, or a new one if that has no room.
@@ -356,22 +433,53 @@ impl Writer {
     }
 
     fn advance(&mut self, mut n: usize, pool: &mut Pool) {
+        if !self.first.is_empty() {
+            let first = n.min(self.first.len() - self.first_skip);
+            self.first_skip += first;
+            n -= first;
+            if self.first_skip == self.first.len() {
+                self.first_skip = 0;
+                pool.give(std::mem::take(&mut self.first));
+            }
+        }
         self.pending -= n;
-        n += self.skip;
-        while let Some(front) = self.segments.front() {
-            let len = front.bytes().len();
-            if n < len {
+        self.skip += n;
+    }
+
+    /// Goes on to the segment of the next byte, but not behind the last one, whose buffer takes more frames.
+    pub(super) fn settle(&mut self) {
+        while self.at + 1 < self.segments.len() {
+            let len = self.segments[self.at].bytes().len();
+            if self.skip < len {
                 break;
             }
-            n -= len;
+            self.skip -= len;
+            self.at += 1;
+        }
+    }
+
+    /// Drops the segments that are of no use any more.
+    pub(super) fn release(&mut self, pool: &mut Pool) {
+        let until = self.kept.as_ref().map_or(self.queued_total - self.pending as u64, |kept| kept.from);
+        while let Some(front) = self.segments.front() {
+            let len = front.bytes().len();
+            if self.base + len as u64 > until {
+                break;
+            }
+            self.base += len as u64;
+            match self.at.checked_sub(1) {
+                Some(at) => self.at = at,
+                None => self.skip -= len,
+            }
             if let Some(Segment::Gathered(buffer)) = self.segments.pop_front() {
                 pool.give(buffer);
             }
         }
-        self.skip = n;
         if self.segments.is_empty() {
-            // An idle connection keeps no memory for its queue.
-            self.segments = VecDeque::new();
+            // An idle connection keeps little memory for its queue.
+            if self.segments.capacity() > IDLE_SEGMENTS {
+                self.segments.shrink_to(IDLE_SEGMENTS);
+            }
             if self.ends.capacity() > 64 {
                 self.ends.shrink_to(16);
             }
@@ -379,10 +487,9 @@ impl Writer {
     }
 
     fn truncate(&mut self, keep: usize, pool: &mut Pool) {
-        let drop = self.pending - keep;
+        self.queued_total -= (self.pending - keep) as u64;
         self.pending = keep;
-        self.queued_total -= drop as u64;
-        let mut room = keep + self.skip;
+        let mut room = (self.queued_total - self.base) as usize;
         let mut kept = VecDeque::new();
         while room > 0
             && let Some(segment) = self.segments.pop_front()
@@ -399,8 +506,26 @@ impl Writer {
             });
         }
         pool.discard(std::mem::replace(&mut self.segments, kept));
-        if self.segments.is_empty() {
-            self.skip = 0;
+        if self.at == self.segments.len() {
+            self.at = self.at.saturating_sub(1);
+            self.skip = self.segments.back().map_or(0, |segment| segment.bytes().len());
+        }
+    }
+}
+
+impl End {
+    /// Counts a frame that has left.
+    #[inline]
+    pub(super) fn count(&self, done: &mut Flushed, controls: &mut usize) {
+        if self.kind == Kind::Control {
+            *controls -= 1;
+            return;
+        }
+        done.packets += 1;
+        if self.has_room {
+            done.packet_bytes += self.size as usize;
+        } else {
+            done.unreserved += 1;
         }
     }
 }
@@ -436,7 +561,7 @@ mod tests {
             Role::Server,
             false,
             PayloadRef::shared(&Bytes::from(vec![byte; size])),
-            Some(size as u32),
+            Kind::Message,
             pool,
         );
     }
@@ -525,7 +650,7 @@ mod tests {
         let mut out = Writer::default();
         let payload: Vec<u8> = (0..=255).collect();
         let message = PayloadRef::copied(&payload).with_prefix(&[9, 9]);
-        out.push_message(Role::Client, false, message, Some(258), &mut pool);
+        out.push_message(Role::Client, false, message, Kind::Message, &mut pool);
         let mut stream = Narrow { taken: Vec::new(), room: usize::MAX };
         out.flush(&mut stream, WRITE_TURN, &mut pool).expect("written");
         let (head, body) = stream.taken.split_at_mut(8);

@@ -124,10 +124,9 @@ impl Hub {
         now: Instant,
     ) {
         let Some(peer) = self.server() else { return };
-        let Some(resumable) = self.connections.get_mut(peer).and_then(Connection::resumable_mut) else {
-            return;
-        };
-        let known = resumable.unacked.before()..=resumable.unacked.last();
+        let Some(connection) = self.connections.get_mut(peer) else { return };
+        let kept = connection.session.kept();
+        let known = kept.before()..=kept.last();
         if !known.contains(&received) {
             let frame = CloseFrame { code: 1013, reason: "messages are no longer kept".to_owned() };
             self.close_with(conn, now, |session, cx| {
@@ -137,15 +136,17 @@ impl Hub {
             self.redial = None;
             return self.end_suspended(peer, CloseReason::Overflow, now);
         }
+        let Some(resumable) = connection.resumable_mut() else { return };
         resumable.tokens = super::Tokens::new(token);
         self.redial = None;
-        let Some(mut last) = self.move_transport(io, conn, peer, now) else { return };
+        let Some(mut last) = self.move_transport(io, conn, peer) else { return };
         if let Some(connection) = self.connections.get_mut(peer) {
-            connection.session.take_over(&mut last, received, now);
+            let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+            connection.session.take_over(&mut last, received, &mut cx);
             connection.session.guard(CLIENT_GUARD.0, CLIENT_GUARD.1);
             connection.session.owe_ack(false);
         }
-        self.send_again(peer, received, now);
+        self.send_again(peer, received);
     }
 
     /// Client: handles that an attempt to come back has failed. Returns false if it was none.

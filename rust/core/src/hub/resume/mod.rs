@@ -7,7 +7,6 @@
 mod client;
 mod server;
 mod sessions;
-mod unacked;
 
 use std::mem;
 use std::sync::Arc;
@@ -19,9 +18,9 @@ use super::transports::Transports;
 use super::{Hub, Side};
 use crate::access::LogLine;
 use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
-use crate::channel::{Form, Notice, PayloadRef, PeerShared, PeerState, QueueTotal};
+use crate::channel::{Notice, PeerShared, PeerState, QueueTotal};
 use crate::http::{Request, Resumption};
-use crate::session::{Context, Pool, Session, UNRESERVED, says_restart};
+use crate::session::{Context, Room, Session, says_restart};
 pub(super) use client::Redial;
 #[cfg(test)]
 pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
@@ -31,22 +30,16 @@ pub(super) use sessions::Sessions;
 #[cfg(test)]
 pub(crate) use sessions::TOMBSTONES;
 use sessions::{Found, Tokens};
-#[cfg(test)]
-pub(crate) use unacked::FORGET_PACKETS;
-use unacked::{Next, Room, Unacked};
 
 /// The part of a peer that only a session has.
 pub(super) struct Resumable {
     tokens: Tokens,
-    unacked: Unacked,
     /// Server: the client has confirmed that it knows its id and its token.
     confirmed: bool,
     /// How many messages were received at the last `ack`, the bytes that were read since, and when the next `ack` is due.
     acknowledged: u64,
     read_since: usize,
     ack_at: Option<Instant>,
-    /// The bytes of `unacked` that the process counts.
-    counted: usize,
     suspended: Option<Suspended>,
     /// Client: how long the server keeps the session without a connection.
     granted: Option<Duration>,
@@ -77,12 +70,10 @@ impl Resumable {
     pub(super) fn new(token: ResumeToken, granted: Option<Duration>, now: Instant) -> Box<Self> {
         Box::new(Self {
             tokens: Tokens::new(token),
-            unacked: Unacked::default(),
             confirmed: false,
             acknowledged: 0,
             read_since: 0,
             ack_at: None,
-            counted: 0,
             suspended: None,
             granted,
             paced: now,
@@ -117,79 +108,19 @@ impl Resumable {
             Some(suspended) => Some(suspended.until).filter(|_| !suspended.is_over),
         }
     }
-
-    /// Shows the figures, and counts the copies for the process.
-    fn publish(&mut self, shared: &PeerShared, pool: &mut Pool) {
-        let Room { bytes, packets } = self.unacked.size();
-        shared.figures.unacked_bytes.set(bytes);
-        shared.figures.unacked_packets.set(packets);
-        let before = mem::replace(&mut self.counted, self.unacked.copied_bytes());
-        pool.recount(before, self.counted);
-    }
-
-    /// Gives the transport the next messages that wait, until it holds `most` bytes. Returns whether it has got any.
-    fn feed(&mut self, most: usize, session: &mut Session, cx: &mut Context<'_>) -> bool {
-        let mut fed = false;
-        while session.pending() < most
-            && session.takes_data()
-            && self.unacked.send_next(|next| match next {
-                Next::Message { payload, has_room } => {
-                    let charge = if has_room { payload.len() as u32 } else { UNRESERVED };
-                    session.send_rarely(false, payload, Some(charge), cx);
-                }
-                Next::Skip => session.skip(cx),
-            })
-        {
-            fed = true;
-        }
-        fed
-    }
 }
 
 impl Connection {
-    /// Keeps a message that is sent. Returns whether it is to be written now.
-    pub(super) fn keep(
-        &mut self,
-        form: Form,
-        payload: PayloadRef<'_>,
-        total: &QueueTotal,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        let Stage::Connected(peer) = &mut self.stage else { return true };
-        let Some(resumable) = &mut peer.resumable else { return true };
-        let (reliable, has_transport) = (form != Form::Unreliable, !resumable.is_suspended());
-        let is_next = resumable.unacked.push(payload, reliable, has_transport);
-        if !is_next && !reliable {
-            peer.shared.outgoing.release(payload.len(), 1);
-        }
+    /// Looks after what a session keeps: messages were written.
+    #[inline]
+    pub(super) fn note_kept(&mut self, total: &QueueTotal, cx: &mut Context<'_>) {
+        let Stage::Connected(Connected { shared, resumable: Some(_), .. }) = &self.stage else { return };
         // Nobody is closed because much was written and not acknowledged: it cannot be sent again, that is all.
         let buffers = &cx.config.buffers;
         let most = if total.is_short() { buffers.output_bytes } else { cx.config.burst_bytes() };
-        resumable.unacked.forget(most, cx.config.burst_packets());
-        if !has_transport {
-            resumable.publish(&peer.shared, cx.pool);
-        }
-        is_next
-    }
-
-    /// Queues everything that waits, because nothing can be queued after a Close.
-    pub(super) fn feed_all(&mut self, cx: &mut Context<'_>) {
-        if let Stage::Connected(Connected { resumable: Some(resumable), .. }) = &mut self.stage
-            && !resumable.is_suspended()
-        {
-            resumable.feed(usize::MAX, &mut self.session, cx);
-        }
-    }
-
-    /// Notes that messages were written, and gives the transport those that wait. Returns whether there were any.
-    #[inline]
-    pub(super) fn note_written_again(&mut self, packets: usize, cx: &mut Context<'_>) -> bool {
-        let Stage::Connected(Connected { shared, resumable: Some(resumable), .. }) = &mut self.stage else {
-            return false;
-        };
-        resumable.unacked.note_written(packets);
-        resumable.publish(shared, cx.pool);
-        resumable.unacked.has_backlog() && resumable.feed(FEED, &mut self.session, cx)
+        let kept = self.session.kept();
+        kept.forget(most, cx.config.burst_packets(), true, cx.pool);
+        publish(kept.sent(), shared);
     }
 
     #[inline]
@@ -212,6 +143,12 @@ impl Connection {
             && !self.session.is_over()
             && self.session.outcome().is_some_and(is_loss)
     }
+}
+
+/// Shows what is kept.
+fn publish(sent: Room, shared: &PeerShared) {
+    shared.figures.unacked_bytes.set(sent.bytes);
+    shared.figures.unacked_packets.set(sent.packets);
 }
 
 /// Returns whether a connection that ended like this may be replaced.
@@ -267,20 +204,19 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         // Without a Close and an alert: the remote may still be reading.
         io.close(conn);
-        connection.discard(&mut self.pool);
+        connection.discard_sealed(&mut self.pool);
         connection.tls = None;
         connection.tls_is_away = false;
         connection.io = connection.io.without_stream();
-        let mut session = Session::detached(now);
-        session.take_over(&mut connection.session, 0, now);
-        connection.session = session;
+        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+        let freed = connection.session.detach(&mut cx);
+        let sent = connection.session.kept().sent();
         let received = connection.session.received();
         let Stage::Connected(peer) = &mut connection.stage else { return };
         peer.end_pauses();
         let shared = Arc::clone(&peer.shared);
         let Some(resumable) = &mut peer.resumable else { return };
         resumable.note_ack(received);
-        resumable.unacked.hold();
         let mut time = resumable.granted.unwrap_or(self.config.resume_timeout);
         if matches!(self.side, Side::Server(_)) && !resumable.confirmed {
             // The client may have no token to come back with.
@@ -290,7 +226,8 @@ impl Hub {
         let until = now + time;
         let words = reason.to_string();
         resumable.suspended = Some(Suspended { until, reason, is_over: false, is_emitted });
-        resumable.publish(&shared, &mut self.pool);
+        publish(sent, &shared);
+        shared.outgoing.release(freed.bytes, freed.packets);
         shared.outgoing.set_suspended();
         self.counters.peers_suspended.increase();
         if is_emitted {
@@ -329,21 +266,14 @@ impl Hub {
     }
 
     /// Moves the transport of a connection into the slot of a suspended peer. Returns the session that was there, for its counts.
-    fn move_transport<T: Transports>(
-        &mut self,
-        io: &mut T,
-        from: ConnId,
-        to: ConnId,
-        now: Instant,
-    ) -> Option<Session> {
+    fn move_transport<T: Transports>(&mut self, io: &mut T, from: ConnId, to: ConnId) -> Option<Session> {
         let mut fresh = self.connections.remove(from)?;
         self.timers.cancel(from, &mut fresh.io.timer);
         self.counters.pending.decrease();
         self.pending_queue.leave();
         io.rename(from, to);
         let connection = self.connections.get_mut(to)?;
-        let session = mem::replace(&mut fresh.session, Session::detached(now));
-        let last = mem::replace(&mut connection.session, session);
+        mem::swap(&mut connection.session, &mut fresh.session);
         connection.tls = fresh.tls.take();
         connection.sealed = fresh.sealed;
         connection.address = fresh.address;
@@ -351,11 +281,11 @@ impl Hub {
         if let Some(enabled) = connection.connected().and_then(|peer| peer.no_delay) {
             io.set_no_delay(to, enabled);
         }
-        let Side::Server(access) = &mut self.side else { return Some(last) };
+        let Side::Server(access) = &mut self.side else { return Some(fresh.session) };
         if let Some(spare) = fresh.pending().and_then(|pending| pending.spare.as_deref()) {
             // The place of the lost connection is that of the new one.
             access.release_spare(spare.0);
-            return Some(last);
+            return Some(fresh.session);
         }
         let former = mem::replace(&mut connection.client_key, fresh.client_key);
         if let Some(client) = former {
@@ -365,23 +295,20 @@ impl Hub {
         if let Some(client) = connection.client_key {
             access.begin_session(client);
         }
-        Some(last)
+        Some(fresh.session)
     }
 
     /// Writes everything again that the remote has not received, on the transport that has just moved in.
-    fn send_again(&mut self, conn: ConnId, received: u64, now: Instant) {
+    fn send_again(&mut self, conn: ConnId, received: u64) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Connection { session, stage: Stage::Connected(peer), .. } = connection else { return };
         let Some(resumable) = &mut peer.resumable else { return };
         let shared = &peer.shared;
-        for freed in [resumable.unacked.acknowledge(received), resumable.unacked.rewind()] {
-            shared.outgoing.release(freed.bytes, freed.packets);
-        }
+        let freed = session.kept().acknowledge(received, &mut self.pool);
+        shared.outgoing.release(freed.bytes, freed.packets);
         shared.outgoing.set_congested(false);
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        resumable.feed(FEED, session, &mut cx);
         let suspended = resumable.suspended.take();
-        resumable.publish(shared, &mut self.pool);
+        publish(session.kept().sent(), shared);
         shared.set_address(connection.address);
         shared.figures.resumes.add(1);
         self.counters.sessions_resumed.add(1);
@@ -423,8 +350,9 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Stage::Connected(peer) = &mut connection.stage else { return };
         let Some(resumable) = &mut peer.resumable else { return };
-        resumable.unacked.acknowledge(received);
-        resumable.publish(&peer.shared, &mut self.pool);
+        let kept = connection.session.kept();
+        kept.acknowledge(received, &mut self.pool);
+        publish(kept.sent(), &peer.shared);
         if matches!(self.side, Side::Server(_)) {
             resumable.confirmed = true;
             resumable.tokens.confirm();
@@ -436,9 +364,8 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Stage::Connected(peer) = &mut connection.stage else { return };
         let Some(resumable) = peer.resumable.take() else { return };
-        self.pool.recount(resumable.counted, 0);
-        peer.shared.figures.unacked_bytes.set(0);
-        peer.shared.figures.unacked_packets.set(0);
+        connection.session.kept().keep_nothing(&mut self.pool);
+        publish(Room::default(), &peer.shared);
         if resumable.is_suspended() {
             self.counters.peers_suspended.decrease();
         }
@@ -466,13 +393,13 @@ impl Hub {
         let mut most = None;
         for conn in conns {
             let Some(connection) = self.connections.get_mut(conn) else { continue };
-            let Stage::Connected(peer) = &mut connection.stage else { continue };
-            let Some(resumable) = peer.resumable.as_mut().filter(|resumable| resumable.is_suspended()) else {
+            let Some(shared) = connection.shared().filter(|_| connection.is_suspended()).cloned() else {
                 continue;
             };
-            resumable.unacked.forget(limit, usize::MAX);
-            resumable.publish(&peer.shared, &mut self.pool);
-            let bytes = resumable.unacked.size().bytes;
+            let kept = connection.session.kept();
+            kept.forget(limit, usize::MAX, false, &mut self.pool);
+            publish(kept.sent(), &shared);
+            let bytes = connection.session.pending();
             if bytes > limit {
                 most = most.max(Some((bytes, conn)));
             }
@@ -495,8 +422,6 @@ impl Hub {
     }
 }
 
-/// The transport gets the next messages that wait when it holds less than this.
-const FEED: usize = 64 * 1024;
 /// The time between two looks at what suspended peers take.
 const RELIEF: Duration = Duration::from_millis(100);
 /// The most suspended peers of a server.

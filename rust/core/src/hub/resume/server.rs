@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Found, SERVER_GUARD};
+use super::{Found, Resumable, SERVER_GUARD};
 use crate::access::RejectReason;
 use crate::base::{CloseReason, ConnId, ResumeToken};
-use crate::channel::{PayloadRef, PeerState};
+use crate::channel::PeerState;
 use crate::config::{Mode, WireFormat};
 use crate::http::{Denied, HttpResponse, Request, Resumption, resume};
 use crate::hub::connection::Connection;
@@ -47,7 +47,7 @@ impl Hub {
             let reason = CloseReason::TransportError("the client came back on a new connection".into());
             self.suspend(io, peer, reason, now);
         }
-        let Some(mut last) = self.move_transport(io, conn, peer, now) else { return };
+        let Some(mut last) = self.move_transport(io, conn, peer) else { return };
         let Some(connection) = self.connections.get_mut(peer) else { return };
         let Some(resumable) = connection.resumable_mut() else { return };
         let token = resumable.tokens.renew(&resumption.token);
@@ -60,11 +60,11 @@ impl Hub {
         let protocol = Some(protocol).filter(|protocol| !protocol.is_empty());
         let session = &mut connection.session;
         session.accept(request, protocol.as_deref(), &access.config.extra_headers, &mut cx);
-        session.take_over(&mut last, resumption.received, now);
+        let grant = Grant::Again { token, received: last.received() };
+        session.send_control(true, grant.words().as_bytes(), &mut cx);
+        session.take_over(&mut last, resumption.received, &mut cx);
         session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
-        let grant = Grant::Again { token, received: session.received() };
-        session.send_rarely(true, PayloadRef::copied(grant.words().as_bytes()), None, &mut cx);
-        self.send_again(peer, resumption.received, now);
+        self.send_again(peer, resumption.received);
     }
 
     /// Answers a client that does not get its session back.
@@ -122,21 +122,26 @@ impl Hub {
         }
         let protocol = connection.and_then(Connection::shared).map_or("", |shared| &shared.info.protocol);
         let is_offered = !resumption.is_page || request.protocols.contains(&resume::selected(protocol));
-        let peer = self.connections.get_mut(conn).and_then(Connection::resumable_mut);
-        let Some(peer) = peer.filter(|peer| peer.tokens.is_valid(&resumption.token)) else {
+        let connection = self.connections.get_mut(conn);
+        let is_valid = |peer: &Resumable| peer.tokens.is_valid(&resumption.token);
+        let Some(connection) = connection.filter(|connection| connection.resumable().is_some_and(is_valid))
+        else {
             return Err(Denied::Unknown);
         };
         if !is_offered {
             return refused(HttpResponse::new(400, "the subprotocol of the session is not offered"));
         }
-        if resumption.received > peer.unacked.last() {
+        let kept = connection.session.kept();
+        let (before, last) = (kept.before(), kept.last());
+        let Some(peer) = connection.resumable_mut() else { return Err(Denied::Unknown) };
+        if resumption.received > last {
             return refused(HttpResponse::new(400, "more messages were received than sent"));
         }
         if peer.paced > now + PACE * (BURST - 1) {
             return refused(HttpResponse::new(429, "the client comes back too often").retry_after(1));
         }
         peer.paced = peer.paced.max(now) + PACE;
-        if resumption.received < peer.unacked.before() {
+        if resumption.received < before {
             self.end_suspended(conn, CloseReason::Overflow, now);
             return Err(Denied::Ended(CloseReason::Refused(
                 "messages that are needed are not kept any more".into(),

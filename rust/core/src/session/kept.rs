@@ -1,0 +1,478 @@
+//! What a session has sent and the remote has not acknowledged. A new connection of the session sends it again (docs/protocol.md).
+//!
+//! Frames that have left stay in the [`Writer`], so that what is kept costs no copy. A frame belongs to one connection: for the next one, the
+//! writer encodes the messages anew.
+
+use std::collections::vec_deque::IterMut;
+use std::mem;
+
+use super::Role;
+use super::frame::{Opcode, apply_mask};
+use super::writer::{End, Flushed, Kind, Pool, Segment, Writer};
+use crate::channel::PayloadRef;
+
+/// What a writer needs to keep frames that have left.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// The number of the last message before the first one that is here. The first message has number 1.
+    before: u64,
+    /// The byte stream position behind the last frame that was dropped.
+    pub(super) from: u64,
+    /// The messages that are here and have left.
+    sent: Room,
+}
+
+/// Messages in bytes and packets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Room {
+    pub(crate) bytes: usize,
+    pub(crate) packets: usize,
+}
+
+impl Room {
+    fn add(&mut self, end: &End) {
+        self.bytes += end.size as usize;
+        self.packets += 1;
+    }
+
+    fn subtract(&mut self, end: &End) {
+        self.bytes -= end.size as usize;
+        self.packets -= 1;
+    }
+}
+
+impl Kept {
+    /// Notes which frames have left. Returns their number.
+    #[inline]
+    pub(super) fn take_left(
+        &mut self,
+        ends: IterMut<'_, End>,
+        written: u64,
+        done: &mut Flushed,
+        controls: &mut usize,
+    ) -> usize {
+        let mut left = 0;
+        for end in ends {
+            if end.at > written {
+                break;
+            }
+            end.count(done, controls);
+            if mem::take(&mut end.has_room) {
+                self.sent.add(end);
+            }
+            left += 1;
+        }
+        left
+    }
+}
+
+impl Writer {
+    /// Keeps the messages that are queued from now on until they are acknowledged.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(Box::new(Kept { before: 0, from: self.left_whole, sent: Room::default() }));
+    }
+
+    /// Keeps nothing any more.
+    pub(crate) fn keep_nothing(&mut self, pool: &mut Pool) {
+        while self.left > 0 {
+            self.pop();
+        }
+        self.kept = None;
+        self.release(pool);
+    }
+
+    pub(crate) fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// The messages that have left, on this stream or on a former one, and are not acknowledged.
+    pub(crate) fn sent(&self) -> Room {
+        self.kept.as_ref().map(|kept| kept.sent).unwrap_or_default()
+    }
+
+    /// The number before the first message that can be sent again.
+    pub(crate) fn before(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.before)
+    }
+
+    /// The number of the last message.
+    pub(crate) fn last(&self) -> u64 {
+        self.before() + self.ends.iter().filter(|end| end.kind != Kind::Control).count() as u64
+    }
+
+    /// Drops the messages up to a number that the remote has received. Returns the room of those that were not known to have left: the
+    /// end of a stream can hide that they did.
+    pub(crate) fn acknowledge(&mut self, received: u64, pool: &mut Pool) -> Room {
+        let Some(kept) = &mut self.kept else { return Room::default() };
+        let mut dropped = 0;
+        for end in self.ends.range(..self.left) {
+            if end.kind != Kind::Control {
+                if kept.before >= received {
+                    break;
+                }
+                kept.before += 1;
+                kept.sent.subtract(end);
+            }
+            kept.from = end.at;
+            dropped += 1;
+        }
+        self.ends.drain(..dropped);
+        self.left -= dropped;
+        let mut freed = Room::default();
+        while self.before() < received
+            && let Some(end) = self.pop()
+        {
+            if end.has_room {
+                freed.add(&end);
+            }
+        }
+        self.release(pool);
+        freed
+    }
+
+    /// Forgets the oldest messages until those that have left are within the limits. What waits to be written stays.
+    pub(crate) fn forget(&mut self, max_bytes: usize, max_packets: usize, has_stream: bool, pool: &mut Pool) {
+        let most = max_packets.min(FORGET_PACKETS);
+        if self.sent().bytes <= max_bytes && self.sent().packets <= most {
+            return;
+        }
+        while (self.sent().bytes > max_bytes || self.sent().packets > most)
+            && let Some(front) = self.ends.front()
+            && (self.left > 0 || !has_stream && !front.has_room)
+        {
+            self.pop();
+        }
+        self.drop_controls();
+        self.release(pool);
+    }
+
+    /// The stream is gone: everything that is here waits for the next one, encoded anew, and unreliable messages leave their numbers only.
+    /// Returns the room of those that had some.
+    pub(crate) fn rewind(&mut self, role: Role, pool: &mut Pool) -> Room {
+        let mut freed = Room::default();
+        let mut old = mem::take(self);
+        let Some(before) = old.kept.as_ref().map(|kept| kept.before) else { return freed };
+        self.keep();
+        if let Some(kept) = &mut self.kept {
+            kept.before = before;
+        }
+        let (mut segments, mut base) = (old.segments.iter().peekable(), old.base);
+        for end in &old.ends {
+            match end.kind {
+                Kind::Control => {}
+                Kind::Message => {
+                    let start = end.at - u64::from(end.size);
+                    while let Some(segment) =
+                        segments.next_if(|segment| base + segment.bytes().len() as u64 <= start)
+                    {
+                        base += segment.bytes().len() as u64;
+                    }
+                    let Some(segment) = segments.peek() else { continue };
+                    let at = (start - base) as usize;
+                    self.push_again(role, segment, at, end, pool);
+                }
+                Kind::Unreliable | Kind::Void => {
+                    if end.has_room {
+                        freed.add(end);
+                    }
+                    self.push_void(role, pool);
+                }
+            }
+        }
+        old.discard(pool);
+        freed
+    }
+
+    /// Queues that the next number is void. It counts like a message, so that numbers and messages are the same.
+    pub(crate) fn push_void(&mut self, role: Role, pool: &mut Pool) {
+        self.push_frame(role, Opcode::Text, PayloadRef::copied(VOID), Kind::Void, false, pool);
+        if let (Some(end), Some(kept)) = (self.ends.back_mut(), &mut self.kept) {
+            end.size = 0;
+            kept.sent.add(end);
+        }
+    }
+
+    /// Queues a message again whose payload lies in a segment, masked there if the sender is a client.
+    fn push_again(&mut self, role: Role, segment: &Segment, at: usize, end: &End, pool: &mut Pool) {
+        let mut copy = Vec::new();
+        let payload = match segment {
+            Segment::Shared(bytes) => PayloadRef::shared(bytes),
+            Segment::Gathered(buffer) => {
+                let bytes = &buffer[at..at + end.size as usize];
+                match buffer[..at].last_chunk() {
+                    Some(mask) if role == Role::Client => {
+                        copy.extend_from_slice(bytes);
+                        apply_mask(&mut copy, *mask);
+                        PayloadRef::copied(&copy)
+                    }
+                    _ => PayloadRef::copied(bytes),
+                }
+            }
+        };
+        self.push_frame(role, Opcode::Binary, payload, Kind::Message, end.has_room, pool);
+        if let Some(kept) = self.kept.as_mut().filter(|_| !end.has_room) {
+            kept.sent.add(end);
+        }
+    }
+
+    /// Drops the first frame. Only with the next stream to come may that be one that has not left.
+    fn pop(&mut self) -> Option<End> {
+        let end = self.ends.pop_front()?;
+        if self.left > 0 {
+            self.left -= 1;
+        } else {
+            let n = (end.at - self.written()) as usize;
+            self.pending -= n;
+            self.skip += n;
+            self.left_whole = end.at;
+            self.controls -= usize::from(end.kind == Kind::Control);
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.from = end.at;
+            if end.kind != Kind::Control {
+                kept.before += 1;
+                if !end.has_room {
+                    kept.sent.subtract(&end);
+                }
+            }
+        }
+        Some(end)
+    }
+
+    /// Drops the control frames that have left, at the front.
+    pub(super) fn drop_controls(&mut self) {
+        while self.left > 0 && self.ends.front().is_some_and(|end| end.kind == Kind::Control) {
+            self.pop();
+        }
+    }
+}
+
+/// The control message in place of a message that is not sent again.
+const VOID: &[u8] = b"skip 1";
+/// The most messages that are kept after they have left, whatever the limits of the queue are.
+pub(crate) const FORGET_PACKETS: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind, Write};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::session::WRITE_TURN;
+    use crate::session::reader::{Frame, Reader};
+    use crate::session::{ReadBurst, Role};
+
+    /// A stream that takes `room` bytes, then blocks.
+    #[derive(Default)]
+    struct Narrow {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let n = bytes.len().min(self.room);
+            if n == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.room -= n;
+            self.taken.extend_from_slice(&bytes[..n]);
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A writer of a session and what its remote receives.
+    struct Line {
+        role: Role,
+        writer: Writer,
+        pool: Pool,
+        stream: Narrow,
+    }
+
+    impl Line {
+        fn new(role: Role) -> Self {
+            let mut writer = Writer::default();
+            writer.keep();
+            Self { role, writer, pool: Pool::default(), stream: Narrow::default() }
+        }
+
+        fn push(&mut self, payload: &[u8], kind: Kind) {
+            let payload = Bytes::copy_from_slice(payload);
+            self.writer.push_message(self.role, false, PayloadRef::shared(&payload), kind, &mut self.pool);
+        }
+
+        /// Writes as much as the stream takes. Returns how many messages have left, and how many of them had no room.
+        fn write(&mut self, room: usize) -> (usize, usize) {
+            self.stream.room = room;
+            let done =
+                self.writer.flush(&mut self.stream, WRITE_TURN, &mut self.pool).expect("it blocks only");
+            (done.packets, done.unreserved)
+        }
+
+        fn acknowledge(&mut self, received: u64) -> Room {
+            self.writer.acknowledge(received, &mut self.pool)
+        }
+
+        fn rewind(&mut self) -> Room {
+            self.stream.taken.clear();
+            self.writer.rewind(self.role, &mut self.pool)
+        }
+
+        /// What the remote has received on this stream: the first byte of each message and its size, or text.
+        fn received(&self) -> Vec<String> {
+            let (mut bytes, mut reader, mut all) = (self.stream.taken.clone(), Reader::default(), Vec::new());
+            let other = if self.role == Role::Server { Role::Client } else { Role::Server };
+            let mut burst = ReadBurst::new(&mut bytes);
+            while let Some(frame) = reader.next(&mut burst, other, 1 << 20).expect("no violation") {
+                let Frame::Message { payload, text } = frame else { continue };
+                let words = String::from_utf8_lossy(payload.bytes());
+                all.push(if text { words.into_owned() } else { format!("{}{}", &words[..1], words.len()) });
+            }
+            all
+        }
+    }
+
+    #[test]
+    fn an_acknowledged_message_is_gone_and_the_others_stay() {
+        for role in [Role::Server, Role::Client] {
+            let mut line = Line::new(role);
+            line.push(b"aa", Kind::Message);
+            line.push(&[b'b'; 5000], Kind::Message);
+            line.push(b"void", Kind::Unreliable);
+            line.push(b"dddd", Kind::Message);
+            // Two have left, and a part of the third one.
+            assert_eq!(
+                line.write(5000 + 2 + if role == Role::Server { 2 + 4 + 3 } else { 6 + 8 + 3 }),
+                (2, 0)
+            );
+            assert_eq!((line.writer.last(), line.writer.sent()), (4, Room { bytes: 5002, packets: 2 }));
+            assert_eq!(line.acknowledge(1), Room::default());
+            assert_eq!(line.writer.sent(), Room { bytes: 5000, packets: 1 });
+            assert_eq!(line.write(usize::MAX), (2, 0));
+            assert_eq!(line.received(), ["a2", "b5000", "v4", "d4"]);
+            assert_eq!(line.acknowledge(4), Room::default());
+            assert_eq!(
+                (line.writer.before(), line.writer.last(), line.writer.sent()),
+                (4, 4, Room::default())
+            );
+            assert_eq!(line.pool.bytes(), 0, "it holds nothing");
+            line.push(b"e", Kind::Message);
+            assert_eq!((line.write(usize::MAX), line.writer.last()), ((1, 0), 5));
+        }
+    }
+
+    #[test]
+    fn a_new_stream_gets_everything_again_and_what_is_new_behind() {
+        for role in [Role::Server, Role::Client] {
+            for room in 0..6000 {
+                let mut line = Line::new(role);
+                line.writer.push_control(role, Opcode::Ping, b"1", &mut line.pool);
+                for (payload, kind) in
+                    [("one", Kind::Message), ("two", Kind::Unreliable), ("", Kind::Message)]
+                {
+                    line.push(format!("{payload}.").as_bytes(), kind);
+                }
+                line.push(&[b'l'; 5000], Kind::Message);
+                line.push(&[b'm'; 700], Kind::Message);
+                let (left, _) = line.write(room);
+                let freed = line.rewind();
+                assert_eq!(freed.packets, usize::from(left < 2), "{room}: the unreliable one needs none");
+                line.push(b"6", Kind::Message);
+                line.writer.push_void(role, &mut line.pool);
+                let all = ["o4", "skip 1", ".1", "l5000", "m700", "61", "skip 1"];
+                // The remote has received one, whether that is known or not.
+                let freed = line.acknowledge(1);
+                assert_eq!((freed.packets, freed.bytes), if left == 0 { (1, 4) } else { (0, 0) }, "{room}");
+                assert_eq!(line.writer.sent().packets, left.saturating_sub(1).max(1) + 1, "{room}");
+                let (packets, unreserved) = line.write(usize::MAX);
+                assert_eq!(
+                    (packets, line.received()),
+                    (6, all[1..].iter().map(ToString::to_string).collect())
+                );
+                assert_eq!(unreserved, left.saturating_sub(2) + 2, "{room}");
+                // And again.
+                assert_eq!(line.rewind(), Room::default());
+                line.acknowledge(3);
+                line.write(usize::MAX);
+                assert_eq!(line.received(), all[3..]);
+                line.acknowledge(7);
+                assert_eq!((line.writer.sent(), line.pool.bytes()), (Room::default(), 0));
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_has_left_is_forgotten() {
+        let mut line = Line::new(Role::Server);
+        for _ in 0..10 {
+            line.push(&[b'x'; 100], Kind::Message);
+        }
+        line.write(6 * 102 + 50);
+        let forget = |line: &mut Line, bytes, packets, has_stream| {
+            line.writer.forget(bytes, packets, has_stream, &mut line.pool);
+            (line.writer.before(), line.writer.sent().packets)
+        };
+        assert_eq!(forget(&mut line, 250, 1000, true), (4, 2));
+        assert_eq!(forget(&mut line, 250, 1, true), (5, 1));
+        assert_eq!(forget(&mut line, 0, 0, true), (6, 0));
+        line.write(usize::MAX);
+        assert_eq!(line.received().len(), 10);
+        // What the next stream still has to write again is not forgotten, but while there is none it may be.
+        line.push(b"new", Kind::Message);
+        line.rewind();
+        assert_eq!(forget(&mut line, 0, 0, true), (6, 4));
+        assert_eq!(forget(&mut line, 0, 0, false), (10, 0));
+        line.write(usize::MAX);
+        assert_eq!(line.received(), ["n3"]);
+    }
+
+    #[test]
+    fn what_leaves_first_tears_no_frame_and_is_not_kept() {
+        for role in [Role::Server, Role::Client] {
+            let mut line = Line::new(role);
+            line.push(&[b'a'; 300], Kind::Message);
+            line.push(&[b'b'; 300], Kind::Message);
+            line.write(10);
+            let before = line.writer.before_data();
+            assert_eq!(line.write(before), (1, 0));
+            line.writer.push_first(role, "ack 1 2", &mut line.pool);
+            line.write(3);
+            // The next one waits behind it.
+            let before = line.writer.before_data();
+            assert_eq!(line.write(before), (0, 0));
+            line.writer.push_first(role, "ack 2 2", &mut line.pool);
+            assert_eq!(line.write(usize::MAX), (1, 0));
+            assert_eq!(line.received(), ["a300", "ack 1 2", "ack 2 2", "b300"]);
+            line.rewind();
+            line.write(usize::MAX);
+            assert_eq!(line.received(), ["a300", "b300"]);
+        }
+    }
+
+    #[test]
+    fn a_writer_that_drops_what_has_not_left_takes_more() {
+        for role in [Role::Server, Role::Client] {
+            for room in 0..1300 {
+                let mut line = Line::new(role);
+                line.push(&[b'a'; 500], Kind::Message);
+                line.write(usize::MAX);
+                line.push(&[b'b'; 16_000], Kind::Message);
+                line.push(&[b'c'; 500], Kind::Message);
+                let (left, _) = line.write(room);
+                let begun = line.writer.begun() > 0;
+                line.writer.drop_unsent(&mut line.pool);
+                line.push(b"d", Kind::Message);
+                line.write(usize::MAX);
+                let sizes = line.received().len();
+                assert_eq!((left, sizes), (0, if begun { 3 } else { 2 }), "{room}");
+                line.acknowledge(4);
+                assert_eq!(line.pool.bytes(), 0);
+            }
+        }
+    }
+}
