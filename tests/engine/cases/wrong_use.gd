@@ -85,6 +85,7 @@ func _server_properties() -> void:
 		_refused(server, "max_inbound_kb_per_second", bad)
 	for bad: int in [-1, 0, 1 << 31]:
 		_refused(server, "max_pending_connections", bad)
+	_resume_timeout(server)
 	for bad: String in ["no colon", ": no name", "a b: c", "A: b\r\nC: d", "Upgrade: other"]:
 		_wrong(
 			server.set_extra_headers.bind(PackedStringArray([bad])),
@@ -344,6 +345,7 @@ func _client_that_connects() -> void:
 
 func _multiplayer_peer() -> void:
 	var peer := BufferedWebSocketMultiplayerPeer.new()
+	_resume_timeout(peer)
 	_packets_of_a_closed_object(peer, "call create_server\\(\\) or create_client\\(\\) first")
 	_wrong(peer.get_peer_address.bind(1), "", "get_peer_address.*peer 1")
 	_wrong(peer.get_peer_port.bind(1), 0, "get_peer_port.*peer 1")
@@ -460,6 +462,14 @@ func _common_properties(peer: MultiplayerPeer) -> void:
 				"set_buffers.* %d; " % bad
 			)
 	check_eq(peer.get("max_message_size_kb"), 128, "after refused set_buffers()")
+
+
+func _resume_timeout(peer: MultiplayerPeer) -> void:
+	for bad: float in [120.001, 1e9, -1.0, NAN, INF]:
+		_refused(peer, "resume_timeout", bad)
+	_refused(peer, "resume_timeout", 121.0, "121 seconds cannot be used; it must be from 0 to 120")
+	for good: float in [120.0, 0.0]:
+		_right(peer.set.bind("resume_timeout", good), null)
 
 
 func _packets_of_a_closed_object(peer: MultiplayerPeer, pattern: String) -> void:
