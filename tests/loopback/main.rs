@@ -13,6 +13,7 @@ mod hostile;
 mod lifecycle;
 mod observer;
 mod resume;
+mod resume_attack;
 mod slow_reader;
 mod tls;
 mod tls_flood;
