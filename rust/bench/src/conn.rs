@@ -32,6 +32,8 @@ pub(crate) struct Conn {
     /// The peer id, once the connection is usable.
     pub(crate) id: i32,
     pub(crate) phase: Phase,
+    /// The server has given it a session.
+    has_session: bool,
     pub(crate) opened_at: Instant,
     /// The start of a head or frame that is not complete.
     partial: Vec<u8>,
@@ -74,6 +76,7 @@ impl Conn {
             index,
             id: 0,
             phase: Phase::AwaitUpgrade,
+            has_session: false,
             opened_at: now,
             partial: Vec::new(),
             fragments: Vec::new(),
@@ -214,8 +217,13 @@ impl Conn {
         now: Instant,
         handle: &mut impl FnMut(&mut Self, Incoming<'_>, Instant),
     ) -> Result<()> {
-        if self.phase == Phase::AwaitId {
+        if self.phase == Phase::AwaitId && message.starts_with(b"session ") {
+            self.has_session = true;
+        } else if self.phase == Phase::AwaitId {
             self.id = wire.read_id(message)?;
+            if self.has_session {
+                frame::append(&mut self.out, OpCode::Data(Data::Text), b"ack 0 0");
+            }
             self.phase = Phase::Usable;
             handle(self, Incoming::Usable, now);
         } else if let Some(payload) = wire.payload(message)? {
@@ -229,11 +237,12 @@ impl Conn {
 }
 
 impl Upgrade {
-    pub(crate) fn new(host: &str, path: &str, wire: Wire) -> Self {
+    pub(crate) fn new(host: &str, path: &str, wire: Wire, session: bool) -> Self {
         let key = tungstenite::handshake::client::generate_key();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+            if session { "Godot-Multiplayer: resume; v=1\r\n" } else { "" }
         );
         let accept_key = tungstenite::handshake::derive_accept_key(key.as_bytes());
         Self { request: request.into_bytes(), accept_key, wire }

@@ -12,6 +12,7 @@ mod conn;
 mod frame;
 mod load;
 mod modes;
+mod resume;
 mod stats;
 mod swarm;
 mod timeline;
@@ -30,17 +31,20 @@ wsload MODE [N] --port PORT [options]
   relay        as echo, but each client sends to another one
   idle N       hold N connections open and answer pings
   sink N       hold N connections open and count what comes
+  resume N     N clients of the core whose connections are all reset at once, again and again, at a server that echoes and gives sessions: how
+               soon what each sends then is echoed
   certificate FOLDER   write key.pem and certificate.pem for a server
 
   --host IP         a loopback address (127.0.0.1)
   --path PATH       of the request (/)
   --wire WIRE       raw, godot4 (the default; first comes the client's id) or godot3 (nine bytes before each packet)
   --tls             over TLS, without verifying the certificate
+  --session         idle: with sessions that survive the loss of their connections
   --timeout S       for opening (15)
   --parallel P      connections on their way at a time (connect, storm: all; otherwise 32)
   --seconds S       for all but connect and storm (5)
   --conns C         echo, steady, storm, relay: connections (10)
-  --inflight K      echo, storm, relay: messages in flight on each connection (16)
+  --inflight K      echo, storm, relay: messages in flight on each connection; resume: sent right before each reset (16)
   --rate R          steady: messages per second on each connection (100)
   --size B          bytes of a message (64)
   --within MS       echo: the share that is answered by then is reported (33.4: two frames of 60 per second)";
@@ -54,6 +58,7 @@ enum Mode {
     Relay,
     Idle,
     Sink,
+    Resume,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +72,7 @@ struct Options {
     path: String,
     wire: Wire,
     tls: bool,
+    session: bool,
     timeout: Duration,
     parallel: usize,
     seconds: Duration,
@@ -104,7 +110,9 @@ fn run() -> Result<()> {
         }
         Wanted::Certificate(folder) => tls::write_certificate(&folder),
         Wanted::Load(options) => {
-            let files = raise_file_limit(options.count + options.others)?;
+            // A client of `resume` has a poller of its own, and its connection has four ends here.
+            let per_client = if options.mode == Mode::Resume { 8 } else { 1 };
+            let files = raise_file_limit(options.count * per_client + options.others)?;
             let mut report = modes::run(&options)?;
             report["file_limit"] = files.into();
             println!("{report}");
@@ -127,6 +135,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     let (mut mode, mut count, mut port, mut conns) = (None, None, None, 10);
     let mut host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (mut path, mut wire, mut tls, mut parallel) = ("/".to_owned(), Wire::Godot4, false, None);
+    let mut session = false;
     let (mut timeout, mut seconds, mut within) = (15.0, 5.0, 33.4);
     let (mut in_flight, mut size, mut rate) = (16, 64, 100.0);
     while let Some(argument) = parser.next()? {
@@ -140,6 +149,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
                     "relay" => Mode::Relay,
                     "idle" => Mode::Idle,
                     "sink" => Mode::Sink,
+                    "resume" => Mode::Resume,
                     "certificate" => return Ok(Wanted::Certificate(parser.value()?.into())),
                     other => return Err(format!("there is no mode {other:?}").into()),
                 });
@@ -159,6 +169,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
                 }
             }
             Long("tls") => tls = true,
+            Long("session") => session = true,
             Long("timeout") => timeout = parser.value()?.parse()?,
             Long("parallel") => parallel = Some(parser.value()?.parse()?),
             Long("seconds") => seconds = parser.value()?.parse()?,
@@ -203,6 +214,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
         path,
         wire,
         tls,
+        session,
         timeout: time(timeout, "--timeout")?,
         parallel: parallel.unwrap_or(if at_once { usize::MAX } else { 32 }),
         seconds: time(seconds, "--seconds")?,

@@ -12,7 +12,7 @@ use crate::conn::Upgrade;
 use crate::load::{Echo, Relay, Sink, Steady};
 use crate::swarm::Swarm;
 use crate::tls::Tls;
-use crate::{Mode, Options};
+use crate::{Mode, Options, resume};
 
 pub(crate) fn run(options: &Options) -> Result<Value> {
     let mut swarm = swarm(options)?;
@@ -23,6 +23,8 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
         Mode::Storm => storm(&mut swarm, options),
         Mode::Relay => relay(&mut swarm, options),
         Mode::Idle | Mode::Sink => sink(&mut swarm, options),
+        // Its clients are no swarm.
+        Mode::Resume => return resume::run(options),
     }?;
     report["mode"] = json!(format!("{:?}", options.mode).to_lowercase());
     report["wanted"] = json!(options.count);
@@ -40,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
 
 fn swarm(options: &Options) -> Result<Swarm> {
     let tls = options.tls.then(Tls::new).transpose()?;
-    let upgrade = Upgrade::new(&options.address.to_string(), &options.path, options.wire);
+    let upgrade = Upgrade::new(&options.address.to_string(), &options.path, options.wire, options.session);
     Swarm::new(options.address, upgrade, tls)
 }
 

@@ -16,7 +16,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let port = arguments.next().map_or(Ok(PORT), |port| port.parse())?;
     let spin = arguments.next().is_some_and(|word| word == "spin");
     let mut server = Peer::new(Runtime::new());
-    let peer = PeerConfig { mode: Mode::Multiplayer(WireFormat::Godot4), ..PeerConfig::default() };
+    // A client that offers it gets a session.
+    let resume_timeout = PeerConfig::RESUME_MAX;
+    let mode = Mode::Multiplayer(WireFormat::Godot4);
+    let peer = PeerConfig { mode, resume_timeout, ..PeerConfig::default() };
     server.listen(ServerConfig { peer, port, ..ServerConfig::default() })?;
     println!("echoes on port {}", server.local_port());
     let mut report = Report::new();

@@ -137,7 +137,10 @@ mod tests {
         };
         assert_eq!(names(&[]).expect("all").len(), SCENARIOS.len());
         assert_eq!(names(&["stall", "echo"]).expect("both exist"), ["echo", "stall"]);
-        assert_eq!(names(&["memory"]).expect("exists"), ["idle-1000", "idle-10000", "idle-tls-10000"]);
+        assert_eq!(
+            names(&["memory"]).expect("exists"),
+            ["idle-1000", "idle-10000", "idle-tls-10000", "idle-session-10000"]
+        );
         let message = names(&["fly"]).expect_err("no such row").to_string();
         assert!(message.contains("core, echo, echo60, idle, memory"), "{message}");
     }

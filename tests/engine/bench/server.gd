@@ -5,7 +5,7 @@ extends SceneTree
 ## (idle, echo, relay, broadcast, rpc, scene), `peers` (as soon as so many are connected the
 ## measurement begins; 0: never), `fps` (0: no limit), `seconds`, `size` (bytes of a
 ## broadcast), `stall` (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x),
-## `tls` (a folder with key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`,
+## `resume` (seconds of `resume_timeout`), `tls` (a folder with key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`,
 ## and runs until it is killed.
 
 enum Phase { FILLING, SETTLING, MEASURING, DONE }
@@ -117,6 +117,8 @@ func _make() -> MultiplayerPeer:
 	var properties := {}
 	if _arguments.get("wire", "4") == "3":
 		properties["wire_format"] = 1
+	if _arguments.has("resume"):
+		properties["resume_timeout"] = float(_arguments["resume"])
 	var folder: String = _arguments.get("tls", "")
 	return Peers.make_server(kind, int(_arguments.get("port", "0")), properties, folder)
 
