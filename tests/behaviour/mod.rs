@@ -26,6 +26,7 @@ mod rejected;
 mod resume;
 mod resume_page;
 mod resume_rules;
+mod runs;
 mod scarce;
 mod tls;
 mod tls_verdict;

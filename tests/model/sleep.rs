@@ -39,6 +39,16 @@ impl Mailbox {
         }
     }
 
+    /// Queues two commands, and wakes the driver for both.
+    fn quietly(&self, commands: [u32; 2]) {
+        for command in commands {
+            self.commands.push_quietly(|list| list.push(command));
+        }
+        if self.commands.wake_for_list() {
+            self.wake();
+        }
+    }
+
     fn shut_down(&self) {
         *self.shutdown.lock().expect("nobody panics with it") = true;
         if self.commands.force_wake() {
@@ -103,6 +113,19 @@ fn every_command_is_seen_and_those_of_one_thread_in_order() {
         assert_eq!(got.len(), 3);
         got.retain(|command| *command != 10);
         assert_eq!(got, [0, 1]);
+    });
+}
+
+#[test]
+fn commands_that_were_queued_quietly_are_seen() {
+    explore(|| {
+        let mailbox = Mailbox::new();
+        let driver = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.drive(true)
+        });
+        mailbox.quietly([0, 1]);
+        assert_eq!(mailbox.check(driver.join().expect("it only takes")), [0, 1]);
     });
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct PeerHost {
     /// The simulated network as set by the script; `config` has the part that this build simulates.
     pub(crate) conditions: Conditions,
     pub(crate) names: Rc<SignalNames>,
+    /// Server: the I/O thread relays packets between clients.
+    pub(crate) relays_on_io_thread: bool,
     /// Outlives a borrow of the host, so that a poll can clear it whatever ends the poll.
     pub(crate) polling: Rc<Cell<bool>>,
     /// For the monitors and the debugger.
@@ -91,6 +93,7 @@ impl PeerHost {
             },
             wire_format: WireFormat::Godot4,
             conditions: Conditions::default(),
+            relays_on_io_thread: true,
             names: Rc::new(SignalNames::new()),
             polling: Rc::default(),
             registered,

@@ -20,6 +20,7 @@ mod logging;
 mod monitors;
 mod raw;
 mod registry;
+mod relaying;
 mod reopened;
 mod report;
 mod request;

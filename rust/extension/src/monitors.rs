@@ -74,6 +74,7 @@ struct Figures {
     packets_out: f64,
     bytes_in: f64,
     bytes_out: f64,
+    packets_relayed: f64,
     /// Per frame.
     poll_usec: f64,
     queued_in: usize,
@@ -85,12 +86,13 @@ struct Figures {
 }
 
 /// Id, figure, and the engine's `MonitorType`.
-const MONITORS: [(&str, Figure, i64); 12] = [
+const MONITORS: [(&str, Figure, i64); 13] = [
     ("WebSocket/peers", |now| now.peers as f64, QUANTITY),
     ("WebSocket/packets_in_per_second", |now| now.packets_in, QUANTITY),
     ("WebSocket/packets_out_per_second", |now| now.packets_out, QUANTITY),
     ("WebSocket/bytes_in_per_second", |now| now.bytes_in, MEMORY),
     ("WebSocket/bytes_out_per_second", |now| now.bytes_out, MEMORY),
+    ("WebSocket/packets_relayed_per_second", |now| now.packets_relayed, QUANTITY),
     ("WebSocket/queued_in_bytes", |now| now.queued_in as f64, MEMORY),
     ("WebSocket/queued_out_bytes", |now| now.queued_out as f64, MEMORY),
     ("WebSocket/packets_dropped", |now| now.dropped as f64, QUANTITY),
@@ -179,6 +181,7 @@ impl Meter {
         figures.bytes_out = sum(|totals| totals.bytes_out) / seconds;
         let frames = Engine::singleton().get_process_frames();
         let drawn = frames.saturating_sub(self.base.frames).max(1);
+        figures.packets_relayed = sum(|totals| totals.packets_relayed) / seconds;
         figures.poll_usec = sum(|totals| totals.poll_usec) / drawn as f64;
         self.base = Base { at: now, frames, totals };
     }

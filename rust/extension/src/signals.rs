@@ -13,6 +13,7 @@ use websocket_multiplayer_core::{Event, Mode};
 
 use crate::diagnostics;
 use crate::host::PeerHost;
+use crate::relaying;
 use crate::reopened;
 use crate::report::Kind;
 use crate::request::call_handler;
@@ -29,13 +30,16 @@ pub(crate) trait HostClass:
 /// A handler can do anything: close, open again, poll (which returns at once; this loop continues afterwards), or drop all references
 /// except the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (mode, _polling, has_former_peers) = {
+    let (mode, _polling, has_former_peers, is_relaying) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
-        (mode, polling, host.core.has_former_peers())
+        (mode, polling, host.core.has_former_peers(), host.core.is_relaying())
     };
+    if is_relaying {
+        relaying::update(&mut this);
+    }
     if has_former_peers && !reopened::emit_disconnects(&mut this) {
         return;
     }
@@ -55,6 +59,9 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
     let mut has_listeners = None;
     let mut next = Some(first);
     while let Some(event) = next {
+        if matches!(event, Event::PeerConnected { .. }) {
+            relaying::update(&mut this);
+        }
         let object: &mut Object = this.upcast_mut();
         match event {
             Event::PacketReceived { id } => {

@@ -45,6 +45,10 @@ var max_queued_packets: int = 4096:
 var resume_timeout: float = 0.0:
 	set = set_resume_timeout
 
+## Whether a server relays packets between clients on the thread of its sockets. [b]Web:[/b] has no effect: a browser cannot be a server.
+var relay_on_io_thread: bool = true:
+	set = set_relay_on_io_thread
+
 ## Why [member supported_protocols] was refused last; empty if it was not.
 var _refusal: String = ""
 
@@ -91,6 +95,14 @@ func set_resume_timeout(seconds: float) -> void:
 
 func get_resume_timeout() -> float:
 	return resume_timeout
+
+
+func set_relay_on_io_thread(enabled: bool) -> void:
+	relay_on_io_thread = enabled
+
+
+func get_relay_on_io_thread() -> bool:
+	return relay_on_io_thread
 
 
 func set_inbound_buffer_size(buffer_size: int) -> void:

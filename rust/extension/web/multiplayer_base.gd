@@ -56,6 +56,8 @@ const _FIGURES: Array[String] = [
 	"bytes_out",
 	"packets_in",
 	"packets_out",
+	"packets_relayed",
+	"bytes_relayed",
 	"packets_refused",
 	"packets_dropped_unreliable",
 	"packets_to_closed",

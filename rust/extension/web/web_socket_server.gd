@@ -43,6 +43,9 @@ var max_connections_per_address: int = 0:
 ## The time that a peer may take to come back after it has lost its connection. [b]Web:[/b] has no effect: a browser cannot be a server.
 var resume_timeout: float = 0.0:
 	set = set_resume_timeout
+## Whether a server relays packets between clients on the thread of its sockets. [b]Web:[/b] has no effect: a browser cannot be a server.
+var relay_on_io_thread: bool = true:
+	set = set_relay_on_io_thread
 ## The maximum number of handshakes in progress.
 var max_pending_connections: int = 1024:
 	set = set_max_pending_connections
@@ -213,6 +216,14 @@ func set_resume_timeout(seconds: float) -> void:
 
 func get_resume_timeout() -> float:
 	return resume_timeout
+
+
+func set_relay_on_io_thread(enabled: bool) -> void:
+	relay_on_io_thread = enabled
+
+
+func get_relay_on_io_thread() -> bool:
+	return relay_on_io_thread
 
 
 func set_max_pending_connections(count: int) -> void:

@@ -60,6 +60,8 @@ const STATISTICS: Array[String] = [
 	"bytes_out",
 	"packets_in",
 	"packets_out",
+	"packets_relayed",
+	"bytes_relayed",
 	"packets_refused",
 	"packets_dropped_unreliable",
 	"packets_to_closed",
@@ -126,6 +128,7 @@ func _server() -> void:
 		max_connections = 0,
 		max_connections_per_address = 0,
 		resume_timeout = 0.0,
+		relay_on_io_thread = true,
 		max_pending_connections = 1024,
 		max_inbound_kb_per_second = 0,
 		allowed_origins = PackedStringArray(),
@@ -187,6 +190,7 @@ func _multiplayer_peer() -> void:
 		outbound_buffer_size = 65535,
 		max_queued_packets = 4096,
 		resume_timeout = 0.0,
+		relay_on_io_thread = true,
 		resume_enabled = true,
 	}
 	var signals: Array[String] = ["drained()"]

@@ -14,6 +14,7 @@ const NAMES: Array[StringName] = [
 	&"WebSocket/packets_out_per_second",
 	&"WebSocket/bytes_in_per_second",
 	&"WebSocket/bytes_out_per_second",
+	&"WebSocket/packets_relayed_per_second",
 	&"WebSocket/queued_in_bytes",
 	&"WebSocket/queued_out_bytes",
 	&"WebSocket/packets_dropped",

@@ -8,11 +8,13 @@ use super::KEPT;
 use super::budget::QueueTotal;
 use super::outbound::{Arena, Form, Outbound, PayloadRef};
 use super::queue::CommandQueue;
+use super::run::Run;
 use crate::base::{CloseFrame, ConnId, PeerId};
 use crate::config::PeerConfig;
 use crate::decision::AdmissionDecision;
 use crate::sync::Arc;
 use crate::tls::TlsSession;
+use crate::wire::godot4::Announcement;
 
 /// A command of the game's thread for the driver.
 ///
@@ -23,6 +25,14 @@ pub(crate) enum Command {
     Send { to: ConnId, message: Outbound },
     /// Send the same to several peers.
     SendMany { to: Arc<Vec<ConnId>>, message: Outbound },
+    /// The game has come to the place of these packets between clients: relay them.
+    Relay(Box<Run>),
+    /// Server: the game has announced to a client that another one has joined or left.
+    Announced { to: PeerId, what: Announcement },
+    /// Server: a client is gone, also for the game.
+    ForgetPairs(PeerId),
+    /// Server: another object relays, or none. All announcements are void. Runs from now on have this number.
+    VoidPairs(u64),
     /// The game has taken packets: continue to read this peer.
     Resume(ConnId),
     /// Client: drop the connection, and come back on a new one.
@@ -62,6 +72,7 @@ impl Command {
         match self {
             Self::Send { message, .. } => message.effort(),
             Self::SendMany { to, message } => to.len() * message.effort(),
+            Self::Relay(run) => run.packets(),
             Self::Configure(_) | Self::Refuse { .. } => 1024,
             _ => 1,
         }

@@ -91,7 +91,8 @@ figures! {
     #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
     pub struct Statistics;
 
-    /// The counters of one server or client. The driver writes all of them except for the [`Game`]'s.
+    /// The counters of one server or client. The driver writes all of them except for the [`Game`]'s and half of the
+    /// [`Both`]'s.
     #[derive(Debug, Default)]
     pub(crate) struct Counters {
         /// Clients that connected, or request it, and of which the game has not taken the notice yet.
@@ -104,9 +105,11 @@ figures! {
     bytes_out: u64, Counter, Bytes, "Bytes written to sockets.";
     packets_in: u64, Counter, Count, "Messages received.";
     packets_out: u64, Counter, Count, "Messages written completely.";
-    packets_refused: u64, Game, Count, "Packets refused because there was no room.";
-    packets_dropped_unreliable: u64, Game, Count, "Unreliable packets dropped because a peer did not keep up.";
-    packets_to_closed: u64, Game, Count, "Packets to peers that were closed already.";
+    packets_relayed: u64, Counter, Count, "Packets of clients for other clients that the I/O thread relayed, once for each receiver.";
+    bytes_relayed: u64, Counter, Bytes, "The sizes of these packets together.";
+    packets_refused: u64, Both, Count, "Packets refused because there was no room.";
+    packets_dropped_unreliable: u64, Both, Count, "Unreliable packets dropped because a peer did not keep up.";
+    packets_to_closed: u64, Both, Count, "Packets to peers that were closed already.";
     peers_overflowed: u64, Counter, Count, "Peers closed because they did not keep up.";
     peers_violated: u64, Counter, Count, "Peers closed because they violated the protocol or a limit of receiving.";
     peers_timed_out: u64, Counter, Count, "Peers dropped because they sent nothing, accepted no data, or did not answer a Close frame for too long.";
@@ -234,6 +237,19 @@ impl Game {
     }
 }
 
+/// A counter for which both threads have one of their own: the game for what it sends, the driver for what it relays.
+#[derive(Debug, Default)]
+pub(crate) struct Both {
+    pub(crate) game: Game,
+    pub(crate) driver: Counter,
+}
+
+impl Both {
+    pub(crate) fn get(&self) -> u64 {
+        self.game.get() + self.driver.get()
+    }
+}
+
 /// A value that increases and decreases.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicUsize);
@@ -347,7 +363,7 @@ mod tests {
         counters.pending.set(3);
         counters.bytes_in.add(40);
         counters.bytes_in.add(2);
-        counters.packets_refused.add(1);
+        counters.packets_refused.game.add(1);
         let statistics = Statistics { peers: 5, ..counters.snapshot() };
         let values: Vec<_> = statistics.values().filter(|(_, value)| *value != Value::Integer(0)).collect();
         let expected = [("peers", 5), ("pending", 3), ("bytes_in", 42), ("packets_refused", 1)];

@@ -76,6 +76,18 @@ impl Mailbox {
         }
     }
 
+    /// Game thread: queues a command that can wait until [`wake_for_commands`](Self::wake_for_commands).
+    pub(crate) fn command_quietly(&self, command: Command) {
+        self.commands.push_quietly(|batch| batch.push(command));
+    }
+
+    /// Game thread: wakes the driver if it sleeps, for commands that were queued quietly.
+    pub(crate) fn wake_for_commands(&self) {
+        if self.commands.wake_for_list() {
+            self.wake();
+        }
+    }
+
     /// Game thread: the same for a configuration.
     pub(crate) fn configure(&self, config: PeerConfig) {
         if self.commands.push(|batch| batch.configure(config)) {

@@ -13,6 +13,7 @@ mod payload_arena;
 mod peer_shared;
 #[expect(clippy::disallowed_types, reason = "the game's thread may wait for notices")]
 mod queue;
+mod run;
 mod shared_payload;
 
 pub(crate) use backpressure::{Backlog, OverLimit, Reservation, WhenFull};
@@ -28,4 +29,5 @@ pub(crate) use outbound::{Form, Outbound, PayloadRef};
 pub(crate) use payload_arena::PayloadArena;
 pub use peer_shared::PeerState;
 pub(crate) use peer_shared::{PeerInfo, PeerShared, input_limits, output_limits};
+pub(crate) use run::Run;
 pub(crate) use shared_payload::charged;

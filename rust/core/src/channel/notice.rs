@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::peer_shared::PeerShared;
+use super::run::Run;
 use crate::base::{CloseReason, Packet, PeerId};
 use crate::event::ConnectionRequest;
 
@@ -11,6 +12,8 @@ use crate::event::ConnectionRequest;
 #[derive(Debug)]
 pub(crate) enum Notice {
     Packet(Packet),
+    /// Server: packets of a client for other clients.
+    Run(Box<Run>),
     /// A peer has connected. `own_id` is the id of a client.
     Connected {
         shared: Arc<PeerShared>,

@@ -191,6 +191,18 @@ impl PeerShared {
         self.outgoing.reserve(size, when_full, &output_limits(config), process_has_room, is_closed)
     }
 
+    /// Driver: the same for a packet that it queues itself. A game that closes the peer meanwhile has done so after it passed the packet,
+    /// and the driver closes it later.
+    pub(crate) fn reserve_now(
+        &self,
+        size: usize,
+        when_full: WhenFull,
+        config: &PeerConfig,
+        process_has_room: bool,
+    ) -> Reservation {
+        self.outgoing.reserve(size, when_full, &output_limits(config), || process_has_room, || false)
+    }
+
     /// Returns whether more waits than `set_buffers` allows for a congested peer, or would with `size` more bytes in `more` packets.
     pub(crate) fn is_over_output_limits(&self, size: usize, more: usize, config: &PeerConfig) -> bool {
         self.outgoing.is_over(size, more, &output_limits(config))

@@ -32,6 +32,17 @@ impl<L> CommandQueue<L> {
         self.must_wake()
     }
 
+    /// Any thread: adds to the list. The caller calls [`wake_for_list`](Self::wake_for_list) later.
+    pub(crate) fn push_quietly(&self, act: impl FnOnce(&mut L)) {
+        self.with(act);
+    }
+
+    /// Any thread: returns true if the driver sleeps although the caller has added to the list, so that the caller has to wake it.
+    #[must_use]
+    pub(crate) fn wake_for_list(&self) -> bool {
+        self.must_wake()
+    }
+
     /// Any thread: the driver is needed for something that is not in the list. Returns true if the caller has to wake it.
     #[must_use]
     pub(crate) fn force_wake(&self) -> bool {

@@ -26,6 +26,10 @@ impl Hub {
                     self.send(*conn, &message, now);
                 }
             }
+            Command::Relay(run) => self.relay_run(run, now),
+            Command::Announced { to, what } => self.pairs.announced(to, what),
+            Command::ForgetPairs(id) => self.pairs.forget(id),
+            Command::VoidPairs(epoch) => self.pairs.void(epoch),
             Command::Resume(conn) => self.queue_read(conn),
             Command::Reconnect => self.reconnect(io, now),
             Command::Close { conn, frame } => {

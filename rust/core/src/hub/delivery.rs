@@ -33,8 +33,14 @@ impl Hub {
         }
         connection.session.resume(now);
         count_in(shared, &self.counters, payload.bytes().len());
+        let source = shared.id;
+        if let Some(target) = self.pairs.target(source, payload.bytes(), text) {
+            self.add_to_run(source, target, payload.bytes());
+            return true;
+        }
+        self.close_run();
         let payload = unpinned(payload, &mut self.arena, self.config.mode);
-        self.notices.push(Notice::Packet(Packet { source: shared.id, payload, text }));
+        self.notices.push(Notice::Packet(Packet { source, payload, text }));
         true
     }
 

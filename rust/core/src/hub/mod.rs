@@ -13,6 +13,7 @@ mod connection;
 mod delivery;
 mod ends;
 mod expiry;
+mod pairs;
 pub(crate) mod pending;
 mod preamble;
 #[cfg(any(test, fuzzing))]
@@ -22,6 +23,7 @@ mod reading;
 pub(crate) mod relay;
 pub(crate) mod resume;
 pub(crate) mod round;
+mod runs;
 mod slab;
 mod timers;
 pub(crate) mod transports;
@@ -37,7 +39,7 @@ use std::{io, mem};
 use crate::access::{AccessPolicy, RateLimiter};
 use crate::base::{CloseReason, ConnId, PeerId, PeerMap};
 use crate::channel::{
-    Charge, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, TakenCommands,
+    Charge, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, Run, TakenCommands,
 };
 use crate::config::{Mode, PeerConfig};
 use crate::http::Url;
@@ -49,6 +51,7 @@ use connected::Connected;
 pub(crate) use connected::STALL;
 use connection::{Connection, Stage};
 pub(crate) use delivery::INLINE_MAX;
+use pairs::Pairs;
 pub(crate) use pending::EvictionOutcome;
 use pending::PendingQueue;
 use queues::Queues;
@@ -122,6 +125,13 @@ pub(crate) struct Hub {
     borrowed: usize,
     /// Server of the Godot 3 wire: the last congested peer for which senders had to wait.
     behind: Option<PeerId>,
+    /// Server of the 4.x wire: the clients whose packets for each other are relayed here.
+    pairs: Pairs,
+    /// The run of the client that is read.
+    run: Option<Box<Run>>,
+    /// Empty runs.
+    #[expect(clippy::vec_box, reason = "commands and notices hold a run by its box, which is reused")]
+    spare_runs: Vec<Box<Run>>,
     /// Server: the sessions that clients may come back to.
     sessions: Sessions,
     /// Server: when suspended peers gave room last.
@@ -179,6 +189,9 @@ impl Hub {
             relayed: 0,
             borrowed: 0,
             behind: None,
+            pairs: Pairs::default(),
+            run: None,
+            spare_runs: Vec::new(),
             sessions: Sessions::default(),
             relieved: None,
             expired: Vec::new(),

@@ -174,6 +174,7 @@ impl Hub {
 
     /// Completes a turn that read `taken` bytes. Returns whether the connection is to be read again at once.
     fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
+        self.close_run();
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         if let Stage::Connected(peer) = &mut connection.stage
             && peer.deferred.is_none()

@@ -235,7 +235,22 @@ impl Hub {
 
     fn pass_on(&mut self, conn: ConnId, message: &Bytes, now: Instant) {
         self.relayed += 1;
-        self.queue_or_close(conn, PayloadRef::shared(message), now);
+        let reservation = self.queue_or_close(conn, PayloadRef::shared(message), now);
+        self.count_relayed(reservation, message.len());
+    }
+
+    /// Counts a packet for one receiver.
+    pub(super) fn count_relayed(&self, reservation: Reservation, size: usize) {
+        let counters = &self.counters;
+        match reservation {
+            Reservation::Taken => {
+                counters.packets_relayed.add(1);
+                counters.bytes_relayed.add(size);
+            }
+            Reservation::Closed => counters.packets_to_closed.driver.add(1),
+            Reservation::Dropped => counters.packets_dropped_unreliable.driver.add(1),
+            Reservation::Refused | Reservation::Overflow => counters.packets_refused.driver.add(1),
+        }
     }
 
     /// Announcements take room like packets, or a client that reads nothing would collect them without limit. The limit of the process
@@ -244,20 +259,39 @@ impl Hub {
         self.queue_or_close(conn, PayloadRef::copied(&system_message(kind, id)), now);
     }
 
-    /// Queues a message without a caller that could be refused: a peer with a full output queue is closed.
-    fn queue_or_close(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(shared) = connection.shared() else { return };
-        // The limit of the process was checked for the message as a whole.
-        match shared.reserve(payload.len(), WhenFull::Close, &self.config, || true) {
-            Reservation::Taken => {}
-            Reservation::Overflow => return self.overflow(conn, now),
-            Reservation::Closed | Reservation::Dropped | Reservation::Refused => return,
+    /// Queues a message without a caller that could be refused: a peer with a full output queue is closed. The limit of the process was
+    /// checked for the message as a whole.
+    fn queue_or_close(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) -> Reservation {
+        self.queue_packet(conn, Form::Binary, payload, WhenFull::Close, true, now)
+    }
+
+    /// Queues a message that the game's thread has not sent, if there is room for it. Returns what became of it.
+    pub(super) fn queue_packet(
+        &mut self,
+        conn: ConnId,
+        form: Form,
+        payload: PayloadRef<'_>,
+        when_full: WhenFull,
+        process_has_room: bool,
+        now: Instant,
+    ) -> Reservation {
+        let Some(connection) = self.connections.get_mut(conn) else { return Reservation::Closed };
+        let Some(shared) = connection.shared() else { return Reservation::Closed };
+        if connection.session.is_closing() {
+            return Reservation::Closed;
         }
-        let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
-        if connection.send(Form::Binary, payload, &mut cx) {
-            self.queues.flush(conn, connection);
+        let reservation = shared.reserve_now(payload.len(), when_full, &self.config, process_has_room);
+        match reservation {
+            Reservation::Taken => {
+                let mut cx = Context { config: &self.config, pool: &mut self.pool, now };
+                if connection.send(form, payload, &mut cx) {
+                    self.queues.flush(conn, connection);
+                }
+            }
+            Reservation::Overflow => self.overflow(conn, now),
+            Reservation::Closed | Reservation::Dropped | Reservation::Refused => {}
         }
+        reservation
     }
 }
 

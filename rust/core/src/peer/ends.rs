@@ -59,6 +59,7 @@ impl Peer {
         self.discard_packets(id, &member);
         self.events.retain(|event| !event.is_about(id));
         if let Some(open) = &mut self.open {
+            open.forget_pairs(id);
             open.sender.forget_peer(id);
             if open.role == Role::Client {
                 self.end_client();
@@ -96,6 +97,7 @@ impl Peer {
             member.forget(open.config.borrow().mode);
         }
         let known = member.is_some();
+        open.forget_pairs(id);
         self.leaving.extend(member);
         open.sender.forget_roster();
         if open.role == Role::Client {

@@ -32,6 +32,7 @@ impl Peer {
         open.mailbox.note_poll(Instant::now());
         open.release_taken();
         open.sender.forget_last();
+        open.wake_for_runs();
         // Most polls end here, while the processor's caches are full of the game's data, so they touch as little memory as possible.
         if !waits && !open.mailbox.has_notices() {
             return false;
@@ -107,6 +108,7 @@ impl Peer {
                         return Some(Event::PacketReceived { id });
                     }
                 }
+                Notice::Run(run) => self.run_received(run),
                 Notice::Connected { shared, own_id } => {
                     open.mailbox.counters.arrivals.fetch_sub(1, Ordering::Relaxed);
                     return Some(self.connected(shared, own_id));

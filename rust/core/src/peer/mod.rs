@@ -10,6 +10,7 @@ mod kept;
 mod observer;
 mod open;
 mod receiver;
+mod runs;
 pub(crate) mod sender;
 
 use std::cell::RefCell;
@@ -34,6 +35,7 @@ pub use handle::PeerHandle;
 pub use observer::{Load, Observer};
 use open::Open;
 use receiver::Receiver;
+use runs::Relaying;
 use sender::Sender;
 
 /// The engine's `MultiplayerPeer.ConnectionStatus`.
@@ -363,6 +365,7 @@ impl Peer {
             unasked: Vec::new(),
             poll: 0,
             receiver: Receiver::default(),
+            relaying: Relaying::default(),
         });
     }
 

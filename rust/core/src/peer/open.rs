@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::handle::Member;
 use super::receiver::Receiver;
+use super::runs::Relaying;
 use super::sender::Sender;
 use crate::base::{PeerId, PeerMap};
 use crate::channel::Mailbox;
@@ -33,6 +34,7 @@ pub(super) struct Open {
     /// The number of polls, by which a member remembers in which poll its packets became readable.
     pub(super) poll: u64,
     pub(super) receiver: Receiver,
+    pub(super) relaying: Relaying,
     pub(super) sender: Sender,
 }
 

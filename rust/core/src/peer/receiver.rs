@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::handle::{Member, PeerHandle};
 use super::open::Open;
+use super::runs::Runs;
 use super::{Peer, give_back};
 use crate::base::{Packet, PeerId};
 use crate::channel::{Command, input_limits};
@@ -19,6 +20,8 @@ use crate::wire::godot3::SYSTEM_SIZE;
 pub(super) struct Receiver {
     /// Readable packets of all peers.
     packets: VecDeque<Packet>,
+    /// The packets between clients that stand among them.
+    pub(super) runs: Runs,
     /// The peer whose packets the game is taking; their room is not released yet.
     taking: Option<Rc<Member>>,
 }
@@ -41,6 +44,15 @@ impl Receiver {
         self.packets.push_back(packet);
     }
 
+    pub(super) fn packet_count(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Makes packets of all runs.
+    pub(super) fn unpack_runs(&mut self) {
+        self.runs.unpack(&mut self.packets);
+    }
+
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.packets.capacity()
@@ -48,20 +60,30 @@ impl Receiver {
 }
 
 impl Peer {
-    /// The number of readable packets (multiplayer mode).
+    /// The number of readable packets (multiplayer mode). Packets that the I/O thread relays do not count.
     pub fn packet_count(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| open.receiver.packets.len())
+        let Some(open) = &self.open else { return 0 };
+        open.pass_runs();
+        let count = open.receiver.packets.len();
+        if count == 0 {
+            open.wake_for_runs();
+        }
+        count
     }
 
     /// The packet that `pop_packet` takes next.
     pub fn peek_packet(&self) -> Option<&Packet> {
-        self.open.as_ref()?.receiver.packets.front()
+        let open = self.open.as_ref()?;
+        open.pass_runs();
+        open.receiver.packets.front()
     }
 
     /// Takes the next packet and makes room for more.
     pub fn pop_packet(&mut self) -> Option<Packet> {
         let open = self.open.as_mut()?;
+        open.pass_runs();
         let packet = open.receiver.packets.pop_front()?;
+        open.receiver.runs.note_taken();
         give_back(&mut open.receiver.packets);
         open.note_taken(&packet);
         if open.receiver.packets.is_empty() {
@@ -73,13 +95,8 @@ impl Peer {
     /// Discards the unread packets of a peer that the game closes.
     pub(super) fn discard_packets(&mut self, id: PeerId, member: &Member) {
         let Some(open) = &mut self.open else { return };
-        open.receiver.packets.retain(|packet| {
-            let keep = packet.source != id;
-            if !keep {
-                member.release(packet);
-            }
-            keep
-        });
+        let Receiver { packets, runs, .. } = &mut open.receiver;
+        runs.discard(packets, id, member);
     }
 }
 
@@ -166,7 +183,7 @@ impl Member {
     }
 
     /// Releases room in the input buffer. If the driver has stopped reading and there is enough room now, it continues.
-    fn release_room(&self, bytes: usize, packets: usize) {
+    pub(super) fn release_room(&self, bytes: usize, packets: usize) {
         let shared = self.shared();
         let limits = input_limits(&self.config.borrow());
         if shared.incoming.release(bytes, packets, &limits) {

@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::hub::INLINE_MAX;
 use crate::session::Role;
 use crate::wire::godot3::{HEADER, packet_header};
+use crate::wire::godot4::ANNOUNCEMENT;
 
 /// A packet that a game sends, on its way to one peer or several.
 #[derive(Clone, Copy)]
@@ -178,7 +179,7 @@ impl Sender {
             Reservation::Dropped => &counters.packets_dropped_unreliable,
             Reservation::Refused | Reservation::Overflow => &counters.packets_refused,
         };
-        counter.add(1);
+        counter.game.add(1);
     }
 
     /// Logs, at intervals, that the process had no room.
@@ -250,6 +251,9 @@ impl Open {
         let member = self.roster.get(&id).ok_or(SendError::UnknownPeer(id.0))?;
         let shared = member.shared();
         let reservation = packet.send(shared, &self.mailbox, &mut self.sender.copies, config);
+        if packet.payload.len() == ANNOUNCEMENT {
+            self.note_announcement(id, packet.payload, reservation == Reservation::Taken);
+        }
         if reservation == Reservation::Taken {
             return Ok(());
         }

@@ -65,6 +65,15 @@ multiplayer_class! {
         #[var(get = get_resume_timeout, set = set_resume_timeout)]
         resume_timeout: PhantomVar<f64>,
 
+        /// If `true` (the default), a server relays the packets of clients for other clients on the thread of its sockets, for a
+        /// `SceneMultiplayer` with `server_relay`. Each client receives the same packets in the same order as otherwise, but the main
+        /// thread does not handle each of them: `get_available_packet_count()` does not count them, `peer_packet` is not emitted for
+        /// them, and the engine's network profiler does not see them; `packets_relayed` of `get_statistics()` counts them. If `false`,
+        /// if a script or more than one `SceneMultiplayer` uses the peer, and for packets to several clients, the main thread
+        /// relays. Only in multiplayer mode with the wire format of 4.x. `true` applies to clients that connect afterwards.
+        #[var(get = get_relay_on_io_thread, set = set_relay_on_io_thread)]
+        relay_on_io_thread: PhantomVar<bool>,
+
         /// If `true` (the default), the client asks the server for a session that survives the loss of the connection. The server decides
         /// with `resume_timeout`. A change applies to the next connection.
         #[var(get = is_resume_enabled, set = set_resume_enabled)]
@@ -78,6 +87,16 @@ multiplayer_class! {
         /// that `refuse_new_connections` is switched on.
         #[signal]
         fn drained();
+
+        #[func]
+        fn get_relay_on_io_thread(&self) -> bool {
+            self.host.relays_on_io_thread
+        }
+
+        #[func]
+        fn set_relay_on_io_thread(&mut self, enabled: bool) {
+            self.host.set_relay_on_io_thread(enabled);
+        }
 
         #[func]
         fn get_resume_timeout(&self) -> f64 {

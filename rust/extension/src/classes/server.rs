@@ -96,6 +96,15 @@ multiplayer_class! {
         #[var(get = get_resume_timeout, set = set_resume_timeout)]
         resume_timeout: PhantomVar<f64>,
 
+        /// If `true` (the default), a server relays the packets of clients for other clients on the thread of its sockets, for a
+        /// `SceneMultiplayer` with `server_relay`. Each client receives the same packets in the same order as otherwise, but the main
+        /// thread does not handle each of them: `get_available_packet_count()` does not count them, `peer_packet` is not emitted for
+        /// them, and the engine's network profiler does not see them; `packets_relayed` of `get_statistics()` counts them. If `false`,
+        /// if a script or more than one `SceneMultiplayer` uses the peer, and for packets to several clients, the main thread
+        /// relays. Only in multiplayer mode with the wire format of 4.x. `true` applies to clients that connect afterwards.
+        #[var(get = get_relay_on_io_thread, set = set_relay_on_io_thread)]
+        relay_on_io_thread: PhantomVar<bool>,
+
         /// The maximum number of pending connections (handshakes in progress), 1 or more. Clients that wait for
         /// `request_handler` count, too. Further clients wait. For a waiting client, the server drops a pending connection that has
         /// sent nothing for a second, or a slow one of an address that has more than a sixteenth of the places. The default
@@ -274,6 +283,16 @@ multiplayer_class! {
             if self.accepts_value("ca_chain", VALID, chain != self.options.ca_chain) {
                 border::replace(&mut self.options.ca_chain, chain);
             }
+        }
+
+        #[func]
+        fn get_relay_on_io_thread(&self) -> bool {
+            self.host.relays_on_io_thread
+        }
+
+        #[func]
+        fn set_relay_on_io_thread(&mut self, enabled: bool) {
+            self.host.set_relay_on_io_thread(enabled);
         }
 
         #[func]

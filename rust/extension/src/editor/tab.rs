@@ -98,13 +98,15 @@ impl Tab {
         }
         self.items = items;
         let sum = |index: usize| rows.iter().map(|row| row.rates[index]).sum::<f64>();
-        let [packets_in, packets_out, bytes_in, bytes_out] = std::array::from_fn(sum);
+        let [packets_in, packets_out, bytes_in, bytes_out, relayed] = std::array::from_fn(sum);
         if !is_first {
             self.plot.add(bytes_in, bytes_out);
         }
         let peers: i64 = rows.iter().map(|row| row.peers).sum();
+        let relayed =
+            if relayed > 0.0 { format!("    relayed {relayed:.0} packets/s") } else { String::new() };
         self.totals.set_text(&format!(
-            "{peers} peers    in {packets_in:.0} packets/s, {}/s    out {packets_out:.0} packets/s, {}/s",
+            "{peers} peers    in {packets_in:.0} packets/s, {}/s    out {packets_out:.0} packets/s, {}/s{relayed}",
             bytes(bytes_in),
             bytes(bytes_out),
         ));
@@ -158,7 +160,7 @@ fn table() -> Gd<Tree> {
 }
 
 fn cells(row: &Row) -> [String; COLUMNS.len()] {
-    let [packets_in, packets_out, bytes_in, bytes_out] = row.rates;
+    let [packets_in, packets_out, bytes_in, bytes_out, _] = row.rates;
     let hidden = row.peers - row.listed.len() as i64;
     let name = if row.dropped.is_none() {
         row.name.clone()

@@ -11,8 +11,8 @@ pub(super) struct Row {
     pub(super) key: Key,
     pub(super) name: String,
     pub(super) address: String,
-    /// Per second: packets in and out, bytes in and out.
-    pub(super) rates: [f64; 4],
+    /// Per second: packets in and out, bytes in and out; for objects also relayed packets.
+    pub(super) rates: [f64; COUNTERS.len()],
     pub(super) queued_in: i64,
     pub(super) queued_out: i64,
     /// Negative: unknown.
@@ -31,7 +31,7 @@ pub(super) type Key = (i64, i64, Option<i64>);
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     usec: i64,
-    counters: HashMap<Key, [i64; 4]>,
+    counters: HashMap<Key, [i64; COUNTERS.len()]>,
 }
 
 impl Traffic {
@@ -53,7 +53,7 @@ impl Traffic {
                     std::array::from_fn(|index| (now[index] - before[index]).max(0) as f64 / seconds)
                 }
                 // New in this report: the time in which the counters have grown is not known.
-                _ => [0.0; 4],
+                _ => [0.0; COUNTERS.len()],
             }
         };
         let objects = get::<Array<VarDictionary>>(report, "objects");
@@ -96,7 +96,7 @@ impl Traffic {
     }
 }
 
-fn row(key: Key, from: &VarDictionary, rates: [f64; 4]) -> Row {
+fn row(key: Key, from: &VarDictionary, rates: [f64; COUNTERS.len()]) -> Row {
     let (queued_in, queued_out) = (get(from, "queued_in_bytes"), get(from, "queued_out_bytes"));
     Row { key, rates, queued_in, queued_out, ..Row::default() }
 }
@@ -106,4 +106,4 @@ fn get<T: FromGodot + Default>(from: &VarDictionary, name: &str) -> T {
     from.get(name).and_then(|value| value.try_to().ok()).unwrap_or_default()
 }
 
-const COUNTERS: [&str; 4] = ["packets_in", "packets_out", "bytes_in", "bytes_out"];
+const COUNTERS: [&str; 5] = ["packets_in", "packets_out", "bytes_in", "bytes_out", "packets_relayed"];

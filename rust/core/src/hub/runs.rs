@@ -1,0 +1,79 @@
+//! The relay of the 4.x wire. The game's thread keeps the order, the I/O thread does the work: it collects the packets of a client for other
+//! clients in a run, which waits in its place among the client's other packets. When the game has come to that place, the run comes back as
+//! one command among those that send, and its packets are relayed.
+
+use std::time::Instant;
+
+use super::Hub;
+use crate::base::PeerId;
+use crate::channel::{Form, Notice, PayloadRef, Run, WhenFull, input_limits};
+use crate::config::OverflowPolicy;
+use crate::wire::godot4::is_state_sync;
+
+impl Hub {
+    /// Adds a packet of a client to the run that is open.
+    pub(super) fn add_to_run(&mut self, source: PeerId, target: PeerId, message: &[u8]) {
+        let run = self.run.get_or_insert_with(|| {
+            let mut run = self.spare_runs.pop().unwrap_or_else(Run::new);
+            run.source = source;
+            run.epoch = self.pairs.epoch();
+            run
+        });
+        debug_assert_eq!(run.source, source, "a run ends with the turn");
+        run.push(target, message);
+    }
+
+    /// Gives the open run its place among the notices.
+    #[inline]
+    pub(super) fn close_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.notices.push(Notice::Run(run));
+        }
+    }
+
+    /// Relays the packets of a run, as if the game sent them now.
+    pub(super) fn relay_run(&mut self, mut run: Box<Run>, now: Instant) {
+        for (target, message) in run.iter() {
+            // The engine's class drops a packet for a peer that is not connected any more, too.
+            if self.pairs.is_open(run.source, target) {
+                self.relay_packet(target, message, now);
+            }
+        }
+        // The room is given back here, not when the game passes the run: until now the run took memory.
+        if let Some(conn) = self.ids.get(&run.source)
+            && let Some(connection) = self.connections.get_mut(*conn)
+            && let Some(shared) = connection.shared()
+            && shared.incoming.release(run.size(), run.packets(), &input_limits(&self.config))
+        {
+            self.queues.read(*conn, connection);
+        }
+        if run.clear() && self.spare_runs.len() < SPARE_RUNS {
+            self.spare_runs.push(run);
+        }
+    }
+
+    /// Returns the peers about which the game has announced something that still counts.
+    #[cfg(test)]
+    pub(crate) fn paired(&self) -> std::collections::BTreeSet<PeerId> {
+        self.pairs.ids()
+    }
+
+    fn relay_packet(&mut self, target: PeerId, message: &[u8], now: Instant) {
+        let Some(conn) = self.ids.get(&target).copied() else {
+            return self.counters.packets_to_closed.driver.add(1);
+        };
+        let (when_full, form) = match (is_state_sync(message), self.config.overflow_policy) {
+            (true, _) => (WhenFull::Drop, Form::Unreliable),
+            (false, OverflowPolicy::Refuse) => (WhenFull::Refuse, Form::Binary),
+            (false, OverflowPolicy::Disconnect) => (WhenFull::Close, Form::Binary),
+        };
+        let unpublished = self.pool.bytes().saturating_sub(self.charge.bytes());
+        let process_has_room = self.queue_totals.outgoing.has_room(message.len().saturating_add(unpublished));
+        let payload = PayloadRef::copied(message);
+        let reservation = self.queue_packet(conn, form, payload, when_full, process_has_room, now);
+        self.count_relayed(reservation, message.len());
+    }
+}
+
+/// Empty runs that are kept to reuse their memory.
+const SPARE_RUNS: usize = 64;

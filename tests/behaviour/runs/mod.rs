@@ -1,0 +1,300 @@
+//! The relay of the 4.x wire on the I/O thread, in runs.
+
+mod model;
+mod scene;
+
+use super::world::{frame, multiplayer};
+use crate::base::{CloseFrame, PeerId};
+use crate::config::{Buffers, OverflowPolicy, PeerConfig};
+use scene::{Deed, Scene, relay};
+
+fn small(input_packets: usize) -> PeerConfig {
+    let buffers = Buffers { input_packets, ..Buffers::default() };
+    PeerConfig { buffers, ..multiplayer() }
+}
+
+#[test]
+fn packets_between_clients_never_reach_the_game() {
+    let mut scene = Scene::of(multiplayer(), 3);
+    let (first, second) = (scene.guests[0].id, scene.guests[1].id);
+    scene.say(0, &[scene.relay(1, b"one"), scene.relay(2, b"two"), scene.relay(1, b"three")]);
+    scene.work();
+    assert!(scene.messages(1).is_empty(), "not before the game has come to their place");
+    scene.poll();
+    scene.work();
+    assert_eq!(scene.messages(1), [relay(first, b"one"), relay(first, b"three")]);
+    assert_eq!(scene.messages(2), [relay(first, b"two")]);
+    assert!(scene.taken.is_empty());
+    let statistics = scene.peer.statistics();
+    assert_eq!((statistics.packets_relayed, statistics.bytes_relayed), (3, 9 + 9 + 11));
+    // What is for nobody, for several or for the sender is for the game.
+    let others = [0, 1, -1, 12_345, first.0, i32::MIN].map(|id| relay(PeerId(id), b"x"));
+    scene.say(0, &others);
+    scene.say(0, &[relay(second, b""), [&[15][..], &relay(second, b"x")[1..]].concat()]);
+    scene.settle();
+    assert_eq!(scene.taken.len(), 8);
+    assert_eq!(scene.peer.statistics().packets_relayed, 3);
+}
+
+#[test]
+fn what_stands_between_packets_for_the_game_leaves_between_them() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let id = scene.guests[0].id;
+    let put = |text: &[u8]| Deed::Put(1).packet(text);
+    scene.say(0, &[put(b"1"), scene.relay(1, b"2"), scene.relay(1, b"3"), put(b"4"), scene.relay(1, b"5")]);
+    scene.work();
+    assert_eq!(scene.peer.packet_count(), 0, "nothing is readable before a poll");
+    scene.settle();
+    let received = [put(b"1"), relay(id, b"2"), relay(id, b"3"), put(b"4"), relay(id, b"5")];
+    assert_eq!(scene.messages(1), received);
+    assert_eq!(scene.taken.len(), 2);
+}
+
+#[test]
+fn a_game_that_stops_in_between_keeps_the_rest_waiting() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.say(0, &[scene.relay(1, b"1"), Deed::Nothing.packet(b""), scene.relay(1, b"2")]);
+    scene.work();
+    scene.peer.begin_poll();
+    while scene.peer.next_event(true).is_some() {}
+    assert_eq!(scene.peer.packet_count(), 1);
+    scene.work();
+    assert_eq!(scene.messages(1).len(), 1);
+    scene.peer.pop_packet().expect("the packet for the game");
+    scene.work();
+    assert!(scene.messages(1).is_empty(), "the game may still be busy with the packet");
+    assert_eq!(scene.peer.packet_count(), 0);
+    scene.work();
+    assert_eq!(scene.messages(1).len(), 1);
+}
+
+#[test]
+fn a_run_before_a_close_is_relayed_and_one_of_a_disconnected_client_is_not() {
+    let mut scene = Scene::of(multiplayer(), 3);
+    let (first, second) = (scene.guests[0].id, scene.guests[1].id);
+    scene.say(0, &[scene.relay(2, b"last words")]);
+    scene.guests[0].end.inject(&frame(0x88, &[3, 232]));
+    scene.work();
+    scene.poll();
+    scene.work();
+    assert_eq!(scene.messages(2), [relay(first, b"last words")]);
+    scene.settle();
+    assert_eq!(scene.messages(2), [[&[7, 2][..], &first.0.to_le_bytes()].concat()]);
+    // The first packet of the other client makes the game disconnect it, so that what follows it is void.
+    scene.say(1, &[Deed::Kick(1).packet(b""), scene.relay(2, b"too late")]);
+    scene.settle();
+    assert_eq!(scene.messages(2), [[&[7, 2][..], &second.0.to_le_bytes()].concat()]);
+    assert_eq!(scene.peer.statistics().packets_relayed, 1);
+    assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
+}
+
+#[test]
+fn a_packet_for_a_client_that_the_game_has_given_up_is_dropped_in_silence() {
+    let mut scene = Scene::of(multiplayer(), 3);
+    scene.say(0, &[Deed::Kick(1).packet(b""), scene.relay(1, b"nobody"), scene.relay(2, b"somebody")]);
+    scene.settle();
+    assert!(scene.messages(1).iter().all(|message| message[..2] != [7, 3]));
+    assert_eq!(scene.messages(2).len(), 2, "the end of the other client, and the packet");
+    let statistics = scene.peer.statistics();
+    assert_eq!((statistics.packets_relayed, statistics.packets_to_closed), (1, 0));
+}
+
+#[test]
+fn what_the_game_has_passed_reaches_a_client_that_it_closes_next() {
+    for deed in [Deed::Kick(1), Deed::Drop(1)] {
+        let mut scene = Scene::of(multiplayer(), 2);
+        scene.say(0, &[scene.relay(1, b"farewell"), deed.packet(b""), scene.relay(1, b"void")]);
+        scene.settle();
+        assert_eq!(scene.messages(1), [relay(scene.guests[0].id, b"farewell")]);
+    }
+}
+
+#[test]
+fn a_client_with_a_run_in_each_state_ends_without_a_trace() {
+    for state in 0..3 {
+        let mut scene = Scene::of(multiplayer(), 2);
+        scene.say(0, &[Deed::Nothing.packet(b""), scene.relay(1, &[5; 900])]);
+        scene.work();
+        if state > 0 {
+            scene.peer.begin_poll();
+            while scene.peer.next_event(true).is_some() {}
+        }
+        if state > 1 {
+            scene.peer.pop_packet();
+            assert_eq!(scene.peer.packet_count(), 0);
+        }
+        let id = scene.guests[0].id;
+        assert!(scene.peer.disconnect_now(id));
+        scene.settle();
+        assert_eq!(scene.messages(1).len(), usize::from(state > 1), "{state}");
+        assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
+    }
+}
+
+#[test]
+fn what_waits_of_a_client_that_the_game_closes_is_dropped_with_its_packets() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.say(0, &[Deed::Nothing.packet(b""), scene.relay(1, b"void"), Deed::Nothing.packet(b"")]);
+    scene.work();
+    scene.peer.begin_poll();
+    while scene.peer.next_event(true).is_some() {}
+    // Not by the API, which would announce the end first.
+    assert!(scene.peer.disconnect(scene.guests[0].id, CloseFrame::normal()));
+    assert_eq!(scene.peer.packet_count(), 0);
+    scene.work();
+    assert!(scene.messages(1).is_empty());
+    assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
+}
+
+#[test]
+fn clients_that_could_not_be_told_of_each_other_are_no_pair() {
+    let mut scene = Scene::new(PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..multiplayer() }, true);
+    scene.join();
+    scene.poll();
+    scene.join();
+    scene.runtime.queue_totals.outgoing.set_limit(0);
+    scene.poll();
+    scene.runtime.queue_totals.outgoing.set_limit(usize::MAX);
+    scene.say(0, &[scene.relay(1, b"by the game")]);
+    scene.settle();
+    assert_eq!((scene.taken.len(), scene.peer.statistics().packets_relayed), (1, 0));
+}
+
+#[test]
+fn runs_are_charged_packet_by_packet_until_they_are_relayed() {
+    let mut scene = Scene::of(small(4), 2);
+    let id = scene.guests[0].id;
+    let packets: Vec<_> = (0..10).map(|n| scene.relay(1, &[n])).collect();
+    scene.say(0, &packets);
+    scene.work();
+    let waiting = |scene: &Scene| {
+        let figures = scene.peer.peer_statistics(id).expect("it is connected");
+        (figures.queued_in_packets, figures.queued_in_bytes, figures.packets_in)
+    };
+    assert_eq!(waiting(&scene), (4, 28, 4), "it is not read on, although nothing waits for the game itself");
+    scene.poll();
+    assert_eq!(waiting(&scene).0, 4, "the room is free when they are relayed");
+    scene.work();
+    assert_eq!(scene.messages(1).len(), 4);
+    assert_eq!(waiting(&scene), (4, 28, 8), "the next ones were read");
+    scene.settle();
+    assert_eq!(scene.messages(1).len(), 6);
+    assert_eq!(waiting(&scene), (0, 0, 10));
+}
+
+#[test]
+fn a_flood_of_relays_waits_for_itself_only() {
+    let mut scene = Scene::of(small(64), 3);
+    let flood: Vec<_> = (0..20_000).map(|_| scene.relay(1, b"flood")).collect();
+    scene.say(0, &flood);
+    let mut most = 0;
+    for turn in 0..20u8 {
+        scene.say(2, &[scene.relay(1, &[turn])]);
+        scene.work();
+        scene.poll();
+        scene.work();
+        let received = scene.messages(1);
+        assert!(received.iter().any(|message| message[6..] == [turn]), "turn {turn}");
+        most = most.max(received.len());
+    }
+    // The flood gets the room of one client for each poll.
+    assert_eq!(most, 65);
+}
+
+#[test]
+fn another_api_none_or_two_see_the_packets_themselves() {
+    let change: [fn(&mut Scene); 3] =
+        [Scene::swap_api, |scene| scene.server_relay = false, |scene| scene.is_wrapped = true];
+    for (number, change) in change.into_iter().enumerate() {
+        let mut scene = Scene::of(multiplayer(), 2);
+        let said = [scene.relay(1, b"1"), Deed::Nothing.packet(b"2"), scene.relay(1, b"3")];
+        scene.say(0, &said);
+        scene.work();
+        // They wait as notices, and then as readable packets.
+        if number > 0 {
+            scene.peer.begin_poll();
+            while scene.peer.next_event(true).is_some() {}
+        }
+        change(&mut scene);
+        scene.poll();
+        assert_eq!(scene.taken, said, "{number}");
+        scene.settle();
+        scene.say(0, &said);
+        scene.settle();
+        assert_eq!(scene.taken.len(), 6);
+        assert_eq!(scene.peer.statistics().packets_relayed, 0);
+        let received = scene.messages(1).len();
+        assert_eq!(received, if number == 2 { 4 } else { 0 }, "two APIs relay themselves");
+        assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
+    }
+}
+
+#[test]
+fn state_is_dropped_for_a_slow_client_and_other_packets_close_it() {
+    let mut scene = Scene::of(PeerConfig { unreliable_backlog: 2000, ..multiplayer() }, 3);
+    scene.guests[1].end.set_capacity(0);
+    let state = [&[6, 1, 0][..], &[9; 500]].concat();
+    let states: Vec<_> = (0..20).map(|_| scene.relay(1, &state)).collect();
+    for packet in &states {
+        scene.say(0, std::slice::from_ref(packet));
+        scene.settle();
+    }
+    let statistics = scene.peer.statistics();
+    assert_eq!(statistics.packets_relayed + statistics.packets_dropped_unreliable, 20);
+    assert!(statistics.packets_relayed < 8, "{statistics:?}");
+    // More than a burst of reliable packets: it is closed, as with `put_packet`.
+    let reliable = [&[2][..], &[9; 60_000]].concat();
+    for _ in 0..100 {
+        scene.say(0, &[scene.relay(1, &reliable), scene.relay(2, b"well")]);
+        scene.settle();
+    }
+    let statistics = scene.peer.statistics();
+    assert_eq!(statistics.peers_overflowed, 1);
+    assert_eq!(scene.messages(2).iter().filter(|message| message[6..] == *b"well").count(), 100);
+    assert!(scene.connected.contains(&scene.guests[0].id), "the sender is not to blame");
+    // With the other policy its packets are refused, and it stays.
+    let config = PeerConfig { overflow_policy: OverflowPolicy::Refuse, ..multiplayer() };
+    let mut scene = Scene::of(config, 2);
+    scene.guests[1].end.set_capacity(0);
+    for _ in 0..100 {
+        scene.say(0, &[scene.relay(1, &reliable)]);
+        scene.settle();
+    }
+    let statistics = scene.peer.statistics();
+    assert_eq!(statistics.packets_relayed + statistics.packets_refused, 100);
+    assert!(statistics.packets_refused > 90 && statistics.peers_overflowed == 0, "{statistics:?}");
+}
+
+#[test]
+fn a_full_process_drops_and_refuses_but_closes_nobody() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.runtime.queue_totals.outgoing.set_limit(0);
+    scene.say(0, &[scene.relay(1, &[6, 1, 0, 1]), scene.relay(1, b"reliable")]);
+    scene.settle();
+    let statistics = scene.peer.statistics();
+    assert_eq!((statistics.packets_dropped_unreliable, statistics.packets_refused), (1, 1));
+    assert_eq!((statistics.packets_relayed, scene.connected.len()), (0, 2));
+}
+
+#[test]
+fn reliable_packets_wait_for_a_client_that_comes_back() {
+    let config = PeerConfig { resume_timeout: PeerConfig::RESUME_MAX, ..multiplayer() };
+    let mut scene = Scene::new(config, true);
+    let request = String::from_utf8_lossy(super::world::REQUEST)
+        .replace("\r\n\r\n", "\r\nGodot-Multiplayer: resume; v=1\r\n\r\n");
+    for _ in 0..2 {
+        let guest = scene.join_with(request.as_bytes());
+        // The client confirms its session.
+        scene.guests[guest].end.inject(&frame(0x81, b"ack 0 0"));
+    }
+    scene.settle();
+    let id = scene.guests[1].id;
+    scene.guests[1].end.reset();
+    scene.settle();
+    assert!(scene.peer.is_suspended(id));
+    scene.say(0, &[scene.relay(1, b"wait"), scene.relay(1, &[6, 1, 0, 1])]);
+    scene.settle();
+    let (all, one) = (scene.peer.statistics(), scene.peer.peer_statistics(id).expect("it is suspended"));
+    assert_eq!((all.packets_relayed, all.packets_dropped_unreliable), (1, 1));
+    assert_eq!(one.queued_out_packets, 1);
+}

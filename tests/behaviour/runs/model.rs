@@ -1,0 +1,166 @@
+//! Random traces of everything that clients and games do: what the I/O thread relays reaches each client as if the game had relayed it.
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::scene::{Deed, RAW, Scene, relay};
+use crate::base::PeerId;
+use crate::behaviour::faults::each_seed;
+use crate::behaviour::world::{frame, multiplayer};
+use crate::config::{Buffers, PeerConfig};
+
+/// The most clients of a trace.
+const GUESTS: usize = 5;
+const STEPS: usize = 60;
+
+/// One step of a trace; clients are named by number.
+#[derive(Clone, Debug)]
+enum Step {
+    Join,
+    Say(usize, Vec<Word>),
+    /// The client says this, and then that it leaves, or is cut off.
+    Leave(usize, Vec<Word>, bool),
+    Work,
+    Poll,
+    ToggleRelay,
+    SwapApi,
+    /// A second API gets the peer too, or loses it.
+    Wrap,
+}
+
+#[derive(Clone, Debug)]
+enum Word {
+    ToGame(Deed),
+    ToGuest(usize, Vec<u8>),
+    /// A relay command with this target.
+    ToId(i32),
+    Text(usize),
+}
+
+fn word(random: &mut SmallRng, guests: usize) -> Word {
+    let guest = random.random_range(0..guests);
+    match random.random_range(0..40) {
+        0..26 => {
+            let size = if random.random_ratio(1, 20) { 5000 } else { random.random_range(1..40) };
+            Word::ToGuest(guest, (0..size).map(|_| random.random()).collect())
+        }
+        26 => Word::ToId([0, 1, -1, 77, i32::MIN][random.random_range(0..5)]),
+        27 => Word::Text(guest),
+        28..33 => Word::ToGame(Deed::Put(guest)),
+        33 => Word::ToGame(Deed::PutToAll),
+        34..36 => Word::ToGame(Deed::Poll),
+        36 => Word::ToGame(Deed::Wait),
+        37 if random.random_ratio(1, 6) => Word::ToGame(Deed::Kick(guest)),
+        38 if random.random_ratio(1, 6) => Word::ToGame(Deed::Drop(guest)),
+        _ => Word::ToGame(Deed::Nothing),
+    }
+}
+
+fn trace(seed: u64) -> Vec<Step> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut steps = vec![Step::Join, Step::Join, Step::Poll, Step::Work];
+    let (mut guests, mut present) = (2, vec![0, 1]);
+    while steps.len() < STEPS {
+        let words = |random: &mut SmallRng| {
+            let count = random.random_range(0..12);
+            (0..count).map(|_| word(random, guests)).collect::<Vec<_>>()
+        };
+        let step = match random.random_range(0..40) {
+            0..20 if !present.is_empty() => {
+                let guest = present[random.random_range(0..present.len())];
+                Step::Say(guest, words(&mut random))
+            }
+            20 if present.len() > 1 => {
+                let guest = present.swap_remove(random.random_range(0..present.len()));
+                Step::Leave(guest, words(&mut random), random.random())
+            }
+            21..23 if guests < GUESTS => {
+                present.push(guests);
+                guests += 1;
+                Step::Join
+            }
+            23..30 => Step::Work,
+            38 if random.random_ratio(1, 3) => Step::ToggleRelay,
+            39 if random.random_ratio(1, 3) => [Step::SwapApi, Step::Wrap][random.random_range(0..2)].clone(),
+            _ => Step::Poll,
+        };
+        steps.push(step);
+    }
+    steps
+}
+
+/// Plays a trace. Returns the scene, whose clients have received everything.
+fn play(steps: &[Step], on_io_thread: bool) -> Scene {
+    // With pauses of reading, the order of packets of different clients would depend on when there is room again.
+    let buffers = Buffers { input_bytes: 1 << 24, input_packets: 1 << 16, ..Buffers::default() };
+    let mut scene = Scene::new(PeerConfig { buffers, ..multiplayer() }, on_io_thread);
+    for step in steps {
+        match step {
+            Step::Join => {
+                scene.join();
+            }
+            Step::Say(guest, words) => say(&scene, *guest, words),
+            Step::Leave(guest, words, closes) => {
+                say(&scene, *guest, words);
+                if *closes {
+                    scene.guests[*guest].end.inject(&frame(0x88, &[3, 232]));
+                } else {
+                    scene.guests[*guest].end.half_close();
+                }
+            }
+            Step::Work => scene.work(),
+            Step::Poll => {
+                // Both games take the same at the same time.
+                scene.work();
+                scene.poll();
+            }
+            Step::ToggleRelay => scene.server_relay = !scene.server_relay,
+            Step::SwapApi => scene.swap_api(),
+            Step::Wrap => scene.is_wrapped = !scene.is_wrapped,
+        }
+    }
+    scene.settle();
+    scene
+}
+
+fn say(scene: &Scene, guest: usize, words: &[Word]) {
+    for word in words {
+        let (first, packet) = match word {
+            Word::ToGame(deed) => (0x82, deed.packet(&[guest as u8])),
+            Word::ToGuest(to, _) | Word::Text(to) if *to >= scene.guests.len() => continue,
+            Word::ToGuest(to, packet) => (0x82, scene.relay(*to, packet)),
+            Word::ToId(id) => (0x82, relay(PeerId(*id), &[RAW])),
+            Word::Text(_) => (0x81, vec![7, 3, 77, 0, 0, 0, 1]),
+        };
+        scene.guests[guest].end.inject(&frame(first, &packet));
+    }
+}
+
+#[test]
+fn each_client_receives_what_it_would_if_the_game_relayed() {
+    let (mut relayed, mut by_the_game, mut seeds) = (0, 0, 0);
+    each_seed("runs::model", |seed| {
+        let steps = trace(seed);
+        let (here, there) = (play(&steps, true), play(&steps, false));
+        for guest in 0..here.guests.len() {
+            let (is, ought) = (here.stream(guest), there.stream(guest));
+            let at = is.iter().zip(&ought).take_while(|(is, ought)| is == ought).count();
+            assert!(is == ought, "client {guest} differs at {at}: {:?}, not {:?}", is.get(at), ought.get(at));
+        }
+        let counted = here.peer.statistics();
+        relayed += counted.packets_relayed;
+        by_the_game += there.taken.len() as u64 - here.taken.len() as u64;
+        assert_eq!(there.peer.statistics().packets_relayed, 0);
+        // Nothing is left of those that are gone, and no room is taken.
+        let paired = here.driver.hub.paired();
+        assert!(paired.iter().all(|id| here.peer.has_peer(*id)), "{paired:?}");
+        assert_eq!(here.runtime.queue_totals.incoming.bytes(), 0);
+        for id in &here.connected {
+            let figures = here.peer.peer_statistics(*id).expect("it is connected");
+            assert_eq!((figures.queued_in_packets, figures.queued_in_bytes), (0, 0), "{id}");
+        }
+        seeds += 1;
+    });
+    println!("{seeds} seeds: {relayed} packets relayed, {by_the_game} not seen by the game");
+    assert!(relayed > 10 * seeds, "{relayed} of {seeds} seeds");
+}
