@@ -125,13 +125,13 @@ func say(text: String) -> void:
 	chatted.emit(my_id(), line)
 
 
-## The round trip to the server, as the transport has measured it. If the transport has no value, a pair
-## of RPCs measures it, which includes the time until the next frame on both sides.
 ## Whether the connection to the server is lost, and this player about to come back.
 func is_suspended() -> bool:
 	return state == State.JOINED and PeerFactory.is_suspended(multiplayer.multiplayer_peer)
 
 
+## The round trip to the server, as the transport has measured it. If the transport has no value, a pair
+## of RPCs measures it, which includes the time until the next frame on both sides.
 func round_trip_msec() -> int:
 	if state != State.JOINED:
 		return -1

@@ -42,9 +42,13 @@ func _process(delta: float) -> void:
 	_clock.text = "%d:%02d" % [floori(left / 60.0), left % 60]
 	var hurry := left <= 10 and _referee.banner.is_empty()
 	_clock.add_theme_color_override(&"font_color", Palette.WARN if hurry else Palette.TEXT)
-	_banner.text = _referee.banner
-	_next.visible = not _referee.banner.is_empty()
+	# Nothing in the arena moves meanwhile, so the player has to see why.
+	var is_lost := _session.is_suspended()
+	_banner.text = "Reconnecting ..." if is_lost else _referee.banner
+	_next.visible = not _banner.text.is_empty()
 	_next.text = "next round in %d" % _referee.pause_left
+	if is_lost:
+		_next.text = "you keep your place and your gems"
 	_status_wait -= delta
 	if _status_wait <= 0.0:
 		_status_wait = STATUS_EVERY
@@ -61,7 +65,7 @@ func _update_status() -> void:
 		_dot.add_theme_color_override(&"font_color", Palette.GOOD)
 		return
 	if _session.is_suspended():
-		_status.text = "Connection lost  ·  reconnecting ..."
+		_status.text = "Connection lost"
 		_dot.add_theme_color_override(&"font_color", Palette.BAD)
 		return
 	_status.text = "Connected to %s  ·  %s" % [_session.url, company]
