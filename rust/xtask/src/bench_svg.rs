@@ -68,7 +68,9 @@ pub(crate) fn picture(lines: &[Headline], below: &str) -> String {
 fn sentence(name: &str, index: usize, lines: &[Headline]) -> String {
     let Some(rest) = name.strip_prefix("... ") else { return name.to_owned() };
     let before = lines[..index].iter().rev().find(|line| !line.name.starts_with("... "));
-    let subject = before.and_then(|line| line.name.split([',', ':']).next()).unwrap_or_default();
+    // A comma within a number, as in "1,000 clients", separates nothing.
+    let subject =
+        before.and_then(|line| line.name.split(": ").next()?.split(", ").next()).unwrap_or_default();
     if subject.is_empty() { rest.to_owned() } else { format!("{subject}: {rest}") }
 }
 
@@ -117,9 +119,10 @@ mod tests {
 
     #[test]
     fn text_is_escaped_and_the_picture_whole() {
-        let svg = picture(&[line("a, b: c", 2.0), line("... d", 3.0)], "1 < 2");
+        let lines = [line("a, b: c", 2.0), line("... d", 3.0), line("to 1,000: e", 2.0), line("... f", 2.0)];
+        let svg = picture(&lines, "1 < 2");
         assert!(svg.contains("&lt;2 µs&gt;") && svg.contains("1 &lt; 2"), "{svg}");
-        assert!(svg.contains(">a: d</text>"), "{svg}");
+        assert!(svg.contains(">a: d</text>") && svg.contains(">to 1,000: f</text>"), "{svg}");
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
     }
