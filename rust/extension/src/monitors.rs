@@ -81,12 +81,14 @@ struct Figures {
     queued_out: usize,
     dropped: u64,
     overflowed: u64,
+    suspended: usize,
+    resumed: u64,
     rtt_p50: Duration,
     rtt_max: Duration,
 }
 
 /// Id, figure, and the engine's `MonitorType`.
-const MONITORS: [(&str, Figure, i64); 13] = [
+const MONITORS: [(&str, Figure, i64); 15] = [
     ("WebSocket/peers", |now| now.peers as f64, QUANTITY),
     ("WebSocket/packets_in_per_second", |now| now.packets_in, QUANTITY),
     ("WebSocket/packets_out_per_second", |now| now.packets_out, QUANTITY),
@@ -97,6 +99,8 @@ const MONITORS: [(&str, Figure, i64); 13] = [
     ("WebSocket/queued_out_bytes", |now| now.queued_out as f64, MEMORY),
     ("WebSocket/packets_dropped", |now| now.dropped as f64, QUANTITY),
     ("WebSocket/peers_overflowed", |now| now.overflowed as f64, QUANTITY),
+    ("WebSocket/peers_suspended", |now| now.suspended as f64, QUANTITY),
+    ("WebSocket/sessions_resumed", |now| now.resumed as f64, QUANTITY),
     ("WebSocket/rtt_p50_msec", |now| now.rtt_p50.as_secs_f64() * 1000.0, QUANTITY),
     ("WebSocket/rtt_max_msec", |now| now.rtt_max.as_secs_f64() * 1000.0, QUANTITY),
     ("WebSocket/poll_usec_per_frame", |now| now.poll_usec, QUANTITY),
@@ -148,6 +152,7 @@ impl Meter {
         let mut totals = HashMap::new();
         (figures.peers, figures.queued_in, figures.queued_out) = (0, 0, 0);
         (figures.dropped, figures.overflowed) = (0, 0);
+        (figures.suspended, figures.resumed) = (0, 0);
         for (object, opening) in registry::open_objects() {
             let statistics = object.observer.statistics();
             let load = object.observer.load();
@@ -156,6 +161,8 @@ impl Meter {
             figures.queued_out += load.queued_out_bytes;
             figures.dropped += statistics.packets_refused + statistics.packets_dropped_unreliable;
             figures.overflowed += statistics.peers_overflowed;
+            figures.suspended += statistics.peers_suspended;
+            figures.resumed += statistics.sessions_resumed;
             round_trips.extend(load.round_trips);
             totals.insert((object.number, opening), statistics);
         }

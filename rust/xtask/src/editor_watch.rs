@@ -31,7 +31,7 @@ pub(crate) fn run(engine: &Engine, project: &Path, picture: Option<Picture<'_>>)
         Some(Picture { file, display, after }) => {
             editor.env("DISPLAY", display).env("LIBGL_ALWAYS_SOFTWARE", "1");
             editor.args(["--audio-driver", "Dummy", "--rendering-driver", "opengl3"]);
-            editor.args(["--resolution", "1500x960", "--editor", "--", "watch", &debugger_port]);
+            editor.args(["--resolution", "1600x960", "--editor", "--", "watch", &debugger_port]);
             editor.arg(file).arg(after.to_string());
         }
     }

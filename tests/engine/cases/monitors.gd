@@ -19,6 +19,8 @@ const NAMES: Array[StringName] = [
 	&"WebSocket/queued_out_bytes",
 	&"WebSocket/packets_dropped",
 	&"WebSocket/peers_overflowed",
+	&"WebSocket/peers_suspended",
+	&"WebSocket/sessions_resumed",
 	&"WebSocket/rtt_p50_msec",
 	&"WebSocket/rtt_max_msec",
 	&"WebSocket/poll_usec_per_frame",
@@ -185,9 +187,10 @@ func _waiting_out(end: BarePeer, near: int, idle: int) -> void:
 
 func _several_objects() -> void:
 	var other := WebSocketServer.new()
-	check_eq(other.listen(0), OK, "a second server")
+	other.resume_timeout = 60.0
+	check_eq(other.listen(0, PackedStringArray(), true), OK, "a second server")
 	var client := WebSocketClient.new()
-	client.connect_to_url("ws://127.0.0.1:%d" % other.get_local_port())
+	client.connect_to_url("ws://127.0.0.1:%d" % other.get_local_port(), PackedStringArray(), true)
 	var connected := func() -> bool:
 		other.poll()
 		client.poll()
@@ -200,6 +203,14 @@ func _several_objects() -> void:
 		TIMEOUT,
 		"the peers of all objects: %d" % _now(&"peers")
 	)
+	# Each of the two has lost its peer, and no attempt to come back succeeds in time.
+	client.simulate_latency_msec = 10000
+	client.reconnect()
+	await until(func() -> bool: return _now(&"peers_suspended") == 2.0, TIMEOUT, "suspended")
+	check_eq(int(_now(&"sessions_resumed")), 0, "sessions resumed")
+	client.simulate_latency_msec = 0
+	await until(func() -> bool: return _now(&"sessions_resumed") == 2.0, TIMEOUT, "resumed")
+	await until(func() -> bool: return _now(&"peers_suspended") == 0.0, TIMEOUT, "not suspended")
 	client.close()
 	other.close()
 	client = null

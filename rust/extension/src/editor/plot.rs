@@ -18,7 +18,7 @@ impl Plot {
     pub(super) fn new() -> Self {
         let mut control = Control::new_alloc();
         control.set_anchors_preset(LayoutPreset::FULL_RECT);
-        control.set_custom_minimum_size(Vector2::new(220.0, 80.0));
+        control.set_custom_minimum_size(Vector2::new(104.0, 80.0));
         control.set_clip_contents(true);
         Self { control, points: VecDeque::new() }
     }
@@ -67,10 +67,14 @@ impl Plot {
         let Some(font) = self.control.get_theme_default_font() else { return };
         let font_size = self.control.get_theme_default_font_size();
         let mut place = Vector2::new(6.0, font_size as f32 + 2.0);
-        for (words, color) in text {
+        for (index, (words, color)) in text.into_iter().enumerate() {
             let words = GString::from(&words);
             self.control.draw_string_ex(&font, place, &words).font_size(font_size).modulate(color).done();
             place.x += font.get_string_size_ex(&words).font_size(font_size).done().x + 14.0;
+            if index == 0 {
+                // The curves have a line of their own, because the plot is narrow.
+                place = Vector2::new(6.0, place.y + font_size as f32 + 4.0);
+            }
         }
     }
 }

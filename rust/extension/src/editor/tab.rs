@@ -34,7 +34,7 @@ impl Tab {
         split.set_v_size_flags(SizeFlags::EXPAND_FILL);
         let mut tree = table();
         tree.set_h_size_flags(SizeFlags::EXPAND_FILL);
-        tree.set_stretch_ratio(4.0);
+        tree.set_stretch_ratio(20.0);
         split.add_child(&tree);
         let mut plot = Plot::new();
         plot.control.set_h_size_flags(SizeFlags::EXPAND_FILL);
@@ -103,10 +103,14 @@ impl Tab {
             self.plot.add(bytes_in, bytes_out);
         }
         let peers: i64 = rows.iter().map(|row| row.peers).sum();
+        let suspended = match rows.iter().map(|row| row.suspended).sum() {
+            0_i64 => String::new(),
+            some => format!(", {some} suspended"),
+        };
         let relayed =
             if relayed > 0.0 { format!("    relayed {relayed:.0} packets/s") } else { String::new() };
         self.totals.set_text(&format!(
-            "{peers} peers    in {packets_in:.0} packets/s, {}/s    out {packets_out:.0} packets/s, {}/s{relayed}",
+            "{peers} peers{suspended}    in {packets_in:.0} packets/s, {}/s    out {packets_out:.0} packets/s, {}/s{relayed}",
             bytes(bytes_in),
             bytes(bytes_out),
         ));
@@ -131,11 +135,19 @@ impl Tab {
             }
             item
         });
+        // A row of a peer that has no connection is grey.
+        let is_grey = row.dropped.is_none() && row.suspended > 0;
+        let grey = self.tree.get_theme_color("font_color").with_alpha(GREY);
         for (column, text) in (0..).zip(cells(row)) {
             // Each change of a text makes the whole tree compute its layout again.
             let text = GString::from(&text);
             if item.get_text(column) != text {
                 item.set_text(column, &text);
+            }
+            if is_grey {
+                item.set_custom_color(column, grey);
+            } else {
+                item.clear_custom_color(column);
             }
         }
         items.insert(row.key, item.clone());
@@ -165,11 +177,13 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let name = if row.dropped.is_none() {
         row.name.clone()
     } else if hidden > 0 {
-        format!("{} ({} peers, the {} busiest)", row.name, row.peers, row.listed.len())
+        format!("{}: {}, the {} busiest", row.name, row.peers, row.listed.len())
     } else {
-        format!("{} ({} peers)", row.name, row.peers)
+        format!("{}: {}", row.name, row.peers)
     };
-    let or_nothing = |count: i64| if count == 0 { String::new() } else { bytes(count as f64) };
+    let or_nothing =
+        |count: i64, show: fn(i64) -> String| if count == 0 { String::new() } else { show(count) };
+    let size = |count: i64| bytes(count as f64);
     [
         name,
         row.address.clone(),
@@ -177,27 +191,31 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
         format!("{packets_out:.0}"),
         bytes(bytes_in),
         bytes(bytes_out),
-        or_nothing(row.queued_in),
-        or_nothing(row.queued_out),
+        or_nothing(row.queued_in, size),
+        or_nothing(row.queued_out, size),
         if row.rtt_msec < 0.0 { String::new() } else { format!("{:.1}", row.rtt_msec) },
-        row.dropped.filter(|&count| count > 0).map(|count| count.to_string()).unwrap_or_default(),
+        or_nothing(row.dropped.unwrap_or_default(), |count| count.to_string()),
+        or_nothing(row.resumes, |count| count.to_string()),
     ]
 }
 
-/// Titles, and minimum widths at a scale of 1.
-const COLUMNS: [(&str, f32); 10] = [
-    ("Who", 150.0),
-    ("Where", 130.0),
-    ("Packets in/s", 88.0),
-    ("Packets out/s", 94.0),
-    ("Bytes in/s", 74.0),
-    ("Bytes out/s", 82.0),
-    ("Waits in", 66.0),
-    ("Waits out", 66.0),
-    ("RTT ms", 54.0),
-    ("Dropped", 58.0),
+/// Titles, and minimum widths at a scale of 1. With the plot they fit into the bottom panel of an editor that is 1600 pixels wide.
+const COLUMNS: [(&str, f32); 11] = [
+    ("Who", 159.0),
+    ("Where", 131.0),
+    ("Packets/s in", 91.0),
+    ("out", 42.0),
+    ("Bytes/s in", 79.0),
+    ("out", 66.0),
+    ("Waits in", 63.0),
+    ("out", 58.0),
+    ("RTT ms", 60.0),
+    ("Dropped", 68.0),
+    ("Resumes", 71.0),
 ];
 
+/// How much of a colour is left in the row of a peer that may come back.
+const GREY: f32 = 0.45;
 const NOTHING: &str = "No game is running, or it has no open server or client.";
 /// Seconds.
 const INTERVAL: f64 = 1.0;

@@ -19,6 +19,10 @@ pub(super) struct Row {
     pub(super) rtt_msec: f64,
     /// For objects only.
     pub(super) dropped: Option<i64>,
+    /// Returns after the loss of a connection.
+    pub(super) resumes: i64,
+    /// Peers that may come back; for a peer, 1 or 0.
+    pub(super) suspended: i64,
     /// For an object: the number of its peers, and the rows of the peers in the report.
     pub(super) peers: i64,
     pub(super) listed: Vec<Self>,
@@ -65,10 +69,19 @@ impl Traffic {
                 .map(|peer| {
                     let id = get(&peer, "id");
                     let key = (number, opening, Some(id));
+                    let suspended = get(&peer, "suspended");
+                    // It may come back from another address.
+                    let address = if suspended > 0 {
+                        "suspended".to_owned()
+                    } else {
+                        format!("{}:{}", get::<String>(&peer, "address"), get::<i64>(&peer, "port"))
+                    };
                     Row {
                         name: format!("peer {id}"),
-                        address: format!("{}:{}", get::<String>(&peer, "address"), get::<i64>(&peer, "port")),
+                        address,
                         rtt_msec: get(&peer, "rtt_msec"),
+                        resumes: get(&peer, "resumes"),
+                        suspended,
                         ..row(key, &peer, rate(key, &peer))
                     }
                 })
@@ -85,6 +98,8 @@ impl Traffic {
                     get::<i64>(&object, "packets_dropped_unreliable")
                         + get::<i64>(&object, "packets_refused"),
                 ),
+                resumes: get(&object, "sessions_resumed"),
+                suspended: get(&object, "peers_suspended"),
                 peers: get(&object, "peers"),
                 listed,
                 ..row(key, &object, rate(key, &object))

@@ -36,6 +36,8 @@ func run(debugger_port: int, picture: String, after: float) -> void:
 	await _seconds(after)
 	if not await _until(func() -> bool: return _row_faults(tree).is_empty()):
 		faults.append_array(_row_faults(tree))
+	if not await _until(_shows_a_suspended_peer.bind(tab, tree)):
+		faults.append("no grey row of a peer that has come back, and has lost its connection again")
 	if not picture.is_empty():
 		await RenderingServer.frame_post_draw
 		var image := tab.get_viewport().get_texture().get_image()
@@ -102,7 +104,7 @@ func _row_faults(tree: Tree) -> Array[String]:
 	if objects.size() != 1:
 		return ["%d objects are listed" % objects.size()]
 	var object: TreeItem = objects[0]
-	var expected := "WebSocketServer (%d peers)" % Traffic.CLIENTS
+	var expected := "WebSocketServer: %d" % Traffic.CLIENTS
 	if object.get_text(0) != expected or not object.get_text(1).begins_with("port "):
 		found.append("the server is listed as %s, %s" % [object.get_text(0), object.get_text(1)])
 	found.append(_rate_fault("the server", object.get_text(2), Traffic.UP * Traffic.CLIENTS))
@@ -118,6 +120,24 @@ func _row_faults(tree: Tree) -> Array[String]:
 		found.append(_rate_fault(who, peer.get_text(3), Traffic.DOWN))
 		seen = "%s: %s ms" % [who, peer.get_text(8)]
 	return found.filter(func(fault: String) -> bool: return not fault.is_empty())
+
+
+## A peer that was away before, and is again.
+func _shows_a_suspended_peer(tab: Control, tree: Tree) -> bool:
+	var label: Label = tab.find_children("*", "Label", true, false)[0]
+	var object: TreeItem = _children(tree.get_root())[0]
+	var peers := _children(object)
+	# A colour that is not set is black, and has no effect.
+	var away := peers.filter(
+		func(peer: TreeItem) -> bool: return peer.get_custom_color(0) != Color()
+	)
+	return (
+		away.size() == 1
+		and away[0].get_text(1) == "suspended"
+		and away[0].get_text(10).to_int() > 0
+		and object.get_text(10) == away[0].get_text(10)
+		and label.text.begins_with("%d peers, 1 suspended " % Traffic.CLIENTS)
+	)
 
 
 ## Empty when the rate is about as expected.
