@@ -11,9 +11,12 @@ const Stage := preload("res://lib/stage.gd")
 const Mover := preload("res://lib/mover.gd")
 const Cutter := preload("res://lib/cutter.gd")
 const Numbers := preload("res://lib/numbers.gd")
-const SECONDS := 8.0
 const TICK := 1.0 / 60.0
 
+## How long they play.
+var length := 8.0
+## Seconds between two cuts. A client gives a silent connection up after 5 s.
+var pace := 0.0
 var party: Party
 var stage: Stage
 var numbers: Numbers
@@ -23,6 +26,8 @@ var resumed := 0
 
 
 func run() -> void:
+	length = float(args.get("seconds", "8"))
+	pace = float(args.get("pace", "3" if args["loss"].contains("silence") else "1"))
 	stage = Stage.build(self, Mover.make)
 	party = Party.attach(self)
 	numbers = Numbers.attach(party)
@@ -44,8 +49,7 @@ func run() -> void:
 	await until(func() -> bool: return stage.get_child_count() == 3, 20.0, "three movers")
 	await party.barrier("on stage")
 	if role == "server":
-		# A client gives a silent connection up after 5 s.
-		cutter.cut_every(3.0 if args["loss"].contains("silence") else 1.0)
+		cutter.cut_every(pace)
 	await _talk_and_move()
 	if role == "server":
 		cutter.cut_every(INF)
@@ -74,7 +78,7 @@ func _talk_and_move() -> void:
 	var begun := Time.get_ticks_usec()
 	var mine: Mover = stage.get_node(NodePath(name))
 	var ticks := 0
-	while ticks * TICK < SECONDS:
+	while ticks * TICK < length:
 		while ticks * TICK < (Time.get_ticks_usec() - begun) / 1e6:
 			mine.advance()
 			numbers.say(ticks)
@@ -90,7 +94,7 @@ func _compare(before: Dictionary) -> void:
 	for who: String in party.ids:
 		if who != name:
 			var said: int = party.published.get("said " + who, -1)
-			check(said > SECONDS / TICK / 2, "%s said %d" % [who, said])
+			check(said > length / TICK / 2, "%s said %d" % [who, said])
 			check_eq(numbers.heard.get(who, []), range(said), "what %s said" % who)
 	if party.kind() == "engine":
 		return

@@ -2,6 +2,8 @@
 # as the same peer. Both games send all the time, and nothing is lost.
 # processes: server client:a
 # timeout: 120
+# variant: plain
+# variant: tls tls=yes
 extends "res://lib/case.gd"
 
 const Peers := preload("res://lib/peers.gd")
@@ -27,9 +29,11 @@ func run() -> void:
 		return
 	Engine.max_fps = 60
 	if role == "server":
-		peer = Peers.make_server("ours", port, {"resume_timeout": 60.0})
+		var tls := Peers.make_certificate(args["scratch"]) if args.has("tls") else ""
+		peer = Peers.make_server("ours", port, {"resume_timeout": 60.0}, tls)
 	else:
-		peer = Peers.make_client("ours4", "ws://127.0.0.1:%d" % port)
+		var scheme := "wss" if args.has("tls") else "ws"
+		peer = Peers.make_client("ours4", "%s://127.0.0.1:%d" % [scheme, port])
 		leave("client", str(OS.get_process_id()))
 	peer.peer_suspended.connect(func(_id: int) -> void: suspended += 1)
 	peer.peer_resumed.connect(func(_id: int) -> void: resumed += 1)

@@ -4,7 +4,8 @@ extends Node
 const CHUNK := 65536
 
 var port: int
-## The kinds of loss, in turn: "end" closes both sides, "silence" passes nothing any more.
+## The kinds of loss, in turn: "end" closes both sides, "reset" closes them with bytes that nobody
+## has read, so that the operating system resets them, "silence" passes nothing any more.
 var kinds: PackedStringArray
 var cuts := 0
 
@@ -15,6 +16,8 @@ var _listener := TCPServer.new()
 ## Pairs of streams: the client's and the server's.
 var _pairs: Array[Array] = []
 var _silent: Array[Array] = []
+## They are closed when both of their streams have something to read.
+var _to_reset: Array[Array] = []
 var _since := 0.0
 
 
@@ -40,6 +43,7 @@ func _process(delta: float) -> void:
 		server.connect_to_host("127.0.0.1", _to)
 		_pairs.append([_listener.take_connection(), server])
 	_pairs = _pairs.filter(_pump)
+	_to_reset = _to_reset.filter(_waits_for_bytes)
 	_since += delta
 	if _since >= _every and not _pairs.is_empty():
 		_since = 0.0
@@ -48,12 +52,13 @@ func _process(delta: float) -> void:
 
 
 func _cut(kind: String) -> void:
-	if kind == "silence":
-		_silent.append_array(_pairs)
-	else:
-		for pair in _pairs:
-			pair[0].disconnect_from_host()
-			pair[1].disconnect_from_host()
+	match kind:
+		"silence":
+			_silent.append_array(_pairs)
+		"reset":
+			_to_reset.append_array(_pairs)
+		_:
+			_pairs.map(_cut_pair)
 	_pairs.clear()
 
 
@@ -78,6 +83,18 @@ func _pump(pair: Array) -> bool:
 	if not lives:
 		_cut_pair(pair)
 	return lives
+
+
+func _waits_for_bytes(pair: Array) -> bool:
+	for one: StreamPeerTCP in pair:
+		one.poll()
+		if one.get_status() != StreamPeerTCP.STATUS_CONNECTED:
+			_cut_pair(pair)
+			return false
+		if one.get_available_bytes() == 0:
+			return true
+	_cut_pair(pair)
+	return false
 
 
 func _cut_pair(pair: Array) -> void:

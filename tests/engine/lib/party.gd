@@ -55,14 +55,15 @@ func kind() -> String:
 
 
 func url() -> String:
-	return "ws://127.0.0.1:%d" % case.port
+	return ("wss://127.0.0.1:%d" if _is_encrypted() else "ws://127.0.0.1:%d") % case.port
 
 
 ## Listens or connects. The caller prints the server's `ready_line`, because it may have more to
 ## prepare.
 func open() -> void:
 	if case.role == "server":
-		peer = Peers.make_server(kind(), case.port, properties)
+		var tls := Peers.make_certificate(case.args["scratch"]) if _is_encrypted() else ""
+		peer = Peers.make_server(kind(), case.port, properties, tls)
 	else:
 		peer = Peers.make_client(kind(), url(), properties)
 	if not case.check(peer != null, "%s: no peer of kind %s" % [case.name, kind()]):
@@ -146,6 +147,11 @@ func leave_in_turn() -> void:
 
 func wait_for_event(event: String, within := TIMEOUT) -> void:
 	await case.until(func() -> bool: return events.has(event), within, event)
+
+
+## Variants with `tls=yes` use TLS.
+func _is_encrypted() -> bool:
+	return case.args.has("tls")
 
 
 func name_of(id: int) -> String:

@@ -45,7 +45,8 @@ static func make_server(kind: String, port: int, properties := {}, tls := "") ->
 	return _made(peer, error, "%s server on port %d" % [kind, port])
 
 
-## Returns null if connecting cannot start; the reason is printed. `properties` are set before.
+## Returns null if connecting cannot start; the reason is printed. `properties` are set before. With
+## wss://, any certificate is trusted.
 static func make_client(kind: String, url: String, properties := {}) -> MultiplayerPeer:
 	var peer: Variant = _instance(kind, &"WebSocketClient")
 	if peer == null:
@@ -54,15 +55,26 @@ static func make_client(kind: String, url: String, properties := {}) -> Multipla
 	for property: String in properties:
 		peer.set(property, properties[property])
 	var error: Error
+	var is_secure := url.begins_with("wss://")
 	if kind == "ours":
+		peer.verify_ssl = not is_secure
 		error = peer.connect_to_url(url, PackedStringArray(), true)
 	else:
-		error = peer.create_client(url)
+		error = peer.create_client(url, TLSOptions.client_unsafe() if is_secure else null)
 	return _made(peer, error, "%s client of %s" % [kind, url])
 
 
 static func is_ours(peer: MultiplayerPeer) -> bool:
 	return peer.get_class() != ENGINE
+
+
+## Makes a key and a certificate for [method make_server] in a folder, and returns the folder.
+static func make_certificate(folder: String) -> String:
+	var key := Crypto.new().generate_rsa(2048)
+	var certificate := Crypto.new().generate_self_signed_certificate(key, "CN=localhost")
+	key.save(folder.path_join("key.pem"))
+	certificate.save(folder.path_join("certificate.pem"))
+	return folder
 
 
 static func _instance(kind: String, of_ours: StringName) -> Variant:
