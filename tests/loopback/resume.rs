@@ -158,6 +158,7 @@ fn two_hundred_clients_that_are_cut_at_once_come_back() {
     let runtime = Runtime::new();
     let mut server = server_with(&runtime, ServerConfig { peer: config(), ..ServerConfig::default() });
     let proxy = Proxy::new(server.peer.local_port());
+    let begun = Instant::now();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| client(&runtime, proxy.port, config())).collect();
     eventually("all are in", || {
         server.poll();
@@ -178,9 +179,10 @@ fn two_hundred_clients_that_are_cut_at_once_come_back() {
         }
         received.iter().all(|received| !received.0.is_empty())
     });
-    let took = start.elapsed();
-    println!("{CLIENTS} clients were back after {took:?}");
-    assert!(took < Duration::from_secs(2), "{CLIENTS} clients were back after {took:?}");
+    let (joined, took) = (start - begun, start.elapsed());
+    println!("{CLIENTS} clients were back after {took:?}; they had come in {joined:?}");
+    // A busy machine takes longer for both.
+    assert!(took < Duration::from_secs(2).max(joined * 3), "{took:?}, and {joined:?} at first");
     assert_eq!(server.connected_ids().len(), CLIENTS);
     assert_eq!(clients.iter().map(|client| client.peer.unique_id()).collect::<Vec<_>>(), ids);
     assert!(received.iter().all(|received| received.0[&PeerId(1)] == [0]));
