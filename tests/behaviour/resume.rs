@@ -13,7 +13,7 @@ use super::world::{Node, SECOND, World, multiplayer};
 use crate::base::CloseReason;
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared, Reservation, WhenFull};
 use crate::conditions::Conditions;
-use crate::config::PeerConfig;
+use crate::config::{OverflowPolicy, PeerConfig};
 
 /// A server that keeps sessions, and a client that wants one.
 fn config() -> PeerConfig {
@@ -237,6 +237,10 @@ impl Line {
         self.shared(side).outgoing.is_suspended()
     }
 
+    fn assert_alive(&self) {
+        assert_eq!((self.world.server.end(), self.world.client.end()), (None, None));
+    }
+
     fn assert_open(&mut self) {
         for side in [0, 1] {
             assert_eq!(self.node(side).end(), None);
@@ -446,6 +450,46 @@ fn a_client_that_reconnects_gives_up_an_attempt_that_hangs() {
     line.node(1).command(Command::Reconnect, now);
     line.pass(SECOND);
     line.assert_open();
+}
+
+#[test]
+fn who_comes_back_on_a_slow_link_is_not_closed_while_it_takes_what_it_missed() {
+    for policy in [OverflowPolicy::Disconnect, OverflowPolicy::Refuse] {
+        for side in [0, 1] {
+            let mut line = Line::new(PeerConfig { overflow_policy: policy, ..config() });
+            let remote = if side == 0 { &line.world.ends.1 } else { &line.world.ends.0 };
+            remote.hold_reads(true);
+            remote.set_capacity(1 << 20);
+            for _ in 0..400 {
+                line.send(side, 1000, true);
+                line.run();
+            }
+            assert_eq!(line.shared(side).outgoing.load(), (0, 0), "everything has left");
+            line.offline = true;
+            line.cut(Cut::Silence);
+            line.pass(6 * SECOND);
+            assert!(line.is_suspended(1));
+            line.pass(10 * SECOND);
+            assert!(line.is_suspended(side));
+            for _ in 0..300 {
+                line.send(side, 1000, true);
+            }
+            line.offline = false;
+            // 40 kB/s, half of which the game needs.
+            let slow = Conditions { bandwidth: 320, ..Conditions::default() };
+            let now = line.world.now;
+            line.node(side).change_conditions(slow, now);
+            for _ in 0..20 {
+                line.send(side, 20_000, true);
+                line.pass(SECOND);
+                line.assert_alive();
+            }
+            line.pass(20 * SECOND);
+            line.assert_open();
+            line.check();
+            assert_eq!(line.node(side).counters().peers_overflowed.get(), 0);
+        }
+    }
 }
 
 /// One seed: games that send, take, and lose their connection at random.

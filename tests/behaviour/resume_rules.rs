@@ -415,6 +415,21 @@ fn messages_that_are_never_acknowledged_are_forgotten_and_the_peer_goes_on() {
 }
 
 #[test]
+fn a_client_that_pings_and_never_acknowledges_costs_no_more_than_its_bound() {
+    let mut door = Door::new(config());
+    door.send(1, false);
+    // No more than are answered one by one.
+    let pings = frame(0x89, &[b'p'; 125]).repeat(60);
+    let mut most = 0;
+    for _ in 0..1000 {
+        assert!(!door.by_hand.say(&pings).is_empty());
+        most = most.max(door.by_hand.server.queue_totals.outgoing.bytes());
+    }
+    assert!(most <= config().burst_bytes() + 64 * 1024, "{most}");
+    assert!(!door.is_over() && !door.shared().outgoing.is_suspended());
+}
+
+#[test]
 fn a_suspended_peer_takes_a_burst_and_no_more() {
     let policy = crate::config::OverflowPolicy::Refuse;
     let mut door = Door::new(PeerConfig { overflow_policy: policy, ..config() });

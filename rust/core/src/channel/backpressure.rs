@@ -262,6 +262,8 @@ impl InputQueue {
 pub(crate) struct Backlog {
     pub(crate) bytes: usize,
     pub(crate) packets: usize,
+    /// Bytes in front of those: what a new connection of a session writes again. No room is reserved for them, and no more are added.
+    pub(crate) again: usize,
     pub(crate) taken: u64,
 }
 
@@ -279,13 +281,17 @@ impl OverLimit {
     }
 
     /// Returns whether the peer is to be closed. It gets the grace again if everything that waited before has left, even if more was
-    /// queued since, or if its backlog has shrunk by an eighth of its limits.
+    /// queued since, or if its backlog has shrunk by an eighth of its limits. What is written again comes first, so only that can shrink
+    /// meanwhile, whatever the game adds behind it.
     pub(crate) fn is_stuck(&mut self, backlog: Backlog, limits: &OutputLimits, now: Instant) -> bool {
         let before = self.backlog;
-        let all_left = backlog.taken - before.taken >= before.bytes.max(1) as u64;
+        let all_left = backlog.taken - before.taken >= (before.bytes + before.again).max(1) as u64;
+        let fewer_again =
+            before.again > 0 && (backlog.again == 0 || backlog.again + limits.bytes / 8 <= before.again);
         let fewer_bytes = backlog.bytes + limits.bytes / 8 <= before.bytes;
         let fewer_packets = backlog.packets + (limits.packets / 8).max(1) <= before.packets;
-        let catches_up = all_left || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes;
+        let catches_up =
+            all_left || fewer_again || fewer_bytes || fewer_packets && backlog.bytes <= before.bytes;
         if catches_up {
             *self = Self { since: now, backlog };
         }

@@ -295,9 +295,13 @@ pub(crate) const STALL: Duration = Duration::from_secs(5);
 fn backlog(shared: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> Backlog {
     let (bytes, packets) = shared.outgoing.load();
     let unsent = tls.map_or(0, TlsSession::unsent);
+    let again = session.again();
+    // What has begun to leave has room only behind what is written again.
+    let begun = if again == 0 { session.begun() } else { 0 };
     Backlog {
-        bytes: bytes.saturating_sub(session.begun()) + unsent,
+        bytes: bytes.saturating_sub(begun) + unsent,
         packets,
+        again,
         taken: shared.figures.bytes_out.get().saturating_sub(unsent as u64),
     }
 }

@@ -49,7 +49,8 @@ impl Hub {
                 connection.note_congestion(blocked, &self.config, &mut self.notices, now);
             }
         }
-        if packets > 0 {
+        // Also after control frames alone: they stay between messages that are kept.
+        if bytes > 0 {
             connection.note_kept(&self.queue_totals.outgoing, &mut cx);
         }
         if connection.session.is_broken() {

@@ -20,6 +20,8 @@ pub(super) struct Kept {
     pub(super) from: u64,
     /// The messages that are here and have left.
     sent: Room,
+    /// The byte stream position behind the last message that had left on a former stream.
+    again: u64,
 }
 
 /// Messages in bytes and packets.
@@ -69,7 +71,8 @@ impl Kept {
 impl Writer {
     /// Keeps the messages that are queued from now on until they are acknowledged.
     pub(crate) fn keep(&mut self) {
-        self.kept = Some(Box::new(Kept { before: 0, from: self.left_whole, sent: Room::default() }));
+        self.kept =
+            Some(Box::new(Kept { before: 0, from: self.left_whole, sent: Room::default(), again: 0 }));
     }
 
     /// Keeps nothing any more.
@@ -88,6 +91,11 @@ impl Writer {
     /// The messages that have left, on this stream or on a former one, and are not acknowledged.
     pub(crate) fn sent(&self) -> Room {
         self.kept.as_ref().map(|kept| kept.sent).unwrap_or_default()
+    }
+
+    /// The bytes that had left on a former stream, and wait to leave on this one.
+    pub(crate) fn again(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.again.saturating_sub(self.written()) as usize)
     }
 
     /// The number before the first message that can be sent again.
@@ -130,13 +138,25 @@ impl Writer {
         freed
     }
 
-    /// Forgets the oldest messages until those that have left are within the limits. What waits to be written stays.
+    /// The bytes of the frames that have left and are still here. Control frames between messages are among them, and a remote decides
+    /// how many there are.
+    fn held(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| (self.left_whole - kept.from) as usize)
+    }
+
+    fn keeps_more_than(&self, max_bytes: usize, max_frames: usize) -> bool {
+        let sent = self.sent();
+        sent.bytes.max(self.held()) > max_bytes || sent.packets.max(self.left) > max_frames
+    }
+
+    /// Forgets the oldest messages until the frames that have left are within the limits. What waits to be written stays.
+    #[inline]
     pub(crate) fn forget(&mut self, max_bytes: usize, max_packets: usize, has_stream: bool, pool: &mut Pool) {
         let most = max_packets.min(FORGET_PACKETS);
-        if self.sent().bytes <= max_bytes && self.sent().packets <= most {
+        if !self.keeps_more_than(max_bytes, most) {
             return;
         }
-        while (self.sent().bytes > max_bytes || self.sent().packets > most)
+        while self.keeps_more_than(max_bytes, most)
             && let Some(front) = self.ends.front()
             && (self.left > 0 || !has_stream && !front.has_room)
         {
@@ -167,9 +187,14 @@ impl Writer {
                     {
                         base += segment.bytes().len() as u64;
                     }
-                    let Some(segment) = segments.peek() else { continue };
-                    let at = (start - base) as usize;
-                    self.push_again(role, segment, at, end, pool);
+                    // An empty message lies nowhere.
+                    let place = segments.peek().filter(|_| end.size > 0);
+                    self.push_again(
+                        role,
+                        place.map(|segment| (*segment, (start - base) as usize)),
+                        end,
+                        pool,
+                    );
                 }
                 Kind::Unreliable | Kind::Void => {
                     if end.has_room {
@@ -192,12 +217,13 @@ impl Writer {
         }
     }
 
-    /// Queues a message again whose payload lies in a segment, masked there if the sender is a client.
-    fn push_again(&mut self, role: Role, segment: &Segment, at: usize, end: &End, pool: &mut Pool) {
+    /// Queues a message again whose payload lies in a segment from there on, masked there if the sender is a client.
+    fn push_again(&mut self, role: Role, place: Option<(&Segment, usize)>, end: &End, pool: &mut Pool) {
         let mut copy = Vec::new();
-        let payload = match segment {
-            Segment::Shared(bytes) => PayloadRef::shared(bytes),
-            Segment::Gathered(buffer) => {
+        let payload = match place {
+            None => PayloadRef::copied(&[]),
+            Some((Segment::Shared(bytes), _)) => PayloadRef::shared(bytes),
+            Some((Segment::Gathered(buffer), at)) => {
                 let bytes = &buffer[at..at + end.size as usize];
                 match buffer[..at].last_chunk() {
                     Some(mask) if role == Role::Client => {
@@ -212,6 +238,7 @@ impl Writer {
         self.push_frame(role, Opcode::Binary, payload, Kind::Message, end.has_room, pool);
         if let Some(kept) = self.kept.as_mut().filter(|_| !end.has_room) {
             kept.sent.add(end);
+            kept.again = self.queued_total;
         }
     }
 
@@ -323,15 +350,26 @@ mod tests {
             self.writer.rewind(self.role, &mut self.pool)
         }
 
+        fn sizes(&self) -> Vec<usize> {
+            self.payloads().into_iter().map(|(_, payload)| payload.len()).collect()
+        }
+
         /// What the remote has received on this stream: the first byte of each message and its size, or text.
         fn received(&self) -> Vec<String> {
+            let name = |(text, words): (bool, String)| {
+                if text { words } else { format!("{}{}", &words[..1], words.len()) }
+            };
+            self.payloads().into_iter().map(name).collect()
+        }
+
+        /// The messages that the remote has received on this stream, and whether they are text.
+        fn payloads(&self) -> Vec<(bool, String)> {
             let (mut bytes, mut reader, mut all) = (self.stream.taken.clone(), Reader::default(), Vec::new());
             let other = if self.role == Role::Server { Role::Client } else { Role::Server };
             let mut burst = ReadBurst::new(&mut bytes);
             while let Some(frame) = reader.next(&mut burst, other, 1 << 20).expect("no violation") {
                 let Frame::Message { payload, text } = frame else { continue };
-                let words = String::from_utf8_lossy(payload.bytes());
-                all.push(if text { words.into_owned() } else { format!("{}{}", &words[..1], words.len()) });
+                all.push((text, String::from_utf8_lossy(payload.bytes()).into_owned()));
             }
             all
         }
@@ -373,9 +411,9 @@ mod tests {
                 let mut line = Line::new(role);
                 line.writer.push_control(role, Opcode::Ping, b"1", &mut line.pool);
                 for (payload, kind) in
-                    [("one", Kind::Message), ("two", Kind::Unreliable), ("", Kind::Message)]
+                    [("one.", Kind::Message), ("two.", Kind::Unreliable), (".", Kind::Message)]
                 {
-                    line.push(format!("{payload}.").as_bytes(), kind);
+                    line.push(payload.as_bytes(), kind);
                 }
                 line.push(&[b'l'; 5000], Kind::Message);
                 line.push(&[b'm'; 700], Kind::Message);
@@ -429,6 +467,67 @@ mod tests {
         assert_eq!(forget(&mut line, 0, 0, false), (10, 0));
         line.write(usize::MAX);
         assert_eq!(line.received(), ["n3"]);
+    }
+
+    #[test]
+    fn control_frames_behind_a_message_that_is_kept_are_bounded_too() {
+        for role in [Role::Server, Role::Client] {
+            for (size, most) in [(100, usize::MAX), (0, 500)] {
+                let mut line = Line::new(role);
+                line.push(b"unacknowledged", Kind::Message);
+                for _ in 0..100_000 {
+                    line.writer.push_control(role, Opcode::Pong, &[b'p'; 125][..size], &mut line.pool);
+                    line.write(usize::MAX);
+                    line.stream.taken.clear();
+                    line.writer.forget(100_000, most, true, &mut line.pool);
+                    assert!(line.pool.bytes() <= 100_000 + 20_000, "{}", line.pool.bytes());
+                    assert!(line.writer.ends.len() <= 1001, "{}", line.writer.ends.len());
+                }
+                // It is forgotten, as any message that is never acknowledged.
+                assert_eq!((line.writer.before(), line.writer.last()), (1, 1));
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_message_is_sent_again() {
+        for role in [Role::Server, Role::Client] {
+            for shared in [false, true] {
+                let mut line = Line::new(role);
+                let sizes = if shared { [2000, 0, 2000, 0] } else { [1, 0, 2, 0] };
+                for size in sizes {
+                    line.push(&vec![b'x'; size], Kind::Message);
+                }
+                line.write(usize::MAX);
+                for _ in 0..2 {
+                    line.rewind();
+                    assert_eq!(line.writer.last(), 4);
+                    assert_eq!(line.write(usize::MAX), (4, 4));
+                    assert_eq!(line.sizes(), sizes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_again_is_known_until_it_has_left() {
+        for role in [Role::Server, Role::Client] {
+            let mut line = Line::new(role);
+            line.push(&[b'a'; 1000], Kind::Message);
+            line.push(&[b'b'; 1000], Kind::Message);
+            line.write(usize::MAX);
+            line.push(&[b'c'; 1000], Kind::Message);
+            assert_eq!(line.writer.again(), 0);
+            line.rewind();
+            let again = line.writer.again();
+            assert!((2000..2100).contains(&again), "{again}");
+            line.acknowledge(1);
+            assert_eq!(line.writer.again(), again / 2);
+            line.write(500);
+            assert_eq!(line.writer.again(), again / 2 - 500);
+            line.write(again / 2 - 500);
+            assert_eq!((line.writer.again(), line.writer.pending() > 1000), (0, true));
+        }
     }
 
     #[test]

@@ -534,6 +534,11 @@ impl Session {
         self.out.pending()
     }
 
+    /// Returns the bytes that wait because a new connection writes them again.
+    pub(crate) fn again(&self) -> usize {
+        self.out.again()
+    }
+
     /// Returns how many bytes of the first queued frame have left already.
     pub(crate) fn begun(&self) -> usize {
         self.out.begun()
