@@ -421,17 +421,17 @@ fn a_game_that_leaves_while_it_comes_back_has_left() {
 
 #[test]
 fn who_is_kicked_with_the_code_of_a_restart_does_not_dial() {
-    for side in [0, 1] {
+    for (side, code) in [(0, 1012), (1, 1012), (0, 3012), (1, 3012)] {
         let mut line = Line::new(config());
         let conn = line.shared(side).conn;
-        let frame = Box::new(crate::base::CloseFrame::new(1012, "out").expect("valid"));
+        let frame = Box::new(crate::base::CloseFrame::new(code, "out").expect("valid"));
         line.shared(side).set_closing();
         let now = line.world.now;
         line.node(side).command(Command::Close { conn, frame }, now);
         line.pass(30 * SECOND);
         assert_eq!(line.dials, 0, "{side}");
         for side in [0, 1] {
-            assert_eq!(line.node(side).end().map(CloseReason::code), Some(1012));
+            assert_eq!(line.node(side).end().map(CloseReason::code), Some(code as i32));
             assert_eq!(line.suspensions(side), (0, 0));
         }
     }

@@ -322,8 +322,8 @@ fn who_left_does_not_come_back() {
         assert!(door.is_over(), "{code}");
         assert_eq!(door.come_back(0).0, 410, "{code}");
     }
-    // A gateway that is restarted, or whose server is, says these.
-    for code in [1012_u16, 1014] {
+    // A gateway that is restarted, or whose server is, says the first two, and a page the third.
+    for code in [1012_u16, 1014, 3012] {
         let mut door = Door::new(config());
         door.say(&frame(0x88, &code.to_be_bytes()));
         assert!(!door.is_over() && door.shared().outgoing.is_suspended(), "{code}");
@@ -337,7 +337,9 @@ fn who_left_does_not_come_back() {
 
 #[test]
 fn a_game_that_kicks_a_player_as_a_gateway_would_says_that_it_is_the_end() {
-    for (code, words) in [(1012, "end, close 1012"), (1014, "end, close 1014"), (4000, "close 4000")] {
+    for (code, words) in
+        [(1012, "end, close 1012"), (1014, "end, close 1014"), (3012, "close 3012"), (4000, "close 4000")]
+    {
         let mut door = Door::new(config());
         door.send(1, false);
         door.by_hand.run();
@@ -531,10 +533,41 @@ fn who_is_being_kicked_does_not_come_back() {
     let conn = door.conn();
     door.shared().set_closing();
     door.command(Command::Close { conn, frame });
-    let (status, answer) = door.come_back(0);
-    assert_eq!((status, answer[0].as_str()), (410, "ended"));
+    let told = |door: &mut Door| {
+        let (status, answer) = door.come_back(0);
+        assert_eq!((status, answer[0].as_str()), (410, "ended"));
+        assert!(answer[1].contains("4001") && answer[1].contains("kicked"), "{answer:?}");
+    };
+    told(&mut door);
     door.pass(4 * SECOND);
     assert!(door.is_over());
+    // It hears the same when the server has given its connection up.
+    told(&mut door);
+    assert_eq!(door.by_hand.server.counters().peers_timed_out.get(), 1);
+    // Who has answered the Close knows, and is not remembered.
+    let mut door = Door::new(config());
+    let frame = Box::new(CloseFrame::new(4001, "kicked").expect("valid"));
+    let conn = door.conn();
+    door.shared().set_closing();
+    door.command(Command::Close { conn, frame });
+    door.say(&super::world::frame(0x88, &4001_u16.to_be_bytes()));
+    assert_eq!(door.come_back(0).1[0], "unknown");
+}
+
+#[test]
+fn a_connection_that_is_lost_behind_a_kick_suspends_nobody() {
+    for lose in [End::cut, End::reset] {
+        let mut door = Door::new(config());
+        door.by_hand.end.set_capacity(0);
+        let conn = door.conn();
+        let frame = Box::new(CloseFrame::new(4001, "kicked").expect("valid"));
+        door.command(Command::Close { conn, frame });
+        lose(&door.by_hand.end);
+        door.by_hand.run();
+        assert!(door.is_over());
+        let (status, answer) = door.come_back(0);
+        assert!(status == 410 && answer[1].contains("4001 kicked"), "{answer:?}");
+    }
 }
 
 #[test]

@@ -51,7 +51,12 @@ impl Denied {
     /// Returns the Close that tells the same to a page, behind 101; `None`: the page need not know it.
     pub(crate) fn close(&self) -> Option<CloseFrame> {
         let (code, reason) = match self {
-            Self::Ended(CloseReason::Closed { by: Side::Local, code, reason }) => (*code, reason.clone()),
+            // To a page that comes back, the code of a loss would say to try again.
+            Self::Ended(CloseReason::Closed { by: Side::Local, code, reason })
+                if !matches!(code, 1012 | 1014 | 3012) =>
+            {
+                (*code, reason.clone())
+            }
             Self::Ended(_) => (GONE, format!("{ENDED}: {}", self.words())),
             Self::Unknown => (GONE, format!("{UNKNOWN}: {}", self.words())),
             Self::Response(_) => return None,
@@ -259,6 +264,11 @@ mod tests {
         let closed = |by, reason: &str| CloseReason::Closed { by, code: 4001, reason: reason.into() };
         let told = |denied: Denied| denied.close().map(|frame| (frame.code, frame.reason));
         assert_eq!(told(Denied::Ended(closed(Side::Local, "kicked"))), Some((4001, "kicked".into())));
+        for code in [1012, 1014, 3012] {
+            let ended = CloseReason::Closed { by: Side::Local, code, reason: "out".into() };
+            let words = format!("ended: the session has ended with code {code} out");
+            assert_eq!(told(Denied::Ended(ended)), Some((4410, words)));
+        }
         // How the connection was lost is no end that somebody has chosen.
         assert_eq!(
             told(Denied::Ended(closed(Side::Remote, "x"))),

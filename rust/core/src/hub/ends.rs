@@ -32,7 +32,7 @@ impl Hub {
     fn report_outcome(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         // The end of the turn takes its transport out.
-        if connection.is_lost() {
+        if connection.is_lost(&self.side) {
             return;
         }
         let Some(reason) = connection.session.outcome().cloned() else { return };

@@ -162,7 +162,8 @@ impl Hub {
                 Some(Incoming::Request(request)) => self.request(conn, request, now),
                 Some(Incoming::Opened { protocol }) => self.opened(conn, protocol, now),
                 Some(Incoming::CloseRequested { code, reason }) => {
-                    let connection = self.connections.get(conn).filter(|connection| !connection.is_lost());
+                    let connection =
+                        self.connections.get(conn).filter(|connection| !connection.is_lost(&self.side));
                     if let Some(shared) = connection.and_then(Connection::shared) {
                         shared.set_closing();
                         self.notices.push(Notice::CloseRequested { id: shared.id, code, reason });

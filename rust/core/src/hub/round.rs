@@ -239,7 +239,7 @@ impl Hub {
     #[cold]
     fn complete_turn_of_ended<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
         if let Some(connection) = self.connections.get(conn)
-            && connection.is_lost()
+            && connection.is_lost(&self.side)
             && let Some(reason) = connection.session.outcome().cloned()
         {
             if self.counters.peers_suspended.get() < SUSPENDED_MOST {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reader::{TOO_LARGE, Violation};
-use super::{Context, Flushed, Incoming, Kind, Room, Session, State, Step, WRITE_TURN};
-use crate::base::ResumeToken;
+use super::{Context, Flushed, Incoming, Kind, Role, Room, Session, State, Step, WRITE_TURN};
+use crate::base::{CloseFrame, CloseReason, ResumeToken, Side};
 use crate::channel::{PayloadRef, PeerShared};
 use crate::config::PeerConfig;
 use crate::http::resume::number;
@@ -27,6 +27,8 @@ pub(crate) struct Control {
     resumes: bool,
     /// The other end has ended the session.
     is_over: bool,
+    /// The Close with which this end has ended it.
+    closed: Option<CloseFrame>,
 }
 
 /// Answers that wait for a turn of writing.
@@ -91,8 +93,14 @@ impl Session {
         if resumes {
             self.out.keep();
         }
-        self.control =
-            Some(Box::new(Control { shared, received_more: 0, written_more: 0, resumes, is_over: false }));
+        self.control = Some(Box::new(Control {
+            shared,
+            received_more: 0,
+            written_more: 0,
+            resumes,
+            is_over: false,
+            closed: None,
+        }));
         self.keepalive.sign_from(now);
     }
 
@@ -142,7 +150,7 @@ impl Session {
 
     /// Sends that this end ends the session, if the code of its Close alone would say the opposite.
     pub(super) fn say_end(&mut self, code: u16, cx: &mut Context<'_>) {
-        if says_restart(code) && self.control.as_ref().is_some_and(|control| control.resumes) {
+        if is_lost_with(code, self.role) && self.control.as_ref().is_some_and(|control| control.resumes) {
             self.out.push_message(
                 self.role,
                 true,
@@ -151,6 +159,19 @@ impl Session {
                 cx.pool,
             );
         }
+    }
+
+    /// Remembers the Close with which this end ends the session. Its connection can be lost before the other end has read it.
+    pub(super) fn note_close(&mut self, frame: &CloseFrame) {
+        if let Some(control) = self.control.as_mut().filter(|control| control.resumes) {
+            control.closed = Some(frame.clone());
+        }
+    }
+
+    /// Returns how this end has ended the session, if it has sent a Close.
+    pub(crate) fn own_end(&self) -> Option<CloseReason> {
+        let CloseFrame { code, reason } = self.control.as_ref()?.closed.clone()?;
+        Some(CloseReason::Closed { by: Side::Local, code, reason })
     }
 
     /// Returns whether the other end has ended the session, whatever the code of its Close is.
@@ -308,9 +329,10 @@ impl Control {
     }
 }
 
-/// Returns whether a Close with this code is one of a gateway in front of a server that goes on: Service Restart, Bad Gateway.
-pub(crate) fn says_restart(code: u16) -> bool {
-    matches!(code, 1012 | 1014)
+/// Returns whether the sender of a Close with this code has lost its connection only. Gateways in front of a server that goes on send
+/// Service Restart and Bad Gateway. A page cannot drop a connection without a Close, and sends 3012.
+pub(crate) fn is_lost_with(code: u16, sender: Role) -> bool {
+    matches!(code, 1012 | 1014) || code == 3012 && sender == Role::Client
 }
 
 /// The control message before a Close that ends the session although a gateway could have sent it.

@@ -38,7 +38,7 @@ use crate::config::PeerConfig;
 use crate::http::{Gone, Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
 use control::{Control, Late};
-pub(crate) use control::{Grant, agreement, says_restart};
+pub(crate) use control::{Grant, agreement, is_lost_with};
 use frame::Opcode;
 pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
@@ -277,6 +277,7 @@ impl Session {
                 let mut reader = mem::take(reader);
                 // The remote may still be sending, and the game takes nothing more (section 1.4).
                 reader.discard();
+                self.note_close(&frame);
                 self.say_end(frame.code, cx);
                 self.push_close(Some(frame.code), &frame.reason, cx);
                 self.deadline = cx.now.checked_add(cx.config.close_timeout);

@@ -20,7 +20,7 @@ use crate::access::LogLine;
 use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
 use crate::channel::{Notice, PeerShared, PeerState, QueueTotal};
 use crate::http::{Request, Resumption};
-use crate::session::{Context, Room, Session, says_restart};
+use crate::session::{Context, Role, Room, Session, is_lost_with};
 pub(super) use client::Redial;
 #[cfg(test)]
 pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
@@ -137,11 +137,12 @@ impl Connection {
     }
 
     /// Returns whether its end is the loss of the connection only, so that the peer may come back.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self, side: &Side) -> bool {
+        let sender = if matches!(side, Side::Server(_)) { Role::Client } else { Role::Server };
         let Some(peer) = self.connected().filter(|peer| peer.resumable.is_some()) else { return false };
         peer.shared.state() == PeerState::Open
             && !self.session.is_over()
-            && self.session.outcome().is_some_and(is_loss)
+            && self.session.outcome().is_some_and(|reason| is_loss(reason, sender))
     }
 }
 
@@ -151,13 +152,11 @@ fn publish(sent: Room, shared: &PeerShared) {
     shared.figures.unacked_packets.set(sent.packets);
 }
 
-/// Returns whether a connection that ended like this may be replaced.
-fn is_loss(reason: &CloseReason) -> bool {
+/// Returns whether a connection that ended like this may be replaced. `sender`: what the remote is.
+fn is_loss(reason: &CloseReason, sender: Role) -> bool {
     match reason {
         CloseReason::TransportError(_) | CloseReason::TimedOut(Phase::Heartbeat | Phase::Write) => true,
-        // What gateways say when they are restarted, or when what is behind them is. And a page, which cannot drop a connection without
-        // a Close.
-        CloseReason::Closed { by: CloseSide::Remote, code, .. } => says_restart(*code) || *code == 3012,
+        CloseReason::Closed { by: CloseSide::Remote, code, .. } => is_lost_with(*code, sender),
         _ => false,
     }
 }
@@ -372,8 +371,14 @@ impl Hub {
         if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
             access.end_session(client);
         }
-        let is_suspended = resumable.is_suspended();
-        self.sessions.end(&resumable.tokens, reason, is_suspended, now + self.config.resume_timeout);
+        if reason.is_clean() && !resumable.is_suspended() {
+            // Its client knows.
+            self.sessions.end(&resumable.tokens);
+        } else {
+            // What the game has said is worth more to the client than how the connection ended.
+            let reason = connection.session.own_end().unwrap_or_else(|| reason.clone());
+            self.sessions.bury(&resumable.tokens, reason, now + self.config.resume_timeout);
+        }
         if self.redial.take().is_some() {
             // What is under way would come back to nothing.
             self.drop_attempts(conn, now);

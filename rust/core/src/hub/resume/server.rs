@@ -118,7 +118,8 @@ impl Hub {
             && (connection.session.is_closing()
                 || connection.shared().is_some_and(|shared| shared.state() != PeerState::Open))
         {
-            return Err(Denied::Ended(CloseReason::Refused("it is being closed".into())));
+            let closing = || CloseReason::Refused("it is being closed".into());
+            return Err(Denied::Ended(connection.session.own_end().unwrap_or_else(closing)));
         }
         let protocol = connection.and_then(Connection::shared).map_or("", |shared| &shared.info.protocol);
         let is_offered = !resumption.is_page || request.protocols.contains(&resume::selected(protocol));

@@ -85,16 +85,18 @@ impl Sessions {
         ended.map_or(Found::Unknown, |tombstone| Found::Ended(tombstone.reason.clone()))
     }
 
-    /// A session has ended. Its client is told so until then, unless it knows: a peer without a connection does not.
-    pub(super) fn end(&mut self, tokens: &Tokens, reason: &CloseReason, is_suspended: bool, until: Instant) {
+    /// A session has ended, and its client knows.
+    pub(super) fn end(&mut self, tokens: &Tokens) {
         self.slots.remove(&tokens.last.handle);
-        if reason.is_clean() && !is_suspended {
-            return;
-        }
+    }
+
+    /// A session has ended. Its client is told so until then.
+    pub(super) fn bury(&mut self, tokens: &Tokens, reason: CloseReason, until: Instant) {
+        self.end(tokens);
         if self.ended.len() >= TOMBSTONES {
             self.ended.pop_front();
         }
-        self.ended.push_back(Tombstone { tokens: *tokens, reason: reason.clone(), until });
+        self.ended.push_back(Tombstone { tokens: *tokens, reason, until });
     }
 
     /// Removes what is too old.
