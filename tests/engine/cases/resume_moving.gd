@@ -67,6 +67,7 @@ func _main_role() -> void:
 	var code := OS.execute("unshare", all, output, true)
 	print(output[0].replace("CASE OK", "one of them is done"))
 	check_eq(code, 0, "the end of both")
+	check(output[0].contains(": nothing was received for too long"), "the client's line")
 
 
 ## What makes `unshare` start a program in a network of its own; empty if nothing does.

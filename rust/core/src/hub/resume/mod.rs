@@ -223,7 +223,11 @@ impl Hub {
         }
         let is_emitted = shared.may_emit_suspension();
         let until = now + time;
-        let words = reason.to_string();
+        let words = match &reason {
+            // It was noticed sooner than by `heartbeat_timeout`, which the general words name.
+            CloseReason::TimedOut(Phase::Heartbeat) => "nothing was received for too long".to_owned(),
+            other => other.to_string(),
+        };
         resumable.suspended = Some(Suspended { until, reason, is_over: false, is_emitted });
         publish(sent, &shared);
         shared.outgoing.release(freed.bytes, freed.packets);
