@@ -189,6 +189,10 @@ fn what_a_page_may_try_again_stays_a_status() {
 
 #[test]
 fn a_page_gives_a_connection_up_with_a_close_of_its_own() {
+    // A game may use the code as well.
+    let mut door = page(server(config()), "");
+    door.say(&[text("end"), frame(0x88, &3012_u16.to_be_bytes())].concat());
+    assert!(door.is_over());
     let mut door = page(server(config()), "");
     door.say(&frame(0x88, &3012_u16.to_be_bytes()));
     assert!(door.shared().outgoing.is_suspended() && !door.is_over());

@@ -34,10 +34,13 @@ var run_in_background: bool = false:
 ## because it is signed. Only in a web export.
 var offer_alive: bool = true
 
-## Whether the client asks the server for a session that survives the loss of the connection.
+## If [code]true[/code], the client asks the server for a session that survives the loss of the connection. The server decides with
+## [code]resume_timeout[/code]. A change applies to the next connection.
 ## [br][br]
-## [b]Web:[/b] has no effect yet: the loss of the connection is the end of the player.
-var resume_enabled: bool = true:
+## [b]Web:[/b] [code]false[/code] by default. The client asks with one more item in the query of the URL
+## ([code]godot-multiplayer=resume.v1[/code]), and only if [member offer_alive] is [code]true[/code] too. A page that forbids [code]eval[/code] and
+## has not loaded [code]gate_session.js[/code] cannot have a session; one warning says so.
+var resume_enabled: bool = false:
 	get = is_resume_enabled,
 	set = set_resume_enabled
 
@@ -59,6 +62,8 @@ var _opening: int = 0
 ## Whether the end is to be told at the next poll, because packets became readable in the last one.
 var _has_ended: bool = false
 var _is_congested: bool = false
+## The losses and returns of the connection that were told.
+var _told_changes: int = 0
 var _last_error: String = ""
 var _close_code: int = -1
 var _close_reason: String = ""
@@ -106,15 +111,21 @@ func is_resume_enabled() -> bool:
 	return resume_enabled
 
 
-## Comes back on a new connection. [b]Web:[/b] prints an error and returns [constant @GlobalScope.ERR_UNAVAILABLE].
+## Drops the connection to the server and comes back on a new one at once, for a game that knows that its network has changed. Returns [constant
+## @GlobalScope.ERR_UNAVAILABLE] if the server has given no session.
+## [br][br]
+## [b]Web:[/b] seldom needed: the client notices by itself that the page is shown again, and that the browser is online again.
 func reconnect() -> Error:
-	_Checks.error(_name + ".reconnect()", "a page cannot come back to its session")
+	if _transport != null and _transport.reconnect():
+		return OK
+	var why: String = "the server has given no session; it has to set resume_timeout, and this client resume_enabled"
+	_Checks.error(_name + ".reconnect()", why)
 	return ERR_UNAVAILABLE
 
 
-## Returns [code]true[/code] while the client has lost its connection and tries to come back. [b]Web:[/b] always [code]false[/code].
+## Returns [code]true[/code] while the client has lost its connection and tries to come back.
 func is_suspended() -> bool:
-	return false
+	return _transport != null and _transport.is_suspended()
 
 
 func get_peer(peer_id: int) -> _Handle:
@@ -160,10 +171,10 @@ func get_peer_statistics(id: int) -> Dictionary:
 		"connected_msec": figures["connected_msec"],
 		"last_receive_msec": figures["last_receive_msec"],
 		"last_packet_msec": figures["last_packet_msec"],
-		"suspended": 0,
-		"resumes": 0,
-		"unacked_bytes": 0,
-		"unacked_packets": 0,
+		"suspended": figures["suspended"],
+		"resumes": figures["resumes"],
+		"unacked_bytes": figures["unacked_bytes"],
+		"unacked_packets": figures["unacked_packets"],
 		"address": _connection.url.ip(),
 		"port": _connection.url.port,
 		"protocol": _connection.transport.selected_protocol(),
@@ -210,14 +221,18 @@ func _open(
 			)
 		)
 	var connection: _Connection = _new_connection(url, is_multiplayer)
+	# The agreements are part of this wire format.
+	var has_offers: bool = is_multiplayer and wire_format == WIRE_FORMAT_GODOT4
 	var options: Dictionary = {
 		"heartbeat_interval": heartbeat_interval,
 		"heartbeat_timeout": heartbeat_timeout,
 		"largest_message": _largest_message(),
 		"limit_bytes": maxi(_CEILING_BYTES, _input_bytes),
 		"limit_messages": maxi(_CEILING_PACKETS, _input_packets),
-		# The agreement is part of this wire format.
-		"offer_alive": offer_alive and is_multiplayer and wire_format == WIRE_FORMAT_GODOT4,
+		"offer_alive": has_offers and offer_alive,
+		"offer_resume": has_offers and resume_enabled and _can_resume(),
+		"kept_bytes": connection.most_bytes(),
+		"kept_messages": mini(connection.most_packets(), _CEILING_PACKETS),
 		"tls_options": tls_options,
 	}
 	var error: Error = connection.transport.open(url.address, _Checks.trimmed(protocols), options)
@@ -238,6 +253,18 @@ func _open(
 	connection.transport.woken.connect(_on_woken)
 	connection.transport.run_while_hidden(run_in_background)
 	return OK
+
+
+## Whether a session can be asked for; says why not.
+func _can_resume() -> bool:
+	var why: String = ""
+	if not offer_alive:
+		why = "it needs offer_alive"
+	elif not _Connection.can_resume():
+		why = "this page forbids eval and has not loaded gate_session.js and gate.js"
+	if not why.is_empty():
+		_Checks.warn_once("WebSocket: resume_enabled has no effect: %s." % why)
+	return why.is_empty()
 
 
 ## The signals that only one of the classes has.
@@ -337,6 +364,7 @@ func _forget() -> void:
 	_counts.clear()
 	_has_ended = false
 	_is_congested = false
+	_told_changes = 0
 	_closing_since = -1
 	_above_since = -1
 
@@ -352,7 +380,9 @@ func _add_figures(to: Dictionary) -> void:
 		to[name] = figures[name]
 	to["packets_to_closed"] += _connection.packets_to_closed
 	to["packets_refused"] = _connection.packets_refused
-	to["packets_dropped_unreliable"] = _connection.packets_dropped
+	to["packets_dropped_unreliable"] = _connection.packets_dropped + figures["packets_dropped"]
+	to["peers_suspended"] = figures["suspended"]
+	to["sessions_resumed"] = figures["resumes"]
 
 
 ## The end was told: the figures stay, the connection goes. What the game has not taken stays readable.
@@ -469,6 +499,8 @@ func _fill_next() -> void:
 func _put_packet_script(buffer: PackedByteArray) -> Error:
 	if _sure_room > 0 and not buffer.is_empty() and buffer.size() <= _output_bytes:
 		_sure_room -= 1
+		if _transfer_mode != MultiplayerPeer.TRANSFER_MODE_RELIABLE and _transport.has_session:
+			_transport.mark_unreliable()
 		if _transport.send(buffer, false) == OK:
 			return OK
 	return _put_packet_checked(buffer)

@@ -66,6 +66,11 @@ static func new_transport() -> Transport:
 	return LoneTransport.new()
 
 
+## Whether this page can have a session.
+static func can_resume() -> bool:
+	return GatedTransport.can_resume()
+
+
 ## A value of [enum WebSocketPeer.State].
 func state() -> int:
 	if is_over:
@@ -189,18 +194,19 @@ func set_own_interval(interval: float) -> void:
 
 ## How many packets of any size there is room for without another look, as long as the connection takes its data.
 func sure_room() -> int:
-	if not is_open() or transport.is_congested():
+	if not is_open() or transport.is_congested() or transport.is_suspended():
 		return 0
-	var bytes: int = _most_bytes() - transport.buffered_bytes()
+	var bytes: int = most_bytes() - transport.buffered_bytes()
 	@warning_ignore("integer_division")
-	return mini(bytes / output_bytes, _most_packets() - transport.buffered_packets())
+	return mini(bytes / output_bytes, most_packets() - transport.buffered_packets())
 
 
-func _most_bytes() -> int:
+## What may wait, and what is kept until the server has acknowledged it.
+func most_bytes() -> int:
 	return maxi(output_bytes * _BURST, _BURST_BYTES)
 
 
-func _most_packets() -> int:
+func most_packets() -> int:
 	return clampi(output_packets * _BURST, _BURST_PACKETS, _MOST_PACKETS)
 
 
@@ -209,13 +215,18 @@ func _send(message: PackedByteArray, is_text: bool, when_full: WhenFull) -> Outc
 		return Outcome.CLOSED
 	var size: int = message.size()
 	var waiting: int = transport.buffered_bytes()
+	if when_full == WhenFull.DROP and transport.has_session:
+		# Old news when there is a connection again.
+		if transport.is_suspended():
+			return Outcome.DROPPED
+		transport.mark_unreliable()
 	if when_full != WhenFull.CLOSE and transport.is_congested():
 		var is_stale: bool = (
 			when_full == WhenFull.DROP and unreliable_backlog > 0 and waiting > unreliable_backlog
 		)
 		if is_stale or _is_above(size, 1):
 			return _without_room(when_full)
-	if waiting + size > _most_bytes() or transport.buffered_packets() >= _most_packets():
+	if waiting + size > most_bytes() or transport.buffered_packets() >= most_packets():
 		return _without_room(when_full)
 	return Outcome.SENT if transport.send(message, is_text) == OK else Outcome.CLOSED
 

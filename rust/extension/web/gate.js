@@ -6,10 +6,11 @@
 //
 // gated_transport.gd evaluates this file. A page whose Content-Security-Policy forbids that can load it as a script before the engine starts.
 // Its interface is `window.__bws`; numbers come in by Number(), because some engines pass a BigInt.
-// docs/protocol.md describes the words `alive`, `ack?` and `ack`.
+// docs/protocol.md describes the words `alive`, `ack?` and `ack`. With gate_session.js, whose place is before or after this file, a connection
+// can survive its socket: the engine sees one that stays open.
 (function () {
   'use strict';
-  const VERSION = 1;
+  const VERSION = 2;
   // No window: the engine runs in a worker, where its callbacks would come too late.
   if (typeof window === 'undefined' || typeof document === 'undefined') return 0;
   if (window.__bws && window.__bws.version === VERSION) return VERSION;
@@ -28,6 +29,9 @@
   const WAKES_UNHEARD = 2; // so many sleeps in a row may interrupt the wait for an answer
   const BETWEEN_ACKS = 250;
   const FIRST_ASKS = 2000; // the first answer may have waited for a page that was still loading
+  const SESSION_TICK = 250;
+  const SESSION_SILENT = 2500; // a session asks a silent server so soon, and gives the socket up so soon, while the page is shown
+  const SESSION_LOST = 5000;
   const BETWEEN_WAKES = 100;
 
   const connections = new Map();
@@ -36,16 +40,21 @@
   let lastId = 0;
   let original = null; // the page's WebSocket, while the engine is to get a stand-in
 
-  function withOffer(url) {
+  function withOffer(url, version) {
     const separator = /[?&]$/.test(url) ? '' : url.indexOf('?') < 0 ? '?' : '&';
-    return url + separator + 'godot-multiplayer=alive.v1';
+    return `${url}${separator}godot-multiplayer=${version}`;
   }
 
   // ---- One connection ----
 
   class Connection {
     constructor(url, protocols, options) {
+      this.url = url;
+      this.protocols = protocols;
       this.options = options;
+      this.session = null; // what survives a socket
+      this.protocol = '';
+      this.isUnreliable = false; // the next message
       this.items = []; // strings and ArrayBuffers; those before `next` are handed over
       this.sizes = [];
       this.next = 0;
@@ -70,6 +79,7 @@
       this.doubted = false; // a deadline has passed at the last tick
       this.ackedAt = -Infinity;
       this.ackTimer = 0;
+      this.ackIsAnswer = false;
       this.rtt = -1;
       this.closing = false;
       this.ended = null; // as ending() tells
@@ -80,15 +90,21 @@
       this.standIn = makeStandIn(this);
       this.seated = false; // the engine has the stand-in
       try {
-        this.socket = new (original || window.WebSocket)(url, protocols);
-        this.socket.binaryType = 'arraybuffer';
+        this.adopt(new (original || window.WebSocket)(url, protocols));
       } catch (e) {
         this.end(LOST, '', false, e.message);
-        return;
       }
-      this.socket.onopen = () => this.opened();
-      this.socket.onmessage = (event) => this.message(event.data);
-      this.socket.onclose = (event) => this.end(event.code, event.reason, event.wasClean, '');
+    }
+
+    adopt(socket) {
+      this.socket = socket;
+      socket.binaryType = 'arraybuffer';
+      socket.onopen = () => this.opened();
+      socket.onmessage = (event) => this.message(event.data);
+      socket.onclose = (event) => {
+        if (!this.session || !this.session.survives(event.code)) this.end(event.code, event.reason, event.wasClean, '');
+        else this.session.suspend('the connection was lost');
+      };
     }
 
     // What the engine sees, and the game: not closed before the last message was handed over.
@@ -100,6 +116,7 @@
 
     opened() {
       this.openedAt = this.quietFrom = now();
+      this.protocol = this.socket.protocol;
       if (this.standIn.onopen) this.standIn.onopen({});
     }
 
@@ -112,7 +129,8 @@
       this.wakes = 0;
       this.doubted = false;
       this.bytesIn += size;
-      if (text && (this.agreed || (first && this.options.offer_alive && /^alive 1 \d+ \d+( |$)/.test(data)))) {
+      if (text && this.agree(data, first)) return;
+      if (text && this.agreed) {
         this.control(data);
         return;
       }
@@ -130,22 +148,43 @@
       this.items.push(data);
       this.sizes.push(size);
       this.waitingBytes += size;
+      if (this.session) this.session.took(size);
     }
 
-    control(words) {
-      if (!this.agreed) {
+    // The first messages of a server can agree to what was offered. From then on text is control.
+    agree(words, first) {
+      const { offer_alive: alive, offer_resume: resume } = this.options;
+      if (first && alive && /^alive 1 \d+ \d+( |$)/.test(words)) {
         this.agreed = true;
         keepTime();
         this.ask(); // the first round trip
-      } else if (words === 'ack?') {
-        if (this.ackTimer) return;
+        return true;
+      }
+      if (!resume || this.session || this.received > 0 || !(first || this.agreed)) return false;
+      this.session = window.__bwsSession.granted(words, this, tools);
+      if (!this.session) return false;
+      this.agreed = true;
+      keepTime();
+      return true;
+    }
+
+    control(words) {
+      if (words.length > LONGEST_WORD) return;
+      const counts = /^ack (\d+) (\d+)(?: (\S*)|$)/.exec(words);
+      if (words === 'ack?') {
+        this.ackIsAnswer = true;
         const wait = this.ackedAt + BETWEEN_ACKS - now();
         if (wait <= 0) this.answer();
-        else this.ackTimer = setTimeout(() => this.answer(), wait);
-      } else if (words.length <= LONGEST_WORD && /^ack \d+ \d+( |$)/.test(words) && words.split(' ')[3] !== 'unasked' && this.askedAt >= 0) {
-        this.rtt = now() - this.askedAt;
-        this.askedAt = -1;
-        this.answers += 1;
+        else if (!this.ackTimer) this.ackTimer = setTimeout(() => this.answer(), wait);
+      } else if (counts) {
+        if (counts[3] !== 'unasked' && this.askedAt >= 0) {
+          this.rtt = now() - this.askedAt;
+          this.askedAt = -1;
+          this.answers += 1;
+        }
+        if (this.session) this.session.acknowledged(Number(counts[1]), Number(counts[2]));
+      } else if (this.session) {
+        this.session.control(words);
       }
     }
 
@@ -164,17 +203,29 @@
       clearTimeout(this.ackTimer);
       this.ackTimer = 0;
       this.ackedAt = now();
+      const mark = this.ackIsAnswer ? '' : ' unasked';
+      this.ackIsAnswer = false;
       // The first data message, the peer id, is not counted.
-      this.say(`ack ${Math.max(0, this.received - 1)} ${this.sent}`);
+      const counts = this.session ? this.session.counts() : `${Math.max(0, this.received - 1)} ${this.sent}`;
+      this.say(`ack ${counts}${mark}`);
+    }
+
+    // The silence that a connection survives, in ms; 0: any.
+    patience() {
+      const timeout = this.options.heartbeat_timeout;
+      if (!this.session || document.hidden) return timeout;
+      return timeout > 0 ? Math.min(timeout, SESSION_LOST) : SESSION_LOST;
     }
 
     beat(time) {
-      if (!this.agreed || this.ended || this.closing) return;
+      if (!this.agreed || !this.socket || this.ended || this.closing) return;
       const silent = time - this.quietFrom;
-      const { heartbeat_interval: interval, heartbeat_timeout: timeout } = this.options;
+      const interval = this.options.heartbeat_interval;
+      const timeout = this.patience();
       // While the browser knows itself offline an answer cannot come: then only the usual timeout counts.
       const unanswered = this.answerBy >= 0 && time >= this.answerBy && navigator.onLine !== false;
-      const asks = interval > 0 ? interval : timeout / 3; // a page does not hear the server's pings
+      const usual = interval > 0 ? interval : this.options.heartbeat_timeout / 3; // a page does not hear the server's pings
+      const asks = this.session && silent >= SESSION_SILENT && !document.hidden ? SESSION_SILENT : usual;
       if (unanswered || (timeout > 0 && silent >= timeout)) {
         // An answer may wait behind this very timer, when the thread was blocked. The next tick decides.
         if (this.doubted) {
@@ -193,6 +244,10 @@
     // The page can hear again. A socket that died meanwhile may never say so (iOS).
     woke(time, asleep) {
       if (!this.agreed || this.ended || this.closing) return;
+      if (!this.socket) {
+        this.session.hurry();
+        return;
+      }
       const silent = time - this.heardAt;
       if (silent > SILENT_AT_WAKE || asleep > HIDDEN_AT_WAKE || this.answerBy >= 0) this.askAfterSleep(time);
       else this.quietFrom = time;
@@ -208,13 +263,19 @@
         this.quietFrom = time;
         // A question behind data that waits takes its time.
         const isShort = this.answerBy >= 0 || this.buffered() === 0;
-        if (isShort && this.options.heartbeat_timeout > 0) this.answerBy = time + ANSWER_AT_WAKE;
+        if (isShort && this.patience() > 0) this.answerBy = time + ANSWER_AT_WAKE;
       }
       this.askedAt = -1; // the time asleep is no round trip
       this.ask();
     }
 
     send(data) {
+      const isUnreliable = this.isUnreliable;
+      this.isUnreliable = false;
+      if (this.session && !this.ended && !this.closing) {
+        this.session.send(typeof data === 'string' ? encoder.encode(data) : data, !isUnreliable);
+        return;
+      }
       if (this.ended || this.closing || !this.socket || this.socket.readyState !== OPEN) {
         this.toClosed += 1;
         return;
@@ -247,13 +308,15 @@
     }
 
     brief() {
-      return `${this.state()} ${this.rtt}`;
+      return `${this.state()} ${this.rtt} ${this.session ? this.session.brief() : '-1 0 0 0'}`;
     }
 
     close(code, reason) {
       if (this.ended || this.closing) return;
+      if (this.session) this.session.sayEnd(code, this.socket);
       this.closing = true;
-      this.socketClose(code, reason);
+      if (this.session && !this.socket) this.session.close(code, reason);
+      else this.socketClose(code, reason);
     }
 
     // Ends for a reason of ours. What was accepted stays and is delivered.
@@ -263,6 +326,10 @@
     }
 
     lose(words, silent = false) {
+      if (this.session && this.session.survives(LOST)) {
+        this.session.suspend(words);
+        return;
+      }
       this.socketClose(4000, words);
       this.end(LOST, '', false, words, silent);
     }
@@ -281,6 +348,7 @@
       if (this.ended) return;
       this.ended = { code, reason, clean, words, opened: this.openedAt >= 0, silent };
       if (this.socket) this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+      if (this.session) this.session.over();
     }
 
     // Hands over what fits into `bytes` and `packets`. Answers how many messages, their bytes, and how many of them are texts.
@@ -335,7 +403,7 @@
       onerror: null,
       onclose: null,
       get readyState() { return connection.state(); },
-      get protocol() { return connection.socket ? connection.socket.protocol : ''; },
+      get protocol() { return connection.protocol; },
       // The engine asks in a hundredth of the time of a call of pump(), so it hears whether one is worth it.
       get bufferedAmount() { return connection.hasNews() ? 1 : 0; },
       send(data) { connection.send(data); },
@@ -343,9 +411,12 @@
     };
   }
 
+  const tools = { now, LOST, OPEN };
+
   // ---- Time and the life of the page ----
 
   let timer = 0;
+  let pace = TICK;
   let tickedAt = 0;
   let tickedWall = 0; // performance.now() stands still in some suspended machines, the wall clock does not
   let hiddenAt = -1;
@@ -354,7 +425,8 @@
     if (timer) return;
     tickedAt = now();
     tickedWall = Date.now();
-    timer = setTimeout(tick, TICK);
+    pace = Array.from(connections.values()).some((connection) => connection.session && !connection.ended) ? SESSION_TICK : TICK;
+    timer = setTimeout(tick, pace);
   }
 
   function tick() {
@@ -362,7 +434,7 @@
     const time = now();
     const gap = Math.max(time - tickedAt, Date.now() - tickedWall);
     for (const connection of connections.values()) {
-      if (gap > TICK + SLEPT) connection.woke(time, gap);
+      if (gap > pace + SLEPT) connection.woke(time, gap);
       connection.beat(time);
     }
     if (Array.from(connections.values()).some((connection) => connection.agreed && !connection.ended)) keepTime();
@@ -390,7 +462,11 @@
   });
   window.addEventListener('online', () => {
     for (const connection of connections.values()) {
-      if (!connection.agreed) continue;
+      if (!connection.agreed || connection.ended || connection.closing) continue;
+      if (!connection.socket) {
+        connection.session.hurry();
+        continue;
+      }
       if (connection.answerBy >= 0) connection.answerBy = now() + ANSWER_AT_WAKE;
       connection.ask();
     }
@@ -450,10 +526,14 @@
     version: VERSION,
 
     // Opens a connection. The answer is its id; what the browser refuses is told by ending(). Until seat() the page's WebSocket is a stand-in.
-    // protocols: JSON array. options: JSON object with heartbeat_interval, heartbeat_timeout (ms), offer_alive, largest_message, limit_bytes, limit_messages.
+    // protocols: JSON array. options: JSON object with heartbeat_interval, heartbeat_timeout (ms), offer_alive, offer_resume, largest_message,
+    // limit_bytes, limit_messages (of what waits for the game), kept_bytes, kept_messages (of what the server has not acknowledged).
     open(url, protocols, options) {
       const parsed = JSON.parse(options);
-      const connection = new Connection(parsed.offer_alive ? withOffer(url) : url, JSON.parse(protocols), parsed);
+      let address = parsed.offer_alive ? withOffer(url, 'alive.v1') : url;
+      parsed.offer_resume = Boolean(parsed.offer_resume && window.__bwsSession);
+      if (parsed.offer_resume) address = withOffer(address, 'resume.v1');
+      const connection = new Connection(address, JSON.parse(protocols), parsed);
       lastId += 1;
       connections.set(lastId, connection);
       original = original || window.WebSocket;
@@ -472,14 +552,15 @@
       return Boolean(connection && connection.seated);
     },
 
-    // Hands messages to the engine, whose buffer is empty. Answers nine numbers: messages handed over, their bytes, the texts among them, state,
-    // bytes unsent before this task, bytes unsent, messages and bytes that wait here, round trip in ms or -1.
+    // Hands messages to the engine, whose buffer is empty. Answers thirteen numbers: messages handed over, their bytes, the texts among them,
+    // bytes unsent before this task, bytes unsent, messages and bytes that wait here, state, round trip in ms or -1; and of a session how often it
+    // has lost its socket (-1: there is no session), how often it has got another, and messages and bytes that wait for one.
     pump(id, bytes, packets) {
       const c = connections.get(Number(id));
-      if (!c) return `0 0 0 ${CLOSED} 0 0 0 0 -1`;
+      if (!c) return `0 0 0 0 0 0 0 ${CLOSED} -1 -1 0 0 0`;
       const buffered = c.buffered();
       const handed = c.pump(Number(bytes), Number(packets)).join(' ');
-      return `${handed} ${c.state()} ${Math.max(0, buffered - c.sentInTask)} ${buffered} ${c.items.length - c.next} ${c.waitingBytes} ${c.rtt}`;
+      return `${handed} ${Math.max(0, buffered - c.sentInTask)} ${buffered} ${c.items.length - c.next} ${c.waitingBytes} ${c.brief()}`;
     },
 
     // Starts the closing handshake.
@@ -509,7 +590,25 @@
         last_receive_msec: age(c.heardAt),
         last_packet_msec: age(c.dataAt),
         connected_msec: age(c.openedAt),
+        ...(c.session ? c.session.figures() : {}),
       });
+    },
+
+    // Whether a session can be offered.
+    can_resume() {
+      return Boolean(window.__bwsSession);
+    },
+
+    // The next message is unreliable: a session does not send it again.
+    unreliable(id) {
+      const connection = connections.get(Number(id));
+      if (connection) connection.isUnreliable = true;
+    },
+
+    // Drops the socket of a session and takes another at once. False: there is no session.
+    reconnect(id) {
+      const connection = connections.get(Number(id));
+      return Boolean(connection && connection.session && connection.session.reconnect());
     },
 
     heartbeat(id, interval_msec, timeout_msec) {

@@ -2,7 +2,7 @@ extends "transport.gd"
 ## A connection behind the gate of gate.js, which owns the browser's socket, queues what arrives, also while no frame runs, and hands it to the
 ## engine's class as the game polls.
 
-const GATE_VERSION: int = 1
+const GATE_VERSION: int = 2
 ## Packets that the gate hands over in one call, and those above which the game has to take some first.
 const HANDED_PACKETS: int = 512
 const MOST_FETCHED: int = 16384
@@ -19,6 +19,9 @@ var _wake: JavaScriptObject
 var _gate_packets: int = 0
 var _gate_bytes: int = 0
 var _rtt: float = -1.0
+# Sent, and waiting for another connection of the session.
+var _held_packets: int = 0
+var _held_bytes: int = 0
 
 
 func _notification(what: int) -> void:
@@ -34,7 +37,8 @@ static func is_possible() -> bool:
 	_gate_sought = true
 	if JavaScriptBridge.eval("1") == 1:
 		var here: String = (Congestion as Script).resource_path.get_base_dir()
-		JavaScriptBridge.eval(FileAccess.get_file_as_string(here.path_join("gate.js")), true)
+		for file: String in ["gate_session.js", "gate.js"]:
+			JavaScriptBridge.eval(FileAccess.get_file_as_string(here.path_join(file)), true)
 	var gate: JavaScriptObject = JavaScriptBridge.get_interface("__bws")
 	if gate and gate.get(&"version") == GATE_VERSION:
 		_gate = gate
@@ -46,6 +50,36 @@ static func is_possible() -> bool:
 			)
 		)
 	return _gate != null
+
+
+## Whether the page has what a session needs.
+static func can_resume() -> bool:
+	return is_possible() and _gate.call(&"can_resume")
+
+
+func reconnect() -> bool:
+	return _id != 0 and _gate.call(&"reconnect", _id)
+
+
+func mark_unreliable() -> void:
+	if has_session and _id != 0:
+		_gate.call(&"unreliable", _id)
+
+
+func is_quiet() -> bool:
+	return super() and not is_suspended()
+
+
+func is_drained() -> bool:
+	return super() and not is_suspended()
+
+
+func buffered_bytes() -> int:
+	return _held_bytes + super()
+
+
+func buffered_packets() -> int:
+	return _held_packets + super()
 
 
 func waiting_bytes() -> int:
@@ -77,6 +111,8 @@ func run_while_hidden(enabled: bool) -> void:
 
 func _start(address: String, given: Dictionary) -> Error:
 	_rtt = -1.0
+	_held_packets = 0
+	_held_bytes = 0
 	_room = nearest_po2(maxi(_largest_message, 65535) + 1) - 1
 	_socket.inbound_buffer_size = _room
 	_socket.max_queued_packets = HANDED_PACKETS * 2
@@ -84,6 +120,9 @@ func _start(address: String, given: Dictionary) -> Error:
 		"heartbeat_interval": _heartbeat_interval * 1000.0,
 		"heartbeat_timeout": _heartbeat_timeout * 1000.0,
 		"offer_alive": given["offer_alive"],
+		"offer_resume": given["offer_resume"],
+		"kept_bytes": given["kept_bytes"],
+		"kept_messages": given["kept_messages"],
 		"largest_message": _largest_message,
 		"limit_bytes": _limit_bytes,
 		"limit_messages": _limit_messages,
@@ -113,8 +152,8 @@ func _fetch(until_usec: int) -> void:
 		return
 	var first: bool = true
 	while true:
-		# Messages handed over, their bytes, the texts among them, state, bytes unsent before this task, bytes unsent, messages and bytes that
-		# wait, round trip.
+		# Messages handed over, their bytes, the texts among them, bytes unsent before this task, bytes unsent, messages and bytes that wait, state,
+		# round trip, losses of a session, its returns, messages and bytes that wait for one.
 		var counts: PackedFloat64Array = (
 			str(_gate.call(&"pump", _id, _room, HANDED_PACKETS if _has_room() else 0))
 			. split_floats(" ")
@@ -123,11 +162,15 @@ func _fetch(until_usec: int) -> void:
 		_incoming_bytes += int(counts[1])
 		if first:
 			first = false
-			_judge(int(counts[4]), int(counts[5] - counts[4]))
-		_gate_packets = int(counts[6])
-		_gate_bytes = int(counts[7])
+			_judge(int(counts[3]), int(counts[4] - counts[3]))
+		_gate_packets = int(counts[5])
+		_gate_bytes = int(counts[6])
+		var reached: int = int(counts[7])
 		_rtt = counts[8]
-		var reached: int = int(counts[3])
+		has_session = counts[9] >= 0.0
+		changes = maxi(0, int(counts[9])) + int(counts[10])
+		_held_packets = int(counts[11])
+		_held_bytes = int(counts[12])
 		if reached == WebSocketPeer.STATE_CLOSED:
 			_note_end()
 			return
@@ -173,7 +216,8 @@ func _shut(legal_code: int, legal_reason: String) -> void:
 
 
 func _present_figures() -> Dictionary:
-	return JSON.parse_string(str(_gate.call(&"figures", _id)))
+	var found: Dictionary = JSON.parse_string(str(_gate.call(&"figures", _id)))
+	return FIGURES.merged(found, true)
 
 
 func _forget() -> void:
@@ -182,6 +226,8 @@ func _forget() -> void:
 	_wake = null
 	_gate_packets = 0
 	_gate_bytes = 0
+	_held_packets = 0
+	_held_bytes = 0
 
 
 func _on_wake(_arguments: Array) -> void:

@@ -16,10 +16,13 @@ signal peer_congested(id: int)
 ## Emitted when all data that waited for a congested peer has been sent.
 @warning_ignore("unused_signal")
 signal peer_drained(id: int)
-## Emitted in multiplayer mode when a peer has lost its connection and may come back. [b]Web:[/b] never emitted: a page does not come back yet.
+## Emitted in multiplayer mode when a peer has lost its connection and may come back. On a client, [param id] is 1, and the client connects again
+## by itself.
+## [br][br]
+## [b]Web:[/b] needs [code]resume_enabled = true[/code]. What a hidden page has missed of it is told when it is shown: at most one pair.
 @warning_ignore("unused_signal")
 signal peer_suspended(id: int)
-## Emitted in multiplayer mode when a suspended peer has come back. [b]Web:[/b] never emitted.
+## Emitted in multiplayer mode when a suspended peer has come back. No reliable packet was lost. On a client, [param id] is 1.
 @warning_ignore("unused_signal")
 signal peer_resumed(id: int)
 ## Emitted when a peer is closed because it did not accept its packets fast enough (see [constant OVERFLOW_DISCONNECT]).

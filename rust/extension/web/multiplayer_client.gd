@@ -60,13 +60,13 @@ func _poll_open() -> bool:
 	if not _connection.is_over:
 		_connection.transport.poll()
 		# Most frames of most games.
-		if not _is_congested and _connection.is_idle():
+		if not _is_congested and _connection.is_idle() and _transport.changes == _told_changes:
 			_above_since = -1
 			return false
 	var was_connecting: bool = _status == MultiplayerPeer.CONNECTION_CONNECTING
 	if was_connecting and not _poll_connecting(opening):
 		return true
-	if not _receive(opening) or not _poll_sending(opening):
+	if not _receive(opening) or not _poll_session(opening) or not _poll_sending(opening):
 		return true
 	_poll_end(opening)
 	return was_connecting or _is_fresh
@@ -266,6 +266,25 @@ func _tell_left(opening: int) -> bool:
 			if _opening != opening:
 				return false
 	return true
+
+
+## Tells of a connection that was lost, and of one in its place; of more than one of each that a hidden page has missed, once. False: a
+## handler has closed the object.
+func _poll_session(opening: int) -> bool:
+	var changes: int = _transport.changes
+	if changes == _told_changes or not _connection.is_open():
+		return true
+	var is_told: bool = _told_changes & 1 == 1
+	var is_lost: bool = changes & 1 == 1
+	_told_changes = changes
+	_sure_room = 0
+	if is_told:
+		peer_resumed.emit(_SERVER)
+	if _opening == opening and (is_lost or not is_told):
+		peer_suspended.emit(_SERVER)
+	if _opening == opening and not is_lost and not is_told:
+		peer_resumed.emit(_SERVER)
+	return _opening == opening
 
 
 ## Congestion, and who does not keep up. False: a handler has closed the object.

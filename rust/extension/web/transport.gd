@@ -22,6 +22,9 @@ extends RefCounted
 ## func selected_protocol() -> String
 ## func buffered_bytes() -> int         # bytes the browser has not sent yet, what was sent in this frame included
 ## func buffered_packets() -> int       # at most so many packets are among them
+## func is_suspended() -> bool          # the connection is lost, and another one may take its place; state() stays OPEN
+## func reconnect() -> bool             # drops the connection and takes another one at once; false: there is no session
+## func mark_unreliable() -> void       # the next packet that is sent is not sent again on another connection
 ## func is_congested() -> bool          # the connection did not take its data for 100 ms
 ## func is_drained() -> bool            # nothing was unsent when this frame began to send
 ## func stalled_msec() -> int           # for how long it has taken none at all while data waits; for write_timeout
@@ -32,7 +35,8 @@ extends RefCounted
 ## func set_heartbeat(interval: float, timeout: float) -> void   # seconds, as in the options; at any time
 ## func run_while_hidden(enabled: bool) -> void                  # emit `woken` every 100 ms while the page is hidden
 ## func figures() -> Dictionary         # bytes_in, bytes_out, packets_in, packets_out, packets_to_closed, last_receive_msec, last_packet_msec,
-##                                      # connected_msec; times are ages in ms; bytes are payload, a browser shows no others
+##                                      # connected_msec; times are ages in ms; bytes are payload, a browser shows no others; of a session
+##                                      # suspended, resumes, unacked_bytes, unacked_packets, packets_dropped (unreliable, while suspended)
 ## [/codeblock]
 ## Options of open(), all optional:
 ## [codeblock]
@@ -40,6 +44,9 @@ extends RefCounted
 ## heartbeat_timeout: float = 60.0      # seconds of silence after which the connection counts as lost; 0 = never
 ##                                      # (both need a server that agrees to `alive`)
 ## offer_alive: bool = true             # offer it with the query item `godot-multiplayer=alive.v1`
+## offer_resume: bool = false           # likewise, a session that survives the loss of the connection (gated_transport.gd only)
+## kept_bytes: int = 4 MiB              # sent and not acknowledged by the server; the oldest are forgotten
+## kept_messages: int = 65536           # likewise
 ## largest_message: int = 65536         # bytes; a larger message ends the connection with Close 4009
 ## limit_bytes: int = 16 MiB            # received and not taken; more ends the connection with Close 4013, after what was accepted has been taken
 ## limit_messages: int = 65536          # likewise
@@ -61,6 +68,9 @@ const DEFAULTS: Dictionary = {
 	"heartbeat_interval": 20.0,
 	"heartbeat_timeout": 60.0,
 	"offer_alive": true,
+	"offer_resume": false,
+	"kept_bytes": 4 * 1024 * 1024,
+	"kept_messages": 65536,
 	"largest_message": 65536,
 	"limit_bytes": 16 * 1024 * 1024,
 	"limit_messages": 65536,
@@ -80,9 +90,18 @@ const FIGURES: Dictionary = {
 	"last_receive_msec": -1,
 	"last_packet_msec": -1,
 	"connected_msec": -1,
+	"suspended": 0,
+	"resumes": 0,
+	"unacked_bytes": 0,
+	"unacked_packets": 0,
+	"packets_dropped": 0,
 }
 ## As a browser calls an end without a Close frame.
 const LOST: int = 1006
+
+## Whether the server has given a session; and how often its connection was lost or replaced, together: it is odd while there is none.
+var has_session: bool = false
+var changes: int = 0
 
 var _socket: WebSocketPeer
 var _url: String = ""
@@ -138,6 +157,8 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	_error = ""
 	_protocol = ""
 	_has_timed_out = false
+	has_session = false
+	changes = 0
 	_figures = FIGURES.duplicate()
 	_packets_to_closed = 0
 	_url = url
@@ -184,6 +205,18 @@ func state() -> WebSocketPeer.State:
 
 func is_quiet() -> bool:
 	return _state == WebSocketPeer.STATE_OPEN and _incoming.is_empty() and _congestion.bytes == 0
+
+
+func is_suspended() -> bool:
+	return changes & 1 == 1 and _state == WebSocketPeer.STATE_OPEN
+
+
+func reconnect() -> bool:
+	return false
+
+
+func mark_unreliable() -> void:
+	pass
 
 
 func share_usec() -> int:

@@ -2,12 +2,17 @@
 import fs from 'node:fs';
 import vm from 'node:vm';
 
-const SOURCE = new URL('../../../rust/extension/web/gate.js', import.meta.url);
+const FOLDER = new URL('../../../rust/extension/web/', import.meta.url);
+const SOURCE = new URL('gate.js', FOLDER);
+const SESSION = new URL('gate_session.js', FOLDER);
 
 export const DEFAULTS = {
   heartbeat_interval: 20000,
   heartbeat_timeout: 60000,
   offer_alive: true,
+  offer_resume: false,
+  kept_bytes: 4 * 1024 * 1024,
+  kept_messages: 65536,
   largest_message: 65536,
   limit_bytes: 16 * 1024 * 1024,
   limit_messages: 65536,
@@ -69,6 +74,7 @@ class Target {
 function socketClass(page) {
   return class FakeSocket {
     constructor(url, protocols) {
+      if (page.dialFails) throw new Error(page.dialFails);
       const parsed = new URL(url);
       if (!['ws:', 'wss:'].includes(parsed.protocol)) throw new SyntaxError(`The URL's scheme must be either 'ws' or 'wss'.`);
       Object.assign(this, { url, protocols, readyState: 0, protocol: '', bufferedAmount: 0, out: [], closedWith: null });
@@ -93,7 +99,7 @@ function socketClass(page) {
     open(protocol = '') {
       this.protocol = protocol;
       this.readyState = 1;
-      this.onopen();
+      if (this.onopen) this.onopen();
     }
 
     receive(data) {
@@ -107,15 +113,16 @@ function socketClass(page) {
   };
 }
 
-export function makePage({ workers = true } = {}) {
+export function makePage({ workers = true, sessions = true } = {}) {
   const clock = new Clock();
-  const page = { clock, sockets: [], workers: [], sendFails: '' };
+  const page = { clock, sockets: [], workers: [], sendFails: '', dialFails: '', random: 0.5 };
   const document = Object.assign(new Target(), { hidden: false });
   const window = Object.assign(new Target(), {
     document,
     console,
     TextEncoder,
     Promise,
+    Math: Object.create(Math, { random: { value: () => page.random } }),
     performance: { now: () => clock.time },
     Date: { now: () => 1e12 + clock.time + clock.asleep },
     navigator: { onLine: true },
@@ -139,8 +146,10 @@ export function makePage({ workers = true } = {}) {
   window.WebSocket = socketClass(page);
   page.window = window;
   page.document = document;
-  page.load = () => vm.runInContext(fs.readFileSync(SOURCE, 'utf8'), page.context, { filename: SOURCE.pathname });
+  const run = (source) => vm.runInContext(fs.readFileSync(source, 'utf8'), page.context, { filename: source.pathname });
+  page.load = () => run(SOURCE);
   page.context = vm.createContext(window);
+  if (sessions) run(SESSION);
   page.version = page.load();
   page.gate = window.__bws;
   page.hide = () => { document.hidden = true; document.emit('visibilitychange'); };
@@ -162,8 +171,9 @@ export function connect(page, options = {}, url = 'ws://host:9080/', protocols =
   engine.socket = page.sockets[page.sockets.length - 1];
   engine.pump = (bytes = 65535, packets = 512) => {
     const numbers = gate.pump(id, bytes, packets).split(' ').map(Number);
-    const [handed, handedBytes, texts, state, unsent, buffered, messages, waiting, rtt] = numbers;
-    return { handed, handedBytes, texts, state, unsent, buffered, messages, waiting, rtt };
+    const [handed, handedBytes, texts, unsent, buffered, messages, waiting, state, rtt, suspends, resumes, held, heldBytes] = numbers;
+    engine.session = { suspends, resumes, held, heldBytes };
+    return { handed, handedBytes, texts, unsent, buffered, messages, waiting, state, rtt };
   };
   engine.ending = () => { const text = gate.ending(id); return text && JSON.parse(text); };
   engine.figures = () => JSON.parse(gate.figures(id));
@@ -189,4 +199,34 @@ export function bytes(size, first = 0) {
   const data = new Uint8Array(size);
   if (size > 0) data[0] = first;
   return data.buffer;
+}
+
+export const TOKEN = '0123456789abcdef'.repeat(3);
+
+// A connection whose server has granted a session of 20 s and sent an id, with nothing waiting.
+export function connectSession(page, options = {}, protocols = []) {
+  const engine = connect(page, { offer_resume: true, ...options }, 'ws://host:9080/', protocols);
+  engine.socket.open(protocols[0] || '');
+  engine.socket.receive('alive 1 20000 60000');
+  engine.socket.receive(`session 1 ${TOKEN} 20000`);
+  engine.socket.receive(bytes(4));
+  engine.socket.receive('ack 0 0');
+  page.clock.advance(2000);
+  engine.socket.receive('ack 0 0');
+  engine.pump();
+  engine.packets.length = 0;
+  clear(engine.socket);
+  // The socket of the present attempt.
+  engine.latest = () => page.sockets[page.sockets.length - 1];
+  return engine;
+}
+
+export function clear(socket) {
+  socket.out.length = 0;
+  socket.bufferedAmount = 0;
+}
+
+// What went out, in words: text as it is, data by its first byte.
+export function words(socket) {
+  return socket.out.map((data) => (typeof data === 'string' ? data : String(new Uint8Array(data)[0])));
 }

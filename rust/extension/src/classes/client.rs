@@ -43,7 +43,8 @@ multiplayer_class! {
         trusted_ssl_certificate: PhantomVar<Option<Gd<X509Certificate>>>,
 
         /// If `true` (the default), the client asks the server for a session that survives the loss of the connection. The server decides
-        /// with `resume_timeout`. A change applies to the next connection.
+        /// with `resume_timeout`. A change applies to the next connection. In a web export the default is `false`, and a game asks for a
+        /// session by setting it to `true`.
         #[var(get = is_resume_enabled, set = set_resume_enabled)]
         resume_enabled: PhantomVar<bool>,
 
