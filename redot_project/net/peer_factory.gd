@@ -75,6 +75,8 @@ static func join(url: String, trust := Trust.HOST) -> Outcome:
 	var error: Error
 	if has_addon():
 		peer = load(WEB_CLIENT).new() if is_web else ClassDB.instantiate(&"WebSocketClient")
+		# The default everywhere but in a browser.
+		peer.resume_enabled = true
 		if not is_web:
 			peer.verify_ssl = trust != Trust.ANYBODY
 			peer.trusted_ssl_certificate = pinned

@@ -173,12 +173,11 @@ func _run_client() -> void:
 	_report(me, id, positions)
 
 
-## Returns false if the session has ended meanwhile.
 ## Loses the connection once, if the server gives sessions: everybody goes on as if nothing had been.
 func _lose_connection() -> void:
 	var peer := multiplayer.multiplayer_peer
 	var id := multiplayer.get_unique_id()
-	if OS.has_feature("web") or not PeerFactory.reconnect(peer):
+	if not PeerFactory.reconnect(peer):
 		return
 	if not await _until(_has_resumed.bind(peer), STEP_DEADLINE):
 		_ledger.complain("the connection was lost and did not come back")
@@ -192,6 +191,7 @@ func _has_resumed(peer: MultiplayerPeer) -> bool:
 	return peer.call(&"get_peer_statistics", 1).get("resumes", 0) > 0
 
 
+## Returns false if the session has ended meanwhile.
 func _send_everything() -> bool:
 	for number in range(1, ROUNDS + 1):
 		await _wait(_seconds * 0.8 / ROUNDS)

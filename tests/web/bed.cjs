@@ -56,14 +56,14 @@ class Bed {
     return native(name, this.project);
   }
 
-  // A server with one client, connected. `kind` is the client's class.
+  // A server with one client, connected. `kind` is the client's class. `through`: from the server's port to the one that the page connects to.
   async pair(kind, words = {}) {
-    const { page = this.page, server = this.server, served = {}, place = 'ws://127.0.0.1', ...joined } = words;
+    const { page = this.page, server = this.server, served = {}, place = 'ws://127.0.0.1', through, ...joined } = words;
     this.count += 1;
     const link = `${kind}_${this.count}`;
     const { port, error } = await server.order('listen', { link, ...served });
     checkEqual(error, 0, `${link}: listen`);
-    const url = `${place}:${port}/`;
+    const url = `${place}:${through ? await through(port) : port}/`;
     const answer = await page.order('join', { link, kind, url, ...joined });
     checkEqual(answer.error, 0, `${link}: join (${answer.why})`);
     await page.event(link, 'connected');
@@ -112,6 +112,14 @@ class Pair {
     await this.arrive(this.page, count);
     await this.up('burst', { count, size });
     await this.arrive(this.server, count);
+  }
+
+  // So many more arrive in each direction, behind those before.
+  async more(from, count) {
+    await this.down('burst', { from, count, size: 100 });
+    await this.arrive(this.page, from + count, 6);
+    await this.up('burst', { from, count, size: 100 });
+    await this.arrive(this.server, from + count, 6);
   }
 
   async end() {

@@ -78,12 +78,17 @@ class Chromium {
       },
       show: () => this.send('Target.activateTarget', { targetId }),
       close: () => this.send('Target.closeTarget', { targetId }),
+      setOffline: (offline) => this.send(
+        'Network.emulateNetworkConditions',
+        { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 },
+        sessionId,
+      ),
       picture: async () => {
         const { data } = await this.send('Page.captureScreenshot', {}, sessionId);
         return Buffer.from(data, 'base64');
       },
     };
-    for (const domain of ['Runtime', 'Page', 'Inspector']) await this.send(`${domain}.enable`, {}, sessionId);
+    for (const domain of ['Runtime', 'Page', 'Inspector', 'Network']) await this.send(`${domain}.enable`, {}, sessionId);
     await page.show();
     await this.send('Page.navigate', { url }, sessionId);
     return page;

@@ -9,9 +9,10 @@ const { Firefox } = require('./firefox.cjs');
 const { serve } = require('./site.cjs');
 
 const scenarios = {
-  ...require('./traffic.cjs'), ...require('./ends.cjs'), ...require('./pages.cjs'), ...require('./demo.cjs'),
+  ...require('./traffic.cjs'), ...require('./ends.cjs'), ...require('./pages.cjs'), ...require('./sessions.cjs'),
+  ...require('./demo.cjs'),
 };
-const IN_FIREFOX = ['burstDown', 'burstUp', 'hidden', 'kick', 'closeCodes', 'constructorErrors', 'networkGone'];
+const IN_FIREFOX = ['burstDown', 'burstUp', 'hidden', 'kick', 'closeCodes', 'constructorErrors', 'networkGone', 'sessionCut'];
 const args = Object.fromEntries(process.argv.slice(2).map((word) => {
   const at = word.indexOf('=');
   return at < 0 ? [word, true] : [word.slice(0, at), word.slice(at + 1)];

@@ -58,6 +58,13 @@ func tear_down() -> void:
 		get_tree().set_multiplayer(null, get_path())
 
 
+## Only the addon's classes have sessions.
+func _tell_of_sessions() -> void:
+	for what: StringName in [&"peer_suspended", &"peer_resumed"]:
+		if _peer.has_signal(what):
+			_peer.connect(what, func(id: int) -> void: _tell(what, {"id": id}))
+
+
 func listen(order: Dictionary) -> Dictionary:
 	var server := WebSocketServer.new()
 	_set_options(server, order)
@@ -82,6 +89,7 @@ func listen(order: Dictionary) -> Dictionary:
 	var protocols := PackedStringArray(order.get("protocols", []))
 	var error := server.listen(int(order.get("port", 0)), protocols, true)
 	_peer = server
+	_tell_of_sessions()
 	if error == OK:
 		_api.multiplayer_peer = server
 	return {"error": error, "port": server.get_local_port()}
@@ -111,6 +119,7 @@ func join(order: Dictionary) -> Dictionary:
 			_peer = engine
 	if error == OK:
 		_api.multiplayer_peer = _peer
+		_tell_of_sessions()
 	return {"error": error, "why": _why()}
 
 
@@ -124,6 +133,8 @@ func obey(order: Dictionary) -> Dictionary:
 			return await _stream(order)
 		"close":
 			return _close(order)
+		"reconnect":
+			return {"error": _peer.call(&"reconnect")}
 		"kick":
 			_peer.call(&"disconnect_peer", int(order["peer"]), int(order["code"]), order["reason"])
 			return {}
