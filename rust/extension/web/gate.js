@@ -160,7 +160,7 @@
         this.ask(); // the first round trip
         return true;
       }
-      if (!resume || this.session || this.received > 0 || !(first || this.agreed)) return false;
+      if (!resume || this.session || this.received > 0) return false;
       this.session = window.__bwsSession.granted(words, this, tools);
       if (!this.session) return false;
       this.agreed = true;

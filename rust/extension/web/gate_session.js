@@ -264,7 +264,6 @@
       c.quietFrom = c.heardAt;
       c.answerBy = -1;
       c.wakes = 0;
-      c.doubted = false;
       // Whatever was written on the last socket: this is what has arrived.
       while (this.before < received) this.drop();
       this.written = this.before;
@@ -293,7 +292,7 @@
 
     // The network or the page is back: an attempt makes sense now.
     hurry() {
-      if (!this.suspended || this.farewell) return;
+      if (!this.suspended) return;
       this.pause = FIRST_PAUSE;
       if (this.attempt && this.tools.now() - this.began < HURRIED) return;
       this.abandon();
