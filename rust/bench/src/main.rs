@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 mod conn;
+mod crowd;
 mod frame;
 mod load;
 mod modes;
@@ -29,6 +30,7 @@ wsload MODE [N] --port PORT [options]
   steady       send at a fixed rate to a server that echoes; how long nothing comes back, and how long it is slow after that
   storm N      open N connections at once while others are in use; how the latency of those grows
   relay        as echo, but each client sends to another one
+  crowd N      N players: each sends its state to all others in each frame, through the server
   idle N       hold N connections open and answer pings
   sink N       hold N connections open and count what comes
   resume N     N clients of the core whose connections are all reset at once, again and again, at a server that echoes and gives sessions: how
@@ -45,7 +47,7 @@ wsload MODE [N] --port PORT [options]
   --seconds S       for all but connect and storm (5)
   --conns C         echo, steady, storm, relay: connections (10)
   --inflight K      echo, storm, relay: messages in flight on each connection; resume: sent right before each reset (16)
-  --rate R          steady: messages per second on each connection (100)
+  --rate R          steady: messages per second on each connection; crowd: frames per second (100)
   --size B          bytes of a message (64)
   --within MS       echo: the share that is answered by then is reported (33.4: two frames of 60 per second)";
 
@@ -56,6 +58,7 @@ enum Mode {
     Steady,
     Storm,
     Relay,
+    Crowd,
     Idle,
     Sink,
     Resume,
@@ -147,6 +150,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
                     "steady" => Mode::Steady,
                     "storm" => Mode::Storm,
                     "relay" => Mode::Relay,
+                    "crowd" => Mode::Crowd,
                     "idle" => Mode::Idle,
                     "sink" => Mode::Sink,
                     "resume" => Mode::Resume,

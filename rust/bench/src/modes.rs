@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use crate::conn::Upgrade;
+use crate::crowd::Crowd;
 use crate::load::{Echo, Relay, Sink, Steady};
 use crate::swarm::Swarm;
 use crate::tls::Tls;
@@ -22,6 +23,7 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
         Mode::Steady => steady(&mut swarm, options),
         Mode::Storm => storm(&mut swarm, options),
         Mode::Relay => relay(&mut swarm, options),
+        Mode::Crowd => crowd(&mut swarm, options),
         Mode::Idle | Mode::Sink => sink(&mut swarm, options),
         // Its clients are no swarm.
         Mode::Resume => return resume::run(options),
@@ -186,6 +188,37 @@ fn relay(swarm: &mut Swarm, options: &Options) -> Result<Value> {
         "messages": messages,
         "messages_per_second": (messages as f64 / took).round(),
         "latency": latency,
+        "wrong": load.wrong,
+    }))
+}
+
+/// The players join one after the other.
+fn crowd(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    swarm.open(options.count, 1, options.timeout, &mut Sink::default())?;
+    // Each client must know of the others before it sends to one.
+    swarm.run(WARM_UP, &mut Sink::default())?;
+    let usable = swarm.usable;
+    let counted = [2 * WARM_UP, 2 * WARM_UP + options.seconds];
+    let mut load = Crowd::new(options.wire, options.size, options.rate, swarm.ids(), counted);
+    let end = Instant::now() + counted[1];
+    while Instant::now() < end && swarm.usable > 0 {
+        swarm.flush_all(|conn| load.fill(conn));
+        swarm.run(Duration::from_millis(1), &mut load)?;
+    }
+    // A server that does not keep up gets time for what waits.
+    let end = Instant::now() + DRAIN;
+    while load.received < load.owed && Instant::now() < end && swarm.usable > 0 {
+        swarm.run(TICK, &mut load)?;
+    }
+    swarm.close(&mut load)?;
+    let seconds = options.seconds.as_secs_f64();
+    Ok(json!({
+        "usable": usable,
+        "owed": load.owed,
+        "received": load.received,
+        "delivered_percent": load.received as f64 / load.owed.max(1) as f64 * 100.0,
+        "updates_per_second": (load.received as f64 / seconds).round(),
+        "age": load.age.to_json(),
         "wrong": load.wrong,
     }))
 }

@@ -18,7 +18,7 @@ use crate::{addon, ui};
 /// What to measure, and how often.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchOptions {
-    /// Measure these rows only: core, echo, echo60, idle, memory, broadcast, join, tls, stall, relay, resume
+    /// Measure these rows only: core, echo, echo60, idle, memory, broadcast, join, tls, stall, relay, crowd, resume
     #[arg(long, value_name = "ROW,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Run N times and report the medians

@@ -5,8 +5,9 @@ extends SceneTree
 ## (idle, echo, relay, broadcast, rpc, scene), `peers` (as soon as so many are connected the
 ## measurement begins; 0: never), `fps` (0: no limit), `seconds`, `size` (bytes of a
 ## broadcast), `stall` (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x),
-## `resume` (seconds of `resume_timeout`), `tls` (a folder with key.pem and certificate.pem). It prints `READY {..}`, later `RESULT {..}`,
-## and runs until it is killed.
+## `resume` (seconds of `resume_timeout`), `tls` (a folder with key.pem and certificate.pem),
+## `relay=main` (not on the I/O thread). It prints `READY {..}`, later `RESULT {..}`, and runs until
+## it is killed.
 
 enum Phase { FILLING, SETTLING, MEASURING, DONE }
 
@@ -37,6 +38,8 @@ var _warm_up := 30
 var _messages := 0
 var _broadcasts := 0
 var _busy_usec := 0
+## Processor time of the process when the measurement began.
+var _processor_usec := 0
 ## Microseconds of each frame's work.
 var _samples := PackedInt32Array()
 ## Of a second poll right after the first, while that is in the processor's caches.
@@ -119,6 +122,8 @@ func _make() -> MultiplayerPeer:
 		properties["wire_format"] = 1
 	if _arguments.has("resume"):
 		properties["resume_timeout"] = float(_arguments["resume"])
+	if _arguments.get("relay", "") == "main":
+		properties["relay_on_io_thread"] = false
 	var folder: String = _arguments.get("tls", "")
 	return Peers.make_server(kind, int(_arguments.get("port", "0")), properties, folder)
 
@@ -182,6 +187,7 @@ func _advance(now: int) -> void:
 	elif _phase == Phase.SETTLING and now >= _phase_ends:
 		_phase = Phase.MEASURING
 		_began = now
+		_processor_usec = _processor_time()
 		_phase_ends = now + int(float(_arguments.get("seconds", "5")) * 1e6)
 	elif _phase == Phase.MEASURING and _stall_msec > 0 and now >= _began + STALL_AFTER_USEC:
 		OS.delay_msec(_stall_msec)
@@ -201,6 +207,9 @@ func _report(now: int) -> void:
 		"busy_usec_per_second": _busy_usec / seconds,
 		"broadcast": _broadcasts * _connected,
 	}
+	var processor := _processor_time() - _processor_usec
+	if processor > 0:
+		result["processor_usec_per_second"] = processor / seconds
 	if _messages > 0:
 		result["usec_per_message"] = float(_busy_usec) / _messages
 	if not _samples.is_empty():
@@ -213,3 +222,13 @@ func _report(now: int) -> void:
 		result["mean_usec"] = float(sum) / _samples.size()
 		result["p99_usec"] = _samples[int((_samples.size() - 1) * 0.99)]
 	print("RESULT " + JSON.stringify(result))
+
+
+## Microseconds that all threads have used, in steps of a hundredth of a second; 0 on systems other than Linux.
+func _processor_time() -> int:
+	var file := FileAccess.open("/proc/self/stat", FileAccess.READ)
+	if file == null:
+		return 0
+	# The name of the program may contain spaces.
+	var fields := file.get_line().get_slice(") ", 1).split(" ")
+	return (int(fields[11]) + int(fields[12])) * 10_000

@@ -1,0 +1,112 @@
+//! A crowd: players who each own a node, and send its state to everybody else in each frame, through the server.
+
+use std::time::{Duration, Instant};
+
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::conn::Conn;
+use crate::frame;
+use crate::load::Load;
+use crate::stats::Histogram;
+use crate::wire::Wire;
+
+/// What the clients of the engine send in one frame each: a packet for the server's game, and then a copy of the state for each other client,
+/// in the order in which the others joined.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    wire: Wire,
+    ids: Vec<i32>,
+    /// Frames per second.
+    rate: f64,
+    state: Vec<u8>,
+    started: Instant,
+    /// Frames from which on the state counts; the ones before warm up.
+    counted_from: Duration,
+    counted_until: Duration,
+    /// States that others had to receive, and that were received.
+    pub(crate) owed: u64,
+    pub(crate) received: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) age: Histogram,
+    /// States that came in another order than they were sent.
+    pub(crate) wrong: u64,
+    /// For each receiver, the time of the last state of each sender.
+    last: Vec<Vec<u64>>,
+}
+
+impl Crowd {
+    /// `size`: bytes of a state, which contains the time at which it was sent.
+    pub(crate) fn new(wire: Wire, size: usize, rate: f64, ids: Vec<i32>, counted: [Duration; 2]) -> Self {
+        let mut state = vec![0x5a; size.max(TIME_AT + 8 + 4)];
+        state[0] = STATE;
+        let clients = ids.len();
+        Self {
+            wire,
+            ids,
+            rate,
+            state,
+            started: Instant::now(),
+            counted_from: counted[0],
+            counted_until: counted[1],
+            owed: 0,
+            received: 0,
+            bytes_received: 0,
+            age: Histogram::new(),
+            wrong: 0,
+            last: vec![vec![0; clients]; clients],
+        }
+    }
+
+    /// Sends the frames that are due. The clients are out of phase with each other, as players are.
+    pub(crate) fn fill(&mut self, conn: &mut Conn) {
+        let offset = conn.index as f64 * 0.618 % 1.0;
+        let due = (self.started.elapsed().as_secs_f64() * self.rate + offset) as u64;
+        while conn.sent < due {
+            conn.sent += 1;
+            let now = self.started.elapsed();
+            if now >= self.counted_until {
+                continue;
+            }
+            frame::append(conn.out(), OpCode::Data(Data::Binary), INPUT);
+            self.state[TIME_AT..][..8].copy_from_slice(&(now.as_nanos() as u64).to_le_bytes());
+            self.state[TIME_AT + 8..][..4].copy_from_slice(&(conn.index as u32).to_le_bytes());
+            let own = conn.id;
+            for to in self.ids.iter().filter(|id| **id != own && **id != 0) {
+                let packet = [&self.wire.to_client(own, *to)[..], &self.state].concat();
+                frame::append(conn.out(), OpCode::Data(Data::Binary), &packet);
+                if now >= self.counted_from {
+                    self.owed += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Load for Crowd {
+    fn on_message(&mut self, conn: &mut Conn, payload: &[u8], _now: Instant) {
+        let Some(state) = self.wire.relayed(payload).filter(|state| state.first() == Some(&STATE)) else {
+            return;
+        };
+        let number = |at: usize, size: usize| {
+            let mut bytes = [0; 8];
+            bytes[..size].copy_from_slice(&state[at..at + size]);
+            u64::from_le_bytes(bytes)
+        };
+        let (sent, from) = (number(TIME_AT, 8), number(TIME_AT + 8, 4) as usize);
+        let last = &mut self.last[conn.index][from];
+        self.wrong += u64::from(sent <= *last);
+        *last = sent;
+        let sent = Duration::from_nanos(sent);
+        if sent >= self.counted_from {
+            self.received += 1;
+            self.bytes_received += payload.len() as u64;
+            self.age.record(self.started.elapsed().saturating_sub(sent));
+        }
+    }
+}
+
+/// The command of a synchronizer's state (modules/multiplayer/scene_multiplayer.h).
+const STATE: u8 = 6;
+const TIME_AT: usize = 3;
+/// A raw packet for the server's game: a few bytes of input.
+const INPUT: &[u8] = &[3, 1, 2, 3, 4, 5, 6, 7];
