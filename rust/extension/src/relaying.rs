@@ -2,13 +2,13 @@
 
 use godot::builtin::{Callable, StringName};
 use godot::classes::{Object, SceneMultiplayer};
-use godot::obj::Gd;
+use godot::obj::{Gd, InstanceId};
 
 use crate::host::PeerHost;
 use crate::signals::HostClass;
 
 /// Tells the core who relays now. `SceneMultiplayer` announces clients to each other when `peer_connected` is emitted, so this is called
-/// before that, and at each poll while somebody relays.
+/// before that.
 pub(crate) fn update<T: HostClass>(this: &mut Gd<T>) {
     let names = {
         let mut class = this.bind_mut();
@@ -19,12 +19,25 @@ pub(crate) fn update<T: HostClass>(this: &mut Gd<T>) {
         std::rc::Rc::clone(&host.names)
     };
     let by = relaying_api(this.upcast_ref(), &names.peer_connected);
-    this.bind_mut().host_mut().core.set_relaying(by);
+    this.bind_mut().host_mut().core.set_relaying(by.map(|api| api.to_i64().cast_unsigned()));
+}
+
+/// The same at each poll while somebody relays. Listing the connections of a signal takes a hundred times as long as asking the API itself, and
+/// an API that joins in knows no clients before the next one connects, so it is looked for in some polls only.
+pub(crate) fn check<T: HostClass>(this: &mut Gd<T>, by: u64, polls: u64) {
+    let api = InstanceId::try_from_i64(by.cast_signed()).map(Gd::<SceneMultiplayer>::try_from_instance_id);
+    let still_relays = api.and_then(Result::ok).is_some_and(|api| {
+        let peer = api.get_multiplayer_peer();
+        api.is_server_relay_enabled() && peer.is_some_and(|peer| peer.instance_id() == this.instance_id())
+    });
+    if !still_relays || polls.is_multiple_of(POLLS) {
+        update(this);
+    }
 }
 
 /// Returns the instance id of the only `SceneMultiplayer` that listens to the peer, if it relays. A script between the two, such as a
 /// peer that wraps this one, has to see all packets, and an API of its own that relays is not known here.
-fn relaying_api(object: &Object, peer_connected: &StringName) -> Option<u64> {
+fn relaying_api(object: &Object, peer_connected: &StringName) -> Option<InstanceId> {
     let mut only = None;
     for connection in object.get_signal_connection_list(peer_connected).iter_shared() {
         let callable = connection.get("callable").and_then(|callable| callable.try_to::<Callable>().ok());
@@ -36,7 +49,7 @@ fn relaying_api(object: &Object, peer_connected: &StringName) -> Option<u64> {
             return None;
         }
     }
-    only.filter(|api| api.is_server_relay_enabled()).map(|api| api.instance_id().to_i64().cast_unsigned())
+    only.filter(|api| api.is_server_relay_enabled()).map(|api| api.instance_id())
 }
 
 impl PeerHost {
@@ -52,3 +65,6 @@ impl PeerHost {
         }
     }
 }
+
+/// Every so many polls, all listeners are looked at.
+const POLLS: u64 = 32;

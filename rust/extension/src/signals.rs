@@ -30,15 +30,15 @@ pub(crate) trait HostClass:
 /// A handler can do anything: close, open again, poll (which returns at once; this loop continues afterwards), or drop all references
 /// except the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (mode, _polling, has_former_peers, is_relaying) = {
+    let (mode, _polling, has_former_peers, relaying) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
-        (mode, polling, host.core.has_former_peers(), host.core.is_relaying())
+        (mode, polling, host.core.has_former_peers(), host.core.relaying())
     };
-    if is_relaying {
-        relaying::update(&mut this);
+    if let Some((by, polls)) = relaying {
+        relaying::check(&mut this, by, polls);
     }
     if has_former_peers && !reopened::emit_disconnects(&mut this) {
         return;

@@ -174,7 +174,7 @@ impl Scene {
 
     /// One `SceneMultiplayer.poll()`.
     pub(super) fn poll(&mut self) {
-        if self.peer.is_relaying() {
+        if self.peer.relaying().is_some() {
             self.ask_who_relays();
         }
         if self.peer.begin_poll() {

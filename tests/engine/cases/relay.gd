@@ -97,10 +97,15 @@ func _who_is_asked() -> void:
 	check(relayed > 0, "one API")
 	var second := _new_api()
 	second.multiplayer_peer = _peer
+	# It is not looked for at each poll, but when somebody connects.
+	await _join("late")
+	relayed = _relayed()
 	await _talk("a")
 	check_eq(_relayed(), relayed, "two APIs")
 	check(_clients["b"].last_relayed() == _clients["a"].spoken, "two APIs relay")
 	second.multiplayer_peer = null
+	_clients["late"].leave()
+	await _until_gone("late")
 	await _talk("a")
 	check_eq(_relayed(), relayed, "those who knew each other before")
 	await _join("c")

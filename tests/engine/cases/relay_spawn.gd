@@ -29,6 +29,7 @@ func run() -> void:
 		await until(func() -> bool: return calls.size() == TIMES, TIMEOUT, "all calls of the other")
 		check_eq(calls, range(TIMES) as Array[int], "the calls in order")
 		await party.barrier("all called")
+	await party.wait_for_engine("all called")
 
 
 func _spawn_all() -> void:

@@ -118,9 +118,10 @@ impl Peer {
         self.role() == Some(Role::Server) && self.mode() == Some(Mode::Multiplayer(WireFormat::Godot4))
     }
 
-    /// Returns whether an object relays.
-    pub fn is_relaying(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.relaying.by.is_some())
+    /// Returns the object that relays, and the number of polls that have found something.
+    pub fn relaying(&self) -> Option<(u64, u64)> {
+        let open = self.open.as_ref()?;
+        Some((open.relaying.by?, open.poll))
     }
 
     /// Makes a run readable. If another object relays by now, the game gets the packets.
