@@ -78,6 +78,11 @@ impl Pairs {
         if self.open.is_empty() || text {
             return None;
         }
+        self.open_target(source, message)
+    }
+
+    #[inline(never)]
+    fn open_target(&self, source: PeerId, message: &[u8]) -> Option<PeerId> {
         relay_target(message).filter(|target| self.is_open(source, *target))
     }
 

@@ -26,9 +26,14 @@ impl Hub {
     /// Gives the open run its place among the notices.
     #[inline]
     pub(super) fn close_run(&mut self) {
-        if let Some(run) = self.run.take() {
-            self.notices.push(Notice::Run(run));
+        if self.run.is_some() {
+            self.deliver_run();
         }
+    }
+
+    #[cold]
+    fn deliver_run(&mut self) {
+        self.notices.extend(self.run.take().map(Notice::Run));
     }
 
     /// Relays the packets of a run, as if the game sent them now.

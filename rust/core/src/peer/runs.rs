@@ -18,6 +18,8 @@ use crate::wire::godot4::{Announcement, announcement};
 pub(super) struct Runs {
     /// Each with the number of the packet before which it stands. The engine asks for the number of packets with a shared reference.
     waiting: RefCell<VecDeque<(u64, Box<Run>)>>,
+    /// There may be some. Each packet looks at this, on servers that relay nothing too.
+    may_wait: Cell<bool>,
     /// The number of packets that the game has taken, and so the number of the next one.
     taken: u64,
     /// Runs were passed, and the driver was not woken for them.
@@ -40,6 +42,7 @@ impl Runs {
 
     fn push(&self, packets_before: usize, run: Box<Run>) {
         self.waiting.borrow_mut().push_back((self.taken + packets_before as u64, run));
+        self.may_wait.set(true);
     }
 
     /// Takes the next run, if no packet stands before it.
@@ -51,7 +54,7 @@ impl Runs {
     /// Removes the packets and runs of a peer.
     pub(super) fn discard(&mut self, packets: &mut VecDeque<Packet>, id: PeerId, member: &Member) {
         let mut at = self.taken;
-        let left = Self { taken: self.taken, ..Self::default() };
+        let left = Self { taken: self.taken, is_quiet: self.is_quiet.clone(), ..Self::default() };
         let mut kept = VecDeque::new();
         let waiting = self.waiting.get_mut();
         loop {
@@ -90,8 +93,9 @@ impl Runs {
         *packets = all;
     }
 
-    fn is_empty(&self) -> bool {
-        self.waiting.borrow().is_empty()
+    /// Notes whether runs are left.
+    fn recount(&self) {
+        self.may_wait.set(!self.waiting.borrow().is_empty());
     }
 }
 
@@ -146,7 +150,7 @@ impl Open {
     /// Passes the runs for which it is time.
     #[inline]
     pub(super) fn pass_runs(&self) {
-        if !self.receiver.runs.is_empty() {
+        if self.receiver.runs.may_wait.get() {
             self.pass_waiting_runs();
         }
     }
@@ -157,13 +161,15 @@ impl Open {
             self.mailbox.command_quietly(Command::Relay(run));
             self.receiver.runs.is_quiet.set(true);
         }
+        self.receiver.runs.recount();
     }
 
     /// Wakes the driver for the runs that were passed: when the game has taken all packets, or at the next poll. It is not woken for each
     /// run, because others may follow at once, and what is relayed together is written together.
     #[inline]
     pub(super) fn wake_for_runs(&self) {
-        if self.receiver.runs.is_quiet.take() {
+        if self.receiver.runs.is_quiet.get() {
+            self.receiver.runs.is_quiet.set(false);
             self.mailbox.wake_for_commands();
         }
     }
