@@ -101,7 +101,9 @@ test('an answer is no less one because an ack was due', () => {
   engine.socket.receive(bytes(1));
   engine.socket.receive('ack?');
   page.clock.advance(250);
-  assert.deepEqual(words(engine.socket), ['ack 1 0 unasked', 'ack 2 0']);
+  engine.socket.receive(bytes(1));
+  page.clock.advance(250);
+  assert.deepEqual(words(engine.socket), ['ack 1 0 unasked', 'ack 2 0', 'ack 3 0 unasked']);
 });
 
 test('acknowledgements are not acknowledged', () => {
