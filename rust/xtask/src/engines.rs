@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::engine::Engine;
 use crate::process::{self, describe};
@@ -62,13 +62,13 @@ pub(crate) fn provide(repo: &Repo, generation: Generation) -> Result<Engine> {
         return Ok(engine);
     }
     ui::step(&format!(
-        "No {generation} here yet: fetching the engines from Debian (once, about 200 MB to load, 600 MB on disk)"
+        "No {generation} here yet: fetching the engines from Debian (once, about 220 MB to load, 700 MB on disk)"
     ));
     let run = |root: &Path| {
         Generation::ALL.iter().map(|&one| in_folder(repo, one, root)).collect::<Result<Vec<Engine>>>()
     };
     let fill = |part: &Path| {
-        debian::unpack(part, "forky", "godot,godot3-server,ca-certificates")?;
+        debian::unpack(part, "forky", PACKAGES)?;
         for engine in run(part)? {
             ui::detail(&format!("{} runs", engine.version));
         }
@@ -117,6 +117,7 @@ pub(crate) fn folder() -> Result<PathBuf> {
 fn in_folder(repo: &Repo, generation: Generation, root: &Path) -> Result<Engine> {
     let (triplet, loader) = loader()?;
     let libraries = root.join("usr/lib").join(triplet);
+    ensure!(root.join(TEMPLATE).is_file(), "it lacks the template for release exports");
     let binary = match generation {
         Generation::Three => "godot3-server",
         Generation::Four => "godot",
@@ -132,6 +133,33 @@ fn in_folder(repo: &Repo, generation: Generation, root: &Path) -> Result<Engine>
         ("XLOCALEDIR", root.join("usr/share/X11/locale")),
     ];
     probe(engine)
+}
+
+/// The template of a release export, and what its programs need to start.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) program: PathBuf,
+    pub(crate) loader: PathBuf,
+    pub(crate) libraries: Vec<PathBuf>,
+    /// Where the sound library finds the private one that it looks for by an absolute path.
+    pub(crate) sound: PathBuf,
+}
+
+/// Returns the template that belongs to the engine of the cache; `None` for another engine.
+pub(crate) fn release_template(engine: &Engine) -> Result<Option<Template>> {
+    let root = folder()?;
+    if !engine.program.starts_with(&root) {
+        return Ok(None);
+    }
+    let (triplet, loader) = loader()?;
+    let libraries = root.join("usr/lib").join(triplet);
+    let more = ["blas", "lapack"].map(|name| libraries.join(name));
+    Ok(Some(Template {
+        program: root.join(TEMPLATE),
+        loader: libraries.join(loader),
+        sound: libraries.join("pulseaudio"),
+        libraries: [libraries].into_iter().chain(more).collect(),
+    }))
 }
 
 /// The folder of libraries in a tree of Debian packages, and the loader in it that starts the programs of the tree.
@@ -168,6 +196,8 @@ fn probe(mut engine: Engine) -> Result<Engine> {
     Ok(engine)
 }
 
+const PACKAGES: &str = "godot,godot-template-release,godot3-server,ca-certificates";
+const TEMPLATE: &str = "usr/bin/godot-template-release";
 const HELP: &str = "the engines cannot be fetched; install Godot or Redot 4.3+ (and the Godot 3.6 server for the tests with 3.x \
     clients), and put it on the PATH or name it in GODOT4_BIN (GODOT3_BIN)";
 const PROBE_LIMIT: Duration = Duration::from_secs(30);

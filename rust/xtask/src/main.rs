@@ -45,6 +45,7 @@ mod package;
 mod package_suite;
 mod platforms;
 mod process;
+mod release_export;
 mod repo;
 mod rust_suite;
 mod screenshots;

@@ -1,6 +1,6 @@
 //! Tries the packages as a new user does: in an empty project, with a real engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
@@ -11,7 +11,7 @@ use crate::package::{self, PackageOptions, Packages};
 use crate::platforms::{Build, Platform};
 use crate::repo::{ADDON, Repo};
 use crate::suites::Tally;
-use crate::{asset_library, files, ui};
+use crate::{asset_library, files, release_export, ui};
 
 /// Makes the packages and tries them.
 pub(crate) fn run(repo: &Repo, options: &PackageOptions) -> Result<Tally> {
@@ -76,6 +76,33 @@ fn addon_in_an_empty_project(repo: &Repo, engine: &Engine, packages: &Packages) 
     command.arg(free_port()?.to_string());
     let outcome = run_alone("script", command, |_| {})?.passed()?;
     ui::detail(&format!("ok    a script with all classes ({})", ui::seconds(outcome.took)));
+    as_a_release(engine, &project)
+}
+
+/// Plays the same script as the program that players get, where it also checks what a release build leaves out.
+fn as_a_release(engine: &Engine, project: &Path) -> Result<()> {
+    let settings = project.join("project.godot");
+    let text = fs::read_to_string(&settings)?;
+    let more = "[application]\n\nrun/main_scene=\"res://empty.tscn\"\nrun/main_loop_type=\"PackageTry\"\n";
+    fs::write(&settings, text.replace("[application]\n", more))?;
+    fs::write(project.join("empty.tscn"), "[gd_scene format=3]\n\n[node name=\"Empty\" type=\"Node\"]\n")?;
+    // Writes the list of the names of scripts.
+    engine.import(project)?;
+    let folder = project.with_extension("exported");
+    let Some(game) = release_export::export(engine, project, &folder)? else {
+        ui::detail("no release export: this engine's template is not at hand");
+        return Ok(());
+    };
+    let names = files::below(&folder, |_| true)?;
+    let libraries: Vec<_> =
+        names.iter().filter(|file| file.extension().is_some_and(|one| one == "so")).collect();
+    let release = Platform::host()?.library(Build::Release);
+    let is_release = libraries.len() == 1 && libraries[0].file_name() == release.file_name();
+    ensure!(is_release, "beside the exported program are {names:?}");
+    let mut command = game.command();
+    command.args(["--headless", "--"]).arg(free_port()?.to_string());
+    let outcome = run_alone("exported", command, |_| {})?.passed()?;
+    ui::detail(&format!("ok    the same as a release export ({})", ui::seconds(outcome.took)));
     Ok(())
 }
 
