@@ -186,6 +186,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ("packets that wait for a suspended peer", format!("{} at least", peer.burst_packets())),
         ("bytes sent and not acknowledged, per peer", format!("{} at least", bytes(peer.burst_bytes()))),
         ("the same in packets", session::FORGET_PACKETS.to_string()),
+        ("frames to write again that count as one more return", resume::FRAMES.to_string()),
         ("returns of one peer", format!("one per second, {} at once", resume::BURST)),
         ("ended sessions that are remembered", format!("{}, for `resume_timeout`", resume::TOMBSTONES)),
         ("time of one attempt of a client to come back", format!("{} at least", seconds(resume::ATTEMPT))),

@@ -92,24 +92,24 @@ impl Door {
     }
 
     /// Connects and sends a request.
-    fn knock(&mut self, request: &[u8]) -> (u16, Vec<String>) {
+    pub(super) fn knock(&mut self, request: &[u8]) -> (u16, Vec<String>) {
         self.knock_from("192.0.2.1:1", request)
     }
 
-    fn knock_from(&mut self, address: &str, request: &[u8]) -> (u16, Vec<String>) {
+    pub(super) fn knock_from(&mut self, address: &str, request: &[u8]) -> (u16, Vec<String>) {
         let (server_end, end) = End::pair(1 << 20, usize::MAX);
         self.by_hand.server.accept_from(address, server_end, self.by_hand.now);
         self.by_hand.end = end;
         read(&self.by_hand.say(request))
     }
 
-    fn come_back(&mut self, received: u64) -> (u16, Vec<String>) {
+    pub(super) fn come_back(&mut self, received: u64) -> (u16, Vec<String>) {
         let line = format!("Godot-Multiplayer: resume; v=1; token={}; received={received}", self.token);
         self.knock(&request(&line))
     }
 
     /// The same over a connection that takes no more than so many bytes at once. Returns the client's end, from which nothing was read.
-    fn come_back_over(&mut self, capacity: usize) -> End {
+    pub(super) fn come_back_over(&mut self, capacity: usize) -> End {
         let (server_end, end) = End::pair(capacity, usize::MAX);
         let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", self.token);
         end.inject(&request(&line));
@@ -417,21 +417,6 @@ fn messages_that_are_never_acknowledged_are_forgotten_and_the_peer_goes_on() {
 }
 
 #[test]
-fn a_client_that_pings_and_never_acknowledges_costs_no_more_than_its_bound() {
-    let mut door = Door::new(config());
-    door.send(1, false);
-    // No more than are answered one by one.
-    let pings = frame(0x89, &[b'p'; 125]).repeat(60);
-    let mut most = 0;
-    for _ in 0..1000 {
-        assert!(!door.by_hand.say(&pings).is_empty());
-        most = most.max(door.by_hand.server.queue_totals.outgoing.bytes());
-    }
-    assert!(most <= config().burst_bytes() + 64 * 1024, "{most}");
-    assert!(!door.is_over() && !door.shared().outgoing.is_suspended());
-}
-
-#[test]
 fn a_suspended_peer_takes_a_burst_and_no_more() {
     let policy = crate::config::OverflowPolicy::Refuse;
     let mut door = Door::new(PeerConfig { overflow_policy: policy, ..config() });
@@ -628,26 +613,6 @@ fn a_client_behind_the_proxy_protocol_has_a_place_to_come_back_too() {
     assert_eq!(door.knock(&proxied(REQUEST)).0, 429);
     let line = format!("Godot-Multiplayer: resume; v=1; token={}; received=0", door.token);
     assert_eq!(door.knock(&proxied(&request(&line))).0, 101);
-}
-
-#[test]
-fn suspended_peers_give_way_when_the_process_is_full() {
-    let limit = config().buffers.output_bytes;
-    for (waiting, goes) in [(limit - 1000, false), (limit + 2000, true)] {
-        let mut door = Door::new(config());
-        door.lose();
-        for _ in 0..waiting / 1000 {
-            door.send(1000, false);
-        }
-        door.by_hand.run();
-        assert!(!door.is_over());
-        door.by_hand.server.queue_totals.outgoing.set_limit(waiting + 10);
-        door.pass(SECOND);
-        assert_eq!(door.is_over(), goes, "{waiting} bytes wait");
-        assert_eq!(door.by_hand.server.counters().peers_overflowed.get(), u64::from(goes));
-        let (status, answer) = door.come_back(0);
-        assert_eq!((status, answer[0].starts_with("ended")), if goes { (410, true) } else { (101, false) });
-    }
 }
 
 #[test]

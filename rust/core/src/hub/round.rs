@@ -10,7 +10,6 @@
 use std::time::{Duration, Instant};
 
 use super::Hub;
-use super::resume::SUSPENDED_MOST;
 use super::transports::{Next, Readiness, Step, Transports};
 use crate::base::{CloseFrame, CloseReason, ConnId};
 
@@ -70,9 +69,7 @@ impl Hub {
         if !self.expired.is_empty() {
             self.expire_sessions(now);
         }
-        if self.counters.peers_suspended.get() > 0 {
-            self.relieve(now);
-        }
+        self.relieve(now);
         self.next(io, now)
     }
 
@@ -242,10 +239,8 @@ impl Hub {
             && connection.is_lost(&self.side)
             && let Some(reason) = connection.session.outcome().cloned()
         {
-            if self.counters.peers_suspended.get() < SUSPENDED_MOST {
-                return self.suspend(io, conn, reason, now);
-            }
-            self.end_session(conn, &reason, now);
+            self.limit_suspended(now);
+            return self.suspend(io, conn, reason, now);
         }
         self.note_outcome(conn, now);
         if self.connections.get(conn).is_some_and(|connection| connection.session.is_ended()) {

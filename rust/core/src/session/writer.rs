@@ -201,7 +201,7 @@ impl Writer {
 
     /// Queues bytes as they are: the head of a request or a response.
     pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
-        self.gather(bytes.len(), pool).extend_from_slice(bytes);
+        self.gather(bytes.len(), false, pool).extend_from_slice(bytes);
         pool.bytes += bytes.len();
         self.added(bytes.len(), End { at: 0, size: 0, kind: Kind::Control, has_room: false });
     }
@@ -390,7 +390,9 @@ impl Writer {
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
         let shared = shared.filter(|_| mask.is_none() && payload.len() > GATHER);
         let size_hint = HEADS_MAX + prefix.len() + if shared.is_none() { payload.len() } else { 0 };
-        let buffer = self.gather(size_hint, pool);
+        // A head in front of a payload of its own would keep a whole spare buffer for as long as the message is kept.
+        let alone = shared.is_some() && self.kept.is_some();
+        let buffer = self.gather(size_hint, alone, pool);
         let before = buffer.len();
         push_head(buffer, opcode, len, mask);
         let body = buffer.len();
@@ -420,11 +422,12 @@ impl Writer {
         self.ends.push_back(End { at: self.queued_total, ..end });
     }
 
-    /// Returns the last buffer, or a new one if that has no room.
-    fn gather(&mut self, room: usize, pool: &mut Pool) -> &mut Vec<u8> {
+    /// Returns the last buffer, or a new one if that has no room: one of that size if nothing comes behind it.
+    fn gather(&mut self, room: usize, alone: bool, pool: &mut Pool) -> &mut Vec<u8> {
         let fits = matches!(self.segments.back(), Some(Segment::Gathered(buffer)) if buffer.len() + room <= GATHERED_MAX);
         if !fits {
-            self.segments.push_back(Segment::Gathered(pool.take()));
+            let buffer = if alone { Vec::with_capacity(room) } else { pool.take() };
+            self.segments.push_back(Segment::Gathered(buffer));
         }
         match self.segments.back_mut() {
             Some(Segment::Gathered(buffer)) => buffer,

@@ -8,6 +8,7 @@ mod client;
 mod server;
 mod sessions;
 
+use std::cmp::Reverse;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::connected::Connected;
 use super::connection::{Connection, Stage};
 use super::transports::Transports;
 use super::{Hub, Side};
-use crate::access::LogLine;
+use crate::access::{ClientKey, LogLine};
 use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
 use crate::channel::{Notice, PeerShared, PeerState, QueueTotal};
 use crate::http::{Request, Resumption};
@@ -25,7 +26,7 @@ pub(super) use client::Redial;
 #[cfg(test)]
 pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
 #[cfg(test)]
-pub(crate) use server::BURST;
+pub(crate) use server::{BURST, FRAMES};
 pub(super) use sessions::Sessions;
 #[cfg(test)]
 pub(crate) use sessions::TOMBSTONES;
@@ -52,6 +53,8 @@ struct Suspended {
     until: Instant,
     /// Why the connection was lost.
     reason: CloseReason,
+    /// Whose it is, while it has no connection.
+    address: ClientKey,
     /// The time is up, and the end waits for the right moment.
     is_over: bool,
     /// The game is told of it, and of its end.
@@ -175,13 +178,13 @@ impl Hub {
         peer.resumable = Some(Resumable::new(token, granted, now));
         let shared = Arc::clone(&peer.shared);
         connection.session.agree(shared, true, now);
+        self.sessions.begin(token, conn);
         match &mut self.side {
             Side::Server(access) => {
                 connection.session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
                 if let Some(client) = connection.client_key {
                     access.begin_session(client);
                 }
-                self.sessions.begin(token, conn);
             }
             Side::Client { .. } => {
                 connection.session.guard(CLIENT_GUARD.0, CLIENT_GUARD.1);
@@ -228,7 +231,9 @@ impl Hub {
             CloseReason::TimedOut(Phase::Heartbeat) => "nothing was received for too long".to_owned(),
             other => other.to_string(),
         };
-        resumable.suspended = Some(Suspended { until, reason, is_over: false, is_emitted });
+        let address = connection.client_key.unwrap_or_else(|| ClientKey::of(connection.address.ip()));
+        resumable.suspended = Some(Suspended { until, reason, address, is_over: false, is_emitted });
+        self.sessions.leave(address, conn, now);
         publish(sent, &shared);
         shared.outgoing.release(freed.bytes, freed.packets);
         shared.outgoing.set_suspended();
@@ -311,6 +316,9 @@ impl Hub {
         shared.outgoing.release(freed.bytes, freed.packets);
         shared.outgoing.set_congested(false);
         let suspended = resumable.suspended.take();
+        if let Some(suspended) = &suspended {
+            self.sessions.leave_no_more(suspended.address, conn);
+        }
         publish(session.kept().sent(), shared);
         shared.set_address(connection.address);
         shared.figures.resumes.add(1);
@@ -369,7 +377,8 @@ impl Hub {
         let Some(resumable) = peer.resumable.take() else { return };
         connection.session.kept().keep_nothing(&mut self.pool);
         publish(Room::default(), &peer.shared);
-        if resumable.is_suspended() {
+        if let Some(suspended) = &resumable.suspended {
+            self.sessions.leave_no_more(suspended.address, conn);
             self.counters.peers_suspended.decrease();
         }
         if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
@@ -389,37 +398,73 @@ impl Hub {
         }
     }
 
-    /// Suspended peers must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a
-    /// congested peer may have waiting. The one with most above that is given up, one at a time.
+    /// Sessions must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a congested peer
+    /// may have waiting. If that is not enough, peers with a connection keep nothing, most first: only who also loses it now is hurt. Then the
+    /// suspended one with most above that is given up, one at a time.
     pub(super) fn relieve(&mut self, now: Instant) {
-        let is_due = self.relieved.is_none_or(|last| now >= last + RELIEF);
-        if !is_due || !self.queue_totals.outgoing.is_short() {
+        if self.sessions.is_empty() || !self.queue_totals.outgoing.is_short() {
+            return;
+        }
+        if self.relieved.is_some_and(|last| now < last + RELIEF) {
             return;
         }
         self.relieved = Some(now);
         let limit = self.config.buffers.output_bytes;
         let conns: Vec<_> = self.connections.ids().collect();
-        let mut most = None;
+        let (mut live, mut most) = (Vec::new(), None);
         for conn in conns {
-            let Some(connection) = self.connections.get_mut(conn) else { continue };
-            let Some(shared) = connection.shared().filter(|_| connection.is_suspended()).cloned() else {
-                continue;
-            };
-            let kept = connection.session.kept();
-            kept.forget(limit, usize::MAX, false, &mut self.pool);
-            publish(kept.sent(), &shared);
-            let bytes = connection.session.pending();
-            if bytes > limit {
-                most = most.max(Some((bytes, conn)));
+            let Some(kept) = self.forget(conn, limit) else { continue };
+            let Some(connection) = self.connections.get(conn) else { continue };
+            let waits = connection.session.pending();
+            if !connection.is_suspended() {
+                live.push((kept, conn));
+            } else if waits > limit {
+                most = most.max(Some((waits, conn)));
             }
         }
-        if let Some((bytes, conn)) = most {
+        self.charge.set(self.pool.bytes());
+        live.sort_unstable_by_key(|(kept, _)| Reverse(*kept));
+        for (kept, conn) in live {
+            if kept == 0 || !self.queue_totals.outgoing.is_short() {
+                break;
+            }
+            self.forget(conn, 0);
+            self.charge.set(self.pool.bytes());
+        }
+        if let Some((bytes, conn)) = most
+            && self.queue_totals.outgoing.is_short()
+        {
             log::warn!(
                 "a peer without a connection is disconnected: {bytes} bytes wait for it, and the queues of the process are nearly full; raise \
                  network/limits/websocket_total_queue_mb, or shorten resume_timeout"
             );
             self.counters.peers_overflowed.add(1);
             self.end_suspended(conn, CloseReason::Overflow, now);
+        }
+    }
+
+    /// Forgets what a session keeps above a limit. Returns how many bytes it keeps then; `None`: it is no session.
+    fn forget(&mut self, conn: ConnId, limit: usize) -> Option<usize> {
+        let connection = self.connections.get_mut(conn)?;
+        let Connection { session, stage: Stage::Connected(peer), .. } = connection else { return None };
+        let is_suspended = peer.resumable.as_ref()?.is_suspended();
+        let kept = session.kept();
+        kept.forget(limit, usize::MAX, !is_suspended, &mut self.pool);
+        publish(kept.sent(), &peer.shared);
+        Some(kept.held())
+    }
+
+    /// Makes room for one more peer without a connection.
+    pub(super) fn limit_suspended(&mut self, now: Instant) {
+        if self.counters.peers_suspended.get() < SUSPENDED_MOST {
+            return;
+        }
+        let Some(conn) = self.sessions.longest_away() else { return };
+        let suspended = self.connections.get(conn).and_then(Connection::resumable);
+        if let Some(suspended) = suspended.and_then(|resumable| resumable.suspended.as_ref()) {
+            let reason = suspended.reason.clone();
+            self.counters.sessions_expired.add(1);
+            self.end_suspended(conn, reason, now);
         }
     }
 

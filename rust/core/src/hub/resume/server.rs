@@ -132,16 +132,21 @@ impl Hub {
         if !is_offered {
             return refused(HttpResponse::new(400, "the subprotocol of the session is not offered"));
         }
-        let kept = connection.session.kept();
-        let (before, last) = (kept.before(), kept.last());
+        let frames = connection.session.kept().frames();
         let Some(peer) = connection.resumable_mut() else { return Err(Denied::Unknown) };
-        if resumption.received > last {
-            return refused(HttpResponse::new(400, "more messages were received than sent"));
-        }
         if peer.paced > now + PACE * (BURST - 1) {
             return refused(HttpResponse::new(429, "the client comes back too often").retry_after(1));
         }
-        peer.paced = peer.paced.max(now) + PACE;
+        // What waits is counted now, and then encoded anew.
+        peer.paced = peer.paced.max(now) + PACE * (frames / FRAMES) as u32;
+        let kept = connection.session.kept();
+        let (before, last) = (kept.before(), kept.last());
+        if resumption.received > last {
+            return refused(HttpResponse::new(400, "more messages were received than sent"));
+        }
+        if let Some(peer) = connection.resumable_mut() {
+            peer.paced += PACE;
+        }
         if resumption.received < before {
             self.end_suspended(conn, CloseReason::Overflow, now);
             return Err(Denied::Ended(CloseReason::Refused(
@@ -175,5 +180,7 @@ impl Hub {
 /// The shortest time between two returns of one client in the long run, and how many may come at once.
 const PACE: Duration = Duration::from_secs(1);
 pub(crate) const BURST: u32 = 4;
+/// So many frames to write again count as one more return.
+pub(crate) const FRAMES: usize = 16_384;
 /// How long the end of a session waits for requests that are unread.
 const UNREAD: Duration = Duration::from_secs(5);

@@ -1,8 +1,10 @@
 //! The sessions of a server by their tokens, and those that have ended.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use crate::access::ClientKey;
 use crate::base::{CloseReason, ConnId, ResumeToken};
 
 /// The tokens with which a client may come back.
@@ -45,11 +47,13 @@ impl Tokens {
     }
 }
 
-/// The sessions of a server.
+/// The sessions of a hub; a client has one.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     /// By the handle of their tokens, which the server has drawn.
     slots: HashMap<u64, ConnId>,
+    /// Those without a connection, by address, the longest suspended first.
+    away: HashMap<ClientKey, VecDeque<(Instant, ConnId)>>,
     /// Sessions that have ended, the oldest first, so that their clients learn why.
     ended: VecDeque<Tombstone>,
 }
@@ -74,6 +78,33 @@ pub(super) enum Found {
 impl Sessions {
     pub(super) fn begin(&mut self, token: ResumeToken, conn: ConnId) {
         self.slots.insert(token.handle, conn);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// A session has lost its connection.
+    pub(super) fn leave(&mut self, address: ClientKey, conn: ConnId, now: Instant) {
+        self.away.entry(address).or_default().push_back((now, conn));
+    }
+
+    /// It has a new one, or has ended.
+    pub(super) fn leave_no_more(&mut self, address: ClientKey, conn: ConnId) {
+        let Some(away) = self.away.get_mut(&address) else { return };
+        if let Some(at) = away.iter().position(|(_, other)| *other == conn) {
+            away.remove(at);
+        }
+        if away.is_empty() {
+            self.away.remove(&address);
+        }
+    }
+
+    /// Returns the session that gives way to another one: the longest suspended of the address that has the most of them. The addresses are
+    /// compared one by one, 4096 at most.
+    pub(super) fn longest_away(&self) -> Option<ConnId> {
+        let firsts = self.away.values().filter_map(|away| away.front().map(|first| (away.len(), *first)));
+        firsts.max_by_key(|(count, (since, _))| (*count, Reverse(*since))).map(|(_, (_, conn))| conn)
     }
 
     /// Looks a token up. The caller checks a session with [`Tokens::is_valid`].
@@ -114,6 +145,32 @@ pub(crate) const TOMBSTONES: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test may begin at any time")]
+    fn the_longest_of_the_address_with_the_most_gives_way() {
+        let address = |n: u32| ClientKey::of(std::net::Ipv4Addr::from(n).into());
+        let conn = |slot| ConnId { slot, generation: 0 };
+        let (mut sessions, start) = (Sessions::default(), Instant::now());
+        let at = |n: u32| start + std::time::Duration::from_secs(n.into());
+        for n in 0..1000 {
+            sessions.leave(address(n), conn(n), at(n));
+        }
+        assert_eq!(sessions.longest_away(), Some(conn(0)), "the longest of all");
+        for n in 1000..1003 {
+            sessions.leave(address(7), conn(n), at(n));
+        }
+        for gone in [7, 1000, 1001] {
+            assert_eq!(sessions.longest_away(), Some(conn(gone)));
+            sessions.leave_no_more(address(7), conn(gone));
+        }
+        assert_eq!(sessions.longest_away(), Some(conn(0)));
+        for n in 0..1003 {
+            sessions.leave_no_more(address(n), conn(n));
+            sessions.leave_no_more(address(7), conn(n));
+        }
+        assert_eq!((sessions.longest_away(), sessions.away.len()), (None, 0));
+    }
 
     #[test]
     fn the_last_token_is_valid_until_the_new_one_is_confirmed() {
