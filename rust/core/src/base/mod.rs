@@ -13,7 +13,7 @@ pub use close::{CloseFrame, CloseReason, Phase, Side};
 pub(crate) use close::{LONGEST_REASON, MESSAGE_LIMIT};
 pub use error::{ConfigError, SendError};
 pub(crate) use escape::{Escaped, is_invisible};
+pub(crate) use id::PeerMap;
 pub use id::{ConnId, PeerId, Target};
-pub(crate) use id::{PeerIdHasher, PeerMap};
 pub use packet::{Delivery, Packet};
 pub(crate) use resume_token::ResumeToken;

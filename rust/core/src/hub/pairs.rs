@@ -1,9 +1,6 @@
 //! Pairs of clients that the server's game has announced to each other, in the 4.x wire format. Only between them are packets relayed here.
 
-use std::collections::HashSet;
-use std::hash::BuildHasherDefault;
-
-use crate::base::{PeerId, PeerIdHasher, PeerMap};
+use crate::base::{PeerId, PeerMap};
 use crate::wire::godot4::{Announcement, relay_target};
 
 /// Which clients know each other, as the game announced it.
@@ -11,16 +8,17 @@ use crate::wire::godot4::{Announcement, relay_target};
 /// An announcement counts when its command is executed, so that a relay that the game passed before has its effect before.
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
-    /// For each peer those that know it, and that it knows.
-    open: PeerMap<Ids>,
-    /// For each peer those that were announced to it, and to which it was not announced.
-    half: PeerMap<Ids>,
+    /// The place of each client of which something was announced.
+    places: PeerMap<usize>,
+    /// For each place, of whom its client was told: one bit for each place, because there are as many pairs as clients squared.
+    told: Vec<Vec<u64>>,
+    /// Places whose clients are gone.
+    free: Vec<usize>,
     /// The number of the object that relays; see [`Run::epoch`](crate::channel::Run::epoch).
     epoch: u64,
+    /// There was no place for a client, and a line said so.
+    has_complained: bool,
 }
-
-// The server draws the ids: no client can choose ids that collide.
-type Ids = HashSet<PeerId, BuildHasherDefault<PeerIdHasher>>;
 
 impl Pairs {
     pub(super) fn epoch(&self) -> u64 {
@@ -29,7 +27,7 @@ impl Pairs {
 
     /// Forgets all announcements, because another object relays, or none.
     pub(super) fn void(&mut self, epoch: u64) {
-        *self = Self { epoch, ..Self::default() };
+        *self = Self { epoch, has_complained: self.has_complained, ..Self::default() };
     }
 
     /// Notes what the game has told a client.
@@ -37,19 +35,20 @@ impl Pairs {
         match what {
             Announcement::Joined(about) if about == to => {}
             Announcement::Joined(about) => {
-                if remove(&mut self.half, about, to) {
-                    self.open.entry(to).or_default().insert(about);
-                    self.open.entry(about).or_default().insert(to);
-                } else if !self.is_open(about, to) {
-                    self.half.entry(to).or_default().insert(about);
+                if let (Some(to), Some(about)) = (self.place(to), self.place(about)) {
+                    let (word, bit) = bit(about);
+                    let Some(told) = self.told.get_mut(to) else { return };
+                    if told.len() <= word {
+                        told.resize(word + 1, 0);
+                    }
+                    if let Some(word) = told.get_mut(word) {
+                        *word |= bit;
+                    }
                 }
             }
             Announcement::Left(about) => {
-                remove(&mut self.half, to, about);
-                if remove(&mut self.open, to, about) {
-                    remove(&mut self.open, about, to);
-                    // The other one still knows this one.
-                    self.half.entry(about).or_default().insert(to);
+                if let (Some(to), Some(about)) = (self.places.get(&to), self.places.get(&about)) {
+                    clear(&mut self.told, *to, *about);
                 }
             }
         }
@@ -57,25 +56,26 @@ impl Pairs {
 
     /// Forgets a peer that is gone.
     pub(super) fn forget(&mut self, id: PeerId) {
-        for other in self.open.remove(&id).into_iter().flatten() {
-            remove(&mut self.open, other, id);
+        let Some(place) = self.places.remove(&id) else { return };
+        if let Some(told) = self.told.get_mut(place) {
+            *told = Vec::new();
         }
-        self.half.remove(&id);
-        self.half.retain(|_, known| {
-            known.remove(&id);
-            !known.is_empty()
-        });
+        for other in self.places.values() {
+            clear(&mut self.told, *other, place);
+        }
+        self.free.push(place);
     }
 
     #[inline]
     pub(super) fn is_open(&self, one: PeerId, other: PeerId) -> bool {
-        self.open.get(&one).is_some_and(|known| known.contains(&other))
+        let (Some(a), Some(b)) = (self.places.get(&one), self.places.get(&other)) else { return false };
+        self.is_told(*a, *b) && self.is_told(*b, *a)
     }
 
     /// Returns the client for which a client's message is, if it is relayed here.
     #[inline]
     pub(super) fn target(&self, source: PeerId, message: &[u8], text: bool) -> Option<PeerId> {
-        if self.open.is_empty() || text {
+        if self.places.is_empty() || text {
             return None;
         }
         self.open_target(source, message)
@@ -89,20 +89,53 @@ impl Pairs {
     /// Returns all peers of which something is known.
     #[cfg(test)]
     pub(super) fn ids(&self) -> std::collections::BTreeSet<PeerId> {
-        let sets = self.open.iter().chain(&self.half);
-        sets.flat_map(|(id, known)| known.iter().chain([id])).copied().collect()
+        let told = |a: usize, b: usize| self.is_told(a, b) || self.is_told(b, a);
+        let counts = |place: usize| self.places.values().any(|other| told(place, *other));
+        self.places.iter().filter(|(_, place)| counts(**place)).map(|(id, _)| *id).collect()
+    }
+
+    fn is_told(&self, to: usize, about: usize) -> bool {
+        let (word, bit) = bit(about);
+        self.told.get(to).and_then(|told| told.get(word)).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Returns the place of a client, and gives it one if there is one.
+    fn place(&mut self, id: PeerId) -> Option<usize> {
+        if let Some(place) = self.places.get(&id) {
+            return Some(*place);
+        }
+        if self.places.len() >= PLACES {
+            if !std::mem::replace(&mut self.has_complained, true) {
+                log::warn!(
+                    "more than {PLACES} clients know each other: packets of the others for clients are relayed on the main thread; \
+                     if the clients need not know each other, set server_relay = false"
+                );
+            }
+            return None;
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.told.push(Vec::new());
+            self.told.len() - 1
+        });
+        self.places.insert(id, place);
+        Some(place)
     }
 }
 
-/// Removes an id from a set, and the set if it is empty then. Returns whether the id was there.
-fn remove(sets: &mut PeerMap<Ids>, of: PeerId, id: PeerId) -> bool {
-    let Some(set) = sets.get_mut(&of) else { return false };
-    let was_there = set.remove(&id);
-    if set.is_empty() {
-        sets.remove(&of);
-    }
-    was_there
+/// The word and the bit of a place.
+fn bit(place: usize) -> (usize, u64) {
+    (place / 64, 1 << (place % 64))
 }
+
+fn clear(told: &mut [Vec<u64>], to: usize, about: usize) {
+    let (word, bit) = bit(about);
+    if let Some(word) = told.get_mut(to).and_then(|told| told.get_mut(word)) {
+        *word &= !bit;
+    }
+}
+
+/// The most clients between which packets are relayed here: they take 8 MiB.
+pub(crate) const PLACES: usize = 8192;
 
 #[cfg(test)]
 mod tests {
@@ -166,5 +199,38 @@ mod tests {
         }
         assert_eq!(pairs.target(C, &relay(8), false), None);
         assert_eq!(pairs.target(A, &relay(8)[..6], false), None);
+    }
+
+    #[test]
+    fn thousands_of_clients_take_little_memory_and_one_too_many_takes_none() {
+        const CLIENTS: usize = 4000;
+        let id = |n: usize| PeerId(n as i32 + 2);
+        let mut pairs = Pairs::default();
+        for new in 0..CLIENTS {
+            for other in (0..new).step_by(16) {
+                introduce(&mut pairs, id(other), id(new));
+            }
+        }
+        let size = |pairs: &Pairs| pairs.told.iter().map(|told| 24 + 8 * told.capacity()).sum::<usize>();
+        assert!(size(&pairs) < 5 << 20, "{} bytes", size(&pairs));
+        // Who leaves gives room to who comes, and takes no pair along.
+        for _ in 0..2 {
+            for gone in 0..100 {
+                pairs.forget(id(gone));
+                assert!(!pairs.is_open(id(gone), id(200)) && !pairs.is_open(id(200), id(gone)));
+                pairs.announced(id(gone), Announcement::Joined(id(200)));
+                assert!(!pairs.is_open(id(gone), id(200)));
+            }
+        }
+        assert_eq!(pairs.told.len(), CLIENTS);
+        for new in 0..PLACES + 10 {
+            pairs.announced(id(new), Announcement::Joined(id(300)));
+            pairs.announced(id(300), Announcement::Joined(id(new)));
+        }
+        assert!(pairs.is_open(id(300), id(PLACES - 1)));
+        assert!(!pairs.is_open(id(300), id(PLACES)), "the game relays");
+        assert_eq!((pairs.places.len(), pairs.told.len()), (PLACES, PLACES));
+        pairs.forget(id(500));
+        introduce(&mut pairs, id(PLACES), id(300));
     }
 }
