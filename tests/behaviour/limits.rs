@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::access::{log_limit, rules};
+use crate::channel::complaint;
 use crate::config::{PeerConfig, ServerConfig};
 use crate::http::{body, head};
-use crate::hub::{self, INLINE_MAX, accept, admission, pending, relay, resume, round};
+use crate::hub::{self, INLINE_MAX, accept, admission, pairs, pending, relay, resume, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, control, message, reader, upgrade};
@@ -127,6 +128,10 @@ fn the_documented_figures_are_those_of_the_code() {
             "copies that the relay of the Godot 3 wire makes for one client in one turn",
             format!("{}, or those of one message", relay::RELAY_TURN),
         ),
+        (
+            "clients between which `relay_on_io_thread` relays",
+            format!("{} that know each other", pairs::PLACES),
+        ),
         ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),
         (
             "one control message (text) of a client that offered [`alive`](protocol.md)",
@@ -217,7 +222,7 @@ fn the_documented_figures_are_those_of_the_code() {
     let (grace, places) = (seconds(pending::PENDING_GRACE), server.max_pending / pending::FAIR_SHARE);
     assert_eq!(pending::FAIR_SHARE, 16);
     assert_eq!(log_limit::PAUSE, Duration::from_mins(1));
-    assert_eq!(sender::PAUSE, Duration::from_mins(1));
+    assert_eq!(complaint::PAUSE, Duration::from_mins(1));
     assert_eq!(accept::COMPLAINT_PAUSE, Duration::from_mins(1));
     for sentence in [
         format!("a connection that has sent nothing for {grace} after"),

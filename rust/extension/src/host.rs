@@ -19,6 +19,7 @@ use crate::access_rules::InvalidRules;
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::registry::RegistryEntry;
+use crate::relaying::Relayer;
 use crate::report::Kind;
 use crate::request::{HandlerErrors, PendingRequests};
 use crate::settings;
@@ -37,6 +38,7 @@ pub(crate) struct PeerHost {
     pub(crate) names: Rc<SignalNames>,
     /// Server: the I/O thread relays packets between clients.
     pub(crate) relays_on_io_thread: bool,
+    pub(crate) relayer: Option<Relayer>,
     /// Outlives a borrow of the host, so that a poll can clear it whatever ends the poll.
     pub(crate) polling: Rc<Cell<bool>>,
     /// For the monitors and the debugger.
@@ -94,6 +96,7 @@ impl PeerHost {
             wire_format: WireFormat::Godot4,
             conditions: Conditions::default(),
             relays_on_io_thread: true,
+            relayer: None,
             names: Rc::new(SignalNames::new()),
             polling: Rc::default(),
             registered,
@@ -297,6 +300,7 @@ impl PeerHost {
     // --- packets ---
 
     pub(crate) fn packet_count(&self) -> i32 {
+        self.check_relaying();
         i32::try_from(self.core.packet_count()).unwrap_or(i32::MAX)
     }
 
@@ -311,8 +315,9 @@ impl PeerHost {
 
     /// The sender of the next packet.
     pub(crate) fn packet_peer(&self) -> i32 {
+        self.check_relaying();
         match self.core.peek_packet() {
-            Some(packet) => packet.source.0,
+            Some((source, _)) => source.0,
             None => {
                 match self.multiplayer() {
                     Ok(()) => self.kind.error(
@@ -327,14 +332,16 @@ impl PeerHost {
     }
 
     pub(crate) fn packet_mode(&self) -> TransferMode {
+        self.check_relaying();
         match self.core.peek_packet() {
-            Some(packet) if packet.is_state_sync() => TransferMode::UNRELIABLE,
+            Some((_, true)) => TransferMode::UNRELIABLE,
             _ => TransferMode::RELIABLE,
         }
     }
 
     /// Takes the next packet, which stays in memory until the next call.
     pub(crate) fn take_packet(&mut self) -> Result<&Packet, Error> {
+        self.check_relaying();
         if let Some(packet) = self.core.pop_packet() {
             return Ok(self.current.insert(packet));
         }

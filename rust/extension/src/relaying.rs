@@ -18,26 +18,64 @@ pub(crate) fn update<T: HostClass>(this: &mut Gd<T>) {
         }
         std::rc::Rc::clone(&host.names)
     };
-    let by = relaying_api(this.upcast_ref(), &names.peer_connected);
-    this.bind_mut().host_mut().core.set_relaying(by.map(|api| api.to_i64().cast_unsigned()));
+    let relayer = relaying_api(this.upcast_ref(), &names.peer_connected)
+        .map(|api| Relayer { peer: this.instance_id(), api: api.instance_id() });
+    let state = relayer.map_or(State::RelaysNot, Relayer::state);
+    let by =
+        relayer.filter(|_| state != State::RelaysNot).map(|relayer| relayer.api.to_i64().cast_unsigned());
+    let mut class = this.bind_mut();
+    let host = class.host_mut();
+    host.relayer = relayer;
+    host.core.set_relaying(by, state == State::KnowsNobody);
 }
 
 /// The same at each poll while somebody relays. Listing the connections of a signal takes a hundred times as long as asking the API itself, and
 /// an API that joins in knows no clients before the next one connects, so it is looked for in some polls only.
 pub(crate) fn check<T: HostClass>(this: &mut Gd<T>, by: u64, polls: u64) {
-    let api = InstanceId::try_from_i64(by.cast_signed()).map(Gd::<SceneMultiplayer>::try_from_instance_id);
-    let still_relays = api.and_then(Result::ok).is_some_and(|api| {
-        let peer = api.get_multiplayer_peer();
-        api.is_server_relay_enabled() && peer.is_some_and(|peer| peer.instance_id() == this.instance_id())
-    });
-    if !still_relays || polls.is_multiple_of(POLLS) {
-        update(this);
+    let mut class = this.bind_mut();
+    let host = class.host_mut();
+    let state = host.relayer.map_or(State::RelaysNot, Relayer::state);
+    if state != State::RelaysNot && !polls.is_multiple_of(POLLS) {
+        return host.core.set_relaying(Some(by), state == State::KnowsNobody);
+    }
+    drop(class);
+    update(this);
+}
+
+/// A `SceneMultiplayer` and the peer whose packets it relays, which may have parted or be gone.
+#[derive(Clone, Copy)]
+pub(crate) struct Relayer {
+    peer: InstanceId,
+    api: InstanceId,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum State {
+    Relays,
+    /// It relays, and was emptied, or no client has come yet.
+    KnowsNobody,
+    RelaysNot,
+}
+
+impl Relayer {
+    fn state(self) -> State {
+        let Ok(api) = Gd::<SceneMultiplayer>::try_from_instance_id(self.api) else {
+            return State::RelaysNot;
+        };
+        let has_peer = api.get_multiplayer_peer().is_some_and(|peer| peer.instance_id() == self.peer);
+        if !has_peer || !api.is_server_relay_enabled() {
+            State::RelaysNot
+        } else if api.get_peers().is_empty() {
+            State::KnowsNobody
+        } else {
+            State::Relays
+        }
     }
 }
 
-/// Returns the instance id of the only `SceneMultiplayer` that listens to the peer, if it relays. A script between the two, such as a
-/// peer that wraps this one, has to see all packets, and an API of its own that relays is not known here.
-fn relaying_api(object: &Object, peer_connected: &StringName) -> Option<InstanceId> {
+/// Returns the only `SceneMultiplayer` that listens to the peer. A script between the two, such as a peer that wraps this one, has to see
+/// all packets, and an API of its own that relays is not known here.
+fn relaying_api(object: &Object, peer_connected: &StringName) -> Option<Gd<SceneMultiplayer>> {
     let mut only = None;
     for connection in object.get_signal_connection_list(peer_connected).iter_shared() {
         let callable = connection.get("callable").and_then(|callable| callable.try_to::<Callable>().ok());
@@ -49,7 +87,7 @@ fn relaying_api(object: &Object, peer_connected: &StringName) -> Option<Instance
             return None;
         }
     }
-    only.filter(|api| api.is_server_relay_enabled()).map(|api| api.instance_id())
+    only
 }
 
 impl PeerHost {
@@ -58,10 +96,19 @@ impl PeerHost {
         self.relays_on_io_thread && self.core.may_relay()
     }
 
+    /// Asks anew before a run is passed: the handler of the packet before it may have emptied or replaced the API, or made it relay no more,
+    /// and then the game has to see the packets.
+    #[inline]
+    pub(crate) fn check_relaying(&self) {
+        if self.core.is_run_due() && self.relayer.is_none_or(|relayer| relayer.state() != State::Relays) {
+            self.core.stop_relaying();
+        }
+    }
+
     pub(crate) fn set_relay_on_io_thread(&mut self, enabled: bool) {
         self.relays_on_io_thread = enabled;
         if !enabled {
-            self.core.set_relaying(None);
+            self.core.set_relaying(None, true);
         }
     }
 }

@@ -3,8 +3,9 @@
 mod model;
 mod scene;
 
+use super::lines::Lines;
 use super::world::{frame, multiplayer};
-use crate::base::{CloseFrame, PeerId};
+use crate::base::{CloseFrame, Delivery, PeerId, SendError, Target};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
 use scene::{Deed, Scene, relay};
 
@@ -297,4 +298,138 @@ fn reliable_packets_wait_for_a_client_that_comes_back() {
     let (all, one) = (scene.peer.statistics(), scene.peer.peer_statistics(id).expect("it is suspended"));
     assert_eq!((all.packets_relayed, all.packets_dropped_unreliable), (1, 1));
     assert_eq!(one.queued_out_packets, 1);
+}
+
+#[test]
+fn what_is_too_large_for_a_packet_is_for_the_game() {
+    const MOST: usize = 1000;
+    let buffers = Buffers { output_bytes: MOST, input_bytes: 1 << 24, ..Buffers::default() };
+    let mut scene = Scene::of(PeerConfig { buffers, ..multiplayer() }, 3);
+    let large = scene.relay(1, &vec![9; 5 << 20]);
+    let fits = scene.relay(1, &[8; MOST - 6]);
+    let does_not = scene.relay(2, &[8; MOST - 5]);
+    scene.say(0, &[large.clone(), fits, does_not.clone()]);
+    scene.settle();
+    assert_eq!(scene.taken, [large, does_not], "the game tries to send them, which says what is wrong");
+    let id = scene.guests[1].id;
+    let refused = scene.peer.send(Target::One(id), &scene.taken[0], Delivery::Reliable);
+    assert_eq!(refused, Err(SendError::TooLarge { size: (5 << 20) + 6, max: MOST }));
+    let statistics = scene.peer.statistics();
+    assert_eq!((statistics.packets_relayed, statistics.peers_overflowed), (1, 0));
+    assert_eq!((scene.messages(1).len(), scene.connected.len()), (1, 3));
+}
+
+#[test]
+fn many_large_packets_close_no_client_that_takes_them() {
+    const PACKETS: usize = 200;
+    let buffers = Buffers { input_bytes: 1 << 24, ..Buffers::default() };
+    for size in [64_000, 20_000] {
+        let mut scene = Scene::of(PeerConfig { buffers, ..multiplayer() }, 2);
+        scene.guests[1].end.set_capacity(usize::MAX);
+        let packets: Vec<_> = (0..PACKETS).map(|n| scene.relay(1, &vec![n as u8; size])).collect();
+        scene.say(0, &packets);
+        scene.settle();
+        let received: Vec<_> = scene.messages(1).iter().map(|message| message[6]).collect();
+        assert_eq!(received, (0..PACKETS).map(|n| n as u8).collect::<Vec<_>>(), "{size}");
+        assert_eq!(scene.peer.statistics().peers_overflowed, 0, "{size}");
+    }
+}
+
+#[test]
+fn a_run_leaves_before_the_game_is_busy_with_the_packet_behind_it() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.say(0, &[scene.relay(1, b"now"), Deed::Nothing.packet(b"")]);
+    scene.work();
+    scene.peer.begin_poll();
+    while scene.peer.next_event(true).is_some() {}
+    assert!(scene.driver.mailbox.may_sleep());
+    assert_eq!(scene.peer.packet_count(), 1);
+    assert!(scene.driver.mailbox.is_asleep(), "more runs may follow");
+    scene.peer.pop_packet().expect("it was counted");
+    assert!(!scene.driver.mailbox.is_asleep(), "the game may be busy with it for long");
+    scene.driver.mailbox.awake();
+    scene.work();
+    assert_eq!(scene.messages(1).len(), 1);
+}
+
+#[test]
+fn a_full_process_says_so_once_a_minute() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.runtime.queue_totals.outgoing.set_limit(0);
+    Lines::catch();
+    let full = "network/limits/websocket_total_queue_mb";
+    for (seconds, lines) in [(0, 1), (59, 1), (60, 2)] {
+        let start = scene.now;
+        scene.now += std::time::Duration::from_secs(seconds);
+        scene.say(0, &[scene.relay(1, b"reliable")]);
+        scene.settle();
+        assert_eq!(Lines::with(full).len(), lines, "after {seconds} s");
+        scene.now = start;
+    }
+    assert_eq!(scene.peer.statistics().packets_refused, 3);
+}
+
+#[test]
+fn an_api_that_was_emptied_relays_nothing_for_those_it_knew() {
+    let no_polls: fn(&mut Scene) = |_| {};
+    let polls: fn(&mut Scene) = Scene::settle;
+    for between in [no_polls, polls] {
+        for waits in [false, true] {
+            let mut scene = Scene::of(multiplayer(), 2);
+            let said = scene.relay(1, b"nobody");
+            if waits {
+                scene.say(0, std::slice::from_ref(&said));
+                scene.work();
+            }
+            scene.connected.clear();
+            between(&mut scene);
+            if !waits {
+                scene.say(0, std::slice::from_ref(&said));
+            }
+            scene.settle();
+            assert_eq!(scene.taken, std::slice::from_ref(&said), "the game sees it");
+            assert_eq!(scene.peer.statistics().packets_relayed, 0);
+            assert!(scene.messages(1).is_empty());
+            // Those who come now know each other only.
+            let third = scene.join();
+            scene.poll();
+            scene.join();
+            scene.settle();
+            scene.say(third, &[scene.relay(third + 1, b"somebody")]);
+            scene.say(0, &[scene.relay(third, b"nobody")]);
+            scene.settle();
+            assert_eq!(scene.peer.statistics().packets_relayed, 1);
+            assert_eq!((scene.taken.len(), scene.messages(third + 1).len()), (2, 2));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_comes_to_an_emptied_api_opens_no_old_pair() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let said = scene.relay(1, b"nobody");
+    scene.connected.clear();
+    scene.say(0, std::slice::from_ref(&said));
+    scene.join();
+    scene.settle();
+    assert_eq!((scene.taken, scene.peer.statistics().packets_relayed), (vec![said], 0));
+}
+
+#[test]
+fn a_handler_that_ends_the_relay_ends_it_for_the_packets_behind() {
+    let set: [&[Deed]; 4] =
+        [&[Deed::Clear], &[Deed::ToggleRelay], &[Deed::SwapApi], &[Deed::SwapApi, Deed::Poll]];
+    for deeds in set {
+        let mut scene = Scene::of(multiplayer(), 2);
+        let mut said: Vec<_> = deeds.iter().map(|deed| deed.packet(b"")).collect();
+        said.push(scene.relay(1, &[6, 1, 0, 1]));
+        said.push(scene.relay(1, b"nobody"));
+        scene.say(0, &[scene.relay(1, b"before")]);
+        scene.say(0, &said);
+        scene.settle();
+        assert_eq!(scene.taken, said, "{deeds:?}");
+        assert_eq!(scene.peer.statistics().packets_relayed, 1, "{deeds:?}");
+        assert_eq!(scene.messages(1), [relay(scene.guests[0].id, b"before")]);
+        assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
+    }
 }

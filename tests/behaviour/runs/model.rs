@@ -24,6 +24,7 @@ enum Step {
     Poll,
     ToggleRelay,
     SwapApi,
+    Clear,
     /// A second API gets the peer too, or loses it.
     Wrap,
 }
@@ -52,6 +53,9 @@ fn word(random: &mut SmallRng, guests: usize) -> Word {
         36 => Word::ToGame(Deed::Wait),
         37 if random.random_ratio(1, 6) => Word::ToGame(Deed::Kick(guest)),
         38 if random.random_ratio(1, 6) => Word::ToGame(Deed::Drop(guest)),
+        39 if random.random_ratio(1, 40) => {
+            Word::ToGame([Deed::Clear, Deed::SwapApi, Deed::ToggleRelay][random.random_range(0..3)])
+        }
         _ => Word::ToGame(Deed::Nothing),
     }
 }
@@ -81,7 +85,9 @@ fn trace(seed: u64) -> Vec<Step> {
             }
             23..30 => Step::Work,
             38 if random.random_ratio(1, 3) => Step::ToggleRelay,
-            39 if random.random_ratio(1, 3) => [Step::SwapApi, Step::Wrap][random.random_range(0..2)].clone(),
+            39 if random.random_ratio(1, 3) => {
+                [Step::SwapApi, Step::Wrap, Step::Clear][random.random_range(0..3)].clone()
+            }
             _ => Step::Poll,
         };
         steps.push(step);
@@ -116,6 +122,7 @@ fn play(steps: &[Step], on_io_thread: bool) -> Scene {
             }
             Step::ToggleRelay => scene.server_relay = !scene.server_relay,
             Step::SwapApi => scene.swap_api(),
+            Step::Clear => scene.connected.clear(),
             Step::Wrap => scene.is_wrapped = !scene.is_wrapped,
         }
     }

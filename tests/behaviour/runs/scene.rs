@@ -33,6 +33,12 @@ pub(super) enum Deed {
     Drop(usize),
     /// Lets the I/O thread work.
     Wait,
+    /// Empties its API, as `SceneMultiplayer.clear()` does.
+    Clear,
+    /// Gives the peer to another API.
+    SwapApi,
+    /// Sets `server_relay` anew.
+    ToggleRelay,
 }
 
 impl Deed {
@@ -46,6 +52,9 @@ impl Deed {
             Self::Kick(client) => (4, client),
             Self::Drop(client) => (5, client),
             Self::Wait => (6, 0),
+            Self::Clear => (7, 0),
+            Self::SwapApi => (8, 0),
+            Self::ToggleRelay => (9, 0),
         };
         [&[RAW, code, client as u8], text].concat()
     }
@@ -60,6 +69,9 @@ impl Deed {
             4 => Self::Kick(client),
             5 => Self::Drop(client),
             6 => Self::Wait,
+            7 => Self::Clear,
+            8 => Self::SwapApi,
+            9 => Self::ToggleRelay,
             _ => Self::Nothing,
         }
     }
@@ -83,6 +95,8 @@ pub(super) struct Scene {
     /// The present `MultiplayerAPI`.
     api: u64,
     pub(super) server_relay: bool,
+    /// Who relayed when it was asked last.
+    asked: Option<u64>,
     /// Two objects relay, or none.
     pub(super) is_wrapped: bool,
     /// Peers that the API knows.
@@ -107,6 +121,7 @@ impl Scene {
             guests: Vec::new(),
             on_io_thread,
             api: 1,
+            asked: None,
             server_relay: true,
             is_wrapped: false,
             connected: Vec::new(),
@@ -189,12 +204,12 @@ impl Scene {
                 }
             }
         }
-        while self.peer.packet_count() > 0 {
-            let source = self.peer.peek_packet().expect("it was counted").source;
+        while self.packet_count() > 0 {
+            let head = self.peer.peek_packet().expect("it was counted");
             let packet = self.peer.pop_packet().expect("it was counted");
-            assert_eq!(packet.source, source);
+            assert_eq!(head, (packet.source, packet.is_state_sync()));
             self.taken.push(packet.payload.to_vec());
-            self.dispatch(source, &packet.payload);
+            self.dispatch(packet.source, &packet.payload);
         }
     }
 
@@ -208,8 +223,20 @@ impl Scene {
     }
 
     fn ask_who_relays(&mut self) {
-        let relays = self.on_io_thread && self.server_relay && !self.is_wrapped;
-        self.peer.set_relaying(relays.then_some(self.api));
+        self.peer.set_relaying(self.relayer(), self.connected.is_empty());
+        self.asked = self.relayer();
+    }
+
+    fn relayer(&self) -> Option<u64> {
+        (self.on_io_thread && self.server_relay && !self.is_wrapped).then_some(self.api)
+    }
+
+    /// As the extension does it: before runs are passed, it asks whether who relayed still does.
+    pub(super) fn packet_count(&self) -> usize {
+        if self.peer.is_run_due() && (self.connected.is_empty() || self.relayer() != self.asked) {
+            self.peer.stop_relaying();
+        }
+        self.peer.packet_count()
     }
 
     fn add(&mut self, id: PeerId) {
@@ -284,6 +311,9 @@ impl Scene {
                 self.peer.disconnect_now(id);
             }
             Deed::Wait => self.work(),
+            Deed::Clear => self.connected.clear(),
+            Deed::SwapApi => self.swap_api(),
+            Deed::ToggleRelay => self.server_relay = !self.server_relay,
         }
     }
 

@@ -15,10 +15,14 @@ var _peer: MultiplayerPeer
 var _api: SceneMultiplayer
 var _clients := {}
 var _turn := 0
+## Clients that the server has disconnected: the engine's class, which they are, loses what comes right before a Close.
+var _kicked: Array = []
 
 
 func run() -> void:
-	for scenario: Callable in [_a_day, _with_authentication, _server_relay_is_toggled]:
+	for scenario: Callable in [
+		_a_day, _with_authentication, _server_relay_is_toggled, _the_api_is_emptied
+	]:
 		var ought: Dictionary = await _play(ENGINE, true, scenario)
 		var packets: int = 0
 		for client: String in ought:
@@ -31,6 +35,10 @@ func run() -> void:
 				check_eq(is_now.keys(), ought.keys(), what)
 				for client: String in ought:
 					_compare(is_now[client], ought[client], "%s, %s" % [what, client])
+					if client not in _kicked:
+						check_eq(
+							is_now[client].size(), ought[client].size(), "%s, %s" % [what, client]
+						)
 	await _who_is_asked()
 	await _through_a_wrapper()
 
@@ -85,6 +93,52 @@ func _server_relay_is_toggled() -> void:
 	await _join("c")
 	await _talk("c")
 	_expect_relayed(true)
+
+
+## An API that was emptied, by clear() or because it lost the peer for a moment, relays only between those that came afterwards.
+func _the_api_is_emptied() -> void:
+	await _join("a")
+	await _join("b")
+	await _talk("a")
+	_expect_relayed(true)
+	# In the handler of a packet that stands between others.
+	_clients["a"].say(_clients["a"].relay_to(_clients["b"].id, "before"))
+	_clients["a"].say_raw("clear")
+	await _talk_to_nobody("a")
+	await _join("c")
+	await _join("d")
+	await _talk("c")
+	_api.clear()
+	await _talk_to_nobody("c")
+	await _join("e")
+	await _join("f")
+	await _talk("e")
+	_api.multiplayer_peer = null
+	_api.multiplayer_peer = _peer
+	await _talk_to_nobody("e")
+	await _join("g")
+	await _join("h")
+	await _talk("g")
+	# What was said before waits.
+	var relayed := _relayed()
+	_clients["g"].burst(_clients, [])
+	await _poll_clients_for(0.1)
+	_api.multiplayer_peer = null
+	_api.auth_callback = func(id: int, _data: PackedByteArray) -> void: _api.complete_auth(id)
+	_api.multiplayer_peer = _peer
+	await _talk_to_nobody("g")
+	check_eq(_relayed(), relayed, "an API that has forgotten all")
+	await _join("i", true)
+	await _join("j", true)
+	await _talk("i")
+	check(
+		_peer.get_class() == ENGINE or not _peer.relay_on_io_thread or _relayed() > relayed, "anew"
+	)
+	# It stops to relay in a handler.
+	relayed = _relayed()
+	_clients["i"].say_raw("stop")
+	await _talk_to_nobody("i")
+	check_eq(_relayed(), relayed, "server_relay = false in a handler")
 
 
 ## Another API, two of them, and the property.
@@ -170,6 +224,7 @@ func _open(kind: String, on_io_thread: bool) -> void:
 	_api.multiplayer_peer = _peer
 	_clients = {}
 	_turn = 0
+	_kicked = []
 
 
 func _new_api() -> SceneMultiplayer:
@@ -194,6 +249,10 @@ func _on_raw(_source: int, packet: PackedByteArray) -> void:
 	match words[0]:
 		"kick":
 			_api.disconnect_peer(_clients[words[1]].id)
+		"clear":
+			_api.clear()
+		"stop":
+			_api.server_relay = false
 		"put":
 			_api.send_bytes(packet, _clients[words[1]].id)
 		"over":
@@ -230,6 +289,7 @@ func _until_gone(title: String) -> void:
 func _talk(title: String, kicks: Array = []) -> void:
 	_turn += 1
 	var client: Talker = _clients[title]
+	_kicked.append_array(kicks)
 	client.burst(_clients, kicks)
 	client.say_raw("over %d" % _turn)
 	var over := func() -> bool:
@@ -240,6 +300,12 @@ func _talk(title: String, kicks: Array = []) -> void:
 					return false
 		return true
 	await until(over, TIMEOUT, "everybody hears turn %d" % _turn)
+
+
+## A burst that the server relays to nobody.
+func _talk_to_nobody(title: String) -> void:
+	_clients[title].burst(_clients, [])
+	await _poll_for(0.2)
 
 
 func _poll() -> bool:
@@ -254,7 +320,19 @@ func _poll_for(time: float) -> void:
 	await until(func() -> bool: return _poll() and Time.get_ticks_usec() > end, TIMEOUT, "a while")
 
 
+## The server does not take what the clients say.
+func _poll_clients_for(time: float) -> void:
+	var end := Time.get_ticks_usec() + int(time * 1e6)
+	var poll := func() -> bool:
+		for client: Talker in _clients.values():
+			client.poll()
+		return Time.get_ticks_usec() > end
+	await until(poll, TIMEOUT, "a while")
+
+
 func _relayed() -> int:
+	if _peer.get_class() == ENGINE:
+		return 0
 	return _peer.get_statistics().packets_relayed
 
 
@@ -268,4 +346,3 @@ func _expect_relayed(yes: bool) -> void:
 func _compare(is_now: Array, ought: Array, what: String) -> void:
 	for index in mini(is_now.size(), ought.size()):
 		check_eq(is_now[index], ought[index], "%s, packet %d" % [what, index])
-	check_eq(is_now.size(), ought.size(), what)

@@ -72,7 +72,8 @@ impl Command {
         match self {
             Self::Send { message, .. } => message.effort(),
             Self::SendMany { to, message } => to.len() * message.effort(),
-            Self::Relay(run) => run.packets(),
+            // The room for these is taken now, not when the game sends: a round takes no more than its turn of writing may write.
+            Self::Relay(run) => run.packets() + run.size() / 8,
             Self::Configure(_) | Self::Refuse { .. } => 1024,
             _ => 1,
         }

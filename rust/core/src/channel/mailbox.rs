@@ -174,6 +174,12 @@ impl Mailbox {
         self.commands.may_sleep(CommandBatch::is_empty)
     }
 
+    /// Returns whether the driver sleeps, and nobody has woken it.
+    #[cfg(test)]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.commands.is_asleep()
+    }
+
     /// Driver: does not sleep any more.
     pub(crate) fn awake(&self) {
         self.commands.awake();

@@ -5,6 +5,7 @@
 mod backpressure;
 mod budget;
 mod command;
+pub(crate) mod complaint;
 mod counters;
 mod mailbox;
 mod notice;
@@ -19,6 +20,7 @@ mod shared_payload;
 pub(crate) use backpressure::{Backlog, OverLimit, Reservation, WhenFull};
 pub(crate) use budget::{Charge, QueueTotal, QueueTotals};
 pub(crate) use command::{Command, TakenCommands};
+pub(crate) use complaint::Complaint;
 pub(crate) use counters::Counters;
 pub use counters::{Figure, PeerStatistics, Statistics, Unit, Value};
 #[cfg(any(test, fuzzing, feature = "bench"))]

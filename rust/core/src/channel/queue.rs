@@ -43,6 +43,12 @@ impl<L> CommandQueue<L> {
         self.must_wake()
     }
 
+    /// Returns whether the driver sleeps, and nobody has woken it.
+    #[cfg(test)]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.sleeping.load(Ordering::SeqCst)
+    }
+
     /// Any thread: the driver is needed for something that is not in the list. Returns true if the caller has to wake it.
     #[must_use]
     pub(crate) fn force_wake(&self) -> bool {

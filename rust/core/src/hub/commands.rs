@@ -26,7 +26,7 @@ impl Hub {
                     self.send(*conn, &message, now);
                 }
             }
-            Command::Relay(run) => self.relay_run(run, now),
+            Command::Relay(run) => self.relay_run(io, run, now),
             Command::Announced { to, what } => self.pairs.announced(to, what),
             Command::ForgetPairs(id) => self.pairs.forget(id),
             Command::VoidPairs(epoch) => self.pairs.void(epoch),
@@ -82,7 +82,7 @@ impl Hub {
     }
 
     /// Returns whether so much waits to be written that it should be written while it is in the processor's caches.
-    fn has_much_to_write(&self, conn: ConnId) -> bool {
+    pub(super) fn has_much_to_write(&self, conn: ConnId) -> bool {
         self.connections
             .get(conn)
             .is_some_and(|connection| connection.io.writable && connection.session.pending() >= MUCH)

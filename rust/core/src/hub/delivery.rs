@@ -34,7 +34,10 @@ impl Hub {
         connection.session.resume(now);
         count_in(shared, &self.counters, payload.bytes().len());
         let source = shared.id;
-        if let Some(target) = self.pairs.target(source, payload.bytes(), text) {
+        // A larger packet is none that a game could send, and a peer may close for it: the game gets it, and says so.
+        if let Some(target) = self.pairs.target(source, payload.bytes(), text)
+            && payload.bytes().len() <= self.config.max_packet_size()
+        {
             self.add_to_run(source, target, payload.bytes());
             return true;
         }

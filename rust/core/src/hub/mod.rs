@@ -13,7 +13,7 @@ mod connection;
 mod delivery;
 mod ends;
 mod expiry;
-mod pairs;
+pub(crate) mod pairs;
 pub(crate) mod pending;
 mod preamble;
 #[cfg(any(test, fuzzing))]
@@ -39,7 +39,8 @@ use std::{io, mem};
 use crate::access::{AccessPolicy, RateLimiter};
 use crate::base::{CloseReason, ConnId, PeerId, PeerMap};
 use crate::channel::{
-    Charge, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, Run, TakenCommands,
+    Charge, Complaint, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, Run,
+    TakenCommands,
 };
 use crate::config::{Mode, PeerConfig};
 use crate::http::Url;
@@ -112,6 +113,8 @@ pub(crate) struct Hub {
     queue_totals: QueueTotals,
     /// Bytes in the output queues of all connections at the end of the last round.
     charge: Charge,
+    /// Relayed packets were refused because the queues of the process are full.
+    complaint: Complaint,
     counters: Arc<Counters>,
     /// Client of the Godot 3 wire: the other clients, as announced by the server.
     remote_peers: HashSet<PeerId>,
@@ -181,6 +184,7 @@ impl Hub {
             checks: Vec::new(),
             pending_queue: PendingQueue::default(),
             asked_ids: HashSet::new(),
+            complaint: Complaint::default(),
             charge: Charge::new(&queue_totals.outgoing),
             queue_totals,
             remote_peers: HashSet::new(),

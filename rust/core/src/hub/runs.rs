@@ -5,8 +5,9 @@
 use std::time::Instant;
 
 use super::Hub;
-use crate::base::PeerId;
-use crate::channel::{Form, Notice, PayloadRef, Run, WhenFull, input_limits};
+use super::transports::Transports;
+use crate::base::{ConnId, PeerId};
+use crate::channel::{Form, Notice, PayloadRef, Reservation, Run, WhenFull, input_limits};
 use crate::config::OverflowPolicy;
 use crate::wire::godot4::is_state_sync;
 
@@ -37,11 +38,20 @@ impl Hub {
     }
 
     /// Relays the packets of a run, as if the game sent them now.
-    pub(super) fn relay_run(&mut self, mut run: Box<Run>, now: Instant) {
+    pub(super) fn relay_run<T: Transports>(&mut self, io: &mut T, mut run: Box<Run>, now: Instant) {
         for (target, message) in run.iter() {
             // The engine's class drops a packet for a peer that is not connected any more, too.
-            if self.pairs.is_open(run.source, target) {
-                self.relay_packet(target, message, now);
+            if !self.pairs.is_open(run.source, target) {
+                continue;
+            }
+            let Some(conn) = self.ids.get(&target).copied() else {
+                self.counters.packets_to_closed.driver.add(1);
+                continue;
+            };
+            self.relay_packet(conn, message, now);
+            // A peer that takes its data must not be closed because others wait to be written.
+            if self.has_much_to_write(conn) {
+                self.flush(io, conn, now);
             }
         }
         // The room is given back here, not when the game passes the run: until now the run took memory.
@@ -63,10 +73,7 @@ impl Hub {
         self.pairs.ids()
     }
 
-    fn relay_packet(&mut self, target: PeerId, message: &[u8], now: Instant) {
-        let Some(conn) = self.ids.get(&target).copied() else {
-            return self.counters.packets_to_closed.driver.add(1);
-        };
+    fn relay_packet(&mut self, conn: ConnId, message: &[u8], now: Instant) {
         let (when_full, form) = match (is_state_sync(message), self.config.overflow_policy) {
             (true, _) => (WhenFull::Drop, Form::Unreliable),
             (false, OverflowPolicy::Refuse) => (WhenFull::Refuse, Form::Binary),
@@ -76,6 +83,9 @@ impl Hub {
         let process_has_room = self.queue_totals.outgoing.has_room(message.len().saturating_add(unpublished));
         let payload = PayloadRef::copied(message);
         let reservation = self.queue_packet(conn, form, payload, when_full, process_has_room, now);
+        if !process_has_room && matches!(reservation, Reservation::Refused | Reservation::Dropped) {
+            self.complaint.log(&self.queue_totals.outgoing, now);
+        }
         self.count_relayed(reservation, message.len());
     }
 }

@@ -63,29 +63,36 @@ impl Peer {
     /// The number of readable packets (multiplayer mode). Packets that the I/O thread relays do not count.
     pub fn packet_count(&self) -> usize {
         let Some(open) = &self.open else { return 0 };
-        open.pass_runs();
-        let count = open.receiver.packets.len();
+        let count = open.pass_runs() + open.receiver.packets.len();
         if count == 0 {
             open.wake_for_runs();
         }
         count
     }
 
-    /// The packet that `pop_packet` takes next.
-    pub fn peek_packet(&self) -> Option<&Packet> {
+    /// Who has sent the packet that `pop_packet` takes next, and whether it is [state](Packet::is_state_sync).
+    pub fn peek_packet(&self) -> Option<(PeerId, bool)> {
         let open = self.open.as_ref()?;
-        open.pass_runs();
-        open.receiver.packets.front()
+        if open.pass_runs() > 0
+            && let Some(first) = open.receiver.runs.peek()
+        {
+            return Some(first);
+        }
+        open.receiver.packets.front().map(|packet| (packet.source, packet.is_state_sync()))
     }
 
     /// Takes the next packet and makes room for more.
     pub fn pop_packet(&mut self) -> Option<Packet> {
         let open = self.open.as_mut()?;
-        open.pass_runs();
+        if open.pass_runs() > 0 {
+            open.receiver.unpack_runs();
+        }
         let packet = open.receiver.packets.pop_front()?;
         open.receiver.runs.note_taken();
         give_back(&mut open.receiver.packets);
         open.note_taken(&packet);
+        // The game may be busy with this packet for long.
+        open.wake_for_runs();
         if open.receiver.packets.is_empty() {
             open.release_taken();
         }

@@ -11,7 +11,7 @@ use crate::base::{Packet, PeerId};
 use crate::channel::{Command, Notice, Run};
 use crate::config::{Mode, WireFormat};
 use crate::session::Role;
-use crate::wire::godot4::{Announcement, announcement};
+use crate::wire::godot4::{Announcement, announcement, is_state_sync};
 
 /// Runs of relayed packets among the readable packets.
 #[derive(Default)]
@@ -24,15 +24,19 @@ pub(super) struct Runs {
     taken: u64,
     /// Runs were passed, and the driver was not woken for them.
     is_quiet: Cell<bool>,
+    /// The runs are for the game: they count as packets, and become packets when the game takes one.
+    are_packets: Cell<bool>,
 }
 
 /// What relays packets between the clients of a server.
 #[derive(Default)]
 pub(super) struct Relaying {
     /// The object that would relay them, if there is exactly one.
-    by: Option<u64>,
-    /// Changes with `by`.
-    epoch: u64,
+    by: Cell<Option<u64>>,
+    /// Changes when all announcements become void.
+    epoch: Cell<u64>,
+    /// Clients were announced since then.
+    has_announced: Cell<bool>,
 }
 
 impl Runs {
@@ -45,6 +49,19 @@ impl Runs {
         self.may_wait.set(true);
     }
 
+    /// Returns whether the next run is to be passed now: no packet stands before it.
+    fn is_due(&self) -> bool {
+        !self.are_packets.get() && self.waiting.borrow().front().is_some_and(|(at, _)| *at <= self.taken)
+    }
+
+    /// Returns the packet that comes next, if it is one of a run: who sent it, and whether it is state.
+    pub(super) fn peek(&self) -> Option<(PeerId, bool)> {
+        let waiting = self.waiting.borrow();
+        let (_, run) = waiting.front().filter(|(at, _)| *at <= self.taken)?;
+        let (_, message) = run.iter().next()?;
+        Some((run.source, is_state_sync(message)))
+    }
+
     /// Takes the next run, if no packet stands before it.
     fn next(&self) -> Option<Box<Run>> {
         let first = self.waiting.borrow_mut().pop_front_if(|(at, _)| *at <= self.taken);
@@ -54,7 +71,8 @@ impl Runs {
     /// Removes the packets and runs of a peer.
     pub(super) fn discard(&mut self, packets: &mut VecDeque<Packet>, id: PeerId, member: &Member) {
         let mut at = self.taken;
-        let left = Self { taken: self.taken, is_quiet: self.is_quiet.clone(), ..Self::default() };
+        let (is_quiet, are_packets) = (self.is_quiet.clone(), self.are_packets.clone());
+        let left = Self { taken: self.taken, is_quiet, are_packets, ..Self::default() };
         let mut kept = VecDeque::new();
         let waiting = self.waiting.get_mut();
         loop {
@@ -91,6 +109,7 @@ impl Runs {
             all.push_back(packet);
         }
         *packets = all;
+        self.are_packets.set(false);
     }
 
     /// Notes whether runs are left.
@@ -102,18 +121,36 @@ impl Runs {
 impl Peer {
     /// Server of the 4.x wire: names the object that relays packets between the clients, which is the only one, and whose work the I/O thread
     /// does; `None`: the game gets these packets like all others. Clients whose packets are relayed are those that were announced to each
-    /// other since.
-    pub fn set_relaying(&mut self, by: Option<u64>) {
+    /// other since, and since the object was emptied: it `knows_nobody`.
+    pub fn set_relaying(&mut self, by: Option<u64>, knows_nobody: bool) {
         let Some(open) = &mut self.open else { return };
-        let Relaying { by: before, epoch } = &mut open.relaying;
-        if *before == by {
+        let before = open.relaying.by.replace(by);
+        let was_emptied = knows_nobody && open.relaying.has_announced.get();
+        if before == by && !was_emptied {
             return;
         }
-        if std::mem::replace(before, by).is_some() {
-            *epoch += 1;
-            open.mailbox.command(Command::VoidPairs(*epoch));
-            // Whoever relays from now on has to see them.
-            open.receiver.unpack_runs();
+        if before.is_some() {
+            open.void_pairs();
+        }
+        // Whoever relays from now on has to see them.
+        open.receiver.unpack_runs();
+    }
+
+    /// Returns whether packets that the I/O thread relays come next, so that it is time to ask whether the object still relays.
+    #[inline]
+    pub fn is_run_due(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.receiver.runs.may_wait.get() && open.receiver.runs.is_due())
+    }
+
+    /// The same as `set_relaying(None, true)`, for callers between two packets: the engine asks for the number of packets with a shared
+    /// reference.
+    pub fn stop_relaying(&self) {
+        let Some(open) = &self.open else { return };
+        if open.relaying.by.take().is_some() {
+            open.void_pairs();
+            open.receiver.runs.are_packets.set(true);
         }
     }
 
@@ -125,13 +162,13 @@ impl Peer {
     /// Returns the object that relays, and the number of polls that have found something.
     pub fn relaying(&self) -> Option<(u64, u64)> {
         let open = self.open.as_ref()?;
-        Some((open.relaying.by?, open.poll))
+        Some((open.relaying.by.get()?, open.poll))
     }
 
     /// Makes a run readable. If another object relays by now, the game gets the packets.
     pub(super) fn run_received(&mut self, run: Box<Run>) {
         let Some(open) = &mut self.open else { return };
-        let epoch = open.relaying.epoch;
+        let epoch = open.relaying.epoch.get();
         let Some((member, known)) = open.note_fresh(run.source) else { return };
         if member.is_discarding() || !known {
             member.release_run(&run);
@@ -147,24 +184,33 @@ impl Peer {
 }
 
 impl Open {
-    /// Passes the runs for which it is time.
+    /// Passes the runs for which it is time. Returns the number of packets in runs that the game gets instead.
     #[inline]
-    pub(super) fn pass_runs(&self) {
-        if self.receiver.runs.may_wait.get() {
-            self.pass_waiting_runs();
-        }
+    pub(super) fn pass_runs(&self) -> usize {
+        if self.receiver.runs.may_wait.get() { self.pass_waiting_runs() } else { 0 }
     }
 
     #[cold]
-    fn pass_waiting_runs(&self) {
+    fn pass_waiting_runs(&self) -> usize {
+        if self.receiver.runs.are_packets.get() {
+            return self.receiver.runs.waiting.borrow().iter().map(|(_, run)| run.packets()).sum();
+        }
         while let Some(run) = self.receiver.runs.next() {
             self.mailbox.command_quietly(Command::Relay(run));
             self.receiver.runs.is_quiet.set(true);
         }
         self.receiver.runs.recount();
+        0
     }
 
-    /// Wakes the driver for the runs that were passed: when the game has taken all packets, or at the next poll. It is not woken for each
+    fn void_pairs(&self) {
+        let epoch = self.relaying.epoch.get() + 1;
+        self.relaying.epoch.set(epoch);
+        self.relaying.has_announced.set(false);
+        self.mailbox.command(Command::VoidPairs(epoch));
+    }
+
+    /// Wakes the driver for the runs that were passed: when the game takes the next packet, has taken all, or polls. It is not woken for each
     /// run, because others may follow at once, and what is relayed together is written together.
     #[inline]
     pub(super) fn wake_for_runs(&self) {
@@ -176,12 +222,14 @@ impl Open {
 
     /// Notes that the game has told a client about another one, if that is what it sent.
     pub(super) fn note_announcement(&self, to: PeerId, packet: &[u8], is_sent: bool) {
-        if self.relaying.by.is_none() {
+        if self.relaying.by.get().is_none() {
             return;
         }
         match announcement(packet) {
             Some(what @ Announcement::Left(_)) => self.mailbox.command(Command::Announced { to, what }),
-            Some(what @ Announcement::Joined(_)) if is_sent => {
+            // The end of a peer that is gone was noted already, so nothing would forget it.
+            Some(what @ Announcement::Joined(about)) if is_sent && self.roster.contains_key(&about) => {
+                self.relaying.has_announced.set(true);
                 self.mailbox.command(Command::Announced { to, what });
             }
             _ => {}
@@ -190,7 +238,7 @@ impl Open {
 
     /// Notes that a peer is gone for the game, too.
     pub(super) fn forget_pairs(&self, id: PeerId) {
-        if self.relaying.by.is_some() {
+        if self.relaying.by.get().is_some() {
             self.mailbox.command(Command::ForgetPairs(id));
         }
     }
@@ -200,5 +248,24 @@ impl Member {
     /// Releases the room of a run that is not relayed.
     pub(super) fn release_run(&self, run: &Run) {
         self.release_room(run.size(), run.packets());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::config::PeerConfig;
+
+    #[test]
+    fn passed_runs_are_not_forgotten_when_packets_are_discarded() {
+        let config = Rc::new(RefCell::new(PeerConfig::default()));
+        let member = Member::new(None, Weak::new(), config);
+        let mut runs = Runs::default();
+        runs.is_quiet.set(true);
+        runs.discard(&mut VecDeque::new(), PeerId(7), &member);
+        assert!(runs.is_quiet.get(), "the driver is still to be woken for them");
     }
 }

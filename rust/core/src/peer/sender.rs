@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -13,7 +13,8 @@ use super::open::Open;
 use super::{Peer, Status};
 use crate::base::{ConnId, Delivery, PeerId, SendError, Target};
 use crate::channel::{
-    Command, Counters, Form, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull, charged,
+    Command, Complaint, Counters, Form, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull,
+    charged,
 };
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::event::Event;
@@ -124,8 +125,7 @@ pub(super) struct Sender {
     audience: Vec<(PeerId, Arc<PeerShared>)>,
     /// The connections of the present broadcast; kept to reuse its memory.
     taken: Vec<ConnId>,
-    /// When the last log line about the limit of the process was written.
-    complained: Option<Instant>,
+    complaint: Complaint,
     /// Peers without room for a broadcast; emitted at the next poll.
     refused: Vec<(PeerId, usize)>,
     counters: Arc<Counters>,
@@ -138,7 +138,7 @@ impl Sender {
             everyone: None,
             audience: Vec::new(),
             taken: Vec::new(),
-            complained: None,
+            complaint: Complaint::default(),
             refused: Vec::new(),
             counters,
         }
@@ -185,13 +185,8 @@ impl Sender {
     /// Logs, at intervals, that the process had no room.
     fn complain(&mut self, total: &QueueTotal) {
         let full = std::mem::take(&mut self.copies.process_is_full);
-        if full && self.complained.is_none_or(|at| at.elapsed() >= PAUSE) {
-            self.complained = Some(Instant::now());
-            log::warn!(
-                "{} bytes wait to be sent in all queues of the process, which is half of \
-                 network/limits/websocket_total_queue_mb: packets are refused until some are sent; send less, or raise this setting",
-                total.bytes()
-            );
+        if full {
+            self.complaint.log(total, Instant::now());
         }
     }
 }
@@ -337,8 +332,6 @@ impl Open {
 
 /// The most refused packets that are emitted at the next poll, so that a game that does not poll does not collect more.
 pub(crate) const REFUSED_LIMIT: usize = 65_536;
-/// The interval between two log lines about the limit of the process.
-pub(crate) const PAUSE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -99,9 +99,11 @@ multiplayer_class! {
         /// If `true` (the default), a server relays the packets of clients for other clients on the thread of its sockets, for a
         /// `SceneMultiplayer` with `server_relay`. Each client receives the same packets in the same order as otherwise, but the main
         /// thread does not handle each of them: `get_available_packet_count()` does not count them, `peer_packet` is not emitted for
-        /// them, and the engine's network profiler does not see them; `packets_relayed` of `get_statistics()` counts them. If `false`,
-        /// if a script or more than one `SceneMultiplayer` uses the peer, and for packets to several clients, the main thread
-        /// relays. Only in multiplayer mode with the wire format of 4.x. `true` applies to clients that connect afterwards.
+        /// them, and the engine's network profiler does not see them; `packets_relayed` of `get_statistics()` counts them. They leave
+        /// when the main thread asks for the packet behind them: a handler that itself calls `get_available_packet_count()` or
+        /// `get_packet_peer()` makes them leave during that call, before what it sends afterwards. If `false`, if a script or more
+        /// than one `SceneMultiplayer` uses the peer, for packets to several clients, and for packets larger than
+        /// `get_max_packet_size()`, the main thread relays. Only in multiplayer mode with the wire format of 4.x. `true` applies to clients that connect afterwards.
         #[var(get = get_relay_on_io_thread, set = set_relay_on_io_thread)]
         relay_on_io_thread: PhantomVar<bool>,
 
