@@ -89,6 +89,8 @@ var _last_poll: int = 0
 var _connecting_since: int = 0
 var _closing_since: int = -1
 var _above_since: int = -1
+## What waited then.
+var _above_bytes: int = 0
 ## Totals since the opening.
 var _counts: Dictionary = {}
 
@@ -226,6 +228,7 @@ func _open(
 	var options: Dictionary = {
 		"heartbeat_interval": heartbeat_interval,
 		"heartbeat_timeout": heartbeat_timeout,
+		"attempt_timeout": handshake_timeout,
 		"largest_message": _largest_message(),
 		"limit_bytes": maxi(_CEILING_BYTES, _input_bytes),
 		"limit_messages": maxi(_CEILING_PACKETS, _input_packets),

@@ -219,7 +219,6 @@ func _send(message: PackedByteArray, is_text: bool, when_full: WhenFull) -> Outc
 		# Old news when there is a connection again.
 		if transport.is_suspended():
 			return Outcome.DROPPED
-		transport.mark_unreliable()
 	if when_full != WhenFull.CLOSE and transport.is_congested():
 		var is_stale: bool = (
 			when_full == WhenFull.DROP and unreliable_backlog > 0 and waiting > unreliable_backlog
@@ -228,6 +227,9 @@ func _send(message: PackedByteArray, is_text: bool, when_full: WhenFull) -> Outc
 			return _without_room(when_full)
 	if waiting + size > most_bytes() or transport.buffered_packets() >= most_packets():
 		return _without_room(when_full)
+	if when_full == WhenFull.DROP and transport.has_session:
+		# Last of all: the mark is for the next message that the gate gets, whichever that is.
+		transport.mark_unreliable()
 	return Outcome.SENT if transport.send(message, is_text) == OK else Outcome.CLOSED
 
 

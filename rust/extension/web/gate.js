@@ -32,6 +32,10 @@
   const SESSION_TICK = 250;
   const SESSION_SILENT = 2500; // a session asks a silent server so soon, and gives the socket up so soon, while the page is shown
   const SESSION_LOST = 5000;
+  const HIDDEN_SILENT = 5000; // likewise while it is hidden, as a server does
+  const HIDDEN_LOST = 15000;
+  const LITTLE = 1024; // bytes: as much as some questions, and no data that takes time
+  const LONGEST_SILENCE = 60000; // of a session without a heartbeat timeout
   const BETWEEN_WAKES = 100;
 
   const connections = new Map();
@@ -213,8 +217,10 @@
     // The silence that a connection survives, in ms; 0: any.
     patience() {
       const timeout = this.options.heartbeat_timeout;
-      if (!this.session || document.hidden) return timeout;
-      return timeout > 0 ? Math.min(timeout, SESSION_LOST) : SESSION_LOST;
+      if (!this.session) return timeout;
+      // A message counts when it is whole. A slow line that was given up in the middle of one gets more time for it.
+      const lost = (document.hidden ? HIDDEN_LOST : SESSION_LOST) * 2 ** this.session.silences;
+      return Math.min(timeout > 0 ? timeout : LONGEST_SILENCE, lost);
     }
 
     beat(time) {
@@ -225,7 +231,8 @@
       // While the browser knows itself offline an answer cannot come: then only the usual timeout counts.
       const unanswered = this.answerBy >= 0 && time >= this.answerBy && navigator.onLine !== false;
       const usual = interval > 0 ? interval : this.options.heartbeat_timeout / 3; // a page does not hear the server's pings
-      const asks = this.session && silent >= SESSION_SILENT && !document.hidden ? SESSION_SILENT : usual;
+      const restless = document.hidden ? HIDDEN_SILENT : SESSION_SILENT;
+      const asks = this.session && silent >= restless ? restless : usual;
       if (unanswered || (timeout > 0 && silent >= timeout)) {
         // An answer may wait behind this very timer, when the thread was blocked. The next tick decides.
         if (this.doubted) {
@@ -262,7 +269,7 @@
       if (this.wakes <= WAKES_UNHEARD) {
         this.quietFrom = time;
         // A question behind data that waits takes its time.
-        const isShort = this.answerBy >= 0 || this.buffered() === 0;
+        const isShort = this.answerBy >= 0 || this.buffered() < LITTLE;
         if (isShort && this.patience() > 0) this.answerBy = time + ANSWER_AT_WAKE;
       }
       this.askedAt = -1; // the time asleep is no round trip
@@ -327,6 +334,7 @@
 
     lose(words, silent = false) {
       if (this.session && this.session.survives(LOST)) {
+        if (silent) this.session.silences += 1;
         this.session.suspend(words);
         return;
       }
@@ -467,7 +475,8 @@
         connection.session.hurry();
         continue;
       }
-      if (connection.answerBy >= 0) connection.answerBy = now() + ANSWER_AT_WAKE;
+      // Another network: what was silent is likely to be dead.
+      if (connection.answerBy >= 0 || connection.session) connection.answerBy = now() + ANSWER_AT_WAKE;
       connection.ask();
     }
   });

@@ -11,12 +11,14 @@
   const NAME = 'godot-resume.v1';
   const GIVE_UP = 3012; // as 1012, which a page may not send: the session goes on
   const GONE = 4410;
+  const BUSY = [1001, 1011, 1013]; // from a gateway in front of a server that is being restarted
   const LOSSES = [1006, 1012, 1014, 1015]; // no Close at all, gateways that are restarted, TLS
   const ACK_BYTES = 32768;
   const ACK_TIME = 250;
   const FIRST_PAUSE = 250; // before the second attempt; the first comes within as much, at random
   const LONGEST_PAUSE = 4000;
-  const ATTEMPT = 5000; // the radio of a phone needs seconds to wake up
+  const ATTEMPT = 5000; // at least: the radio of a phone needs seconds to wake up
+  const LONGEST_SESSION = 120000; // no server keeps one longer
   const HURRIED = 1000; // an attempt that has just begun is none that hangs
   const UNKNOWN_MOST = 3; // one such answer may come from another server behind the same name
 
@@ -45,6 +47,8 @@
       this.timer = 0; // of the next attempt, or of the end of this one
       this.attempt = null;
       this.began = 0;
+      this.silences = 0; // losses in a row by silence, between which no message came
+      this.spared = false; // the attempt was let live once, because its answer may wait behind a timer
       this.unknown = 0;
       this.farewell = null; // the game has closed it
       this.isOver = false; // the server has ended it, whatever the code of its Close
@@ -88,6 +92,7 @@
         return;
       }
       this.unackedBytes += size;
+      if (size > 0) this.silences = 0;
       // Timers of a hidden page are late.
       const isLate = document.hidden && this.tools.now() - c.ackedAt >= ACK_TIME;
       if (this.unackedBytes >= ACK_BYTES || isLate) c.answer();
@@ -129,7 +134,8 @@
       if (isOpen) this.write(bytes, reliable);
       const { kept_bytes: most, kept_messages: mostMessages } = c.options;
       // It cannot be sent again, that is all: nobody is closed because much was sent and not acknowledged.
-      while (this.writtenBytes > most || this.written - this.before > mostMessages) this.drop();
+      const waiting = isOpen ? c.buffered() : 0; // has not left, and so is no reason
+      while (this.writtenBytes - waiting > most || this.written - this.before > mostMessages) this.drop();
       this.shrink();
     }
 
@@ -203,12 +209,25 @@
       socket.onmessage = (event) => this.answered(socket, event.data);
       socket.onclose = (event) => this.refused(event);
       this.attempt = socket;
-      this.timer = setTimeout(() => this.failed('the server did not answer'), ATTEMPT);
+      this.spared = false;
+      this.timer = setTimeout(() => this.late(), Math.max(ATTEMPT, c.options.attempt_timeout || 0));
+    }
+
+    late() {
+      if (this.spare()) this.timer = setTimeout(() => this.late(), HURRIED);
+      else this.failed('the server did not answer');
+    }
+
+    // Lets an attempt live once more whose socket is open: when the thread was blocked, the answer waits behind the timer that asks.
+    spare() {
+      if (!this.attempt || this.attempt.readyState !== this.tools.OPEN || this.spared) return false;
+      this.spared = true;
+      return true;
     }
 
     refused({ code, reason, wasClean }) {
       const c = this.connection;
-      if (code === GONE && reason.startsWith('unknown')) {
+      if ((code === GONE && reason.startsWith('unknown')) || BUSY.includes(code)) {
         this.unknown += 1;
         if (this.unknown < UNKNOWN_MOST) {
           this.failed(reason);
@@ -295,6 +314,7 @@
       if (!this.suspended) return;
       this.pause = FIRST_PAUSE;
       if (this.attempt && this.tools.now() - this.began < HURRIED) return;
+      if (this.spare()) return;
       this.abandon();
       this.dial();
     }
@@ -364,7 +384,7 @@
     // The session that a server grants with these words, or null.
     granted(words, connection, tools) {
       const grant = /^session 1 ([0-9a-f]{48}) (\d+)(?: |$)/.exec(words);
-      return grant ? new Session(connection, tools, grant[1], Number(grant[2])) : null;
+      return grant ? new Session(connection, tools, grant[1], Math.min(Number(grant[2]), LONGEST_SESSION)) : null;
     },
   };
 }());

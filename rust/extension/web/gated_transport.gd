@@ -119,6 +119,7 @@ func _start(address: String, given: Dictionary) -> Error:
 	var options: Dictionary = {
 		"heartbeat_interval": _heartbeat_interval * 1000.0,
 		"heartbeat_timeout": _heartbeat_timeout * 1000.0,
+		"attempt_timeout": given["attempt_timeout"] * 1000.0,
 		"offer_alive": given["offer_alive"],
 		"offer_resume": given["offer_resume"],
 		"kept_bytes": given["kept_bytes"],

@@ -10,6 +10,10 @@ const _READABLE_BYTES: int = 1048576
 const _READABLE_PACKETS: int = 16384
 ## Longer pauses between two polls do not count as time: the game did not run.
 const _PAUSE_MSEC: int = 1000
+## Who takes this part of the output buffer keeps up.
+const _CATCHING_UP: float = 8.0
+## Milliseconds: before that, silence would tell of a lost connection.
+const _SESSION_GRACE: float = 5000.0
 
 var _is_polling: bool = false
 var _polls: int = 0
@@ -311,18 +315,31 @@ func _poll_sending(opening: int) -> bool:
 	)
 	if not is_above:
 		_above_since = -1
-	elif _above_since < 0:
+	elif _above_since < 0 or _above_bytes - waiting >= _output_bytes / _CATCHING_UP:
+		# What a new connection sends again, and what waited meanwhile, takes its time.
 		_above_since = _clock
-	var is_too_long: bool = is_above and _clock - _above_since >= overflow_grace * 1000.0
-	if is_too_long or connection.has_overflowed:
+		_above_bytes = waiting
+	var grace: float = overflow_grace * 1000.0
+	if connection.transport.has_session:
+		grace = maxf(grace, _SESSION_GRACE)
+	if connection.has_overflowed:
 		return _overflow(opening)
+	if is_above and _clock - _above_since >= grace:
+		# Who says nothing either has lost its connection.
+		if (
+			connection.transport.figures()["last_receive_msec"] < grace
+			or not connection.transport.reconnect()
+		):
+			return _overflow(opening)
+		_above_since = -1
 	if (
 		write_timeout > 0.0
 		and connection.transport.stalled_msec() >= minf(write_timeout * 1000.0, 1e15)
 	):
-		_count("peers_timed_out")
-		connection.fault = "the remote took no data within write_timeout"
-		connection.drop()
+		if not connection.transport.reconnect():
+			_count("peers_timed_out")
+			connection.fault = "the remote took no data within write_timeout"
+			connection.drop()
 	return true
 
 

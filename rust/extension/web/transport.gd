@@ -45,6 +45,7 @@ extends RefCounted
 ##                                      # (both need a server that agrees to `alive`)
 ## offer_alive: bool = true             # offer it with the query item `godot-multiplayer=alive.v1`
 ## offer_resume: bool = false           # likewise, a session that survives the loss of the connection (gated_transport.gd only)
+## attempt_timeout: float = 5.0         # seconds for one attempt to come back to a session, at least 5
 ## kept_bytes: int = 4 MiB              # sent and not acknowledged by the server; the oldest are forgotten
 ## kept_messages: int = 65536           # likewise
 ## largest_message: int = 65536         # bytes; a larger message ends the connection with Close 4009
@@ -69,6 +70,7 @@ const DEFAULTS: Dictionary = {
 	"heartbeat_timeout": 60.0,
 	"offer_alive": true,
 	"offer_resume": false,
+	"attempt_timeout": 5.0,
 	"kept_bytes": 4 * 1024 * 1024,
 	"kept_messages": 65536,
 	"largest_message": 65536,

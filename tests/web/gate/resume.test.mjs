@@ -182,7 +182,7 @@ test('attempts: at once within 0.25 s, then after 0.25, 0.5, 1, 2, 4, 4 s, a qua
   }
 });
 
-test('an attempt that hangs is given up after 5 s, and never used', () => {
+test('an attempt that hangs is given up after 5 s, or a second later if its socket is open, and never used', () => {
   const page = makePage();
   const engine = connectSession(page);
   lose(page, engine);
@@ -191,7 +191,9 @@ test('an attempt that hangs is given up after 5 s, and never used', () => {
   attempt.open('godot-resume.v1');
   page.clock.advance(4800);
   assert.equal(attempt.closedWith, null);
-  page.clock.advance(200);
+  page.clock.advance(900);
+  assert.equal(attempt.closedWith, null);
+  page.clock.advance(400);
   assert.equal(attempt.closedWith.code, 3012);
   attempt.receive(`resumed 1 ${NEXT} 0`);
   engine.pump();
@@ -567,6 +569,7 @@ test('the clocks begin anew on another socket', () => {
     clear(engine.latest()); // data that waits would give the server more time
     page.hide();
     page.clock.advance(6000);
+    clear(engine.latest());
     page.show();
     page.clock.advance(2900);
     engine.pump();
@@ -600,10 +603,93 @@ test('what is sent again counts once towards what is kept', () => {
   for (let i = 0; i < 50; i += 1) engine.ref.send(bytes(10));
   lose(page, engine);
   comeBack(page, engine, 0);
+  clear(engine.latest());
   engine.ref.send(bytes(5));
-  assert.equal(engine.figures().unacked_packets, 51);
+  clear(engine.latest());
   engine.ref.send(bytes(1));
-  assert.equal(engine.figures().unacked_packets, 51);
+  assert.equal(engine.figures().unacked_packets, 52);
+  clear(engine.latest());
+  engine.ref.send(bytes(1));
+  assert.equal(engine.figures().unacked_packets, 52);
+});
+
+test('what is sent again and has not left is not forgotten', () => {
+  const page = makePage();
+  const engine = connectSession(page, { kept_bytes: 500 });
+  for (let i = 0; i < 30; i += 1) engine.ref.send(bytes(10));
+  clear(engine.socket);
+  lose(page, engine);
+  for (let i = 0; i < 40; i += 1) engine.ref.send(bytes(10)); // held: 700 bytes in all
+  comeBack(page, engine, 0);
+  engine.ref.send(bytes(10));
+  assert.equal(engine.figures().unacked_packets, 71);
+});
+
+test('a slow line that is given up in the middle of a message gets more time for it', () => {
+  const page = makePage();
+  const engine = connectSession(page);
+  let most = 5000;
+  for (let losses = 1; losses < 4; losses += 1) {
+    page.clock.advance(most - 100);
+    engine.pump();
+    assert.equal(engine.session.suspends, losses - 1, `${most} ms`);
+    page.clock.advance(800);
+    engine.pump();
+    assert.equal(engine.session.suspends, losses, `${most} ms`);
+    page.clock.advance(250);
+    engine.latest().open('godot-resume.v1');
+    engine.latest().receive(`resumed 1 ${NEXT} 0`);
+    engine.pump();
+    most *= 2;
+  }
+  // It came.
+  engine.latest().receive(bytes(10));
+  page.clock.advance(5800);
+  engine.pump();
+  assert.equal(engine.session.suspends, 4);
+});
+
+test('when the thread was blocked, the answer of an attempt is heard before it is given up', () => {
+  const page = makePage();
+  const engine = connectSession(page);
+  lose(page, engine);
+  page.clock.advance(250);
+  const attempt = engine.latest();
+  attempt.open('godot-resume.v1');
+  page.clock.block(6000); // the answer waits behind the timers
+  assert.equal(attempt.closedWith, null);
+  attempt.receive(`resumed 1 ${NEXT} 0`);
+  engine.pump();
+  assert.equal(engine.session.resumes, 1);
+});
+
+test('a gateway that takes an attempt while its server restarts is asked again, twice', () => {
+  const page = makePage();
+  const engine = connectSession(page);
+  lose(page, engine);
+  for (const code of [1011, 1001, 1013]) {
+    assert.equal(engine.ending(), '', `before ${code}`);
+    page.clock.advance(3000);
+    engine.latest().open('godot-resume.v1');
+    engine.latest().shut(code, 'restarting');
+  }
+  assert.equal(engine.ending().code, 1013);
+});
+
+test('no server keeps a session for more than two minutes', () => {
+  const page = makePage();
+  const engine = connect(page, { offer_resume: true });
+  engine.socket.open();
+  engine.socket.receive('alive 1 1 1');
+  engine.socket.receive(`session 1 ${TOKEN} 99999999999999`);
+  engine.socket.receive('7');
+  engine.pump();
+  engine.socket.shut(1006);
+  for (let i = 0; i < 200 && engine.ending() === ''; i += 1) {
+    page.clock.advance(1000);
+    if (engine.latest().readyState === 0) engine.latest().shut(1006);
+  }
+  assert.equal(engine.ending().code, 1006);
 });
 
 test('a server that says `end` has ended the session, whatever the code is', () => {

@@ -197,6 +197,8 @@ test('an unreliable message leaves its number only', () => {
 test('the oldest are forgotten above either limit, and the connection goes on', () => {
   for (const [options, left] of [[{ kept_bytes: 100 }, 10], [{ kept_messages: 7 }, 7]]) {
     const engine = connectSession(makePage(), options);
+    // Nothing waits in the browser.
+    Object.defineProperty(engine.socket, 'bufferedAmount', { get: () => 0, set: () => {} });
     for (let i = 0; i < 5000; i += 1) engine.ref.send(bytes(10));
     assert.equal(engine.figures().unacked_packets, left);
     assert.equal(engine.figures().unacked_bytes, left * 10);
@@ -237,14 +239,19 @@ test('a heartbeat_timeout of less than 5 s holds, and 0 does not switch this off
   }
 });
 
-test('a hidden page is as patient as without a session', () => {
+test('a hidden page asks after 5 s of silence, and gives up after 15 s', () => {
   const page = makePage();
   const engine = connectSession(page);
+  engine.socket.receive('ack 0 0 unasked');
   page.hide();
-  page.clock.advance(58000);
+  page.clock.advance(4500);
+  assert.deepEqual(words(engine.socket), []);
+  page.clock.advance(1000);
+  assert.deepEqual(words(engine.socket), ['ack?']);
+  page.clock.advance(9000);
   engine.pump();
   assert.equal(engine.session.suspends, 0);
-  page.clock.advance(4000);
+  page.clock.advance(1500);
   engine.pump();
   assert.equal(engine.session.suspends, 1);
 });
