@@ -137,6 +137,16 @@ fn a_page_that_is_too_late_is_told_by_a_close() {
     door.pass(5 * SECOND);
     assert_eq!((door.by_hand.server.len(), door.by_hand.server.counters().pending.get()), (0, 0));
 
+    // The page gives its connection up while the Close is on its way.
+    let mut door = page(server(config()), "");
+    let frame = Box::new(CloseFrame::new(4001, "kicked").expect("valid"));
+    let conn = door.conn();
+    door.shared().set_closing();
+    door.command(Command::Close { conn, frame });
+    door.say(&self::frame(0x88, &3012_u16.to_be_bytes()));
+    assert!(door.is_over());
+    assert_eq!(come_back(&mut door, 0, "godot-resume.v1").1, ["close 4001"]);
+
     let mut door = page(server(config()), "");
     door.lose();
     door.pass(21 * SECOND);

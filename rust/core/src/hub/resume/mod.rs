@@ -384,12 +384,18 @@ impl Hub {
         if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
             access.end_session(client);
         }
-        if reason.is_clean() && !resumable.is_suspended() {
+        let own = connection.session.own_end();
+        // A page that gave the connection up in this moment did not wait for the Close it seems to have answered.
+        let has_crossed = own.as_ref().is_some_and(|own| {
+            let code = reason.code();
+            code != own.code() && u16::try_from(code).is_ok_and(|code| is_lost_with(code, Role::Client))
+        });
+        if reason.is_clean() && !resumable.is_suspended() && !has_crossed {
             // Its client knows.
             self.sessions.end(&resumable.tokens);
         } else {
             // What the game has said is worth more to the client than how the connection ended.
-            let reason = connection.session.own_end().unwrap_or_else(|| reason.clone());
+            let reason = own.unwrap_or_else(|| reason.clone());
             self.sessions.bury(&resumable.tokens, reason, now + self.config.resume_timeout);
         }
         if self.redial.take().is_some() {
