@@ -42,11 +42,7 @@ pub(crate) fn build(repo: &Repo, options: BuildOptions) -> Result<()> {
     let compile_all = |arguments: &[&str]| -> Result<Vec<PathBuf>> {
         let arguments = [&["--package=websocket-multiplayer"], arguments].concat();
         let Some(platform) = options.platform else { return Ok(vec![repo.build(&arguments, &[], ADDON)?]) };
-        let compile = |target: &&str| {
-            let arguments = [&arguments[..], &["--locked", "--target", target]].concat();
-            repo.build(&arguments, &cross::environment(repo, target)?, ADDON)
-        };
-        platform.targets.iter().map(compile).collect()
+        platform.targets.iter().map(|target| cross::compile(repo, target, &arguments)).collect()
     };
     let profile = if options.debug { "--profile=dev" } else { "--release" };
     let mut libraries = Vec::new();

@@ -31,7 +31,7 @@ pub(crate) enum Action {
     Soak(SoakOptions),
     /// Build the addon in release into addons/websocket_multiplayer, with the editor's part, and stage it
     Build(BuildOptions),
-    /// Build the addon for this machine, and make the zips of the addon and of the demo, into target/package
+    /// Build the addon for this machine or for several, and make the zips of the addon and of the demo, into target/package
     Package(PackageOptions),
     /// Take the pictures of the documentation again, under Xvfb (Linux)
     Screenshots(ScreenshotOptions),

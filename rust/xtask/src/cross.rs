@@ -1,8 +1,7 @@
 //! Builds for the platforms of a release: the environment that their tools need, and the merging of libraries for several processors.
 //!
-//! `cargo-ndk` would replace the lines that name the compilers of Android's NDK, and must be installed first (104 crates). `cargo-zigbuild`
-//! (65 crates) can link for old Linux systems, for which the release uses an old container. It has neither Microsoft's targets nor Apple's
-//! frameworks, for which the release uses Windows and macOS.
+//! `cargo-ndk` would replace the lines that name the compilers of Android's NDK, and must be installed first (104 crates). Apple's frameworks
+//! need macOS.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,15 +10,26 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use fs_err as fs;
 
+use crate::cross_tools::CrossTools;
 use crate::platforms::{Build, Form, Platform};
-use crate::repo::Repo;
+use crate::repo::{ADDON, Repo};
 use crate::{CannotRun, files};
 
-/// The environment in which cargo builds a library of a release.
-pub(crate) fn environment(repo: &Repo, target: &str) -> Result<Vec<(String, String)>> {
+/// Compiles a library of a release.
+pub(crate) fn compile(repo: &Repo, target: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let tools = CrossTools::provide(target)?;
+    let more = tools.arguments.iter().map(String::as_str);
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--locked"]).chain(more).collect();
+    let mut environment = environment(repo, target, &tools.flags)?;
+    environment.extend(tools.environment);
+    repo.build_with(tools.subcommand, &arguments, &environment, ADDON)
+}
+
+/// The environment in which cargo builds for a target.
+fn environment(repo: &Repo, target: &str, more: &[String]) -> Result<Vec<(String, String)>> {
     let name = target.replace('-', "_");
     let upper = name.to_uppercase();
-    let mut flags = Vec::new();
+    let mut flags = more.to_vec();
     let mut variables = Vec::new();
     // A library must not contain paths of the machine that built it.
     flags.push(format!("--remap-path-prefix={}=.", repo.root.display()));
@@ -27,8 +37,8 @@ pub(crate) fn environment(repo: &Repo, target: &str) -> Result<Vec<(String, Stri
     if let Some(home) = home {
         flags.push(format!("--remap-path-prefix={}=~", Path::new(&home).display()));
     }
-    if target.ends_with("-windows-msvc") {
-        // Players may not have Microsoft's runtime.
+    if target.contains("-windows-") {
+        // Players may have neither Microsoft's runtime nor that of the compiler.
         flags.push("-Ctarget-feature=+crt-static".to_owned());
     } else if target.ends_with("-linux-android") {
         let tools = android_tools()?;
@@ -168,7 +178,7 @@ mod tests {
             if target.ends_with("android") && android_tools().is_err() {
                 continue;
             }
-            let variables = environment(&repo, target).expect("all tools are named by convention");
+            let variables = environment(&repo, target, &[]).expect("all tools are named by convention");
             let (name, flags) = variables.last().expect("flags are always set");
             assert_eq!(*name, format!("CARGO_TARGET_{}_RUSTFLAGS", target.replace('-', "_").to_uppercase()));
             assert!(flags.contains("--remap-path-prefix"), "{flags}");

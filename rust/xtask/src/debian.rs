@@ -11,27 +11,28 @@ use fs_err::{self as fs, OpenOptions};
 use crate::engines::on_path;
 use crate::{CannotRun, cache, files, process, ui};
 
-/// Finds a program on the PATH. If it is missing and the user may install packages, installs the package of that name.
-pub(crate) fn program(name: &str, package: &str, what: &str) -> Result<PathBuf> {
+/// Finds a program on the PATH. If it is missing and the user may install packages, installs those that have it, separated by spaces.
+pub(crate) fn program(name: &str, packages: &str, what: &str) -> Result<PathBuf> {
     if let Some(program) = on_path(name) {
         return Ok(program);
     }
-    install(package, what)?;
-    on_path(name).with_context(|| format!("apt-get installed {package}, but there is no {name} on the PATH"))
+    install(packages, what)?;
+    on_path(name).with_context(|| format!("apt-get installed {packages}, but there is no {name} on the PATH"))
 }
 
-/// Installs a package if the user may do that, with new package lists if it is not found in the present ones.
-pub(crate) fn install(package: &str, what: &str) -> Result<()> {
+/// Installs packages, separated by spaces, if the user may do that, with new package lists if one is not found in the present ones.
+pub(crate) fn install(packages: &str, what: &str) -> Result<()> {
     if !may_install() {
-        bail!(CannotRun(format!("there is no {what}: run `sudo apt-get install {package}`")));
+        bail!(CannotRun(format!("there is no {what}: run `sudo apt-get install {packages}`")));
     }
-    ui::detail(&format!("installing {package} through apt-get"));
+    ui::detail(&format!("installing {packages} through apt-get"));
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
         process::run("apt-get", command, LIMIT, |_| {})?.success()
     };
-    let arguments = ["install", "--yes", "--no-install-recommends", package];
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(packages.split(' '));
     if apt_get(&arguments).is_err() {
         ui::detail("refreshing apt's package lists");
         apt_get(&["update"])?;
@@ -46,6 +47,16 @@ pub(crate) fn may_install() -> bool {
 
 /// Unpacks packages of a suite and their dependencies into a folder.
 pub(crate) fn unpack(folder: &Path, suite: &str, packages: &str) -> Result<()> {
+    bootstrap(folder, &[&format!("--include={packages}")], suite)
+}
+
+/// The same for the processor of another machine, by Debian's name for it.
+pub(crate) fn unpack_for(architecture: &str, folder: &Path, suite: &str, packages: &str) -> Result<()> {
+    let architecture = format!("--architectures={architecture}");
+    bootstrap(folder, &[&format!("--include={packages}"), &architecture], suite)
+}
+
+fn bootstrap(folder: &Path, options: &[&str], suite: &str) -> Result<()> {
     let mirrors = mirrors()?;
     let tool = program("mmdebstrap", "mmdebstrap", "mmdebstrap, which unpacks Debian's packages")?;
     // Packages go to a folder of their own, where they survive an interruption.
@@ -54,29 +65,30 @@ pub(crate) fn unpack(folder: &Path, suite: &str, packages: &str) -> Result<()> {
     let mut failure = anyhow!("no mirror to try");
     for mirror in &mirrors {
         files::remove(folder)?;
-        match bootstrap(&tool, folder, &archives, [suite, packages, mirror]) {
+        match bootstrap_from(&tool, folder, &archives, options, [suite, mirror]) {
             Ok(()) => return Ok(files::remove(&archives)?),
-            Err(error) => failure = error.context(format!("cannot fetch {packages} from {mirror}")),
+            Err(error) => failure = error.context(format!("cannot fetch {} from {mirror}", options[0])),
         }
     }
     Err(failure)
 }
 
-fn bootstrap(
+fn bootstrap_from(
     tool: &Path,
     folder: &Path,
     archives: &Path,
-    [suite, packages, mirror]: [&str; 3],
+    options: &[&str],
+    [suite, mirror]: [&str; 2],
 ) -> Result<()> {
     // In a file, because a proxy address may hold a password and command lines are public.
     let settings = cache::folder()?.join("apt.conf");
     files::remove(&settings)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    let mut private = OpenOptions::new();
+    private.write(true).create_new(true);
     #[cfg(unix)]
-    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut private, 0o600);
     let text = format!("Acquire::Check-Valid-Until \"false\";\n{}", transport_settings());
-    std::io::Write::write_all(&mut options.open(&settings)?, text.as_bytes())?;
+    std::io::Write::write_all(&mut private.open(&settings)?, text.as_bytes())?;
     let link = format!(
         "rm -rf \"$1/var/cache/apt/archives\" && mkdir -p \"$1/var/cache/apt\" && ln -s '{}' \
          \"$1/var/cache/apt/archives\"",
@@ -86,9 +98,9 @@ fn bootstrap(
     command
         .arg(if is_root() { "--mode=root" } else { "--mode=chrootless" })
         .args(["--variant=extract", "--skip=download/empty"])
+        .args(options)
         .arg(format!("--aptopt={}", settings.display()))
         .arg(format!("--setup-hook={link}"))
-        .arg(format!("--include={packages}"))
         .args([suite.as_ref(), folder.as_os_str(), mirror.as_ref()]);
     ui::detail(&format!("unpacking Debian packages of {mirror}"));
     let outcome = process::run("mmdebstrap", command, LIMIT, |line| {

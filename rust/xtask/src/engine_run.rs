@@ -21,6 +21,8 @@ use crate::{files, ui};
 pub(crate) struct TestBed {
     pub(crate) repo: Repo,
     pub(crate) engine_4: Engine,
+    /// Another engine for the first process of a case.
+    pub(crate) engine_of_first: Option<Engine>,
     pub(crate) engine_3: Option<Engine>,
     pub(crate) foreign: Foreign,
 }
@@ -99,7 +101,10 @@ impl TestBed {
             Program::Engine4 | Program::Web => {
                 let is_web = process.program == Program::Web;
                 let project = if is_web { self.repo.web_project() } else { self.repo.test_project() };
-                self.engine_4.script(&project, &format!("res://cases/{}.gd", case.script))
+                let engine =
+                    self.engine_of_first.as_ref().filter(|_| case.processes.first() == Some(process));
+                let engine = engine.unwrap_or(&self.engine_4);
+                engine.script(&project, &format!("res://cases/{}.gd", case.script))
             }
             Program::Engine3 => {
                 let engine = self.engine_3.as_ref().context("the case needs a 3.6 engine")?;
@@ -151,7 +156,7 @@ mod tests {
         fs::create_dir_all(repo.logs()).expect("a writable temporary folder");
         let mut engine = Engine::new(Generation::Four, "sh".into(), "test".to_owned(), folder);
         engine.prefix = vec!["-c".into(), format!("{PROLOGUE}{script}").into(), "sh".into()];
-        TestBed { repo, engine_4: engine, engine_3: None, foreign: Foreign::default() }
+        TestBed { repo, engine_4: engine, engine_of_first: None, engine_3: None, foreign: Foreign::default() }
     }
 
     fn run(script: &str, processes: &[&str], expected: &[&str], seconds: u64) -> Outcome {

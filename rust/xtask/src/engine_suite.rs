@@ -64,7 +64,7 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     }
     addon::stage(repo)?;
     let needs_web = cases.iter().any(|case| case.needs(Program::Web));
-    let bed = TestBed { repo: repo.clone(), engine_4, engine_3, foreign };
+    let bed = TestBed { repo: repo.clone(), engine_4, engine_of_first: None, engine_3, foreign };
     ui::detail(&format!("{} cases on {}", cases.len(), bed.engine_4.version));
     bed.engine_4.import(&repo.test_project())?;
     if needs_web {
@@ -73,18 +73,28 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     }
     // Only the logs of this run are kept.
     files::empty(&repo.logs())?;
+    let Tally { passed, failed, note, .. } = play(&bed, cases);
+    tally.note.push_str(&note);
+    Ok(Tally { passed, failed, ..tally })
+}
+
+/// Plays cases, two at a time, and then those that run alone.
+pub(crate) fn play(bed: &TestBed, cases: Vec<Case>) -> Tally {
     let (serial, parallel): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.serial);
-    // Passed and failed cases. Locked while a case is shown, so that the lines of two cases do not mix.
-    let counts = Mutex::new((0, 0));
+    // The number of passed cases, and the names of failed ones. Locked while a case is shown, so that the lines of two cases do not mix.
+    let results = Mutex::new((0, Vec::new()));
     for (cases, workers) in [(parallel, WORKERS), (serial, 1)] {
         let cases = Mutex::new(cases.into_iter());
         let next = || cases.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
             while let Some(case) = next() {
                 let outcome = bed.run(&case);
-                let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-                let good = show(&bed, &case.name, outcome);
-                *(if good { &mut counts.0 } else { &mut counts.1 }) += 1;
+                let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                if show(bed, &case.name, outcome) {
+                    results.0 += 1;
+                } else {
+                    results.1.push(case.name);
+                }
             }
         };
         thread::scope(|scope| {
@@ -93,8 +103,13 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
             }
         });
     }
-    let (passed, failed) = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Tally { passed, failed, ..tally })
+    let (passed, failed) = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut tally = Tally { passed, failed: failed.len(), ..Tally::default() };
+    if !failed.is_empty() {
+        // In the table too: the lines above are many, and a log may be cut.
+        tally.note = format!("failed: {}. ", failed.join(", "));
+    }
+    tally
 }
 
 /// A case whose head names this variable gets the path of the load client in it.

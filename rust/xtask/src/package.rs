@@ -22,6 +22,10 @@ pub(crate) struct PackageOptions {
     /// Try them in an empty project
     #[arg(long)]
     pub(crate) check: bool,
+    /// Build the libraries for other machines too, as far as a Debian can: for Linux on x86_64 and arm64 with glibc 2.17 or later, and for
+    /// Windows on x86_64
+    #[arg(long, conflicts_with = "complete")]
+    pub(crate) cross: bool,
     /// Build nothing, and fail unless the library of every platform is there: for a release, whose libraries other machines have built
     #[arg(long)]
     pub(crate) complete: bool,
@@ -40,8 +44,23 @@ pub(crate) struct Packages {
 
 /// Builds what this machine can build of the packages.
 pub(crate) fn build(repo: &Repo, options: &PackageOptions) -> Result<()> {
-    if options.complete { Ok(()) } else { addon::build(repo, BuildOptions::default()) }
+    if options.complete {
+        return Ok(());
+    }
+    if !options.cross {
+        return addon::build(repo, BuildOptions::default());
+    }
+    for name in CROSS {
+        addon::build(
+            repo,
+            BuildOptions { platform: Some(Platform::named(name)?), ..BuildOptions::default() },
+        )?;
+    }
+    Ok(())
 }
+
+/// The platforms of `--cross`.
+pub(crate) const CROSS: [&str; 3] = ["linux-x86_64", "linux-arm64", "windows-x86_64"];
 
 /// Makes the packages from what is in the addon's folder now, into `target/package`.
 pub(crate) fn make(repo: &Repo, options: &PackageOptions) -> Result<Packages> {

@@ -37,7 +37,7 @@ impl Platform {
     pub(crate) const ALL: [Self; 8] = [
         Self::new("linux-x86_64", &["x86_64-unknown-linux-gnu"], "linux/x86_64", Form::SharedObject),
         Self::new("linux-arm64", &["aarch64-unknown-linux-gnu"], "linux/arm64", Form::SharedObject),
-        Self::new("windows-x86_64", &["x86_64-pc-windows-msvc"], "windows/x86_64", Form::Dll),
+        Self::new("windows-x86_64", &["x86_64-pc-windows-gnu"], "windows/x86_64", Form::Dll),
         Self::new("windows-arm64", &["aarch64-pc-windows-msvc"], "windows/arm64", Form::Dll),
         Self::new("macos", &["aarch64-apple-darwin", "x86_64-apple-darwin"], "macos", Form::Framework),
         Self::new("android-arm64", &["aarch64-linux-android"], "android/arm64", Form::SharedObject),

@@ -115,8 +115,19 @@ impl Repo {
         environment: &[(String, String)],
         name: &str,
     ) -> Result<PathBuf> {
+        self.build_with("build", arguments, environment, name)
+    }
+
+    /// The same with a subcommand that takes the arguments of `build`.
+    pub(crate) fn build_with(
+        &self,
+        subcommand: &str,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        name: &str,
+    ) -> Result<PathBuf> {
         let mut built = None;
-        let fixed = ["build", "--message-format=json-render-diagnostics"];
+        let fixed = [subcommand, "--message-format=json-render-diagnostics"];
         let status = self.run_cargo(&[&fixed, arguments].concat(), environment, |line| {
             if !line.starts_with('{') {
                 return true;

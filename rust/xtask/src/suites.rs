@@ -12,7 +12,8 @@ use crate::repo::Repo;
 use crate::soak::SoakOptions;
 use crate::{
     CannotRun, addon, autobahn, demo, editor_suite, engine_suite, fuzz, gate_suite, gdscript, guide,
-    instructions, licenses, manifests, package, package_suite, rust_suite, soak, ui, web_suite, workflows,
+    instructions, licenses, manifests, package, package_suite, platforms_suite, rust_suite, soak, ui,
+    web_suite, workflows,
 };
 
 /// What to test.
@@ -35,7 +36,7 @@ pub(crate) struct TestOptions {
 
 const HELP: &str = "\
 Suites: fmt, gdscript, gate, clippy, docs, licences, workflows, manifests, deny, rust, soak, instructions, engine, editor, guide, service, package,
-browser, web, foreign, autobahn, fuzz, demo. Any other NAME picks the engine cases whose names contain it.
+browser, web, foreign, autobahn, fuzz, demo, platforms. Any other NAME picks the engine cases whose names contain it.
 
 One engine case:  cargo xtask test slow_reader
 One Rust test:    cargo xtask test rust --only slab::tests::an_old_id";
@@ -63,7 +64,7 @@ struct Context<'a> {
 type Run = fn(&mut Context<'_>) -> Result<Tally>;
 
 /// Every suite, in the order in which they run.
-const SUITES: [(&str, Run); 23] = [
+const SUITES: [(&str, Run); 24] = [
     ("fmt", |context| rust_suite::fmt(context.repo)),
     ("gdscript", |context| gdscript::suite(context.repo)),
     ("gate", |context| gate_suite::suite(context.repo)),
@@ -98,6 +99,7 @@ const SUITES: [(&str, Run); 23] = [
     ("autobahn", |context| autobahn::run(context.repo)),
     ("fuzz", |context| fuzz::run(context.repo, context.options.long)),
     ("demo", |context| demo::suite(context.build()?)),
+    ("platforms", |context| context.platforms()),
 ];
 
 /// Runs the suites. `Ok(false)` when something failed, or was skipped where that is not allowed.
@@ -153,6 +155,14 @@ impl<'a> Context<'a> {
         Ok(self.repo)
     }
 
+    /// Other machines take long: they are tried where they are named, or with what takes long.
+    fn platforms(&self) -> Result<Tally> {
+        if self.options.long || self.options.names.iter().any(|name| name == "platforms") {
+            return platforms_suite::run(self.repo);
+        }
+        Ok(Tally { note: "only with --long, or by name".to_owned(), ..Tally::default() })
+    }
+
     /// The engine cases of one suite.
     fn cases(&mut self, suite: &str) -> Result<Tally> {
         let repo = self.build()?;
@@ -178,15 +188,20 @@ impl Tally {
         if passed { Self::passed() } else { Self::failed(note) }
     }
 
+    /// Adds the tests of a part of a suite.
+    pub(crate) fn join(&mut self, part: Result<Self>) {
+        let part = part.unwrap_or_else(|error| Self::from_error(&error));
+        self.passed += part.passed;
+        self.failed += part.failed;
+        self.skipped += part.skipped;
+        if !part.note.is_empty() {
+            self.note = format!("{} {}", self.note, part.note).trim().to_owned();
+        }
+    }
+
     /// Counts one more test by its result.
     pub(crate) fn add(&mut self, outcome: Result<()>) {
-        let one = outcome.map_or_else(|error| Self::from_error(&error), |()| Self::passed());
-        self.passed += one.passed;
-        self.failed += one.failed;
-        self.skipped += one.skipped;
-        if !one.note.is_empty() {
-            self.note = format!("{} {}", self.note, one.note).trim().to_owned();
-        }
+        self.join(outcome.map(|()| Self::passed()));
     }
 
     /// If the machine lacks something, the suite is skipped; any other error is a failure.
