@@ -89,8 +89,6 @@ var _last_poll: int = 0
 var _connecting_since: int = 0
 var _closing_since: int = -1
 var _above_since: int = -1
-## What waited then.
-var _above_bytes: int = 0
 ## Totals since the opening.
 var _counts: Dictionary = {}
 

@@ -21,6 +21,8 @@ var _polls: int = 0
 var _is_fresh: bool = false
 ## Whether the game had no time for all of them in the last frame: until it had, nothing is told that comes behind them.
 var _was_cut: bool = false
+## What waited when [member _above_since] was set.
+var _above_bytes: int = 0
 
 
 func _poll() -> void:
