@@ -417,6 +417,16 @@ fn messages_that_are_never_acknowledged_are_forgotten_and_the_peer_goes_on() {
 }
 
 #[test]
+fn the_round_trip_time_of_a_lost_connection_is_not_told() {
+    let mut door = Door::new(config());
+    door.shared().figures.set_rtt(SECOND);
+    door.lose();
+    assert_eq!(door.shared().figures.rtt(), None);
+    assert_eq!(door.come_back(0).0, 101);
+    assert_eq!(door.shared().figures.rtt(), None);
+}
+
+#[test]
 fn a_suspended_peer_takes_a_burst_and_no_more() {
     let policy = crate::config::OverflowPolicy::Refuse;
     let mut door = Door::new(PeerConfig { overflow_policy: policy, ..config() });

@@ -191,6 +191,7 @@
       c.ackTimer = 0;
       c.ackIsAnswer = false;
       c.askedAt = -1;
+      c.rtt = -1;
       this.timer = setTimeout(() => this.dial(), pause);
     }
 

@@ -493,9 +493,16 @@ test('the round trip is measured on the new socket', () => {
   const page = makePage();
   const engine = connectSession(page, { heartbeat_interval: 2000 });
   while (engine.socket.out.length === 0) page.clock.advance(10);
+  page.clock.block(20);
+  engine.socket.receive('ack 0 0');
+  assert.ok(engine.pump().rtt >= 20);
+  clear(engine.socket);
+  while (engine.socket.out.length === 0) page.clock.advance(10);
   assert.deepEqual(words(engine.socket), ['ack?'], 'nobody answers this one');
   lose(page, engine);
+  assert.equal(engine.pump().rtt, -1, 'that socket is gone');
   comeBack(page, engine, 0);
+  assert.equal(engine.pump().rtt, -1);
   clear(engine.latest());
   while (engine.latest().out.length === 0) page.clock.advance(10);
   assert.deepEqual(words(engine.latest()), ['ack?']);

@@ -196,6 +196,11 @@ impl PeerCounters {
         self.round_trip.store(micros.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// The connection is lost: what was measured on it says nothing of the next one.
+    pub(crate) fn forget_rtt(&self) {
+        self.round_trip.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn rtt(&self) -> Option<Duration> {
         let micros = self.round_trip.load(Ordering::Relaxed).checked_sub(1)?;
         Some(Duration::from_micros(u64::from(micros)))

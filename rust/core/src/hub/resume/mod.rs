@@ -235,6 +235,7 @@ impl Hub {
         resumable.suspended = Some(Suspended { until, reason, address, is_over: false, is_emitted });
         self.sessions.leave(address, conn, now);
         publish(sent, &shared);
+        shared.figures.forget_rtt();
         shared.outgoing.release(freed.bytes, freed.packets);
         shared.outgoing.set_suspended();
         self.counters.peers_suspended.increase();
