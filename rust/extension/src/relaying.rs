@@ -96,11 +96,11 @@ impl PeerHost {
         self.relays_on_io_thread && self.core.may_relay()
     }
 
-    /// Asks anew before a run is passed: the handler of the packet before it may have emptied or replaced the API, or made it relay no more,
-    /// and then the game has to see the packets.
+    /// Asks anew before a run is passed if a handler may have emptied or replaced the API, or made it relay no more: then the game has to see
+    /// the packets.
     #[inline]
     pub(crate) fn check_relaying(&self) {
-        if self.core.is_run_due() && self.relayer.is_none_or(|relayer| relayer.state() != State::Relays) {
+        if self.core.must_ask_who_relays() && self.relayer.is_none_or(|relayer| relayer.state() != State::Relays) {
             self.core.stop_relaying();
         }
     }

@@ -267,6 +267,24 @@ fn state_is_dropped_for_a_slow_client_and_other_packets_close_it() {
 }
 
 #[test]
+fn who_relays_is_asked_once_per_poll_and_behind_packets_with_handlers() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let state = vec![6, 1, 0, 1];
+    for (packet, asks) in [(state, 1), (Deed::Nothing.packet(b"rpc"), 4)] {
+        scene.asks.set(0);
+        let relayed = scene.peer.statistics().packets_relayed;
+        for _ in 0..4 {
+            scene.say(0, &[scene.relay(1, b"first"), packet.clone()]);
+            scene.work();
+        }
+        scene.poll();
+        scene.work();
+        assert_eq!(scene.asks.get(), asks, "{packet:?}");
+        assert_eq!(scene.peer.statistics().packets_relayed - relayed, 4);
+    }
+}
+
+#[test]
 fn a_full_process_drops_and_refuses_but_closes_nobody() {
     let mut scene = Scene::of(multiplayer(), 2);
     scene.runtime.queue_totals.outgoing.set_limit(0);

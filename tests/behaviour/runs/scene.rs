@@ -1,5 +1,6 @@
 //! A server whose game does what the engine's `SceneMultiplayer` does, and clients whose bytes a test sends.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -97,6 +98,8 @@ pub(super) struct Scene {
     pub(super) server_relay: bool,
     /// Who relayed when it was asked last.
     asked: Option<u64>,
+    /// How often it was asked before runs were passed.
+    pub(super) asks: Cell<usize>,
     /// Two objects relay, or none.
     pub(super) is_wrapped: bool,
     /// Peers that the API knows.
@@ -122,6 +125,7 @@ impl Scene {
             on_io_thread,
             api: 1,
             asked: None,
+            asks: Cell::new(0),
             server_relay: true,
             is_wrapped: false,
             connected: Vec::new(),
@@ -233,8 +237,11 @@ impl Scene {
 
     /// As the extension does it: before runs are passed, it asks whether who relayed still does.
     pub(super) fn packet_count(&self) -> usize {
-        if self.peer.is_run_due() && (self.connected.is_empty() || self.relayer() != self.asked) {
-            self.peer.stop_relaying();
+        if self.peer.must_ask_who_relays() {
+            self.asks.set(self.asks.get() + 1);
+            if self.connected.is_empty() || self.relayer() != self.asked {
+                self.peer.stop_relaying();
+            }
         }
         self.peer.packet_count()
     }

@@ -88,7 +88,7 @@ impl Peer {
             open.receiver.unpack_runs();
         }
         let packet = open.receiver.packets.pop_front()?;
-        open.receiver.runs.note_taken();
+        open.receiver.runs.note_taken(&packet);
         give_back(&mut open.receiver.packets);
         open.note_taken(&packet);
         // The game may be busy with this packet for long.

@@ -22,6 +22,8 @@ pub(super) struct Runs {
     may_wait: Cell<bool>,
     /// The number of packets that the game has taken, and so the number of the next one.
     taken: u64,
+    /// The game may have changed who relays since that was asked.
+    is_unsure: Cell<bool>,
     /// Runs were passed, and the driver was not woken for them.
     is_quiet: Cell<bool>,
     /// The runs are for the game: they count as packets, and become packets when the game takes one.
@@ -40,8 +42,19 @@ pub(super) struct Relaying {
 }
 
 impl Runs {
-    pub(super) fn note_taken(&mut self) {
+    /// The game takes a packet, and may run a handler for it. One for state sets properties, and is trusted not to change who relays before
+    /// the next poll: to ask costs more than to take the packet, and there is one before each run when everybody sends state to everybody.
+    #[inline]
+    pub(super) fn note_taken(&mut self, packet: &Packet) {
         self.taken += 1;
+        if self.may_wait.get() && !packet.is_state_sync() {
+            self.is_unsure.set(true);
+        }
+    }
+
+    /// A poll runs handlers.
+    pub(super) fn note_poll(&self) {
+        self.is_unsure.set(true);
     }
 
     fn push(&self, packets_before: usize, run: Box<Run>) {
@@ -71,8 +84,13 @@ impl Runs {
     /// Removes the packets and runs of a peer.
     pub(super) fn discard(&mut self, packets: &mut VecDeque<Packet>, id: PeerId, member: &Member) {
         let mut at = self.taken;
-        let (is_quiet, are_packets) = (self.is_quiet.clone(), self.are_packets.clone());
-        let left = Self { taken: self.taken, is_quiet, are_packets, ..Self::default() };
+        let left = Self {
+            taken: self.taken,
+            is_unsure: self.is_unsure.clone(),
+            is_quiet: self.is_quiet.clone(),
+            are_packets: self.are_packets.clone(),
+            ..Self::default()
+        };
         let mut kept = VecDeque::new();
         let waiting = self.waiting.get_mut();
         loop {
@@ -136,12 +154,14 @@ impl Peer {
         open.receiver.unpack_runs();
     }
 
-    /// Returns whether packets that the I/O thread relays come next, so that it is time to ask whether the object still relays.
+    /// Returns whether packets that the I/O thread relays come next, and a handler may have changed who relays since the last call that returned
+    /// true: now is the time to ask.
     #[inline]
-    pub fn is_run_due(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_some_and(|open| open.receiver.runs.may_wait.get() && open.receiver.runs.is_due())
+    pub fn must_ask_who_relays(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let runs = &open.receiver.runs;
+            runs.may_wait.get() && runs.is_due() && runs.is_unsure.take()
+        })
     }
 
     /// The same as `set_relaying(None, true)`, for callers between two packets: the engine asks for the number of packets with a shared
