@@ -10,8 +10,8 @@ use crate::load::Load;
 use crate::stats::Histogram;
 use crate::wire::Wire;
 
-/// What the clients of the engine send in one frame each: a packet for the server's game, and then a copy of the state for each other client,
-/// in the order in which the others joined.
+/// What the synchronizers of the engine's clients send in one frame: the state for the server, and then a copy of it for each other client, in
+/// the order in which the others joined.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     wire: Wire,
@@ -39,6 +39,9 @@ impl Crowd {
     pub(crate) fn new(wire: Wire, size: usize, rate: f64, ids: Vec<i32>, counted: [Duration; 2]) -> Self {
         let mut state = vec![0x5a; size.max(TIME_AT + 8 + 4)];
         state[0] = STATE;
+        state[ID_AT..][..4].copy_from_slice(&UNKNOWN.to_le_bytes());
+        let size = state.len() - TIME_AT;
+        state[ID_AT + 4..][..4].copy_from_slice(&(size as u32).to_le_bytes());
         let clients = ids.len();
         Self {
             wire,
@@ -67,9 +70,9 @@ impl Crowd {
             if now >= self.counted_until {
                 continue;
             }
-            frame::append(conn.out(), OpCode::Data(Data::Binary), INPUT);
             self.state[TIME_AT..][..8].copy_from_slice(&(now.as_nanos() as u64).to_le_bytes());
             self.state[TIME_AT + 8..][..4].copy_from_slice(&(conn.index as u32).to_le_bytes());
+            frame::append(conn.out(), OpCode::Data(Data::Binary), &self.state);
             let own = conn.id;
             for to in self.ids.iter().filter(|id| **id != own && **id != 0) {
                 let packet = [&self.wire.to_client(own, *to)[..], &self.state].concat();
@@ -107,6 +110,9 @@ impl Load for Crowd {
 
 /// The command of a synchronizer's state (modules/multiplayer/scene_multiplayer.h).
 const STATE: u8 = 6;
-const TIME_AT: usize = 3;
-/// A raw packet for the server's game: a few bytes of input.
-const INPUT: &[u8] = &[3, 1, 2, 3, 4, 5, 6, 7];
+/// Behind the command and the counter of the synchronizer: its id, the size of its properties, and these.
+const ID_AT: usize = 3;
+const TIME_AT: usize = 11;
+/// The id of no synchronizer of the server: it skips the state in silence, as while a node is not there yet
+/// (modules/multiplayer/scene_replication_interface.cpp).
+const UNKNOWN: u32 = 1;
