@@ -45,6 +45,56 @@ fn suspended_peers_give_way_when_the_process_is_full() {
 }
 
 #[test]
+fn who_comes_back_and_does_not_take_what_is_sent_again_gives_way_when_the_process_is_full() {
+    let limit = config().buffers.output_bytes;
+    for (lost, goes) in [(limit - 2000, false), (limit + 2000, true)] {
+        let mut door = Door::new(config());
+        for _ in 0..lost / 1000 {
+            door.send(1000, false);
+            door.by_hand.run();
+        }
+        door.lose();
+        let end = door.come_back_over(300);
+        assert!(end.take_all().starts_with(b"HTTP/1.1 101"));
+        let shared = door.shared();
+        assert_eq!((shared.outgoing.load(), shared.outgoing.is_suspended()), ((0, 0), false));
+        door.by_hand.server.queue_totals.outgoing.set_limit(lost + 10);
+        for _ in 0..10 {
+            // It takes a little now and then, so that no time is over.
+            end.take_all();
+            door.pass(SECOND / 10);
+        }
+        assert_eq!(door.by_hand.server.counters().peers_overflowed.get(), u64::from(goes), "{lost} bytes");
+        assert_eq!(door.is_over(), goes);
+    }
+}
+
+#[test]
+fn what_waited_is_not_forgotten_because_all_of_it_leaves_at_once() {
+    let mut door = Door::new(config());
+    door.lose();
+    let count = crate::session::FORGET_PACKETS + 1000;
+    for _ in 0..count {
+        door.send(4, false);
+    }
+    for _ in 0..2 {
+        let (status, answer) = door.come_back(0);
+        assert_eq!((status, answer.len()), (101, count + 1), "all of it has left, and none was acknowledged");
+        door.lose();
+    }
+    door.by_hand.now += 10 * SECOND;
+    assert_eq!(door.come_back(0).0, 101);
+    // From the acknowledgement on, the bound is that of other peers.
+    door.say(&text(&format!("ack {count} 0")));
+    assert_eq!(door.shared().figures.unacked_packets.get(), 0);
+    for _ in 0..count {
+        door.send(4, false);
+    }
+    door.by_hand.run();
+    assert!(door.shared().figures.unacked_packets.get() <= crate::session::FORGET_PACKETS);
+}
+
+#[test]
 fn what_peers_with_a_connection_keep_gives_way_before_a_suspended_peer() {
     let limit = config().buffers.output_bytes;
     let mut door = Door::new(config());

@@ -550,6 +550,51 @@ fn who_is_being_kicked_does_not_come_back() {
 }
 
 #[test]
+fn a_kick_is_told_although_something_else_comes_before_its_close_is_written() {
+    let kick = CloseFrame::new(4001, "kicked").expect("valid");
+    let is_told = |door: &mut Door| {
+        let (status, answer) = door.come_back(0);
+        assert!(status == 410 && answer[1].contains("4001 kicked"), "{answer:?}");
+    };
+    type Event = fn(&mut Door);
+    let events: [(&str, Event); 4] = [
+        ("a page gives up", |door| _ = door.say(&frame(0x88, &3012_u16.to_be_bytes()))),
+        ("the connection is reset", |door| {
+            door.by_hand.end.reset();
+            door.by_hand.run();
+        }),
+        ("the client comes back", |_| {}),
+        ("the time is up", |door| _ = door.pass(21 * SECOND)),
+    ];
+    for (what, event) in events {
+        let mut door = Door::new(config());
+        if what == "the time is up" {
+            door.lose();
+        }
+        let conn = door.conn();
+        // The call of the game, whose command the driver takes later.
+        door.shared().begin_closing(|| crate::base::CloseReason::closed_by_us(&kick));
+        event(&mut door);
+        is_told(&mut door);
+        door.command(Command::Close { conn, frame: Box::new(kick.clone()) });
+        is_told(&mut door);
+    }
+}
+
+#[test]
+fn a_kick_with_the_code_of_a_page_that_gives_up_is_told_too() {
+    let mut door = Door::new(config());
+    let conn = door.conn();
+    let kick = CloseFrame::new(3012, "kicked").expect("valid");
+    door.shared().set_closing();
+    door.command(Command::Close { conn, frame: Box::new(kick) });
+    // The page gives its connection up before it has read that.
+    door.say(&frame(0x88, &3012_u16.to_be_bytes()));
+    let (status, answer) = door.come_back(0);
+    assert!(status == 410 && answer[1].contains("3012 kicked"), "{answer:?}");
+}
+
+#[test]
 fn a_connection_that_is_lost_behind_a_kick_suspends_nobody() {
     for lose in [End::cut, End::reset] {
         let mut door = Door::new(config());

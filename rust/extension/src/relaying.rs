@@ -100,7 +100,9 @@ impl PeerHost {
     /// the packets.
     #[inline]
     pub(crate) fn check_relaying(&self) {
-        if self.core.must_ask_who_relays() && self.relayer.is_none_or(|relayer| relayer.state() != State::Relays) {
+        if self.core.must_ask_who_relays()
+            && self.relayer.is_none_or(|relayer| relayer.state() != State::Relays)
+        {
             self.core.stop_relaying();
         }
     }

@@ -58,6 +58,11 @@ pub enum Phase {
 }
 
 impl CloseReason {
+    /// This end closes the connection with a frame.
+    pub(crate) fn closed_by_us(frame: &CloseFrame) -> Self {
+        Self::Closed { by: Side::Local, code: frame.code, reason: frame.reason.clone() }
+    }
+
     /// Returns whether a close handshake took place.
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::Closed { .. })

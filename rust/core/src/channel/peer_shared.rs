@@ -63,6 +63,8 @@ pub(crate) struct PeerShared {
     /// The address of the present connection, or of the last one.
     address: Mutex<SocketAddr>,
     end: OnceLock<CloseReason>,
+    /// How the game ends the session, from its call on: the driver may hear of something else first.
+    wanted_end: OnceLock<Box<CloseReason>>,
 }
 
 impl PeerShared {
@@ -79,6 +81,7 @@ impl PeerShared {
             address: Mutex::new(info.address),
             info,
             end: OnceLock::new(),
+            wanted_end: OnceLock::new(),
         }
     }
 
@@ -102,6 +105,19 @@ impl PeerShared {
     /// Driver: the peer has come back from this address.
     pub(crate) fn set_address(&self, address: SocketAddr) {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    /// Game thread: closes the peer. If it may come back, it is told this reason, whatever becomes of its connection before the Close is
+    /// written.
+    pub(crate) fn begin_closing(&self, reason: impl FnOnce() -> CloseReason) {
+        if self.resumes() {
+            let _ = self.wanted_end.set(Box::new(reason()));
+        }
+        self.set_closing();
+    }
+
+    pub(crate) fn wanted_end(&self) -> Option<&CloseReason> {
+        self.wanted_end.get().map(Box::as_ref)
     }
 
     /// Moves on to `Closing`, never back from `Closed`.

@@ -104,7 +104,7 @@ impl Member {
         let Some(shared) = self.shared.get() else { return self.give_up() };
         self.discard();
         if shared.state() == PeerState::Open {
-            shared.set_closing();
+            shared.begin_closing(|| CloseReason::closed_by_us(&frame));
             self.command(Command::Close { conn: shared.conn, frame: Box::new(frame) });
         }
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::open::Open;
 use super::{Peer, Status};
-use crate::base::{ConnId, Delivery, PeerId, SendError, Target};
+use crate::base::{CloseReason, ConnId, Delivery, PeerId, SendError, Target};
 use crate::channel::{
     Command, Complaint, Counters, Form, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull,
     charged,
@@ -324,7 +324,7 @@ impl Open {
 
     /// Closes a peer whose queue is full; its queued packets are dropped.
     fn overflow(&self, shared: &PeerShared) {
-        shared.set_closing();
+        shared.begin_closing(|| CloseReason::Overflow);
         shared.outgoing.clear();
         self.mailbox.command(Command::Overflow(shared.conn));
     }

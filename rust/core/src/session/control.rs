@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::reader::{TOO_LARGE, Violation};
 use super::{Context, Flushed, Incoming, Kind, Role, Room, Session, State, Step, WRITE_TURN};
-use crate::base::{CloseFrame, CloseReason, ResumeToken, Side};
+use crate::base::{CloseFrame, CloseReason, ResumeToken};
 use crate::channel::{PayloadRef, PeerShared};
 use crate::config::PeerConfig;
 use crate::http::resume::number;
@@ -170,8 +170,7 @@ impl Session {
 
     /// Returns how this end has ended the session, if it has sent a Close.
     pub(crate) fn own_end(&self) -> Option<CloseReason> {
-        let CloseFrame { code, reason } = self.control.as_ref()?.closed.clone()?;
-        Some(CloseReason::Closed { by: Side::Local, code, reason })
+        self.control.as_ref()?.closed.as_ref().map(CloseReason::closed_by_us)
     }
 
     /// Returns whether the other end has ended the session, whatever the code of its Close is.

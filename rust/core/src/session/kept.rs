@@ -22,6 +22,8 @@ pub(super) struct Kept {
     sent: Room,
     /// The byte stream position behind the last message that had left on a former stream.
     again: u64,
+    /// How many frames a new stream had to write: what is not acknowledged yet is not forgotten because that many leave at once.
+    returned: usize,
 }
 
 /// Messages in bytes and packets.
@@ -71,8 +73,13 @@ impl Kept {
 impl Writer {
     /// Keeps the messages that are queued from now on until they are acknowledged.
     pub(crate) fn keep(&mut self) {
-        self.kept =
-            Some(Box::new(Kept { before: 0, from: self.left_whole, sent: Room::default(), again: 0 }));
+        self.kept = Some(Box::new(Kept {
+            before: 0,
+            from: self.left_whole,
+            sent: Room::default(),
+            again: 0,
+            returned: 0,
+        }));
     }
 
     /// Keeps nothing any more.
@@ -131,6 +138,9 @@ impl Writer {
         }
         self.ends.drain(..dropped);
         self.left -= dropped;
+        if let Some(kept) = self.kept.as_mut().filter(|_| self.ends.len() <= FORGET_PACKETS) {
+            kept.returned = 0;
+        }
         let mut freed = Room::default();
         while self.before() < received
             && let Some(end) = self.pop()
@@ -149,6 +159,13 @@ impl Writer {
         self.kept.as_ref().map_or(0, |kept| (self.left_whole - kept.from) as usize)
     }
 
+    /// A new stream has to write everything that is here.
+    pub(crate) fn note_return(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.returned = self.ends.len();
+        }
+    }
+
     fn keeps_more_than(&self, max_bytes: usize, max_frames: usize) -> bool {
         let sent = self.sent();
         sent.bytes.max(self.held()) > max_bytes || sent.packets.max(self.left) > max_frames
@@ -157,7 +174,8 @@ impl Writer {
     /// Forgets the oldest messages until the frames that have left are within the limits. What waits to be written stays.
     #[inline]
     pub(crate) fn forget(&mut self, max_bytes: usize, max_packets: usize, has_stream: bool, pool: &mut Pool) {
-        let most = max_packets.min(FORGET_PACKETS);
+        let returned = self.kept.as_ref().map_or(0, |kept| kept.returned);
+        let most = max_packets.min(FORGET_PACKETS.max(returned));
         if !self.keeps_more_than(max_bytes, most) {
             return;
         }

@@ -139,6 +139,11 @@ impl Connection {
         self.resumable().is_some_and(Resumable::is_suspended)
     }
 
+    /// Returns how this end has ended the session, or how the game has asked for it.
+    fn own_end(&self) -> Option<CloseReason> {
+        self.session.own_end().or_else(|| self.shared()?.wanted_end().cloned())
+    }
+
     /// Returns whether its end is the loss of the connection only, so that the peer may come back.
     pub(super) fn is_lost(&self, side: &Side) -> bool {
         let sender = if matches!(side, Side::Server(_)) { Role::Client } else { Role::Server };
@@ -314,6 +319,7 @@ impl Hub {
         let Some(resumable) = &mut peer.resumable else { return };
         let shared = &peer.shared;
         let freed = session.kept().acknowledge(received, &mut self.pool);
+        session.kept().note_return();
         shared.outgoing.release(freed.bytes, freed.packets);
         shared.outgoing.set_congested(false);
         let suspended = resumable.suspended.take();
@@ -385,12 +391,11 @@ impl Hub {
         if let (Side::Server(access), Some(client)) = (&mut self.side, connection.client_key) {
             access.end_session(client);
         }
-        let own = connection.session.own_end();
-        // A page that gave the connection up in this moment did not wait for the Close it seems to have answered.
-        let has_crossed = own.as_ref().is_some_and(|own| {
-            let code = reason.code();
-            code != own.code() && u16::try_from(code).is_ok_and(|code| is_lost_with(code, Role::Client))
-        });
+        // Its stage has lost the session already, and has the peer still.
+        let own = connection.own_end();
+        // A page that gave the connection up in this moment did not wait for the Close it seems to have answered, even with the same code.
+        let has_crossed =
+            own.is_some() && u16::try_from(reason.code()).is_ok_and(|code| is_lost_with(code, Role::Client));
         if reason.is_clean() && !resumable.is_suspended() && !has_crossed {
             // Its client knows.
             self.sessions.end(&resumable.tokens);
@@ -406,8 +411,8 @@ impl Hub {
     }
 
     /// Sessions must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a congested peer
-    /// may have waiting. If that is not enough, peers with a connection keep nothing, most first: only who also loses it now is hurt. Then the
-    /// suspended one with most above that is given up, one at a time.
+    /// may have waiting. If that is not enough, peers with a connection keep nothing, most first: only who also loses it now is hurt. Then the one
+    /// for which most waits above that is given up, one at a time, of those that are away or have to be sent again what was lost.
     pub(super) fn relieve(&mut self, now: Instant) {
         if self.sessions.is_empty() || !self.queue_totals.outgoing.is_short() {
             return;
@@ -422,10 +427,14 @@ impl Hub {
         for conn in conns {
             let Some(kept) = self.forget(conn, limit) else { continue };
             let Some(connection) = self.connections.get(conn) else { continue };
-            let waits = connection.session.pending();
-            if !connection.is_suspended() {
+            // A peer that has come back has no room reserved for what is written again, so nothing else would end one that does not take it.
+            let waits = if connection.is_suspended() {
+                connection.session.pending()
+            } else {
                 live.push((kept, conn));
-            } else if waits > limit {
+                connection.session.again()
+            };
+            if waits > limit {
                 most = most.max(Some((waits, conn)));
             }
         }
@@ -441,6 +450,9 @@ impl Hub {
         if let Some((bytes, conn)) = most
             && self.queue_totals.outgoing.is_short()
         {
+            if !self.connections.get(conn).is_some_and(Connection::is_suspended) {
+                return self.overflow(conn, now);
+            }
             log::warn!(
                 "a peer without a connection is disconnected: {bytes} bytes wait for it, and the queues of the process are nearly full; raise \
                  network/limits/websocket_total_queue_mb, or shorten resume_timeout"

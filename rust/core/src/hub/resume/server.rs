@@ -119,7 +119,7 @@ impl Hub {
                 || connection.shared().is_some_and(|shared| shared.state() != PeerState::Open))
         {
             let closing = || CloseReason::Refused("it is being closed".into());
-            return Err(Denied::Ended(connection.session.own_end().unwrap_or_else(closing)));
+            return Err(Denied::Ended(connection.own_end().unwrap_or_else(closing)));
         }
         let protocol = connection.and_then(Connection::shared).map_or("", |shared| &shared.info.protocol);
         let is_offered = !resumption.is_page || request.protocols.contains(&resume::selected(protocol));
