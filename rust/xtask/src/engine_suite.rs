@@ -1,4 +1,4 @@
-//! The engine test cases, two at a time.
+//! The engine test cases, a few at a time.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +78,7 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     Ok(Tally { passed, failed, ..tally })
 }
 
-/// Plays cases, two at a time, and then those that run alone.
+/// Plays cases, a few at a time, and then those that run alone.
 pub(crate) fn play(bed: &TestBed, cases: Vec<Case>) -> Tally {
     let (serial, parallel): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.serial);
     // The number of passed cases, and the names of failed ones. Locked while a case is shown, so that the lines of two cases do not mix.
@@ -143,5 +143,5 @@ fn show(bed: &TestBed, name: &str, outcome: Result<Outcome>) -> bool {
 
 const LOAD_CLIENT: &str = "WSLOAD";
 
-/// The number of cases at a time: each has several engine processes, and time limits that a busy machine would exceed.
-const WORKERS: usize = 2;
+/// The number of cases at a time, also on a machine with two processors: each has several engine processes, which mostly wait.
+const WORKERS: usize = 3;

@@ -87,7 +87,7 @@ const FLAGS: [&str; 7] = [
     "-Ccodegen-units=1",
 ];
 /// Enough to see that a target works and reaches the code that it tests.
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(6);
 /// For a nightly run.
 const LONG: Duration = Duration::from_mins(10);
 /// Additional time for the start, the corpus, and a busy machine.

@@ -21,7 +21,7 @@ pub(crate) struct SoakOptions {
 
 impl Default for SoakOptions {
     fn default() -> Self {
-        Self { seconds: 60, clients: 500, seed: None }
+        Self { seconds: 45, clients: 500, seed: None }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::config::{Mode, OverflowPolicy, WireFormat};
 use storm::{Outcome, Storm};
 
 /// The number of seeds of each kind, unless `FAULT_SEEDS` is set.
-const SEEDS: u64 = 300;
+pub(super) const SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -37,11 +37,11 @@ fn is_alone() -> bool {
     env::var_os("FAULT_SEED").is_some()
 }
 
-/// Runs a test for each seed, and names the one that fails.
-pub(super) fn each_seed(name: &str, mut run: impl FnMut(u64)) {
+/// Runs a test for so many seeds, unless `FAULT_SEEDS` is set, and names the one that fails.
+pub(super) fn each_seed(name: &str, usual: u64, mut run: impl FnMut(u64)) {
     let seeds = match (number("FAULT_SEED"), number("FAULT_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
-        (None, count) => 0..count.unwrap_or(SEEDS),
+        (None, count) => 0..count.unwrap_or(usual),
     };
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
@@ -55,7 +55,7 @@ pub(super) fn each_seed(name: &str, mut run: impl FnMut(u64)) {
 
 fn seeds(name: &str, mode: Mode, policy: OverflowPolicy) {
     let (mut all, mut count) = (Outcome::default(), 0);
-    each_seed(&format!("faults::{name}"), |seed| {
+    each_seed(&format!("faults::{name}"), SEEDS, |seed| {
         all.add(Storm::new(seed, mode, policy).run());
         count += 1;
     });

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::scene::{Deed, RAW, Scene, relay};
 use crate::base::PeerId;
-use crate::behaviour::faults::each_seed;
+use crate::behaviour::faults::{SEEDS, each_seed};
 use crate::behaviour::world::{frame, multiplayer};
 use crate::config::{Buffers, PeerConfig};
 
@@ -146,7 +146,7 @@ fn say(scene: &Scene, guest: usize, words: &[Word]) {
 #[test]
 fn each_client_receives_what_it_would_if_the_game_relayed() {
     let (mut relayed, mut by_the_game, mut seeds) = (0, 0, 0);
-    each_seed("runs::model", |seed| {
+    each_seed("runs::model", SEEDS, |seed| {
         let steps = trace(seed);
         let (here, there) = (play(&steps, true), play(&steps, false));
         for guest in 0..here.guests.len() {
