@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::conn::Conn;
@@ -60,23 +61,31 @@ impl Crowd {
         }
     }
 
-    /// Sends the frames that are due. The clients are out of phase with each other, as players are.
     pub(crate) fn fill(&mut self, conn: &mut Conn) {
-        let offset = conn.index as f64 * 0.618 % 1.0;
+        let (index, mut sent) = (conn.index, conn.sent);
+        self.send_due(index, &mut sent, |packet| {
+            frame::append(conn.out(), OpCode::Data(Data::Binary), packet);
+        });
+        conn.sent = sent;
+    }
+
+    /// Sends the packets of the frames that are due. The clients are out of phase with each other, as players are.
+    pub(crate) fn send_due(&mut self, index: usize, frames: &mut u64, mut send: impl FnMut(&[u8])) {
+        let offset = index as f64 * 0.618 % 1.0;
         let due = (self.started.elapsed().as_secs_f64() * self.rate + offset) as u64;
-        while conn.sent < due {
-            conn.sent += 1;
+        while *frames < due {
+            *frames += 1;
             let now = self.started.elapsed();
             if now >= self.counted_until {
                 continue;
             }
             self.state[TIME_AT..][..8].copy_from_slice(&(now.as_nanos() as u64).to_le_bytes());
-            self.state[TIME_AT + 8..][..4].copy_from_slice(&(conn.index as u32).to_le_bytes());
-            frame::append(conn.out(), OpCode::Data(Data::Binary), &self.state);
-            let own = conn.id;
+            self.state[TIME_AT + 8..][..4].copy_from_slice(&(index as u32).to_le_bytes());
+            send(&self.state);
+            let own = self.ids[index];
             for to in self.ids.iter().filter(|id| **id != own && **id != 0) {
                 let packet = [&self.wire.to_client(own, *to)[..], &self.state].concat();
-                frame::append(conn.out(), OpCode::Data(Data::Binary), &packet);
+                send(&packet);
                 if now >= self.counted_from {
                     self.owed += 1;
                 }
@@ -87,6 +96,13 @@ impl Crowd {
 
 impl Load for Crowd {
     fn on_message(&mut self, conn: &mut Conn, payload: &[u8], _now: Instant) {
+        self.note(conn.index, payload);
+    }
+}
+
+impl Crowd {
+    /// Notes what a client has received.
+    pub(crate) fn note(&mut self, index: usize, payload: &[u8]) {
         let Some(state) = self.wire.relayed(payload).filter(|state| state.first() == Some(&STATE)) else {
             return;
         };
@@ -96,7 +112,7 @@ impl Load for Crowd {
             u64::from_le_bytes(bytes)
         };
         let (sent, from) = (number(TIME_AT, 8), number(TIME_AT + 8, 4) as usize);
-        let last = &mut self.last[conn.index][from];
+        let last = &mut self.last[index][from];
         self.wrong += u64::from(sent <= *last);
         *last = sent;
         let sent = Duration::from_nanos(sent);
@@ -105,6 +121,18 @@ impl Load for Crowd {
             self.bytes_received += payload.len() as u64;
             self.age.record(self.started.elapsed().saturating_sub(sent));
         }
+    }
+
+    pub(crate) fn report(&self, usable: usize, seconds: f64) -> Value {
+        json!({
+            "usable": usable,
+            "owed": self.owed,
+            "received": self.received,
+            "delivered_percent": self.received as f64 / self.owed.max(1) as f64 * 100.0,
+            "updates_per_second": (self.received as f64 / seconds).round(),
+            "age": self.age.to_json(),
+            "wrong": self.wrong,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use lexopt::prelude::*;
 
 mod conn;
 mod crowd;
+mod enet;
 mod frame;
 mod load;
 mod modes;
@@ -41,6 +42,7 @@ wsload MODE [N] --port PORT [options]
   --path PATH       of the request (/)
   --wire WIRE       raw, godot4 (the default; first comes the client's id) or godot3 (nine bytes before each packet)
   --tls             over TLS, without verifying the certificate
+  --enet            crowd: over ENet (UDP), as clients of ENetMultiplayerPeer
   --session         idle: with sessions that survive the loss of their connections
   --timeout S       for opening (15)
   --parallel P      connections on their way at a time (connect, storm: all; otherwise 32)
@@ -76,6 +78,7 @@ struct Options {
     wire: Wire,
     tls: bool,
     session: bool,
+    enet: bool,
     timeout: Duration,
     parallel: usize,
     seconds: Duration,
@@ -116,7 +119,7 @@ fn run() -> Result<()> {
             // A client of `resume` has a poller of its own, and its connection has four ends here.
             let per_client = if options.mode == Mode::Resume { 8 } else { 1 };
             let files = raise_file_limit(options.count * per_client + options.others)?;
-            let mut report = modes::run(&options)?;
+            let mut report = if options.enet { enet::run(&options)? } else { modes::run(&options)? };
             report["file_limit"] = files.into();
             println!("{report}");
             Ok(())
@@ -138,7 +141,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     let (mut mode, mut count, mut port, mut conns) = (None, None, None, 10);
     let mut host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (mut path, mut wire, mut tls, mut parallel) = ("/".to_owned(), Wire::Godot4, false, None);
-    let mut session = false;
+    let (mut session, mut enet) = (false, false);
     let (mut timeout, mut seconds, mut within) = (15.0, 5.0, 33.4);
     let (mut in_flight, mut size, mut rate) = (16, 64, 100.0);
     while let Some(argument) = parser.next()? {
@@ -174,6 +177,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
             }
             Long("tls") => tls = true,
             Long("session") => session = true,
+            Long("enet") => enet = true,
             Long("timeout") => timeout = parser.value()?.parse()?,
             Long("parallel") => parallel = Some(parser.value()?.parse()?),
             Long("seconds") => seconds = parser.value()?.parse()?,
@@ -192,6 +196,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
         .ok_or("the number of connections is missing")?;
     if mode == Mode::Relay && count % 2 == 1 {
         return Err("clients talk in pairs: --conns must be even".into());
+    }
+    if enet && mode != Mode::Crowd {
+        return Err("--enet is for the mode crowd".into());
     }
     let port = port.ok_or("--port is missing")?;
     if !host.is_loopback() {
@@ -219,6 +226,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
         wire,
         tls,
         session,
+        enet,
         timeout: time(timeout, "--timeout")?,
         parallel: parallel.unwrap_or(if at_once { usize::MAX } else { 32 }),
         seconds: time(seconds, "--seconds")?,
@@ -265,6 +273,7 @@ mod tests {
             &["relay", "--port=1", "--conns=5"],
             &["echo", "--port=1", "--wire=godot5"],
             &["steady", "--port=1", "--rate=0"],
+            &["echo", "--port=1", "--enet"],
             &["certificate"],
         ] {
             assert!(options(words).is_err(), "{words:?}");

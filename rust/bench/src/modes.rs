@@ -211,16 +211,7 @@ fn crowd(swarm: &mut Swarm, options: &Options) -> Result<Value> {
         swarm.run(TICK, &mut load)?;
     }
     swarm.close(&mut load)?;
-    let seconds = options.seconds.as_secs_f64();
-    Ok(json!({
-        "usable": usable,
-        "owed": load.owed,
-        "received": load.received,
-        "delivered_percent": load.received as f64 / load.owed.max(1) as f64 * 100.0,
-        "updates_per_second": (load.received as f64 / seconds).round(),
-        "age": load.age.to_json(),
-        "wrong": load.wrong,
-    }))
+    Ok(load.report(usable, options.seconds.as_secs_f64()))
 }
 
 fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
@@ -243,9 +234,9 @@ fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     }))
 }
 
-const WARM_UP: Duration = Duration::from_millis(500);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(5);
-const DRAIN: Duration = Duration::from_secs(3);
+pub(crate) const DRAIN: Duration = Duration::from_secs(3);
 /// Stages of a storm: opening, warming up, and the counted ones.
 const WARMING: usize = 1;
 const BEFORE: usize = 2;

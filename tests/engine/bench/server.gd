@@ -6,8 +6,8 @@ extends SceneTree
 ## measurement begins; 0: never), `fps` (0: no limit), `seconds`, `size` (bytes of a
 ## broadcast), `stall` (milliseconds that the main thread hangs, once), `wire` (3: that of 3.x),
 ## `resume` (seconds of `resume_timeout`), `tls` (a folder with key.pem and certificate.pem),
-## `relay=main` (not on the I/O thread). It prints `READY {..}`, later `RESULT {..}`, and runs until
-## it is killed.
+## `relay=main` (not on the I/O thread), `enet` (the engine's class for UDP). It prints `READY {..}`,
+## later `RESULT {..}`, and runs until it is killed.
 
 enum Phase { FILLING, SETTLING, MEASURING, DONE }
 
@@ -117,6 +117,11 @@ func _make() -> MultiplayerPeer:
 		# Nobody connects to it.
 		_connected = _wanted
 		return floor_peer
+	if _arguments.has("enet"):
+		var enet := ENetMultiplayerPeer.new()
+		# By default it takes 32 clients.
+		var error := enet.create_server(int(_arguments.get("port", "0")), 4095)
+		return enet if error == OK else null
 	var properties := {}
 	if _arguments.get("wire", "4") == "3":
 		properties["wire_format"] = 1
