@@ -149,7 +149,9 @@ mod tests {
     fn measures_of_a_scenario_have_names_of_their_own() {
         let mut names = std::collections::BTreeSet::new();
         for scenario in SCENARIOS.iter() {
-            assert!(scenario.subjects.contains(&Subject::Addon), "{}", scenario.name);
+            // Another class of the engine stands for itself, below what it is compared with.
+            let is_other = scenario.subjects == [Subject::Engine];
+            assert!(is_other || scenario.subjects.contains(&Subject::Addon), "{}", scenario.name);
             for measure in &scenario.measures {
                 assert!(names.insert((&scenario.name, &measure.title)), "{measure:?}");
             }
