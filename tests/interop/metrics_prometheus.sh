@@ -22,6 +22,8 @@ wait_for page
 # What docs/deploying.md says, for this server, in a hurry, and with alerts that do not wait.
 sed -n '/<!-- tested: prometheus -->/,/^```$/p' "$docs/deploying.md" | sed '1,2d;$d' > "$scratch/prometheus.yml"
 sed -i "s/127.0.0.1:9081/127.0.0.1:$port/; s/scrape_interval: .*/scrape_interval: 500ms/; s/127.0.0.1:9082/127.0.0.1:1/" "$scratch/prometheus.yml"
+# Something else that this Prometheus watches, and that is down.
+sed -i 's/^rule_files:/  - job_name: other\n    scrape_interval: 500ms\n    static_configs:\n      - targets: ["127.0.0.1:1"]\n&/' "$scratch/prometheus.yml"
 printf 'global:\n  evaluation_interval: 500ms\n' >> "$scratch/prometheus.yml"
 sed 's/for: .*/for: 0s/' "$docs/prometheus/alerts.yml" > "$scratch/alerts.yml"
 "$PROMTOOL" check config "$scratch/prometheus.yml" || fail "promtool check config"
@@ -42,6 +44,10 @@ until_it_has() {
 until_it_has 'up == 1 and websocket_peers == 20 and rate(websocket_packets_in_total[10s]) > 20'
 # A server that is not there.
 until_it_has 'ALERTS{alertname="GameServerDown", alertstate="firing"}'
+until_it_has 'up{job="other"} == 0'
+# The rules are evaluated twice in that time.
+sleep 1
+has 'ALERTS{job="other"}' && fail "an alert about something that is no game server"
 sed -n 's/.*"expr": "\(.*\)",$/\1/p' "$docs/prometheus/dashboard.json" | sed 's/\$__rate_interval/1m/' > "$scratch/panels"
 [ -s "$scratch/panels" ] || fail "no panels"
 while read -r panel; do
