@@ -51,6 +51,8 @@ impl Open {
     }
 
     /// Notes that a packet of a peer became readable. Returns the peer whose connection carried it, and whether the sender is known.
+    // A part of the loop over the notices: a call for each packet costs 2 % of all instructions on its way.
+    #[inline(always)]
     pub(super) fn note_fresh(&mut self, source: PeerId) -> Option<(&Rc<Member>, bool)> {
         // One look-up per packet: only with the Godot 3 format do packets arrive through the connection of another peer.
         if let Some(member) = self.roster.get(&source) {

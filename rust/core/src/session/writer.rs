@@ -201,7 +201,7 @@ impl Writer {
 
     /// Queues bytes as they are: the head of a request or a response.
     pub(crate) fn push_raw(&mut self, bytes: &[u8], pool: &mut Pool) {
-        self.gather(bytes.len(), false, pool).extend_from_slice(bytes);
+        self.gather(bytes.len(), pool).extend_from_slice(bytes);
         pool.bytes += bytes.len();
         self.added(bytes.len(), End { at: 0, size: 0, kind: Kind::Control, has_room: false });
     }
@@ -390,9 +390,10 @@ impl Writer {
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
         let shared = shared.filter(|_| mask.is_none() && payload.len() > GATHER);
         let size_hint = HEADS_MAX + prefix.len() + if shared.is_none() { payload.len() } else { 0 };
-        // A head in front of a payload of its own would keep a whole spare buffer for as long as the message is kept.
-        let alone = shared.is_some() && self.kept.is_some();
-        let buffer = self.gather(size_hint, alone, pool);
+        if shared.is_some() && self.kept.is_some() {
+            self.make_room_for_head(size_hint);
+        }
+        let buffer = self.gather(size_hint, pool);
         let before = buffer.len();
         push_head(buffer, opcode, len, mask);
         let body = buffer.len();
@@ -422,12 +423,22 @@ impl Writer {
         self.ends.push_back(End { at: self.queued_total, ..end });
     }
 
-    /// Returns the last buffer, or a new one if that has no room: one of that size if nothing comes behind it.
-    fn gather(&mut self, room: usize, alone: bool, pool: &mut Pool) -> &mut Vec<u8> {
-        let fits = matches!(self.segments.back(), Some(Segment::Gathered(buffer)) if buffer.len() + room <= GATHERED_MAX);
-        if !fits {
-            let buffer = if alone { Vec::with_capacity(room) } else { pool.take() };
-            self.segments.push_back(Segment::Gathered(buffer));
+    fn fits(&self, room: usize) -> bool {
+        matches!(self.segments.back(), Some(Segment::Gathered(buffer)) if buffer.len() + room <= GATHERED_MAX)
+    }
+
+    /// A head in front of a payload of its own would keep a whole spare buffer for as long as the message is kept.
+    #[cold]
+    fn make_room_for_head(&mut self, room: usize) {
+        if !self.fits(room) {
+            self.segments.push_back(Segment::Gathered(Vec::with_capacity(room)));
+        }
+    }
+
+    /// Returns the last buffer, or a new one if that has no room.
+    fn gather(&mut self, room: usize, pool: &mut Pool) -> &mut Vec<u8> {
+        if !self.fits(room) {
+            self.segments.push_back(Segment::Gathered(pool.take()));
         }
         match self.segments.back_mut() {
             Some(Segment::Gathered(buffer)) => buffer,

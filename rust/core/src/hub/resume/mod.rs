@@ -413,10 +413,15 @@ impl Hub {
     /// Sessions must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a congested peer
     /// may have waiting. If that is not enough, peers with a connection keep nothing, most first: only who also loses it now is hurt. Then the one
     /// for which most waits above that is given up, one at a time, of those that are away or have to be sent again what was lost.
+    #[inline]
     pub(super) fn relieve(&mut self, now: Instant) {
-        if self.sessions.is_empty() || !self.queue_totals.outgoing.is_short() {
-            return;
+        if !self.sessions.is_empty() && self.queue_totals.outgoing.is_short() {
+            self.take_back_what_is_kept(now);
         }
+    }
+
+    #[cold]
+    fn take_back_what_is_kept(&mut self, now: Instant) {
         if self.relieved.is_some_and(|last| now < last + RELIEF) {
             return;
         }
