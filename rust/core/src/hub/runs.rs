@@ -51,7 +51,7 @@ impl Hub {
                 continue;
             };
             self.relay_packet(conn, message, now);
-            // A peer that takes its data must not be closed because others wait to be written.
+            // As behind what the game sends: it is in the processor's caches.
             if self.has_much_to_write(conn) {
                 self.flush(io, conn, now);
             }
