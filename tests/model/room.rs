@@ -130,10 +130,10 @@ fn the_model_notices_a_game_that_does_not_look_again() {
 fn what_the_game_takes_while_more_comes_in_counts_for_the_process_until_it_is_taken() {
     explore(|| {
         let (total, counted) = counted();
-        counted.add(SIZE);
+        counted.add(SIZE, 1);
         let driver = thread::spawn({
             let counted = Arc::clone(&counted);
-            move || counted.add(SIZE)
+            move || counted.add(SIZE, 1)
         });
         counted.release(SIZE, 1);
         driver.join().expect("it only counts");
@@ -147,11 +147,11 @@ fn what_the_game_takes_while_more_comes_in_counts_for_the_process_until_it_is_ta
 fn a_peer_that_is_forgotten_while_more_comes_in_counts_no_more() {
     explore(|| {
         let (total, counted) = counted();
-        counted.add(SIZE);
+        counted.add(SIZE, 1);
         let driver = thread::spawn({
             let counted = Arc::clone(&counted);
             move || {
-                counted.add(100);
+                counted.add(100, 1);
                 // The connection has ended, and the game had closed it.
                 counted.clear();
             }
@@ -184,7 +184,7 @@ fn reads_on(pauses: impl Fn(&InputQueue, &InputLimits) -> bool + Send + 'static)
 #[test]
 fn a_peer_that_is_not_read_for_want_of_room_is_read_on() {
     explore(|| {
-        let pauses = |queue: &InputQueue, limits: &InputLimits| !queue.has_room_or_pauses(SIZE, limits);
+        let pauses = |queue: &InputQueue, limits: &InputLimits| !queue.has_room_or_pauses(SIZE, 1, limits);
         assert!(reads_on(pauses), "nobody will read it any more");
     });
 }
@@ -194,7 +194,7 @@ fn a_peer_that_is_not_read_for_want_of_room_is_read_on() {
 fn the_model_notices_a_driver_that_pauses_without_a_last_look() {
     explore(|| {
         let pauses = |queue: &InputQueue, limits: &InputLimits| {
-            let full = !queue.has_room(SIZE, limits);
+            let full = !queue.has_room(SIZE, 1, limits);
             if full {
                 queue.pause();
             }

@@ -1,5 +1,6 @@
 //! The relay of the 4.x wire on the I/O thread, in runs.
 
+mod lists;
 mod model;
 mod scene;
 

@@ -1,8 +1,10 @@
 //! Random traces of everything that clients and games do: what the I/O thread relays reaches each client as if the game had relayed it.
 
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::lists::{define, offering, using};
 use super::scene::{Deed, RAW, Scene, relay};
 use crate::base::PeerId;
 use crate::behaviour::faults::{SEEDS, each_seed};
@@ -36,11 +38,38 @@ enum Word {
     /// A relay command with this target.
     ToId(i32),
     Text(usize),
+    /// The same packet to several, three times, with a time of its own for each if it is state: a message for part of this list.
+    ToSeveral(Several),
+}
+
+#[derive(Clone, Debug)]
+struct Several {
+    list: u8,
+    /// A number of a client, and its offset.
+    targets: Vec<(usize, u16)>,
+    from: usize,
+    packet: Vec<u8>,
+}
+
+fn several(random: &mut SmallRng) -> Several {
+    // One of these is none.
+    let mut guests: Vec<_> = (0..=GUESTS).collect();
+    guests.shuffle(random);
+    guests.truncate(random.random_range(1..=GUESTS));
+    let size = [0, 2, 20, 1350, 3000][random.random_range(0..5)];
+    let first = [6, 6, 22, 2][random.random_range(0..4)];
+    Several {
+        list: random.random_range(0..16),
+        targets: guests.into_iter().map(|guest| (guest, random.random())).collect(),
+        from: random.random_range(0..3),
+        packet: [&[first][..], &(0..size).map(|_| random.random()).collect::<Vec<_>>()].concat(),
+    }
 }
 
 fn word(random: &mut SmallRng, guests: usize) -> Word {
     let guest = random.random_range(0..guests);
-    match random.random_range(0..40) {
+    match random.random_range(0..50) {
+        40.. => Word::ToSeveral(several(random)),
         0..26 => {
             let size = if random.random_ratio(1, 20) { 5000 } else { random.random_range(1..40) };
             Word::ToGuest(guest, (0..size).map(|_| random.random()).collect())
@@ -95,19 +124,19 @@ fn trace(seed: u64) -> Vec<Step> {
     steps
 }
 
-/// Plays a trace. Returns the scene, whose clients have received everything.
-fn play(steps: &[Step], on_io_thread: bool) -> Scene {
+/// Plays a trace. Returns the scene, whose clients have received everything. `by_lists`: they send one message for several others.
+fn play(steps: &[Step], on_io_thread: bool, by_lists: bool) -> Scene {
     // With pauses of reading, the order of packets of different clients would depend on when there is room again.
     let buffers = Buffers { input_bytes: 1 << 24, input_packets: 1 << 16, ..Buffers::default() };
     let mut scene = Scene::new(PeerConfig { buffers, ..multiplayer() }, on_io_thread);
     for step in steps {
         match step {
             Step::Join => {
-                scene.join();
+                scene.join_with(&offering("relay-list; v=1"));
             }
-            Step::Say(guest, words) => say(&scene, *guest, words),
+            Step::Say(guest, words) => say(&scene, *guest, words, by_lists),
             Step::Leave(guest, words, closes) => {
-                say(&scene, *guest, words);
+                say(&scene, *guest, words, by_lists);
                 if *closes {
                     scene.guests[*guest].end.inject(&frame(0x88, &[3, 232]));
                 } else {
@@ -130,7 +159,7 @@ fn play(steps: &[Step], on_io_thread: bool) -> Scene {
     scene
 }
 
-fn say(scene: &Scene, guest: usize, words: &[Word]) {
+fn say(scene: &Scene, guest: usize, words: &[Word], by_lists: bool) {
     for word in words {
         let (first, packet) = match word {
             Word::ToGame(deed) => (0x82, deed.packet(&[guest as u8])),
@@ -138,22 +167,64 @@ fn say(scene: &Scene, guest: usize, words: &[Word]) {
             Word::ToGuest(to, packet) => (0x82, scene.relay(*to, packet)),
             Word::ToId(id) => (0x82, relay(PeerId(*id), &[RAW])),
             Word::Text(_) => (0x81, vec![7, 3, 77, 0, 0, 0, 1]),
+            Word::ToSeveral(several) => {
+                scene.say(guest, &several.messages(scene, guest, by_lists));
+                continue;
+            }
         };
         scene.guests[guest].end.inject(&frame(first, &packet));
     }
 }
 
+impl Several {
+    fn messages(&self, scene: &Scene, source: usize, by_lists: bool) -> Vec<Vec<u8>> {
+        let id = |guest: usize| scene.guests.get(guest).map_or(PeerId(77), |guest| guest.id);
+        let mut list: Vec<_> = Vec::new();
+        for (guest, offset) in self.targets.iter().filter(|(guest, _)| *guest != source) {
+            let target = (id(*guest), *offset);
+            // There is one stranger.
+            if list.iter().all(|(other, _)| *other != target.0) {
+                list.push(target);
+            }
+        }
+        let Some(part @ [(_, base), ..]) = list.get(self.from..) else { return Vec::new() };
+        if by_lists {
+            let used = using(self.list, self.from, part.len(), &self.packet);
+            return vec![define(self.list, &list), used.clone(), used.clone(), used];
+        }
+        let single = |(target, offset): &(PeerId, u16)| {
+            let mut packet = self.packet.clone();
+            if let [6, a, b, ..] = packet.as_mut_slice() {
+                let time = u16::from_le_bytes([*a, *b]).wrapping_add(*offset).wrapping_sub(*base);
+                [*a, *b] = time.to_le_bytes();
+            }
+            relay(*target, &packet)
+        };
+        (0..3).flat_map(|_| part.iter().map(single)).collect()
+    }
+}
+
 #[test]
 fn each_client_receives_what_it_would_if_the_game_relayed() {
-    let (mut relayed, mut by_the_game, mut seeds) = (0, 0, 0);
+    let (mut relayed, mut by_the_game, mut saved, mut seeds) = (0, 0, 0, 0);
     each_seed("runs::model", SEEDS, |seed| {
         let steps = trace(seed);
-        let (here, there) = (play(&steps, true), play(&steps, false));
-        for guest in 0..here.guests.len() {
-            let (is, ought) = (here.stream(guest), there.stream(guest));
-            let at = is.iter().zip(&ought).take_while(|(is, ought)| is == ought).count();
-            assert!(is == ought, "client {guest} differs at {at}: {:?}, not {:?}", is.get(at), ought.get(at));
+        let there = play(&steps, false, false);
+        let (here, by_lists) = (play(&steps, true, false), play(&steps, true, true));
+        let there_by_lists = play(&steps, false, true);
+        for scene in [&here, &by_lists, &there_by_lists] {
+            for guest in 0..there.guests.len() {
+                let (is, ought) = (scene.stream(guest), there.stream(guest));
+                let at = is.iter().zip(&ought).take_while(|(is, ought)| is == ought).count();
+                let (is, ought) = (is.get(at), ought.get(at));
+                assert!(is == ought, "client {guest} differs at {at}: {is:?}, not {ought:?}");
+            }
+            assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
         }
+        assert_eq!(by_lists.taken.len(), here.taken.len());
+        assert_eq!(there_by_lists.taken.len(), there.taken.len());
+        assert_eq!(by_lists.peer.statistics().packets_relayed, here.peer.statistics().packets_relayed);
+        saved += here.peer.statistics().packets_in as i64 - by_lists.peer.statistics().packets_in as i64;
         let counted = here.peer.statistics();
         relayed += counted.packets_relayed;
         by_the_game += there.taken.len() as u64 - here.taken.len() as u64;
@@ -161,13 +232,13 @@ fn each_client_receives_what_it_would_if_the_game_relayed() {
         // Nothing is left of those that are gone, and no room is taken.
         let paired = here.driver.hub.paired();
         assert!(paired.iter().all(|id| here.peer.has_peer(*id)), "{paired:?}");
-        assert_eq!(here.runtime.queue_totals.incoming.bytes(), 0);
         for id in &here.connected {
             let figures = here.peer.peer_statistics(*id).expect("it is connected");
             assert_eq!((figures.queued_in_packets, figures.queued_in_bytes), (0, 0), "{id}");
         }
         seeds += 1;
     });
+    assert!(saved > 0, "the lists were used: {saved}");
     println!("{seeds} seeds: {relayed} packets relayed, {by_the_game} not seen by the game");
     assert!(relayed > 10 * seeds, "{relayed} of {seeds} seeds");
 }

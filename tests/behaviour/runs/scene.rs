@@ -83,6 +83,8 @@ pub(super) struct Guest {
     pub(super) id: PeerId,
     pub(super) end: End,
     received: Vec<u8>,
+    /// The first messages of the server.
+    pub(super) greeting: Vec<(u8, Vec<u8>)>,
 }
 
 pub(super) struct Scene {
@@ -111,9 +113,13 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new(config: PeerConfig, on_io_thread: bool) -> Self {
+        Self::with(config, ServerConfig::default(), on_io_thread)
+    }
+
+    pub(super) fn with(config: PeerConfig, server: ServerConfig, on_io_thread: bool) -> Self {
         let now = start();
         let runtime = Runtime::new();
-        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
+        let access = Box::new(AccessPolicy::new(server));
         let mut peer = Peer::new(Arc::clone(&runtime));
         let driver = peer.open_in_memory(config, Side::Server(access), TURN, now);
         Self {
@@ -137,15 +143,20 @@ impl Scene {
     /// The same with this many clients, whose announcements are taken.
     pub(super) fn of(config: PeerConfig, guests: usize) -> Self {
         let mut scene = Self::new(config, true);
-        for _ in 0..guests {
-            scene.join();
-        }
-        scene.settle();
-        for guest in 0..guests {
-            scene.messages(guest);
-        }
-        scene.taken.clear();
+        scene.fill(guests, REQUEST);
         scene
+    }
+
+    /// This many clients join, and their announcements are taken.
+    pub(super) fn fill(&mut self, guests: usize, request: &[u8]) {
+        for _ in 0..guests {
+            self.join_with(request);
+        }
+        self.settle();
+        for guest in 0..self.guests.len() {
+            self.messages(guest);
+        }
+        self.taken.clear();
     }
 
     pub(super) fn join(&mut self) -> usize {
@@ -153,16 +164,29 @@ impl Scene {
     }
 
     pub(super) fn join_with(&mut self, request: &[u8]) -> usize {
+        let (end, greeting) = self.connect(request);
+        let id = greeting.iter().find(|(first, _)| *first == 0x82).map(|(_, id)| id.clone());
+        let id = PeerId(i32::from_le_bytes(id.expect("an id").try_into().expect("four bytes")));
+        self.guests.push(Guest { id, end, received: Vec::new(), greeting });
+        self.guests.len() - 1
+    }
+
+    /// A client comes back.
+    pub(super) fn rejoin_with(&mut self, guest: usize, request: &[u8]) {
+        let (end, greeting) = self.connect(request);
+        let guest = &mut self.guests[guest];
+        (guest.end, guest.greeting) = (end, greeting);
+    }
+
+    fn connect(&mut self, request: &[u8]) -> (End, Vec<(u8, Vec<u8>)>) {
         let (server_end, end) = End::pair(1 << 22, usize::MAX);
         self.driver.accept(server_end, "192.0.2.1:1".parse().expect("an address"), self.now);
         end.inject(request);
         self.work();
         let answer = end.take_all();
         let at = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
-        let id = frames(&answer[at..]).iter().find(|(first, _)| *first == 0x82).map(|(_, id)| id.clone());
-        let id = PeerId(i32::from_le_bytes(id.expect("an id").try_into().expect("four bytes")));
-        self.guests.push(Guest { id, end, received: Vec::new() });
-        self.guests.len() - 1
+        let greeting = frames(&answer[at..]);
+        (end, greeting)
     }
 
     /// The I/O thread works until there is nothing to do.

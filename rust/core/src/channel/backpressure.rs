@@ -188,7 +188,12 @@ impl InputQueue {
 
     /// Driver: counts a packet that is delivered.
     pub(crate) fn add(&self, bytes: usize) {
-        self.waiting.add(bytes);
+        self.waiting.add(bytes, 1);
+    }
+
+    /// Driver: counts packets of this many bytes together.
+    pub(crate) fn add_many(&self, bytes: usize, packets: usize) {
+        self.waiting.add(bytes, packets);
     }
 
     /// Releases all room, because the game takes nothing more.
@@ -196,25 +201,28 @@ impl InputQueue {
         self.waiting.clear();
     }
 
-    /// Driver: returns whether there is room for a packet. An empty queue always has room, or a large packet would never be delivered.
-    pub(crate) fn has_room(&self, size: usize, limits: &InputLimits) -> bool {
+    /// Driver: returns whether there is room for `more` packets of this many bytes together. An empty queue always has room, or a large packet
+    /// would never be delivered.
+    #[inline]
+    pub(crate) fn has_room(&self, size: usize, more: usize, limits: &InputLimits) -> bool {
         let (bytes, packets) = self.waiting.load();
         packets == 0
             || bytes.saturating_add(size) <= limits.bytes
-                && packets < limits.packets
+                && packets + more <= limits.packets
                 && self.waiting.process_has_room(size)
     }
 
-    /// Driver: the same for a packet that is to be delivered now. If there is no room, reading pauses until the game resumes it.
-    pub(crate) fn has_room_or_pauses(&self, size: usize, limits: &InputLimits) -> bool {
-        if self.has_room(size, limits) {
+    /// Driver: the same for packets that are to be delivered now. If there is no room, reading pauses until the game resumes it.
+    #[inline]
+    pub(crate) fn has_room_or_pauses(&self, size: usize, more: usize, limits: &InputLimits) -> bool {
+        if self.has_room(size, more, limits) {
             return true;
         }
         self.pause();
         // The game may have taken a packet before it could see the pause: either it sees the pause, or the room that it released is seen
         // here. The total of the process may be seen late, but the game sees the pause when it takes its last packet.
         self.waiting.synchronize();
-        let room = self.has_room(size, limits);
+        let room = self.has_room(size, more, limits);
         if room {
             self.paused.store(false, Ordering::SeqCst);
         }

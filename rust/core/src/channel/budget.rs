@@ -56,7 +56,7 @@ impl Budget {
     /// Takes room for one packet without regard to the limits.
     #[cfg(test)]
     pub(crate) fn add(&self, bytes: usize) {
-        self.grow(bytes);
+        self.grow(bytes, 1);
     }
 
     /// Releases room. Room that `clear` has released meanwhile is not released again.
@@ -71,7 +71,7 @@ impl Budget {
 
     /// Takes room for one packet. Returns false if there is none.
     pub(crate) fn reserve(&self, size: usize, max_bytes: usize, max_packets: usize) -> bool {
-        let after = self.grow(size).1;
+        let after = self.grow(size, 1).1;
         let fits = fits(after, max_bytes, max_packets);
         if !fits {
             self.release(size, 1);
@@ -80,8 +80,9 @@ impl Budget {
     }
 
     /// The state before and after a change.
-    fn grow(&self, bytes: usize) -> (u64, u64) {
-        let more = 1 << BYTES_BITS | bytes as u64;
+    #[inline]
+    fn grow(&self, bytes: usize, packets: usize) -> (u64, u64) {
+        let more = (packets as u64) << BYTES_BITS | bytes as u64;
         let before = self.waiting.fetch_add(more, Ordering::SeqCst);
         (before, before + more)
     }
@@ -116,9 +117,10 @@ impl Counted {
         self.budget.load()
     }
 
-    /// Takes room for one packet without regard to the limits.
-    pub(crate) fn add(&self, bytes: usize) {
-        let (before, after) = self.budget.grow(bytes);
+    /// Takes room for packets of this many bytes together, without regard to the limits.
+    #[inline]
+    pub(crate) fn add(&self, bytes: usize, packets: usize) {
+        let (before, after) = self.budget.grow(bytes, packets);
         self.total.change(unpack(before).0, unpack(after).0);
     }
 

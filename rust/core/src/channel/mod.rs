@@ -31,5 +31,5 @@ pub(crate) use outbound::{Form, Outbound, PayloadRef};
 pub(crate) use payload_arena::PayloadArena;
 pub use peer_shared::PeerState;
 pub(crate) use peer_shared::{PeerInfo, PeerShared, input_limits, output_limits};
-pub(crate) use run::Run;
+pub(crate) use run::{Run, RunPacket};
 pub(crate) use shared_payload::charged;

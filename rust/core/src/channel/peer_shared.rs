@@ -322,10 +322,10 @@ mod tests {
     fn the_process_counts_in_steps_and_forgets_what_was_dropped() {
         let total = Arc::new(QueueTotal::new(10 * STEP));
         let (one, two) = (Counted::new(&total), Counted::new(&total));
-        one.add(STEP - 1);
+        one.add(STEP - 1, 1);
         assert!(total.has_room(10 * STEP));
-        one.add(1);
-        two.add(3 * STEP + 5);
+        one.add(1, 1);
+        two.add(3 * STEP + 5, 1);
         assert!(total.has_room(6 * STEP) && !total.has_room(6 * STEP + 1));
         one.release(1, 1);
         assert!(total.has_room(7 * STEP));

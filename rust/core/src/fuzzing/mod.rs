@@ -6,6 +6,7 @@
 
 mod access;
 mod frames;
+mod lists;
 mod model;
 mod scripted;
 mod sessions;

@@ -1,6 +1,7 @@
 //! Open connections: for any bytes and any cuts, the game receives exactly what the model finds, and the answers are complete, well-formed
 //! frames.
 
+use super::lists;
 use super::model::{Said, frames, understand};
 use super::scripted::{Cuts, Line, MAX_MESSAGE, ScriptedHub};
 use super::upgrades;
@@ -8,8 +9,8 @@ use crate::base::CloseReason;
 use crate::channel::Notice;
 use crate::config::{Mode, WireFormat};
 
-/// Frames from a client. The first byte selects the mode, whether the client offers control messages, and how much it reads; two bytes
-/// follow with the seed of the cuts.
+/// Frames from a client. The first byte selects the mode, whether the client offers control messages and lists, and how much it reads; two
+/// bytes follow with the seed of the cuts.
 pub fn server(data: &[u8]) {
     let Some((script, bytes)) = Script::split(data) else { return };
     let godot4 = script.options & 1 != 0;
@@ -18,7 +19,12 @@ pub fn server(data: &[u8]) {
     let offers = script.options & 2 != 0;
     let request = String::from_utf8_lossy(upgrades::REQUEST);
     let target = if offers { "/game?godot-multiplayer=alive.v1" } else { "/game" };
-    let request = request.replacen("/game", target, 1).into_bytes();
+    let mut request = request.replacen("/game", target, 1);
+    let has_lists = godot4 && script.options & 4 != 0;
+    if has_lists {
+        request = request.replace("\r\n\r\n", "\r\nGodot-Multiplayer: relay-list; v=1\r\n\r\n");
+    }
+    let request = request.into_bytes();
     let mut line = Line::new(request, script.cuts.clone(), Cuts::WHOLE);
     line.ends = false;
     let conn = hub.accept(line);
@@ -36,11 +42,20 @@ pub fn server(data: &[u8]) {
     let answers = behind_head(&output);
     let mut said = understand(bytes, true, MAX_MESSAGE);
     let mut frames = frames(answers, false, script.takes_all());
+    let own_id = connected(&hub).and_then(|id| id.try_into().ok()).map_or(0, i32::from_le_bytes);
+    if has_lists {
+        lists::end_at_breach(&mut said, own_id);
+    }
     let agreed = godot4 && offers;
     if agreed {
         let agreement = frames.remove(0);
         assert!(agreement.first == 0x81 && agreement.payload.starts_with(b"alive 1 "), "{agreement:?}");
         obey_control_messages(&mut said, &mut frames, script.takes_all());
+    }
+    if has_lists {
+        let terms = frames.remove(0);
+        assert_eq!((terms.first, terms.payload.as_slice()), (0x81, lists::TERMS));
+        lists::expand(&mut said, own_id);
     }
     if godot4 {
         let id = frames.remove(0);

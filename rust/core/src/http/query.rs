@@ -10,6 +10,8 @@ pub(crate) struct Offers {
     pub(crate) alive: bool,
     /// Version 1 of `resume`.
     pub(crate) resume: bool,
+    /// Version 1 of `relay-list`.
+    pub(crate) lists: bool,
     /// The client has a session, and wants it back.
     pub(crate) resumption: Option<Resumption>,
 }

@@ -89,14 +89,10 @@ pub(super) fn read(
 }
 
 fn read_header(headers: &Headers, offers: &mut Offers) -> Result<(), HttpResponse> {
-    let mut items = headers.elements(HEADER).filter_map(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        (parts.next() == Some(ITEM)).then_some(parts)
-    });
-    let Some(parameters) = items.next() else { return Ok(()) };
-    if items.next().is_some() {
-        return Err(twice());
+    if let Some(mut parameters) = item(headers, LISTS)? {
+        offers.lists = parameters.any(|parameter| parameter == VERSION);
     }
+    let Some(parameters) = item(headers, ITEM)? else { return Ok(()) };
     let (mut version, mut token, mut received) = (None, None, None);
     // A later version may have more of them.
     for (name, value) in parameters.filter_map(|parameter| parameter.split_once('=')) {
@@ -117,12 +113,22 @@ fn read_header(headers: &Headers, offers: &mut Offers) -> Result<(), HttpRespons
     Ok(())
 }
 
+/// Returns the parameters of an item of the header, which may be there once.
+fn item<'a>(headers: &'a Headers, name: &str) -> Result<Option<impl Iterator<Item = &'a str>>, HttpResponse> {
+    let mut items = headers.elements(HEADER).filter_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        (parts.next() == Some(name)).then_some(parts)
+    });
+    let first = items.next();
+    if items.next().is_some() { Err(twice(name)) } else { Ok(first) }
+}
+
 /// Reads the subprotocol with which a page comes back.
 fn read_name(protocols: &mut Vec<String>, offers: &mut Offers) -> Result<(), HttpResponse> {
     let mut names = protocols.iter().filter_map(|name| name.strip_prefix(RETURN));
     let Some(name) = names.next() else { return Ok(()) };
     if names.next().is_some() || offers.resumption.is_some() {
-        return Err(twice());
+        return Err(twice(ITEM));
     }
     let (token, received) = name.split_once('.').map_or((name, None), |(token, n)| (token, Some(n)));
     offers.resumption = Some(resumption(token, received, true)?);
@@ -153,8 +159,8 @@ pub(crate) fn is_selectable(protocol: &str) -> bool {
     protocol.strip_prefix(NAME).is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
 }
 
-fn twice() -> HttpResponse {
-    HttpResponse::new(400, "resume is offered twice")
+fn twice(name: &str) -> HttpResponse {
+    HttpResponse::new(400, format!("{name} is offered twice"))
 }
 
 /// Reads a decimal number without a sign and without leading zeros.
@@ -167,6 +173,8 @@ pub(crate) fn number(digits: &str) -> Option<u64> {
 /// The name of the header, in lower case.
 pub(super) const HEADER: &str = "godot-multiplayer";
 const ITEM: &str = "resume";
+const LISTS: &str = "relay-list";
+const VERSION: &str = "v=1";
 /// The subprotocol of a page that comes back, and the beginning of the one that has its token.
 const NAME: &str = "godot-resume.v1";
 const RETURN: &str = "godot-resume.v1.";

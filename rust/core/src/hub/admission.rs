@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::lists::Lists;
 use super::resume::ComesBack;
 use super::{Hub, Side};
 use crate::access::{
@@ -19,6 +20,7 @@ use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
 use crate::session::{Context, Grant, Session, agreement};
 use crate::wire::godot4;
+use crate::wire::relay_list::Terms;
 
 /// A request that waits for the game's handler.
 #[derive(Debug)]
@@ -301,6 +303,10 @@ impl Hub {
         // The messages of the Godot 3 wire and of raw mode may be text.
         let is_alive = request.offers.alive && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
         let has_control = is_alive || token.is_some();
+        let buffers = &self.config.buffers;
+        let lists = (request.offers.lists && self.config.mode == Mode::Multiplayer(WireFormat::Godot4))
+            .then(|| Terms::of(buffers.input_packets, buffers.input_bytes, self.config.max_message()))
+            .flatten();
         let info = PeerInfo {
             address: connection.address,
             protocol: protocol.clone().unwrap_or_default(),
@@ -321,6 +327,9 @@ impl Hub {
             let grant = Grant::New { token, timeout: self.config.resume_timeout };
             connection.session.send_control(true, grant.words().as_bytes(), &mut cx);
         }
+        if let Some(terms) = lists {
+            connection.session.send_control(true, terms.words().as_bytes(), &mut cx);
+        }
         match self.config.mode {
             Mode::Multiplayer(WireFormat::Godot4) => {
                 connection.session.send_control(false, &godot4::encode_id(id), &mut cx);
@@ -332,6 +341,12 @@ impl Hub {
             self.note_unheeded(conn, id, &request.protocols, now);
         }
         self.connected(conn, id, PeerId::SERVER, info, rate_limiter);
+        if let Some(terms) = lists
+            && let Some(peer) = self.connections.get_mut(conn).and_then(Connection::connected_mut)
+        {
+            peer.lists = Some(Lists::new(terms));
+            self.grants_lists = true;
+        }
         if let Some(token) = token {
             self.begin_session(conn, token, None, now);
         } else if is_alive

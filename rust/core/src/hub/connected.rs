@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Stage};
+use super::lists::Lists;
 use super::resume::Resumable;
 use crate::access::RateLimiter;
 use crate::base::Packet;
@@ -26,7 +27,7 @@ pub(super) struct Connected {
     /// When reading goes on, after the rate limit paused it.
     throttled: Option<Instant>,
     /// The remote sends no more, and takes nothing.
-    gone: Option<Gone>,
+    gone: Option<Box<Gone>>,
     /// The peer is congested, and above the output limits.
     over_limit: Option<OverLimit>,
     /// `Congested` was emitted, and `Drained` was not.
@@ -35,6 +36,8 @@ pub(super) struct Connected {
     packets_in: u64,
     /// It survives the loss of its connection.
     pub(super) resumable: Option<Box<Resumable>>,
+    /// A client may send messages for several others.
+    pub(super) lists: Option<Box<Lists>>,
     /// `TCP_NODELAY`, if the game has set it.
     pub(super) no_delay: Option<bool>,
 }
@@ -59,6 +62,7 @@ impl Connected {
             congestion_emitted: false,
             packets_in: 0,
             resumable: None,
+            lists: None,
             no_delay: None,
         }
     }
@@ -173,7 +177,7 @@ impl Connection {
             return;
         }
         if peer.gone.is_none() && !self.session.is_closing() {
-            peer.gone = Some(Gone { since: now, waiting: peer.unread() });
+            peer.gone = Some(Box::new(Gone { since: now, waiting: peer.unread() }));
         }
         if peer.deferred.is_some() {
             peer.shared.set_closing();
@@ -197,7 +201,7 @@ impl Connection {
         if game_polls && waiting >= gone.waiting {
             return true;
         }
-        *gone = Gone { since: now, waiting };
+        **gone = Gone { since: now, waiting };
         false
     }
 

@@ -12,6 +12,7 @@ use crate::base::{ConnId, Packet};
 use crate::channel::{Counters, Notice, PayloadArena, PeerShared, input_limits};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::session::{Context, Payload};
+use crate::wire::relay_list::is_list_message;
 use crate::wire::{godot3, godot4};
 
 impl Hub {
@@ -27,6 +28,13 @@ impl Hub {
             let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
             return self.routed_message(conn, &shared, message, now);
         }
+        if self.grants_lists
+            && !text
+            && is_list_message(payload.bytes())
+            && connection.connected().is_some_and(|peer| peer.lists.is_some())
+        {
+            return self.list_message(conn, payload, now);
+        }
         if !may_deliver(shared, payload.bytes().len(), &self.config) {
             let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
             return self.defer(conn, message, now);
@@ -38,7 +46,7 @@ impl Hub {
         if let Some(target) = self.pairs.target(source, payload.bytes(), text)
             && payload.bytes().len() <= self.config.max_packet_size()
         {
-            self.add_to_run(source, target, payload.bytes());
+            self.run_of(source).push(target, payload.bytes());
             return true;
         }
         self.close_run();
@@ -124,17 +132,18 @@ impl Hub {
 
 /// Says whether the game has room for a packet of a peer; if not, reading pauses.
 pub(super) fn may_deliver(shared: &PeerShared, size: usize, config: &PeerConfig) -> bool {
-    shared.incoming.has_room_or_pauses(size, &input_limits(config))
+    shared.incoming.has_room_or_pauses(size, 1, &input_limits(config))
 }
 
-fn count_in(shared: &PeerShared, counters: &Counters, size: usize) {
+/// Counts a message that the game gets.
+pub(super) fn count_in(shared: &PeerShared, counters: &Counters, size: usize) {
     counters.packets_in.add(1);
     shared.figures.packets_in.add(1);
     shared.incoming.add(size);
 }
 
 /// Copies a small payload, so that queued packets do not keep read buffers alive.
-fn unpinned(payload: Payload<'_>, arena: &mut PayloadArena, mode: Mode) -> Bytes {
+pub(super) fn unpinned(payload: Payload<'_>, arena: &mut PayloadArena, mode: Mode) -> Bytes {
     match (payload.bytes().len(), mode) {
         (..=INLINE_MAX, Mode::Multiplayer(_)) => arena.copy(payload.bytes()),
         // Each raw peer has a queue of its own: packets that are not read must not keep the memory of others alive.

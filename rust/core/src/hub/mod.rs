@@ -13,6 +13,7 @@ mod connection;
 mod delivery;
 mod ends;
 mod expiry;
+mod lists;
 pub(crate) mod pairs;
 pub(crate) mod pending;
 mod preamble;
@@ -122,7 +123,7 @@ pub(crate) struct Hub {
     own_id: PeerId,
     /// Server of the Godot 3 wire: peers whose end is being announced.
     departed: Vec<PeerId>,
-    /// Server of the Godot 3 wire: copies relayed in the current turn.
+    /// Server: copies relayed in the current turn; of the 4.x wire, those of messages for several clients.
     relayed: usize,
     /// Server of the Godot 3 wire: bytes relayed in this round beyond the limit of the process.
     borrowed: usize,
@@ -135,6 +136,10 @@ pub(crate) struct Hub {
     /// Empty runs.
     #[expect(clippy::vec_box, reason = "commands and notices hold a run by its box, which is reused")]
     spare_runs: Vec<Box<Run>>,
+    /// Server of the 4.x wire: a client may send messages for several others.
+    grants_lists: bool,
+    /// Memory for a list of targets, or for a packet with another time.
+    scratch: Vec<u8>,
     /// Server: the sessions that clients may come back to.
     sessions: Sessions,
     /// Server: when suspended peers gave room last.
@@ -196,6 +201,8 @@ impl Hub {
             pairs: Pairs::default(),
             run: None,
             spare_runs: Vec::new(),
+            grants_lists: false,
+            scratch: Vec::new(),
             sessions: Sessions::default(),
             relieved: None,
             expired: Vec::new(),

@@ -8,10 +8,11 @@ use bytes::BytesMut;
 
 use super::Hub;
 use super::connection::{Connection, Stage};
+use super::lists::has_room_for;
 use super::relay::RELAY_TURN;
 use super::transports::{ShortRead, Transports};
 use crate::base::{ConnId, Packet};
-use crate::channel::{Notice, input_limits};
+use crate::channel::Notice;
 use crate::session::{Context, Incoming, Payload, ReadBurst};
 
 impl Hub {
@@ -67,8 +68,7 @@ impl Hub {
         }
         if let Some(peer) = connection.connected_mut() {
             if let Some(deferred) = &peer.deferred
-                && (peer.shared.incoming.is_paused()
-                    && !peer.shared.incoming.has_room(deferred.payload.len(), &input_limits(&self.config))
+                && (peer.shared.incoming.is_paused() && !has_room_for(peer, deferred, &self.config)
                     || peer.relay_at.is_some_and(|at| now < at))
             {
                 return false;

@@ -2,18 +2,23 @@
 //! clients in a run, which waits in its place among the client's other packets. When the game has come to that place, the run comes back as
 //! one command among those that send, and its packets are relayed.
 
+use std::mem;
 use std::time::Instant;
 
 use super::Hub;
+use super::delivery::INLINE_MAX;
 use super::transports::Transports;
 use crate::base::{ConnId, PeerId};
-use crate::channel::{Form, Notice, PayloadRef, Reservation, Run, WhenFull, input_limits};
+use crate::channel::{
+    Form, Notice, PayloadRef, Reservation, Run, RunPacket, WhenFull, charged, input_limits,
+};
 use crate::config::OverflowPolicy;
 use crate::wire::godot4::is_state_sync;
+use crate::wire::relay_list;
 
 impl Hub {
-    /// Adds a packet of a client to the run that is open.
-    pub(super) fn add_to_run(&mut self, source: PeerId, target: PeerId, message: &[u8]) {
+    /// Returns the open run of a client.
+    pub(super) fn run_of(&mut self, source: PeerId) -> &mut Run {
         let run = self.run.get_or_insert_with(|| {
             let mut run = self.spare_runs.pop().unwrap_or_else(Run::new);
             run.source = source;
@@ -21,7 +26,7 @@ impl Hub {
             run
         });
         debug_assert_eq!(run.source, source, "a run ends with the turn");
-        run.push(target, message);
+        run
     }
 
     /// Gives the open run its place among the notices.
@@ -41,7 +46,9 @@ impl Hub {
     // A server that relays nothing has no room for it in its loop over the commands.
     #[inline(never)]
     pub(super) fn relay_run<T: Transports>(&mut self, io: &mut T, mut run: Box<Run>, now: Instant) {
-        for (target, message) in run.iter() {
+        let mut large = None;
+        for packet in run.iter() {
+            let RunPacket { target, message, .. } = packet;
             // The engine's class drops a packet for a peer that is not connected any more, too.
             if !self.pairs.is_open(run.source, target) {
                 continue;
@@ -50,7 +57,17 @@ impl Hub {
                 self.counters.packets_to_closed.driver.add(1);
                 continue;
             };
-            self.relay_packet(conn, message, now);
+            if let Some(time) = packet.time {
+                self.relay_at_time(conn, message, time, now);
+            } else if message.len() > INLINE_MAX && (packet.left > 0 || large.is_some()) {
+                // All receivers share it, and it counts once.
+                let total = &self.queue_totals.outgoing;
+                let large = large.get_or_insert_with(|| charged(total, message.to_vec()));
+                self.relay_packet(conn, PayloadRef::shared(large), now);
+            } else {
+                self.relay_packet(conn, PayloadRef::copied(message), now);
+            }
+            large.take_if(|_| packet.left == 0);
             // As behind what the game sends: it is in the processor's caches.
             if self.has_much_to_write(conn) {
                 self.flush(io, conn, now);
@@ -75,20 +92,30 @@ impl Hub {
         self.pairs.ids()
     }
 
-    fn relay_packet(&mut self, conn: ConnId, message: &[u8], now: Instant) {
-        let (when_full, form) = match (is_state_sync(message), self.config.overflow_policy) {
+    /// Relays state whose time is another one for this receiver.
+    fn relay_at_time(&mut self, conn: ConnId, message: &[u8], time: u16, now: Instant) {
+        let mut copy = mem::take(&mut self.scratch);
+        copy.clear();
+        copy.extend_from_slice(message);
+        relay_list::set_time(&mut copy, time);
+        self.relay_packet(conn, PayloadRef::copied(&copy), now);
+        self.scratch = copy;
+    }
+
+    fn relay_packet(&mut self, conn: ConnId, payload: PayloadRef<'_>, now: Instant) {
+        let size = payload.len();
+        let (when_full, form) = match (is_state_sync(payload.bytes), self.config.overflow_policy) {
             (true, _) => (WhenFull::Drop, Form::Unreliable),
             (false, OverflowPolicy::Refuse) => (WhenFull::Refuse, Form::Binary),
             (false, OverflowPolicy::Disconnect) => (WhenFull::Close, Form::Binary),
         };
         let unpublished = self.pool.bytes().saturating_sub(self.charge.bytes());
-        let process_has_room = self.queue_totals.outgoing.has_room(message.len().saturating_add(unpublished));
-        let payload = PayloadRef::copied(message);
+        let process_has_room = self.queue_totals.outgoing.has_room(size.saturating_add(unpublished));
         let reservation = self.queue_packet(conn, form, payload, when_full, process_has_room, now);
         if !process_has_room && matches!(reservation, Reservation::Refused | Reservation::Dropped) {
             self.complaint.log(&self.queue_totals.outgoing, now);
         }
-        self.count_relayed(reservation, message.len());
+        self.count_relayed(reservation, size);
     }
 }
 

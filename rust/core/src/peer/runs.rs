@@ -71,8 +71,7 @@ impl Runs {
     pub(super) fn peek(&self) -> Option<(PeerId, bool)> {
         let waiting = self.waiting.borrow();
         let (_, run) = waiting.front().filter(|(at, _)| *at <= self.taken)?;
-        let (_, message) = run.iter().next()?;
-        Some((run.source, is_state_sync(message)))
+        Some((run.source, is_state_sync(run.iter().next()?.message)))
     }
 
     /// Takes the next run, if no packet stands before it.

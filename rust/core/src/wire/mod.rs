@@ -5,3 +5,4 @@
 pub(crate) mod godot3;
 pub(crate) mod godot4;
 pub(crate) mod proxy_protocol;
+pub(crate) mod relay_list;

@@ -1,0 +1,89 @@
+//! Messages of a client for several others, implemented again in the simplest way (docs/protocol.md).
+
+use std::collections::{HashMap, HashSet};
+
+use super::model::Said;
+
+/// What the server of [`ScriptedHub`](super::scripted::ScriptedHub) tells a client.
+pub(super) const TERMS: &[u8] = b"lists 1 4 512";
+const TARGETS: usize = 4;
+const BYTES: usize = 512;
+
+/// The lists of a client.
+struct Model {
+    own_id: i32,
+    lists: HashMap<u8, Vec<(i32, u16)>>,
+}
+
+impl Model {
+    /// Returns the packets for which a message stands; `None`: it ends the connection.
+    fn packets(&mut self, message: &[u8]) -> Option<Vec<Vec<u8>>> {
+        match message {
+            [7, 0x42, packet @ ..] => (!packet.is_empty()).then(|| vec![packet.to_vec()]),
+            [7, 0x41, list, low, high, targets @ ..] => {
+                let count = usize::from(*low) | usize::from(*high) << 8;
+                let mut ids = HashSet::new();
+                let mut all = Vec::new();
+                for target in targets.chunks(6) {
+                    let [a, b, c, d, x, y] = *target else { return None };
+                    let id = i32::from_le_bytes([a, b, c, d]);
+                    if id <= 1 || id == self.own_id || !ids.insert(id) {
+                        return None;
+                    }
+                    all.push((id, u16::from_le_bytes([x, y])));
+                }
+                if all.is_empty() || all.len() != count || *list > 15 {
+                    return None;
+                }
+                self.lists.insert(*list, all);
+                (self.lists.values().map(Vec::len).sum::<usize>() <= TARGETS).then(Vec::new)
+            }
+            [7, 0x40, list, a, b, c, packet @ ..] if !packet.is_empty() => {
+                let from = usize::from(*a) + usize::from(b % 16) * 256;
+                let count = usize::from(b / 16) + usize::from(*c) * 16 + 1;
+                let part = self.lists.get(list)?.get(from..from + count)?;
+                if count > 1 && count * message.len() > BYTES {
+                    return None;
+                }
+                let single = |(id, offset): &(i32, u16)| {
+                    let mut packet = packet.to_vec();
+                    // State, and not a delta.
+                    if packet.len() >= 3 && packet[0] & 0b1_0111 == 6 {
+                        let time = u16::from_le_bytes([packet[1], packet[2]]);
+                        let time = time.wrapping_add(offset.wrapping_sub(part[0].1));
+                        packet[1..3].copy_from_slice(&time.to_le_bytes());
+                    }
+                    [&[7, 3][..], &id.to_le_bytes(), &packet].concat()
+                };
+                Some(part.iter().map(single).collect())
+            }
+            [7, 0x40 | 0x41, ..] => None,
+            _ => Some(vec![message.to_vec()]),
+        }
+    }
+}
+
+/// Ends what was said at the first message that breaks the rules.
+pub(super) fn end_at_breach(said: &mut Vec<Said>, own_id: i32) {
+    let mut model = Model { own_id, lists: HashMap::new() };
+    let breach = said.iter().position(
+        |said| matches!(said, Said::Message { text: false, payload } if model.packets(payload).is_none()),
+    );
+    if let Some(at) = breach {
+        said.truncate(at);
+        said.push(Said::Violation(1008));
+    }
+}
+
+/// Puts the packets in the place of the messages that stand for them.
+pub(super) fn expand(said: &mut Vec<Said>, own_id: i32) {
+    let mut model = Model { own_id, lists: HashMap::new() };
+    let all = said.drain(..).flat_map(|said| match said {
+        Said::Message { text: false, payload } => {
+            let packets = model.packets(&payload).expect("it was checked");
+            packets.into_iter().map(|payload| Said::Message { text: false, payload }).collect()
+        }
+        other => vec![other],
+    });
+    *said = all.collect();
+}
