@@ -11,10 +11,10 @@ use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, control, message, reader, upgrade};
 use crate::tls::stream;
-use crate::wire::proxy_protocol;
+use crate::wire::{proxy_protocol, relay_list};
 
 /// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
-const IN_WORDS: [&str; 18] = [
+const IN_WORDS: [&str; 19] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
@@ -34,6 +34,8 @@ const IN_WORDS: [&str; 18] = [
     "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
     // Shown by tests/behaviour/control.rs.
     "`ack` messages that wait to be sent",
+    // Shown by tests/behaviour/runs/lists.rs.
+    "bytes that a message for several clients stands for",
     // Tested in rust/core/src/access/metrics.rs.
     "page of metrics",
     // Compared in rust/extension/src/lines.rs.
@@ -131,6 +133,21 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "clients between which `relay_on_io_thread` relays",
             format!("{} that know each other", pairs::PLACES),
+        ),
+        (
+            "copies of messages for several clients, from one client in one turn",
+            format!("{}, or those of one message more", relay::RELAY_TURN),
+        ),
+        (
+            "lists of a client that sends [messages for several clients](protocol.md#lists-one-message-for-several-clients)",
+            relay_list::LISTS.to_string(),
+        ),
+        (
+            "targets of all these lists together",
+            format!(
+                "{}, or as many as `max_in_packets` and `max_message_size_kb` allow",
+                relay_list::TARGETS
+            ),
         ),
         ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),
         (

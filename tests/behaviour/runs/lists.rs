@@ -128,6 +128,18 @@ fn the_game_gets_what_is_for_no_pair_in_the_order_of_the_list() {
 }
 
 #[test]
+fn the_game_gets_what_is_too_large_for_a_packet() {
+    let buffers = Buffers { output_bytes: 1000, ..Buffers::default() };
+    let mut scene = scene(PeerConfig { buffers, ..multiplayer() }, 3);
+    let all = list(&scene, &[1, 2]);
+    let packets = [994, 995].map(|size| vec![2; size]);
+    scene.say(0, &[all, using(0, 0, 2, &packets[0]), using(0, 0, 2, &packets[1])]);
+    scene.settle();
+    assert_eq!(scene.taken, [scene.relay(1, &packets[1]), scene.relay(2, &packets[1])]);
+    assert_eq!(scene.peer.statistics().packets_relayed, 2);
+}
+
+#[test]
 fn another_api_sees_the_packets_one_by_one() {
     let mut scene = scene(multiplayer(), 3);
     let ids = [scene.guests[1].id, scene.guests[2].id];
@@ -147,6 +159,7 @@ fn a_packet_of_the_game_that_looks_like_one_is_escaped_and_without_terms_nothing
     let packets = [vec![7, 0x40, 0, 0, 0, 0, 1], vec![7, 0x41], vec![7, 0x42], vec![7, 0x42, 1]];
     let escaped: Vec<_> = packets.iter().map(|packet| [&[7, 0x42][..], packet].concat()).collect();
     scene.say(0, &escaped);
+    // Text is none of them.
     scene.guests[0].end.inject(&frame(0x81, &[7, 0x40]));
     scene.say(0, &[vec![15, 0x40], vec![7, 0x43]]);
     scene.settle();
@@ -242,10 +255,10 @@ fn a_message_waits_until_there_is_room_for_all_its_copies() {
         0,
         &[scene.relay(1, b"1"), scene.relay(1, b"2"), list(&scene, &[1, 2, 3]), using(0, 0, 3, b"all")],
     );
-    scene.say(0, &[other, using(0, 0, 1, b"new")]);
     scene.work();
     assert_eq!(waiting(&scene), 2, "three more are too many");
     let paused = scene.peer.statistics().reads_paused;
+    scene.say(0, &[other, using(0, 0, 1, b"new")]);
     scene.work();
     assert_eq!(scene.peer.statistics().reads_paused, paused, "it is not tried in vain");
     scene.poll();

@@ -1,5 +1,5 @@
-//! How a client offers `resume`, and comes back to its session: in a header line, or, from a page, which can set none, by the names of
-//! subprotocols (docs/protocol.md).
+//! How a client offers `resume` and `relay-list`, and comes back to its session: in a header line, or, from a page, which can set none, by the
+//! names of subprotocols (docs/protocol.md).
 
 use super::headers::Headers;
 use super::query::Offers;
@@ -89,23 +89,8 @@ pub(super) fn read(
 }
 
 fn read_header(headers: &Headers, offers: &mut Offers) -> Result<(), HttpResponse> {
-    if let Some(mut parameters) = item(headers, LISTS)? {
-        offers.lists = parameters.any(|parameter| parameter == VERSION);
-    }
-    let Some(parameters) = item(headers, ITEM)? else { return Ok(()) };
-    let (mut version, mut token, mut received) = (None, None, None);
-    // A later version may have more of them.
-    for (name, value) in parameters.filter_map(|parameter| parameter.split_once('=')) {
-        match name {
-            "v" => version = Some(value),
-            "token" => token = Some(value),
-            "received" => received = Some(value),
-            _ => {}
-        }
-    }
-    if version != Some("1") {
-        return Ok(());
-    }
+    offers.lists = item(headers, LISTS)?.is_some_and(|item| item.is_version_1);
+    let Some(Item { is_version_1: true, token, received }) = item(headers, ITEM)? else { return Ok(()) };
     offers.resume = true;
     if let Some(token) = token {
         offers.resumption = Some(resumption(token, received, false)?);
@@ -113,14 +98,35 @@ fn read_header(headers: &Headers, offers: &mut Offers) -> Result<(), HttpRespons
     Ok(())
 }
 
-/// Returns the parameters of an item of the header, which may be there once.
-fn item<'a>(headers: &'a Headers, name: &str) -> Result<Option<impl Iterator<Item = &'a str>>, HttpResponse> {
+/// An item of the header.
+#[derive(Default)]
+struct Item<'a> {
+    is_version_1: bool,
+    token: Option<&'a str>,
+    received: Option<&'a str>,
+}
+
+/// Reads an item of the header, which may be there once.
+fn item<'a>(headers: &'a Headers, name: &str) -> Result<Option<Item<'a>>, HttpResponse> {
     let mut items = headers.elements(HEADER).filter_map(|item| {
         let mut parts = item.split(';').map(str::trim);
         (parts.next() == Some(name)).then_some(parts)
     });
-    let first = items.next();
-    if items.next().is_some() { Err(twice(name)) } else { Ok(first) }
+    let Some(parameters) = items.next() else { return Ok(None) };
+    if items.next().is_some() {
+        return Err(twice(name));
+    }
+    let mut item = Item::default();
+    // A later version may have more of them.
+    for (name, value) in parameters.filter_map(|parameter| parameter.split_once('=')) {
+        match name {
+            "v" => item.is_version_1 = value == "1",
+            "token" => item.token = Some(value),
+            "received" => item.received = Some(value),
+            _ => {}
+        }
+    }
+    Ok(Some(item))
 }
 
 /// Reads the subprotocol with which a page comes back.
@@ -174,7 +180,6 @@ pub(crate) fn number(digits: &str) -> Option<u64> {
 pub(super) const HEADER: &str = "godot-multiplayer";
 const ITEM: &str = "resume";
 const LISTS: &str = "relay-list";
-const VERSION: &str = "v=1";
 /// The subprotocol of a page that comes back, and the beginning of the one that has its token.
 const NAME: &str = "godot-resume.v1";
 const RETURN: &str = "godot-resume.v1.";
@@ -206,19 +211,24 @@ mod tests {
 
     #[test]
     fn an_offer_is_read_and_unknown_things_are_ignored() {
-        for (lines, resume) in [
-            (&["Godot-Multiplayer: resume; v=1"][..], true),
-            (&["godot-multiplayer: resume;v=1;x=y;flag"], true),
-            (&["Godot-Multiplayer: other; v=3, resume; v=1"], true),
-            (&["Godot-Multiplayer: relay-list", "Godot-Multiplayer: resume; v=1"], true),
-            (&["Godot-Multiplayer: resume; v=2"], false),
-            (&["Godot-Multiplayer: resume"], false),
-            (&["Godot-Multiplayer: resumes; v=1"], false),
-            (&["X: resume; v=1"], false),
-            (&[], false),
+        for (lines, resume, lists) in [
+            (&["Godot-Multiplayer: resume; v=1"][..], true, false),
+            (&["godot-multiplayer: resume;v=1;x=y;flag"], true, false),
+            (&["Godot-Multiplayer: other; v=3, resume; v=1"], true, false),
+            (&["Godot-Multiplayer: relay-list", "Godot-Multiplayer: resume; v=1"], true, false),
+            (&["Godot-Multiplayer: relay-list;v=1", "Godot-Multiplayer: resume; v=1"], true, true),
+            (&["Godot-Multiplayer: relay-list; x; y=z; v=1, resume; v=2"], false, true),
+            (&["Godot-Multiplayer: relay-list; v=2"], false, false),
+            (&["Godot-Multiplayer: relay-list; v=10, relay-lists; v=1"], false, false),
+            (&["Godot-Multiplayer: resume; v=2"], false, false),
+            (&["Godot-Multiplayer: resume"], false, false),
+            (&["Godot-Multiplayer: resumes; v=1"], false, false),
+            (&["X: resume; v=1"], false, false),
+            (&[], false, false),
         ] {
             let offers = read_lines(lines).expect("no error");
-            assert_eq!((offers.resume, offers.resumption.is_some()), (resume, false), "{lines:?}");
+            assert_eq!((offers.resume, offers.lists), (resume, lists), "{lines:?}");
+            assert!(offers.resumption.is_none(), "{lines:?}");
         }
     }
 
@@ -298,6 +308,7 @@ mod tests {
         let token = ResumeToken::random().digits();
         for (line, status) in [
             ("Godot-Multiplayer: resume; v=1, resume; v=1".to_owned(), 400),
+            ("Godot-Multiplayer: relay-list; v=1, relay-list; v=2".to_owned(), 400),
             (format!("Godot-Multiplayer: resume; v=1; token={token}"), 400),
             (format!("Godot-Multiplayer: resume; v=1; token={token}; received=-1"), 400),
             (format!("Godot-Multiplayer: resume; v=1; token={token}; received=01"), 400),
