@@ -12,12 +12,14 @@ use crate::base::{ConnId, Packet};
 use crate::channel::{Counters, Notice, PayloadArena, PeerShared, input_limits};
 use crate::config::{Mode, PeerConfig, WireFormat};
 use crate::session::{Context, Payload};
-use crate::wire::relay_list::is_list_message;
 use crate::wire::{godot3, godot4};
 
 impl Hub {
     /// Delivers a message. Returns false if the peer's input buffer is full: the message is deferred, and reading pauses.
     pub(super) fn message(&mut self, conn: ConnId, payload: Payload<'_>, text: bool, now: Instant) -> bool {
+        if self.grants_lists && !text && self.is_for_lists(conn, payload.bytes()) {
+            return self.list_message(conn, payload, now);
+        }
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         // Both threads use the count of references to this: it is once per packet, so it is left alone.
         let Stage::Connected(Connected { shared, .. }) = &connection.stage else {
@@ -27,13 +29,6 @@ impl Hub {
             let shared = Arc::clone(shared);
             let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
             return self.routed_message(conn, &shared, message, now);
-        }
-        if self.grants_lists
-            && !text
-            && is_list_message(payload.bytes())
-            && connection.connected().is_some_and(|peer| peer.lists.is_some())
-        {
-            return self.list_message(conn, payload, now);
         }
         if !may_deliver(shared, payload.bytes().len(), &self.config) {
             let message = Packet { source: shared.id, payload: payload.into_bytes(), text };
@@ -131,11 +126,13 @@ impl Hub {
 }
 
 /// Says whether the game has room for a packet of a peer; if not, reading pauses.
+#[inline]
 pub(super) fn may_deliver(shared: &PeerShared, size: usize, config: &PeerConfig) -> bool {
     shared.incoming.has_room_or_pauses(size, 1, &input_limits(config))
 }
 
 /// Counts a message that the game gets.
+#[inline]
 pub(super) fn count_in(shared: &PeerShared, counters: &Counters, size: usize) {
     counters.packets_in.add(1);
     shared.figures.packets_in.add(1);

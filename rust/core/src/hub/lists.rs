@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Hub;
 use super::connected::Connected;
-use super::connection::Stage;
+use super::connection::{Connection, Stage};
 use super::delivery::{count_in, may_deliver, unpinned};
 use crate::base::{ConnId, Packet, PeerId};
 use crate::channel::{Notice, Run, input_limits};
@@ -67,6 +67,13 @@ impl Lists {
 }
 
 impl Hub {
+    /// Returns whether a message is one of these, and its client may send them.
+    #[inline(never)]
+    pub(super) fn is_for_lists(&self, conn: ConnId, message: &[u8]) -> bool {
+        let peer = self.connections.get(conn).and_then(Connection::connected);
+        is_list_message(message) && peer.is_some_and(|peer| peer.lists.is_some())
+    }
+
     /// Handles such a message of a client to which lists were granted. Returns false if the peer's input buffer is full: the message is
     /// deferred, and reading pauses.
     #[inline(never)]
@@ -161,6 +168,7 @@ impl Hub {
 }
 
 /// Says whether the game has room for a message that was deferred.
+#[inline(never)]
 pub(super) fn has_room_for(peer: &Connected, deferred: &Packet, config: &PeerConfig) -> bool {
     let message = &deferred.payload;
     let is_for_several = peer.lists.is_some() && !deferred.text && is_list_message(message);
