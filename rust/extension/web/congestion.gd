@@ -14,6 +14,8 @@ var congested: bool = false
 var bytes: int = 0
 ## At most so many packets are among them: those sent since none waited.
 var packets: int = 0
+## Bytes that have left, as far as they were told.
+var left: int = 0
 ## Whether nothing was unsent at the last judgement, before that frame sent anything.
 var drained: bool = true
 
@@ -41,6 +43,7 @@ func judge(unsent: int, in_frame: int, now_msec: int) -> void:
 		congested = congested or now_msec - _waits_from >= WAIT_MSEC
 		if unsent + in_frame < bytes:
 			_stalled_from = now_msec
+	left += maxi(0, bytes - unsent - in_frame)
 	bytes = unsent + in_frame
 	_since_judged = 0
 

@@ -10,7 +10,7 @@
 // can survive its socket: the engine sees one that stays open.
 (function () {
   'use strict';
-  const VERSION = 2;
+  const VERSION = 3;
   // No window: the engine runs in a worker, where its callbacks would come too late.
   if (typeof window === 'undefined' || typeof document === 'undefined') return 0;
   if (window.__bws && window.__bws.version === VERSION) return VERSION;
@@ -27,6 +27,7 @@
   const HIDDEN_AT_WAKE = 5000;
   const ANSWER_AT_WAKE = 3000;
   const WAKES_UNHEARD = 2; // so many sleeps in a row may interrupt the wait for an answer
+  const HIDDEN_UNHEARD = 1; // likewise of a session in a hidden page: a mistake does not end it
   const BETWEEN_ACKS = 250;
   const FIRST_ASKS = 2000; // the first answer may have waited for a page that was still loading
   const SESSION_TICK = 250;
@@ -128,7 +129,9 @@
       const text = typeof data === 'string';
       const size = text ? encoder.encode(data).length : data.byteLength;
       const first = this.heardAt < 0;
-      this.heardAt = this.quietFrom = now();
+      this.heardAt = now();
+      if (this.session) this.session.heard(this.heardAt - this.quietFrom, this.shortest());
+      this.quietFrom = this.heardAt;
       this.answerBy = -1;
       this.wakes = 0;
       this.doubted = false;
@@ -214,13 +217,18 @@
       this.say(`ack ${counts}${mark}`);
     }
 
+    // The silence that a session survives on a line that is not slow.
+    shortest() {
+      return document.hidden ? HIDDEN_LOST : SESSION_LOST;
+    }
+
     // The silence that a connection survives, in ms; 0: any.
     patience() {
       const timeout = this.options.heartbeat_timeout;
       if (!this.session) return timeout;
-      // A message counts when it is whole. A slow line that was given up in the middle of one gets more time for it.
-      const lost = (document.hidden ? HIDDEN_LOST : SESSION_LOST) * 2 ** this.session.silences;
-      return Math.min(timeout > 0 ? timeout : LONGEST_SILENCE, lost);
+      // Later the server, which notices the loss after HIDDEN_LOST, would keep the session no more.
+      const most = HIDDEN_LOST + this.session.timeout / 2;
+      return Math.min(timeout > 0 ? timeout : LONGEST_SILENCE, most, this.session.slowed(this.shortest()));
     }
 
     beat(time) {
@@ -236,6 +244,7 @@
       if (unanswered || (timeout > 0 && silent >= timeout)) {
         // An answer may wait behind this very timer, when the thread was blocked. The next tick decides.
         if (this.doubted) {
+          if (this.session && !unanswered) this.session.noteSilence();
           this.lose(unanswered ? 'the connection was lost while the page slept: the server does not answer'
             : `the connection was lost: nothing came from the server for ${timeout / 1000} s`, true);
         }
@@ -266,14 +275,20 @@
         this.wokeAt = time;
         this.wakes += 1;
       }
-      if (this.wakes <= WAKES_UNHEARD) {
+      if (this.wakes <= (this.session && document.hidden ? HIDDEN_UNHEARD : WAKES_UNHEARD)) {
         this.quietFrom = time;
-        // A question behind data that waits takes its time.
-        const isShort = this.answerBy >= 0 || this.buffered() < LITTLE;
-        if (isShort && this.patience() > 0) this.answerBy = time + ANSWER_AT_WAKE;
+        this.expectAnswer(time);
       }
       this.askedAt = -1; // the time asleep is no round trip
       this.ask();
+    }
+
+    expectAnswer(time) {
+      const patience = this.patience();
+      // A question behind data that waits takes its time, and so does an answer behind a long message.
+      const isShort = this.answerBy >= 0 || this.buffered() < LITTLE;
+      if (!isShort || patience === 0) return;
+      this.answerBy = time + (this.session ? Math.min(patience, this.session.slowed(ANSWER_AT_WAKE)) : ANSWER_AT_WAKE);
     }
 
     send(data) {
@@ -334,7 +349,6 @@
 
     lose(words, silent = false) {
       if (this.session && this.session.survives(LOST)) {
-        if (silent) this.session.silences += 1;
         this.session.suspend(words);
         return;
       }
@@ -419,26 +433,54 @@
     };
   }
 
-  const tools = { now, LOST, OPEN };
+  const tools = { now, later, cancel, LOST, OPEN };
 
   // ---- Time and the life of the page ----
 
-  let timer = 0;
+  let timer = null;
   let pace = TICK;
   let tickedAt = 0;
   let tickedWall = 0; // performance.now() stands still in some suspended machines, the wall clock does not
   let hiddenAt = -1;
 
+  // In a page that is hidden for minutes, a timer set by a timer that a timer has set comes once per minute (Chromium, WebKit). One set by a
+  // message comes once per second.
+  const unchained = [];
+  let channel = null;
+
+  function later(call, wait) {
+    const set = { id: 0, isCancelled: false };
+    const begin = () => { if (!set.isCancelled) set.id = setTimeout(call, wait); };
+    if (!document.hidden) {
+      begin();
+      return set;
+    }
+    if (!channel) {
+      channel = new MessageChannel();
+      channel.port1.onmessage = () => unchained.shift()();
+    }
+    unchained.push(begin);
+    channel.port2.postMessage(0);
+    return set;
+  }
+
+  function cancel(set) {
+    if (!set) return;
+    set.isCancelled = true;
+    clearTimeout(set.id);
+  }
+
   function keepTime() {
     if (timer) return;
     tickedAt = now();
     tickedWall = Date.now();
-    pace = Array.from(connections.values()).some((connection) => connection.session && !connection.ended) ? SESSION_TICK : TICK;
-    timer = setTimeout(tick, pace);
+    const hasSession = Array.from(connections.values()).some((connection) => connection.session && !connection.ended);
+    pace = hasSession ? SESSION_TICK : TICK;
+    timer = hasSession ? later(tick, pace) : { id: setTimeout(tick, pace) };
   }
 
   function tick() {
-    timer = 0;
+    timer = null;
     const time = now();
     const gap = Math.max(time - tickedAt, Date.now() - tickedWall);
     for (const connection of connections.values()) {
@@ -476,7 +518,7 @@
         continue;
       }
       // Another network: what was silent is likely to be dead.
-      if (connection.answerBy >= 0 || connection.session) connection.answerBy = now() + ANSWER_AT_WAKE;
+      if (connection.answerBy >= 0 || connection.session) connection.expectAnswer(now());
       connection.ask();
     }
   });
@@ -490,7 +532,7 @@
     if (!document.hidden) return;
     // The timers of a page that is hidden for long come once per minute.
     if (timer && now() - tickedAt >= TICK) {
-      clearTimeout(timer);
+      cancel(timer);
       tick();
     }
     for (const connection of Array.from(connections.values())) {
@@ -561,15 +603,17 @@
       return Boolean(connection && connection.seated);
     },
 
-    // Hands messages to the engine, whose buffer is empty. Answers thirteen numbers: messages handed over, their bytes, the texts among them,
+    // Hands messages to the engine, whose buffer is empty. Answers fourteen numbers: messages handed over, their bytes, the texts among them,
     // bytes unsent before this task, bytes unsent, messages and bytes that wait here, state, round trip in ms or -1; and of a session how often it
-    // has lost its socket (-1: there is no session), how often it has got another, and messages and bytes that wait for one.
+    // has lost its socket (-1: there is no session), how often it has got another, messages and bytes that wait for one, and the bytes among
+    // those unsent that were sent before and are sent again.
     pump(id, bytes, packets) {
       const c = connections.get(Number(id));
-      if (!c) return `0 0 0 0 0 0 0 ${CLOSED} -1 -1 0 0 0`;
+      if (!c) return `0 0 0 0 0 0 0 ${CLOSED} -1 -1 0 0 0 0`;
       const buffered = c.buffered();
       const handed = c.pump(Number(bytes), Number(packets)).join(' ');
-      return `${handed} ${Math.max(0, buffered - c.sentInTask)} ${buffered} ${c.items.length - c.next} ${c.waitingBytes} ${c.brief()}`;
+      const unsent = `${Math.max(0, buffered - c.sentInTask)} ${buffered}`;
+      return `${handed} ${unsent} ${c.items.length - c.next} ${c.waitingBytes} ${c.brief()} ${c.session ? c.session.again() : 0}`;
     },
 
     // Starts the closing handshake.

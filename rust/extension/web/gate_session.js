@@ -21,6 +21,9 @@
   const LONGEST_SESSION = 120000; // no server keeps one longer
   const HURRIED = 1000; // an attempt that has just begun is none that hangs
   const UNKNOWN_MOST = 3; // one such answer may come from another server behind the same name
+  const BUSY_LEAST = 10000; // a gateway says so while its server is being restarted
+  const CALM = 60000; // a line that does not need the time given to slow ones gets half of it
+  const SLOWEST = 4; // doublings of that time, which has other limits as well
 
   class Session {
     constructor(connection, tools, token, timeout) {
@@ -35,6 +38,10 @@
       this.written = 0; // the number of the last message that a socket has taken
       this.keptBytes = 0;
       this.writtenBytes = 0; // of those that are kept
+      // The last of those written, which the lost socket had not sent: they wait for the next one.
+      this.unsent = 0;
+      this.unsentBytes = 0;
+      this.againUntil = 0; // what is sent again has left when the connection has sent so many bytes
       this.voided = 0; // numbers of the server's that have no message
       this.unackedBytes = 0; // received
       this.dropped = 0;
@@ -44,12 +51,15 @@
       this.why = '';
       this.until = 0;
       this.pause = 0;
-      this.timer = 0; // of the next attempt, or of the end of this one
+      this.timer = null; // of the next attempt, or of the end of this one
       this.attempt = null;
       this.began = 0;
-      this.silences = 0; // losses in a row by silence, between which no message came
+      this.silences = 0; // losses by silence, less those that were not needed
+      this.silentAt = 0; // when they were needed last
       this.spared = false; // the attempt was let live once, because its answer may wait behind a timer
-      this.unknown = 0;
+      this.unknown = 0; // such answers, since it was lost
+      this.busy = 0; // such answers in a row
+      this.busyFrom = 0;
       this.farewell = null; // the game has closed it
       this.isOver = false; // the server has ended it, whatever the code of its Close
     }
@@ -69,15 +79,26 @@
     }
 
     brief() {
-      return `${this.suspends} ${this.resumes} ${this.last() - this.written} ${this.keptBytes - this.writtenBytes}`;
+      return `${this.suspends} ${this.resumes} ${this.last() - this.written + this.unsent} ${this.waitingBytes()}`;
+    }
+
+    // Those that wait for a socket.
+    waitingBytes() {
+      return this.keptBytes - this.writtenBytes + this.unsentBytes;
+    }
+
+    // Bytes that were sent on a socket before, and have not left on this one. They are in front of all others.
+    again() {
+      const waiting = this.connection.buffered();
+      return Math.max(0, Math.min(waiting, this.againUntil - this.connection.bytesOut + waiting));
     }
 
     figures() {
       return {
         suspended: Number(this.suspended),
         resumes: this.resumes,
-        unacked_bytes: this.keptBytes,
-        unacked_packets: this.kept.length - this.first,
+        unacked_bytes: this.writtenBytes - this.unsentBytes,
+        unacked_packets: this.written - this.before - this.unsent,
         packets_dropped: this.dropped,
       };
     }
@@ -92,7 +113,6 @@
         return;
       }
       this.unackedBytes += size;
-      if (size > 0) this.silences = 0;
       // Timers of a hidden page are late.
       const isLate = document.hidden && this.tools.now() - c.ackedAt >= ACK_TIME;
       if (this.unackedBytes >= ACK_BYTES || isLate) c.answer();
@@ -119,6 +139,28 @@
       }
     }
 
+    // ---- Slow lines ----
+
+    // A message counts when it is whole. A line that was given up, maybe in the middle of one, gets twice the time.
+    noteSilence() {
+      this.silences = Math.min(this.silences + 1, SLOWEST);
+      this.silentAt = this.tools.now();
+    }
+
+    slowed(time) {
+      const calm = Math.floor((this.tools.now() - this.silentAt) / CALM);
+      if (this.silences > 0 && calm > 0) {
+        this.silences = Math.max(0, this.silences - calm);
+        this.silentAt += calm * CALM;
+      }
+      return time * 2 ** this.silences;
+    }
+
+    // Something came after so much silence.
+    heard(silent, shortest) {
+      if (this.silences > 0 && silent * 2 > this.slowed(shortest)) this.silentAt = this.tools.now();
+    }
+
     // ---- What is sent ----
 
     send(bytes, reliable) {
@@ -134,18 +176,17 @@
       if (isOpen) this.write(bytes, reliable);
       const { kept_bytes: most, kept_messages: mostMessages } = c.options;
       // It cannot be sent again, that is all: nobody is closed because much was sent and not acknowledged.
-      const waiting = isOpen ? c.buffered() : 0; // has not left, and so is no reason
-      while (this.writtenBytes - waiting > most || this.written - this.before > mostMessages) this.drop();
+      const waiting = this.suspended ? this.unsentBytes : c.buffered(); // has not left, and so is no reason
+      while (this.writtenBytes - waiting > most || this.written - this.unsent - this.before > mostMessages) this.drop();
       this.shrink();
     }
 
     // Writes the message behind those that were written.
     write(bytes, reliable) {
-      const isTaken = this.connection.deliver(bytes, bytes.byteLength);
+      if (!this.suspended) this.connection.deliver(bytes, bytes.byteLength);
       // Its number may have arrived nevertheless.
       this.written += 1;
       if (reliable) this.writtenBytes += bytes.byteLength;
-      return isTaken;
     }
 
     // Forgets the oldest message.
@@ -185,6 +226,8 @@
       this.until = this.tools.now() + this.timeout;
       this.pause = FIRST_PAUSE;
       this.unknown = 0;
+      this.busy = 0;
+      this.findUnsent();
       giveUp(c.socket);
       c.socket = null;
       clearTimeout(c.ackTimer);
@@ -192,7 +235,19 @@
       c.ackIsAnswer = false;
       c.askedAt = -1;
       c.rtt = -1;
-      this.timer = setTimeout(() => this.dial(), pause);
+      this.timer = this.tools.later(() => this.dial(), pause);
+    }
+
+    // What the socket has not sent waits, and counts as such. It is the end of what was written.
+    findUnsent() {
+      let room = this.connection.buffered() - this.again();
+      for (let at = this.first + this.written - this.before - 1; at >= this.first && room > 0; at -= 1) {
+        const size = this.kept[at] ? this.kept[at].byteLength : 0;
+        if (size > room) break;
+        room -= size;
+        this.unsent += 1;
+        this.unsentBytes += size;
+      }
     }
 
     dial() {
@@ -211,11 +266,12 @@
       socket.onclose = (event) => this.refused(event);
       this.attempt = socket;
       this.spared = false;
-      this.timer = setTimeout(() => this.late(), Math.max(ATTEMPT, c.options.attempt_timeout || 0));
+      const time = Math.max(ATTEMPT, c.options.attempt_timeout || 0);
+      this.timer = this.tools.later(() => this.late(), Math.min(time, LONGEST_SESSION));
     }
 
     late() {
-      if (this.spare()) this.timer = setTimeout(() => this.late(), HURRIED);
+      if (this.spare()) this.timer = this.tools.later(() => this.late(), HURRIED);
       else this.failed('the server did not answer');
     }
 
@@ -227,18 +283,22 @@
     }
 
     refused({ code, reason, wasClean }) {
-      const c = this.connection;
-      if ((code === GONE && reason.startsWith('unknown')) || BUSY.includes(code)) {
-        this.unknown += 1;
-        if (this.unknown < UNKNOWN_MOST) {
-          this.failed(reason);
-          return;
-        }
-      } else if (LOSSES.includes(code)) {
-        this.failed('the server cannot be reached');
-        return;
+      if (this.isFinal(code, reason)) this.connection.end(code, reason, wasClean, '');
+      else this.failed(LOSSES.includes(code) ? 'the server cannot be reached' : reason);
+    }
+
+    // Whether the Close that answers an attempt is that of the session.
+    isFinal(code, reason) {
+      if (BUSY.includes(code)) {
+        const time = this.tools.now();
+        if (this.busy === 0) this.busyFrom = time;
+        this.busy += 1;
+        return this.busy >= UNKNOWN_MOST && time - this.busyFrom >= BUSY_LEAST;
       }
-      c.end(code, reason, wasClean, '');
+      this.busy = 0;
+      if (code !== GONE || !reason.startsWith('unknown')) return !LOSSES.includes(code);
+      this.unknown += 1;
+      return this.unknown >= UNKNOWN_MOST;
     }
 
     failed(words) {
@@ -249,7 +309,7 @@
         c.end(this.tools.LOST, '', false, this.farewell ? '' : `${this.why}, and it did not come back within ${this.timeout / 1000} s: ${words}`);
         return;
       }
-      this.timer = setTimeout(() => this.dial(), this.pause * (0.75 + Math.random() / 2));
+      this.timer = this.tools.later(() => this.dial(), this.pause * (0.75 + Math.random() / 2));
       this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
     }
 
@@ -258,7 +318,7 @@
       const c = this.connection;
       const grant = typeof data === 'string' ? /^resumed 1 ([0-9a-f]{48}) (\d+)(?: |$)/.exec(data) : null;
       this.attempt = null;
-      clearTimeout(this.timer);
+      this.tools.cancel(this.timer);
       c.adopt(socket);
       const received = grant ? Number(grant[2]) : 0;
       if (!grant) {
@@ -284,13 +344,19 @@
       c.quietFrom = c.heardAt;
       c.answerBy = -1;
       c.wakes = 0;
+      const waits = this.waitingBytes();
       // Whatever was written on the last socket: this is what has arrived.
       while (this.before < received) this.drop();
       this.written = this.before;
       this.writtenBytes = 0;
+      this.unsent = 0;
+      this.unsentBytes = 0;
       c.answer();
+      if (!this.suspended) c.ask(); // before what takes time
+      let again = this.keptBytes - waits;
       let voids = 0;
-      for (let at = this.first; at < this.kept.length && !this.suspended; at += 1) {
+      // When this socket is lost meanwhile, what an earlier one has sent is no more waiting than it was.
+      for (let at = this.first; at < this.kept.length && (again > 0 || !this.suspended); at += 1) {
         const bytes = this.kept[at];
         if (bytes === null) {
           voids += 1;
@@ -298,6 +364,8 @@
           this.skip(voids);
           voids = 0;
           this.write(bytes, true);
+          if (again > 0) this.againUntil = c.bytesOut;
+          again -= bytes.byteLength;
         }
       }
       this.skip(voids);
@@ -345,8 +413,8 @@
     }
 
     abandon() {
-      clearTimeout(this.timer);
-      this.timer = 0;
+      this.tools.cancel(this.timer);
+      this.timer = null;
       if (this.attempt) giveUp(this.attempt);
       this.attempt = null;
     }
@@ -366,6 +434,8 @@
       this.before = this.written;
       this.keptBytes = 0;
       this.writtenBytes = 0;
+      this.unsent = 0;
+      this.unsentBytes = 0;
     }
   }
 

@@ -2,7 +2,7 @@ extends "transport.gd"
 ## A connection behind the gate of gate.js, which owns the browser's socket, queues what arrives, also while no frame runs, and hands it to the
 ## engine's class as the game polls.
 
-const GATE_VERSION: int = 2
+const GATE_VERSION: int = 3
 ## Packets that the gate hands over in one call, and those above which the game has to take some first.
 const HANDED_PACKETS: int = 512
 const MOST_FETCHED: int = 16384
@@ -22,6 +22,8 @@ var _rtt: float = -1.0
 # Sent, and waiting for another connection of the session.
 var _held_packets: int = 0
 var _held_bytes: int = 0
+# Sent on a connection that was lost, and in front of all that waits on this one.
+var _again_bytes: int = 0
 
 
 func _notification(what: int) -> void:
@@ -75,11 +77,15 @@ func is_drained() -> bool:
 
 
 func buffered_bytes() -> int:
-	return _held_bytes + super()
+	return _held_bytes + maxi(0, super() - _again_bytes)
 
 
 func buffered_packets() -> int:
 	return _held_packets + super()
+
+
+func again_bytes() -> int:
+	return _again_bytes
 
 
 func waiting_bytes() -> int:
@@ -113,6 +119,7 @@ func _start(address: String, given: Dictionary) -> Error:
 	_rtt = -1.0
 	_held_packets = 0
 	_held_bytes = 0
+	_again_bytes = 0
 	_room = nearest_po2(maxi(_largest_message, 65535) + 1) - 1
 	_socket.inbound_buffer_size = _room
 	_socket.max_queued_packets = HANDED_PACKETS * 2
@@ -149,12 +156,13 @@ func _fetch(until_usec: int) -> void:
 		and _gate_packets == 0
 		and _socket.get_current_outbound_buffered_amount() == 0
 	):
+		_again_bytes = 0
 		_judge(0, 0)
 		return
 	var first: bool = true
 	while true:
 		# Messages handed over, their bytes, the texts among them, bytes unsent before this task, bytes unsent, messages and bytes that wait, state,
-		# round trip, losses of a session, its returns, messages and bytes that wait for one.
+		# round trip, losses of a session, its returns, messages and bytes that wait for one, bytes that are sent again.
 		var counts: PackedFloat64Array = (
 			str(_gate.call(&"pump", _id, _room, HANDED_PACKETS if _has_room() else 0))
 			. split_floats(" ")
@@ -172,6 +180,7 @@ func _fetch(until_usec: int) -> void:
 		changes = maxi(0, int(counts[9])) + int(counts[10])
 		_held_packets = int(counts[11])
 		_held_bytes = int(counts[12])
+		_again_bytes = int(counts[13])
 		if reached == WebSocketPeer.STATE_CLOSED:
 			_note_end()
 			return
@@ -229,6 +238,7 @@ func _forget() -> void:
 	_gate_bytes = 0
 	_held_packets = 0
 	_held_bytes = 0
+	_again_bytes = 0
 
 
 func _on_wake(_arguments: Array) -> void:

@@ -21,8 +21,10 @@ var _polls: int = 0
 var _is_fresh: bool = false
 ## Whether the game had no time for all of them in the last frame: until it had, nothing is told that comes behind them.
 var _was_cut: bool = false
-## What waited when [member _above_since] was set.
+## What waited when [member _above_since] was set, what was to be sent again before it, and what had left.
 var _above_bytes: int = 0
+var _above_again: int = 0
+var _above_left: int = 0
 
 
 func _poll() -> void:
@@ -284,6 +286,7 @@ func _poll_session(opening: int) -> bool:
 	var is_lost: bool = changes & 1 == 1
 	_told_changes = changes
 	_sure_room = 0
+	_above_since = -1
 	if is_told:
 		peer_resumed.emit(_SERVER)
 	if _opening == opening and (is_lost or not is_told):
@@ -317,10 +320,11 @@ func _poll_sending(opening: int) -> bool:
 	)
 	if not is_above:
 		_above_since = -1
-	elif _above_since < 0 or _above_bytes - waiting >= _output_bytes / _CATCHING_UP:
-		# What a new connection sends again, and what waited meanwhile, takes its time.
+	elif _above_since < 0 or _catches_up(connection.transport):
 		_above_since = _clock
 		_above_bytes = waiting
+		_above_again = connection.transport.again_bytes()
+		_above_left = connection.transport.left_bytes()
 	var grace: float = overflow_grace * 1000.0
 	if connection.transport.has_session:
 		grace = maxf(grace, _SESSION_GRACE)
@@ -343,6 +347,18 @@ func _poll_sending(opening: int) -> bool:
 			connection.fault = "the remote took no data within write_timeout"
 			connection.drop()
 	return true
+
+
+## Whether everything that waited has left, even if more was sent since, or what waits has shrunk. What is sent again comes first, so only that can
+## shrink meanwhile.
+func _catches_up(transport: _Connection.Transport) -> bool:
+	var enough: float = _output_bytes / _CATCHING_UP
+	var again: int = transport.again_bytes()
+	return (
+		transport.left_bytes() - _above_left >= maxi(1, _above_bytes + _above_again)
+		or (_above_again > 0 and (again == 0 or _above_again - again >= enough))
+		or _above_bytes - transport.buffered_bytes() >= enough
+	)
 
 
 func _overflow(opening: int) -> bool:

@@ -20,8 +20,10 @@ extends RefCounted
 ## func last_error() -> String          # why the connection failed or ended, in words; "" while there is nothing to say
 ## func has_timed_out() -> bool         # it ended because nothing was heard
 ## func selected_protocol() -> String
-## func buffered_bytes() -> int         # bytes the browser has not sent yet, what was sent in this frame included
+## func buffered_bytes() -> int         # bytes the browser has not sent yet, what was sent in this frame included, without those of again_bytes()
 ## func buffered_packets() -> int       # at most so many packets are among them
+## func again_bytes() -> int            # bytes in front of those, which a connection that was lost had sent: this one sends them again
+## func left_bytes() -> int             # bytes that the browser has sent, in all
 ## func is_suspended() -> bool          # the connection is lost, and another one may take its place; state() stays OPEN
 ## func reconnect() -> bool             # drops the connection and takes another one at once; false: there is no session
 ## func mark_unreliable() -> void       # the next packet that is sent is not sent again on another connection
@@ -307,6 +309,14 @@ func buffered_bytes() -> int:
 
 func buffered_packets() -> int:
 	return _congestion.packets + _sent_packets
+
+
+func again_bytes() -> int:
+	return 0
+
+
+func left_bytes() -> int:
+	return _congestion.left
 
 
 func is_drained() -> bool:

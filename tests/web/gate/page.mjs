@@ -1,4 +1,5 @@
 // A page without a browser: what gate.js uses of it, with a clock that moves only when a test moves it.
+import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import vm from 'node:vm';
 
@@ -24,12 +25,24 @@ class Clock {
     this.asleep = 0; // the wall clock goes on while performance.now() stands still
     this.timers = new Map();
     this.lastId = 0;
+    this.throttle = ''; // 'chains': as in a page that is hidden for minutes; 'all': no browser is known to be so strict
+    this.level = 0; // how many timers have set each other in a row
   }
 
-  set(call, wait, repeat) {
+  set(call, given, repeat) {
+    const wait = given < 2 ** 31 ? given : 0; // more overflows in a browser
     this.lastId += 1;
-    this.timers.set(this.lastId, { call, due: this.time + wait, wait, repeat });
+    const level = this.level + 1;
+    const second = this.throttle === 'all' || (this.throttle === 'chains' && level >= 5) ? 60000 : 1000;
+    const due = this.throttle === '' ? this.time + wait : Math.ceil((this.time + wait) / second) * second;
+    this.timers.set(this.lastId, { call, due, wait, repeat, level });
     return this.lastId;
+  }
+
+  // A task that is no timer.
+  post(call) {
+    this.lastId += 1;
+    this.timers.set(this.lastId, { call, due: this.time, level: 0 });
   }
 
   // Runs what is due within this time, each at its own moment.
@@ -52,7 +65,9 @@ class Clock {
   fire(id, timer) {
     if (timer.repeat) Object.assign(timer, { due: this.time + timer.wait });
     else this.timers.delete(id);
+    this.level = timer.level;
     timer.call();
+    this.level = 0;
   }
 }
 
@@ -130,6 +145,12 @@ export function makePage({ workers = true, sessions = true } = {}) {
     setInterval: (call, wait) => clock.set(call, wait, true),
     clearTimeout: (id) => clock.timers.delete(id),
     clearInterval: (id) => clock.timers.delete(id),
+    MessageChannel: class {
+      constructor() {
+        this.port1 = { onmessage: null };
+        this.port2 = { postMessage: (data) => clock.post(() => this.port1.onmessage({ data })) };
+      }
+    },
     Blob: class { constructor(parts) { this.text = parts.join(''); } },
     URL: { createObjectURL: (blob) => blob.text, revokeObjectURL() {} },
     Worker: class {
@@ -171,8 +192,9 @@ export function connect(page, options = {}, url = 'ws://host:9080/', protocols =
   engine.socket = page.sockets[page.sockets.length - 1];
   engine.pump = (bytes = 65535, packets = 512) => {
     const numbers = gate.pump(id, bytes, packets).split(' ').map(Number);
-    const [handed, handedBytes, texts, unsent, buffered, messages, waiting, state, rtt, suspends, resumes, held, heldBytes] = numbers;
+    const [handed, handedBytes, texts, unsent, buffered, messages, waiting, state, rtt, suspends, resumes, held, heldBytes, again] = numbers;
     engine.session = { suspends, resumes, held, heldBytes };
+    engine.again = again;
     return { handed, handedBytes, texts, unsent, buffered, messages, waiting, state, rtt };
   };
   engine.ending = () => { const text = gate.ending(id); return text && JSON.parse(text); };
@@ -229,4 +251,22 @@ export function clear(socket) {
 // What went out, in words: text as it is, data by its first byte.
 export function words(socket) {
   return socket.out.map((data) => (typeof data === 'string' ? data : String(new Uint8Array(data)[0])));
+}
+
+// The token of the next socket.
+export const NEXT = 'fedcba9876543210'.repeat(3);
+
+export function lose(page, engine) {
+  engine.latest().shut(1006, '', false);
+  engine.pump();
+}
+
+// The next attempt is made and reaches the server, which has received so many.
+export function comeBack(page, engine, received, token = NEXT, within = 250) {
+  const before = page.sockets.length;
+  page.clock.advance(within);
+  assert.equal(page.sockets.length, before + 1);
+  engine.latest().open('godot-resume.v1');
+  engine.latest().receive(`resumed 1 ${token} ${received}`);
+  engine.pump();
 }
