@@ -238,7 +238,7 @@ fn at_any_bound_who_reads_gets_what_was_taken_and_stays() {
             let size = if number % 10 == 0 { 20_000 } else { 10 + number % 900 };
             let at = number % 3;
             let mut payload = vec![7; size];
-            payload[..8].copy_from_slice(&number.to_le_bytes());
+            payload[..8].copy_from_slice(&(number as u64).to_le_bytes());
             match server.peer.send(Target::One(ids[at]), &payload, Delivery::Reliable) {
                 Ok(()) => taken[at].push(payload),
                 Err(SendError::Full) => refused += 1,

@@ -10,14 +10,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use fs_err as fs;
 
-use crate::cross_tools::CrossTools;
+use crate::cross_tools::{CrossTools, Product};
 use crate::platforms::{Build, Form, Platform};
 use crate::repo::{ADDON, Repo};
 use crate::{CannotRun, files};
 
 /// Compiles a library of a release.
 pub(crate) fn compile(repo: &Repo, target: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let tools = CrossTools::provide(target)?;
+    let tools = CrossTools::provide(target, Product::Library)?;
     let more = tools.arguments.iter().map(String::as_str);
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--locked"]).chain(more).collect();
     let mut environment = environment(repo, target, &tools.flags)?;
@@ -26,7 +26,7 @@ pub(crate) fn compile(repo: &Repo, target: &str, arguments: &[&str]) -> Result<P
 }
 
 /// The environment in which cargo builds for a target.
-fn environment(repo: &Repo, target: &str, more: &[String]) -> Result<Vec<(String, String)>> {
+pub(crate) fn environment(repo: &Repo, target: &str, more: &[String]) -> Result<Vec<(String, String)>> {
     let name = target.replace('-', "_");
     let upper = name.to_uppercase();
     let mut flags = more.to_vec();

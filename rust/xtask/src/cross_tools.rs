@@ -23,12 +23,21 @@ pub(crate) struct CrossTools {
     pub(crate) flags: Vec<String>,
 }
 
+/// What is built.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Product {
+    /// A library of a release: for Linux, it loads on systems that are ten years old.
+    Library,
+    /// Test programs, which an emulator starts.
+    Tests,
+}
+
 impl CrossTools {
     /// Finds or fetches what a target needs.
-    pub(crate) fn provide(target: &str) -> Result<Self> {
+    pub(crate) fn provide(target: &str, product: Product) -> Result<Self> {
         let mut tools = Self { subcommand: "build", ..Self::default() };
         let mut triple = target.to_owned();
-        if cfg!(target_os = "linux") && PORTABLE.contains(&target) {
+        if cfg!(target_os = "linux") && product == Product::Library && PORTABLE.contains(&target) {
             tools.subcommand = "zigbuild";
             triple = format!("{target}.{GLIBC}");
             let packages = foreign::zig()?;
@@ -36,8 +45,10 @@ impl CrossTools {
             let path = [packages.join("bin")].into_iter().chain(env::split_paths(&path));
             tools.set("PATH", env::join_paths(path)?.to_string_lossy());
             tools.set("PYTHONPATH", packages.to_string_lossy());
-        } else if cfg!(target_os = "linux") && target == WINDOWS {
-            let program = debian::program(WINDOWS_COMPILER, WINDOWS_PACKAGES, "compiler for Windows")?;
+        } else if cfg!(target_os = "linux")
+            && let Some((_, compiler, package)) = COMPILERS.iter().find(|(name, ..)| *name == target)
+        {
+            let program = debian::program(compiler, package, &format!("compiler for {target}"))?;
             let name = target.replace('-', "_");
             tools.set(&format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), program.to_string_lossy());
             tools.set(&format!("CC_{name}"), program.to_string_lossy());
@@ -109,7 +120,12 @@ const PORTABLE: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-
 /// The C library of the oldest system on which they load: CentOS 7, Debian 8, Ubuntu 14.04. It is Rust's own floor.
 pub(crate) const GLIBC: &str = "2.17";
 
-/// Debian's compiler for Windows.
-const WINDOWS: &str = "x86_64-pc-windows-gnu";
-const WINDOWS_COMPILER: &str = "x86_64-w64-mingw32-gcc-posix";
-const WINDOWS_PACKAGES: &str = "gcc-mingw-w64-x86-64-posix mingw-w64-x86-64-dev binutils-mingw-w64-x86-64";
+/// Targets, their compilers, and Debian's packages of those.
+const COMPILERS: [(&str, &str, &str); 2] = [
+    (
+        "x86_64-pc-windows-gnu",
+        "x86_64-w64-mingw32-gcc-posix",
+        "gcc-mingw-w64-x86-64-posix mingw-w64-x86-64-dev binutils-mingw-w64-x86-64",
+    ),
+    ("i686-unknown-linux-gnu", "i686-linux-gnu-gcc", "gcc-i686-linux-gnu libc6-dev-i386-cross"),
+];

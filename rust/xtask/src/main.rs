@@ -45,6 +45,7 @@ mod manifests;
 mod package;
 mod package_suite;
 mod platforms;
+mod platforms_core;
 mod platforms_suite;
 mod process;
 mod release_export;

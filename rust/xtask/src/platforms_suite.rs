@@ -1,4 +1,5 @@
-//! Other machines, as far as a Debian can be one: the libraries of `cargo xtask package --cross`, and the engine for arm64 with the addon.
+//! Other machines, as far as a Debian can be one: the libraries of `cargo xtask package --cross`, the core's own tests with 32 bits, and
+//! the engine for arm64 with the addon.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,18 +18,32 @@ use crate::engines::{self, Generation};
 use crate::foreign::{self, Foreign};
 use crate::package::CROSS;
 use crate::platforms::{Build, Form, Platform};
+use crate::platforms_core::MACHINES;
 use crate::repo::Repo;
 use crate::suites::Tally;
 use crate::{CannotRun, debian, engine_suite, files, ui};
 
-/// Builds for other machines, and runs what was built.
-pub(crate) fn run(repo: &Repo) -> Result<Tally> {
+/// Builds for other machines, and runs what was built: all of it, or the parts whose name contains `only`.
+pub(crate) fn run(repo: &Repo, only: Option<&str>) -> Result<Tally> {
     ensure!(debian::may_install(), CannotRun("other machines are tried as root, on Debian".to_owned()));
+    let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let mut tally = Tally::default();
-    for name in CROSS {
-        tally.add(library(repo, Platform::named(name)?).with_context(|| name.to_owned()));
+    if wanted(LIBRARIES) {
+        for name in CROSS {
+            tally.add(library(repo, Platform::named(name)?).with_context(|| name.to_owned()));
+        }
     }
-    tally.join(engine_on_arm64(repo));
+    for machine in MACHINES.iter().filter(|machine| wanted(machine.name)) {
+        tally.join(machine.run(repo));
+    }
+    if wanted(ENGINE) {
+        tally.join(engine_on_arm64(repo));
+    }
+    let known = || [LIBRARIES, ENGINE].into_iter().chain(MACHINES.iter().map(|machine| machine.name));
+    ensure!(
+        known().any(wanted),
+        CannotRun(format!("the parts are {}", known().collect::<Vec<_>>().join(", ")))
+    );
     Ok(tally)
 }
 
@@ -110,6 +125,10 @@ fn engine_on_arm64(repo: &Repo) -> Result<Tally> {
     }
     Ok(tally)
 }
+
+/// The names of the parts that are no machine for the core's tests.
+const LIBRARIES: &str = "libraries";
+const ENGINE: &str = "engine on arm64";
 
 /// Cases in which all processes are of arm64. Most others have time limits of their own, which an emulator exceeds.
 const ALL_ON_ARM64: [&str; 1] = ["settings"];

@@ -76,10 +76,23 @@ struct RustTally {
     ignored: usize,
 }
 
+/// Runs the core's tests for another machine, in the environment that builds and starts them.
+pub(crate) fn foreign_tests(
+    repo: &Repo,
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> Result<Tally> {
+    Ok(run_in(repo, arguments, environment)?.tally)
+}
+
 fn run(repo: &Repo, arguments: &[&str]) -> Result<RustTally> {
+    run_in(repo, arguments, &[])
+}
+
+fn run_in(repo: &Repo, arguments: &[&str], environment: &[(String, String)]) -> Result<RustTally> {
     let mut tally = Tally::default();
     let mut ignored = 0;
-    let status = repo.run_cargo(arguments, &[], |line| {
+    let status = repo.run_cargo(arguments, environment, |line| {
         if let Some(counts) = counts(line) {
             tally.passed += counts[0];
             tally.failed += counts[1];

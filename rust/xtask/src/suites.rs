@@ -26,7 +26,7 @@ pub(crate) struct TestOptions {
     #[arg(long)]
     pub(crate) long: bool,
     /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`, the scenarios of the suite `web`
-    /// whose name does, or the examples of the suite `guide` whose page or name does
+    /// whose name does, the examples of the suite `guide` whose page or name does, or the parts of the suite `platforms` whose name does
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
     /// Write the counted instructions as the new figures, as in `cargo xtask test instructions --update`
@@ -110,8 +110,9 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
         CannotRun("--update belongs to `test instructions`".to_owned())
     );
     ensure!(
-        options.only.is_none() || ["rust", "web", "guide"].iter().any(|suite| names == &[*suite]),
-        CannotRun("--only belongs to `test rust`, `test web` and `test guide`".to_owned())
+        options.only.is_none()
+            || ["rust", "web", "guide", "platforms"].iter().any(|suite| names == &[*suite]),
+        CannotRun("--only belongs to `test rust`, `test web`, `test guide` and `test platforms`".to_owned())
     );
     let ci = env::var("CI").is_ok_and(|value| value == "true");
     let (selected, filters) = select(names, || Case::all(&repo.test_project().join("cases")))?;
@@ -158,7 +159,7 @@ impl<'a> Context<'a> {
     /// Other machines take long: they are tried where they are named, or with what takes long.
     fn platforms(&self) -> Result<Tally> {
         if self.options.long || self.options.names.iter().any(|name| name == "platforms") {
-            return platforms_suite::run(self.repo);
+            return platforms_suite::run(self.repo, self.options.only.as_deref());
         }
         Ok(Tally { note: "only with --long, or by name".to_owned(), ..Tally::default() })
     }

@@ -315,7 +315,9 @@ mod tests {
         budget.clear();
         let size = buffers.output_bytes;
         let taken = (0..=bytes / size).take_while(|_| budget.reserve(size, bytes, packets)).count();
-        assert_eq!((taken, budget.load()), (16, (bytes, 16)));
+        // Addresses of 32 bits do not reach further than three of the largest.
+        let most = if usize::BITS == 32 { 3 } else { 16 };
+        assert_eq!((taken, budget.load()), (most, (most * size, most)));
     }
 
     #[test]
