@@ -104,6 +104,26 @@ fn one_message_reaches_each_target_with_its_own_time() {
 }
 
 #[test]
+fn a_target_that_has_left_does_not_change_what_others_get_next() {
+    let mut scene = scene(multiplayer(), 3);
+    let large = |byte: u8| [&[2][..], &[byte; 3000]].concat();
+    let said = [
+        list(&scene, &[1, 2]),
+        using(0, 0, 2, &large(1)),
+        scene.relay(1, &large(2)),
+        using(0, 0, 2, &large(3)),
+        using(0, 0, 1, &large(4)),
+    ];
+    scene.say(0, &said);
+    scene.work();
+    // The game hears of the end before it comes to the packets.
+    scene.guests[2].end.reset();
+    scene.settle();
+    let received: Vec<_> = scene.messages(1).iter().filter(|message| message[1] == 3).map(|m| m[7]).collect();
+    assert_eq!(received, [1, 2, 3, 4]);
+}
+
+#[test]
 fn the_game_gets_what_is_for_no_pair_in_the_order_of_the_list() {
     let mut scene = scene(multiplayer(), 3);
     let stranger = PeerId(12_345);

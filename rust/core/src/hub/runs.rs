@@ -46,9 +46,13 @@ impl Hub {
     // A server that relays nothing has no room for it in its loop over the commands.
     #[inline(never)]
     pub(super) fn relay_run<T: Transports>(&mut self, io: &mut T, mut run: Box<Run>, now: Instant) {
-        let mut large = None;
+        // A copy of a message, for as long as the packets that follow have the same one.
+        let (mut large, mut follows) = (None, false);
         for packet in run.iter() {
-            let RunPacket { target, message, .. } = packet;
+            let RunPacket { target, message, left, .. } = packet;
+            if !mem::replace(&mut follows, left > 0) {
+                large = None;
+            }
             // The engine's class drops a packet for a peer that is not connected any more, too.
             if !self.pairs.is_open(run.source, target) {
                 continue;
@@ -59,7 +63,7 @@ impl Hub {
             };
             if let Some(time) = packet.time {
                 self.relay_at_time(conn, message, time, now);
-            } else if message.len() > INLINE_MAX && (packet.left > 0 || large.is_some()) {
+            } else if message.len() > INLINE_MAX && (left > 0 || large.is_some()) {
                 // All receivers share it, and it counts once.
                 let total = &self.queue_totals.outgoing;
                 let large = large.get_or_insert_with(|| charged(total, message.to_vec()));
@@ -67,7 +71,6 @@ impl Hub {
             } else {
                 self.relay_packet(conn, PayloadRef::copied(message), now);
             }
-            large.take_if(|_| packet.left == 0);
             // As behind what the game sends: it is in the processor's caches.
             if self.has_much_to_write(conn) {
                 self.flush(io, conn, now);
