@@ -24,6 +24,7 @@ mod limits;
 mod proxy_protocol;
 mod rejected;
 mod resume;
+mod resume_kick;
 mod resume_limits;
 mod resume_page;
 mod resume_rules;
