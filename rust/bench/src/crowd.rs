@@ -61,6 +61,7 @@ impl Crowd {
         }
     }
 
+    /// The same over WebSocket: see [`Crowd::send_due`].
     pub(crate) fn fill(&mut self, conn: &mut Conn) {
         let (index, mut sent) = (conn.index, conn.sent);
         self.send_due(index, &mut sent, |packet| {
