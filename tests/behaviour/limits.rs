@@ -14,7 +14,7 @@ use crate::tls::stream;
 use crate::wire::{proxy_protocol, relay_list};
 
 /// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
-const IN_WORDS: [&str; 19] = [
+const IN_WORDS: [&str; 18] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
@@ -34,8 +34,6 @@ const IN_WORDS: [&str; 19] = [
     "log lines about peers that reached a limit (slow, silent, or in violation of the protocol)",
     // Shown by tests/behaviour/control.rs.
     "`ack` messages that wait to be sent",
-    // Shown by tests/behaviour/runs/lists.rs.
-    "bytes that a message for several clients stands for",
     // Tested in rust/core/src/access/metrics.rs.
     "page of metrics",
     // Compared in rust/extension/src/lines.rs.
@@ -135,18 +133,29 @@ fn the_documented_figures_are_those_of_the_code() {
             format!("{} that know each other", pairs::PLACES),
         ),
         (
-            "copies of messages for several clients, from one client in one turn",
-            format!("{}, or those of one message more", relay::RELAY_TURN),
+            "targets of messages for several clients, from one client in one turn",
+            format!(
+                "{} and {} of copies, or those of one message more; a definition counts its targets",
+                relay::RELAY_TURN,
+                bytes(relay::RELAY_TURN * relay_list::COPIED)
+            ),
         ),
         (
             "lists of a client that sends [messages for several clients](protocol.md#lists-one-message-for-several-clients)",
             relay_list::LISTS.to_string(),
         ),
         (
-            "targets of all these lists together",
+            "targets of all these lists together, 6 bytes each",
             format!(
-                "{}, or as many as `max_in_packets` and `max_message_size_kb` allow",
+                "{}, or half of `max_in_packets`, or as many as `max_message_size_kb` allows",
                 relay_list::TARGETS
+            ),
+        ),
+        (
+            "bytes that a message for several clients stands for",
+            format!(
+                "{}, or half of the input buffer or of `max_inbound_kb_per_second` at the time of the handshake",
+                bytes(relay_list::BYTES)
             ),
         ),
         ("pongs that wait to be sent", message::CONTROLS_LIMIT.to_string()),

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::model::Said;
 
 /// What the server of [`ScriptedHub`](super::scripted::ScriptedHub) tells a client.
-pub(super) const TERMS: &[u8] = b"lists 1 4 512";
+pub(super) const TERMS: &[u8] = b"lists 1 4 256";
 const TARGETS: usize = 4;
-const BYTES: usize = 512;
+const BYTES: usize = 256;
 
 /// The lists of a client.
 struct Model {
@@ -41,21 +41,12 @@ impl Model {
             [7, 0x40, list, a, b, c, packet @ ..] if !packet.is_empty() => {
                 let from = usize::from(*a) + usize::from(b % 16) * 256;
                 let count = usize::from(b / 16) + usize::from(*c) * 16 + 1;
-                let part = self.lists.get(list)?.get(from..from + count)?;
+                self.lists.get(list)?.get(from..from + count)?;
                 if count > 1 && count * message.len() > BYTES {
                     return None;
                 }
-                let single = |(id, offset): &(i32, u16)| {
-                    let mut packet = packet.to_vec();
-                    // State, and not a delta.
-                    if packet.len() >= 3 && packet[0] & 0b1_0111 == 6 {
-                        let time = u16::from_le_bytes([packet[1], packet[2]]);
-                        let time = time.wrapping_add(offset.wrapping_sub(part[0].1));
-                        packet[1..3].copy_from_slice(&time.to_le_bytes());
-                    }
-                    [&[7, 3][..], &id.to_le_bytes(), &packet].concat()
-                };
-                Some(part.iter().map(single).collect())
+                // There is no other client: nobody has these targets.
+                Some(Vec::new())
             }
             [7, 0x40 | 0x41, ..] => None,
             _ => Some(vec![message.to_vec()]),

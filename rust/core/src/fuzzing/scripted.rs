@@ -272,7 +272,7 @@ impl ScriptedHub {
 /// Small limits, so that short inputs reach them.
 fn config(mode: Mode) -> PeerConfig {
     let buffers =
-        Buffers { input_bytes: 512, input_packets: 4, output_bytes: 64 * 1024, output_packets: 1024 };
+        Buffers { input_bytes: 512, input_packets: 8, output_bytes: 64 * 1024, output_packets: 1024 };
     PeerConfig {
         mode,
         buffers,

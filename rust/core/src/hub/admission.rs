@@ -304,8 +304,10 @@ impl Hub {
         let is_alive = request.offers.alive && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
         let has_control = is_alive || token.is_some();
         let buffers = &self.config.buffers;
+        // One message stands for no more than the allowance of a second.
+        let input_bytes = if rate > 0 { buffers.input_bytes.min(rate) } else { buffers.input_bytes };
         let lists = (request.offers.lists && self.config.mode == Mode::Multiplayer(WireFormat::Godot4))
-            .then(|| Terms::of(buffers.input_packets, buffers.input_bytes, self.config.max_message()))
+            .then(|| Terms::of(buffers.input_packets, input_bytes, self.config.max_message()))
             .flatten();
         let info = PeerInfo {
             address: connection.address,

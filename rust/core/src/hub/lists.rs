@@ -12,7 +12,8 @@ use crate::channel::{Notice, Run, input_limits};
 use crate::config::PeerConfig;
 use crate::session::{Context, Payload};
 use crate::wire::relay_list::{
-    ESCAPE_HEADER, LISTS, ListMessage, Range, TARGET, Terms, check_targets, copies, is_list_message, targets,
+    self, COPIED, ESCAPE_HEADER, LISTS, ListMessage, Range, TARGET, Terms, check_targets, copies,
+    is_list_message, targets,
 };
 
 /// The lists of a client.
@@ -111,35 +112,41 @@ impl Hub {
                 return true;
             }
         };
-        let is_for_several = targets.is_some();
-        if let Some(targets) = targets {
-            let count = targets.len() / TARGET;
+        let base = targets.map(|named| relay_list::targets(named).next().map_or(0, |(_, offset)| offset));
+        if let Some(named) = targets {
+            // A client that is not here any more gets nothing, and the game hears nothing of it: a few bytes could name thousands.
+            self.scratch.clear();
+            let here = |target: &&[u8]| relay_list::targets(target).any(|(id, _)| self.ids.contains_key(&id));
+            self.scratch.extend(named.chunks_exact(TARGET).filter(here).flatten());
+            let count = self.scratch.len() / TARGET;
             let bytes = size * count;
             if !shared.incoming.has_room_or_pauses(bytes, count, &input_limits(&self.config)) {
                 let message = Packet { source, payload: payload.into_bytes(), text: false };
                 return self.defer(conn, message, now);
             }
             shared.incoming.add_many(bytes, count);
-            self.scratch.clear();
-            self.scratch.extend_from_slice(targets);
-            connection.charge((bytes - size) as isize);
-            self.relayed += count;
+            let named = named.len() / TARGET;
+            connection.charge(bytes.saturating_sub(size) as isize);
+            self.counters.packets_to_closed.driver.add(named - count);
+            // Each target is looked for, and each copy is made.
+            self.relayed += named.max(bytes / COPIED);
+        } else {
+            self.relayed += size / TARGET;
         }
         self.counters.packets_in.add(1);
         if let Some(shared) = connection.shared() {
             shared.figures.packets_in.add(1);
         }
         connection.session.resume(now);
-        if is_for_several {
-            self.deliver_to_several(source, payload.bytes());
+        if let Some(base) = base {
+            self.deliver_to_several(source, base, payload.bytes());
         }
         true
     }
 
-    /// Delivers a message for the targets in `scratch`, in their order.
-    fn deliver_to_several(&mut self, source: PeerId, message: &[u8]) {
+    /// Delivers a message for the targets in `scratch`, in their order. The time in it counts for the offset `base`.
+    fn deliver_to_several(&mut self, source: PeerId, base: u16, message: &[u8]) {
         let list = mem::take(&mut self.scratch);
-        let base = targets(&list).next().map_or(0, |(_, offset)| offset);
         // A larger packet is none that a game could send: see `message`.
         let is_sendable = message.len() <= self.config.max_packet_size();
         let is_relayed = |hub: &Self, id| is_sendable && hub.pairs.is_open(source, id);

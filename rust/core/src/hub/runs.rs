@@ -102,6 +102,8 @@ impl Hub {
         copy.extend_from_slice(message);
         relay_list::set_time(&mut copy, time);
         self.relay_packet(conn, PayloadRef::copied(&copy), now);
+        copy.clear();
+        copy.shrink_to(SCRATCH_KEPT);
         self.scratch = copy;
     }
 
@@ -113,7 +115,9 @@ impl Hub {
             (false, OverflowPolicy::Disconnect) => (WhenFull::Close, Form::Binary),
         };
         let unpublished = self.pool.bytes().saturating_sub(self.charge.bytes());
-        let process_has_room = self.queue_totals.outgoing.has_room(size.saturating_add(unpublished));
+        // What is shared counts already.
+        let more = if payload.shared.is_some() { 0 } else { size };
+        let process_has_room = self.queue_totals.outgoing.has_room(more.saturating_add(unpublished));
         let reservation = self.queue_packet(conn, form, payload, when_full, process_has_room, now);
         if !process_has_room && matches!(reservation, Reservation::Refused | Reservation::Dropped) {
             self.complaint.log(&self.queue_totals.outgoing, now);
@@ -122,5 +126,7 @@ impl Hub {
     }
 }
 
+/// The most memory that is kept for copies; the engine's state is below 2 KiB.
+const SCRATCH_KEPT: usize = 4096;
 /// Empty runs that are kept to reuse their memory.
 const SPARE_RUNS: usize = 64;

@@ -35,9 +35,10 @@ pub(crate) struct Range {
 
 impl Terms {
     /// Returns what a server allows whose peers may leave this much untaken, and send messages of this size; `None`: no list is worth it.
+    // Half of the input: when reading resumes, as much is free, so that no message is tried in vain.
     pub(crate) fn of(input_packets: usize, input_bytes: usize, max_message: usize) -> Option<Self> {
-        let targets = TARGETS.min(input_packets).min(max_message.saturating_sub(DEFINE_HEADER) / TARGET);
-        (targets >= LEAST).then_some(Self { targets, bytes: input_bytes })
+        let targets = TARGETS.min(input_packets / 2).min(max_message.saturating_sub(DEFINE_HEADER) / TARGET);
+        (targets >= LEAST).then_some(Self { targets, bytes: BYTES.min(input_bytes / 2) })
     }
 
     /// Returns the message that tells a client.
@@ -132,6 +133,10 @@ pub(crate) const TARGET: usize = 6;
 pub(crate) const LISTS: usize = 16;
 /// The most targets of all lists of a client.
 pub(crate) const TARGETS: usize = 4096;
+/// The most bytes that one message may stand for.
+pub(crate) const BYTES: usize = 1 << 20;
+/// As many bytes of copies cost as much as a target does.
+pub(crate) const COPIED: usize = 16;
 /// Fewer targets are not worth a list.
 const LEAST: usize = 3;
 
@@ -197,9 +202,10 @@ mod tests {
     #[test]
     fn terms_follow_the_limits() {
         let words = |packets, bytes, message| Terms::of(packets, bytes, message).map(Terms::words);
-        assert_eq!(words(1024, 65_536, 65_536).as_deref(), Some("lists 1 1024 65536"));
-        assert_eq!(words(100_000, 1 << 20, 1 << 20).as_deref(), Some("lists 1 4096 1048576"));
-        assert_eq!(words(1024, 512, 29).as_deref(), Some("lists 1 4 512"));
-        assert_eq!((words(2, 512, 512), words(64, 512, 22), words(64, 512, 0)), (None, None, None));
+        assert_eq!(words(1024, 65_536, 65_536).as_deref(), Some("lists 1 512 32768"));
+        assert_eq!(words(100_000, 1 << 20, 1 << 20).as_deref(), Some("lists 1 4096 524288"));
+        assert_eq!(words(100_000, 1 << 30, 1 << 20).as_deref(), Some("lists 1 4096 1048576"));
+        assert_eq!(words(1024, 512, 29).as_deref(), Some("lists 1 4 256"));
+        assert_eq!((words(5, 512, 512), words(64, 512, 22), words(64, 512, 0)), (None, None, None));
     }
 }
