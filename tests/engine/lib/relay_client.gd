@@ -9,14 +9,19 @@ var title := ""
 var id := 0
 ## The text of the last packet to each other client.
 var spoken := ""
+## The text messages of the server.
+var told: Array[String] = []
 
 var _socket := WebSocketPeer.new()
 var _received: Array[PackedByteArray] = []
+var _relayed := {}
 var _bursts := 0
 
 
-func _init(its_title: String, port: int) -> void:
+func _init(its_title: String, port: int, headers := PackedStringArray()) -> void:
 	title = its_title
+	_socket.handshake_headers = headers
+	_socket.max_queued_packets = 8192
 	_socket.connect_to_url("ws://127.0.0.1:%d" % port)
 
 
@@ -24,10 +29,15 @@ func poll() -> void:
 	_socket.poll()
 	while _socket.get_available_packet_count() > 0:
 		var packet := _socket.get_packet()
-		if id == 0:
+		if _socket.was_string_packet():
+			told.append(packet.get_string_from_utf8())
+		elif id == 0:
 			id = packet.decode_s32(0)
 		else:
 			_received.append(packet)
+			if packet[0] == SYS and packet[1] == RELAY:
+				var texts: Array = _relayed.get_or_add(packet.decode_s32(2), [])
+				texts.append(packet.slice(7).get_string_from_utf8())
 
 
 func say(packet: PackedByteArray) -> void:
@@ -68,6 +78,17 @@ func burst(clients: Dictionary, kicks: Array) -> void:
 				say_raw("kick " + kick)
 
 
+## Returns whether less than half of the packets that may wait do.
+func has_room() -> bool:
+	return _socket.get_current_outbound_buffered_amount() < 16384
+
+
+func close_code() -> int:
+	return (
+		_socket.get_close_code() if _socket.get_ready_state() == WebSocketPeer.STATE_CLOSED else -1
+	)
+
+
 func leave() -> void:
 	_socket.close()
 
@@ -83,6 +104,11 @@ func last_relayed() -> String:
 		if packet[0] == SYS and packet[1] == RELAY:
 			return packet.slice(7).get_string_from_utf8()
 	return ""
+
+
+## The texts that another client has sent to this one.
+func relayed_from(source: int) -> Array:
+	return _relayed.get(source, [])
 
 
 ## All received packets; instead of the ids that the server has drawn, the names of the clients.
