@@ -127,7 +127,8 @@ func _lists_against_the_rules() -> void:
 	var one: Talker = _clients["a"]
 	one.say(one.relay_to(b, "still here"))
 	# Something of the flood may come behind it.
-	var heard := func() -> bool: return _poll() and _heard(_clients["b"], one.id).back() == "still here"
+	var heard := func() -> bool:
+		return _poll() and _heard(_clients["b"], one.id).back() == "still here"
 	await until(heard, TIMEOUT, "the others go on")
 
 
