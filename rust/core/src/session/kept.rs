@@ -8,7 +8,8 @@ use std::mem;
 
 use super::Role;
 use super::frame::{Opcode, apply_mask};
-use super::writer::{End, Flushed, Kind, Pool, Segment, Writer};
+use super::pool::Pool;
+use super::writer::{End, Flushed, Kind, Segment, Writer};
 use crate::channel::PayloadRef;
 
 /// What a writer needs to keep frames that have left.

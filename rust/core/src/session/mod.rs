@@ -22,6 +22,7 @@ pub(crate) mod frame;
 mod keepalive;
 mod kept;
 pub(crate) mod message;
+mod pool;
 pub(crate) mod reader;
 pub(crate) mod upgrade;
 mod writer;
@@ -45,9 +46,10 @@ use keepalive::{Due, Keepalive};
 #[cfg(test)]
 pub(crate) use kept::FORGET_PACKETS;
 pub(crate) use kept::Room;
+pub(crate) use pool::Pool;
 use reader::{Reader, TOO_LARGE, Violation};
 use writer::Writer;
-pub(crate) use writer::{Flushed, Kind, Pool, WRITE_TURN};
+pub(crate) use writer::{Flushed, Kind, WRITE_TURN};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use super::Role;
 use super::frame::{CONTROL_MAX, HEAD_MAX, Opcode, apply_mask, push_head};
 use super::kept::Kept;
+use super::pool::Pool;
 use crate::channel::PayloadRef;
 
 /// Payloads up to this size are copied next to their header: cheaper than a slice of their own in `writev`.
 const GATHER: usize = 1024;
 /// A buffer takes no more frames at this size.
-const GATHERED_MAX: usize = 16 * 1024;
+pub(super) const GATHERED_MAX: usize = 16 * 1024;
 /// The most slices of one `writev`.
 const SLICES: usize = 32;
 /// Places for segments that an idle connection keeps (128 bytes): to allocate them for each packet would be a fifth of its instructions.
@@ -24,55 +25,6 @@ const IDLE_SEGMENTS: usize = 4;
 pub(crate) const WRITE_TURN: usize = 256 * 1024;
 /// Longest frame header and wire header (9).
 const HEADS_MAX: usize = HEAD_MAX + 9;
-/// Bytes of the spare buffers that a driver keeps.
-const POOLED: usize = 2 * 1024 * 1024;
-
-/// Spare buffers, shared by all connections of a driver, so that an idle connection holds none.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    spare: Vec<Vec<u8>>,
-    /// The room of the spare buffers.
-    room: usize,
-    /// Bytes in the buffers that are in use.
-    bytes: usize,
-}
-
-impl Pool {
-    /// Returns the bytes that the queues of all connections hold, without shared payloads.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Counts bytes that wait elsewhere for the same streams: there were `before`, and now there are `after`.
-    pub(crate) fn recount(&mut self, before: usize, after: usize) {
-        self.bytes = self.bytes - before + after;
-    }
-
-    fn take(&mut self) -> Vec<u8> {
-        let buffer = self.spare.pop().unwrap_or_default();
-        self.room -= buffer.capacity();
-        buffer
-    }
-
-    fn give(&mut self, mut buffer: Vec<u8>) {
-        self.bytes -= buffer.len();
-        let room = buffer.capacity();
-        if room > 0 && self.room + room <= POOLED && room <= 2 * GATHERED_MAX {
-            buffer.clear();
-            self.room += room;
-            self.spare.push(buffer);
-        }
-    }
-
-    fn discard(&mut self, segments: VecDeque<Segment>) {
-        for segment in segments {
-            if let Segment::Gathered(buffer) = segment {
-                self.give(buffer);
-            }
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Segment {
     Gathered(Vec<u8>),
