@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 8] = [
     &["base", "sync"],
     &[
         "http",
+        "deflate",
         "wire",
         "tls",
         "access::client_key",

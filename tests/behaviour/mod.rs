@@ -9,6 +9,7 @@ mod abuse;
 mod access;
 mod churn;
 mod closing;
+mod compression;
 mod conditions;
 mod congestion;
 mod control;

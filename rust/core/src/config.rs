@@ -7,6 +7,7 @@ use crate::access::network::Network;
 use crate::access::origin::OriginPattern;
 use crate::base::ConfigError;
 use crate::conditions::Conditions;
+pub use crate::http::Compression;
 use crate::http::{Url, is_token};
 use crate::tls::{TlsClient, TlsServer};
 
@@ -137,6 +138,8 @@ pub struct PeerConfig {
     pub resume_timeout: Duration,
     /// Client: it asks the server for a session that survives the loss of the connection.
     pub resume_offered: bool,
+    /// How messages are compressed, if the remote agrees; `None`: not at all. Cannot be changed while open.
+    pub compression: Option<Compression>,
     /// A simulated bad network.
     pub conditions: Conditions,
 }
@@ -157,6 +160,7 @@ impl Default for PeerConfig {
             close_timeout: Duration::from_secs(3),
             resume_timeout: Duration::ZERO,
             resume_offered: false,
+            compression: None,
             conditions: Conditions::default(),
         }
     }
@@ -375,12 +379,13 @@ pub fn check_page_path(path: &str) -> Result<String, ConfigError> {
     Err(ConfigError::Text { text: path.chars().take(80).collect(), why })
 }
 
-const RESERVED_HEADERS: [&str; 8] = [
+const RESERVED_HEADERS: [&str; 9] = [
     "Connection",
     "Upgrade",
     "Content-Length",
     "Transfer-Encoding",
     "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Extensions",
     "Sec-WebSocket-Key",
     "Sec-WebSocket-Protocol",
     "Sec-WebSocket-Version",
@@ -419,9 +424,16 @@ mod tests {
     #[test]
     fn header_lines_are_checked() {
         assert_eq!(check_header_lines([" X-Game :  a b "]).expect("valid"), ["X-Game: a b"]);
-        for bad in
-            ["no colon", ": empty", "A: b\r\nC: d", "A: b\nC", "Sp ace: x", "connection: close", "A: \0"]
-        {
+        for bad in [
+            "no colon",
+            ": empty",
+            "A: b\r\nC: d",
+            "A: b\nC",
+            "Sp ace: x",
+            "connection: close",
+            "A: \0",
+            "sec-websocket-extensions: permessage-deflate",
+        ] {
             assert!(check_header_lines([bad]).is_err(), "{bad:?}");
         }
     }

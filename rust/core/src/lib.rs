@@ -63,6 +63,7 @@ mod channel;
 mod conditions;
 mod config;
 mod decision;
+mod deflate;
 mod event;
 mod http;
 mod hub;
@@ -98,8 +99,8 @@ pub use base::{
 pub use channel::{Figure, PeerState, PeerStatistics, Statistics, Unit, Value};
 pub use conditions::Conditions;
 pub use config::{
-    BindAddress, Buffers, ClientConfig, Mode, OverflowPolicy, PeerConfig, ServerConfig, WireFormat,
-    check_header_lines, check_page_path, check_protocols, check_proxy_header,
+    BindAddress, Buffers, ClientConfig, Compression, Mode, OverflowPolicy, PeerConfig, ServerConfig,
+    WireFormat, check_header_lines, check_page_path, check_protocols, check_proxy_header,
 };
 pub use decision::{AdmissionDecision, DecisionError};
 pub use event::{ConnectionRequest, Event};

@@ -8,7 +8,7 @@ use tungstenite::{Error, Message};
 
 use super::scripted::Cuts;
 use crate::session::reader::{Frame, Reader, may_be_sent};
-use crate::session::{ReadBurst, Role};
+use crate::session::{Pool, ReadBurst, Role};
 
 /// Frames from either side. The first byte selects the role, the limit, and the number of frames after which data is discarded; two bytes
 /// follow with the seed of the cuts.
@@ -79,19 +79,22 @@ fn ours(bytes: &[u8], script: &Script, mut cuts: Cuts) -> Vec<Received> {
             if script.discard_behind == Some(received.len()) {
                 reader.discard();
             }
-            received.push(match reader.next(&mut burst, script.role, script.max_message) {
-                Ok(None) => break,
-                Ok(Some(Frame::Message { payload, text })) => {
-                    Received::Message { text, payload: payload.bytes().to_vec() }
-                }
-                Ok(Some(Frame::Ping(payload))) => Received::Ping(payload.bytes().to_vec()),
-                Ok(Some(Frame::Pong(payload))) => Received::Pong(payload.bytes().to_vec()),
-                Ok(Some(Frame::Close { code: Some(code), .. })) if !may_be_sent(code) => {
-                    Received::Close { code: Some(1002), reason: "Protocol violation".to_owned() }
-                }
-                Ok(Some(Frame::Close { code, reason })) => Received::Close { code, reason },
-                Err(violation) => Received::Violation(violation.code),
-            });
+            received.push(
+                match reader.next(&mut burst, script.role, script.max_message, &mut Pool::default()) {
+                    Ok(None) => break,
+                    Ok(Some(Frame::Message { payload, text })) => {
+                        Received::Message { text, payload: payload.bytes().to_vec() }
+                    }
+                    Ok(Some(Frame::Ping(payload))) => Received::Ping(payload.bytes().to_vec()),
+                    Ok(Some(Frame::Pong(payload))) => Received::Pong(payload.bytes().to_vec()),
+                    Ok(Some(Frame::Close { code: Some(code), .. })) if !may_be_sent(code) => {
+                        Received::Close { code: Some(1002), reason: "Protocol violation".to_owned() }
+                    }
+                    Ok(Some(Frame::Close { code, reason })) => Received::Close { code, reason },
+                    Ok(Some(Frame::Unfinished)) => unreachable!("nothing is compressed"),
+                    Err(violation) => Received::Violation(violation.code),
+                },
+            );
             if received.last().is_some_and(Received::is_last) {
                 return received;
             }

@@ -5,6 +5,7 @@
 #![cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "public under cfg(fuzzing) only"))]
 
 mod access;
+mod deflate;
 mod frames;
 mod lists;
 mod model;
@@ -15,6 +16,7 @@ mod urls;
 mod wires;
 
 pub use access::access;
+pub use deflate::deflate;
 pub use frames::frames;
 pub use sessions::{client, server};
 pub use upgrades::{request, response};
@@ -67,6 +69,11 @@ mod tests {
     #[test]
     fn frames_of_both() {
         replay("frames", frames);
+    }
+
+    #[test]
+    fn compressed_messages() {
+        replay("deflate", deflate);
     }
 
     #[test]

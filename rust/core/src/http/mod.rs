@@ -10,6 +10,7 @@
 
 mod accept_key;
 pub(crate) mod body;
+pub(crate) mod deflate;
 pub(crate) mod head;
 mod headers;
 mod offer;
@@ -22,6 +23,8 @@ mod text;
 mod token;
 mod url;
 
+pub(crate) use deflate::Agreed;
+pub use deflate::Compression;
 pub(crate) use head::{HEAD_LIMIT, Head};
 pub(crate) use offer::{Answer, Offer};
 pub(crate) use refused::{Gone, Refused};

@@ -3,6 +3,7 @@
 use httparse::Status as Parsed;
 
 use super::accept_key::{derive_accept_key, generate_key};
+use super::deflate::{self, Agreed, Compression};
 use super::head::HEADERS_LIMIT;
 use super::headers::Headers;
 use super::refused::Refused;
@@ -12,8 +13,12 @@ use super::url::Url;
 /// The meaning of a response.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The connection is open, with this subprotocol or none.
-    Upgraded(String),
+    /// The connection is open, with a subprotocol or none (empty).
+    Upgraded {
+        protocol: String,
+        /// Messages may be compressed.
+        deflate: Option<Agreed>,
+    },
     /// An interim response; the final one follows (RFC 9110 section 15.2).
     Interim,
     /// The server refused the upgrade.
@@ -28,11 +33,17 @@ pub(crate) struct Offer {
     request: String,
     accept: String,
     protocols: Vec<String>,
+    compression: Option<Compression>,
 }
 
 impl Offer {
     /// Writes the request. `headers` are checked lines.
-    pub(crate) fn new(url: &Url, protocols: &[String], headers: &[String]) -> Self {
+    pub(crate) fn new(
+        url: &Url,
+        protocols: &[String],
+        compression: Option<Compression>,
+        headers: &[String],
+    ) -> Self {
         let key = generate_key();
         let given = |name: &str| {
             headers
@@ -52,6 +63,9 @@ impl Offer {
         if !protocols.is_empty() {
             request.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", protocols.join(",")));
         }
+        if let Some(compression) = compression {
+            request.push_str(&format!("Sec-WebSocket-Extensions: {}\r\n", deflate::offer(compression)));
+        }
         if let Some(authorization) = url.authorization.as_ref().filter(|_| !given("authorization")) {
             request.push_str(&format!("Authorization: {authorization}\r\n"));
         }
@@ -60,7 +74,7 @@ impl Offer {
             request.push_str("\r\n");
         }
         request.push_str("\r\n");
-        Self { request, accept: derive_accept_key(&key), protocols: protocols.to_vec() }
+        Self { request, accept: derive_accept_key(&key), protocols: protocols.to_vec(), compression }
     }
 
     /// Returns the bytes of the request.
@@ -85,7 +99,7 @@ impl Offer {
         let headers = Headers::new(parsed.headers);
         match parsed.code.unwrap_or_default() {
             101 => match self.check_upgrade(&headers, parsed.version == Some(1)) {
-                Ok(protocol) => Answer::Upgraded(protocol),
+                Ok((protocol, deflate)) => Answer::Upgraded { protocol, deflate },
                 Err(why) => Answer::Bad(why),
             },
             100..200 => Answer::Interim,
@@ -93,8 +107,8 @@ impl Offer {
         }
     }
 
-    /// Returns the subprotocol that the server chose, or why the response is no upgrade.
-    fn check_upgrade(&self, headers: &Headers, is_1_1: bool) -> Result<String, String> {
+    /// Returns what the server chose, or why the response is no upgrade.
+    fn check_upgrade(&self, headers: &Headers, is_1_1: bool) -> Result<(String, Option<Agreed>), String> {
         if !is_1_1 {
             return Err("the server's response is not HTTP/1.1".into());
         }
@@ -106,15 +120,9 @@ impl Offer {
             (Some(accept), None) if accept == self.accept => {}
             _ => return Err("the server's Sec-WebSocket-Accept does not match".into()),
         }
-        let extensions: Vec<_> = headers.elements("sec-websocket-extensions").collect();
-        if !extensions.is_empty() {
-            return Err(format!(
-                "the server chose an extension that was not offered: {}",
-                shown(&extensions)
-            ));
-        }
+        let deflate = deflate::check(headers, self.compression)?;
         let chosen: Vec<_> = headers.elements("sec-websocket-protocol").collect();
-        match (chosen.as_slice(), self.protocols.as_slice()) {
+        let protocol = match (chosen.as_slice(), self.protocols.as_slice()) {
             ([], []) => Ok(String::new()),
             ([one], offered) if offered.iter().any(|name| name == one) => Ok((*one).to_owned()),
             ([], offered) => Err(format!(
@@ -130,12 +138,13 @@ impl Offer {
                 shown(chosen),
                 named(offered)
             )),
-        }
+        };
+        Ok((protocol?, deflate))
     }
 }
 
 /// Names elements that the server sent, for a log line.
-fn shown(elements: &[&str]) -> String {
+pub(super) fn shown(elements: &[&str]) -> String {
     named(&elements.iter().map(|element| text::tidy(element, 80)).collect::<Vec<_>>())
 }
 
@@ -151,13 +160,15 @@ mod tests {
         Offer::new(
             &Url::parse("ws://u:p@[::1]:9080/a?b").expect("valid"),
             &protocols,
+            None,
             &["X-Game: 1".to_owned()],
         )
     }
 
     fn check(offer: &Offer, head: &str) -> Result<String, String> {
         match offer.check(head.as_bytes()) {
-            Answer::Upgraded(protocol) => Ok(protocol),
+            Answer::Upgraded { protocol, deflate: None } => Ok(protocol),
+            Answer::Upgraded { deflate, .. } => Err(format!("nothing was offered: {deflate:?}")),
             Answer::Interim => Err("interim".into()),
             Answer::Refused(refused) => Err(refused.words()),
             Answer::Bad(why) => Err(why),
@@ -266,14 +277,14 @@ mod tests {
     #[test]
     fn a_user_agent_is_sent_unless_the_game_names_one() {
         let url = Url::parse("ws://h").expect("valid");
-        let ours = Offer::new(&url, &[], &[]).request;
+        let ours = Offer::new(&url, &[], None, &[]).request;
         assert!(
             ours.contains(&format!(
                 "\r\nUser-Agent: websocket-multiplayer/{}\r\n",
                 env!("CARGO_PKG_VERSION")
             ))
         );
-        let theirs = Offer::new(&url, &[], &["user-agent: My Game/2".to_owned()]).request;
+        let theirs = Offer::new(&url, &[], None, &["user-agent: My Game/2".to_owned()]).request;
         assert!(
             theirs.contains("\r\nuser-agent: My Game/2\r\n") && !theirs.contains("websocket-multiplayer")
         );

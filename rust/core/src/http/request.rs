@@ -85,13 +85,16 @@ impl Request {
     }
 
     /// Returns the response 101.
-    pub(crate) fn accept(&self, protocol: Option<&str>, extra: &[String]) -> String {
+    pub(crate) fn accept(&self, protocol: Option<&str>, extension: Option<&str>, extra: &[String]) -> String {
         let mut answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
             self.accept
         );
         if let Some(protocol) = protocol {
             answer.push_str(&format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
+        }
+        if let Some(extension) = extension {
+            answer.push_str(&format!("Sec-WebSocket-Extensions: {extension}\r\n"));
         }
         for line in extra {
             answer.push_str(line);
@@ -252,7 +255,11 @@ mod tests {
     fn accepts_the_example_of_the_rfc() {
         let request = with(|_| {}).expect("valid");
         assert_eq!(request.target, "/chat?x=1");
-        assert!(request.accept(None, &[]).contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(
+            request
+                .accept(None, None, &[])
+                .contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+        );
     }
 
     #[test]
@@ -342,7 +349,7 @@ mod tests {
         let request =
             with(|headers| headers[3] = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==").expect("16 bytes");
         let accept = derive_accept_key("dGhlIHNhbXBsZSBub25jZR==");
-        assert!(request.accept(None, &[]).contains(&format!("Sec-WebSocket-Accept: {accept}\r\n")));
+        assert!(request.accept(None, None, &[]).contains(&format!("Sec-WebSocket-Accept: {accept}\r\n")));
         for bad in [
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=",

@@ -9,7 +9,11 @@ pub(crate) fn is_token(text: impl AsRef<[u8]>) -> bool {
 
 /// Returns the elements of a list, without empty ones and without quotes.
 pub(super) fn elements(value: &str) -> impl Iterator<Item = &str> {
-    // A comma in quotes does not separate.
+    divided(value, ',').map(unquoted).filter(|element| !element.is_empty())
+}
+
+/// Returns the parts between these characters, without empty ones. A character in quotes does not divide.
+pub(super) fn divided(value: &str, at: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     let divides = move |char| {
         let is_escaped = std::mem::take(&mut escaped);
@@ -23,10 +27,10 @@ pub(super) fn elements(value: &str) -> impl Iterator<Item = &str> {
                 quoted = !quoted;
                 false
             }
-            _ => char == ',' && !quoted,
+            _ => char == at && !quoted,
         }
     };
-    value.split(divides).map(unquoted).filter(|element| !element.is_empty())
+    value.split(divides).map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn unquoted(element: &str) -> &str {

@@ -109,8 +109,10 @@ pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
 
 /// FIN, in the first byte: the last or only frame of its message.
 pub(super) const FINAL: u8 = 0x80;
-/// The three bits of the first byte that extensions would use.
+/// The three bits of the first byte that extensions use.
 pub(super) const RESERVED: u8 = 0x70;
+/// The first of them: the message is compressed (RFC 7692 section 6).
+pub(super) const RSV1: u8 = 0x40;
 /// In the second byte: a masking key follows.
 pub(super) const MASKED: u8 = 0x80;
 /// Bytes of the longest header.

@@ -392,7 +392,9 @@ mod tests {
             let (mut bytes, mut reader, mut all) = (self.stream.taken.clone(), Reader::default(), Vec::new());
             let other = if self.role == Role::Server { Role::Client } else { Role::Server };
             let mut burst = ReadBurst::new(&mut bytes);
-            while let Some(frame) = reader.next(&mut burst, other, 1 << 20).expect("no violation") {
+            while let Some(frame) =
+                reader.next(&mut burst, other, 1 << 20, &mut Pool::default()).expect("no violation")
+            {
                 let Frame::Message { payload, text } = frame else { continue };
                 all.push((text, String::from_utf8_lossy(payload.bytes()).into_owned()));
             }

@@ -19,7 +19,7 @@ impl Session {
             State::AwaitCloseReply { reader, .. } => (reader, false),
             _ => return Step::Wait,
         };
-        match reader.next(burst, self.role, cx.config.max_message()) {
+        match reader.next(burst, self.role, cx.config.max_message(), cx.pool) {
             Ok(Some(Frame::Message { payload, text: true })) if self.control.is_some() => {
                 return self.control_message(payload.bytes(), cx);
             }
@@ -32,6 +32,7 @@ impl Session {
             // Control frames after the Close sent here count only for the heartbeat.
             Ok(Some(Frame::Ping(_) | Frame::Pong(_))) => {}
             Ok(Some(Frame::Close { code, reason })) => return self.close_received(code, reason, cx),
+            Ok(Some(Frame::Unfinished)) => return Step::Wait,
             Ok(None) => return self.read_on(burst),
             Err(violation) => self.violated(violation, cx),
         }

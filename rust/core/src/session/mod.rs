@@ -17,8 +17,10 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod burst;
+mod codecs;
 pub(crate) mod control;
 pub(crate) mod frame;
+mod inflation;
 mod keepalive;
 mod kept;
 pub(crate) mod message;
@@ -149,7 +151,7 @@ impl Session {
         deadline: Option<Instant>,
         cx: &mut Context<'_>,
     ) -> Self {
-        let offer = Box::new(Offer::new(url, protocols, headers));
+        let offer = Box::new(Offer::new(url, protocols, cx.config.compression, headers));
         let mut out = Writer::default();
         out.push_raw(offer.request(), cx.pool);
         let mut session = Self::new(
@@ -555,6 +557,16 @@ impl Session {
     /// Returns whether bytes were read ahead.
     pub(crate) fn has_read_ahead(&self) -> bool {
         !self.read_ahead.is_empty()
+    }
+
+    /// Returns whether a compressed message takes another turn.
+    #[inline]
+    pub(crate) fn is_inflating(&self) -> bool {
+        match &self.state {
+            State::Open(reader) => reader.is_inflating(),
+            // What came before a Close sent here is not delivered any more.
+            _ => false,
+        }
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {

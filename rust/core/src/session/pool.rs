@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use super::codecs::{Codecs, INFLATE_TURN};
 use super::writer::{GATHERED_MAX, Segment};
 
-/// Spare buffers, shared by all connections of a driver, so that an idle connection holds none.
+/// Spare buffers and codecs, shared by all connections of a driver, so that an idle connection holds none.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     spare: Vec<Vec<u8>>,
@@ -12,6 +13,8 @@ pub(crate) struct Pool {
     room: usize,
     /// Bytes in the buffers that are in use.
     pub(super) bytes: usize,
+    /// Made when the first connection needs them.
+    codecs: Option<Box<Codecs>>,
 }
 
 impl Pool {
@@ -23,6 +26,30 @@ impl Pool {
     /// Counts bytes that wait elsewhere for the same streams: there were `before`, and now there are `after`.
     pub(crate) fn recount(&mut self, before: usize, after: usize) {
         self.bytes = self.bytes - before + after;
+    }
+
+    pub(super) fn codecs(&mut self) -> &mut Codecs {
+        self.codecs.get_or_insert_default()
+    }
+
+    /// Begins a turn of reading of one connection.
+    #[inline]
+    pub(crate) fn begin_turn(&mut self) {
+        if let Some(codecs) = &mut self.codecs {
+            codecs.inflate_left = INFLATE_TURN;
+        }
+    }
+
+    /// Sets the work of inflating of one turn.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn set_work(&mut self, work: usize) {
+        self.codecs().inflate_left = work;
+    }
+
+    /// Returns by how many bytes the messages of this turn have grown when they were inflated.
+    #[inline]
+    pub(crate) fn take_gained(&mut self) -> usize {
+        self.codecs.as_mut().map_or(0, |codecs| std::mem::take(&mut codecs.gained))
     }
 
     pub(super) fn take(&mut self) -> Vec<u8> {

@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use super::Role;
 use super::burst::{Payload, ReadBurst};
-use super::frame::{CONTROL_MAX, FINAL, HEAD_MAX, Head, MASKED, Opcode, RESERVED, apply_mask};
+use super::frame::{CONTROL_MAX, FINAL, HEAD_MAX, Head, MASKED, Opcode, RESERVED, RSV1, apply_mask};
+use super::inflation::{Deflated, Inflation};
+use super::pool::Pool;
 use crate::base::MESSAGE_LIMIT;
 
 /// The position of a connection in its frames.
@@ -20,6 +22,8 @@ pub(crate) struct Reader {
     begun: Option<Box<Begun>>,
     /// Data is skipped.
     discards: bool,
+    /// Messages may be compressed.
+    inflation: Option<Box<Inflation>>,
 }
 
 /// What was read.
@@ -37,6 +41,8 @@ pub(crate) enum Frame<'b> {
         code: Option<u16>,
         reason: String,
     },
+    /// A compressed message takes another turn.
+    Unfinished,
 }
 
 /// Why the connection must be failed, and the close code for that.
@@ -57,6 +63,8 @@ struct Begun {
     /// The payload of a control frame.
     control: Vec<u8>,
     message: Option<Message>,
+    /// A message that is whole, and not inflated yet.
+    deflated: Option<Deflated>,
 }
 
 /// A frame whose header was read.
@@ -83,21 +91,35 @@ struct Message {
     valid: usize,
     /// Bytes of all frames of the message, headers included.
     wire: u64,
+    is_compressed: bool,
 }
 
 impl Reader {
+    /// Reads messages that may be compressed. `keeps`: each may refer to earlier ones.
+    pub(crate) fn inflating(keeps: bool) -> Self {
+        Self { inflation: Some(Box::new(Inflation::new(keeps))), ..Self::default() }
+    }
+
+    /// Returns whether a message is whole and takes another turn.
+    #[inline]
+    pub(super) fn is_inflating(&self) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.deflated.is_some())
+    }
+
     /// Skips data from here on, without checking it; control frames are still read.
     pub(crate) fn discard(&mut self) {
         self.discards = true;
         if let Some(begun) = &mut self.begun {
             begun.message = None;
+            begun.deflated = None;
             if let Some(frame) = &mut begun.frame {
                 frame.discarded |= !frame.opcode.is_control();
             }
         }
     }
 
-    /// Returns the next message or control frame; `None` if the burst was used up before its end.
+    /// Returns the next message or control frame; `None` if the burst was used up before its end, and [`Frame::Unfinished`] if nothing may be
+    /// read before another turn.
     ///
     /// A frame is checked when its header is complete, and text at its first wrong byte, wherever the bytes are split. After a
     /// violation the bytes cannot be read any more.
@@ -107,6 +129,7 @@ impl Reader {
         burst: &mut ReadBurst<'b>,
         role: Role,
         max_message: usize,
+        pool: &mut Pool,
     ) -> Result<Option<Frame<'b>>, Violation> {
         if self.begun.is_none()
             && !self.discards
@@ -114,7 +137,7 @@ impl Reader {
         {
             return whole.take(burst);
         }
-        self.next_in_pieces(burst, role, max_message)
+        self.next_in_pieces(burst, role, max_message, pool)
     }
 
     #[inline(never)]
@@ -123,15 +146,22 @@ impl Reader {
         burst: &mut ReadBurst<'b>,
         role: Role,
         max_message: usize,
+        pool: &mut Pool,
     ) -> Result<Option<Frame<'b>>, Violation> {
         let mut frame = None;
+        if self.is_inflating() {
+            frame = self.inflate(max_message, pool)?;
+        }
         while frame.is_none() && !burst.is_empty() {
             let begun = self.begun.get_or_insert_default();
             if begun.frame.is_none() {
                 let Some(head) = begun.take_head(burst) else { break };
-                begun.begin(head, role, max_message, self.discards)?;
+                begun.begin(head, role, max_message, self.discards, self.inflation.is_some())?;
             }
             frame = begun.take_payload(burst)?;
+            if begun.deflated.is_some() {
+                frame = self.inflate(max_message, pool)?;
+            }
         }
         if self.begun.as_ref().is_some_and(|begun| begun.is_empty()) {
             self.begun = None;
@@ -139,18 +169,28 @@ impl Reader {
         Ok(frame)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn inflate<'b>(&mut self, max_message: usize, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
+        let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation) else { return Ok(None) };
+        let frame = inflation.go_on(&mut begun.deflated, max_message, pool.codecs())?;
+        Ok(Some(frame.unwrap_or(Frame::Unfinished)))
+    }
+
     /// Returns the memory of a message or frame that has begun, in bytes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn holds(&self) -> usize {
         self.begun.as_ref().map_or(0, |begun| {
-            begun.control.capacity() + begun.message.as_ref().map_or(0, |message| message.data.capacity())
+            begun.control.capacity()
+                + begun.message.as_ref().map_or(0, |message| message.data.capacity())
+                + begun.deflated.as_ref().map_or(0, Deflated::holds)
         })
     }
 }
 
 impl Begun {
     fn is_empty(&self) -> bool {
-        self.head_len == 0 && self.frame.is_none() && self.message.is_none()
+        self.head_len == 0 && self.frame.is_none() && self.message.is_none() && self.deflated.is_none()
     }
 
     /// Collects a frame header; `None`: bytes are missing.
@@ -171,13 +211,25 @@ impl Begun {
     }
 
     /// Checks a frame header.
-    fn begin(&mut self, head: Head, role: Role, max_message: usize, discards: bool) -> Result<(), Violation> {
+    fn begin(
+        &mut self,
+        head: Head,
+        role: Role,
+        max_message: usize,
+        discards: bool,
+        inflates: bool,
+    ) -> Result<(), Violation> {
         let head_len = mem::take(&mut self.head_len) as u64;
         let Head { first, size, mask } = head;
         let Some(opcode) = Opcode::of(first) else {
             return Err(against_protocol(format!("a frame of the reserved opcode {}", first & 0x0f)));
         };
-        if size > max_message as u64 && !discards {
+        // Only the first frame of a message says that it is compressed (RFC 7692 section 6.1).
+        let is_compressed = inflates && first & RSV1 != 0 && matches!(opcode, Opcode::Text | Opcode::Binary);
+        let goes_on = opcode == Opcode::Continuation
+            && self.message.as_ref().is_some_and(|message| message.is_compressed);
+        let most = if is_compressed || goes_on { compressed_limit(max_message) } else { max_message };
+        if size > most as u64 && !discards {
             return Err(too_large(size, max_message));
         }
         match (mask, role) {
@@ -185,7 +237,7 @@ impl Begun {
             (Some(_), Role::Client) => return Err(against_protocol("a frame of a server that is masked")),
             (Some(_), Role::Server) | (None, Role::Client) => {}
         }
-        if first & RESERVED != 0 {
+        if first & RESERVED & !(if is_compressed { RSV1 } else { 0 }) != 0 {
             return Err(against_protocol(
                 "a frame of an extension that was not agreed on (a reserved bit is set)",
             ));
@@ -202,7 +254,7 @@ impl Begun {
             }
             self.control.reserve_exact(size as usize);
         } else if !discards {
-            self.begin_data(opcode, is_final, head_len, size, max_message)?;
+            self.begin_data(opcode, is_final, is_compressed, head_len + size, size, max_message)?;
         }
         let discarded = discards && !opcode.is_control();
         self.frame = Some(Begin { opcode, is_final, mask, left: size, discarded });
@@ -213,7 +265,8 @@ impl Begun {
         &mut self,
         opcode: Opcode,
         is_final: bool,
-        head_len: u64,
+        is_compressed: bool,
+        wire: u64,
         size: u64,
         max_message: usize,
     ) -> Result<(), Violation> {
@@ -229,13 +282,15 @@ impl Begun {
                 data: Vec::new(),
                 valid: 0,
                 wire: 0,
+                is_compressed,
             }),
         };
         let whole = message.data.len() as u64 + size;
-        if whole > max_message as u64 {
+        let most = if message.is_compressed { compressed_limit(max_message) } else { max_message };
+        if whole > most as u64 {
             return Err(too_large(whole, max_message));
         }
-        message.wire += head_len + size;
+        message.wire += wire;
         if message.wire > (max_message as u64).saturating_mul(2).saturating_add(OVERHEAD_LIMIT as u64) {
             return Err(Violation { code: 1008, what: "a message in too many fragments".to_owned() });
         }
@@ -268,7 +323,13 @@ impl Begun {
             Opcode::Pong => Some(Frame::Pong(Payload::Owned(mem::take(&mut self.control).into()))),
             Opcode::Close => Some(close(&mem::take(&mut self.control))?),
             _ if discarded || !is_final => None,
-            _ => self.message.take().map(Message::finish).transpose()?,
+            _ => match self.message.take() {
+                Some(Message { is_compressed: true, text, data, .. }) => {
+                    self.deflated = Some(Deflated::new(text, data));
+                    None
+                }
+                message => message.map(Message::finish).transpose()?,
+            },
         })
     }
 }
@@ -287,7 +348,7 @@ impl Message {
             }
         }
         self.data.extend_from_slice(bytes);
-        if self.text {
+        if self.text && !self.is_compressed {
             self.valid += match std::str::from_utf8(&self.data[self.valid..]) {
                 Ok(characters) => characters.len(),
                 // The rest of the last character may follow.
@@ -381,7 +442,7 @@ fn against_protocol(what: impl Into<String>) -> Violation {
 }
 
 #[cold]
-fn not_utf8() -> Violation {
+pub(super) fn not_utf8() -> Violation {
     Violation { code: 1007, what: "a text message that is not UTF-8".to_owned() }
 }
 
@@ -390,6 +451,19 @@ fn too_large(size: u64, limit: usize) -> Violation {
     let what =
         format!("a message of {size} bytes; the receiver takes {limit} at most: raise its {MESSAGE_LIMIT}");
     Violation { code: TOO_LARGE, what }
+}
+
+/// The same for a message that is larger than it came. Its size is not known.
+pub(super) fn too_large_inflated(limit: usize) -> Violation {
+    let what = format!(
+        "a compressed message of more than {limit} bytes, which the receiver takes at most: raise its {MESSAGE_LIMIT}"
+    );
+    Violation { code: TOO_LARGE, what }
+}
+
+/// The most bytes of a compressed message: what does not shrink grows by an eighth at most, and by some bytes for each flush.
+fn compressed_limit(max_message: usize) -> usize {
+    max_message.saturating_add(max_message / 4).saturating_add(1024)
 }
 
 const WHOLE_TEXT: u8 = FINAL | Opcode::Text as u8;
@@ -403,5 +477,7 @@ pub(crate) const OVERHEAD_LIMIT: usize = 64 * 1024;
 /// The memory of a message of which few bytes were received.
 const SMALLEST_ROOM: usize = 4 * 1024;
 
+#[cfg(test)]
+mod compressed;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::{Context, HalfClose, Incoming, Session, State, Step};
 use crate::base::CloseReason;
 use crate::http::head::Progress;
-use crate::http::{Answer, HEAD_LIMIT, Head, HttpResponse, Request};
+use crate::http::{Agreed, Answer, HEAD_LIMIT, Head, HttpResponse, Request, deflate};
 use crate::wire::proxy_protocol::{self, is_proxy_protocol};
 
 impl Session {
@@ -22,8 +22,11 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         if matches!(self.state, State::AwaitDecision) {
-            self.out.push_raw(request.accept(protocol, headers).as_bytes(), cx.pool);
-            self.open(cx);
+            let agreed = cx.config.compression.and_then(|wanted| deflate::accept(&request.headers, wanted));
+            let (agreed, extension) = agreed.unzip();
+            let answer = request.accept(protocol, extension.as_deref(), headers);
+            self.out.push_raw(answer.as_bytes(), cx.pool);
+            self.open(agreed, cx);
         }
     }
 
@@ -126,8 +129,8 @@ impl Session {
             Progress::BadLine => "the server does not speak HTTP: a line does not end with CR LF".to_owned(),
             Progress::Ended(_) => "the server closed the connection during the handshake".to_owned(),
             Progress::Whole(len) => match offer.check(&head.bytes()[..len]) {
-                Answer::Upgraded(protocol) => {
-                    self.open(cx);
+                Answer::Upgraded { protocol, deflate } => {
+                    self.open(deflate, cx);
                     return Step::Incoming(Incoming::Opened { protocol });
                 }
                 Answer::Interim if *interim < INTERIM_LIMIT => {
@@ -173,8 +176,11 @@ impl Session {
         Step::Wait
     }
 
-    fn open(&mut self, cx: &Context<'_>) {
-        self.state = State::Open(Reader::default());
+    fn open(&mut self, agreed: Option<Agreed>, cx: &Context<'_>) {
+        self.state = State::Open(match agreed {
+            None => Reader::default(),
+            Some(agreed) => Reader::inflating(agreed.receive_keeps),
+        });
         self.keepalive = Keepalive::new(cx.now);
         self.deadline = None;
     }

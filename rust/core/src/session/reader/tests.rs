@@ -26,11 +26,12 @@ fn received(frame: Frame<'_>) -> Received {
         Frame::Ping(payload) => Ping(payload.bytes().to_vec()),
         Frame::Pong(payload) => Pong(payload.bytes().to_vec()),
         Frame::Close { code, reason } => Close(code, reason),
+        Frame::Unfinished => unreachable!("nothing is compressed"),
     }
 }
 
 /// A frame of a client; the mask has four different bytes.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_head(&mut bytes, Opcode::Binary, payload.len(), Some([0x3a, 0x91, 0x5c, 0xe7]));
     bytes[0] = first;
@@ -45,7 +46,7 @@ fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Received>) -> bool {
     let mut bytes = bytes.to_vec();
     let mut burst = ReadBurst::new(&mut bytes);
     loop {
-        match reader.next(&mut burst, Role::Server, MAX) {
+        match reader.next(&mut burst, Role::Server, MAX, &mut Pool::default()) {
             Ok(Some(frame)) => all.push(received(frame)),
             Ok(None) => {
                 assert!(burst.is_empty(), "everything is taken");
@@ -108,11 +109,14 @@ fn a_server_does_not_mask() {
     let mut bytes = *b"\x82\x03abc\x02\x01d\x80\x01e";
     let mut burst = ReadBurst::new(&mut bytes);
     for expected in ["abc", "de"] {
-        let frame = reader.next(&mut burst, Role::Client, MAX).expect("nothing is wrong").expect("a message");
+        let frame = reader
+            .next(&mut burst, Role::Client, MAX, &mut Pool::default())
+            .expect("nothing is wrong")
+            .expect("a message");
         assert_eq!(received(frame), Binary(expected.into()));
     }
     let mut masked = frame(0x82, b"x");
-    let failed = reader.next(&mut ReadBurst::new(&mut masked), Role::Client, MAX);
+    let failed = reader.next(&mut ReadBurst::new(&mut masked), Role::Client, MAX, &mut Pool::default());
     assert_eq!(failed.expect_err("masked").code, 1002);
 }
 
@@ -266,7 +270,8 @@ fn memory_follows_what_came_and_an_idle_reader_has_none() {
             for piece in frame(first, &vec![7; size]).chunks(50) {
                 let mut piece = piece.to_vec();
                 came += piece.len();
-                let found = reader.next(&mut ReadBurst::new(&mut piece), Role::Server, LARGE);
+                let found =
+                    reader.next(&mut ReadBurst::new(&mut piece), Role::Server, LARGE, &mut Pool::default());
                 assert!(reader.holds() <= 4096.max(2 * came), "{} bytes for {came}", reader.holds());
                 let data = reader.begun.as_ref().and_then(|begun| begun.message.as_ref());
                 let now = data.map(|message| message.data.capacity());

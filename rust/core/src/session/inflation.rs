@@ -1,0 +1,120 @@
+//! Compressed messages as they are received (RFC 7692 section 7.2.2).
+//!
+//! A message is inflated when it is complete: until then its memory is paid for by what the remote has sent, and it needs no decoder.
+
+use super::burst::Payload;
+use super::codecs::Codecs;
+use super::reader::{Frame, Violation, not_utf8, too_large_inflated};
+use crate::deflate::{Decoder, Fault, Progress, TAIL};
+
+/// The receiving side of a connection whose ends have agreed on permessage-deflate.
+#[derive(Debug)]
+pub(super) struct Inflation {
+    /// Messages may refer to earlier ones.
+    keeps: bool,
+    /// That of the connection, or the one that the driver has lent for a message that takes several turns.
+    decoder: Option<Decoder>,
+}
+
+/// A complete message that is being inflated.
+#[derive(Debug)]
+pub(super) struct Deflated {
+    text: bool,
+    input: Vec<u8>,
+    /// Bytes of the input, and of [`TAIL`] behind it, that are used.
+    at: usize,
+    out: Vec<u8>,
+}
+
+impl Deflated {
+    pub(super) fn new(text: bool, input: Vec<u8>) -> Self {
+        Self { text, input, at: 0, out: Vec::new() }
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn holds(&self) -> usize {
+        self.input.capacity() + self.out.capacity()
+    }
+
+    /// Inflates as much as this turn may. Returns whether that is all.
+    fn go_on(&mut self, max: usize, decoder: &mut Decoder, codecs: &mut Codecs) -> Result<bool, Fault> {
+        let Codecs { scratch, inflate_left: work, .. } = codecs;
+        let len = self.input.len();
+        if self.at < len {
+            let mut input = &self.input[self.at..];
+            let progress = decoder.step(&mut input, &mut self.out, max, scratch, work);
+            self.at = len - input.len();
+            if progress? == Progress::OutOfWork {
+                return Ok(false);
+            }
+        }
+        // Of an empty message, and behind a final block, the end needs no mark, which would be the beginning of something else.
+        if self.at == len && (len == 0 || decoder.is_fresh()) {
+            return Ok(true);
+        }
+        let mut tail = &TAIL[self.at - len..];
+        let progress = decoder.step(&mut tail, &mut self.out, max, scratch, work);
+        self.at = len + TAIL.len() - tail.len();
+        Ok(progress? == Progress::Done)
+    }
+
+    fn finish<'b>(mut self) -> Result<Frame<'b>, Violation> {
+        if self.text && std::str::from_utf8(&self.out).is_err() {
+            return Err(not_utf8());
+        }
+        // It may wait for the game for long.
+        if self.out.capacity() > self.out.len() + self.out.len() / 4 {
+            self.out.shrink_to_fit();
+        }
+        Ok(Frame::Message { payload: Payload::Owned(self.out.into()), text: self.text })
+    }
+}
+
+impl Inflation {
+    pub(super) fn new(keeps: bool) -> Self {
+        Self { keeps, decoder: None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_decoder(&self) -> bool {
+        self.decoder.is_some()
+    }
+
+    /// Goes on with a message, and returns it when it is whole; `None`: the work of this turn is done.
+    pub(super) fn go_on<'b>(
+        &mut self,
+        message: &mut Option<Deflated>,
+        max: usize,
+        codecs: &mut Codecs,
+    ) -> Result<Option<Frame<'b>>, Violation> {
+        let Some(deflated) = message else { return Ok(None) };
+        let mut decoder = match self.decoder.take() {
+            Some(decoder) => decoder,
+            None if self.keeps => Decoder::new(),
+            None => codecs.decoder.take().unwrap_or_else(Decoder::new),
+        };
+        let is_whole = match deflated.go_on(max, &mut decoder, codecs) {
+            Ok(is_whole) => is_whole,
+            Err(fault) => {
+                // Nothing is read any more, and nothing waits for another turn.
+                *message = None;
+                return Err(match fault {
+                    Fault::Garbage => Violation {
+                        code: 1007,
+                        what: "a compressed message that cannot be inflated".to_owned(),
+                    },
+                    Fault::TooLarge => too_large_inflated(max),
+                });
+            }
+        };
+        if is_whole && !self.keeps {
+            decoder.reset();
+            codecs.decoder = Some(decoder);
+        } else {
+            self.decoder = Some(decoder);
+        }
+        let Some(whole) = message.take_if(|_| is_whole) else { return Ok(None) };
+        codecs.note_inflated(whole.input.len(), whole.out.len());
+        whole.finish().map(Some)
+    }
+}

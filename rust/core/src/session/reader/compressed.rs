@@ -1,0 +1,218 @@
+//! The same tests for messages that may be compressed, and for what only those can do wrong.
+
+use super::tests::frame;
+use super::*;
+use crate::deflate::deflated;
+
+const MAX: usize = 1000;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Received {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Fails(u16),
+}
+use Received::{Binary, Fails, Ping, Text};
+
+/// Reads pieces, with so much work of inflating in a turn.
+fn read<'a>(keeps: bool, work: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Received> {
+    let (mut reader, mut pool, mut all) = (Reader::inflating(keeps), Pool::default(), Vec::new());
+    let mut came = 0;
+    for piece in pieces {
+        let mut piece = piece.to_vec();
+        came += piece.len();
+        let mut burst = ReadBurst::new(&mut piece);
+        loop {
+            pool.set_work(work);
+            all.push(match reader.next(&mut burst, Role::Server, MAX, &mut pool) {
+                Ok(None) => break,
+                Ok(Some(Frame::Message { payload, text: true })) => {
+                    Text(String::from_utf8(payload.bytes().to_vec()).expect("it was checked"))
+                }
+                Ok(Some(Frame::Message { payload, .. })) => Binary(payload.bytes().to_vec()),
+                Ok(Some(Frame::Ping(payload))) => Ping(payload.bytes().to_vec()),
+                Ok(Some(Frame::Unfinished)) => {
+                    assert!(reader.is_inflating() && reader.holds() <= 4096.max(2 * came) + 2 * MAX + 2);
+                    continue;
+                }
+                Ok(Some(other)) => panic!("{other:?}"),
+                Err(violation) => {
+                    all.push(Fails(violation.code));
+                    return all;
+                }
+            });
+        }
+        assert!(burst.is_empty() && !reader.is_inflating());
+    }
+    all
+}
+
+/// The results must be the same wherever the input is cut, and however little work a turn may do.
+fn reads(keeps: bool, bytes: &[u8], expected: &[Received]) {
+    assert_eq!(read(keeps, 1 << 20, [bytes]), expected, "whole");
+    assert_eq!(read(keeps, 1, [bytes]), expected, "little work");
+    assert_eq!(read(keeps, 1500, bytes.chunks(1)), expected, "one byte at a time");
+    for cut in 1..bytes.len() {
+        assert_eq!(read(keeps, 3000, [&bytes[..cut], &bytes[cut..]]), expected, "cut at {cut}");
+    }
+}
+
+fn words(len: usize) -> String {
+    "{\"id\":7,\"x\":12.5} ".chars().cycle().take(len).collect()
+}
+
+#[test]
+fn compressed_messages_are_received_between_others() {
+    let (a, b) = (words(300), words(1000));
+    for keeps in [false, true] {
+        let [one, two] = if keeps {
+            deflated(15, [a.as_bytes(), b.as_bytes()]).try_into().expect("two")
+        } else {
+            [&a, &b].map(|text| deflated(15, [text.as_bytes()]).remove(0))
+        };
+        let bytes = [
+            frame(0xc2, &one),
+            frame(0x82, b"plain"),
+            frame(0x89, b"p"),
+            frame(0xc1, &two),
+            frame(0xc1, &[0]),
+        ];
+        let expected = [
+            Binary(a.clone().into()),
+            Binary(b"plain".into()),
+            Ping(b"p".into()),
+            Text(b.clone()),
+            Text(String::new()),
+        ];
+        reads(keeps, &bytes.concat(), &expected);
+    }
+}
+
+#[test]
+fn a_compressed_message_may_be_in_fragments_with_control_frames_between() {
+    let text = words(700);
+    let whole = deflated(15, [text.as_bytes()]).remove(0);
+    let (a, rest) = whole.split_at(5);
+    let (b, c) = rest.split_at(7);
+    let bytes = [
+        frame(0x41, a),
+        frame(0x89, b"1"),
+        frame(0x00, b),
+        frame(0x00, b""),
+        frame(0x89, b"2"),
+        frame(0x80, c),
+        frame(0x81, b"next"),
+    ];
+    let expected = [Ping(b"1".into()), Ping(b"2".into()), Text(text), Text("next".into())];
+    reads(false, &bytes.concat(), &expected);
+    reads(true, &bytes.concat(), &expected);
+}
+
+#[test]
+fn a_text_is_checked_when_it_is_inflated() {
+    // The compressed bytes are no text.
+    for (text, expected) in
+        [(&b"caf\xc3\xa9"[..], Text("caf\u{e9}".into())), (b"caf\xc3", Fails(1007)), (b"\xff", Fails(1007))]
+    {
+        reads(false, &frame(0xc1, &deflated(15, [text]).remove(0)), &[expected]);
+        let [one, two] =
+            deflated(15, [&text[..text.len() - 1], &text[text.len() - 1..]]).try_into().expect("two");
+        let whole = [one, [0, 0, 0xff, 0xff].to_vec(), two].concat();
+        let bytes = [frame(0x41, &whole[..3]), frame(0x80, &whole[3..])].concat();
+        reads(
+            false,
+            &bytes,
+            &[if text[0] == b'c' && text.len() == 5 { Text("caf\u{e9}".into()) } else { Fails(1007) }],
+        );
+    }
+}
+
+#[test]
+fn the_limit_counts_what_is_inflated() {
+    for (size, fits) in [(MAX, true), (MAX + 1, false), (100 * MAX, false)] {
+        let message = deflated(15, [vec![b'x'; size].as_slice()]).remove(0);
+        let expected = if fits { Binary(vec![b'x'; size]) } else { Fails(1009) };
+        reads(false, &frame(0xc2, &message), &[expected]);
+    }
+    // What does not shrink grows, and is allowed to.
+    let noise: Vec<u8> = (0..MAX).map(|_| rand::random()).collect();
+    let message = deflated(9, [noise.as_slice()]).remove(0);
+    assert!(message.len() > MAX, "{}", message.len());
+    reads(false, &frame(0xc2, &message), &[Binary(noise.clone())]);
+    let halves = [frame(0x42, &message[..600]), frame(0x80, &message[600..])].concat();
+    reads(false, &halves, &[Binary(noise)]);
+    // A header that announces more is enough.
+    let most = MAX + MAX / 4 + 1024;
+    assert_eq!(read(false, 9999, [&frame(0xc2, &vec![0; most + 1])[..10]]), [Fails(1009)]);
+    assert_eq!(read(false, 9999, [&frame(0xc2, &vec![0; most])[..10]]), []);
+    assert_eq!(read(false, 9999, [&frame(0x82, &[0; MAX + 1])[..10]]), [Fails(1009)]);
+}
+
+#[test]
+fn only_the_first_frame_of_a_message_may_say_that_it_is_compressed() {
+    let message = deflated(15, [b"abc".as_slice()]).remove(0);
+    for wrong in [
+        frame(0xc9, b"p"),
+        frame(0xca, b"p"),
+        frame(0xc8, &[3, 232]),
+        frame(0xe2, &message),
+        frame(0xd2, &message),
+        frame(0xa2, &message),
+        frame(0xc0, &message),
+        [frame(0x42, &message[..2]), frame(0xc0, &message[2..])].concat(),
+        [frame(0x02, b"x"), frame(0xc0, &message)].concat(),
+        [frame(0x02, b"x"), frame(0xc2, &message)].concat(),
+        [frame(0x42, &message), frame(0x82, b"x")].concat(),
+    ] {
+        reads(false, &wrong, &[Fails(1002)]);
+    }
+    for garbage in [&[0x06, 0x00][..], &[0xff; 9], &[0x00, 0x05, 0x00, 0x00, 0x00, 0x48]] {
+        reads(false, &frame(0xc2, garbage), &[Fails(1007)]);
+    }
+    // Without takeover, nothing can be referred to.
+    let [one, two] = deflated(15, [b"Hello".as_slice(), b"Hello"]).try_into().expect("two");
+    let bytes = [frame(0xc2, &one), frame(0xc2, &two)].concat();
+    reads(true, &bytes, &[Binary(b"Hello".into()), Binary(b"Hello".into())]);
+    reads(false, &bytes, &[Binary(b"Hello".into()), Fails(1007)]);
+}
+
+#[test]
+fn nothing_is_inflated_any_more_after_a_close_sent_here() {
+    let (mut reader, mut pool) = (Reader::inflating(false), Pool::default());
+    let message = frame(0xc2, &deflated(15, [vec![1; 900].as_slice()]).remove(0));
+    let mut bytes = [message.clone(), message, frame(0x89, b"p"), frame(0xc2, b"\xff\xff")].concat();
+    let mut burst = ReadBurst::new(&mut bytes);
+    pool.set_work(1);
+    let first = reader.next(&mut burst, Role::Server, MAX, &mut pool).expect("sound");
+    assert!(matches!(first, Some(Frame::Unfinished)) && reader.is_inflating());
+    reader.discard();
+    assert!(!reader.is_inflating());
+    let next = reader.next(&mut burst, Role::Server, MAX, &mut pool).expect("sound");
+    assert!(matches!(next, Some(Frame::Ping(_))), "{next:?}");
+    let last = reader.next(&mut burst, Role::Server, MAX, &mut pool).expect("it is skipped");
+    assert!(last.is_none() && burst.is_empty() && reader.holds() == 0);
+}
+
+#[test]
+fn half_messages_hold_no_decoder_and_a_whole_one_gives_it_back() {
+    let message = frame(0xc2, &deflated(15, [vec![1; 900].as_slice()]).remove(0));
+    let mut pool = Pool::default();
+    let mut readers: Vec<_> = (0..10).map(|_| Reader::inflating(false)).collect();
+    for reader in &mut readers {
+        let mut half = message[..message.len() - 1].to_vec();
+        let next = reader.next(&mut ReadBurst::new(&mut half), Role::Server, MAX, &mut pool);
+        assert!(
+            next.expect("sound").is_none() && reader.inflation.as_ref().is_some_and(|it| !it.has_decoder())
+        );
+    }
+    for reader in &mut readers {
+        let mut rest = message[message.len() - 1..].to_vec();
+        let next = reader.next(&mut ReadBurst::new(&mut rest), Role::Server, MAX, &mut pool);
+        assert!(matches!(next, Ok(Some(Frame::Message { .. }))));
+        assert!(
+            reader.inflation.as_ref().is_some_and(|it| !it.has_decoder()) && pool.codecs().decoder.is_some()
+        );
+    }
+    assert_eq!(pool.take_gained(), 10 * (900 - (message.len() - 6)));
+}

@@ -1,0 +1,177 @@
+//! permessage-deflate on connections in memory: what is agreed, and what a compressed message may cost.
+
+use super::world::{ByHand, End, Node, REQUEST, SECOND, assert_fails_with, frame, multiplayer, raw, start};
+use crate::channel::Notice;
+use crate::config::{Buffers, Compression, PeerConfig, ServerConfig};
+use crate::deflate::deflated;
+
+/// A request that offers the extension.
+pub(super) fn request(offer: &str) -> Vec<u8> {
+    let end = REQUEST.len() - 2;
+    let line = format!("Sec-WebSocket-Extensions: {offer}\r\n\r\n");
+    [&REQUEST[..end], line.as_bytes()].concat()
+}
+
+fn compressing(compression: Compression) -> PeerConfig {
+    PeerConfig { compression: Some(compression), ..raw() }
+}
+
+/// A server with large buffers and one client that has agreed.
+fn open(compression: Compression, max_message: usize) -> ByHand {
+    let buffers = Buffers { input_bytes: 64 << 20, ..Buffers::default() };
+    let config = PeerConfig { buffers, max_message_size: Some(max_message), ..compressing(compression) };
+    let mut by_hand = ByHand::new(config);
+    let answer = by_hand.say(&request("permessage-deflate"));
+    assert!(String::from_utf8_lossy(&answer).contains("Sec-WebSocket-Extensions: permessage-deflate"));
+    by_hand
+}
+
+#[test]
+fn the_answer_has_what_was_agreed_and_only_if_it_was_wanted() {
+    let line = |config: PeerConfig, offer: &str| {
+        let answer = ByHand::new(config).say(&request(offer));
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        answer.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: ")).map(str::to_owned)
+    };
+    let both = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let browser = "permessage-deflate; client_max_window_bits";
+    assert_eq!(line(raw(), browser), None);
+    assert_eq!(line(compressing(Compression::Shared), browser).as_deref(), Some(both));
+    assert_eq!(line(compressing(Compression::Dedicated), browser).as_deref(), Some("permessage-deflate"));
+    assert_eq!(line(compressing(Compression::Dedicated), "permessage-deflate; x"), None);
+    assert_eq!(line(compressing(Compression::Dedicated), "x"), None);
+}
+
+#[test]
+fn compressed_messages_arrive_with_either_setting() {
+    let texts: Vec<_> =
+        (0..20).map(|i| format!("{{\"player\":{i},\"x\":1.25,\"y\":2.5}}").repeat(1 + 10 * i)).collect();
+    let texts = texts.iter().map(String::as_bytes);
+    let together = deflated(15, texts.clone());
+    let alone = texts.clone().map(|text| deflated(15, [text]).remove(0)).collect::<Vec<_>>();
+    for (compression, messages) in
+        [(Compression::Shared, &alone), (Compression::Dedicated, &alone), (Compression::Dedicated, &together)]
+    {
+        let mut by_hand = open(compression, 1 << 20);
+        let bytes: Vec<u8> = messages.iter().flat_map(|message| frame(0xc1, message)).collect();
+        assert_eq!(by_hand.say(&bytes), b"");
+        assert!(by_hand.server.packets().iter().eq(texts.clone()), "{compression:?}");
+    }
+    // Without takeover the second one refers to what is not there.
+    let bytes: Vec<u8> = together.iter().flat_map(|message| frame(0xc1, message)).collect();
+    let mut by_hand = open(Compression::Shared, 1 << 20);
+    let mut answer = by_hand.say(&bytes);
+    // The game has the time to answer the first one.
+    answer.extend(by_hand.pass(SECOND));
+    assert_fails_with(&answer, 1007, "it refers to an earlier message");
+}
+
+#[test]
+fn a_server_that_has_not_agreed_takes_nothing_compressed() {
+    let message = frame(0xc2, &deflated(15, [b"x".as_slice()])[0]);
+    for (config, asks) in [(raw(), true), (compressing(Compression::Shared), false)] {
+        let mut by_hand = ByHand::new(config);
+        by_hand.say(&if asks { request("permessage-deflate") } else { REQUEST.to_vec() });
+        assert_fails_with(&by_hand.say(&message), 1002, "nothing was agreed");
+    }
+}
+
+#[test]
+fn a_message_too_large_names_the_setting_and_garbage_does_not() {
+    let bomb = deflated(15, [vec![0; 16 << 20].as_slice()]).remove(0);
+    for compression in [Compression::Shared, Compression::Dedicated] {
+        let answer = open(compression, 1 << 20).say(&frame(0xc2, &bomb));
+        assert_fails_with(&answer, 1009, "it inflates to more");
+        let answer = open(compression, 1 << 20).say(&frame(0xc2, &[0xff; 100]));
+        assert_fails_with(&answer, 1007, "garbage");
+    }
+}
+
+#[test]
+fn bombs_keep_nobody_waiting() {
+    let buffers = Buffers { input_bytes: 1 << 30, ..Buffers::default() };
+    let config = PeerConfig { buffers, ..compressing(Compression::Shared) };
+    let (mut server, now) = (Node::server(config), start());
+    let come = |server: &mut Node, request: &[u8]| {
+        let (server_end, end) = End::pair(1 << 20, usize::MAX);
+        server.accept(server_end, now);
+        end.inject(request);
+        server.run(now);
+        end.take_all();
+        end
+    };
+    let bombs: Vec<_> = (0..20).map(|_| come(&mut server, &request("permessage-deflate"))).collect();
+    let honest = come(&mut server, REQUEST);
+    let size = 1 << 20;
+    let bomb = frame(0xc2, &deflated(15, [vec![0; size].as_slice()])[0]);
+    for end in &bombs {
+        end.inject(&bomb);
+    }
+    // Each turn inflates 64 KiB of each of them: so many rounds, and the honest one is heard in each.
+    let mut rounds = 0;
+    loop {
+        honest.inject(&frame(0x89, b"?"));
+        assert!(server.run_once(now));
+        assert_eq!(honest.take_all(), b"\x8a\x01?", "round {rounds}");
+        rounds += 1;
+        let whole =
+            |notice: &&Notice| matches!(notice, Notice::Packet(packet) if packet.payload.len() == size);
+        if server.notices.iter().filter(whole).count() == bombs.len() {
+            break;
+        }
+    }
+    assert!((size / (64 * 1024)..size / (64 * 1024) + 4).contains(&rounds), "{rounds} rounds");
+}
+
+#[test]
+fn what_messages_grow_by_counts_for_the_limit_of_bytes_per_second() {
+    let size = 10_000;
+    let peer = compressing(Compression::Shared);
+    let config = ServerConfig { max_inbound_per_second: size, peer, ..ServerConfig::default() };
+    let (mut server, mut now) = (Node::gated(config), start());
+    let (server_end, end) = End::pair(1 << 20, usize::MAX);
+    server.accept(server_end, now);
+    end.inject(&request("permessage-deflate"));
+    server.run(now);
+    let message = frame(0xc2, &deflated(15, [vec![0; size].as_slice()])[0]);
+    assert!(message.len() < 50);
+    for _ in 0..10 {
+        end.inject(&message);
+        server.run(now);
+    }
+    let mut received = server.packets().len();
+    assert!(received <= 3, "{received} at once");
+    for _ in 0..5 {
+        now += SECOND;
+        server.run(now);
+        received += server.packets().len();
+    }
+    assert!((4..=8).contains(&received), "{received}: one each second");
+}
+
+#[test]
+fn a_message_that_takes_several_turns_is_received_before_the_end_of_the_stream() {
+    let message = deflated(15, [vec![5; 900_000].as_slice()]).remove(0);
+    for closes in [false, true] {
+        let mut by_hand = open(Compression::Dedicated, 1 << 20);
+        by_hand.end.inject(&frame(0xc2, &message));
+        if closes {
+            by_hand.end.inject(&frame(0x88, b"\x03\xe8"));
+        }
+        by_hand.end.half_close();
+        by_hand.run();
+        assert_eq!(by_hand.server.packets().iter().map(Vec::len).collect::<Vec<_>>(), [900_000]);
+        assert!(by_hand.server.end().is_some());
+    }
+}
+
+#[test]
+fn a_control_message_may_be_compressed() {
+    let mut by_hand = ByHand::new(PeerConfig { compression: Some(Compression::Shared), ..multiplayer() });
+    let request = String::from_utf8(request("permessage-deflate")).expect("text");
+    let answer = by_hand.say(request.replace("/game ", "/game?godot-multiplayer=alive.v1 ").as_bytes());
+    assert!(String::from_utf8_lossy(&answer).contains("alive 1"), "{answer:?}");
+    let answer = by_hand.say(&frame(0xc1, &deflated(15, [b"ack?".as_slice()])[0]));
+    assert!(String::from_utf8_lossy(&answer).contains("ack 0 0"), "{answer:?}");
+}
