@@ -1,8 +1,10 @@
 //! permessage-deflate on connections in memory: what is agreed, and what a compressed message may cost.
 
-use super::world::{ByHand, End, Node, REQUEST, SECOND, assert_fails_with, frame, multiplayer, raw, start};
-use crate::channel::Notice;
-use crate::config::{Buffers, Compression, PeerConfig, ServerConfig};
+use super::world::{
+    ByHand, End, Node, REQUEST, SECOND, World, assert_fails_with, frame, multiplayer, outbound, raw, start,
+};
+use crate::channel::{Command, Notice};
+use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
 
 /// A request that offers the extension.
@@ -174,4 +176,113 @@ fn a_control_message_may_be_compressed() {
     assert!(String::from_utf8_lossy(&answer).contains("alive 1"), "{answer:?}");
     let answer = by_hand.say(&frame(0xc1, &deflated(15, [b"ack?".as_slice()])[0]));
     assert!(String::from_utf8_lossy(&answer).contains("ack 0 0"), "{answer:?}");
+}
+
+/// Queues a message of the server or of the client.
+fn send(world: &mut World, from_server: bool, message: Vec<u8>) {
+    let (node, conn) = if from_server {
+        (&mut world.server, world.server_conn)
+    } else {
+        (&mut world.client, world.client_conn)
+    };
+    node.shared().outgoing.add(message.len());
+    node.command(Command::Send { to: conn, message: outbound(message) }, world.now);
+}
+
+fn words(len: usize) -> Vec<u8> {
+    (0..)
+        .flat_map(|i: u32| format!("{{\"id\":{},\"x\":{}}}", i % 97, i * 31 % 1009).into_bytes())
+        .take(len)
+        .collect()
+}
+
+/// Both sides with large limits.
+fn configured(compression: Compression, mode: Mode) -> PeerConfig {
+    let buffers = Buffers { input_bytes: 64 << 20, output_bytes: 64 << 20, ..Buffers::default() };
+    PeerConfig { mode, buffers, compression: Some(compression), ..PeerConfig::default() }
+}
+
+const MODES: [Mode; 2] = [Mode::Raw, Mode::Multiplayer(WireFormat::Godot4)];
+
+#[test]
+fn what_either_side_sends_is_smaller_and_arrives_as_it_was() {
+    for mode in MODES {
+        for encrypted in [false, true] {
+            let config = configured(Compression::Shared, mode);
+            let mut world = if encrypted { World::encrypted(config) } else { World::connected(config) };
+            for from_server in [true, false] {
+                let node = if from_server { &world.server } else { &world.client };
+                let before = node.shared().figures.bytes_out.get();
+                let noise = (0..2000).map(|_| rand::random::<u8>()).collect();
+                let all = [
+                    words(40_000),
+                    words(500),
+                    noise,
+                    words(1024),
+                    words(1023),
+                    words(60_000),
+                    vec![9; 65_536],
+                ];
+                for message in &all {
+                    send(&mut world, from_server, message.clone());
+                }
+                world.run();
+                let (here, there) = if from_server {
+                    (&world.server, &mut world.client)
+                } else {
+                    (&world.client, &mut world.server)
+                };
+                let shared = here.shared();
+                assert_eq!(shared.outgoing.load(), (0, 0), "the room is free again");
+                assert!(there.packets() == all, "{mode:?} {encrypted} {from_server}");
+                let wire = shared.figures.bytes_out.get() - before;
+                let plain: usize = all.iter().map(Vec::len).sum();
+                assert!(wire < plain as u64 / 4, "{wire} of {plain}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_with_the_smallest_window_gets_everything_as_it_is() {
+    let mut by_hand = ByHand::new(compressing(Compression::Shared));
+    by_hand.say(&request("permessage-deflate; server_max_window_bits=8"));
+    let shared = by_hand.server.shared();
+    shared.outgoing.add(3000);
+    let message = outbound(vec![b'x'; 3000]);
+    by_hand.server.command(Command::Send { to: by_hand.conn, message }, by_hand.now);
+    let answer = by_hand.run();
+    assert_eq!(answer[..2], [0x82, 126]);
+    assert_eq!(answer.len(), 3004);
+    // What comes may be compressed all the same.
+    by_hand.say(&frame(0xc2, &deflated(9, [b"hello".as_slice()])[0]));
+    assert_eq!(by_hand.server.packets(), [b"hello"]);
+}
+
+#[test]
+fn a_slow_peer_that_takes_everything_is_not_closed_because_it_is_little() {
+    let config = PeerConfig { compression: Some(Compression::Shared), ..multiplayer() };
+    let mut world = World::new(config, 500, usize::MAX);
+    world.run();
+    world.ends.1.hold_reads(true);
+    for _ in 0..3 {
+        send(&mut world, true, words(60_000));
+    }
+    for second in 0..20 {
+        // One message leaves and another comes, so what waits does not shrink, but in the grace of a second everything leaves.
+        for _ in 0..4 {
+            let before = world.server.shared().figures.packets_out.get();
+            while world.server.shared().figures.packets_out.get() == before {
+                world.ends.1.hold_reads(false);
+                world.client.run(world.now);
+                world.ends.1.hold_reads(true);
+                world.client.packets();
+                world.server.run(world.now);
+            }
+            send(&mut world, true, words(60_000));
+            world.now += SECOND / 4;
+            world.server.run(world.now);
+        }
+        assert_eq!(world.server.end(), None, "after {second} s");
+    }
 }

@@ -13,7 +13,7 @@ use super::world::{Node, SECOND, World, multiplayer};
 use crate::base::CloseReason;
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared, Reservation, WhenFull};
 use crate::conditions::Conditions;
-use crate::config::{OverflowPolicy, PeerConfig};
+use crate::config::{Compression, OverflowPolicy, PeerConfig};
 
 /// A server that keeps sessions, and a client that wants one.
 fn config() -> PeerConfig {
@@ -496,7 +496,11 @@ fn who_comes_back_on_a_slow_link_is_not_closed_while_it_takes_what_it_missed() {
 fn storm(seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let encrypted = random.random_bool(0.2);
-    let world = if encrypted { World::encrypted(config()) } else { World::connected(config()) };
+    let compression =
+        [None, Some(Compression::Shared), Some(Compression::Dedicated)][random.random_range(0..3)];
+    let compression_threshold = [1, 100, 1024][random.random_range(0..3)];
+    let config = PeerConfig { compression, compression_threshold, ..config() };
+    let world = if encrypted { World::encrypted(config) } else { World::connected(config) };
     let mut line = Line::over(world);
     line.capacity = [2000, 20_000, 64 * 1024][random.random_range(0..3)];
     line.step = [usize::MAX, 1000, 97][random.random_range(0..3)];

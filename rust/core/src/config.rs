@@ -140,6 +140,8 @@ pub struct PeerConfig {
     pub resume_offered: bool,
     /// How messages are compressed, if the remote agrees; `None`: not at all. Cannot be changed while open.
     pub compression: Option<Compression>,
+    /// Messages of fewer bytes are not compressed. Cannot be changed while open.
+    pub compression_threshold: usize,
     /// A simulated bad network.
     pub conditions: Conditions,
 }
@@ -161,6 +163,7 @@ impl Default for PeerConfig {
             resume_timeout: Duration::ZERO,
             resume_offered: false,
             compression: None,
+            compression_threshold: 1024,
             conditions: Conditions::default(),
         }
     }

@@ -293,7 +293,8 @@ impl OverLimit {
     /// meanwhile, whatever the game adds behind it.
     pub(crate) fn is_stuck(&mut self, backlog: Backlog, limits: &OutputLimits, now: Instant) -> bool {
         let before = self.backlog;
-        let all_left = backlog.taken - before.taken >= (before.bytes + before.again).max(1) as u64;
+        let all_left =
+            backlog.taken.saturating_sub(before.taken) >= (before.bytes + before.again).max(1) as u64;
         let fewer_again =
             before.again > 0 && (backlog.again == 0 || backlog.again + limits.bytes / 8 <= before.again);
         let fewer_bytes = backlog.bytes + limits.bytes / 8 <= before.bytes;

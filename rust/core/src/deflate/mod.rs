@@ -5,8 +5,10 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod decoder;
+mod encoder;
 
 pub(crate) use decoder::{Decoder, Fault, Progress};
+pub(crate) use encoder::{Encoder, Window};
 
 /// What a flush ends with. A sender leaves it out, and a receiver adds it (RFC 7692 section 7.2.1).
 pub(crate) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

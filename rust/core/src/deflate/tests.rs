@@ -172,3 +172,52 @@ fn garbage_is_found_and_a_part_is_no_panic() {
         }
     }
 }
+
+/// Compresses a message by itself.
+fn compress(encoder: &mut Encoder, message: &[u8], parts: usize) -> Vec<u8> {
+    let (mut out, mut scratch) = (Vec::new(), vec![0; 64 * 1024]);
+    for part in message.chunks(parts) {
+        encoder.push(part, &mut scratch, &mut out);
+    }
+    assert!(encoder.end(&mut scratch, &mut out));
+    out
+}
+
+#[test]
+fn two_others_inflate_what_is_compressed_within_the_window() {
+    for bits in 9..=15 {
+        let mut encoder = Encoder::shared(Window::new(bits).expect("it is one"));
+        for size in [1, 2, 1023, 1024, 65_535, 65_536, 65_537, 200_000] {
+            for message in [words(size), noise(size), vec![b'x'; size]] {
+                for parts in [size, 1000] {
+                    encoder.reset();
+                    let compressed = compress(&mut encoder, &message, parts);
+                    // One that has no larger window than was agreed.
+                    let mut narrow = zlib_rs::Inflate::new(false, bits);
+                    let whole = [compressed.as_slice(), &TAIL].concat();
+                    let mut out = vec![0; size + 1];
+                    narrow.decompress(&whole, &mut out, zlib_rs::InflateFlush::SyncFlush).expect("sound");
+                    assert!(
+                        narrow.total_out() == size as u64 && out[..size] == message,
+                        "{bits} bits, {size}"
+                    );
+                    // And one that is another.
+                    let whole = [whole.as_slice(), &[0x03, 0x00]].concat();
+                    assert!(miniz_oxide::inflate::decompress_to_vec(&whole).expect("sound") == message);
+                }
+            }
+        }
+    }
+    assert!([0, 7, 8, 16].into_iter().all(|bits| Window::new(bits).is_none()));
+}
+
+#[test]
+fn what_was_reset_refers_to_nothing_and_what_was_not_refers_to_all() {
+    let mut encoder = Encoder::shared(Window::new(15).expect("it is one"));
+    let message = words(2000);
+    let first = compress(&mut encoder, &message, 2000);
+    let again = compress(&mut encoder, &message, 2000);
+    assert!(again.len() * 10 < first.len(), "{} {}", again.len(), first.len());
+    encoder.reset();
+    assert_eq!(compress(&mut encoder, &message, 2000), first);
+}

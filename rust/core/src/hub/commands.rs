@@ -89,8 +89,10 @@ impl Hub {
     }
 
     fn configure<T: Transports>(&mut self, io: &mut T, config: PeerConfig, now: Instant) {
-        let PeerConfig { mode, buffers, resume_offered, compression, .. } = self.config;
-        self.config = PeerConfig { mode, buffers, resume_offered, compression, ..config };
+        let PeerConfig { mode, buffers, resume_offered, compression, compression_threshold, .. } =
+            self.config;
+        self.config =
+            PeerConfig { mode, buffers, resume_offered, compression, compression_threshold, ..config };
         let least = self.shortest_attempt();
         let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {

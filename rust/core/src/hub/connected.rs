@@ -302,10 +302,13 @@ fn backlog(shared: &PeerShared, session: &Session, tls: Option<&TlsSession>) -> 
     let again = session.again();
     // What has begun to leave has room only behind what is written again.
     let begun = if again == 0 { session.begun() } else { 0 };
+    // Both are counted before compression, or a peer that takes everything would seem to take little.
+    let left = session.left_uncompressed().map(|left| left + begun as u64);
+    let taken = left.unwrap_or_else(|| shared.figures.bytes_out.get());
     Backlog {
         bytes: bytes.saturating_sub(begun) + unsent,
         packets,
         again,
-        taken: shared.figures.bytes_out.get().saturating_sub(unsent as u64),
+        taken: taken.saturating_sub(unsent as u64),
     }
 }

@@ -172,7 +172,7 @@ impl Hub {
             side,
             connections: Slab::default(),
             ids: PeerMap::default(),
-            pool: Pool::default(),
+            pool: Pool::new(&queue_totals.outgoing),
             arena: PayloadArena::default(),
             counters: Arc::clone(&mailbox.counters),
             mailbox,

@@ -10,6 +10,9 @@ pub(crate) enum Opcode {
     Close = 0x8,
     Ping = 0x9,
     Pong = 0xa,
+    /// Not read as such: the same with [`RSV1`].
+    DeflatedText = 0x41,
+    DeflatedBinary = 0x42,
 }
 
 impl Opcode {

@@ -3,8 +3,11 @@
 //! Frames that have left stay in the [`Writer`], so that what is kept costs no copy. A frame belongs to one connection: for the next one, the
 //! writer encodes the messages anew.
 
+use std::collections::VecDeque;
 use std::collections::vec_deque::IterMut;
 use std::mem;
+
+use bytes::Bytes;
 
 use super::Role;
 use super::frame::{Opcode, apply_mask};
@@ -25,6 +28,16 @@ pub(super) struct Kept {
     again: u64,
     /// How many frames a new stream had to write: what is not acknowledged yet is not forgotten because that many leave at once.
     returned: usize,
+    /// What the frames do not have, because it is compressed there.
+    originals: VecDeque<Original>,
+}
+
+/// The payload of a compressed frame. A new connection may have other codecs, and takes it as it is.
+#[derive(Debug)]
+struct Original {
+    /// Where its frame ends.
+    at: u64,
+    payload: Bytes,
 }
 
 /// Messages in bytes and packets.
@@ -69,9 +82,32 @@ impl Kept {
         }
         left
     }
+
+    /// Drops the originals of frames that are dropped at the front.
+    pub(super) fn drop_originals(&mut self) {
+        while self.originals.pop_front_if(|original| original.at <= self.from).is_some() {}
+    }
+
+    /// The same at the back.
+    pub(super) fn drop_originals_behind(&mut self, at: u64) {
+        while self.originals.pop_back_if(|original| original.at > at).is_some() {}
+    }
 }
 
 impl Writer {
+    #[cfg(test)]
+    pub(super) fn originals(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.originals.len())
+    }
+
+    /// Keeps the payload of the last frame, which is compressed.
+    pub(super) fn keep_original(&mut self, payload: Bytes) {
+        let at = self.queued_total;
+        if let Some(kept) = &mut self.kept {
+            kept.originals.push_back(Original { at, payload });
+        }
+    }
+
     /// Keeps the messages that are queued from now on until they are acknowledged.
     pub(crate) fn keep(&mut self) {
         self.kept = Some(Box::new(Kept {
@@ -80,6 +116,7 @@ impl Writer {
             sent: Room::default(),
             again: 0,
             returned: 0,
+            originals: VecDeque::new(),
         }));
     }
 
@@ -195,7 +232,8 @@ impl Writer {
     pub(crate) fn rewind(&mut self, role: Role, pool: &mut Pool) -> Room {
         let mut freed = Room::default();
         let mut old = mem::take(self);
-        let Some(before) = old.kept.as_ref().map(|kept| kept.before) else { return freed };
+        let Some(last) = &mut old.kept else { return freed };
+        let (before, mut originals) = (last.before, mem::take(&mut last.originals));
         self.keep();
         if let Some(kept) = &mut self.kept {
             kept.before = before;
@@ -204,6 +242,11 @@ impl Writer {
         for end in &old.ends {
             match end.kind {
                 Kind::Control => {}
+                Kind::Message if originals.front().is_some_and(|original| original.at == end.at) => {
+                    if let Some(original) = originals.pop_front() {
+                        self.push_payload_again(role, PayloadRef::shared(&original.payload), end, pool);
+                    }
+                }
                 Kind::Message => {
                     let start = end.at - u64::from(end.size);
                     while let Some(segment) =
@@ -259,6 +302,10 @@ impl Writer {
                 }
             }
         };
+        self.push_payload_again(role, payload, end, pool);
+    }
+
+    fn push_payload_again(&mut self, role: Role, payload: PayloadRef<'_>, end: &End, pool: &mut Pool) {
         self.push_frame(role, Opcode::Binary, payload, Kind::Message, end.has_room, pool);
         if let Some(kept) = self.kept.as_mut().filter(|_| !end.has_room) {
             kept.sent.add(end);
@@ -305,12 +352,13 @@ const VOID: &[u8] = b"skip 1";
 pub(crate) const FORGET_PACKETS: usize = 16_384;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{self, ErrorKind, Write};
 
     use bytes::Bytes;
 
     use super::*;
+    use crate::deflate::Window;
     use crate::session::WRITE_TURN;
     use crate::session::reader::{Frame, Reader};
     use crate::session::{ReadBurst, Role};
@@ -339,38 +387,47 @@ mod tests {
     }
 
     /// A writer of a session and what its remote receives.
-    struct Line {
+    pub(in crate::session) struct Line {
         role: Role,
-        writer: Writer,
-        pool: Pool,
+        pub(in crate::session) writer: Writer,
+        pub(in crate::session) pool: Pool,
+        /// Messages are compressed.
+        pub(in crate::session) is_coded: bool,
         stream: Narrow,
     }
 
     impl Line {
-        fn new(role: Role) -> Self {
+        pub(in crate::session) fn new(role: Role) -> Self {
             let mut writer = Writer::default();
             writer.keep();
-            Self { role, writer, pool: Pool::default(), stream: Narrow::default() }
+            Self { role, writer, pool: Pool::default(), is_coded: false, stream: Narrow::default() }
         }
 
-        fn push(&mut self, payload: &[u8], kind: Kind) {
-            let payload = Bytes::copy_from_slice(payload);
-            self.writer.push_message(self.role, false, PayloadRef::shared(&payload), kind, &mut self.pool);
+        pub(in crate::session) fn push(&mut self, payload: &[u8], kind: Kind) {
+            let bytes = Bytes::copy_from_slice(payload);
+            let payload = PayloadRef::shared(&bytes);
+            if self.is_coded {
+                let window = Window::new(15).expect("it is one");
+                let deflated = self.pool.codecs().compress(payload, window);
+                self.writer.push_deflated(self.role, false, &deflated, payload, kind, &mut self.pool);
+            } else {
+                self.writer.push_message(self.role, false, payload, kind, &mut self.pool);
+            }
         }
 
         /// Writes as much as the stream takes. Returns how many messages have left, and how many of them had no room.
-        fn write(&mut self, room: usize) -> (usize, usize) {
+        pub(in crate::session) fn write(&mut self, room: usize) -> (usize, usize) {
             self.stream.room = room;
             let done =
                 self.writer.flush(&mut self.stream, WRITE_TURN, &mut self.pool).expect("it blocks only");
             (done.packets, done.unreserved)
         }
 
-        fn acknowledge(&mut self, received: u64) -> Room {
+        pub(in crate::session) fn acknowledge(&mut self, received: u64) -> Room {
             self.writer.acknowledge(received, &mut self.pool)
         }
 
-        fn rewind(&mut self) -> Room {
+        pub(in crate::session) fn rewind(&mut self) -> Room {
             self.stream.taken.clear();
             self.writer.rewind(self.role, &mut self.pool)
         }
@@ -380,7 +437,7 @@ mod tests {
         }
 
         /// What the remote has received on this stream: the first byte of each message and its size, or text.
-        fn received(&self) -> Vec<String> {
+        pub(in crate::session) fn received(&self) -> Vec<String> {
             let name = |(text, words): (bool, String)| {
                 if text { words } else { format!("{}{}", &words[..1], words.len()) }
             };
@@ -389,7 +446,8 @@ mod tests {
 
         /// The messages that the remote has received on this stream, and whether they are text.
         fn payloads(&self) -> Vec<(bool, String)> {
-            let (mut bytes, mut reader, mut all) = (self.stream.taken.clone(), Reader::default(), Vec::new());
+            let (mut bytes, mut reader, mut all) =
+                (self.stream.taken.clone(), Reader::inflating(false), Vec::new());
             let other = if self.role == Role::Server { Role::Client } else { Role::Server };
             let mut burst = ReadBurst::new(&mut bytes);
             while let Some(frame) =

@@ -18,6 +18,7 @@
 
 mod burst;
 mod codecs;
+mod coding;
 pub(crate) mod control;
 pub(crate) mod frame;
 mod inflation;
@@ -40,6 +41,7 @@ use crate::channel::PayloadRef;
 use crate::config::PeerConfig;
 use crate::http::{Gone, Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
+use coding::Coding;
 use control::{Control, Late};
 pub(crate) use control::{Grant, agreement, is_lost_with};
 use frame::Opcode;
@@ -109,6 +111,8 @@ pub(crate) struct Session {
     broken: Option<String>,
     /// Client: what the server says of a session that the client wanted back.
     gone: Option<Gone>,
+    /// What is sent may be compressed.
+    coding: Option<Box<Coding>>,
 }
 
 enum State {
@@ -184,6 +188,7 @@ impl Session {
             failing: None,
             broken: None,
             gone: None,
+            coding: None,
         }
     }
 
@@ -258,7 +263,11 @@ impl Session {
     ) -> bool {
         let open = self.takes_data();
         if open {
-            self.out.push_message(self.role, text, payload, kind, cx.pool);
+            if self.coding.is_some() {
+                self.send_coded(text, payload, kind, cx);
+            } else {
+                self.out.push_message(self.role, text, payload, kind, cx.pool);
+            }
         } else if self.out.keeps() {
             self.send_later(payload, kind, cx);
         }
@@ -366,6 +375,9 @@ impl Session {
             if done.blocked || done.cut_short || self.late.is_none() {
                 break;
             }
+        }
+        if let Some(coding) = &mut self.coding {
+            coding.note_left(done.packet_bytes);
         }
         done
     }
@@ -544,9 +556,9 @@ impl Session {
         self.out.again()
     }
 
-    /// Returns how many bytes of the first queued frame have left already.
+    /// Returns how many bytes of the first queued message have left already.
     pub(crate) fn begun(&self) -> usize {
-        self.out.begun()
+        if self.coding.is_some() { self.out.begun_uncompressed() } else { self.out.begun() }
     }
 
     /// Sets a heartbeat interval for this connection.

@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::codecs::{Codecs, INFLATE_TURN};
 use super::writer::{GATHERED_MAX, Segment};
+use crate::channel::{QueueTotal, charged};
+use crate::sync::Arc;
 
 /// Spare buffers and codecs, shared by all connections of a driver, so that an idle connection holds none.
 #[derive(Debug, Default)]
@@ -15,9 +19,24 @@ pub(crate) struct Pool {
     pub(super) bytes: usize,
     /// Made when the first connection needs them.
     codecs: Option<Box<Codecs>>,
+    /// What waits in the whole process; `None` in tests.
+    total: Option<Arc<QueueTotal>>,
 }
 
 impl Pool {
+    /// Creates the pool of a driver whose shared payloads count for this total.
+    pub(crate) fn new(total: &Arc<QueueTotal>) -> Self {
+        Self { total: Some(Arc::clone(total)), ..Self::default() }
+    }
+
+    /// Makes a payload that waits in several queues, or outside of all, count for the process.
+    pub(super) fn charged(&self, payload: Vec<u8>) -> Bytes {
+        match &self.total {
+            Some(total) => charged(total, payload),
+            None => payload.into(),
+        }
+    }
+
     /// Returns the bytes that the queues of all connections hold, without shared payloads.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::burst::ReadBurst;
+use super::coding::Coding;
 use super::keepalive::Keepalive;
 use super::reader::Reader;
 use super::{Context, HalfClose, Incoming, Session, State, Step};
@@ -181,6 +182,7 @@ impl Session {
             None => Reader::default(),
             Some(agreed) => Reader::inflating(agreed.receive_keeps),
         });
+        self.coding = agreed.map(|agreed| Box::new(Coding::new(agreed.send)));
         self.keepalive = Keepalive::new(cx.now);
         self.deadline = None;
     }

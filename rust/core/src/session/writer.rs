@@ -245,6 +245,9 @@ impl Writer {
                 _ => dropped.0 += 1,
             }
         }
+        if let Some(kept) = &mut self.kept {
+            kept.drop_originals_behind(boundary);
+        }
         self.truncate((boundary - written) as usize, pool);
         dropped
     }
@@ -426,7 +429,13 @@ impl Writer {
 
     /// Drops the segments that are of no use any more.
     pub(super) fn release(&mut self, pool: &mut Pool) {
-        let until = self.kept.as_ref().map_or(self.queued_total - self.pending as u64, |kept| kept.from);
+        let until = match &mut self.kept {
+            None => self.queued_total - self.pending as u64,
+            Some(kept) => {
+                kept.drop_originals();
+                kept.from
+            }
+        };
         while let Some(front) = self.segments.front() {
             let len = front.bytes().len();
             if self.base + len as u64 > until {

@@ -1,0 +1,177 @@
+//! Compressed messages as they are sent (RFC 7692 section 7.2.1).
+//!
+//! What does not shrink goes as it is, and so does what is small.
+
+use bytes::Bytes;
+
+use super::frame::Opcode;
+use super::pool::Pool;
+use super::writer::{Kind, Writer};
+use super::{Context, Role, Session};
+use crate::channel::PayloadRef;
+use crate::deflate::Window;
+use crate::http::Sending;
+
+/// The sending side of a connection whose ends have agreed on permessage-deflate.
+#[derive(Debug)]
+pub(super) struct Coding {
+    /// `None`: the remote's window is too small to compress for.
+    window: Option<Window>,
+    /// The sizes of the messages that have left, before they were compressed.
+    left_bytes: u64,
+}
+
+impl Coding {
+    pub(super) fn new(agreed: Sending) -> Self {
+        Self { window: Window::new(agreed.window), left_bytes: 0 }
+    }
+
+    pub(super) fn note_left(&mut self, bytes: usize) {
+        self.left_bytes += bytes as u64;
+    }
+}
+
+impl Session {
+    /// Queues a message of a connection whose messages may be compressed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn send_coded(
+        &mut self,
+        text: bool,
+        payload: PayloadRef<'_>,
+        kind: Kind,
+        cx: &mut Context<'_>,
+    ) {
+        let window = self.coding.as_ref().and_then(|coding| coding.window);
+        let is_large = payload.len() >= cx.config.compression_threshold.max(1);
+        if let Some(window) = window.filter(|_| kind.is_data() && is_large && payload.len() <= PIECE) {
+            let deflated = cx.pool.codecs().compress(payload, window);
+            if deflated.len() < payload.len() {
+                self.out.push_deflated(self.role, text, &deflated, payload, kind, cx.pool);
+            } else {
+                self.out.push_message(self.role, text, payload, kind, cx.pool);
+            }
+            cx.pool.codecs().recycle(deflated);
+            return;
+        }
+        self.out.push_message(self.role, text, payload, kind, cx.pool);
+    }
+
+    /// Returns the sizes of the messages that have left, before they were compressed; `None`: nothing is compressed.
+    pub(crate) fn left_uncompressed(&self) -> Option<u64> {
+        self.coding.as_ref().map(|coding| coding.left_bytes)
+    }
+}
+
+impl Writer {
+    /// Queues a message that was compressed. To budgets and sessions it has the size that it had before.
+    pub(super) fn push_deflated(
+        &mut self,
+        role: Role,
+        text: bool,
+        deflated: &[u8],
+        payload: PayloadRef<'_>,
+        kind: Kind,
+        pool: &mut Pool,
+    ) {
+        let opcode = if text { Opcode::DeflatedText } else { Opcode::DeflatedBinary };
+        self.push_frame(role, opcode, PayloadRef::copied(deflated), kind, true, pool);
+        if let Some(end) = self.ends.back_mut() {
+            end.size = payload.len() as u32;
+        }
+        if self.keeps() && kind == Kind::Message {
+            debug_assert!(payload.prefix.is_empty(), "sessions are of a wire without headers");
+            let original = payload.shared.map_or_else(|| pool.charged(payload.bytes.to_vec()), Bytes::clone);
+            self.keep_original(original);
+        }
+    }
+
+    /// Returns how much of the first message has left already: as [`Self::begun`], but counted before it was compressed.
+    pub(crate) fn begun_uncompressed(&self) -> usize {
+        let begun = self.begun();
+        let Some(end) = self.ends.get(self.left).filter(|_| begun > 0) else { return 0 };
+        let whole = (end.at - self.left_whole).max(1);
+        (begun as u64 * u64::from(end.size) / whole) as usize
+    }
+}
+
+impl Kind {
+    /// Returns whether it is a message of the game.
+    fn is_data(self) -> bool {
+        matches!(self, Self::Message | Self::Unreliable)
+    }
+}
+
+/// The largest message that is compressed at once. It takes about a millisecond.
+pub(crate) const PIECE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::kept::tests::Line;
+
+    #[test]
+    fn a_new_stream_gets_as_it_was_what_was_compressed() {
+        for role in [Role::Server, Role::Client] {
+            for room in 0..400 {
+                let mut line = Line::new(role);
+                line.is_coded = true;
+                line.push(&[b'a'; 3000], Kind::Message);
+                line.push(&[b'b'; 2000], Kind::Unreliable);
+                line.is_coded = false;
+                line.push(&[b'c'; 100], Kind::Message);
+                line.is_coded = true;
+                line.push(&[b'd'; 70], Kind::Message);
+                line.push(&[b'e'; 5000], Kind::Message);
+                let (left, _) = line.write(room);
+                let freed = line.rewind();
+                assert_eq!((freed.packets, freed.bytes), if left < 2 { (1, 2000) } else { (0, 0) }, "{room}");
+                line.push(&[b'f'; 900], Kind::Message);
+                line.write(usize::MAX);
+                assert_eq!(line.received(), ["a3000", "skip 1", "c100", "d70", "e5000", "f900"], "{room}");
+                // And again, behind what is acknowledged.
+                line.acknowledge(3);
+                line.rewind();
+                line.write(usize::MAX);
+                assert_eq!(line.received(), ["d70", "e5000", "f900"]);
+                line.acknowledge(6);
+                assert_eq!(line.writer.originals(), 0);
+                assert_eq!((line.writer.sent().packets, line.pool.bytes()), (0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_compressed_message_counts_is_its_size() {
+        let mut line = Line::new(Role::Server);
+        line.is_coded = true;
+        line.push(&[b'x'; 60_000], Kind::Message);
+        line.push(&[b'y'; 60_000], Kind::Message);
+        let wire = line.writer.pending();
+        assert!(wire < 1000 && line.writer.begun_uncompressed() == 0, "{wire}");
+        line.write(wire / 4);
+        let begun = line.writer.begun_uncompressed();
+        assert!((29_000..31_000).contains(&begun), "{begun}");
+        line.write(wire / 4 + 10);
+        assert_eq!(line.writer.sent().bytes, 60_000);
+        // The second one has begun.
+        line.push(&[b'z'; 60_000], Kind::Message);
+        assert_eq!(line.writer.drop_unsent(&mut line.pool), (1, 60_000));
+        assert_eq!(line.writer.originals(), 2);
+        line.rewind();
+        line.write(usize::MAX);
+        assert_eq!(line.received(), ["x60000", "y60000"]);
+    }
+
+    #[test]
+    fn a_header_and_its_payload_are_one_message() {
+        let mut pool = Pool::default();
+        let payload = [b'p'; 3000];
+        let message = PayloadRef::copied(&payload).with_prefix(b"header  9");
+        let window = Window::new(15).expect("it is one");
+        let deflated = pool.codecs().compress(message, window);
+        let whole = [deflated.as_slice(), &[0, 0, 0xff, 0xff, 3, 0]].concat();
+        let found = miniz_oxide::inflate::decompress_to_vec(&whole).expect("sound");
+        assert_eq!(found, [&b"header  9"[..], &payload].concat());
+    }
+}
