@@ -1,9 +1,14 @@
 //! permessage-deflate on connections in memory: what is agreed, and what a compressed message may cost.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use super::world::{
     ByHand, End, Node, REQUEST, SECOND, World, assert_fails_with, frame, multiplayer, outbound, raw, start,
 };
-use crate::channel::{Command, Notice};
+use crate::base::ConnId;
+use crate::channel::{Command, Form, Notice, PayloadRef};
 use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
 
@@ -284,5 +289,102 @@ fn a_slow_peer_that_takes_everything_is_not_closed_because_it_is_little() {
             world.server.run(world.now);
         }
         assert_eq!(world.server.end(), None, "after {second} s");
+    }
+}
+
+/// Comes to a server with this request, and takes so much before it blocks.
+fn comes(server: &mut Node, request: &[u8], capacity: usize) -> (ConnId, End) {
+    let (server_end, end) = End::pair(capacity, usize::MAX);
+    let conn = server.accept(server_end, start());
+    end.inject(request);
+    server.run(start());
+    assert!(end.take_all().starts_with(b"HTTP/1.1 101 "));
+    (conn, end)
+}
+
+/// The payload of a server's frame of at most 64 KiB.
+fn payload(wire: &[u8]) -> &[u8] {
+    assert_eq!(wire[1], 126);
+    assert_eq!(usize::from(u16::from_be_bytes([wire[2], wire[3]])) + 4, wire.len());
+    &wire[4..]
+}
+
+#[test]
+fn a_broadcast_is_compressed_once_for_all_who_have_agreed_on_the_same() {
+    let message = words(50_000);
+    let others = "permessage-deflate; server_max_window_bits=11";
+    for in_one_command in [false, true] {
+        let mut server = Node::server(configured(Compression::Shared, Mode::Raw));
+        let now = start();
+        let offers = ["permessage-deflate", "permessage-deflate", "permessage-deflate", others, others];
+        let ends: Vec<_> = offers.iter().map(|offer| comes(&mut server, &request(offer), 1000)).collect();
+        for shared in server.peers().collect::<Vec<_>>() {
+            shared.outgoing.add(message.len());
+        }
+        let bytes = Bytes::from(message.clone());
+        if in_one_command {
+            let to = Arc::new(ends.iter().map(|(conn, _)| *conn).collect::<Vec<_>>());
+            server.command(Command::SendMany { to, message: outbound(bytes) }, now);
+        } else {
+            // As the engine sends to all.
+            for (conn, _) in &ends {
+                server.command(Command::Send { to: *conn, message: outbound(bytes.clone()) }, now);
+            }
+        }
+        server.run(now);
+        let waits = server.queue_totals.outgoing.bytes();
+        let wires: Vec<_> = ends
+            .iter()
+            .map(|(_, end)| {
+                let mut wire = Vec::new();
+                while end.readable() > 0 {
+                    wire.extend(end.take_all());
+                    server.run(now);
+                }
+                wire
+            })
+            .collect();
+        for wire in &wires {
+            assert_eq!(wire[0], 0xc2);
+            let whole = [payload(wire), &[0, 0, 0xff, 0xff, 3, 0]].concat();
+            assert!(miniz_oxide::inflate::decompress_to_vec(&whole).expect("sound") == message);
+        }
+        // One copy for each window waits for all of them, and the headers.
+        let copies = wires[0].len() + wires[4].len();
+        assert!((copies - 50..copies + 50).contains(&waits), "{waits} of {copies}, {in_one_command}");
+        assert_eq!(server.queue_totals.outgoing.bytes(), 0, "nothing is kept");
+    }
+}
+
+#[test]
+fn a_broadcast_of_small_messages_is_compressed_once_too_and_no_other_is_taken_for_it() {
+    let config = PeerConfig { compression_threshold: 100, ..configured(Compression::Shared, Mode::Raw) };
+    let mut server = Node::server(config);
+    let ends: Vec<_> = (0..3).map(|_| comes(&mut server, &request("permessage-deflate"), 1 << 20)).collect();
+    let to = Arc::new(ends.iter().map(|(conn, _)| *conn).collect::<Vec<_>>());
+    // Through the batches of commands, whose memory is used again.
+    let mut expected = Vec::new();
+    for round in 0..20_u8 {
+        for kind in 0..3_u8 {
+            let message = vec![round * 3 + kind; 300];
+            for shared in server.peers().collect::<Vec<_>>() {
+                shared.outgoing.add(message.len());
+            }
+            let mailbox = &server.driver.mailbox;
+            mailbox.send_many(Arc::clone(&to), PayloadRef::copied(&message), Form::Binary);
+            expected.push(message);
+        }
+        server.run(start());
+    }
+    for (_, end) in &ends {
+        let (mut wire, mut found) = (end.take_all(), Vec::new());
+        while !wire.is_empty() {
+            assert_eq!((wire[0], wire[1] & 0x80), (0xc2, 0));
+            let rest = wire.split_off(2 + usize::from(wire[1]));
+            let whole = [&wire[2..], &[0, 0, 0xff, 0xff, 3, 0]].concat();
+            found.push(miniz_oxide::inflate::decompress_to_vec(&whole).expect("sound"));
+            wire = rest;
+        }
+        assert!(found == expected);
     }
 }

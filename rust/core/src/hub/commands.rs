@@ -22,9 +22,11 @@ impl Hub {
                 }
             }
             Command::SendMany { to, message } => {
+                self.pool.set_broadcast(true);
                 for conn in to.iter() {
                     self.send(*conn, &message, now);
                 }
+                self.pool.set_broadcast(false);
             }
             Command::Relay(run) => self.relay_run(io, run, now),
             Command::Announced { to, what } => self.pairs.announced(to, what),

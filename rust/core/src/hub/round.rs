@@ -150,6 +150,7 @@ impl Hub {
     fn hand_over(&mut self) {
         self.arena.finish();
         self.commands.finish();
+        self.pool.end_round();
         self.charge.set(self.pool.bytes());
         self.borrowed = 0;
         self.mailbox.deliver(&mut self.notices);

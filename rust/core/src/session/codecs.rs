@@ -1,5 +1,9 @@
 //! What the compressing connections of a driver share, so that an idle one holds nothing.
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
 use crate::channel::PayloadRef;
 use crate::deflate::{Decoder, Encoder, Window};
 
@@ -8,6 +12,10 @@ use crate::deflate::{Decoder, Encoder, Window};
 pub(super) struct Codecs {
     /// By window; each is made when it is needed.
     shared: [Option<Encoder>; Window::COUNT],
+    /// What was compressed last: a broadcast is one message for each receiver, with the same payload.
+    recent: VecDeque<Recent>,
+    /// The same payload goes to several receivers in one command, and lies at one place until its end.
+    is_broadcast: bool,
     /// The spare memory of a compressed message.
     spare: Vec<u8>,
     /// It has read nothing.
@@ -20,7 +28,58 @@ pub(super) struct Codecs {
     pub(super) gained: usize,
 }
 
+/// A message that was compressed by itself.
+#[derive(Debug)]
+struct Recent {
+    window: Window,
+    prefix: Vec<u8>,
+    /// Where the payload lies.
+    place: (usize, usize),
+    /// Keeps it there; `None`: it lies there until the end of the command.
+    payload: Option<Bytes>,
+    /// `None`: it does not shrink.
+    deflated: Option<Bytes>,
+}
+
 impl Codecs {
+    /// Returns what a message was compressed to for another receiver; `Some(None)`: it did not shrink.
+    pub(super) fn recent(&self, payload: PayloadRef<'_>, window: Window) -> Option<Option<Bytes>> {
+        let is_same = |recent: &&Recent| {
+            recent.place == place(payload) && recent.window == window && recent.prefix == payload.prefix
+        };
+        self.recent.iter().rev().find(is_same).map(|recent| recent.deflated.clone())
+    }
+
+    /// Returns whether the same message may come again for another receiver.
+    pub(super) fn may_come_again(&self, payload: PayloadRef<'_>) -> bool {
+        payload.shared.is_some() || self.is_broadcast
+    }
+
+    /// Remembers what a message was compressed to.
+    pub(super) fn remember(&mut self, payload: PayloadRef<'_>, window: Window, deflated: Option<Bytes>) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent {
+            window,
+            prefix: payload.prefix.to_vec(),
+            place: place(payload),
+            payload: payload.shared.cloned(),
+            deflated,
+        });
+    }
+
+    /// Begins or ends a command that sends the same to several receivers.
+    pub(super) fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.is_broadcast = is_broadcast;
+        self.recent.retain(|recent| recent.payload.is_some());
+    }
+
+    /// Forgets what was compressed, so that no payload is kept.
+    pub(super) fn end_round(&mut self) {
+        self.recent.clear();
+    }
+
     /// Compresses a message by itself. What comes back is not smaller if that is of no use, and goes to [`Self::recycle`].
     pub(super) fn compress(&mut self, payload: PayloadRef<'_>, window: Window) -> Vec<u8> {
         let encoder = self.shared[window.index()].get_or_insert_with(|| Encoder::shared(window));
@@ -48,10 +107,16 @@ impl Codecs {
     }
 }
 
+fn place(payload: PayloadRef<'_>) -> (usize, usize) {
+    (payload.bytes.as_ptr() as usize, payload.bytes.len())
+}
+
 impl Default for Codecs {
     fn default() -> Self {
         Self {
             shared: Default::default(),
+            recent: VecDeque::new(),
+            is_broadcast: false,
             spare: Vec::new(),
             decoder: None,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -61,7 +126,36 @@ impl Default for Codecs {
     }
 }
 
+/// The messages that are remembered until the end of a round: receivers with different windows, and some packets of one frame.
+const RECENT: usize = 16;
 const SCRATCH: usize = 64 * 1024;
 /// The work of inflating in one turn of reading: as many bytes as a turn delivers of other messages. See
 /// [`Decoder::step`](crate::deflate::Decoder::step) for what counts.
 pub(crate) const INFLATE_TURN: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_means_the_same_payload_only_while_that_lies_there() {
+        let mut codecs = Codecs::default();
+        let (bytes, window) = (Bytes::from(vec![7; 2000]), Window::new(15).expect("it is one"));
+        let (copied, shared) = (PayloadRef::copied(&bytes), PayloadRef::shared(&bytes));
+        assert!(codecs.may_come_again(shared) && !codecs.may_come_again(copied));
+        codecs.set_broadcast(true);
+        assert!(codecs.may_come_again(copied));
+        codecs.remember(copied, window, None);
+        assert_eq!(codecs.recent(copied, window), Some(None));
+        assert_eq!(codecs.recent(copied.with_prefix(b"other"), window), None);
+        assert_eq!(codecs.recent(PayloadRef::copied(&bytes[..1999]), window), None);
+        codecs.set_broadcast(false);
+        assert_eq!(codecs.recent(copied, window), None);
+        codecs.remember(shared, window, Some(Bytes::from_static(b"small")));
+        codecs.set_broadcast(true);
+        assert_eq!(codecs.recent(shared, window), Some(Some(Bytes::from_static(b"small"))));
+        codecs.end_round();
+        assert_eq!(codecs.recent(shared, window), None);
+        assert!(bytes.is_unique(), "nothing keeps it");
+    }
+}

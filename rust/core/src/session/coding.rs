@@ -45,13 +45,24 @@ impl Session {
         let window = self.coding.as_ref().and_then(|coding| coding.window);
         let is_large = payload.len() >= cx.config.compression_threshold.max(1);
         if let Some(window) = window.filter(|_| kind.is_data() && is_large && payload.len() <= PIECE) {
-            let deflated = cx.pool.codecs().compress(payload, window);
-            if deflated.len() < payload.len() {
-                self.out.push_deflated(self.role, text, &deflated, payload, kind, cx.pool);
+            if cx.pool.codecs().may_come_again(payload) {
+                match cx.pool.deflated(payload, window) {
+                    Some(deflated) => {
+                        let deflated = PayloadRef::shared(&deflated);
+                        self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
+                    }
+                    None => self.out.push_message(self.role, text, payload, kind, cx.pool),
+                }
+                return;
+            }
+            let out = cx.pool.codecs().compress(payload, window);
+            if out.len() < payload.len() {
+                let deflated = PayloadRef::copied(&out);
+                self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
             } else {
                 self.out.push_message(self.role, text, payload, kind, cx.pool);
             }
-            cx.pool.codecs().recycle(deflated);
+            cx.pool.codecs().recycle(out);
             return;
         }
         self.out.push_message(self.role, text, payload, kind, cx.pool);
@@ -69,13 +80,13 @@ impl Writer {
         &mut self,
         role: Role,
         text: bool,
-        deflated: &[u8],
+        deflated: PayloadRef<'_>,
         payload: PayloadRef<'_>,
         kind: Kind,
         pool: &mut Pool,
     ) {
         let opcode = if text { Opcode::DeflatedText } else { Opcode::DeflatedBinary };
-        self.push_frame(role, opcode, PayloadRef::copied(deflated), kind, true, pool);
+        self.push_frame(role, opcode, deflated, kind, true, pool);
         if let Some(end) = self.ends.back_mut() {
             end.size = payload.len() as u32;
         }

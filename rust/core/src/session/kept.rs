@@ -409,7 +409,8 @@ pub(super) mod tests {
             if self.is_coded {
                 let window = Window::new(15).expect("it is one");
                 let deflated = self.pool.codecs().compress(payload, window);
-                self.writer.push_deflated(self.role, false, &deflated, payload, kind, &mut self.pool);
+                let deflated = PayloadRef::copied(&deflated);
+                self.writer.push_deflated(self.role, false, deflated, payload, kind, &mut self.pool);
             } else {
                 self.writer.push_message(self.role, false, payload, kind, &mut self.pool);
             }

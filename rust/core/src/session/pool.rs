@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::codecs::{Codecs, INFLATE_TURN};
 use super::writer::{GATHERED_MAX, Segment};
-use crate::channel::{QueueTotal, charged};
+use crate::channel::{PayloadRef, QueueTotal, charged};
+use crate::deflate::Window;
 use crate::sync::Arc;
 
 /// Spare buffers and codecs, shared by all connections of a driver, so that an idle connection holds none.
@@ -49,6 +50,32 @@ impl Pool {
 
     pub(super) fn codecs(&mut self) -> &mut Codecs {
         self.codecs.get_or_insert_default()
+    }
+
+    /// Compresses a message that may go to several receivers, once for all of them; `None`: it does not shrink.
+    pub(super) fn deflated(&mut self, payload: PayloadRef<'_>, window: Window) -> Option<Bytes> {
+        if let Some(known) = self.codecs().recent(payload, window) {
+            return known;
+        }
+        let out = self.codecs().compress(payload, window);
+        let deflated = (out.len() < payload.len()).then(|| self.charged(out.as_slice().to_vec()));
+        self.codecs().recycle(out);
+        self.codecs().remember(payload, window, deflated.clone());
+        deflated
+    }
+
+    /// Begins or ends a command that sends the same to several receivers.
+    pub(crate) fn set_broadcast(&mut self, is_broadcast: bool) {
+        if let Some(codecs) = &mut self.codecs {
+            codecs.set_broadcast(is_broadcast);
+        }
+    }
+
+    /// Ends a round: nothing keeps the payload of a message that has left.
+    pub(crate) fn end_round(&mut self) {
+        if let Some(codecs) = &mut self.codecs {
+            codecs.end_round();
+        }
     }
 
     /// Begins a turn of reading of one connection.
