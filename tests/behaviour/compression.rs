@@ -211,9 +211,10 @@ const MODES: [Mode; 2] = [Mode::Raw, Mode::Multiplayer(WireFormat::Godot4)];
 
 #[test]
 fn what_either_side_sends_is_smaller_and_arrives_as_it_was() {
-    for mode in MODES {
+    let compressions = [Compression::Shared, Compression::Dedicated];
+    for (mode, compression) in MODES.into_iter().flat_map(|mode| compressions.map(|how| (mode, how))) {
         for encrypted in [false, true] {
-            let config = configured(Compression::Shared, mode);
+            let config = configured(compression, mode);
             let mut world = if encrypted { World::encrypted(config) } else { World::connected(config) };
             for from_server in [true, false] {
                 let node = if from_server { &world.server } else { &world.client };
@@ -386,5 +387,62 @@ fn a_broadcast_of_small_messages_is_compressed_once_too_and_no_other_is_taken_fo
             wire = rest;
         }
         assert!(found == expected);
+    }
+}
+
+/// Sends messages of a game that are alike, and others that do not shrink. Returns the bytes on the wire for those that are alike.
+fn wire_of_packets(compression: Option<Compression>) -> u64 {
+    let config = configured(Compression::Shared, Mode::Raw);
+    let mut world = World::connected(PeerConfig { compression, compression_threshold: 64, ..config });
+    let (mut expected, mut wire) = (Vec::new(), 0);
+    for tick in 0..100_u32 {
+        let place = format!("[{},1.5,{}]", tick * 7 % 50, tick * 3 % 50);
+        let state = format!(
+            "{{\"tick\":{tick},\"id\":{},\"position\":{place},\"state\":\"running\"}}",
+            1_000_000 + tick % 4
+        );
+        let mut all = vec![state.into_bytes()];
+        if tick % 10 == 9 {
+            all.push((0..200 + tick * 30).map(|_| rand::random()).collect());
+        }
+        for message in all {
+            let before = world.server.shared().figures.bytes_out.get();
+            send(&mut world, true, message.clone());
+            world.server.run(world.now);
+            if message[0] == b'{' {
+                wire += world.server.shared().figures.bytes_out.get() - before;
+            }
+            expected.push(message);
+        }
+        world.run();
+    }
+    assert!(world.client.packets() == expected);
+    wire
+}
+
+#[test]
+fn packets_that_are_alike_shrink_with_memory_of_their_own_and_others_do_not_spoil_it() {
+    let plain = wire_of_packets(None);
+    let (shared, dedicated) =
+        (wire_of_packets(Some(Compression::Shared)), wire_of_packets(Some(Compression::Dedicated)));
+    assert!(shared <= plain && dedicated * 2 < plain, "{plain} {shared} {dedicated}");
+}
+
+#[test]
+fn a_round_compresses_so_much_and_sends_the_rest_as_it_is() {
+    for compression in [Compression::Shared, Compression::Dedicated] {
+        let mut server = Node::server(configured(compression, Mode::Raw));
+        let (conn, end) = comes(&mut server, &request("permessage-deflate"), 64 << 20);
+        for _ in 0..2 {
+            for _ in 0..40 {
+                server.shared().outgoing.add(50_000);
+                server.command(Command::Send { to: conn, message: outbound(words(50_000)) }, start());
+            }
+            server.run(start());
+            let wire = end.take_all();
+            // Eleven of them: the last one begins within the limit.
+            let plain = 29 * 50_004;
+            assert!((plain..plain + 11 * 25_000).contains(&wire.len()), "{} {compression:?}", wire.len());
+        }
     }
 }

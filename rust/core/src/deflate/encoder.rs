@@ -32,9 +32,14 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder for many connections: about `4 * 2^window` bytes and 150 KiB.
+    /// An encoder for many connections: about 270 KiB with the largest window.
     pub(crate) fn shared(window: Window) -> Self {
         Self::new(window, 8)
+    }
+
+    /// An encoder for one connection, which keeps it: about 175 KiB. More memory makes messages of a game smaller by little.
+    pub(crate) fn dedicated(window: Window) -> Self {
+        Self::new(Window(window.0.min(DEDICATED.0)), DEDICATED.1)
     }
 
     fn new(window: Window, mem_level: i32) -> Self {
@@ -89,5 +94,7 @@ impl fmt::Debug for Encoder {
     }
 }
 
+/// The largest window of an encoder of one connection, and its level of memory for the rest.
+const DEDICATED: (u8, i32) = (13, 5);
 /// How hard is tried: beyond this level, JSON and binary packets shrink by some percent more, and take a multiple of the time.
 const LEVEL: i32 = 3;

@@ -16,6 +16,8 @@ pub(super) struct Codecs {
     recent: VecDeque<Recent>,
     /// The same payload goes to several receivers in one command, and lies at one place until its end.
     is_broadcast: bool,
+    /// The bytes that may still be compressed in this round.
+    compress_left: usize,
     /// The spare memory of a compressed message.
     spare: Vec<u8>,
     /// It has read nothing.
@@ -75,15 +77,23 @@ impl Codecs {
         self.recent.retain(|recent| recent.payload.is_some());
     }
 
-    /// Forgets what was compressed, so that no payload is kept.
+    /// Forgets what was compressed, so that no payload is kept, and begins the work of the next round.
     pub(super) fn end_round(&mut self) {
+        self.compress_left = COMPRESS_ROUND;
         self.recent.clear();
     }
 
     /// Compresses a message by itself. What comes back is not smaller if that is of no use, and goes to [`Self::recycle`].
     pub(super) fn compress(&mut self, payload: PayloadRef<'_>, window: Window) -> Vec<u8> {
-        let encoder = self.shared[window.index()].get_or_insert_with(|| Encoder::shared(window));
+        let mut encoder = self.shared[window.index()].take().unwrap_or_else(|| Encoder::shared(window));
         encoder.reset();
+        let out = self.compress_behind(&mut encoder, payload);
+        self.shared[window.index()] = Some(encoder);
+        out
+    }
+
+    /// Compresses a message behind those that this encoder has compressed before.
+    pub(super) fn compress_behind(&mut self, encoder: &mut Encoder, payload: PayloadRef<'_>) -> Vec<u8> {
         let mut out = std::mem::take(&mut self.spare);
         for part in [payload.prefix, payload.bytes] {
             encoder.push(part, &mut self.scratch, &mut out);
@@ -93,6 +103,13 @@ impl Codecs {
             out.resize(payload.len(), 0);
         }
         out
+    }
+
+    /// Takes from the work of this round what it is to compress a message. Returns false if that is used up.
+    pub(super) fn may_compress(&mut self, payload: PayloadRef<'_>) -> bool {
+        let may = self.compress_left > 0;
+        self.compress_left = self.compress_left.saturating_sub(payload.len());
+        may
     }
 
     /// Takes back memory.
@@ -117,6 +134,7 @@ impl Default for Codecs {
             shared: Default::default(),
             recent: VecDeque::new(),
             is_broadcast: false,
+            compress_left: COMPRESS_ROUND,
             spare: Vec::new(),
             decoder: None,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -128,6 +146,8 @@ impl Default for Codecs {
 
 /// The messages that are remembered until the end of a round: receivers with different windows, and some packets of one frame.
 const RECENT: usize = 16;
+/// The bytes that are compressed in one round, which takes some milliseconds: others wait meanwhile. What is sent beyond goes as it is.
+pub(crate) const COMPRESS_ROUND: usize = 512 * 1024;
 const SCRATCH: usize = 64 * 1024;
 /// The work of inflating in one turn of reading: as many bytes as a turn delivers of other messages. See
 /// [`Decoder::step`](crate::deflate::Decoder::step) for what counts.

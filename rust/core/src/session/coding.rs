@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::writer::{Kind, Writer};
 use super::{Context, Role, Session};
 use crate::channel::PayloadRef;
-use crate::deflate::Window;
+use crate::deflate::{Encoder, Window};
 use crate::http::Sending;
 
 /// The sending side of a connection whose ends have agreed on permessage-deflate.
@@ -17,13 +17,17 @@ use crate::http::Sending;
 pub(super) struct Coding {
     /// `None`: the remote's window is too small to compress for.
     window: Option<Window>,
+    /// A message may refer to those before it.
+    keeps: bool,
+    /// Made when it is needed, if `keeps`.
+    encoder: Option<Encoder>,
     /// The sizes of the messages that have left, before they were compressed.
     left_bytes: u64,
 }
 
 impl Coding {
     pub(super) fn new(agreed: Sending) -> Self {
-        Self { window: Window::new(agreed.window), left_bytes: 0 }
+        Self { window: Window::new(agreed.window), keeps: agreed.keeps, encoder: None, left_bytes: 0 }
     }
 
     pub(super) fn note_left(&mut self, bytes: usize) {
@@ -42,30 +46,42 @@ impl Session {
         kind: Kind,
         cx: &mut Context<'_>,
     ) {
-        let window = self.coding.as_ref().and_then(|coding| coding.window);
+        let Some(coding) = &mut self.coding else { return };
         let is_large = payload.len() >= cx.config.compression_threshold.max(1);
-        if let Some(window) = window.filter(|_| kind.is_data() && is_large && payload.len() <= PIECE) {
-            if cx.pool.codecs().may_come_again(payload) {
-                match cx.pool.deflated(payload, window) {
-                    Some(deflated) => {
-                        let deflated = PayloadRef::shared(&deflated);
-                        self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
-                    }
-                    None => self.out.push_message(self.role, text, payload, kind, cx.pool),
+        let window = coding.window.filter(|_| kind.is_data() && is_large && payload.len() <= PIECE);
+        let Some(window) = window else {
+            return self.out.push_message(self.role, text, payload, kind, cx.pool);
+        };
+        if !coding.keeps && cx.pool.codecs().may_come_again(payload) {
+            return match cx.pool.deflated(payload, window) {
+                Some(deflated) => {
+                    let deflated = PayloadRef::shared(&deflated);
+                    self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
                 }
-                return;
-            }
-            let out = cx.pool.codecs().compress(payload, window);
-            if out.len() < payload.len() {
-                let deflated = PayloadRef::copied(&out);
-                self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
-            } else {
-                self.out.push_message(self.role, text, payload, kind, cx.pool);
-            }
-            cx.pool.codecs().recycle(out);
-            return;
+                None => self.out.push_message(self.role, text, payload, kind, cx.pool),
+            };
         }
-        self.out.push_message(self.role, text, payload, kind, cx.pool);
+        if !cx.pool.codecs().may_compress(payload) {
+            return self.out.push_message(self.role, text, payload, kind, cx.pool);
+        }
+        let out = if coding.keeps {
+            let encoder = coding.encoder.get_or_insert_with(|| Encoder::dedicated(window));
+            let out = cx.pool.codecs().compress_behind(encoder, payload);
+            if out.len() >= payload.len() {
+                // The remote never gets what later messages would refer to.
+                encoder.reset();
+            }
+            out
+        } else {
+            cx.pool.codecs().compress(payload, window)
+        };
+        if out.len() < payload.len() {
+            let deflated = PayloadRef::copied(&out);
+            self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
+        } else {
+            self.out.push_message(self.role, text, payload, kind, cx.pool);
+        }
+        cx.pool.codecs().recycle(out);
     }
 
     /// Returns the sizes of the messages that have left, before they were compressed; `None`: nothing is compressed.

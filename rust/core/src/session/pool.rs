@@ -52,10 +52,13 @@ impl Pool {
         self.codecs.get_or_insert_default()
     }
 
-    /// Compresses a message that may go to several receivers, once for all of them; `None`: it does not shrink.
+    /// Compresses a message that may go to several receivers, once for all of them; `None`: it does not shrink, or there is no time.
     pub(super) fn deflated(&mut self, payload: PayloadRef<'_>, window: Window) -> Option<Bytes> {
         if let Some(known) = self.codecs().recent(payload, window) {
             return known;
+        }
+        if !self.codecs().may_compress(payload) {
+            return None;
         }
         let out = self.codecs().compress(payload, window);
         let deflated = (out.len() < payload.len()).then(|| self.charged(out.as_slice().to_vec()));
