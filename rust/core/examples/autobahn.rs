@@ -1,5 +1,6 @@
 //! The two peers that the Autobahn|Testsuite talks to, on the public interface alone: `autobahn server [PORT]` echoes each
-//! message to its sender, `autobahn client URL` goes through all cases of a fuzzing server and has the report written.
+//! message to its sender, `autobahn client URL` goes through all cases of a fuzzing server and has the report written. With a last argument,
+//! `shared` or `dedicated`, messages are compressed, also the smallest.
 
 use std::collections::VecDeque;
 use std::env;
@@ -10,32 +11,40 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{
-    BindAddress, Buffers, ClientConfig, Event, Mode, Packet, Peer, PeerConfig, PeerHandle, PeerId, Runtime,
-    SendError, ServerConfig, Url,
+    BindAddress, Buffers, ClientConfig, Compression, Event, Packet, Peer, PeerConfig, PeerHandle, PeerId,
+    Runtime, SendError, ServerConfig, Url,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    let compression = match arguments.last().map(String::as_str) {
+        Some("shared") => Some(Compression::Shared),
+        Some("dedicated") => Some(Compression::Dedicated),
+        _ => None,
+    };
+    arguments.truncate(arguments.len() - usize::from(compression.is_some()));
+    let config = config(compression);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["server"] => serve(0),
-        ["server", port] => serve(port.parse()?),
-        ["client", url] => go_through(url),
-        _ => Err("autobahn server [PORT] | autobahn client URL".into()),
+        ["server"] => serve(config, 0),
+        ["server", port] => serve(config, port.parse()?),
+        ["client", url] => go_through(&config, url),
+        _ => Err("autobahn server [PORT] [shared|dedicated] | autobahn client URL [shared|dedicated]".into()),
     }
 }
 
 /// The largest cases are one message of 16 MiB, and one of 4 MiB in 65,536 fragments. No pings: the suite would answer one in the
 /// middle of a frame that it sends in pieces.
-fn config() -> PeerConfig {
+fn config(compression: Option<Compression>) -> PeerConfig {
     let buffers =
         Buffers { input_bytes: LARGE, input_packets: 65_536, output_bytes: LARGE, output_packets: 65_536 };
-    PeerConfig { mode: Mode::Raw, buffers, heartbeat_interval: Duration::ZERO, ..PeerConfig::default() }
+    let heartbeat_interval = Duration::ZERO;
+    PeerConfig { buffers, heartbeat_interval, compression, compression_threshold: 0, ..PeerConfig::default() }
 }
 
-fn serve(port: u16) -> Result<(), Box<dyn Error>> {
+fn serve(peer: PeerConfig, port: u16) -> Result<(), Box<dyn Error>> {
     let mut server = Peer::new(Runtime::new());
     let bind = BindAddress::Ip(Ipv4Addr::LOCALHOST.into());
-    server.listen(ServerConfig { peer: config(), bind, port, ..ServerConfig::default() })?;
+    server.listen(ServerConfig { peer, bind, port, ..ServerConfig::default() })?;
     println!("READY on port {}", server.local_port());
     let mut echoes: Vec<(PeerId, Echo)> = Vec::new();
     loop {
@@ -57,26 +66,37 @@ fn serve(port: u16) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn go_through(url: &str) -> Result<(), Box<dyn Error>> {
+fn go_through(config: &PeerConfig, url: &str) -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::new();
     let url = url.trim_end_matches('/');
     let mut count = String::new();
-    talk(&runtime, &format!("{url}/getCaseCount"), |message| {
+    talk(&runtime, config, &format!("{url}/getCaseCount"), |message| {
         count = String::from_utf8_lossy(&message.payload).into_owned();
     })?;
     let count: u32 = count.parse()?;
     println!("{count} cases");
     for case in 1..=count {
-        talk(&runtime, &format!("{url}/runCase?case={case}&agent={AGENT}"), |_| {})?;
+        talk(&runtime, config, &format!("{url}/runCase?case={case}&agent={AGENT}"), |_| {})?;
     }
-    talk(&runtime, &format!("{url}/updateReports?agent={AGENT}"), |_| {})
+    talk(&runtime, config, &format!("{url}/updateReports?agent={AGENT}"), |_| {})
 }
 
 /// One connection, from its beginning to its end, with every message sent back.
-fn talk(runtime: &Arc<Runtime>, url: &str, mut hear: impl FnMut(&Packet)) -> Result<(), Box<dyn Error>> {
+fn talk(
+    runtime: &Arc<Runtime>,
+    config: &PeerConfig,
+    url: &str,
+    mut hear: impl FnMut(&Packet),
+) -> Result<(), Box<dyn Error>> {
     let mut client = Peer::new(Arc::clone(runtime));
     let (protocols, headers) = (Vec::new(), Vec::new());
-    client.connect(ClientConfig { peer: config(), url: Url::parse(url)?, protocols, headers, tls: None })?;
+    client.connect(ClientConfig {
+        peer: config.clone(),
+        url: Url::parse(url)?,
+        protocols,
+        headers,
+        tls: None,
+    })?;
     let since = Instant::now();
     let mut echo = None;
     loop {
