@@ -68,7 +68,8 @@ fn seeds(name: &str, mode: Mode, policy: OverflowPolicy) {
 #[test]
 fn a_seed_decides_everything() {
     let storm = |seed| Storm::new(seed, Mode::Multiplayer(WireFormat::Godot3), OverflowPolicy::Disconnect);
-    for seed in (0..30).filter(|seed| !storm(*seed).is_secure()) {
+    let is_alike = |seed: &u64| !storm(*seed).is_secure() && !storm(*seed).is_compressed();
+    for seed in (0..30).filter(is_alike) {
         assert_eq!(storm(seed).run(), storm(seed).run(), "seed {seed}");
     }
 }

@@ -16,7 +16,7 @@ use super::io::Io;
 use super::ledger::Ledger;
 use super::proxy::{Proxy, Stream};
 use crate::access::AccessPolicy;
-use crate::config::{Buffers, Mode, OverflowPolicy, PeerConfig, ServerConfig};
+use crate::config::{Buffers, Compression, Mode, OverflowPolicy, PeerConfig, ServerConfig};
 use crate::http::Url;
 use crate::hub::Side;
 use crate::net::Runtime;
@@ -163,6 +163,11 @@ impl Storm {
             stopped: vec![None; clients + 1],
             stops,
         }
+    }
+
+    /// Returns whether it compresses: the headers of the Godot 3 wire have ids, which differ from run to run, and sizes with them.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.config.compression.is_some()
     }
 
     /// The length of a signature does not follow from the seed.
@@ -443,6 +448,9 @@ fn config(random: &mut SmallRng, mode: Mode, overflow_policy: OverflowPolicy, pr
         write_timeout: millis(random, 1000, 2500),
         handshake_timeout: millis(random, 800, 2000),
         close_timeout: millis(random, 600, 1500),
+        compression: [None, None, Some(Compression::Shared), Some(Compression::Dedicated)]
+            [random.random_range(0..4)],
+        compression_threshold: [1, 100, 1024][random.random_range(0..3)],
         ..PeerConfig::default()
     }
 }
