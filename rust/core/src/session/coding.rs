@@ -169,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn an_original_is_kept_as_long_as_its_message() {
+        let mut line = Line::new(Role::Server);
+        line.is_coded = true;
+        for _ in 0..4 {
+            line.push(&[b'x'; 2000], Kind::Message);
+        }
+        line.push(&[b'u'; 2000], Kind::Unreliable);
+        line.write(usize::MAX);
+        assert_eq!(line.writer.originals(), 4);
+        line.acknowledge(1);
+        assert_eq!(line.writer.originals(), 3);
+        line.writer.forget(4500, 1000, true, &mut line.pool);
+        assert_eq!((line.writer.originals(), line.writer.before()), (1, 3));
+        line.writer.keep_nothing(&mut line.pool);
+        assert_eq!((line.writer.originals(), line.pool.bytes()), (0, 0));
+    }
+
+    #[test]
     fn what_a_compressed_message_counts_is_its_size() {
         let mut line = Line::new(Role::Server);
         line.is_coded = true;
