@@ -78,24 +78,20 @@ impl Hub {
         }
         let Some(room) = connection.may_read(buffer.len(), &self.counters, now) else { return false };
         self.relayed = 0;
-        self.pool.begin_turn();
         let mut ahead = BytesMut::new();
-        let (mut left, mut used) = (0, 0);
-        if connection.has_deferred()
-            || connection.session.has_read_ahead()
-            || connection.session.is_inflating()
-        {
+        let (mut left, mut used, mut waits) = (0, 0, false);
+        let inflates = self.pool.has_codecs() && connection.session.is_inflating();
+        if connection.has_deferred() || connection.session.has_read_ahead() || inflates {
             ahead = connection.session.take_read_ahead();
             let mut burst = ReadBurst::new(&mut ahead);
             self.received(conn, &mut burst, now);
             left = burst.len();
             used = ahead.len() - left;
+            let Some(connection) = self.connections.get(conn) else { return false };
+            let inflates = connection.session.is_inflating();
+            waits = left > 0 || connection.has_deferred() || inflates || self.relayed >= RELAY_TURN;
         }
         let Some(connection) = self.connections.get_mut(conn) else { return false };
-        let waits = left > 0
-            || connection.has_deferred()
-            || connection.session.is_inflating()
-            || self.relayed >= RELAY_TURN;
         // Read on behind bytes that came too early: the stream may have ended.
         let limit = if !waits || connection.session.awaits_decision() {
             room.min(buffer.len() - used).min(buffer.len() - left)
@@ -131,9 +127,7 @@ impl Hub {
             self.checks.push((conn, Box::new(tls)));
         }
         let rest = burst.bytes();
-        let is_inflating =
-            self.connections.get(conn).is_some_and(|connection| connection.session.is_inflating());
-        let more = more || is_inflating || !rest.is_empty();
+        let more = more || !rest.is_empty();
         if (left > 0 || !rest.is_empty())
             && let Some(connection) = self.connections.get_mut(conn)
         {
@@ -185,12 +179,8 @@ impl Hub {
     /// Completes a turn that read `taken` bytes. Returns whether the connection is to be read again at once.
     fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
         self.close_run();
+        let may_have_more = may_have_more | (self.pool.has_codecs() && self.end_inflating(conn));
         let Some(connection) = self.connections.get_mut(conn) else { return false };
-        // What a message has grown by counts for the limits as if it had come, or it would be a way around them.
-        let gained = self.pool.take_gained();
-        if gained > 0 {
-            connection.charge(gained as isize);
-        }
         if let Stage::Connected(peer) = &mut connection.stage
             && peer.deferred.is_none()
             && mem::take(&mut peer.awaits_relay)
@@ -201,7 +191,7 @@ impl Hub {
             peer.recount_unread();
             peer.note_received(taken, now);
             if let Some(resumable) = &mut peer.resumable
-                && resumable.note_received(taken + gained, connection.session.received(), now)
+                && resumable.note_received(taken, connection.session.received(), now)
             {
                 resumable.note_ack(connection.session.received());
                 connection.session.owe_ack(false);
@@ -219,5 +209,19 @@ impl Hub {
         self.counters.bytes_in.add(taken);
         self.note_outcome(conn, now);
         may_have_more && !paused
+    }
+
+    /// Ends the turn for the messages that were inflated in it. Returns whether one takes another turn.
+    #[cold]
+    #[inline(never)]
+    fn end_inflating(&mut self, conn: ConnId) -> bool {
+        let gained = self.pool.end_turn();
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        // What a message has grown by counts for the limits as if it had come, or it would be a way around them.
+        connection.charge(gained as isize);
+        if let Some(resumable) = connection.resumable_mut() {
+            resumable.note_gained(gained);
+        }
+        connection.session.is_inflating()
     }
 }

@@ -81,12 +81,10 @@ impl Pool {
         }
     }
 
-    /// Begins a turn of reading of one connection.
+    /// Returns whether a message was ever compressed or inflated.
     #[inline]
-    pub(crate) fn begin_turn(&mut self) {
-        if let Some(codecs) = &mut self.codecs {
-            codecs.inflate_left = INFLATE_TURN;
-        }
+    pub(crate) fn has_codecs(&self) -> bool {
+        self.codecs.is_some()
     }
 
     /// Sets the work of inflating of one turn.
@@ -95,10 +93,12 @@ impl Pool {
         self.codecs().inflate_left = work;
     }
 
-    /// Returns by how many bytes the messages of this turn have grown when they were inflated.
-    #[inline]
-    pub(crate) fn take_gained(&mut self) -> usize {
-        self.codecs.as_mut().map_or(0, |codecs| std::mem::take(&mut codecs.gained))
+    /// Ends a turn of reading of one connection. Returns by how many bytes its messages have grown when they were inflated.
+    pub(crate) fn end_turn(&mut self) -> usize {
+        self.codecs.as_mut().map_or(0, |codecs| {
+            codecs.inflate_left = INFLATE_TURN;
+            std::mem::take(&mut codecs.gained)
+        })
     }
 
     pub(super) fn take(&mut self) -> Vec<u8> {

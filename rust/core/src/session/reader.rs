@@ -103,7 +103,7 @@ impl Reader {
     /// Returns whether a message is whole and takes another turn.
     #[inline]
     pub(super) fn is_inflating(&self) -> bool {
-        self.begun.as_ref().is_some_and(|begun| begun.deflated.is_some())
+        self.inflation.is_some() && self.begun.as_ref().is_some_and(|begun| begun.deflated.is_some())
     }
 
     /// Skips data from here on, without checking it; control frames are still read.
@@ -148,10 +148,10 @@ impl Reader {
         max_message: usize,
         pool: &mut Pool,
     ) -> Result<Option<Frame<'b>>, Violation> {
-        let mut frame = None;
         if self.is_inflating() {
-            frame = self.inflate(max_message, pool)?;
+            return self.inflate(max_message, pool);
         }
+        let mut frame = None;
         while frame.is_none() && !burst.is_empty() {
             let begun = self.begun.get_or_insert_default();
             if begun.frame.is_none() {
@@ -159,9 +159,9 @@ impl Reader {
                 begun.begin(head, role, max_message, self.discards, self.inflation.is_some())?;
             }
             frame = begun.take_payload(burst)?;
-            if begun.deflated.is_some() {
-                frame = self.inflate(max_message, pool)?;
-            }
+        }
+        if matches!(frame, Some(Frame::Unfinished)) {
+            return self.inflate(max_message, pool);
         }
         if self.begun.as_ref().is_some_and(|begun| begun.is_empty()) {
             self.begun = None;
@@ -174,6 +174,9 @@ impl Reader {
     fn inflate<'b>(&mut self, max_message: usize, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
         let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation) else { return Ok(None) };
         let frame = inflation.go_on(&mut begun.deflated, max_message, pool.codecs())?;
+        if begun.is_empty() {
+            self.begun = None;
+        }
         Ok(Some(frame.unwrap_or(Frame::Unfinished)))
     }
 
@@ -297,7 +300,8 @@ impl Begun {
         Ok(())
     }
 
-    /// Takes bytes of the payload. Returns a message or control frame that is complete with them.
+    /// Takes bytes of the payload. Returns a message or control frame that is complete with them;
+    /// [`Frame::Unfinished`]: it is compressed.
     fn take_payload<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Result<Option<Frame<'b>>, Violation> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
         let bytes = burst.pop(usize::try_from(frame.left).unwrap_or(usize::MAX));
@@ -326,7 +330,7 @@ impl Begun {
             _ => match self.message.take() {
                 Some(Message { is_compressed: true, text, data, .. }) => {
                     self.deflated = Some(Deflated::new(text, data));
-                    None
+                    Some(Frame::Unfinished)
                 }
                 message => message.map(Message::finish).transpose()?,
             },
@@ -462,6 +466,8 @@ pub(super) fn too_large_inflated(limit: usize) -> Violation {
 }
 
 /// The most bytes of a compressed message: what does not shrink grows by an eighth at most, and by some bytes for each flush.
+#[cold]
+#[inline(never)]
 fn compressed_limit(max_message: usize) -> usize {
     max_message.saturating_add(max_message / 4).saturating_add(1024)
 }

@@ -99,6 +99,11 @@ impl Resumable {
         self.read_since >= ACK_BYTES
     }
 
+    /// Notes that messages were larger than what was read. This comes before [`Self::note_received`].
+    pub(super) fn note_gained(&mut self, bytes: usize) {
+        self.read_since += bytes;
+    }
+
     pub(super) fn note_ack(&mut self, received: u64) {
         self.acknowledged = received;
         self.read_since = 0;

@@ -214,5 +214,5 @@ fn half_messages_hold_no_decoder_and_a_whole_one_gives_it_back() {
             reader.inflation.as_ref().is_some_and(|it| !it.has_decoder()) && pool.codecs().decoder.is_some()
         );
     }
-    assert_eq!(pool.take_gained(), 10 * (900 - (message.len() - 6)));
+    assert_eq!(pool.end_turn(), 10 * (900 - (message.len() - 6)));
 }
