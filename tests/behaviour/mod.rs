@@ -16,6 +16,7 @@ mod control;
 mod counted;
 mod doorstep;
 mod faults;
+mod folding;
 mod godot3;
 mod gone;
 mod handshake;

@@ -142,6 +142,8 @@ pub struct PeerConfig {
     pub compression: Option<Compression>,
     /// Messages of fewer bytes are not compressed. Cannot be changed while open.
     pub compression_threshold: usize,
+    /// Client of the Godot 4 wire: it asks the server to take one message for several clients.
+    pub lists_offered: bool,
     /// A simulated bad network.
     pub conditions: Conditions,
 }
@@ -164,6 +166,7 @@ impl Default for PeerConfig {
             resume_offered: false,
             compression: None,
             compression_threshold: 1024,
+            lists_offered: false,
             conditions: Conditions::default(),
         }
     }
@@ -172,6 +175,13 @@ impl Default for PeerConfig {
 impl PeerConfig {
     /// The longest `resume_timeout`: the engine's synchronizers count time in 16 bits, and would reject what comes after more.
     pub const RESUME_MAX: Duration = Duration::from_mins(2);
+
+    /// Returns it with what cannot change while an object is open.
+    pub(crate) fn opened_as(self, opened: &Self) -> Self {
+        let Self { mode, buffers, resume_offered, lists_offered, compression, compression_threshold, .. } =
+            *opened;
+        Self { mode, buffers, resume_offered, lists_offered, compression, compression_threshold, ..self }
+    }
 
     /// Bounds all times to about three years, so that adding one to the clock cannot overflow.
     pub(crate) fn bounded(mut self) -> Self {

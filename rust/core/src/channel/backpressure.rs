@@ -158,6 +158,11 @@ impl OutputQueue {
     pub(crate) fn add(&self, bytes: usize) {
         self.waiting.add(bytes);
     }
+
+    /// Driver: takes room for bytes more in a packet that has room.
+    pub(crate) fn lengthen(&self, bytes: usize) {
+        self.waiting.grow(bytes, 0);
+    }
 }
 
 /// The packets of a peer that the game has not taken. It changes with every received packet.

@@ -81,7 +81,7 @@ impl Budget {
 
     /// The state before and after a change.
     #[inline]
-    fn grow(&self, bytes: usize, packets: usize) -> (u64, u64) {
+    pub(super) fn grow(&self, bytes: usize, packets: usize) -> (u64, u64) {
         let more = (packets as u64) << BYTES_BITS | bytes as u64;
         let before = self.waiting.fetch_add(more, Ordering::SeqCst);
         (before, before + more)

@@ -107,6 +107,7 @@ figures! {
     packets_out: u64, Counter, Count, "Messages written completely.";
     packets_relayed: u64, Counter, Count, "Packets of clients for other clients that the I/O thread relayed, once for each receiver.";
     bytes_relayed: u64, Counter, Bytes, "The sizes of these packets together.";
+    packets_folded: u64, Counter, Count, "Packets for other clients that needed no message of their own, because one was for several receivers.";
     packets_refused: u64, Both, Count, "Packets refused because there was no room.";
     packets_dropped_unreliable: u64, Both, Count, "Unreliable packets dropped because a peer did not keep up.";
     packets_to_closed: u64, Both, Count, "Packets to peers that were closed already.";

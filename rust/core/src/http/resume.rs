@@ -30,7 +30,7 @@ pub(crate) enum Denied {
 impl Resumption {
     /// Returns the header line of the request.
     pub(crate) fn line(&self) -> String {
-        format!("{OFFER}; token={}; received={}", self.token.digits(), self.received)
+        format!("{LINE}: {OFFER}; token={}; received={}", self.token.digits(), self.received)
     }
 }
 
@@ -76,6 +76,15 @@ impl Denied {
             Self::Response(response) => response.text.clone(),
         }
     }
+}
+
+/// Returns the header line of a client that offers these.
+pub(crate) fn offer_line(resume: bool, lists: bool) -> Option<String> {
+    let items: Vec<_> = [(resume, OFFER), (lists, OFFER_LISTS)]
+        .into_iter()
+        .filter_map(|(offered, item)| offered.then_some(item))
+        .collect();
+    (!items.is_empty()).then(|| format!("{LINE}: {}", items.join(", ")))
 }
 
 /// Reads the offer of a request, and takes the name with the token out of the subprotocols.
@@ -188,8 +197,10 @@ const GONE: u16 = 4410;
 /// The values of the header in a response that refuses to resume a session, and the first words of a Close with [`GONE`].
 pub(super) const ENDED: &str = "ended";
 pub(super) const UNKNOWN: &str = "unknown";
-/// The header line of a client that offers `resume`.
-pub(crate) const OFFER: &str = "Godot-Multiplayer: resume; v=1";
+const LINE: &str = "Godot-Multiplayer";
+/// The items of a client that offers them.
+const OFFER: &str = "resume; v=1";
+const OFFER_LISTS: &str = "relay-list; v=1";
 
 #[cfg(test)]
 mod tests {

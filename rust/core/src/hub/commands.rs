@@ -14,6 +14,13 @@ use crate::tls::TlsSession;
 impl Hub {
     /// Executes a command.
     pub(crate) fn command<T: Transports>(&mut self, io: &mut T, command: Command, now: Instant) {
+        let command = match self.folding {
+            None => command,
+            Some(_) => match self.fold(command, now) {
+                Some(command) => command,
+                None => return,
+            },
+        };
         match command {
             Command::Send { to, message } => {
                 self.send(to, &message, now);
@@ -91,10 +98,7 @@ impl Hub {
     }
 
     fn configure<T: Transports>(&mut self, io: &mut T, config: PeerConfig, now: Instant) {
-        let PeerConfig { mode, buffers, resume_offered, compression, compression_threshold, .. } =
-            self.config;
-        self.config =
-            PeerConfig { mode, buffers, resume_offered, compression, compression_threshold, ..config };
+        self.config = config.opened_as(&self.config);
         let least = self.shortest_attempt();
         let conns: Vec<_> = self.connections.ids().collect();
         for conn in conns {

@@ -128,6 +128,7 @@ impl Hub {
             let named = named.len() / TARGET;
             connection.charge(bytes.saturating_sub(size) as isize);
             self.counters.packets_to_closed.driver.add(named - count);
+            self.counters.packets_folded.add(named - 1);
             // Each target is looked for, and each copy is made.
             self.relayed += named.max(bytes / COPIED);
         } else {

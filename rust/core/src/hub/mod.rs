@@ -13,6 +13,8 @@ mod connection;
 mod delivery;
 mod ends;
 mod expiry;
+pub(crate) mod folding;
+mod learning;
 mod lists;
 pub(crate) mod pairs;
 pub(crate) mod pending;
@@ -53,6 +55,7 @@ use connected::Connected;
 pub(crate) use connected::STALL;
 use connection::{Connection, Stage};
 pub(crate) use delivery::INLINE_MAX;
+use folding::Folding;
 use pairs::Pairs;
 pub(crate) use pending::EvictionOutcome;
 use pending::PendingQueue;
@@ -138,6 +141,8 @@ pub(crate) struct Hub {
     spare_runs: Vec<Box<Run>>,
     /// Server of the 4.x wire: a client may send messages for several others.
     grants_lists: bool,
+    /// Client: packets for other clients that may leave as one message, if the server takes such.
+    folding: Option<Box<Folding>>,
     /// Memory for a list of targets, or for a packet with another time.
     scratch: Vec<u8>,
     /// Server: the sessions that clients may come back to.
@@ -202,6 +207,7 @@ impl Hub {
             run: None,
             spare_runs: Vec::new(),
             grants_lists: false,
+            folding: None,
             scratch: Vec::new(),
             sessions: Sessions::default(),
             relieved: None,
@@ -294,7 +300,8 @@ impl Hub {
         let Side::Client { url, .. } = &self.side else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let pending = connection.pending_mut();
-        let granted = pending.and_then(|pending| pending.granted.take());
+        let (granted, lists) =
+            pending.map_or((None, None), |pending| (pending.granted.take(), pending.lists.take()));
         let info = PeerInfo {
             address: connection.address,
             protocol: connection
@@ -309,6 +316,7 @@ impl Hub {
             opened: now,
         };
         self.connected(conn, PeerId::SERVER, own_id, info, None);
+        self.folding = lists.map(|terms| Box::new(Folding::new(conn, own_id, terms)));
         if let Some((token, timeout)) = granted {
             self.begin_session(conn, token, Some(timeout), now);
         }

@@ -13,6 +13,7 @@ use crate::access::{AccessPolicy, ClientKey, RejectReason};
 use crate::base::{CloseReason, ConnId, ResumeToken};
 use crate::http::HttpResponse;
 use crate::wire::proxy_protocol::Preamble;
+use crate::wire::relay_list::Terms;
 
 /// The part of a connection that only a pending one has.
 pub(super) struct Pending {
@@ -34,6 +35,8 @@ pub(super) struct Pending {
     pub(super) protocol: String,
     /// Client: the session that the server has given, and for how long it keeps it without a connection.
     pub(super) granted: Option<(ResumeToken, Duration)>,
+    /// Client: the server takes messages for several clients.
+    pub(super) lists: Option<Terms>,
     /// It has said which session it belongs to.
     pub(super) comes_back: Option<ComesBack>,
     /// Server: its address is at the limit, so that it may only come back to a session; the key of the address, and the response else.
@@ -52,6 +55,7 @@ impl Pending {
             id_deadline: None,
             protocol: String::new(),
             granted: None,
+            lists: None,
             comes_back: None,
             spare: None,
         }

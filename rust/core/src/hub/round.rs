@@ -85,6 +85,9 @@ impl Hub {
             left = left.saturating_sub(command.effort());
             self.command(io, command, now);
         }
+        if self.folding.is_some() {
+            self.end_hold(now);
+        }
     }
 
     fn read_peers<T: Transports>(&mut self, io: &mut T, now: Instant) {
@@ -183,7 +186,7 @@ impl Hub {
         if !self.commands.is_empty() || !self.queues.is_empty() || self.may_accept() {
             return Next::Again;
         }
-        let times = [self.timers.first(), self.acceptor.wake_at(), self.finish_by];
+        let times = [self.timers.first(), self.acceptor.wake_at(), self.finish_by, self.held_until()];
         Next::Sleep { until: times.into_iter().flatten().min() }
     }
 
@@ -202,6 +205,7 @@ impl Hub {
 
     /// Closes all connections. The thread ends when they are gone, or at `close_timeout`.
     pub(super) fn finish<T: Transports>(&mut self, io: &mut T, frame: &CloseFrame, now: Instant) {
+        self.unfold(now);
         io.stop_opening();
         self.opens = false;
         self.acceptor.stop();

@@ -124,7 +124,11 @@ impl Driver {
     /// Waits for readiness, a deadline or a command, and runs one round.
     fn round(&mut self) -> io::Result<()> {
         let mut timeout = self.timeout();
-        if timeout.is_none_or(|timeout| !timeout.is_zero()) && !self.mailbox.may_sleep() {
+        if self.hub.held_until().is_some() {
+            // The game is about to send more: it need not wake this thread for each packet.
+            std::thread::sleep(NAP);
+            timeout = Some(Duration::ZERO);
+        } else if timeout.is_none_or(|timeout| !timeout.is_zero()) && !self.mailbox.may_sleep() {
             timeout = Some(Duration::ZERO);
         }
         match self.sockets.poll.poll(&mut self.events, timeout) {
@@ -198,3 +202,6 @@ impl Wake for Waker {
         Self::wake(self)
     }
 }
+
+/// How long the thread rests while packets wait for their copies: a game sends a hundred in this time.
+const NAP: Duration = Duration::from_micros(200);

@@ -262,8 +262,7 @@ impl Peer {
     pub fn reconfigure(&mut self, config: PeerConfig) {
         if let Some(open) = &self.open {
             let mut current = open.config.borrow_mut();
-            let PeerConfig { mode, buffers, resume_offered, .. } = *current;
-            let config = PeerConfig { mode, buffers, resume_offered, ..config.bounded() };
+            let config = config.bounded().opened_as(&current);
             // Some games set a property in every frame.
             if *current != config {
                 current.clone_from(&config);

@@ -45,6 +45,16 @@ impl Terms {
     pub(crate) fn words(self) -> String {
         format!("lists 1 {} {}", self.targets, self.bytes)
     }
+
+    /// Reads this message. A later version may have more words.
+    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
+        let mut words = str::from_utf8(message).ok()?.split(' ');
+        if (words.next(), words.next()) != (Some("lists"), Some("1")) {
+            return None;
+        }
+        let mut number = || words.next()?.parse::<usize>().ok();
+        Some(Self { targets: number()?.min(TARGETS), bytes: number()? })
+    }
 }
 
 impl<'a> ListMessage<'a> {
@@ -83,6 +93,37 @@ pub(crate) fn copies(message: &[u8]) -> usize {
         Ok(ListMessage::Use(range)) => range.count,
         _ => 1,
     }
+}
+
+/// Returns the message that defines a list.
+pub(crate) fn definition(list: u8, targets: &[(PeerId, u16)]) -> Vec<u8> {
+    let count = (targets.len() as u16).to_le_bytes();
+    let mut message = vec![COMMAND_SYS, DEFINE, list, count[0], count[1]];
+    for (target, offset) in targets {
+        message.extend_from_slice(&target.0.to_le_bytes());
+        message.extend_from_slice(&offset.to_le_bytes());
+    }
+    message
+}
+
+/// Returns the header of a message for a part of a list. It is as long as the header of a relay, in whose place it is.
+pub(crate) fn use_header(Range { list, from, count }: Range) -> [u8; RELAY_HEADER] {
+    let [a, b, c, _] = ((count as u32 - 1) << 12 | from as u32).to_le_bytes();
+    [COMMAND_SYS, USE, list, a, b, c]
+}
+
+/// Returns the message for a packet that would look like one of these.
+pub(crate) fn escaped(packet: &[u8]) -> Vec<u8> {
+    [&[COMMAND_SYS, ESCAPE], packet].concat()
+}
+
+/// Returns whether two relays are of the same packet, but for their times.
+pub(crate) fn is_same_packet(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() || one.get(RELAY_HEADER) != other.get(RELAY_HEADER) {
+        return false;
+    }
+    let from = if time(one).is_some() { TIME + 2 } else { RELAY_HEADER };
+    one.get(from..) == other.get(from..)
 }
 
 /// Returns the targets of a list as they are sent, with their offsets.
@@ -138,7 +179,7 @@ pub(crate) const BYTES: usize = 1 << 20;
 /// As many bytes of copies cost as much as a target does.
 pub(crate) const COPIED: usize = 16;
 /// Fewer targets are not worth a list.
-const LEAST: usize = 3;
+pub(crate) const LEAST: usize = 3;
 
 #[cfg(test)]
 mod tests {

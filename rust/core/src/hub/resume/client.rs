@@ -11,6 +11,7 @@ use crate::hub::Hub;
 use crate::hub::connection::Connection;
 use crate::hub::transports::Transports;
 use crate::session::{Context, Grant};
+use crate::wire::relay_list::Terms;
 
 /// A client that tries to come back.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Redial {
 }
 
 impl Hub {
-    /// Client: returns the header line that asks for a session, or for the one that was lost.
+    /// Client: returns the header line that asks for a session and for lists, or for the session that was lost.
     pub(in crate::hub) fn resume_line(&self) -> Option<String> {
         if self.config.mode != Mode::Multiplayer(WireFormat::Godot4) {
             return None;
@@ -50,7 +51,7 @@ impl Hub {
                 let token = resumable.tokens.newest();
                 Resumption { token, received: connection.session.received(), is_page: false }.line()
             }),
-            None => self.config.resume_offered.then(|| resume::OFFER.to_owned()),
+            None => resume::offer_line(self.config.resume_offered, self.config.lists_offered),
         }
     }
 
@@ -98,8 +99,14 @@ impl Hub {
     /// Client: handles a message that comes before the id. Returns false if it is the id.
     pub(in crate::hub) fn grant(&mut self, conn: ConnId, message: &[u8]) -> Option<bool> {
         let comes_back = self.redial.is_some();
-        let asks = self.config.resume_offered && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
+        let is_godot4 = self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
+        let asks = self.config.resume_offered && is_godot4;
+        let asks_lists = self.config.lists_offered && is_godot4 && !comes_back;
         let pending = self.connections.get_mut(conn).and_then(Connection::pending_mut)?;
+        if let Some(terms) = Terms::parse(message).filter(|_| asks_lists && pending.lists.is_none()) {
+            pending.lists = Some(terms);
+            return Some(true);
+        }
         match Grant::parse(message)? {
             Grant::New { token, timeout } if asks && !comes_back && pending.granted.is_none() => {
                 pending.granted = Some((token, timeout));

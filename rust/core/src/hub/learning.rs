@@ -1,0 +1,190 @@
+//! Finds lists: a client whose game sends the same packet to the same clients in the same order again will do so in the next frames.
+
+use std::collections::VecDeque;
+
+use crate::base::PeerId;
+use crate::channel::Form;
+use crate::wire::godot4::is_state_sync;
+use crate::wire::relay_list::{LEAST, is_same_packet, time};
+
+/// What packets of a list have in common: state goes to other clients than a chat does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Kind {
+    pub(super) form: Form,
+    /// The first byte of the packet.
+    pub(super) first: u8,
+}
+
+impl Kind {
+    /// Returns whether its packets have a time, which each receiver gets another one of.
+    pub(super) fn has_time(self) -> bool {
+        is_state_sync(&[self.first])
+    }
+}
+
+/// The receivers of a packet, in order, and by how much their times differ from that of the first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Receivers {
+    pub(super) kind: Kind,
+    pub(super) targets: Vec<(PeerId, u16)>,
+}
+
+/// A packet on its way to one client after the other.
+#[derive(Debug)]
+struct Sequence {
+    kind: Kind,
+    /// The relay message for the first of them.
+    first: Vec<u8>,
+    targets: Vec<(PeerId, u16)>,
+}
+
+/// The last packets for other clients that left alone.
+#[derive(Debug, Default)]
+pub(super) struct Learner {
+    open: VecDeque<Sequence>,
+    /// Those that came once.
+    seen: VecDeque<Receivers>,
+    /// Receivers that came twice.
+    found: Vec<Receivers>,
+}
+
+impl Learner {
+    /// Notes a relay message that leaves alone.
+    pub(super) fn note(&mut self, kind: Kind, target: PeerId, message: &[u8]) {
+        if message.len() > LONGEST {
+            return;
+        }
+        let same = |sequence: &Sequence| sequence.kind == kind && is_same_packet(&sequence.first, message);
+        match self.open.iter().position(same) {
+            Some(at) if self.open[at].targets.iter().any(|(other, _)| *other == target) => {
+                // The next one of an object that does not move.
+                let sequence = self.open.remove(at);
+                self.finish(sequence);
+            }
+            Some(at) => {
+                let sequence = &mut self.open[at];
+                let base = time(&sequence.first).unwrap_or_default();
+                let offset = time(message).unwrap_or_default().wrapping_sub(base);
+                if sequence.targets.len() < MOST {
+                    sequence.targets.push((target, offset));
+                }
+                return;
+            }
+            None => {}
+        }
+        if self.open.len() >= SEQUENCES {
+            let sequence = self.open.pop_front();
+            self.finish(sequence);
+        }
+        self.open.push_back(Sequence { kind, first: message.to_vec(), targets: vec![(target, 0)] });
+    }
+
+    /// Notes that a frame of the game ends or another one begins.
+    pub(super) fn end_frame(&mut self) {
+        while let Some(sequence) = self.open.pop_front() {
+            self.finish(Some(sequence));
+        }
+    }
+
+    /// Returns receivers that came twice.
+    pub(super) fn take(&mut self) -> Option<Receivers> {
+        self.found.pop()
+    }
+
+    fn finish(&mut self, sequence: Option<Sequence>) {
+        let Some(Sequence { kind, targets, .. }) = sequence else { return };
+        if targets.len() < LEAST {
+            return;
+        }
+        let receivers = Receivers { kind, targets };
+        if let Some(at) = self.seen.iter().position(|seen| *seen == receivers) {
+            self.seen.remove(at);
+            if self.found.len() < SEQUENCES {
+                self.found.push(receivers);
+            }
+            return;
+        }
+        if self.seen.len() >= SEQUENCES {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(receivers);
+    }
+}
+
+/// Packets that are followed at a time, and lists of receivers that are remembered.
+const SEQUENCES: usize = 16;
+/// Larger packets leave alone.
+pub(super) const LONGEST: usize = 16 * 1024;
+/// The most receivers of a packet that are followed.
+const MOST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::godot4::relay_header;
+
+    const STATE: Kind = Kind { form: Form::Unreliable, first: 6 };
+
+    fn state(learner: &mut Learner, target: i32, time: u16, of: u8) {
+        let message = [&relay_header(PeerId(target))[..], &[6], &time.to_le_bytes(), &[of]].concat();
+        learner.note(STATE, PeerId(target), &message);
+    }
+
+    #[test]
+    fn receivers_are_found_when_they_come_again() {
+        let mut learner = Learner::default();
+        for frame in 0..2u16 {
+            assert_eq!(learner.take(), None, "frame {frame}");
+            // Two packets for each, one receiver after the other; the second one is not for all of them.
+            for (target, offset) in [(9, 0), (7, 65_535), (8, 3)] {
+                let time = (frame + 7).wrapping_add(offset);
+                state(&mut learner, target, time, 2 * frame as u8);
+                if target != 7 || frame > 0 {
+                    state(&mut learner, target, time, 2 * frame as u8 + 1);
+                }
+            }
+            learner.end_frame();
+        }
+        let targets = vec![(PeerId(9), 0), (PeerId(7), 65_535), (PeerId(8), 3)];
+        assert_eq!(learner.take(), Some(Receivers { kind: STATE, targets }));
+        assert_eq!(learner.take(), None);
+    }
+
+    #[test]
+    fn what_does_not_change_is_found_too_and_two_receivers_are_none() {
+        let mut learner = Learner::default();
+        for frame in 0..4 {
+            for target in [5, 6, 7] {
+                state(&mut learner, target, frame, 1);
+            }
+        }
+        assert_eq!(learner.take().map(|found| found.targets.len()), Some(3));
+        let mut learner = Learner::default();
+        for frame in 0..8 {
+            for target in [5, 6] {
+                state(&mut learner, target, frame, 1);
+            }
+            learner.end_frame();
+        }
+        assert_eq!(learner.take(), None);
+    }
+
+    #[test]
+    fn its_memory_is_bounded() {
+        let mut learner = Learner::default();
+        for number in 0..100_000u32 {
+            let message = [&relay_header(PeerId(9))[..], &[2], &number.to_le_bytes()].concat();
+            learner.note(Kind { form: Form::Binary, first: 2 }, PeerId(9), &message);
+        }
+        assert_eq!(learner.open.len(), SEQUENCES);
+        learner.note(STATE, PeerId(9), &[0; LONGEST + 1]);
+        assert!(learner.open.iter().all(|sequence| sequence.first.len() < 100));
+        for number in 0..1000 {
+            for target in 0..3 {
+                state(&mut learner, 2 + 3 * number + target, 0, 1);
+            }
+            learner.end_frame();
+        }
+        assert_eq!((learner.seen.len(), learner.found.len()), (SEQUENCES, 0));
+    }
+}
