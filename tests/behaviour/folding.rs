@@ -262,7 +262,7 @@ fn each_receiver_gets_what_was_put_in_order() {
                 // A delta, which has no time.
                 if frame % 3 == 0 {
                     let packet = [&[22][..], &frame.to_le_bytes(), &[9; 4]].concat();
-                    let packet = to.map_or(packet.clone(), |(id, _)| relay(*id, &packet));
+                    let packet = to.map_or_else(|| packet.clone(), |(id, _)| relay(*id, &packet));
                     burst.push((packet, Delivery::Reliable));
                 }
             }

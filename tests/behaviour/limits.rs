@@ -6,7 +6,7 @@ use crate::access::{log_limit, rules};
 use crate::channel::complaint;
 use crate::config::{PeerConfig, ServerConfig};
 use crate::http::{body, head};
-use crate::hub::{self, INLINE_MAX, accept, admission, pairs, pending, relay, resume, round};
+use crate::hub::{self, INLINE_MAX, accept, admission, folding, pairs, pending, relay, resume, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, control, message, reader, upgrade};
@@ -150,6 +150,10 @@ fn the_documented_figures_are_those_of_the_code() {
                 "{}, or half of `max_in_packets`, or as many as `max_message_size_kb` allows",
                 relay_list::TARGETS
             ),
+        ),
+        (
+            "time that a client's packet for other clients waits for its copies, where [lists](protocol.md#lists-one-message-for-several-clients) are agreed on",
+            millis(folding::HOLD),
         ),
         (
             "bytes that a message for several clients stands for",

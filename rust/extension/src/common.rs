@@ -419,7 +419,8 @@ macro_rules! common_methods {
             ///
             /// `peers` (connected peers), `pending` (handshakes in progress), `bytes_in`, `bytes_out`, `packets_in`, `packets_out`;
             ///
-            /// `packets_relayed`, `bytes_relayed` (packets of clients for other clients that the thread of the sockets relayed);
+            /// `packets_relayed`, `bytes_relayed` (packets of clients for other clients that the thread of the sockets relayed),
+            /// `packets_folded` (packets for other clients that needed no message of their own, because one was for several receivers);
             ///
             /// `packets_refused`, `packets_dropped_unreliable`, `packets_to_closed` (packets to peers that were closed already);
             ///

@@ -91,6 +91,7 @@ impl PeerHost {
                 mode: Mode::Multiplayer(WireFormat::Godot4),
                 buffers,
                 resume_offered: true,
+                lists_offered: true,
                 ..PeerConfig::default()
             },
             wire_format: WireFormat::Godot4,

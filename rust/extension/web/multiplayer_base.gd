@@ -61,6 +61,7 @@ const _FIGURES: Array[String] = [
 	"packets_out",
 	"packets_relayed",
 	"bytes_relayed",
+	"packets_folded",
 	"packets_refused",
 	"packets_dropped_unreliable",
 	"packets_to_closed",

@@ -62,6 +62,7 @@ const STATISTICS: Array[String] = [
 	"packets_out",
 	"packets_relayed",
 	"bytes_relayed",
+	"packets_folded",
 	"packets_refused",
 	"packets_dropped_unreliable",
 	"packets_to_closed",

@@ -168,8 +168,10 @@ impl Folding {
     }
 
     /// Returns the number and the targets of a list to define.
-    fn next_list(&mut self) -> Option<(u8, Vec<(PeerId, u16)>, Kind)> {
-        while let Some(Receivers { kind, targets }) = self.learner.take() {
+    fn next_list(&mut self) -> Option<(u8, Receivers)> {
+        while let Some(receivers) = self.learner.take() {
+            let Receivers { kind, targets } = &receivers;
+            let kind = *kind;
             if let Some(wait) = self.patience.0.checked_sub(1) {
                 self.patience.0 = wait;
                 continue;
@@ -179,7 +181,7 @@ impl Folding {
                     && list
                         .targets
                         .iter()
-                        .zip(&targets)
+                        .zip(targets)
                         .all(|(one, other)| one.0 == other.0 && (one.1 == other.1 || !kind.has_time()))
             };
             if let Some(list) = self.lists.iter_mut().find(same) {
@@ -190,14 +192,14 @@ impl Folding {
             }
             if targets.len() <= self.terms.targets {
                 let number = self.slot(targets.len())?;
-                return Some((number as u8, targets, kind));
+                return Some((number as u8, receivers));
             }
         }
         None
     }
 
     /// Returns the number of a new list of this many targets: in the place of those that were not used for the longest time.
-    fn slot(&mut self, targets: usize) -> Option<usize> {
+    fn slot(&self, targets: usize) -> Option<usize> {
         let has_room = |lists: &[List], without: Option<usize>| {
             let others = lists.iter().enumerate().filter(|(number, _)| Some(*number) != without);
             others.map(|(_, list)| list.targets.len()).sum::<usize>() + targets <= self.terms.targets
@@ -209,7 +211,7 @@ impl Folding {
         oldest.min_by_key(|(_, list)| list.last_use).map(|(number, _)| number)
     }
 
-    fn defined(&mut self, number: u8, targets: Vec<(PeerId, u16)>, kind: Kind) {
+    fn defined(&mut self, number: u8, Receivers { kind, targets }: Receivers) {
         let places = targets.iter().enumerate().map(|(place, (target, _))| (*target, place)).collect();
         self.uses += 1;
         let kinds = vec![KindOfList { kind, shorts: 0 }];
@@ -363,17 +365,17 @@ impl Hub {
     /// Client: defines a list of receivers that came twice. Without room for the definition there is no list.
     fn define_lists(&mut self, now: Instant) {
         let Some(folding) = &mut self.folding else { return };
-        let Some((number, targets, kind)) = folding.next_list() else { return };
+        let Some((number, receivers)) = folding.next_list() else { return };
         let conn = folding.conn;
         // What is held may be for the list in whose place this one comes.
         self.unfold(now);
-        let message = relay_list::definition(number, &targets);
+        let message = relay_list::definition(number, &receivers.targets);
         let total = &self.queue_totals.outgoing;
         let has_room = total.has_room(message.len());
         let payload = PayloadRef::copied(&message);
         let reservation = self.queue_packet(conn, Form::Binary, payload, WhenFull::Refuse, has_room, now);
         if let (Reservation::Taken, Some(folding)) = (reservation, &mut self.folding) {
-            folding.defined(number, targets, kind);
+            folding.defined(number, receivers);
         }
     }
 }
