@@ -40,27 +40,39 @@ enum Verdict {
 
 type Results = BTreeMap<String, Verdict>;
 
-pub(crate) fn run(repo: &Repo) -> Result<Tally> {
+/// One run of the suite: all cases when messages are compressed each by itself, those of compression when both ends keep a memory.
+#[derive(Clone, Copy, Debug)]
+struct Trip {
+    side: Side,
+    compression: &'static str,
+    cases: &'static [&'static str],
+    /// How many of `cases` there are, without those about compression.
+    plain: usize,
+}
+
+pub(crate) fn run(repo: &Repo, long: bool) -> Result<Tally> {
     let wstest = foreign::wstest(repo)?;
     let arguments = ["--release", "--package=websocket-multiplayer-core", "--example=autobahn"];
     let peer = repo.build(&arguments, &[], "autobahn")?;
     let expected = parse_table(&fs::read_to_string(repo.root.join(TABLE))?)?;
     let mut tally = Tally::default();
-    for side in [Side::Server, Side::Client] {
-        let folder = repo.scratch.join("autobahn").join(side.to_string());
+    let excluded = if long { Vec::new() } else { left_out() };
+    for trip in trips() {
+        let Trip { side, compression, .. } = trip;
+        let folder = repo.scratch.join("autobahn").join(format!("{side}-{compression}"));
         files::empty(&folder)?;
         let took = match side {
-            Side::Server => test_server(&wstest, &peer, &folder)?,
-            Side::Client => test_client(&wstest, &peer, &folder)?,
+            Side::Server => test_server(&wstest, &peer, &folder, trip, &excluded)?,
+            Side::Client => test_client(&wstest, &peer, &folder, trip, &excluded)?,
         };
         let results = results(&folder)?;
-        ui::detail(&format!("{side}: {} in {}", summary(&results), ui::seconds(took)));
+        ui::detail(&format!("{side}, {compression}: {} in {}", summary(&results), ui::seconds(took)));
         let empty = Results::new();
-        let faults = compare(&results, expected.get(&side).unwrap_or(&empty));
+        let faults = compare(&results, expected.get(&side).unwrap_or(&empty), trip.count(long));
         tally.passed += results.len().saturating_sub(faults.len());
         tally.failed += faults.len();
         for fault in faults {
-            ui::detail(&format!("{side}, {fault}; the report is in {}", folder.display()));
+            ui::detail(&format!("{side}, {compression}, {fault}; the report is in {}", folder.display()));
         }
     }
     if tally.failed > 0 {
@@ -69,10 +81,34 @@ pub(crate) fn run(repo: &Repo) -> Result<Tally> {
     Ok(tally)
 }
 
-fn test_server(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<Duration> {
+fn trips() -> impl Iterator<Item = Trip> {
+    [Side::Server, Side::Client].into_iter().flat_map(|side| {
+        [
+            Trip { side, compression: "shared", cases: &["*"], plain: PLAIN_CASES },
+            Trip { side, compression: "dedicated", cases: &["12.*", "13.*"], plain: 0 },
+        ]
+    })
+}
+
+/// The cases of compression that take minutes: every data set and every offer is there with other sizes.
+fn left_out() -> Vec<String> {
+    let groups =
+        GROUPS.into_iter().flat_map(|(chapter, count)| (1..=count).map(move |group| (chapter, group)));
+    let sizes = || (1..=SIZES).filter(|size| !SHORT_SIZES.contains(size));
+    // Whole names: the suite takes `12.*.1` for `12.1.11` too.
+    groups.flat_map(|(chapter, group)| sizes().map(move |size| format!("{chapter}.{group}.{size}"))).collect()
+}
+
+fn test_server(
+    wstest: &Wstest,
+    peer: &Path,
+    folder: &Path,
+    trip: Trip,
+    excluded: &[String],
+) -> Result<Duration> {
     let mut group = Group::new("the server", START_LIMIT);
     let mut server = Command::new(peer);
-    server.arg("server");
+    server.args(["server", trip.compression]);
     group.spawn("server", server)?;
     let port = loop {
         match group.next()?.context("the server does not start")? {
@@ -86,22 +122,29 @@ fn test_server(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<Duration> 
     };
     let servers = json!([{ "agent": AGENT, "url": format!("ws://127.0.0.1:{port}") }]);
     let specification =
-        json!({ "outdir": folder, "servers": servers, "cases": ["*"], "exclude-cases": EXCLUDED });
+        json!({ "outdir": folder, "servers": servers, "cases": trip.cases, "exclude-cases": excluded });
     let tests = wstest.command("fuzzingclient", folder, &specification)?;
     Ok(process::run("Autobahn", tests, RUN_LIMIT, |_| {})?.success()?.took)
 }
 
-fn test_client(wstest: &Wstest, peer: &Path, folder: &Path) -> Result<Duration> {
+fn test_client(
+    wstest: &Wstest,
+    peer: &Path,
+    folder: &Path,
+    trip: Trip,
+    excluded: &[String],
+) -> Result<Duration> {
     let port = free_port()?;
     let url = format!("ws://127.0.0.1:{port}");
-    let specification = json!({ "outdir": folder, "url": url, "cases": ["*"], "exclude-cases": EXCLUDED });
+    let specification =
+        json!({ "outdir": folder, "url": url, "cases": trip.cases, "exclude-cases": excluded });
     let mut tests = Group::new("Autobahn", START_LIMIT);
     tests.spawn("wstest", wstest.command("fuzzingserver", folder, &specification)?)?;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         ensure!(tests.next()?.is_some(), "wstest does not start: {}", tests.tails());
     }
     let mut client = Command::new(peer);
-    client.args(["client", &url]);
+    client.args(["client", &url, trip.compression]);
     Ok(process::run("client", client, RUN_LIMIT, |_| {})?.success()?.took)
 }
 
@@ -120,10 +163,10 @@ fn results(folder: &Path) -> Result<Results> {
 }
 
 /// Returns the results that are worse than expected, in words.
-fn compare(results: &Results, expected: &Results) -> Vec<String> {
+fn compare(results: &Results, expected: &Results, count: usize) -> Vec<String> {
     let mut faults = Vec::new();
-    if results.len() < CASES {
-        faults.push(format!("only {} of {CASES} cases were run", results.len()));
+    if results.len() != count {
+        faults.push(format!("{} of {count} cases were run", results.len()));
     }
     for (case, verdict) in results {
         let allowed = expected.get(case).copied().unwrap_or(Verdict::Ok);
@@ -168,6 +211,13 @@ fn summary(results: &Results) -> String {
     )
 }
 
+impl Trip {
+    fn count(self, long: bool) -> usize {
+        let groups: usize = GROUPS.iter().map(|(_, count)| count).sum();
+        self.plain + groups * if long { SIZES } else { SHORT_SIZES.len() }
+    }
+}
+
 impl Verdict {
     fn parse(text: &str) -> Option<Self> {
         Self::from_str(text, true).ok()
@@ -185,12 +235,18 @@ impl fmt::Display for Side {
 
 const TABLE: &str = "tests/autobahn/expected.md";
 const AGENT: &str = "core";
-/// Without compression, which is not implemented by choice.
-const CASES: usize = 301;
-const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
+/// The chapters without compression.
+const PLAIN_CASES: usize = 301;
+/// The chapters of compression: five sets of data, seven ways to negotiate.
+const GROUPS: [(usize, usize); 2] = [(12, 5), (13, 7)];
+/// Each group sends 1000 messages of each of these sizes, whole or in fragments.
+const SIZES: usize = 18;
+/// 64 bytes, 4 KiB, and 8 KiB in fragments of 256 bytes.
+const SHORT_SIZES: [usize; 3] = [2, 5, 11];
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// One direction takes half a minute on an idle machine, and never ends with a peer that does not close a bad connection.
-const RUN_LIMIT: Duration = Duration::from_mins(10);
+/// Without `--long` one direction takes a minute or two on an idle machine, and never ends with a peer that does not close a bad
+/// connection.
+const RUN_LIMIT: Duration = Duration::from_mins(60);
 
 #[cfg(test)]
 mod tests {
@@ -209,14 +265,23 @@ mod tests {
 
     #[test]
     fn only_what_is_worse_is_a_fault() {
-        let mut results: Results = (0..CASES).map(|n| (n.to_string(), Verdict::Ok)).collect();
+        let mut results: Results = (0..9).map(|n| (n.to_string(), Verdict::Ok)).collect();
         let expected = Results::from([("1".to_owned(), Verdict::NonStrict)]);
-        assert!(compare(&results, &expected).is_empty(), "better than expected");
+        assert!(compare(&results, &expected, 9).is_empty(), "better than expected");
         results.insert("1".to_owned(), Verdict::NonStrict);
-        assert!(compare(&results, &expected).is_empty());
+        assert!(compare(&results, &expected, 9).is_empty());
         results.insert("2".to_owned(), Verdict::NonStrict);
-        assert_eq!(compare(&results, &expected).len(), 1);
+        assert_eq!(compare(&results, &expected, 9).len(), 1);
         results.remove("3");
-        assert_eq!(compare(&results, &expected).len(), 2, "a case that was not run");
+        assert_eq!(compare(&results, &expected, 9).len(), 2, "a case that was not run");
+    }
+
+    #[test]
+    fn the_cases_are_counted() {
+        let counts = |long| trips().map(|trip| trip.count(long)).collect::<Vec<_>>();
+        assert_eq!(counts(true), [517, 216, 517, 216]);
+        assert_eq!(counts(false), [337, 36, 337, 36]);
+        assert_eq!(left_out().len(), 216 - 36);
+        assert!(left_out().contains(&"13.7.18".to_owned()) && !left_out().contains(&"12.1.5".to_owned()));
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct TestOptions {
     /// Suites, or parts of the names of engine cases; without any, all suites
     pub(crate) names: Vec<String>,
-    /// Also run what takes long: ignored Rust tests, repeated engine cases, ten minutes of each fuzz target
+    /// Also run what takes long: ignored Rust tests, repeated engine cases, all Autobahn cases, ten minutes of each fuzz target
     #[arg(long)]
     pub(crate) long: bool,
     /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`, the scenarios of the suite `web`
@@ -96,7 +96,7 @@ const SUITES: [(&str, Run); 24] = [
     ("browser", |context| context.cases("browser")),
     ("web", |context| web_suite::run(context.repo, context.options.long, context.options.only.as_deref())),
     ("foreign", |context| context.cases("foreign")),
-    ("autobahn", |context| autobahn::run(context.repo)),
+    ("autobahn", |context| autobahn::run(context.repo, context.options.long)),
     ("fuzz", |context| fuzz::run(context.repo, context.options.long)),
     ("demo", |context| demo::suite(context.build()?)),
     ("platforms", |context| context.platforms()),
