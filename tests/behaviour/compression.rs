@@ -429,6 +429,44 @@ fn packets_that_are_alike_shrink_with_memory_of_their_own_and_others_do_not_spoi
 }
 
 #[test]
+fn statistics_tell_what_was_agreed_and_what_it_saves() {
+    for compression in [None, Some(Compression::Shared), Some(Compression::Dedicated)] {
+        let config = PeerConfig { compression, ..configured(Compression::Shared, Mode::Raw) };
+        let mut world = World::connected(config);
+        let small = b"below the threshold".to_vec();
+        let large = words(20_000);
+        send(&mut world, true, large.clone());
+        send(&mut world, true, small.clone());
+        world.run();
+        assert!(world.client.packets() == [large, small], "{compression:?}");
+        let (server, client) = (world.server.shared(), world.client.shared());
+        let (sent, received) = (server.statistics(world.now), client.statistics(world.now));
+        let (out, came) = (sent.compressed_out_bytes, received.compressed_in_bytes);
+        let expected = match compression {
+            None => ("", 0),
+            Some(Compression::Shared) => ("shared", 20_000),
+            Some(Compression::Dedicated) => ("dedicated", 20_000),
+        };
+        assert_eq!((sent.compression.as_str(), sent.deflated_out_bytes), expected);
+        assert_eq!((received.compression.as_str(), received.inflated_in_bytes), expected);
+        assert_eq!(out, came);
+        assert_eq!((out > 0, out <= 15_000), (compression.is_some(), true), "{out} {compression:?}");
+        assert_eq!((sent.compressed_in_bytes, received.deflated_out_bytes), (0, 0));
+        let totals = [&world.server, &world.client].map(|node| node.counters().snapshot());
+        assert_eq!((totals[0].deflated_out_bytes, totals[0].compressed_out_bytes), (expected.1, out));
+        assert_eq!((totals[1].inflated_in_bytes, totals[1].compressed_in_bytes), (expected.1, came));
+        // A compressor here and a decompressor there, with the scratch of their threads.
+        let scratch = 64 * 1024;
+        let memory = match compression {
+            None => [0; 2],
+            Some(Compression::Shared) => [scratch + 376 * 1024, scratch + 44 * 1024],
+            Some(Compression::Dedicated) => [scratch + 182 * 1024, scratch + 44 * 1024],
+        };
+        assert_eq!(totals.map(|totals| totals.compression_bytes), memory, "{compression:?}");
+    }
+}
+
+#[test]
 fn a_round_compresses_so_much_and_sends_the_rest_as_it_is() {
     for compression in [Compression::Shared, Compression::Dedicated] {
         let mut server = Node::server(configured(compression, Mode::Raw));

@@ -74,6 +74,28 @@ macro_rules! multiplayer_class {
             #[var(get = get_unreliable_backlog_kb, set = set_unreliable_backlog_kb)]
             unreliable_backlog_kb: PhantomVar<i64>,
 
+            /// Whether messages are compressed (permessage-deflate), if the other side agrees. `COMPRESSION_OFF` is the default.
+            /// Cannot be changed while open. A new object gets the project setting `network/websocket/compression_mode`.
+            ///
+            /// Compression pays for texts and for large or similar packets, and costs processor time at both ends. Do not compress
+            /// messages in which secrets are beside what others may choose: the size tells about the content, also with TLS.
+            ///
+            /// In web exports, the browser decides itself: it compresses if the server agrees, whatever this property is.
+            /// ```gdscript
+            /// var server := WebSocketServer.new()
+            /// server.compression_mode = WebSocketServer.COMPRESSION_SHARED
+            /// ```
+            #[var(get = get_compression_mode, set = set_compression_mode)]
+            compression_mode: PhantomVar<i64>,
+
+            /// Messages that are smaller are not compressed, in bytes, 0 to 1073741824. Cannot be changed while open. A new object gets
+            /// the project setting `network/websocket/compression_threshold`, 1024 by default. With `COMPRESSION_DEDICATED`, 64 is a good
+            /// value for small packets that are like one another.
+            ///
+            /// In web exports it has no effect.
+            #[var(get = get_compression_threshold, set = set_compression_threshold)]
+            compression_threshold: PhantomVar<i64>,
+
             /// Simulates the latency of a bad network: each byte arrives this many milliseconds later, 0 to 10000. The latency
             /// applies to both directions, so a round trip takes twice as much longer (four times if the other side has the same
             /// value). Handshakes take longer, too.
@@ -263,6 +285,26 @@ macro_rules! multiplayer_class {
             }
 
             #[func]
+            fn get_compression_mode(&self) -> i64 {
+                self.host.compression_mode_number()
+            }
+
+            #[func]
+            fn set_compression_mode(&mut self, mode: i64) {
+                self.host.set_compression_mode(mode);
+            }
+
+            #[func]
+            fn get_compression_threshold(&self) -> i64 {
+                self.host.compression_threshold()
+            }
+
+            #[func]
+            fn set_compression_threshold(&mut self, bytes: i64) {
+                self.host.set_compression_threshold(bytes);
+            }
+
+            #[func]
             fn get_simulate_latency_msec(&self) -> i64 {
                 self.host.simulation(Simulation::LatencyMsec)
             }
@@ -352,6 +394,19 @@ macro_rules! common_methods {
             #[constant]
             const OVERFLOW_REFUSE: i64 = $crate::tuning::OVERFLOW_REFUSE;
 
+            /// Messages are not compressed.
+            #[constant]
+            const COMPRESSION_OFF: i64 = $crate::tuning::COMPRESSION_OFF;
+
+            /// Each message is compressed by itself: no memory is kept for a peer, and a broadcast is compressed once for all peers.
+            #[constant]
+            const COMPRESSION_SHARED: i64 = $crate::tuning::COMPRESSION_SHARED;
+
+            /// Each message is compressed with those before it: small similar packets become much smaller. Each peer takes up to 226 KiB
+            /// of memory, and a broadcast is compressed for each peer.
+            #[constant]
+            const COMPRESSION_DEDICATED: i64 = $crate::tuning::COMPRESSION_DEDICATED;
+
             /// Returns the handle of a connected peer: always the same object while the peer is connected. For an unknown id,
             /// prints an error and returns null. A client has only the peer 1, its server, which exists from the moment the client
             /// starts to connect. In the handlers of a disconnect signal, the handle still exists, with the close code and reason.
@@ -419,6 +474,10 @@ macro_rules! common_methods {
             ///
             /// `peers` (connected peers), `pending` (handshakes in progress), `bytes_in`, `bytes_out`, `packets_in`, `packets_out`;
             ///
+            /// `deflated_out_bytes`, `compressed_out_bytes` (sizes of sent messages that were compressed, before and after it),
+            /// `compressed_in_bytes`, `inflated_in_bytes` (the same for received messages, as they came and decompressed),
+            /// `compression_bytes` (memory of all compressors and decompressors);
+            ///
             /// `packets_relayed`, `bytes_relayed` (packets of clients for other clients that the thread of the sockets relayed),
             /// `packets_folded` (packets for other clients that needed no message of their own, because one was for several receivers);
             ///
@@ -450,7 +509,8 @@ macro_rules! common_methods {
             }
 
             /// Returns the statistics of one peer: `rtt_msec` (round-trip time, -1 if unknown), `bytes_in`, `bytes_out`,
-            /// `packets_in`, `packets_out`, `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`,
+            /// `packets_in`, `packets_out`, `compression` (what was agreed on: *shared*, *dedicated*, or empty), `deflated_out_bytes`,
+            /// `compressed_out_bytes`, `compressed_in_bytes`, `inflated_in_bytes` (as in `get_statistics()`), `queued_in_bytes`, `queued_in_packets`, `queued_out_bytes`, `queued_out_packets`,
             /// `connected_msec` (time since it connected), `last_receive_msec` (time since data was received), `last_packet_msec`
             /// (time since a packet of the game was received, -1 if none was), `suspended` (1 while the peer has no connection and may
             /// come back), `resumes` (how often it came back), `unacked_bytes` and `unacked_packets` (sent, and kept until the peer

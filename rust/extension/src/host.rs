@@ -24,6 +24,7 @@ use crate::report::Kind;
 use crate::request::{HandlerErrors, PendingRequests};
 use crate::settings;
 use crate::signals::SignalNames;
+use crate::tuning::compression;
 use crate::{border, diagnostics};
 
 /// One server or client, behind whichever class.
@@ -92,6 +93,8 @@ impl PeerHost {
                 buffers,
                 resume_offered: true,
                 lists_offered: true,
+                compression: compression(settings::COMPRESSION_MODE.read()).flatten(),
+                compression_threshold: settings::COMPRESSION_THRESHOLD.read() as usize,
                 ..PeerConfig::default()
             },
             wire_format: WireFormat::Godot4,

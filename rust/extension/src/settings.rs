@@ -10,6 +10,7 @@ use godot::register::info::PropertyHint;
 use websocket_multiplayer_core::Buffers;
 
 use crate::report::warning;
+use crate::tuning::MAX_THRESHOLD;
 
 /// The limits of `WebSocketServer`.
 pub(crate) static SERVER: Limits = Limits {
@@ -126,14 +127,41 @@ pub(crate) static MONITORS: Setting = Setting {
     warned: AtomicBool::new(false),
 };
 
+/// Whether messages are compressed.
+pub(crate) static COMPRESSION_MODE: Setting = Setting {
+    name: "network/websocket/compression_mode",
+    default: 0,
+    min: 0,
+    max: 2,
+    hint: PropertyHint::ENUM,
+    hint_string: "Off,Shared,Dedicated",
+    warned: AtomicBool::new(false),
+};
+/// The bytes of the smallest message that is compressed.
+pub(crate) static COMPRESSION_THRESHOLD: Setting = Setting::range(
+    "network/websocket/compression_threshold",
+    1024,
+    0,
+    MAX_THRESHOLD,
+    "0,65536,1,or_greater,suffix:B",
+);
+
 /// Registers all settings with the engine, at every start, also in exported games: a value that equals its default is not saved in
 /// `project.godot`, and would read as null.
 pub(crate) fn register() {
     let limits = [&SERVER, &CLIENT]
         .into_iter()
         .flat_map(|limits| [&limits.in_kb, &limits.in_packets, &limits.out_kb, &limits.out_packets]);
-    let others =
-        [&MAX_CONNECTIONS, &MAX_PENDING, &TOTAL_QUEUE_MB, &LOG_LEVEL, &MONITORS, &SIMULATE_IN_RELEASE];
+    let others = [
+        &MAX_CONNECTIONS,
+        &MAX_PENDING,
+        &TOTAL_QUEUE_MB,
+        &LOG_LEVEL,
+        &MONITORS,
+        &SIMULATE_IN_RELEASE,
+        &COMPRESSION_MODE,
+        &COMPRESSION_THRESHOLD,
+    ];
     for (index, setting) in limits.chain(others).enumerate() {
         setting.register(FIRST_ORDER + index as i32);
         // Warns about an invalid value at the start, not when the first object is created.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use godot::global::Error;
-use websocket_multiplayer_core::{Buffers, OverflowPolicy, PeerConfig, WireFormat};
+use websocket_multiplayer_core::{Buffers, Compression, OverflowPolicy, PeerConfig, WireFormat};
 
 use crate::host::PeerHost;
 use crate::report::Kind;
@@ -98,6 +98,38 @@ impl PeerHost {
         };
         if self.may_change("wire_format") {
             self.wire_format = format;
+        }
+    }
+
+    pub(crate) fn compression_mode_number(&self) -> i64 {
+        match self.config.compression {
+            None => COMPRESSION_OFF,
+            Some(Compression::Shared) => COMPRESSION_SHARED,
+            Some(Compression::Dedicated) => COMPRESSION_DEDICATED,
+        }
+    }
+
+    pub(crate) fn set_compression_mode(&mut self, value: i64) {
+        let Some(compression) = compression(value) else {
+            let why = format_args!(
+                "{value} is unknown; use COMPRESSION_OFF (0), COMPRESSION_SHARED (1) or COMPRESSION_DEDICATED (2)"
+            );
+            return self.kind.property_error("compression_mode", why);
+        };
+        if self.may_change("compression_mode") {
+            self.config.compression = compression;
+        }
+    }
+
+    pub(crate) fn compression_threshold(&self) -> i64 {
+        self.config.compression_threshold as i64
+    }
+
+    pub(crate) fn set_compression_threshold(&mut self, value: i64) {
+        if self.in_range("compression_threshold", value, 0, MAX_THRESHOLD)
+            && self.may_change("compression_threshold")
+        {
+            self.config.compression_threshold = value as usize;
         }
     }
 
@@ -199,6 +231,16 @@ impl PeerHost {
     }
 }
 
+/// The mode of a number; `None`: there is none.
+pub(crate) fn compression(value: i64) -> Option<Option<Compression>> {
+    match value {
+        COMPRESSION_OFF => Some(None),
+        COMPRESSION_SHARED => Some(Some(Compression::Shared)),
+        COMPRESSION_DEDICATED => Some(Some(Compression::Dedicated)),
+        _ => None,
+    }
+}
+
 /// The error text for a number out of range.
 pub(crate) fn out_of_range(value: i64, min: i64, max: i64) -> String {
     format!("{value} cannot be used; it must be from {min} to {max}")
@@ -244,6 +286,14 @@ pub(crate) const WIRE_FORMAT_GODOT3: i64 = 1;
 pub(crate) const OVERFLOW_DISCONNECT: i64 = 0;
 /// `OVERFLOW_REFUSE`.
 pub(crate) const OVERFLOW_REFUSE: i64 = 1;
+/// `COMPRESSION_OFF`.
+pub(crate) const COMPRESSION_OFF: i64 = 0;
+/// `COMPRESSION_SHARED`.
+pub(crate) const COMPRESSION_SHARED: i64 = 1;
+/// `COMPRESSION_DEDICATED`.
+pub(crate) const COMPRESSION_DEDICATED: i64 = 2;
+/// The largest `compression_threshold`: as large as the largest message.
+pub(crate) const MAX_THRESHOLD: i64 = Buffers::MAX * 1024;
 
 /// Three years. `Instant` can represent a time so far ahead on every platform.
 const MAX_SECONDS: f64 = 1e8;

@@ -11,6 +11,7 @@ const _ReceivedPackets = preload("received_packets.gd")
 const _Url = preload("url.gd")
 
 const _SERVER: int = 1
+const _COMPRESSIONS: Array[String] = ["", "shared", "dedicated"]
 ## What is received and not taken before the connection is ended, in the gate. A page cannot slow down a sender.
 const _CEILING_BYTES: int = 16777216
 const _CEILING_PACKETS: int = 65536
@@ -164,6 +165,11 @@ func get_peer_statistics(id: int) -> Dictionary:
 		"bytes_out": figures["bytes_out"],
 		"packets_in": figures["packets_in"],
 		"packets_out": figures["packets_out"],
+		"compression": _COMPRESSIONS[figures["compression"]],
+		"deflated_out_bytes": 0,
+		"compressed_out_bytes": 0,
+		"compressed_in_bytes": 0,
+		"inflated_in_bytes": 0,
 		"queued_in_bytes": queued_bytes + _connection.transport.waiting_bytes(),
 		"queued_in_packets": queued_packets + _connection.transport.waiting_packets(),
 		"queued_out_bytes": _connection.transport.buffered_bytes(),

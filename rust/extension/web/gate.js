@@ -112,6 +112,12 @@
       };
     }
 
+    // 0: messages are not compressed, 1: each by itself, 2: with those before it.
+    compression() {
+      const agreed = String((this.socket && this.socket.extensions) || '').split('_no_context_takeover');
+      return agreed[0].includes('permessage-deflate') ? 2 - Number(agreed.length > 2) : 0;
+    }
+
     // What the engine sees, and the game: not closed before the last message was handed over.
     state() {
       if (this.told) return CLOSED;
@@ -640,6 +646,7 @@
         packets_in: c.received,
         packets_out: c.sent,
         packets_to_closed: c.toClosed,
+        compression: c.compression(),
         last_receive_msec: age(c.heardAt),
         last_packet_msec: age(c.dataAt),
         connected_msec: age(c.openedAt),

@@ -51,7 +51,15 @@ const WIRE_FORMAT_GODOT3: int = 1
 const OVERFLOW_DISCONNECT: int = 0
 ## [method put_packet] returns [constant @GlobalScope.ERR_OUT_OF_MEMORY] while a peer has no room for the packet.
 const OVERFLOW_REFUSE: int = 1
+## Messages are not compressed.
+const COMPRESSION_OFF: int = 0
+## Each message is compressed by itself.
+const COMPRESSION_SHARED: int = 1
+## Each message is compressed with those before it.
+const COMPRESSION_DEDICATED: int = 2
 
+const _COMPRESSION: String = "network/websocket/compression_"
+const _MOST_BYTES: int = 1024 * 1024 * 1024
 const _FIGURES: Array[String] = [
 	"peers",
 	"pending",
@@ -59,6 +67,11 @@ const _FIGURES: Array[String] = [
 	"bytes_out",
 	"packets_in",
 	"packets_out",
+	"deflated_out_bytes",
+	"compressed_out_bytes",
+	"compressed_in_bytes",
+	"inflated_in_bytes",
+	"compression_bytes",
 	"packets_relayed",
 	"bytes_relayed",
 	"packets_folded",
@@ -145,6 +158,16 @@ var overflow_grace: float = 1.0:
 ## If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, they are never dropped.
 var unreliable_backlog_kb: int = 16:
 	set = set_unreliable_backlog_kb
+
+## Whether messages are compressed. Cannot be changed while open.
+## [br][br]
+## [b]Web:[/b] has no effect: the browser compresses if the server agrees.
+var compression_mode: int = _Settings.read(_COMPRESSION + "mode", COMPRESSION_OFF, 0, 2):
+	set = set_compression_mode
+
+## Messages that are smaller are not compressed, in bytes, 0 to 1073741824. Cannot be changed while open. [b]Web:[/b] has no effect.
+var compression_threshold: int = _Settings.read(_COMPRESSION + "threshold", 1024, 0, _MOST_BYTES):
+	set = set_compression_threshold
 
 ## Simulates the latency of a bad network.
 ## [br][br]
@@ -297,6 +320,33 @@ func set_unreliable_backlog_kb(size_kb: int) -> void:
 
 func get_unreliable_backlog_kb() -> int:
 	return unreliable_backlog_kb
+
+
+func set_compression_mode(mode: int) -> void:
+	if mode < COMPRESSION_OFF or mode > COMPRESSION_DEDICATED:
+		var why: String = (
+			"%d is unknown; use COMPRESSION_OFF (0), COMPRESSION_SHARED (1) or COMPRESSION_DEDICATED (2)"
+			% mode
+		)
+		_Checks.error(_name + ".compression_mode", why)
+	elif _may_change("compression_mode"):
+		compression_mode = mode
+
+
+func get_compression_mode() -> int:
+	return compression_mode
+
+
+func set_compression_threshold(bytes: int) -> void:
+	if (
+		_Checks.is_in_range(_name + ".compression_threshold", bytes, 0, _MOST_BYTES)
+		and _may_change("compression_threshold")
+	):
+		compression_threshold = bytes
+
+
+func get_compression_threshold() -> int:
+	return compression_threshold
 
 
 func set_simulate_latency_msec(msec: int) -> void:

@@ -39,6 +39,8 @@ const COMMON_PROPERTIES := {
 	overflow_policy = 0,
 	overflow_grace = 1.0,
 	unreliable_backlog_kb = 16,
+	compression_mode = 0,
+	compression_threshold = 1024,
 	simulate_latency_msec = 0,
 	simulate_jitter_msec = 0,
 	simulate_bandwidth_kbps = 0,
@@ -51,7 +53,13 @@ const COMMON_PROPERTIES := {
 	transfer_channel = 0,
 }
 const COMMON_CONSTANTS := {
-	WIRE_FORMAT_GODOT4 = 0, WIRE_FORMAT_GODOT3 = 1, OVERFLOW_DISCONNECT = 0, OVERFLOW_REFUSE = 1
+	WIRE_FORMAT_GODOT4 = 0,
+	WIRE_FORMAT_GODOT3 = 1,
+	OVERFLOW_DISCONNECT = 0,
+	OVERFLOW_REFUSE = 1,
+	COMPRESSION_OFF = 0,
+	COMPRESSION_SHARED = 1,
+	COMPRESSION_DEDICATED = 2,
 }
 const STATISTICS: Array[String] = [
 	"peers",
@@ -60,6 +68,11 @@ const STATISTICS: Array[String] = [
 	"bytes_out",
 	"packets_in",
 	"packets_out",
+	"deflated_out_bytes",
+	"compressed_out_bytes",
+	"compressed_in_bytes",
+	"inflated_in_bytes",
+	"compression_bytes",
 	"packets_relayed",
 	"bytes_relayed",
 	"packets_folded",

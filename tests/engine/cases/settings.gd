@@ -9,12 +9,15 @@
 # expect: ^WARNING: .+ setting network/limits/\w+/max_pending_connections is 0;
 # expect: ^WARNING: .+ setting network/limits/websocket_total_queue_mb is 0;
 # expect: ^WARNING: .+ setting network/websocket/log_level is 6;
+# expect: ^WARNING: .+ setting network/websocket/compression_mode is 3;
+# expect: ^WARNING: .+ setting network/websocket/compression_threshold is -1;
 # expect: ^ERROR: WebSocketServer\.put_packet\(\): packet of .+ raise network/limits/
 extends "res://lib/case.gd"
 
 const ErrorLines := preload("res://lib/error_lines.gd")
 const LIMITS := "network/limits/websocket_"
 const LOG_LEVEL := "network/websocket/log_level"
+const COMPRESSION := "network/websocket/compression_"
 const MONITORS := "network/websocket/monitors"
 const SAVED := "user://saved_settings.godot"
 
@@ -25,6 +28,7 @@ func run() -> void:
 	_exist()
 	_are_saved_only_when_changed()
 	_are_read_when_an_object_is_made()
+	_compression()
 	_feature_overrides_count()
 	_bad_values()
 	_log_level()
@@ -41,6 +45,8 @@ func _exist() -> void:
 	_exists(LIMITS + "total_queue_mb", 512)
 	_exists("network/websocket/simulate_in_release", 0, "No,Yes", PROPERTY_HINT_ENUM)
 	_exists(LOG_LEVEL, 3, "Off,Error,Warn,Info,Debug,Trace", PROPERTY_HINT_ENUM)
+	_exists(COMPRESSION + "mode", 0, "Off,Shared,Dedicated", PROPERTY_HINT_ENUM)
+	_exists(COMPRESSION + "threshold", 1024, "0,65536,1,or_greater,suffix:B")
 	_exists(MONITORS, 1, "Off,Debug Builds,Always", PROPERTY_HINT_ENUM)
 
 
@@ -104,6 +110,18 @@ func _are_read_when_an_object_is_made() -> void:
 	_lines.take()
 
 
+func _compression() -> void:
+	ProjectSettings.set_setting(COMPRESSION + "mode", 2)
+	ProjectSettings.set_setting(COMPRESSION + "threshold", 64)
+	for peer: MultiplayerPeer in [
+		WebSocketServer.new(), WebSocketClient.new(), BufferedWebSocketMultiplayerPeer.new()
+	]:
+		check_eq(peer.get("compression_mode"), 2, "%s: compression_mode" % peer)
+		check_eq(peer.get("compression_threshold"), 64, "%s: compression_threshold" % peer)
+	ProjectSettings.set_setting(COMPRESSION + "mode", 0)
+	ProjectSettings.set_setting(COMPRESSION + "threshold", 1024)
+
+
 func _feature_overrides_count() -> void:
 	var feature := OS.get_name().to_lower()
 	check(OS.has_feature(feature), "the platform is no feature")
@@ -122,6 +140,8 @@ func _bad_values() -> void:
 	_bad(LIMITS + "server/max_connections", -1, 0, WebSocketServer.new)
 	_bad(LIMITS + "server/max_pending_connections", 0, 1024, WebSocketServer.new)
 	_bad(LIMITS + "total_queue_mb", 0, 512, WebSocketClient.new)
+	_bad(COMPRESSION + "mode", 3, 0, WebSocketClient.new)
+	_bad(COMPRESSION + "threshold", -1, 1024, WebSocketClient.new)
 	_bad(LOG_LEVEL, 6, 3, WebSocketClient.new)
 
 

@@ -441,6 +441,10 @@ func _common_properties(peer: MultiplayerPeer) -> void:
 		_refused(peer, "max_message_size_kb", bad)
 	for bad: int in [-1, 1048577]:
 		_refused(peer, "unreliable_backlog_kb", bad)
+	for bad: int in [-1, 3]:
+		_refused(peer, "compression_mode", bad, "use COMPRESSION_OFF \\(0\\)")
+	for bad: int in [-1, (1 << 30) + 1]:
+		_refused(peer, "compression_threshold", bad, "from 0 to 1073741824")
 	for bad: int in [-1, 10001, 1 << 40]:
 		_refused(peer, "simulate_latency_msec", bad, "from 0 to 10000")
 		_refused(peer, "simulate_jitter_msec", bad, "from 0 to 10000")

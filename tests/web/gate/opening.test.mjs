@@ -20,6 +20,22 @@ test('the engine gets a stand-in, and the page its WebSocket back', () => {
   assert.equal(engine.ref.protocol, 'two');
 });
 
+test('what was agreed about compression is told', () => {
+  const page = makePage();
+  for (const [extensions, expected] of [
+    [undefined, 0],
+    ['', 0],
+    ['permessage-deflate', 2],
+    ['permessage-deflate; server_no_context_takeover', 2],
+    ['permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits=15', 1],
+  ]) {
+    const engine = connect(page);
+    engine.socket.extensions = extensions;
+    engine.socket.open();
+    assert.equal(engine.figures().compression, expected, extensions);
+  }
+});
+
 test('an engine that made no WebSocket, or another, is noticed', () => {
   const page = makePage();
   const real = page.window.WebSocket;

@@ -78,7 +78,7 @@ impl Page {
 }
 
 /// The figures that rise and fall; all others count.
-const LEVELS: [&str; 3] = ["peers", "pending", "peers_suspended"];
+const LEVELS: [&str; 4] = ["peers", "pending", "peers_suspended", "compression_bytes"];
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ figures! {
     bytes_out: u64, Counter, Bytes, "Bytes written to sockets.";
     packets_in: u64, Counter, Count, "Messages received.";
     packets_out: u64, Counter, Count, "Messages written completely.";
+    deflated_out_bytes: u64, Counter, Bytes, "Sizes of sent messages before they were compressed; those that were not do not count.";
+    compressed_out_bytes: u64, Counter, Bytes, "The sizes of these messages when they were compressed.";
+    compressed_in_bytes: u64, Counter, Bytes, "Sizes of received messages that were compressed, as they came.";
+    inflated_in_bytes: u64, Counter, Bytes, "The sizes of these messages when they were decompressed.";
+    compression_bytes: usize, Gauge, Bytes, "Memory of all compressors and decompressors.";
     packets_relayed: u64, Counter, Count, "Packets of clients for other clients that the I/O thread relayed, once for each receiver.";
     bytes_relayed: u64, Counter, Bytes, "The sizes of these packets together.";
     packets_folded: u64, Counter, Count, "Packets for other clients that needed no message of their own, because one was for several receivers.";
@@ -158,6 +163,11 @@ figures! {
     bytes_out: u64, Counter, Bytes, "Bytes written to its socket.";
     packets_in: u64, Counter, Count, "Messages received.";
     packets_out: u64, Counter, Count, "Messages written completely.";
+    compression: String, Given, Text, "Agreed compression of messages: `shared`, `dedicated`, or empty.";
+    deflated_out_bytes: u64, Counter, Bytes, "Sizes of sent messages before they were compressed; those that were not do not count.";
+    compressed_out_bytes: u64, Counter, Bytes, "The sizes of these messages when they were compressed.";
+    compressed_in_bytes: u64, Counter, Bytes, "Sizes of received messages that were compressed, as they came.";
+    inflated_in_bytes: u64, Counter, Bytes, "The sizes of these messages when they were decompressed.";
     queued_in_bytes: usize, Given, Bytes, "Bytes received and not taken by the game.";
     queued_in_packets: usize, Given, Count, "Packets received and not taken by the game.";
     queued_out_bytes: usize, Given, Bytes, "Bytes that wait to be sent.";
@@ -381,6 +391,7 @@ mod tests {
         let nothing = Value::Text("");
         let expected = [
             ("rtt_msec", Value::Float(1.5)),
+            ("compression", nothing),
             ("address", nothing),
             ("port", Value::Integer(80)),
             ("protocol", nothing),

@@ -9,7 +9,7 @@ use super::backpressure::{InputLimits, InputQueue, OutputLimits, OutputQueue, Re
 use super::budget::QueueTotals;
 use super::counters::{PeerCounters, PeerStatistics};
 use crate::base::{CloseReason, ConnId, PeerId};
-use crate::config::{MOST_PACKETS, PeerConfig};
+use crate::config::{Compression, MOST_PACKETS, PeerConfig};
 
 /// The state of a peer; the engine's `WebSocketPeer.State`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,6 +57,8 @@ pub(crate) struct PeerShared {
     /// The same of suspensions and their end.
     suspension_notices: AtomicU8,
     state: AtomicU8,
+    /// What the present connection has agreed on, or the last one.
+    compression: AtomicU8,
     pub(crate) incoming: InputQueue,
     pub(crate) figures: PeerCounters,
     pub(crate) info: PeerInfo,
@@ -76,6 +78,7 @@ impl PeerShared {
             congestion_notices: AtomicU8::new(0),
             suspension_notices: AtomicU8::new(0),
             state: AtomicU8::new(PeerState::Open as u8),
+            compression: AtomicU8::new(0),
             incoming: InputQueue::new(&totals.incoming),
             figures: PeerCounters::default(),
             address: Mutex::new(info.address),
@@ -105,6 +108,24 @@ impl PeerShared {
     /// Driver: the peer has come back from this address.
     pub(crate) fn set_address(&self, address: SocketAddr) {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    fn compression(&self) -> &'static str {
+        match self.compression.load(Ordering::Relaxed) {
+            0 => "",
+            1 => "shared",
+            _ => "dedicated",
+        }
+    }
+
+    /// Driver: the connection has agreed on this.
+    pub(crate) fn set_compression(&self, compression: Option<Compression>) {
+        let number = match compression {
+            None => 0,
+            Some(Compression::Shared) => 1,
+            Some(Compression::Dedicated) => 2,
+        };
+        self.compression.store(number, Ordering::Relaxed);
     }
 
     /// Game thread: closes the peer. If it may come back, it is told this reason, whatever becomes of its connection before the Close is
@@ -172,6 +193,7 @@ impl PeerShared {
         let (queued_out_bytes, queued_out_packets) = self.outgoing.load();
         PeerStatistics {
             rtt_msec: self.figures.rtt().map_or(-1.0, |rtt| rtt.as_secs_f64() * 1000.0),
+            compression: self.compression().to_owned(),
             queued_in_bytes,
             queued_in_packets,
             queued_out_bytes,

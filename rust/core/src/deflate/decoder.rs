@@ -4,6 +4,9 @@ use std::fmt;
 
 use zlib_rs::{Inflate, InflateFlush, Status};
 
+use super::Meter;
+use super::memory::Held;
+
 /// The compressed stream of one sender.
 ///
 /// It takes any window: the sender alone decides which one it uses.
@@ -11,6 +14,8 @@ pub(crate) struct Decoder {
     inflate: Inflate,
     /// Nothing was read since the stream began.
     is_fresh: bool,
+    /// For its end.
+    _memory: Held,
 }
 
 /// How far the input was inflated.
@@ -32,8 +37,9 @@ pub(crate) enum Fault {
 }
 
 impl Decoder {
-    pub(crate) fn new() -> Self {
-        Self { inflate: Inflate::new(false, WINDOW), is_fresh: true }
+    /// A decoder: 44 KiB.
+    pub(crate) fn new(meter: &Meter) -> Self {
+        Self { inflate: Inflate::new(false, WINDOW), is_fresh: true, _memory: meter.hold(MEMORY) }
     }
 
     /// Forgets what came before.
@@ -98,6 +104,8 @@ impl fmt::Debug for Decoder {
     }
 }
 
+/// What zlib-rs allocates: the largest window, and tables.
+const MEMORY: usize = 44 * 1024;
 /// The largest window, as bits.
 const WINDOW: u8 = 15;
 /// The least that is inflated at once, so that each turn gets on.

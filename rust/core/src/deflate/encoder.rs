@@ -4,7 +4,8 @@ use std::fmt;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
-use super::TAIL;
+use super::memory::Held;
+use super::{Meter, TAIL};
 
 /// The size of a window as bits, 9 to 15. A window of 8 bits is legal, but raw deflate cannot have it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,23 +30,27 @@ pub(crate) struct Encoder {
     deflate: Deflate,
     /// Nothing was compressed since the stream began.
     is_fresh: bool,
+    /// For its end.
+    _memory: Held,
 }
 
 impl Encoder {
-    /// An encoder for many connections: about 270 KiB with the largest window.
-    pub(crate) fn shared(window: Window) -> Self {
-        Self::new(window, 8)
+    /// An encoder for many connections: 376 KiB with the largest window.
+    pub(crate) fn shared(window: Window, meter: &Meter) -> Self {
+        Self::new(window, 8, meter)
     }
 
-    /// An encoder for one connection, which keeps it: about 175 KiB. More memory makes messages of a game smaller by little.
-    pub(crate) fn dedicated(window: Window) -> Self {
-        Self::new(Window(window.0.min(DEDICATED.0)), DEDICATED.1)
+    /// An encoder for one connection, which keeps it: 182 KiB. More memory makes messages of a game smaller by little.
+    pub(crate) fn dedicated(window: Window, meter: &Meter) -> Self {
+        Self::new(Window(window.0.min(DEDICATED.0)), DEDICATED.1, meter)
     }
 
-    fn new(window: Window, mem_level: i32) -> Self {
+    fn new(window: Window, mem_level: i32, meter: &Meter) -> Self {
         let window_bits = -i32::from(window.0);
         let config = DeflateConfig { window_bits, mem_level, ..DeflateConfig::new(LEVEL) };
-        Self { deflate: Deflate::new_with_config(config), is_fresh: true }
+        // What zlib-rs allocates: the window and its chains, the heads of the chains, and three buffers.
+        let memory = (4 << window.0) + HEADS + (7 << (mem_level + 6)) + STATE;
+        Self { deflate: Deflate::new_with_config(config), is_fresh: true, _memory: meter.hold(memory) }
     }
 
     /// Forgets what came before: the next message refers to nothing.
@@ -96,5 +101,8 @@ impl fmt::Debug for Encoder {
 
 /// The largest window of an encoder of one connection, and its level of memory for the rest.
 const DEDICATED: (u8, i32) = (13, 5);
+/// The heads of the chains of a window, and the rest of an encoder.
+const HEADS: usize = 128 * 1024;
+const STATE: usize = 8 * 1024;
 /// How hard is tried: beyond this level, JSON and binary packets shrink by some percent more, and take a multiple of the time.
 const LEVEL: i32 = 3;

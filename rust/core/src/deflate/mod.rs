@@ -6,9 +6,11 @@
 
 mod decoder;
 mod encoder;
+mod memory;
 
 pub(crate) use decoder::{Decoder, Fault, Progress};
 pub(crate) use encoder::{Encoder, Window};
+pub(crate) use memory::Meter;
 
 /// What a flush ends with. A sender leaves it out, and a receiver adds it (RFC 7692 section 7.2.1).
 pub(crate) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

@@ -62,7 +62,7 @@ fn the_examples_of_the_rfc_are_read() {
         &[&[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00]],
     ];
     for messages in examples {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(&Meter::default());
         for message in messages {
             assert_eq!(inflate(&mut decoder, message, MAX, 9999).expect("sound").0, b"Hello", "{message:x?}");
         }
@@ -84,7 +84,7 @@ fn what_was_deflated_is_inflated_with_any_window_and_any_work_at_once() {
                 if size > 2000 && at_once == 1 {
                     continue;
                 }
-                let mut decoder = Decoder::new();
+                let mut decoder = Decoder::new(&Meter::default());
                 for (message, compressed) in messages.iter().zip(&compressed) {
                     let (found, _) = inflate(&mut decoder, compressed, MAX, at_once).expect("sound");
                     assert!(found == *message, "{size} bytes, window {window}, {at_once} at once");
@@ -106,8 +106,10 @@ fn the_limit_is_exact() {
         for message in [vec![0; size], noise(size), words(size)] {
             let compressed = deflated(15, [message.as_slice()]).remove(0);
             for at_once in [1000, 1 << 20] {
-                let with =
-                    |max| inflate(&mut Decoder::new(), &compressed, max, at_once).map(|(out, _)| out.len());
+                let with = |max| {
+                    inflate(&mut Decoder::new(&Meter::default()), &compressed, max, at_once)
+                        .map(|(out, _)| out.len())
+                };
                 assert_eq!(with(size), Ok(size));
                 assert_eq!(with(size + 1), Ok(size));
                 assert_eq!(with(size - 1), Err(Fault::TooLarge));
@@ -120,7 +122,8 @@ fn the_limit_is_exact() {
 fn a_bomb_takes_as_little_as_a_message_of_the_limit() {
     let bomb = deflated(15, [vec![0; 64 << 20].as_slice()]).remove(0);
     assert!(bomb.len() < 70_000, "{}", bomb.len());
-    let (mut decoder, mut out, mut scratch) = (Decoder::new(), Vec::new(), vec![0; 64 * 1024]);
+    let (mut decoder, mut out, mut scratch) =
+        (Decoder::new(&Meter::default()), Vec::new(), vec![0; 64 * 1024]);
     let (mut input, mut turns) = (bomb.as_slice(), 0);
     let fault = loop {
         let mut work = 64 * 1024;
@@ -140,7 +143,8 @@ fn input_without_output_is_work_too() {
     // Empty blocks, and final ones, each of which begins a new stream.
     for (block, calls) in [(&[0x00, 0x00, 0x00, 0xff, 0xff][..], 0), (&[0x03, 0x00], 1)] {
         let message = block.repeat(10_000);
-        let (out, took) = inflate(&mut Decoder::new(), &message, MAX, 64 * 1024).expect("sound");
+        let (out, took) =
+            inflate(&mut Decoder::new(&Meter::default()), &message, MAX, 64 * 1024).expect("sound");
         let least = INPUT_WORK * message.len() + calls * 10_000 * CALL_WORK;
         assert!(out.is_empty() && took >= least - least / 50, "{took} of {least}");
     }
@@ -154,12 +158,12 @@ fn garbage_is_found_and_a_part_is_no_panic() {
         &[0xff; 20],
         &[0xf2, 0x00, 0x11, 0x00, 0x00],
     ] {
-        let found = inflate(&mut Decoder::new(), garbage, MAX, 9999);
+        let found = inflate(&mut Decoder::new(&Meter::default()), garbage, MAX, 9999);
         assert_eq!(found.expect_err("garbage"), Fault::Garbage, "{garbage:x?}");
     }
     let whole = deflated(15, [words(5000).as_slice()]).remove(0);
     for len in 0..whole.len() {
-        let _ = inflate(&mut Decoder::new(), &whole[..len], MAX, 9999);
+        let _ = inflate(&mut Decoder::new(&Meter::default()), &whole[..len], MAX, 9999);
     }
     // Both inflate any bytes to the same, or to nothing.
     let mut junk = noise(40_000);
@@ -167,7 +171,9 @@ fn garbage_is_found_and_a_part_is_no_panic() {
         junk[start] &= 0xf8 | (2 * (start as u8 % 3));
         let input = &junk[start..][..200];
         let theirs = miniz_oxide::inflate::decompress_to_vec(input);
-        if let (Ok((ours, _)), Ok(theirs)) = (inflate(&mut Decoder::new(), input, MAX, 9999), theirs) {
+        if let (Ok((ours, _)), Ok(theirs)) =
+            (inflate(&mut Decoder::new(&Meter::default()), input, MAX, 9999), theirs)
+        {
             assert!(ours.starts_with(&theirs), "{input:x?}");
         }
     }
@@ -186,7 +192,7 @@ fn compress(encoder: &mut Encoder, message: &[u8], parts: usize) -> Vec<u8> {
 #[test]
 fn two_others_inflate_what_is_compressed_within_the_window() {
     for bits in 9..=15 {
-        let mut encoder = Encoder::shared(Window::new(bits).expect("it is one"));
+        let mut encoder = Encoder::shared(Window::new(bits).expect("it is one"), &Meter::default());
         for size in [1, 2, 1023, 1024, 65_535, 65_536, 65_537, 200_000] {
             for message in [words(size), noise(size), vec![b'x'; size]] {
                 for parts in [size, 1000] {
@@ -213,7 +219,7 @@ fn two_others_inflate_what_is_compressed_within_the_window() {
 
 #[test]
 fn what_was_reset_refers_to_nothing_and_what_was_not_refers_to_all() {
-    let mut encoder = Encoder::shared(Window::new(15).expect("it is one"));
+    let mut encoder = Encoder::shared(Window::new(15).expect("it is one"), &Meter::default());
     let message = words(2000);
     let first = compress(&mut encoder, &message, 2000);
     let again = compress(&mut encoder, &message, 2000);

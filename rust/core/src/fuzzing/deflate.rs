@@ -1,7 +1,7 @@
 //! Compressed messages: neither cuts nor turns change what is received, and another inflate finds the same.
 
 use super::scripted::Cuts;
-use crate::deflate::{Decoder, Fault, Progress};
+use crate::deflate::{Decoder, Fault, Meter, Progress};
 use crate::session::reader::{Frame, Reader};
 use crate::session::{Pool, ReadBurst, Role};
 
@@ -26,7 +26,7 @@ pub fn deflate(data: &[u8]) {
 }
 
 fn inflated(mut input: &[u8], max: usize, at_once: usize) -> Result<Vec<u8>, Fault> {
-    let (mut decoder, mut out, mut scratch) = (Decoder::new(), Vec::new(), vec![0; 4096]);
+    let (mut decoder, mut out, mut scratch) = (Decoder::new(&Meter::default()), Vec::new(), vec![0; 4096]);
     loop {
         let mut work = at_once;
         match decoder.step(&mut input, &mut out, max, &mut scratch, &mut work)? {

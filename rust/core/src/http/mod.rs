@@ -23,8 +23,8 @@ mod text;
 mod token;
 mod url;
 
+pub(crate) use deflate::Agreed;
 pub use deflate::Compression;
-pub(crate) use deflate::{Agreed, Sending};
 pub(crate) use head::{HEAD_LIMIT, Head};
 pub(crate) use offer::{Answer, Offer};
 pub(crate) use refused::{Gone, Refused};

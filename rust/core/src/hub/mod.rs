@@ -333,6 +333,7 @@ impl Hub {
     ) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let shared = Arc::new(PeerShared::new(conn, id, info, &self.queue_totals));
+        shared.set_compression(connection.session.compression());
         connection.stage = Stage::Connected(Connected::new(Arc::clone(&shared), rate_limiter));
         // The remote may have gone during the handshake.
         if connection.session.is_broken() || connection.io.read_closed {

@@ -13,7 +13,7 @@ use super::relay::RELAY_TURN;
 use super::transports::{ShortRead, Transports};
 use crate::base::{ConnId, Packet};
 use crate::channel::Notice;
-use crate::session::{Context, Incoming, Payload, ReadBurst};
+use crate::session::{Context, Incoming, Payload, Ratio, ReadBurst};
 
 impl Hub {
     /// Gives a connection one turn of reading.
@@ -215,8 +215,15 @@ impl Hub {
     #[cold]
     #[inline(never)]
     fn end_inflating(&mut self, conn: ConnId) -> bool {
-        let gained = self.pool.end_turn();
+        let Ratio { plain, compressed } = self.pool.end_turn();
+        let gained = plain.saturating_sub(compressed);
         let Some(connection) = self.connections.get_mut(conn) else { return false };
+        self.counters.compressed_in_bytes.add(compressed);
+        self.counters.inflated_in_bytes.add(plain);
+        if let Some(shared) = connection.shared() {
+            shared.figures.compressed_in_bytes.add(compressed);
+            shared.figures.inflated_in_bytes.add(plain);
+        }
         // What a message has grown by counts for the limits as if it had come, or it would be a way around them.
         connection.charge(gained as isize);
         if let Some(resumable) = connection.resumable_mut() {

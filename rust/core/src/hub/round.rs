@@ -154,6 +154,9 @@ impl Hub {
         self.arena.finish();
         self.commands.finish();
         self.pool.end_round();
+        if let Some(bytes) = self.pool.codec_bytes() {
+            self.counters.compression_bytes.set(bytes);
+        }
         self.charge.set(self.pool.bytes());
         self.borrowed = 0;
         self.mailbox.deliver(&mut self.notices);

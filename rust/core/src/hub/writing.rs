@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Hub;
 use super::transports::Transports;
 use crate::base::ConnId;
-use crate::session::{Context, Flushed};
+use crate::session::{Context, Flushed, Ratio};
 
 impl Hub {
     /// Gives a connection its turn of writing, at most one per round.
@@ -37,6 +37,15 @@ impl Hub {
         connection.io.wrote(bytes, cut_short && !blocked, self.rounds);
         self.counters.bytes_out.add(bytes);
         self.counters.packets_out.add(packets);
+        if cx.pool.has_codecs() {
+            let Ratio { plain, compressed } = connection.session.take_compressed();
+            self.counters.deflated_out_bytes.add(plain);
+            self.counters.compressed_out_bytes.add(compressed);
+            if let Some(shared) = connection.shared() {
+                shared.figures.deflated_out_bytes.add(plain);
+                shared.figures.compressed_out_bytes.add(compressed);
+            }
+        }
         if let Some(shared) = connection.shared() {
             shared.figures.bytes_out.add(bytes);
             shared.figures.packets_out.add(packets);

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::coding::Ratio;
 use crate::channel::PayloadRef;
-use crate::deflate::{Decoder, Encoder, Window};
+use crate::deflate::{Decoder, Encoder, Meter, Window};
 
 /// Compressors and decompressors that serve one message at a time.
 #[derive(Debug)]
@@ -26,8 +27,10 @@ pub(super) struct Codecs {
     pub(super) scratch: Box<[u8]>,
     /// The work of inflating that is left in this turn of reading.
     pub(super) inflate_left: usize,
-    /// Bytes of messages that were inflated in this turn, beyond those that came.
-    pub(super) gained: usize,
+    /// The messages that were inflated in this turn.
+    pub(super) inflated: Ratio,
+    /// The memory of all codecs of the driver, also those of connections.
+    pub(super) meter: Meter,
 }
 
 /// A message that was compressed by itself.
@@ -85,7 +88,8 @@ impl Codecs {
 
     /// Compresses a message by itself. What comes back is not smaller if that is of no use, and goes to [`Self::recycle`].
     pub(super) fn compress(&mut self, payload: PayloadRef<'_>, window: Window) -> Vec<u8> {
-        let mut encoder = self.shared[window.index()].take().unwrap_or_else(|| Encoder::shared(window));
+        let mut encoder =
+            self.shared[window.index()].take().unwrap_or_else(|| Encoder::shared(window, &self.meter));
         encoder.reset();
         let out = self.compress_behind(&mut encoder, payload);
         self.shared[window.index()] = Some(encoder);
@@ -120,7 +124,7 @@ impl Codecs {
 
     /// Counts a message that was inflated.
     pub(super) fn note_inflated(&mut self, came: usize, inflated: usize) {
-        self.gained += inflated.saturating_sub(came);
+        self.inflated.add(inflated, came);
     }
 }
 
@@ -139,7 +143,8 @@ impl Default for Codecs {
             decoder: None,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             inflate_left: INFLATE_TURN,
-            gained: 0,
+            inflated: Ratio::default(),
+            meter: Meter::default(),
         }
     }
 }

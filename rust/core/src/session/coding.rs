@@ -2,6 +2,8 @@
 //!
 //! What does not shrink goes as it is, and so does what is small.
 
+use std::mem;
+
 use bytes::Bytes;
 
 use super::frame::Opcode;
@@ -10,7 +12,7 @@ use super::writer::{Kind, Writer};
 use super::{Context, Role, Session};
 use crate::channel::PayloadRef;
 use crate::deflate::{Encoder, Window};
-use crate::http::Sending;
+use crate::http::{Agreed, Compression};
 
 /// The sending side of a connection whose ends have agreed on permessage-deflate.
 #[derive(Debug)]
@@ -19,15 +21,40 @@ pub(super) struct Coding {
     window: Option<Window>,
     /// A message may refer to those before it.
     keeps: bool,
+    /// The same for what is received.
+    receive_keeps: bool,
     /// Made when it is needed, if `keeps`.
     encoder: Option<Encoder>,
     /// The sizes of the messages that have left, before they were compressed.
     left_bytes: u64,
+    /// What was compressed since the figures were taken.
+    compressed: Ratio,
+}
+
+/// The sizes of messages, as they are and compressed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Ratio {
+    pub(crate) plain: usize,
+    pub(crate) compressed: usize,
+}
+
+impl Ratio {
+    pub(super) fn add(&mut self, plain: usize, compressed: usize) {
+        self.plain += plain;
+        self.compressed += compressed;
+    }
 }
 
 impl Coding {
-    pub(super) fn new(agreed: Sending) -> Self {
-        Self { window: Window::new(agreed.window), keeps: agreed.keeps, encoder: None, left_bytes: 0 }
+    pub(super) fn new(Agreed { send, receive_keeps }: Agreed) -> Self {
+        Self {
+            window: Window::new(send.window),
+            keeps: send.keeps,
+            receive_keeps,
+            encoder: None,
+            left_bytes: 0,
+            compressed: Ratio::default(),
+        }
     }
 
     pub(super) fn note_left(&mut self, bytes: usize) {
@@ -55,6 +82,7 @@ impl Session {
         if !coding.keeps && cx.pool.codecs().may_come_again(payload) {
             return match cx.pool.deflated(payload, window) {
                 Some(deflated) => {
+                    coding.compressed.add(payload.len(), deflated.len());
                     let deflated = PayloadRef::shared(&deflated);
                     self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
                 }
@@ -65,7 +93,7 @@ impl Session {
             return self.out.push_message(self.role, text, payload, kind, cx.pool);
         }
         let out = if coding.keeps {
-            let encoder = coding.encoder.get_or_insert_with(|| Encoder::dedicated(window));
+            let encoder = coding.encoder.get_or_insert_with(|| Encoder::dedicated(window, cx.pool.meter()));
             let out = cx.pool.codecs().compress_behind(encoder, payload);
             if out.len() >= payload.len() {
                 // The remote never gets what later messages would refer to.
@@ -76,12 +104,24 @@ impl Session {
             cx.pool.codecs().compress(payload, window)
         };
         if out.len() < payload.len() {
+            coding.compressed.add(payload.len(), out.len());
             let deflated = PayloadRef::copied(&out);
             self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
         } else {
             self.out.push_message(self.role, text, payload, kind, cx.pool);
         }
         cx.pool.codecs().recycle(out);
+    }
+
+    /// Returns what the ends of the connection have agreed on.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        let coding = self.coding.as_ref()?;
+        Some(if coding.keeps || coding.receive_keeps { Compression::Dedicated } else { Compression::Shared })
+    }
+
+    /// Returns what was compressed since the last call.
+    pub(crate) fn take_compressed(&mut self) -> Ratio {
+        self.coding.as_mut().map_or_else(Ratio::default, |coding| mem::take(&mut coding.compressed))
     }
 
     /// Returns the sizes of the messages that have left, before they were compressed; `None`: nothing is compressed.

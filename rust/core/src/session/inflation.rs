@@ -90,8 +90,8 @@ impl Inflation {
         let Some(deflated) = message else { return Ok(None) };
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
-            None if self.keeps => Decoder::new(),
-            None => codecs.decoder.take().unwrap_or_else(Decoder::new),
+            None if self.keeps => Decoder::new(&codecs.meter),
+            None => codecs.decoder.take().unwrap_or_else(|| Decoder::new(&codecs.meter)),
         };
         let is_whole = match deflated.go_on(max, &mut decoder, codecs) {
             Ok(is_whole) => is_whole,

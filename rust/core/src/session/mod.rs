@@ -42,6 +42,7 @@ use crate::config::PeerConfig;
 use crate::http::{Gone, Head, HttpResponse, Offer, Refused, Request, Url};
 pub(crate) use burst::{Payload, ReadBurst};
 use coding::Coding;
+pub(crate) use coding::Ratio;
 use control::{Control, Late};
 pub(crate) use control::{Grant, agreement, is_lost_with};
 use frame::Opcode;

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::codecs::{Codecs, INFLATE_TURN};
+use super::coding::Ratio;
 use super::writer::{GATHERED_MAX, Segment};
 use crate::channel::{PayloadRef, QueueTotal, charged};
-use crate::deflate::Window;
+use crate::deflate::{Meter, Window};
 use crate::sync::Arc;
 
 /// Spare buffers and codecs, shared by all connections of a driver, so that an idle connection holds none.
@@ -93,12 +94,23 @@ impl Pool {
         self.codecs().inflate_left = work;
     }
 
-    /// Ends a turn of reading of one connection. Returns by how many bytes its messages have grown when they were inflated.
-    pub(crate) fn end_turn(&mut self) -> usize {
-        self.codecs.as_mut().map_or(0, |codecs| {
+    /// Ends a turn of reading of one connection. Returns its messages that were inflated.
+    pub(crate) fn end_turn(&mut self) -> Ratio {
+        self.codecs.as_mut().map_or_else(Ratio::default, |codecs| {
             codecs.inflate_left = INFLATE_TURN;
-            std::mem::take(&mut codecs.gained)
+            std::mem::take(&mut codecs.inflated)
         })
+    }
+
+    /// Returns what counts the memory of codecs.
+    pub(super) fn meter(&mut self) -> &Meter {
+        &self.codecs().meter
+    }
+
+    /// Returns the memory of all codecs.
+    #[inline]
+    pub(crate) fn codec_bytes(&self) -> Option<usize> {
+        self.codecs.as_ref().map(|codecs| codecs.meter.bytes() + codecs.scratch.len())
     }
 
     pub(super) fn take(&mut self) -> Vec<u8> {

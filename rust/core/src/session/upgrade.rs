@@ -182,7 +182,7 @@ impl Session {
             None => Reader::default(),
             Some(agreed) => Reader::inflating(agreed.receive_keeps),
         });
-        self.coding = agreed.map(|agreed| Box::new(Coding::new(agreed.send)));
+        self.coding = agreed.map(|agreed| Box::new(Coding::new(agreed)));
         self.keepalive = Keepalive::new(cx.now);
         self.deadline = None;
     }

@@ -333,6 +333,7 @@ impl Hub {
         }
         publish(session.kept().sent(), shared);
         shared.set_address(connection.address);
+        shared.set_compression(session.compression());
         shared.figures.resumes.add(1);
         self.counters.sessions_resumed.add(1);
         self.counters.peers_suspended.decrease();

@@ -3,6 +3,7 @@
 use super::tests::frame;
 use super::*;
 use crate::deflate::deflated;
+use crate::session::Ratio;
 
 const MAX: usize = 1000;
 
@@ -214,5 +215,6 @@ fn half_messages_hold_no_decoder_and_a_whole_one_gives_it_back() {
             reader.inflation.as_ref().is_some_and(|it| !it.has_decoder()) && pool.codecs().decoder.is_some()
         );
     }
-    assert_eq!(pool.end_turn(), 10 * (900 - (message.len() - 6)));
+    let Ratio { plain, compressed } = pool.end_turn();
+    assert_eq!((plain, compressed), (9000, 10 * (message.len() - 6)));
 }
