@@ -59,7 +59,7 @@ const COMPRESSION_SHARED: int = 1
 const COMPRESSION_DEDICATED: int = 2
 
 const _COMPRESSION: String = "network/websocket/compression_"
-const _MOST_BYTES: int = 1024 * 1024 * 1024
+const _MOST_THRESHOLD: int = 1024 * 1024 * 1024
 const _FIGURES: Array[String] = [
 	"peers",
 	"pending",
@@ -166,7 +166,9 @@ var compression_mode: int = _Settings.read(_COMPRESSION + "mode", COMPRESSION_OF
 	set = set_compression_mode
 
 ## Messages that are smaller are not compressed, in bytes, 0 to 1073741824. Cannot be changed while open. [b]Web:[/b] has no effect.
-var compression_threshold: int = _Settings.read(_COMPRESSION + "threshold", 1024, 0, _MOST_BYTES):
+var compression_threshold: int = _Settings.read(
+	_COMPRESSION + "threshold", 1024, 0, _MOST_THRESHOLD
+):
 	set = set_compression_threshold
 
 ## Simulates the latency of a bad network.
@@ -339,7 +341,7 @@ func get_compression_mode() -> int:
 
 func set_compression_threshold(bytes: int) -> void:
 	if (
-		_Checks.is_in_range(_name + ".compression_threshold", bytes, 0, _MOST_BYTES)
+		_Checks.is_in_range(_name + ".compression_threshold", bytes, 0, _MOST_THRESHOLD)
 		and _may_change("compression_threshold")
 	):
 		compression_threshold = bytes

@@ -129,7 +129,8 @@ func _server_that_listens() -> void:
 	_right(server.listen.bind(0, PackedStringArray(), true), OK)
 	_wrong(server.listen.bind(0), ERR_ALREADY_IN_USE, "already open; call close\\(\\) first")
 	_wrong(server.set_buffers.bind(64, 64, 64, 64), FAILED, "set_buffers.*before listen")
-	for property in ["bind_ip", "max_pending_connections", "proxy_header"]:
+	var fixed := ["bind_ip", "max_pending_connections", "proxy_header"]
+	for property: String in fixed + ["compression_mode", "compression_threshold"]:
 		_refused(server, property, server.get(property), "cannot change while open")
 	_refused(server, "private_key", CryptoKey.new(), "cannot change while open")
 	_refused(server, "ssl_certificate", X509Certificate.new(), "cannot change while open")
