@@ -5,20 +5,23 @@ use std::time::Duration;
 use crate::access::{log_limit, rules};
 use crate::channel::complaint;
 use crate::config::{PeerConfig, ServerConfig};
+use crate::deflate::{Decoder, Encoder, Meter, Window};
 use crate::http::{body, head};
 use crate::hub::{self, INLINE_MAX, accept, admission, folding, pairs, pending, relay, resume, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
-use crate::session::{self, control, message, reader, upgrade};
+use crate::session::{self, codecs, coding, control, message, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::{proxy_protocol, relay_list};
 
 /// Rows whose figures are not compared here: texts, and limits of other libraries, which have their own tests.
-const IN_WORDS: [&str; 18] = [
+const IN_WORDS: [&str; 19] = [
     "open files of the process",
     "origins of web pages",
     "the game's decision",
     "one message",
+    // Tested in tests/behaviour/compression.rs.
+    "one message that was [compressed](guide/compression.md)",
     // Tested in tests/behaviour/tls.rs.
     "a TLS handshake message, with the records that carry it",
     "consecutive records without content, with or without padding",
@@ -40,6 +43,13 @@ const IN_WORDS: [&str; 18] = [
     "log lines that wait for the main thread to print them",
 ];
 
+/// Returns the memory that a codec counts.
+fn held<T>(make: impl FnOnce(&Meter) -> T) -> usize {
+    let meter = Meter::default();
+    let _codec = make(&meter);
+    meter.bytes()
+}
+
 #[test]
 fn the_documented_figures_are_those_of_the_code() {
     let text = include_str!("../../docs/limits.md").replace("\r\n", "\n");
@@ -56,6 +66,7 @@ fn the_documented_figures_are_those_of_the_code() {
     };
     let millis = |time: Duration| format!("{} ms", time.as_millis());
     let bytes = |count: usize| format!("{count} bytes");
+    let largest = Window::new(15).expect("it is one");
     let unlimited = |count: usize| {
         assert_eq!(count, 0);
         "0 (no limit)".to_owned()
@@ -115,6 +126,25 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "fragments of one message, headers included",
             format!("twice the largest message and {}", bytes(reader::OVERHEAD_LIMIT)),
+        ),
+        (
+            "the same as it comes",
+            format!(
+                "the largest message, a quarter of it, and {}",
+                bytes(reader::compressed_limit(4000) - 4000 - 1000)
+            ),
+        ),
+        (
+            "work of inflating in one turn of reading a connection: a byte of output counts 1, a byte of input 4, \
+             each call and each new stream 1024",
+            codecs::INFLATE_TURN.to_string(),
+        ),
+        (
+            "memory to inflate",
+            format!(
+                "{}, once for all, or for each peer with `COMPRESSION_DEDICATED`",
+                bytes(held(Decoder::new))
+            ),
         ),
         (
             "one turn of reading a connection",
@@ -185,6 +215,22 @@ fn the_documented_figures_are_those_of_the_code() {
         ("backlog above which unreliable packets are dropped", bytes(peer.unreliable_backlog)),
         ("time that a peer may accept no byte while data waits", seconds(peer.write_timeout)),
         ("one turn of writing a connection", bytes(session::WRITE_TURN)),
+        ("bytes that are compressed in one round", codecs::COMPRESS_ROUND.to_string()),
+        ("the same at once", bytes(coding::PIECE)),
+        (
+            "memory to compress for a peer with `COMPRESSION_DEDICATED`",
+            bytes(held(|meter| Encoder::dedicated(largest, meter))),
+        ),
+        (
+            "memory to compress for all others",
+            format!(
+                "{} times up to {}, by the window that a peer asks for, and {}",
+                // One for what is compressed in pieces, and one for the others.
+                2 * Window::COUNT,
+                bytes(held(|meter| Encoder::shared(largest, meter))),
+                bytes(codecs::SCRATCH)
+            ),
+        ),
         (
             "sent packets that the I/O thread takes up in one round",
             format!(

@@ -38,7 +38,8 @@ extends RefCounted
 ## func run_while_hidden(enabled: bool) -> void                  # emit `woken` every 100 ms while the page is hidden
 ## func figures() -> Dictionary         # bytes_in, bytes_out, packets_in, packets_out, packets_to_closed, last_receive_msec, last_packet_msec,
 ##                                      # connected_msec, compression (as COMPRESSION_*); times are ages in ms; bytes are payload, a browser shows
-##                                      # no others; of a session suspended, resumes, unacked_bytes, unacked_packets, packets_dropped (unreliable, while suspended)
+##                                      # no others; of a session suspended, resumes, unacked_bytes, unacked_packets, packets_dropped (unreliable,
+##                                      # while suspended)
 ## [/codeblock]
 ## Options of open(), all optional:
 ## [codeblock]

@@ -153,7 +153,7 @@ impl Default for Codecs {
 const RECENT: usize = 16;
 /// The bytes that are compressed in one round, which takes some milliseconds: others wait meanwhile. What is sent beyond goes as it is.
 pub(crate) const COMPRESS_ROUND: usize = 512 * 1024;
-const SCRATCH: usize = 64 * 1024;
+pub(crate) const SCRATCH: usize = 64 * 1024;
 /// The work of inflating in one turn of reading: as many bytes as a turn delivers of other messages. See
 /// [`Decoder::step`](crate::deflate::Decoder::step) for what counts.
 pub(crate) const INFLATE_TURN: usize = 64 * 1024;

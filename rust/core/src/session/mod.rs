@@ -17,8 +17,8 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod burst;
-mod codecs;
-mod coding;
+pub(crate) mod codecs;
+pub(crate) mod coding;
 pub(crate) mod control;
 pub(crate) mod frame;
 mod inflation;

@@ -468,7 +468,7 @@ pub(super) fn too_large_inflated(limit: usize) -> Violation {
 /// The most bytes of a compressed message: what does not shrink grows by an eighth at most, and by some bytes for each flush.
 #[cold]
 #[inline(never)]
-fn compressed_limit(max_message: usize) -> usize {
+pub(crate) fn compressed_limit(max_message: usize) -> usize {
     max_message.saturating_add(max_message / 4).saturating_add(1024)
 }
 
