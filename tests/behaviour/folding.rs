@@ -457,9 +457,14 @@ fn a_packet_that_looks_like_a_list_is_escaped_where_lists_are_agreed_on() {
     for agreed in [true, false] {
         let mut client = if agreed { Client::offering(TERMS) } else { Client::connect(multiplayer(), None) };
         let packets = [vec![7, 0x40, 1], vec![7, 0x41], vec![7, 0x42, 9], vec![7, 0x43]];
+        client.far.set_capacity(0);
         for packet in &packets {
             client.put(packet, Delivery::Reliable);
         }
+        client.work();
+        let figures = client.peer.peer_statistics(PeerId::SERVER).expect("it is connected");
+        assert_eq!((figures.queued_out_packets, figures.queued_out_bytes), (4, if agreed { 16 } else { 10 }));
+        client.far.set_capacity(1 << 20);
         client.work();
         let escape = |packet: &Vec<u8>| {
             let needs = agreed && packet[1] < 0x43;

@@ -217,7 +217,9 @@ impl Conn {
         now: Instant,
         handle: &mut impl FnMut(&mut Self, Incoming<'_>, Instant),
     ) -> Result<()> {
-        if self.phase == Phase::AwaitId && message.starts_with(b"session ") {
+        if self.phase == Phase::AwaitId && message.starts_with(b"lists ") {
+            // It allows more than any of the loads needs.
+        } else if self.phase == Phase::AwaitId && message.starts_with(b"session ") {
             self.has_session = true;
         } else if self.phase == Phase::AwaitId {
             self.id = wire.read_id(message)?;
@@ -237,12 +239,13 @@ impl Conn {
 }
 
 impl Upgrade {
-    pub(crate) fn new(host: &str, path: &str, wire: Wire, session: bool) -> Self {
+    /// `offer`: items of the header `Godot-Multiplayer`; may be empty.
+    pub(crate) fn new(host: &str, path: &str, wire: Wire, offer: &str) -> Self {
         let key = tungstenite::handshake::client::generate_key();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
-            if session { "Godot-Multiplayer: resume; v=1\r\n" } else { "" }
+            if offer.is_empty() { String::new() } else { format!("Godot-Multiplayer: {offer}\r\n") }
         );
         let accept_key = tungstenite::handshake::derive_accept_key(key.as_bytes());
         Self { request: request.into_bytes(), accept_key, wire }

@@ -9,13 +9,25 @@ use crate::conn::Conn;
 use crate::frame;
 use crate::load::Load;
 use crate::stats::Histogram;
-use crate::wire::Wire;
+use crate::wire::{self, Wire};
+
+/// What the players send to each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Copies {
+    /// A packet for each.
+    Each,
+    /// One message for all of them.
+    Once,
+    /// Nothing: the state is for the server.
+    None,
+}
 
 /// What the synchronizers of the engine's clients send in one frame: the state for the server, and then a copy of it for each other client, in
 /// the order in which the others joined.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     wire: Wire,
+    copies: Copies,
     ids: Vec<i32>,
     /// Frames per second.
     rate: f64,
@@ -33,11 +45,31 @@ pub(crate) struct Crowd {
     pub(crate) wrong: u64,
     /// For each receiver, the time of the last state of each sender.
     last: Vec<Vec<u64>>,
+    /// In the frames that count.
+    uploaded: Uploaded,
+    /// When each receiver has got something last, and how often together.
+    read_at: Vec<Option<Instant>>,
+    reads: u64,
+}
+
+/// What all players have sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uploaded {
+    frames: u64,
+    messages: u64,
+    bytes: u64,
 }
 
 impl Crowd {
     /// `size`: bytes of a state, which contains the time at which it was sent.
-    pub(crate) fn new(wire: Wire, size: usize, rate: f64, ids: Vec<i32>, counted: [Duration; 2]) -> Self {
+    pub(crate) fn new(
+        wire: Wire,
+        copies: Copies,
+        size: usize,
+        rate: f64,
+        ids: Vec<i32>,
+        counted: [Duration; 2],
+    ) -> Self {
         let mut state = vec![0x5a; size.max(TIME_AT + 8 + 4)];
         state[0] = STATE;
         state[ID_AT..][..4].copy_from_slice(&UNKNOWN.to_le_bytes());
@@ -46,6 +78,7 @@ impl Crowd {
         let clients = ids.len();
         Self {
             wire,
+            copies,
             ids,
             rate,
             state,
@@ -58,16 +91,27 @@ impl Crowd {
             age: Histogram::new(),
             wrong: 0,
             last: vec![vec![0; clients]; clients],
+            uploaded: Uploaded::default(),
+            read_at: vec![None; clients],
+            reads: 0,
         }
     }
 
     /// The same over WebSocket: see [`Crowd::send_due`].
     pub(crate) fn fill(&mut self, conn: &mut Conn) {
         let (index, mut sent) = (conn.index, conn.sent);
+        let before = conn.out().len();
+        let (frames, mut messages) = (sent, 0);
         self.send_due(index, &mut sent, |packet| {
             frame::append(conn.out(), OpCode::Data(Data::Binary), packet);
+            messages += 1;
         });
         conn.sent = sent;
+        if (self.counted_from..self.counted_until).contains(&self.started.elapsed()) {
+            self.uploaded.frames += sent - frames;
+            self.uploaded.messages += messages;
+            self.uploaded.bytes += (conn.out().len() - before) as u64;
+        }
     }
 
     /// Sends the packets of the frames that are due. The clients are out of phase with each other, as players are.
@@ -84,20 +128,37 @@ impl Crowd {
             self.state[TIME_AT + 8..][..4].copy_from_slice(&(index as u32).to_le_bytes());
             send(&self.state);
             let own = self.ids[index];
-            for to in self.ids.iter().filter(|id| **id != own && **id != 0) {
-                let packet = [&self.wire.to_client(own, *to)[..], &self.state].concat();
-                send(&packet);
-                if now >= self.counted_from {
-                    self.owed += 1;
+            let others = self.ids.iter().filter(|id| **id != own && **id != 0);
+            let count = others.clone().count();
+            match self.copies {
+                Copies::Each => {
+                    for to in others {
+                        send(&[&self.wire.to_client(own, *to)[..], &self.state].concat());
+                    }
                 }
+                Copies::Once => {
+                    if *frames == 1 {
+                        send(&wire::list(others.copied()));
+                    }
+                    send(&[&wire::for_list(count)[..], &self.state].concat());
+                }
+                Copies::None => continue,
+            }
+            if now >= self.counted_from {
+                self.owed += count as u64;
             }
         }
     }
 }
 
 impl Load for Crowd {
-    fn on_message(&mut self, conn: &mut Conn, payload: &[u8], _now: Instant) {
+    fn on_message(&mut self, conn: &mut Conn, payload: &[u8], now: Instant) {
         self.note(conn.index, payload);
+        if (self.counted_from..self.counted_until).contains(&(now - self.started))
+            && self.read_at[conn.index].replace(now) != Some(now)
+        {
+            self.reads += 1;
+        }
     }
 }
 
@@ -125,11 +186,15 @@ impl Crowd {
     }
 
     pub(crate) fn report(&self, usable: usize, seconds: f64) -> Value {
+        let per_frame = |count: u64| count as f64 / self.uploaded.frames.max(1) as f64;
         json!({
             "usable": usable,
             "owed": self.owed,
             "received": self.received,
             "delivered_percent": self.received as f64 / self.owed.max(1) as f64 * 100.0,
+            "sent_messages_per_frame": per_frame(self.uploaded.messages),
+            "sent_bytes_per_frame": per_frame(self.uploaded.bytes),
+            "reads_per_frame": self.reads as f64 / (seconds * self.rate * usable.max(1) as f64),
             "updates_per_second": (self.received as f64 / seconds).round(),
             "age": self.age.to_json(),
             "wrong": self.wrong,

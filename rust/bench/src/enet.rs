@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
         serve(&mut players, |_, _| {})?;
     }
     let counted = [2 * WARM_UP, 2 * WARM_UP + options.seconds];
-    let mut load = Crowd::new(Wire::Godot4, options.size, options.rate, ids, counted);
+    let mut load = Crowd::new(Wire::Godot4, options.copies, options.size, options.rate, ids, counted);
     let end = Instant::now() + counted[1];
     while Instant::now() < end {
         for (index, player) in players.iter_mut().enumerate() {

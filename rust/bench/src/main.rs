@@ -21,6 +21,7 @@ mod timeline;
 mod tls;
 mod wire;
 
+use crowd::Copies;
 use wire::Wire;
 
 const USAGE: &str = "\
@@ -43,6 +44,8 @@ wsload MODE [N] --port PORT [options]
   --wire WIRE       raw, godot4 (the default; first comes the client's id) or godot3 (nine bytes before each packet)
   --tls             over TLS, without verifying the certificate
   --enet            crowd: over ENet (UDP), as clients of ENetMultiplayerPeer
+  --lists           crowd: one message for all other players (the lists of docs/protocol.md)
+  --alone           crowd: the state goes to the server only
   --session         idle: with sessions that survive the loss of their connections
   --timeout S       for opening (15)
   --parallel P      connections on their way at a time (connect, storm: all; otherwise 32)
@@ -78,6 +81,7 @@ struct Options {
     wire: Wire,
     tls: bool,
     session: bool,
+    copies: Copies,
     enet: bool,
     timeout: Duration,
     parallel: usize,
@@ -141,7 +145,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     let (mut mode, mut count, mut port, mut conns) = (None, None, None, 10);
     let mut host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (mut path, mut wire, mut tls, mut parallel) = ("/".to_owned(), Wire::Godot4, false, None);
-    let (mut session, mut enet) = (false, false);
+    let (mut session, mut enet, mut copies) = (false, false, Copies::Each);
     let (mut timeout, mut seconds, mut within) = (15.0, 5.0, 33.4);
     let (mut in_flight, mut size, mut rate) = (16, 64, 100.0);
     while let Some(argument) = parser.next()? {
@@ -177,6 +181,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
             }
             Long("tls") => tls = true,
             Long("session") => session = true,
+            Long("lists") => copies = Copies::Once,
+            Long("alone") => copies = Copies::None,
             Long("enet") => enet = true,
             Long("timeout") => timeout = parser.value()?.parse()?,
             Long("parallel") => parallel = Some(parser.value()?.parse()?),
@@ -197,8 +203,11 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     if mode == Mode::Relay && count % 2 == 1 {
         return Err("clients talk in pairs: --conns must be even".into());
     }
-    if enet && mode != Mode::Crowd {
-        return Err("--enet is for the mode crowd".into());
+    if (enet || copies != Copies::Each) && mode != Mode::Crowd {
+        return Err("--enet, --lists and --alone are for the mode crowd".into());
+    }
+    if copies == Copies::Once && (enet || wire != Wire::Godot4) {
+        return Err("--lists needs WebSocket and the wire godot4".into());
     }
     let port = port.ok_or("--port is missing")?;
     if !host.is_loopback() {
@@ -226,6 +235,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
         wire,
         tls,
         session,
+        copies,
         enet,
         timeout: time(timeout, "--timeout")?,
         parallel: parallel.unwrap_or(if at_once { usize::MAX } else { 32 }),
@@ -274,6 +284,8 @@ mod tests {
             &["echo", "--port=1", "--wire=godot5"],
             &["steady", "--port=1", "--rate=0"],
             &["echo", "--port=1", "--enet"],
+            &["echo", "--port=1", "--lists"],
+            &["crowd", "3", "--port=1", "--lists", "--enet"],
             &["certificate"],
         ] {
             assert!(options(words).is_err(), "{words:?}");

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use crate::conn::Upgrade;
-use crate::crowd::Crowd;
+use crate::crowd::{Copies, Crowd};
 use crate::load::{Echo, Relay, Sink, Steady};
 use crate::swarm::Swarm;
 use crate::tls::Tls;
@@ -44,7 +44,12 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
 
 fn swarm(options: &Options) -> Result<Swarm> {
     let tls = options.tls.then(Tls::new).transpose()?;
-    let upgrade = Upgrade::new(&options.address.to_string(), &options.path, options.wire, options.session);
+    let offer = match options {
+        Options { session: true, .. } => "resume; v=1",
+        Options { copies: Copies::Once, .. } => "relay-list; v=1",
+        _ => "",
+    };
+    let upgrade = Upgrade::new(&options.address.to_string(), &options.path, options.wire, offer);
     Swarm::new(options.address, upgrade, tls)
 }
 
@@ -199,7 +204,7 @@ fn crowd(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     swarm.run(WARM_UP, &mut Sink::default())?;
     let usable = swarm.usable;
     let counted = [2 * WARM_UP, 2 * WARM_UP + options.seconds];
-    let mut load = Crowd::new(options.wire, options.size, options.rate, swarm.ids(), counted);
+    let mut load = Crowd::new(options.wire, options.copies, options.size, options.rate, swarm.ids(), counted);
     let end = Instant::now() + counted[1];
     while Instant::now() < end && swarm.usable > 0 {
         swarm.flush_all(|conn| load.fill(conn));

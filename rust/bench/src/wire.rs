@@ -95,6 +95,27 @@ const SCENE_CONFIRM: u8 = 2;
 const SCENE_SYSTEM: u8 = 7;
 const SCENE_RELAY: u8 = 3;
 
+/// Defines the list 0 with these targets (docs/protocol.md, "Lists").
+pub(crate) fn list(targets: impl Iterator<Item = i32>) -> Vec<u8> {
+    let targets: Vec<_> = targets.collect();
+    let mut message = vec![SCENE_SYSTEM, LIST, 0];
+    message.extend_from_slice(&(targets.len() as u16).to_le_bytes());
+    for target in targets {
+        message.extend_from_slice(&target.to_le_bytes());
+        message.extend_from_slice(&[0, 0]);
+    }
+    message
+}
+
+/// The header of a message for all targets of this list.
+pub(crate) fn for_list(targets: usize) -> [u8; 6] {
+    let [a, b, c, _] = ((targets.max(1) as u32 - 1) << 12).to_le_bytes();
+    [SCENE_SYSTEM, FOR_LIST, 0, a, b, c]
+}
+
+const FOR_LIST: u8 = 0x40;
+const LIST: u8 = 0x41;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -205,9 +205,9 @@ impl Several {
     }
 }
 
-/// The number of the client that has sent a packet for another one.
+/// The number of the client that has sent a packet for another one, or has come or gone.
 fn source_of(packet: &[u8]) -> Option<usize> {
-    let [7, 3, source @ ..] = packet else { return None };
+    let [7, 1..=3, source @ ..] = packet else { return None };
     usize::try_from(i32::from_le_bytes(*source.first_chunk()?)).ok()
 }
 
