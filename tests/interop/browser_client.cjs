@@ -39,7 +39,12 @@ const CLOSED_BY_PAGE = { kind: 'close', code: 4001, reason: 'adiós', wasClean: 
 const CLOSED_BY_SERVER = { kind: 'close', code: 4002, reason: 'geh, schöner Gast', wasClean: true };
 const REFUSED = { kind: 'close', code: 1006, reason: '', wasClean: false };
 const SERVER_ENDED = { kind: 'close', code: 1001, reason: '', wasClean: true };
-const OPENED = { kind: 'open', protocol: 'chat', extensions: '' };
+// What the browser shows of the answer to its offer, by `compression_mode`.
+const EXTENSIONS = {
+  1: 'permessage-deflate; server_no_context_takeover; client_no_context_takeover',
+  2: 'permessage-deflate',
+};
+const OPENED = { kind: 'open', protocol: 'chat', extensions: EXTENSIONS[args.mode] ?? '' };
 
 async function enter(browser, address) {
   const page = await browser.newPage();

@@ -6,6 +6,8 @@
 # chromium: client
 # variant: plain
 # variant: encrypted tls=yes
+# variant: compressed mode=1 agreed=shared
+# variant: compressed_dedicated mode=2 agreed=dedicated
 extends "res://lib/case.gd"
 
 const Identity := preload("res://lib/identity.gd")
@@ -18,6 +20,7 @@ var _chatters: Array[int] = []
 
 func run() -> void:
 	_server = WebSocketServer.new()
+	_server.compression_mode = int(args.get("mode", "0"))
 	if args.has("tls"):
 		var identity := Identity.new("localhost")
 		identity.certificate.save(Identity.place(args.scratch, "server"))
@@ -66,12 +69,25 @@ func _relay(id: int) -> void:
 		var packet := peer.get_packet()
 		var is_text := peer.was_string_packet()
 		if is_text and packet.get_string_from_utf8() == "close me":
+			_check_compression(id)
 			_server.disconnect_peer(id, 4002, "geh, schöner Gast")
 			return
 		for other in _chatters:
 			if other != id:
 				var error := _server.get_peer(other).send(packet, 0 if is_text else 1)
 				check_eq(error, OK, "relay of %d bytes" % packet.size())
+
+
+## The page has got a text of 60 KiB and sent as many bytes.
+func _check_compression(id: int) -> void:
+	var figures := _server.get_peer_statistics(id)
+	check_eq(figures["compression"], args.get("agreed", ""), "what was agreed on")
+	for pair: Array in [
+		["deflated_out_bytes", "compressed_out_bytes"], ["inflated_in_bytes", "compressed_in_bytes"]
+	]:
+		var plain: int = figures[pair[0]]
+		check_eq(plain >= 60 * 1024, args.has("agreed"), "%s is %d" % [pair[0], plain])
+		check(figures[pair[1]] * 10 <= plain, "%d bytes as %d" % [plain, figures[pair[1]]])
 
 
 ## Waits for these events, and for no others.

@@ -5,6 +5,7 @@
 # variant: node_client node=client
 # variant: python_client python=client
 # variant: curl_client curl=client
+# variant: curl_client_compression curl=client mode=2
 # variant: node_server node=server
 # variant: python_server python=server
 extends "res://lib/case.gd"
@@ -32,6 +33,8 @@ func run() -> void:
 func _serve() -> void:
 	var server := WebSocketServer.new()
 	server.set_buffers(BUFFER_KB, 1024, BUFFER_KB, 1024)
+	# curl offers no compression.
+	server.compression_mode = int(args.get("mode", "0"))
 	server.client_connected.connect(
 		func(_id: int, protocol: String) -> void: _events.append(["connected", protocol])
 	)

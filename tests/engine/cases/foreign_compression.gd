@@ -1,0 +1,122 @@
+# Compressed messages with other WebSocket implementations, as their server and as their client: each parameter of permessage-deflate, each
+# mode. The messages come back as they were, and the statistics show that they were compressed.
+# processes: server client
+# timeout: 60
+# variant: node_client node=client mode=1
+# variant: node_client_dedicated node=client mode=2
+# variant: python_client python=client mode=1
+# variant: python_client_dedicated python=client mode=2
+# variant: node_server node=server mode=1
+# variant: node_server_dedicated node=server mode=2
+# variant: python_server python=server mode=1
+# variant: python_server_dedicated python=server mode=2
+extends "res://lib/case.gd"
+
+const BUFFER_KB := 1024
+const TIMEOUT := 10.0
+
+var _is_over := false
+var _peer: BufferedWebSocketPeer
+
+
+func run() -> void:
+	if role == "server":
+		await _serve()
+	else:
+		await _visit()
+
+
+## Sends everything back. The path of a client says what its offer leads to: `/dedicated/compressed`.
+func _serve() -> void:
+	var server := WebSocketServer.new()
+	server.set_buffers(BUFFER_KB, 1024, BUFFER_KB, 1024)
+	server.compression_mode = int(args["mode"])
+	server.compression_threshold = 0
+	server.data_received.connect(_echo.bind(server))
+	check_eq(server.listen(port), OK, "listen")
+	process_frame.connect(server.poll)
+	ready_line()
+	await until(func() -> bool: return _is_over, TIMEOUT * 4, "the client's end")
+	process_frame.disconnect(server.poll)
+
+
+func _echo(id: int, server: WebSocketServer) -> void:
+	var peer := server.get_peer(id)
+	while peer.get_available_packet_count() > 0:
+		var packet := peer.get_packet()
+		var is_text := peer.was_string_packet()
+		match packet.get_string_from_utf8() if is_text else "":
+			"statistics":
+				var words := peer.get_requested_path().split("/")
+				_check_statistics(server.get_peer_statistics(id), words[1], words[2])
+			"end":
+				_is_over = true
+		check_eq(peer.send(packet, 0 if is_text else 1), OK, "echo of %d bytes" % packet.size())
+
+
+func _visit() -> void:
+	var client := WebSocketClient.new()
+	client.set_buffers(BUFFER_KB, 1024, BUFFER_KB, 1024)
+	client.compression_mode = int(args["mode"])
+	client.compression_threshold = 0
+	process_frame.connect(client.poll)
+	var number := 0
+	var more := "more"
+	while more == "more":
+		var url := "ws://127.0.0.1:%d/%d" % [port, number]
+		check_eq(client.connect_to_url(url), OK, url)
+		_peer = client.get_peer(1)
+		# What the answer of this path leads to.
+		var words := (await _next()).get_string_from_utf8().split(" ")
+		var messages := _messages()
+		for message: Variant in messages:
+			var error := _peer.send_text(message) if message is String else _peer.send(message)
+			check_eq(error, OK, "%s: sending" % url)
+		for message: Variant in messages:
+			var echo := await _next()
+			check_eq(_peer.was_string_packet(), message is String, "%s: the kind of an echo" % url)
+			var sent: PackedByteArray = message.to_utf8_buffer() if message is String else message
+			check(echo == sent, "%s: echo of %d bytes: %d" % [url, sent.size(), echo.size()])
+		_check_statistics(client.get_peer_statistics(1), words[0], words[1])
+		more = words[2]
+		client.disconnect_from_host()
+		await until(
+			func() -> bool: return client.get_connection_status() == 0,
+			TIMEOUT,
+			"the end of %s" % url
+		)
+		number += 1
+	check(number >= 8, "%d kinds of answers" % number)
+	process_frame.disconnect(client.poll)
+
+
+func _messages() -> Array:
+	var messages := ["", "x".repeat(40000), "é".repeat(5000), "grüße, 世界 🙂"]
+	for tick: int in 60:
+		messages.append('{"tick":%d,"id":%d,"place":[%d,1.5]}' % [tick, tick % 5, tick * 7 % 50])
+	for size: int in [1, 50, 3000, 40000]:
+		var noise := PackedByteArray()
+		for index: int in size:
+			noise.append(randi())
+		messages.append(noise)
+	messages.append(JSON.stringify(range(9000)))
+	return messages
+
+
+func _check_statistics(figures: Dictionary, agreed: String, sent: String) -> void:
+	check_eq(figures["compression"], agreed, "what was agreed on")
+	var came: int = figures["inflated_in_bytes"]
+	check(came > 90000, "%d bytes came compressed" % came)
+	var plain: int = figures["deflated_out_bytes"]
+	var compressed: int = figures["compressed_out_bytes"]
+	if sent == "plain":
+		check_eq([plain, compressed], [0, 0], "sent with a window of 256 bytes")
+	else:
+		check(plain > 90000 and compressed * 3 < plain, "%d bytes sent as %d" % [plain, compressed])
+
+
+func _next() -> PackedByteArray:
+	await until(
+		func() -> bool: return _peer.get_available_packet_count() > 0, TIMEOUT, "the next message"
+	)
+	return _peer.get_packet()
