@@ -9,7 +9,7 @@ use super::End;
 use super::world::{ByHand, Node, REQUEST, SECOND, frame, multiplayer, outbound};
 use crate::base::{CloseFrame, ConnId};
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared};
-use crate::config::{Buffers, PeerConfig, ServerConfig};
+use crate::config::{Buffers, Compression, PeerConfig, ServerConfig};
 
 pub(super) fn config() -> PeerConfig {
     PeerConfig { resume_timeout: 20 * SECOND, heartbeat_interval: Duration::ZERO, ..multiplayer() }
@@ -424,6 +424,28 @@ fn the_round_trip_time_of_a_lost_connection_is_not_told() {
     assert_eq!(door.shared().figures.rtt(), None);
     assert_eq!(door.come_back(0).0, 101);
     assert_eq!(door.shared().figures.rtt(), None);
+}
+
+#[test]
+fn each_connection_agrees_on_compression_for_itself() {
+    let mut door = Door::new(PeerConfig { compression: Some(Compression::Dedicated), ..config() });
+    let agreed = |door: &Door| door.shared().statistics(door.by_hand.now).compression;
+    assert_eq!(agreed(&door), "");
+    for (offer, expected) in [
+        ("permessage-deflate", "dedicated"),
+        ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", "shared"),
+        ("another", ""),
+    ] {
+        door.lose();
+        door.pass(2 * SECOND);
+        let line = format!(
+            "Sec-WebSocket-Extensions: {offer}\r\nGodot-Multiplayer: resume; v=1; token={}; received=0",
+            door.token
+        );
+        let (status, answer) = door.knock(&request(&line));
+        assert_eq!((status, agreed(&door).as_str()), (101, expected), "{answer:?}");
+        door.note_token(&answer[0].replace("resumed", "session"));
+    }
 }
 
 #[test]
