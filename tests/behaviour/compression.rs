@@ -184,7 +184,7 @@ fn a_control_message_may_be_compressed() {
 }
 
 /// Queues a message of the server or of the client.
-fn send(world: &mut World, from_server: bool, message: Vec<u8>) {
+pub(super) fn send(world: &mut World, from_server: bool, message: Vec<u8>) {
     let (node, conn) = if from_server {
         (&mut world.server, world.server_conn)
     } else {
@@ -194,7 +194,7 @@ fn send(world: &mut World, from_server: bool, message: Vec<u8>) {
     node.command(Command::Send { to: conn, message: outbound(message) }, world.now);
 }
 
-fn words(len: usize) -> Vec<u8> {
+pub(super) fn words(len: usize) -> Vec<u8> {
     (0..)
         .flat_map(|i: u32| format!("{{\"id\":{},\"x\":{}}}", i % 97, i * 31 % 1009).into_bytes())
         .take(len)
@@ -202,12 +202,12 @@ fn words(len: usize) -> Vec<u8> {
 }
 
 /// Both sides with large limits.
-fn configured(compression: Compression, mode: Mode) -> PeerConfig {
+pub(super) fn configured(compression: Compression, mode: Mode) -> PeerConfig {
     let buffers = Buffers { input_bytes: 64 << 20, output_bytes: 64 << 20, ..Buffers::default() };
     PeerConfig { mode, buffers, compression: Some(compression), ..PeerConfig::default() }
 }
 
-const MODES: [Mode; 2] = [Mode::Raw, Mode::Multiplayer(WireFormat::Godot4)];
+pub(super) const MODES: [Mode; 2] = [Mode::Raw, Mode::Multiplayer(WireFormat::Godot4)];
 
 #[test]
 fn what_either_side_sends_is_smaller_and_arrives_as_it_was() {
@@ -294,7 +294,7 @@ fn a_slow_peer_that_takes_everything_is_not_closed_because_it_is_little() {
 }
 
 /// Comes to a server with this request, and takes so much before it blocks.
-fn comes(server: &mut Node, request: &[u8], capacity: usize) -> (ConnId, End) {
+pub(super) fn comes(server: &mut Node, request: &[u8], capacity: usize) -> (ConnId, End) {
     let (server_end, end) = End::pair(capacity, usize::MAX);
     let conn = server.accept(server_end, start());
     end.inject(request);

@@ -10,7 +10,7 @@ use crate::http::{body, head};
 use crate::hub::{self, INLINE_MAX, accept, admission, folding, pairs, pending, relay, resume, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
-use crate::session::{self, codecs, coding, control, message, reader, upgrade};
+use crate::session::{self, codecs, control, message, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::{proxy_protocol, relay_list};
 
@@ -216,7 +216,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ("time that a peer may accept no byte while data waits", seconds(peer.write_timeout)),
         ("one turn of writing a connection", bytes(session::WRITE_TURN)),
         ("bytes that are compressed in one round", codecs::COMPRESS_ROUND.to_string()),
-        ("the same at once", bytes(coding::PIECE)),
+        ("the same at once", bytes(codecs::PIECE)),
         (
             "memory to compress for a peer with `COMPRESSION_DEDICATED`",
             bytes(held(|meter| Encoder::dedicated(largest, meter))),

@@ -10,6 +10,7 @@ mod access;
 mod churn;
 mod closing;
 mod compression;
+mod compression_pieces;
 mod conditions;
 mod congestion;
 mod control;

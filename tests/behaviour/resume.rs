@@ -13,7 +13,7 @@ use super::world::{Node, SECOND, World, multiplayer};
 use crate::base::CloseReason;
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared, Reservation, WhenFull};
 use crate::conditions::Conditions;
-use crate::config::{Compression, OverflowPolicy, PeerConfig};
+use crate::config::{Buffers, Compression, OverflowPolicy, PeerConfig};
 
 /// A server that keeps sessions, and a client that wants one.
 fn config() -> PeerConfig {
@@ -499,7 +499,13 @@ fn storm(seed: u64) {
     let compression =
         [None, Some(Compression::Shared), Some(Compression::Dedicated)][random.random_range(0..3)];
     let compression_threshold = [1, 100, 1024][random.random_range(0..3)];
-    let config = PeerConfig { compression, compression_threshold, ..config() };
+    let mut config = PeerConfig { compression, compression_threshold, ..config() };
+    // Compressed in pieces, and others wait behind them.
+    let has_large = random.random_bool(0.1);
+    if has_large {
+        config.max_message_size = Some(LARGE);
+        config.buffers = Buffers { input_bytes: 64 << 20, output_bytes: 64 << 20, ..config.buffers };
+    }
     let world = if encrypted { World::encrypted(config) } else { World::connected(config) };
     let mut line = Line::over(world);
     line.capacity = [2000, 20_000, 64 * 1024][random.random_range(0..3)];
@@ -509,7 +515,10 @@ fn storm(seed: u64) {
             0..5 => {
                 let side = random.random_range(0..2);
                 for _ in 0..random.random_range(1..20) {
-                    let size = [4, 60, 900, 1500, 9000][random.random_range(0..5)];
+                    let mut size = [4, 60, 900, 1500, 9000][random.random_range(0..5)];
+                    if has_large && random.random_ratio(1, 15) {
+                        size = LARGE;
+                    }
                     line.send(side, size, random.random_bool(0.8));
                 }
             }
@@ -548,6 +557,8 @@ fn storm(seed: u64) {
         assert_eq!(line.node(side).counters().peers_suspended.get(), 0);
     }
 }
+
+const LARGE: usize = 100_000;
 
 #[test]
 fn any_cut_at_any_time_loses_nothing() {

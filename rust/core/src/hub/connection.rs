@@ -118,6 +118,8 @@ impl Connection {
                 (flushed, tls.take_moved())
             }
         };
+        // A stream does not stall while nothing is offered to it.
+        let moved = moved || self.session.only_compresses();
         self.session.note_written(moved, self.wants_write(), cx.now);
         flushed
     }

@@ -218,6 +218,9 @@ impl Hub {
 
     /// Drops a connection. Queued data is sent as far as the system takes it at once.
     pub(super) fn abort<T: Transports>(&mut self, io: &mut T, conn: ConnId, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.session.send_uncompressed(&mut self.pool);
+        }
         // Bounded, because a fast remote could otherwise keep this loop going.
         for _ in 0..LAST_TURNS {
             if !self.write_turn(io, conn, now) {

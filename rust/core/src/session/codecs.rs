@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::coding::Ratio;
+use super::outbox::Pieces;
 use crate::channel::PayloadRef;
 use crate::deflate::{Decoder, Encoder, Meter, Window};
 
@@ -15,6 +16,12 @@ pub(super) struct Codecs {
     shared: [Option<Encoder>; Window::COUNT],
     /// What was compressed last: a broadcast is one message for each receiver, with the same payload.
     recent: VecDeque<Recent>,
+    /// What was compressed in pieces. It stays for some rounds, because other receivers have had their turn already.
+    large: VecDeque<(Recent, u8)>,
+    /// By window: a message that is compressed in pieces, for whoever waits for it. The others wait for their turn.
+    jobs: [Option<Box<Job>>; Window::COUNT],
+    /// The connections in which messages wait to be compressed.
+    pub(super) waiting: usize,
     /// The same payload goes to several receivers in one command, and lies at one place until its end.
     is_broadcast: bool,
     /// The bytes that may still be compressed in this round.
@@ -46,13 +53,47 @@ struct Recent {
     deflated: Option<Bytes>,
 }
 
+/// A message of which a part is compressed.
+#[derive(Debug)]
+struct Job {
+    prefix: Vec<u8>,
+    payload: Bytes,
+    encoder: Encoder,
+    pieces: Pieces,
+    /// Ends of rounds since somebody has waited for it.
+    age: u8,
+}
+
+/// A message that is compressed.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) prefix: Vec<u8>,
+    pub(super) payload: Bytes,
+    pub(super) pieces: Pieces,
+}
+
+impl Recent {
+    fn new(payload: PayloadRef<'_>, window: Window, deflated: Option<Bytes>) -> Self {
+        Self {
+            window,
+            prefix: payload.prefix.to_vec(),
+            place: place(payload),
+            payload: payload.shared.cloned(),
+            deflated,
+        }
+    }
+
+    fn is(&self, payload: PayloadRef<'_>, window: Window) -> bool {
+        self.place == place(payload) && self.window == window && self.prefix == payload.prefix
+    }
+}
+
 impl Codecs {
     /// Returns what a message was compressed to for another receiver; `Some(None)`: it did not shrink.
-    pub(super) fn recent(&self, payload: PayloadRef<'_>, window: Window) -> Option<Option<Bytes>> {
-        let is_same = |recent: &&Recent| {
-            recent.place == place(payload) && recent.window == window && recent.prefix == payload.prefix
-        };
-        self.recent.iter().rev().find(is_same).map(|recent| recent.deflated.clone())
+    pub(super) fn known(&self, payload: PayloadRef<'_>, window: Window) -> Option<Option<Bytes>> {
+        let all = self.recent.iter().rev().chain(self.large.iter().map(|(large, _)| large));
+        let mut same = all.filter(|recent| recent.is(payload, window));
+        same.next().map(|recent| recent.deflated.clone())
     }
 
     /// Returns whether the same message may come again for another receiver.
@@ -65,13 +106,66 @@ impl Codecs {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(Recent {
-            window,
-            prefix: payload.prefix.to_vec(),
-            place: place(payload),
-            payload: payload.shared.cloned(),
-            deflated,
+        self.recent.push_back(Recent::new(payload, window, deflated));
+    }
+
+    /// Compresses a piece of the message that is under way for this window, or begins with this one. Returns the bytes by which its memory
+    /// grows, and the message if it is whole.
+    pub(super) fn compress_piece(
+        &mut self,
+        bytes: &Bytes,
+        prefix: &[u8],
+        window: Window,
+        most: usize,
+    ) -> (usize, Option<Whole>) {
+        let place = &mut self.jobs[window.index()];
+        let job = place.get_or_insert_with(|| {
+            let mut encoder =
+                self.shared[window.index()].take().unwrap_or_else(|| Encoder::shared(window, &self.meter));
+            encoder.reset();
+            let (prefix, payload) = (prefix.to_vec(), bytes.clone());
+            Box::new(Job { prefix, payload, encoder, pieces: Pieces::default(), age: 0 })
         });
+        job.age = 0;
+        let before = job.pieces.out.len();
+        let payload = PayloadRef::shared(&job.payload).with_prefix(&job.prefix);
+        let is_whole = job.pieces.step(payload, most, &mut job.encoder, &mut self.scratch);
+        let grown = job.pieces.out.len() - before;
+        let whole = place.take_if(|_| is_whole).map(|job| {
+            let Job { prefix, payload, encoder, pieces, .. } = *job;
+            self.shared[window.index()] = Some(encoder);
+            Whole { prefix, payload, pieces }
+        });
+        (grown, whole)
+    }
+
+    /// Returns whether it is this message that is compressed in pieces for this window.
+    pub(super) fn is_under_way(&self, payload: PayloadRef<'_>, window: Window) -> bool {
+        let job = self.jobs[window.index()].as_ref();
+        job.is_some_and(|job| {
+            (job.payload.as_ptr(), job.payload.len()) == (payload.bytes.as_ptr(), payload.bytes.len())
+                && job.prefix == payload.prefix
+        })
+    }
+
+    /// Remembers for some rounds what a large message was compressed to.
+    pub(super) fn remember_large(
+        &mut self,
+        payload: PayloadRef<'_>,
+        window: Window,
+        deflated: Option<Bytes>,
+    ) {
+        if self.large.len() == RECENT {
+            self.large.pop_front();
+        }
+        self.large.push_back((Recent::new(payload, window, deflated), 0));
+    }
+
+    /// Returns the bytes that a connection may compress in its turn of writing. There are always some, so that each of them gets on.
+    pub(super) fn take_turn(&mut self) -> usize {
+        let turn = (self.compress_left / TURNS).clamp(LEAST_PIECE, PIECE);
+        self.compress_left = self.compress_left.saturating_sub(turn);
+        turn
     }
 
     /// Begins or ends a command that sends the same to several receivers.
@@ -81,9 +175,28 @@ impl Codecs {
     }
 
     /// Forgets what was compressed, so that no payload is kept, and begins the work of the next round.
-    pub(super) fn end_round(&mut self) {
+    ///
+    /// Returns the bytes of those that nobody waits for any more, and that are dropped.
+    pub(super) fn end_round(&mut self) -> usize {
         self.compress_left = COMPRESS_ROUND;
         self.recent.clear();
+        let more = if self.waiting > 0 { 1 } else { AGE };
+        self.large.retain_mut(|(_, age)| {
+            *age += more;
+            *age < AGE
+        });
+        let mut dropped = 0;
+        for (job, encoder) in self.jobs.iter_mut().zip(&mut self.shared) {
+            let old = job.take_if(|job| {
+                job.age += more;
+                job.age >= AGE
+            });
+            if let Some(old) = old {
+                dropped += old.pieces.out.len();
+                *encoder = Some(old.encoder);
+            }
+        }
+        dropped
     }
 
     /// Compresses a message by itself. What comes back is not smaller if that is of no use, and goes to [`Self::recycle`].
@@ -109,11 +222,14 @@ impl Codecs {
         out
     }
 
-    /// Takes from the work of this round what it is to compress a message. Returns false if that is used up.
-    pub(super) fn may_compress(&mut self, payload: PayloadRef<'_>) -> bool {
-        let may = self.compress_left > 0;
-        self.compress_left = self.compress_left.saturating_sub(payload.len());
-        may
+    /// Returns the size of the largest message that may be compressed at once in this round.
+    pub(super) fn most_at_once(&self) -> usize {
+        if self.compress_left > 0 { PIECE } else { 0 }
+    }
+
+    /// Takes what was compressed from the work of this round.
+    pub(super) fn note_compressed(&mut self, bytes: usize) {
+        self.compress_left = self.compress_left.saturating_sub(bytes);
     }
 
     /// Takes back memory.
@@ -137,6 +253,9 @@ impl Default for Codecs {
         Self {
             shared: Default::default(),
             recent: VecDeque::new(),
+            large: VecDeque::new(),
+            jobs: Default::default(),
+            waiting: 0,
             is_broadcast: false,
             compress_left: COMPRESS_ROUND,
             spare: Vec::new(),
@@ -151,8 +270,17 @@ impl Default for Codecs {
 
 /// The messages that are remembered until the end of a round: receivers with different windows, and some packets of one frame.
 const RECENT: usize = 16;
-/// The bytes that are compressed in one round, which takes some milliseconds: others wait meanwhile. What is sent beyond goes as it is.
+/// The ends of rounds that a large message stays. There are up to two in a round.
+const AGE: u8 = 4;
+/// The bytes that are compressed in one round, which takes some milliseconds: others wait meanwhile. Beyond, what is small goes as it is, and each
+/// connection with a large message gets on by [`LEAST_PIECE`].
 pub(crate) const COMPRESS_ROUND: usize = 512 * 1024;
+/// The most that is compressed at once, and of one connection in its turn of writing. It takes about a millisecond.
+pub(crate) const PIECE: usize = 64 * 1024;
+/// The least that a connection compresses in its turn of writing.
+const LEAST_PIECE: usize = 1024;
+/// A turn takes this part of what is left in the round.
+const TURNS: usize = 8;
 pub(crate) const SCRATCH: usize = 64 * 1024;
 /// The work of inflating in one turn of reading: as many bytes as a turn delivers of other messages. See
 /// [`Decoder::step`](crate::deflate::Decoder::step) for what counts.
@@ -171,16 +299,16 @@ mod tests {
         codecs.set_broadcast(true);
         assert!(codecs.may_come_again(copied));
         codecs.remember(copied, window, None);
-        assert_eq!(codecs.recent(copied, window), Some(None));
-        assert_eq!(codecs.recent(copied.with_prefix(b"other"), window), None);
-        assert_eq!(codecs.recent(PayloadRef::copied(&bytes[..1999]), window), None);
+        assert_eq!(codecs.known(copied, window), Some(None));
+        assert_eq!(codecs.known(copied.with_prefix(b"other"), window), None);
+        assert_eq!(codecs.known(PayloadRef::copied(&bytes[..1999]), window), None);
         codecs.set_broadcast(false);
-        assert_eq!(codecs.recent(copied, window), None);
+        assert_eq!(codecs.known(copied, window), None);
         codecs.remember(shared, window, Some(Bytes::from_static(b"small")));
         codecs.set_broadcast(true);
-        assert_eq!(codecs.recent(shared, window), Some(Some(Bytes::from_static(b"small"))));
+        assert_eq!(codecs.known(shared, window), Some(Some(Bytes::from_static(b"small"))));
         codecs.end_round();
-        assert_eq!(codecs.recent(shared, window), None);
+        assert_eq!(codecs.known(shared, window), None);
         assert!(bytes.is_unique(), "nothing keeps it");
     }
 }

@@ -1,16 +1,19 @@
 //! Compressed messages as they are sent (RFC 7692 section 7.2.1).
 //!
-//! What does not shrink goes as it is, and so does what is small.
+//! What does not shrink goes as it is, and so does what is small. What is large waits in the [`Outbox`].
 
 use std::mem;
 
 use bytes::Bytes;
 
+use super::codecs::PIECE;
 use super::frame::Opcode;
+use super::outbox::Outbox;
 use super::pool::Pool;
 use super::writer::{Kind, Writer};
 use super::{Context, Role, Session};
 use crate::channel::PayloadRef;
+use crate::config::PeerConfig;
 use crate::deflate::{Encoder, Window};
 use crate::http::{Agreed, Compression};
 
@@ -24,7 +27,9 @@ pub(super) struct Coding {
     /// The same for what is received.
     receive_keeps: bool,
     /// Made when it is needed, if `keeps`.
-    encoder: Option<Encoder>,
+    pub(super) encoder: Option<Encoder>,
+    /// What waits to be compressed.
+    pub(super) outbox: Outbox,
     /// The sizes of the messages that have left, before they were compressed.
     left_bytes: u64,
     /// What was compressed since the figures were taken.
@@ -52,6 +57,7 @@ impl Coding {
             keeps: send.keeps,
             receive_keeps,
             encoder: None,
+            outbox: Outbox::default(),
             left_bytes: 0,
             compressed: Ratio::default(),
         }
@@ -59,6 +65,30 @@ impl Coding {
 
     pub(super) fn note_left(&mut self, bytes: usize) {
         self.left_bytes += bytes as u64;
+    }
+
+    pub(super) fn window(&self) -> Option<Window> {
+        self.window
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Takes what waits. Nothing is compressed behind it any more, so that the encoder may have seen what the remote never gets.
+    pub(super) fn take_outbox(&mut self, pool: &mut Pool) -> Outbox {
+        let mut outbox = mem::take(&mut self.outbox);
+        if !outbox.is_empty() {
+            pool.codecs().waiting -= 1;
+        }
+        pool.recount(outbox.stop(), 0);
+        outbox
+    }
+
+    /// Returns the window to compress a message for; `None`: it goes as it is.
+    fn window_of(&self, payload: PayloadRef<'_>, kind: Kind, config: &PeerConfig) -> Option<Window> {
+        let is_large = payload.len() >= config.compression_threshold.max(1);
+        self.window.filter(|_| kind.is_data() && is_large)
     }
 }
 
@@ -73,24 +103,47 @@ impl Session {
         kind: Kind,
         cx: &mut Context<'_>,
     ) {
-        let Some(coding) = &mut self.coding else { return };
-        let is_large = payload.len() >= cx.config.compression_threshold.max(1);
-        let window = coding.window.filter(|_| kind.is_data() && is_large && payload.len() <= PIECE);
-        let Some(window) = window else {
-            return self.out.push_message(self.role, text, payload, kind, cx.pool);
-        };
-        if !coding.keeps && cx.pool.codecs().may_come_again(payload) {
-            return match cx.pool.deflated(payload, window) {
-                Some(deflated) => {
-                    coding.compressed.add(payload.len(), deflated.len());
-                    let deflated = PayloadRef::shared(&deflated);
-                    self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
-                }
-                None => self.out.push_message(self.role, text, payload, kind, cx.pool),
-            };
+        let most = cx.pool.codecs().most_at_once();
+        if !self.compresses()
+            && let Some(work) = self.encode(text, payload, kind, most, cx)
+        {
+            cx.pool.codecs().note_compressed(work);
+        } else if let Some(coding) = &mut self.coding {
+            coding.outbox.push(text, payload, kind, cx.pool);
         }
-        if !cx.pool.codecs().may_compress(payload) {
-            return self.out.push_message(self.role, text, payload, kind, cx.pool);
+    }
+
+    /// Queues a message, compressed if it has no more than so many bytes. Returns how many were compressed; `None`: it is to be compressed in
+    /// pieces.
+    pub(super) fn encode(
+        &mut self,
+        text: bool,
+        payload: PayloadRef<'_>,
+        kind: Kind,
+        most: usize,
+        cx: &mut Context<'_>,
+    ) -> Option<usize> {
+        let coding = self.coding.as_mut()?;
+        let Some(window) = coding.window_of(payload, kind, cx.config) else {
+            self.out.push_message(self.role, text, payload, kind, cx.pool);
+            return Some(0);
+        };
+        let is_shared = !coding.keeps && cx.pool.codecs().may_come_again(payload);
+        if is_shared && let Some(known) = cx.pool.codecs().known(payload, window) {
+            self.push_encoded(text, known.as_ref(), payload, kind, cx);
+            return Some(0);
+        }
+        if payload.len() > PIECE {
+            return None;
+        }
+        if payload.len() > most {
+            self.out.push_message(self.role, text, payload, kind, cx.pool);
+            return Some(0);
+        }
+        if is_shared {
+            let deflated = cx.pool.deflated(payload, window);
+            self.push_encoded(text, deflated.as_ref(), payload, kind, cx);
+            return Some(payload.len());
         }
         let out = if coding.keeps {
             let encoder = coding.encoder.get_or_insert_with(|| Encoder::dedicated(window, cx.pool.meter()));
@@ -111,6 +164,28 @@ impl Session {
             self.out.push_message(self.role, text, payload, kind, cx.pool);
         }
         cx.pool.codecs().recycle(out);
+        Some(payload.len())
+    }
+
+    /// Queues a message that was compressed to this; `None`: it goes as it is.
+    pub(super) fn push_encoded(
+        &mut self,
+        text: bool,
+        deflated: Option<&Bytes>,
+        payload: PayloadRef<'_>,
+        kind: Kind,
+        cx: &mut Context<'_>,
+    ) {
+        match deflated {
+            Some(deflated) => {
+                if let Some(coding) = &mut self.coding {
+                    coding.compressed.add(payload.len(), deflated.len());
+                }
+                let deflated = PayloadRef::shared(deflated);
+                self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
+            }
+            None => self.out.push_message(self.role, text, payload, kind, cx.pool),
+        }
     }
 
     /// Returns what the ends of the connection have agreed on.
@@ -168,9 +243,6 @@ impl Kind {
         matches!(self, Self::Message | Self::Unreliable)
     }
 }
-
-/// The largest message that is compressed at once. It takes about a millisecond.
-pub(crate) const PIECE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

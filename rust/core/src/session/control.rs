@@ -112,6 +112,7 @@ impl Session {
     /// Takes over what belongs to the session from its last transport: counts, and what is to be written. The remote has received `received`
     /// messages, so the next one that is written has the number behind it.
     pub(crate) fn take_over(&mut self, last: &mut Self, received: u64, cx: &mut Context<'_>) {
+        last.send_uncompressed(cx.pool);
         self.control = last.control.take();
         self.keepalive.follow(&last.keepalive);
         self.keepalive.sign_from(cx.now);
@@ -151,6 +152,7 @@ impl Session {
     /// Sends that this end ends the session, if the code of its Close alone would say the opposite.
     pub(super) fn say_end(&mut self, code: u16, cx: &mut Context<'_>) {
         if is_lost_with(code, self.role) && self.control.as_ref().is_some_and(|control| control.resumes) {
+            self.send_uncompressed(cx.pool);
             self.out.push_message(
                 self.role,
                 true,

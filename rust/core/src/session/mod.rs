@@ -25,6 +25,7 @@ mod inflation;
 mod keepalive;
 mod kept;
 pub(crate) mod message;
+mod outbox;
 mod pool;
 pub(crate) mod reader;
 pub(crate) mod upgrade;
@@ -331,6 +332,7 @@ impl Session {
     /// Drops the queue except for a frame that has begun to leave, and closes with 1013 (try again later). Returns the number of
     /// packets and bytes dropped.
     pub(crate) fn overflow(&mut self, cx: &mut Context<'_>) -> (usize, usize) {
+        self.send_uncompressed(cx.pool);
         let dropped = self.out.drop_unsent(cx.pool);
         self.close_without_waiting(
             &CloseFrame { code: 1013, reason: "too slow".into() },
@@ -362,6 +364,9 @@ impl Session {
     /// to its end.
     pub(crate) fn flush<W: Write>(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Flushed {
         let mut done = Flushed::default();
+        if self.compresses() && self.broken.is_none() {
+            self.compress_waiting(cx);
+        }
         while self.broken.is_none() {
             if self.late.is_some() && !self.push_late(stream, &mut done, cx) {
                 break;
@@ -379,6 +384,7 @@ impl Session {
         }
         if let Some(coding) = &mut self.coding {
             coding.note_left(done.packet_bytes);
+            done.cut_short |= !done.blocked && !coding.outbox.is_empty() && self.broken.is_none();
         }
         done
     }
@@ -392,7 +398,9 @@ impl Session {
     /// with the reason.
     pub(crate) fn write_failed(&mut self, error: &io::Error, pool: &mut Pool) {
         // The next connection of a session writes it again.
-        if !self.out.keeps() {
+        if self.out.keeps() {
+            self.send_uncompressed(pool);
+        } else {
             self.discard(pool);
         }
         self.broken = Some(lost(error));
@@ -408,6 +416,7 @@ impl Session {
 
     /// Drops the queued bytes.
     pub(crate) fn discard(&mut self, pool: &mut Pool) {
+        self.drop_waiting(pool);
         self.out.discard(pool);
     }
 
@@ -544,7 +553,8 @@ impl Session {
 
     /// Returns whether bytes wait to be written.
     pub(crate) fn wants_write(&self) -> bool {
-        !self.out.is_empty() && self.broken.is_none() && !matches!(self.state, State::Detached)
+        let waits = !self.out.is_empty() || self.compresses();
+        waits && self.broken.is_none() && !matches!(self.state, State::Detached)
     }
 
     /// Returns the number of bytes that wait to be written.
@@ -639,6 +649,7 @@ impl Session {
     fn push_close(&mut self, code: Option<u16>, reason: &str, cx: &mut Context<'_>) {
         let code = code.map(u16::to_be_bytes);
         let payload = [code.as_ref().map_or(&[][..], |code| code), reason.as_bytes()].concat();
+        self.send_uncompressed(cx.pool);
         self.out.push_control(self.role, Opcode::Close, &payload, cx.pool);
     }
 }

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::codecs::{Codecs, INFLATE_TURN};
+use super::codecs::{Codecs, INFLATE_TURN, Whole};
 use super::coding::Ratio;
+use super::outbox::Pieces;
 use super::writer::{GATHERED_MAX, Segment};
 use crate::channel::{PayloadRef, QueueTotal, charged};
-use crate::deflate::{Meter, Window};
+use crate::deflate::{Encoder, Meter, Window};
 use crate::sync::Arc;
 
 /// Spare buffers and codecs, shared by all connections of a driver, so that an idle connection holds none.
@@ -53,19 +54,48 @@ impl Pool {
         self.codecs.get_or_insert_default()
     }
 
-    /// Compresses a message that may go to several receivers, once for all of them; `None`: it does not shrink, or there is no time.
+    /// Compresses a message that may go to several receivers, once for all of them; `None`: it does not shrink.
     pub(super) fn deflated(&mut self, payload: PayloadRef<'_>, window: Window) -> Option<Bytes> {
-        if let Some(known) = self.codecs().recent(payload, window) {
-            return known;
-        }
-        if !self.codecs().may_compress(payload) {
-            return None;
-        }
         let out = self.codecs().compress(payload, window);
         let deflated = (out.len() < payload.len()).then(|| self.charged(out.as_slice().to_vec()));
         self.codecs().recycle(out);
         self.codecs().remember(payload, window, deflated.clone());
         deflated
+    }
+
+    /// Compresses a piece of a message with the encoder of a connection. Returns whether that was the last one.
+    pub(super) fn step(
+        &mut self,
+        pieces: &mut Pieces,
+        payload: PayloadRef<'_>,
+        most: usize,
+        encoder: &mut Encoder,
+    ) -> bool {
+        let before = pieces.out.len();
+        let is_whole = pieces.step(payload, most, encoder, &mut self.codecs().scratch);
+        self.recount(before, pieces.out.len());
+        is_whole
+    }
+
+    /// Returns what a message was compressed to in pieces; `None`: it does not shrink.
+    pub(super) fn finish(&mut self, pieces: Pieces, payload: PayloadRef<'_>) -> Option<Bytes> {
+        let mut out = pieces.out;
+        self.recount(out.len(), 0);
+        (out.len() < payload.len()).then(|| {
+            out.shrink_to_fit();
+            self.charged(out)
+        })
+    }
+
+    /// Compresses a piece of a message that may go to several receivers, or of the one that others wait for.
+    pub(super) fn compress_piece(&mut self, bytes: &Bytes, prefix: &[u8], window: Window, most: usize) {
+        let (grown, whole) = self.codecs().compress_piece(bytes, prefix, window, most);
+        self.recount(0, grown);
+        if let Some(Whole { prefix, payload, pieces }) = whole {
+            let payload = PayloadRef::shared(&payload).with_prefix(&prefix);
+            let deflated = self.finish(pieces, payload);
+            self.codecs().remember_large(payload, window, deflated);
+        }
     }
 
     /// Begins or ends a command that sends the same to several receivers.
@@ -78,7 +108,8 @@ impl Pool {
     /// Ends a round: nothing keeps the payload of a message that has left.
     pub(crate) fn end_round(&mut self) {
         if let Some(codecs) = &mut self.codecs {
-            codecs.end_round();
+            let dropped = codecs.end_round();
+            self.recount(dropped, 0);
         }
     }
 
