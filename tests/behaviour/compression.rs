@@ -11,6 +11,7 @@ use crate::base::ConnId;
 use crate::channel::{Command, Form, Notice, PayloadRef};
 use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
+use crate::session::codecs::{INFLATE_LEAST, INFLATE_ROUND};
 
 /// A request that offers the extension.
 pub(super) fn request(offer: &str) -> Vec<u8> {
@@ -108,14 +109,14 @@ fn bombs_keep_nobody_waiting() {
         end.take_all();
         end
     };
-    let bombs: Vec<_> = (0..20).map(|_| come(&mut server, &request("permessage-deflate"))).collect();
+    let bombs: Vec<_> = (0..40).map(|_| come(&mut server, &request("permessage-deflate"))).collect();
     let honest = come(&mut server, REQUEST);
     let size = 1 << 20;
     let bomb = frame(0xc2, &deflated(15, [vec![0; size].as_slice()])[0]);
     for end in &bombs {
         end.inject(&bomb);
     }
-    // Each turn inflates 64 KiB of each of them: so many rounds, and the honest one is heard in each.
+    // Each round inflates 1 MiB of them together, and a little of each: so many rounds, and the honest one is heard in each.
     let mut rounds = 0;
     loop {
         honest.inject(&frame(0x89, b"?"));
@@ -128,7 +129,8 @@ fn bombs_keep_nobody_waiting() {
             break;
         }
     }
-    assert!((size / (64 * 1024)..size / (64 * 1024) + 4).contains(&rounds), "{rounds} rounds");
+    let least = bombs.len() * size / (INFLATE_ROUND + bombs.len() * INFLATE_LEAST);
+    assert!((least..2 * least).contains(&rounds), "{rounds} rounds, not {least}");
 }
 
 #[test]
@@ -170,6 +172,42 @@ fn a_message_that_takes_several_turns_is_received_before_the_end_of_the_stream()
         by_hand.run();
         assert_eq!(by_hand.server.packets().iter().map(Vec::len).collect::<Vec<_>>(), [900_000]);
         assert!(by_hand.server.end().is_some());
+    }
+}
+
+#[test]
+fn a_limit_that_is_lowered_meanwhile_counts_for_the_next_message() {
+    let message = frame(0xc2, &deflated(15, [vec![5; 900_000].as_slice()])[0]);
+    let mut by_hand = open(Compression::Shared, 1 << 20);
+    by_hand.end.inject(&message);
+    for _ in 0..4 {
+        by_hand.server.run_once(by_hand.now);
+    }
+    let config = PeerConfig { max_message_size: Some(1000), ..by_hand.server.hub().config().clone() };
+    by_hand.server.command(Command::Configure(Box::new(config)), by_hand.now);
+    by_hand.run();
+    assert_eq!(by_hand.server.packets().iter().map(Vec::len).collect::<Vec<_>>(), [900_000]);
+    let mut answer = by_hand.say(&message);
+    // What it has received before may be answered first.
+    answer.extend(by_hand.pass(SECOND));
+    assert_fails_with(&answer, 1009, "it inflates to more");
+    assert!(by_hand.server.packets().is_empty());
+}
+
+#[test]
+fn a_text_that_is_none_ends_in_the_turn_that_shows_it() {
+    let text = [&[b'a'; 300_000][..], &[0xff], &[b'a'; 500_000]].concat();
+    let sound = ["\u{e9}".repeat(400_000).as_bytes(), b"a"].concat();
+    for (text, is_sound) in [(text, false), (sound.clone(), true), (sound[1..].to_vec(), false)] {
+        let mut by_hand = open(Compression::Shared, 1 << 20);
+        by_hand.end.inject(&frame(0xc1, &deflated(15, [text.as_slice()])[0]));
+        let mut rounds = 0;
+        while by_hand.server.end().is_none() && rounds < 40 {
+            by_hand.server.run_once(by_hand.now);
+            rounds += 1;
+        }
+        assert_eq!(by_hand.server.packets().len(), usize::from(is_sound));
+        assert!(is_sound || rounds < 10, "{rounds} rounds");
     }
 }
 
@@ -403,7 +441,8 @@ fn wire_of_packets(compression: Option<Compression>) -> u64 {
         );
         let mut all = vec![state.into_bytes()];
         if tick % 10 == 9 {
-            all.push((0..200 + tick * 30).map(|_| rand::random()).collect());
+            // It does not begin as the others do.
+            all.push([0].into_iter().chain((0..200 + tick * 30).map(|_| rand::random())).collect());
         }
         for message in all {
             let before = world.server.shared().figures.bytes_out.get();

@@ -508,3 +508,71 @@ fn a_server_that_reads_slowly_gets_no_more_than_there_is_room_for() {
     let figures = client.peer.peer_statistics(PeerId::SERVER).expect("it is connected");
     assert_eq!((figures.queued_out_packets, figures.queued_out_bytes), (0, 0));
 }
+
+#[test]
+fn times_that_change_are_found_anew_and_parts_of_a_list_leave_at_once() {
+    let mut client = Client::offering(TERMS);
+    let mut frame = |client: &mut Client, number: u16, offsets: [u16; 4]| {
+        client.put(&state(number, b"x"), Delivery::Droppable);
+        for (target, offset) in (10..).zip(offsets) {
+            let packet = state(number.wrapping_add(offset), &[number as u8]);
+            client.relay(target, &packet, Delivery::Droppable);
+        }
+        client.work();
+        let messages = client.take();
+        client.end_frame();
+        assert!(client.take().is_empty(), "nothing was held");
+        messages
+    };
+    for number in 0..4 {
+        frame(&mut client, number, [0, 5, 9, 9]);
+    }
+    assert_eq!(frame(&mut client, 4, [0, 5, 9, 9]).len(), 2);
+    // All but the first have missed three frames: the rest of the list is a part of its own.
+    let messages = frame(&mut client, 5, [3, 5, 9, 9]);
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    assert_eq!(messages[1], relay(10, &state(8, &[5])));
+    assert_eq!(messages[2][..6], [7, 0x40, 0, 1, 0x20, 0], "from the place 1, three of them");
+    for number in 6..12 {
+        frame(&mut client, number, [3, 5, 9, 9]);
+    }
+    let messages = frame(&mut client, 12, [3, 5, 9, 9]);
+    assert_eq!(messages.len(), 2, "there is a list for these times: {messages:?}");
+}
+
+#[test]
+fn a_list_has_no_room_for_the_client_itself() {
+    let mut client = Client::offering(TERMS);
+    for number in 0..9 {
+        client.put(b"\x03server", Delivery::Reliable);
+        for target in [10, OWN.0, 11, 12, 13] {
+            client.relay(target, &[2, number], Delivery::Reliable);
+        }
+        client.end_frame();
+    }
+    // Its packet for itself is between the others: it ends what is held.
+    let messages = client.take();
+    let mut reader = Reader::default();
+    assert_eq!(streams(&reader.read(&messages))[&OWN.0].len(), 9);
+    assert_eq!(reader.lists.into_values().collect::<Vec<_>>(), [[(11, 0), (12, 0), (13, 0)]]);
+}
+
+#[test]
+fn lists_that_are_of_no_use_are_defined_less_and_less_often() {
+    let mut client = Client::offering(TERMS);
+    let mut frames = 0;
+    for round in 0..300 {
+        let players = [10, 11 + round, 400];
+        for count in [3, 3, 1, 1, 1, 1] {
+            client.put(b"\x03server", Delivery::Reliable);
+            for target in players.iter().take(count) {
+                client.relay(*target, &[2, frames], Delivery::Reliable);
+            }
+            client.end_frame();
+            frames = frames.wrapping_add(1);
+        }
+    }
+    let mut reader = Reader::default();
+    reader.read(&client.take());
+    assert!((4..9).contains(&reader.definitions), "{} definitions", reader.definitions);
+}

@@ -135,9 +135,13 @@ fn the_documented_figures_are_those_of_the_code() {
             ),
         ),
         (
-            "work of inflating in one turn of reading a connection: a byte of output counts 1, a byte of input 4, \
+            "work of inflating in one turn of reading a connection: a byte of output counts 1, a byte of input 16, \
              each call and each new stream 1024",
             codecs::INFLATE_TURN.to_string(),
+        ),
+        (
+            "the same for all connections in one round",
+            format!("{}, and {} of each connection beyond", codecs::INFLATE_ROUND, codecs::INFLATE_LEAST),
         ),
         (
             "memory to inflate",

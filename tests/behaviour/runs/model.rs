@@ -205,8 +205,11 @@ impl Several {
     }
 }
 
-/// The number of the client that has sent a packet for another one, or has come or gone.
+/// The number of the client that has sent a packet for another one, also through the game, or has come or gone.
 fn source_of(packet: &[u8]) -> Option<usize> {
+    if let [RAW, _, _, source] = packet {
+        return Some(usize::from(*source));
+    }
     let [7, 1..=3, source @ ..] = packet else { return None };
     usize::try_from(i32::from_le_bytes(*source.first_chunk()?)).ok()
 }

@@ -111,6 +111,6 @@ const WINDOW: u8 = 15;
 /// The least that is inflated at once, so that each turn gets on.
 const LEAST: usize = 512;
 /// What a byte of input counts.
-pub(crate) const INPUT_WORK: usize = 4;
+pub(crate) const INPUT_WORK: usize = 16;
 /// What a call or a new stream counts.
 pub(crate) const CALL_WORK: usize = 1024;

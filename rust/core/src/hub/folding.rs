@@ -81,7 +81,7 @@ impl Folding {
             until: None,
             learner: Learner::default(),
             uses: 0,
-            patience: (0, PATIENCE),
+            patience: (0, 0),
         }
     }
 
@@ -154,7 +154,7 @@ impl Folding {
                     parts.any(|held| held.is_of(number) && held.part.is_some_and(|part| part.count == count));
                 if is_whole {
                     of_list.shorts = 0;
-                    self.patience = (0, PATIENCE);
+                    self.patience = (0, 0);
                 } else if uses {
                     of_list.shorts += 1;
                 }
@@ -162,7 +162,8 @@ impl Folding {
             let before = list.kinds.len();
             list.kinds.retain(|of_list| of_list.shorts < SHORTS);
             if list.kinds.len() < before {
-                self.patience = (self.patience.1, (self.patience.1 * 2).min(MOST_PATIENCE));
+                let wait = self.patience.1;
+                self.patience = (wait, (2 * wait).clamp(PATIENCE, MOST_PATIENCE));
             }
         }
     }
@@ -190,8 +191,7 @@ impl Folding {
                 }
                 continue;
             }
-            if targets.len() <= self.terms.targets {
-                let number = self.slot(targets.len())?;
+            if let Some(number) = self.slot(targets.len()) {
                 return Some((number as u8, receivers));
             }
         }
@@ -362,13 +362,11 @@ impl Hub {
         self.send_folded(conn, form, message, now);
     }
 
-    /// Client: defines a list of receivers that came twice. Without room for the definition there is no list.
+    /// Client: defines a list of receivers that came twice, while nothing is held. Without room for the definition there is no list.
     fn define_lists(&mut self, now: Instant) {
         let Some(folding) = &mut self.folding else { return };
         let Some((number, receivers)) = folding.next_list() else { return };
         let conn = folding.conn;
-        // What is held may be for the list in whose place this one comes.
-        self.unfold(now);
         let message = relay_list::definition(number, &receivers.targets);
         let total = &self.queue_totals.outgoing;
         let has_room = total.has_room(message.len());
@@ -386,6 +384,7 @@ pub(crate) const HOLD: Duration = Duration::from_millis(1);
 const MOST_HELD: usize = 32;
 /// A list is not used any more for packets that were not for all of its targets so often in a row.
 const SHORTS: u32 = 4;
-/// Then so many receivers have to be found before the next list is defined, and twice as many each time, up to the second figure.
+/// The second time that happens, so many receivers have to be found before the next list is defined, and twice as many each time, up to the
+/// second figure.
 const PATIENCE: u32 = 16;
 const MOST_PATIENCE: u32 = 1024;

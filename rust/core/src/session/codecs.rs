@@ -34,6 +34,9 @@ pub(super) struct Codecs {
     pub(super) scratch: Box<[u8]>,
     /// The work of inflating that is left in this turn of reading.
     pub(super) inflate_left: usize,
+    /// What this turn began with, and what is left in this round.
+    inflate_turn: usize,
+    inflate_round: usize,
     /// The messages that were inflated in this turn.
     pub(super) inflated: Ratio,
     /// The memory of all codecs of the driver, also those of connections.
@@ -180,6 +183,7 @@ impl Codecs {
     pub(super) fn end_round(&mut self) -> usize {
         self.compress_left = COMPRESS_ROUND;
         self.recent.clear();
+        self.inflate_round = INFLATE_ROUND;
         let more = if self.waiting > 0 { 1 } else { AGE };
         self.large.retain_mut(|(_, age)| {
             *age += more;
@@ -197,6 +201,17 @@ impl Codecs {
             }
         }
         dropped
+    }
+
+    /// Begins the next turn of reading. When the work of the round is done, each connection gets on a little.
+    pub(super) fn begin_turn(&mut self) {
+        let done = self.inflate_turn.saturating_sub(self.inflate_left);
+        self.inflate_round = self.inflate_round.saturating_sub(done);
+        self.set_work(INFLATE_TURN.min(self.inflate_round).max(INFLATE_LEAST));
+    }
+
+    pub(super) fn set_work(&mut self, work: usize) {
+        (self.inflate_turn, self.inflate_left) = (work, work);
     }
 
     /// Compresses a message by itself. What comes back is not smaller if that is of no use, and goes to [`Self::recycle`].
@@ -229,7 +244,7 @@ impl Codecs {
 
     /// Takes what was compressed from the work of this round.
     pub(super) fn note_compressed(&mut self, bytes: usize) {
-        self.compress_left = self.compress_left.saturating_sub(bytes);
+        self.compress_left = self.compress_left.saturating_sub(bytes + MESSAGE_WORK);
     }
 
     /// Takes back memory.
@@ -262,6 +277,8 @@ impl Default for Codecs {
             decoder: None,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             inflate_left: INFLATE_TURN,
+            inflate_turn: INFLATE_TURN,
+            inflate_round: INFLATE_ROUND,
             inflated: Ratio::default(),
             meter: Meter::default(),
         }
@@ -275,6 +292,8 @@ const AGE: u8 = 4;
 /// The bytes that are compressed in one round, which takes some milliseconds: others wait meanwhile. Beyond, what is small goes as it is, and each
 /// connection with a large message gets on by [`LEAST_PIECE`].
 pub(crate) const COMPRESS_ROUND: usize = 512 * 1024;
+/// What a message costs beside its bytes.
+const MESSAGE_WORK: usize = 1024;
 /// The most that is compressed at once, and of one connection in its turn of writing. It takes about a millisecond.
 pub(crate) const PIECE: usize = 64 * 1024;
 /// The least that a connection compresses in its turn of writing.
@@ -285,6 +304,9 @@ pub(crate) const SCRATCH: usize = 64 * 1024;
 /// The work of inflating in one turn of reading: as many bytes as a turn delivers of other messages. See
 /// [`Decoder::step`](crate::deflate::Decoder::step) for what counts.
 pub(crate) const INFLATE_TURN: usize = 64 * 1024;
+/// The same for all connections in one round, but for [`INFLATE_LEAST`] of each: it takes some milliseconds.
+pub(crate) const INFLATE_ROUND: usize = 1024 * 1024;
+pub(crate) const INFLATE_LEAST: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 
 use super::burst::Payload;
 use super::codecs::Codecs;
-use super::reader::{Frame, Violation, not_utf8, too_large_inflated};
+use super::reader::{Frame, Violation, not_utf8, too_large_inflated, valid_text};
 use crate::deflate::{Decoder, Fault, Progress, TAIL};
 
 /// The receiving side of a connection whose ends have agreed on permessage-deflate.
@@ -24,11 +24,15 @@ pub(super) struct Deflated {
     /// Bytes of the input, and of [`TAIL`] behind it, that are used.
     at: usize,
     out: Vec<u8>,
+    /// The limit when it began: the game may lower it meanwhile.
+    max: Option<usize>,
+    /// Bytes of a text that are checked.
+    valid: usize,
 }
 
 impl Deflated {
     pub(super) fn new(text: bool, input: Vec<u8>) -> Self {
-        Self { text, input, at: 0, out: Vec::new() }
+        Self { text, input, at: 0, out: Vec::new(), max: None, valid: 0 }
     }
 
     #[cfg(any(test, fuzzing))]
@@ -58,8 +62,16 @@ impl Deflated {
         Ok(progress? == Progress::Done)
     }
 
+    /// Checks what came in this turn.
+    fn check_text(&mut self) -> Result<(), Violation> {
+        if self.text {
+            self.valid = valid_text(&self.out, self.valid)?;
+        }
+        Ok(())
+    }
+
     fn finish<'b>(mut self) -> Result<Frame<'b>, Violation> {
-        if self.text && std::str::from_utf8(&self.out).is_err() {
+        if self.text && self.valid < self.out.len() {
             return Err(not_utf8());
         }
         // It may wait for the game for long.
@@ -93,20 +105,16 @@ impl Inflation {
             None if self.keeps => Decoder::new(&codecs.meter),
             None => codecs.decoder.take().unwrap_or_else(|| Decoder::new(&codecs.meter)),
         };
-        let is_whole = match deflated.go_on(max, &mut decoder, codecs) {
-            Ok(is_whole) => is_whole,
-            Err(fault) => {
-                // Nothing is read any more, and nothing waits for another turn.
-                *message = None;
-                return Err(match fault {
-                    Fault::Garbage => Violation {
-                        code: 1007,
-                        what: "a compressed message that cannot be inflated".to_owned(),
-                    },
-                    Fault::TooLarge => too_large_inflated(max),
-                });
+        let max = *deflated.max.get_or_insert(max);
+        let result = deflated.go_on(max, &mut decoder, codecs).map_err(|fault| match fault {
+            Fault::Garbage => {
+                Violation { code: 1007, what: "a compressed message that cannot be inflated".to_owned() }
             }
-        };
+            Fault::TooLarge => too_large_inflated(max),
+        });
+        let result = result.and_then(|is_whole| deflated.check_text().map(|()| is_whole));
+        // Nothing is read any more, and nothing waits for another turn.
+        let is_whole = result.inspect_err(|_| *message = None)?;
         if is_whole && !self.keeps {
             decoder.reset();
             codecs.decoder = Some(decoder);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::codecs::{Codecs, INFLATE_TURN, Whole};
+use super::codecs::{Codecs, Whole};
 use super::coding::Ratio;
 use super::outbox::Pieces;
 use super::writer::{GATHERED_MAX, Segment};
@@ -122,13 +122,13 @@ impl Pool {
     /// Sets the work of inflating of one turn.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn set_work(&mut self, work: usize) {
-        self.codecs().inflate_left = work;
+        self.codecs().set_work(work);
     }
 
     /// Ends a turn of reading of one connection. Returns its messages that were inflated.
     pub(crate) fn end_turn(&mut self) -> Ratio {
         self.codecs.as_mut().map_or_else(Ratio::default, |codecs| {
-            codecs.inflate_left = INFLATE_TURN;
+            codecs.begin_turn();
             std::mem::take(&mut codecs.inflated)
         })
     }

@@ -338,6 +338,16 @@ impl Begun {
     }
 }
 
+/// Checks the beginning of a text, of which `valid` bytes were checked before. Returns up to where it is checked: the rest of the last
+/// character may follow.
+pub(super) fn valid_text(text: &[u8], valid: usize) -> Result<usize, Violation> {
+    match std::str::from_utf8(&text[valid..]) {
+        Ok(_) => Ok(text.len()),
+        Err(error) if error.error_len().is_none() => Ok(valid + error.valid_up_to()),
+        Err(_) => Err(not_utf8()),
+    }
+}
+
 impl Message {
     /// Takes the next bytes of a frame of which `left` bytes are missing.
     fn append(&mut self, bytes: &[u8], left: u64) -> Result<(), Violation> {
@@ -353,12 +363,7 @@ impl Message {
         }
         self.data.extend_from_slice(bytes);
         if self.text && !self.is_compressed {
-            self.valid += match std::str::from_utf8(&self.data[self.valid..]) {
-                Ok(characters) => characters.len(),
-                // The rest of the last character may follow.
-                Err(error) if error.error_len().is_none() => error.valid_up_to(),
-                Err(_) => return Err(not_utf8()),
-            };
+            self.valid = valid_text(&self.data, self.valid)?;
         }
         Ok(())
     }
