@@ -512,7 +512,7 @@ fn a_server_that_reads_slowly_gets_no_more_than_there_is_room_for() {
 #[test]
 fn times_that_change_are_found_anew_and_parts_of_a_list_leave_at_once() {
     let mut client = Client::offering(TERMS);
-    let mut frame = |client: &mut Client, number: u16, offsets: [u16; 4]| {
+    let frame = |client: &mut Client, number: u16, offsets: [u16; 4]| {
         client.put(&state(number, b"x"), Delivery::Droppable);
         for (target, offset) in (10..).zip(offsets) {
             let packet = state(number.wrapping_add(offset), &[number as u8]);
