@@ -121,11 +121,13 @@ const PORTABLE: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-
 pub(crate) const GLIBC: &str = "2.17";
 
 /// Targets, their compilers, and Debian's packages of those.
-const COMPILERS: [(&str, &str, &str); 2] = [
+const COMPILERS: [(&str, &str, &str); 4] = [
     (
         "x86_64-pc-windows-gnu",
         "x86_64-w64-mingw32-gcc-posix",
         "gcc-mingw-w64-x86-64-posix mingw-w64-x86-64-dev binutils-mingw-w64-x86-64",
     ),
+    ("aarch64-unknown-linux-gnu", "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    ("s390x-unknown-linux-gnu", "s390x-linux-gnu-gcc", "gcc-s390x-linux-gnu libc6-dev-s390x-cross"),
     ("i686-unknown-linux-gnu", "i686-linux-gnu-gcc", "gcc-i686-linux-gnu libc6-dev-i386-cross"),
 ];

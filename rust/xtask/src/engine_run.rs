@@ -25,15 +25,18 @@ pub(crate) struct TestBed {
     pub(crate) engine_of_first: Option<Engine>,
     pub(crate) engine_3: Option<Engine>,
     pub(crate) foreign: Foreign,
+    /// How many times longer a case and its waits may take.
+    pub(crate) slower: u32,
 }
 
 impl TestBed {
     /// Runs a case to its end, at most for its timeout.
     pub(crate) fn run(&self, case: &Case) -> Result<Outcome> {
+        let timeout = case.timeout * self.slower;
         let port = free_port()?;
         // The files of an earlier run would hide that this one wrote nothing.
         files::empty(&self.scratch(case))?;
-        let mut group = Group::new(&case.name, case.timeout + GRACE);
+        let mut group = Group::new(&case.name, timeout + GRACE);
         let mut log = String::new();
         let mut verdict = Verdict::new(&case.expected, &case.allowed);
         let mut said_ok = vec![false; case.processes.len()];
@@ -63,9 +66,9 @@ impl TestBed {
                 }
             }
             judge(&group, waiting, &said_ok, &mut judged, &mut verdict);
-            if group.started().elapsed() > case.timeout {
+            if group.started().elapsed() > timeout {
                 for index in (0..group.len()).filter(|&index| group.status(index).is_none()) {
-                    let limit = ui::seconds(case.timeout);
+                    let limit = ui::seconds(timeout);
                     verdict.add(format!("{}: still running after {limit}, killed", group.label(index)));
                 }
                 break;
@@ -115,6 +118,7 @@ impl TestBed {
         command.arg(format!("role={}", process.role)).arg(format!("name={}", process.name));
         command.arg(format!("port={port}")).arg(format!("peers={}", case.processes.len() - 1));
         command.arg(format!("scratch={}", self.scratch(case).display()));
+        command.arg(format!("slower={}", self.slower));
         command.args(&case.arguments);
         Ok(command)
     }
@@ -156,7 +160,14 @@ mod tests {
         fs::create_dir_all(repo.logs()).expect("a writable temporary folder");
         let mut engine = Engine::new(Generation::Four, "sh".into(), "test".to_owned(), folder);
         engine.prefix = vec!["-c".into(), format!("{PROLOGUE}{script}").into(), "sh".into()];
-        TestBed { repo, engine_4: engine, engine_of_first: None, engine_3: None, foreign: Foreign::default() }
+        TestBed {
+            repo,
+            engine_4: engine,
+            engine_of_first: None,
+            engine_3: None,
+            foreign: Foreign::default(),
+            slower: 1,
+        }
     }
 
     fn run(script: &str, processes: &[&str], expected: &[&str], seconds: u64) -> Outcome {

@@ -64,7 +64,7 @@ pub(crate) fn run(repo: &Repo, mut cases: Vec<Case>, filters: &[String], long: b
     }
     addon::stage(repo)?;
     let needs_web = cases.iter().any(|case| case.needs(Program::Web));
-    let bed = TestBed { repo: repo.clone(), engine_4, engine_of_first: None, engine_3, foreign };
+    let bed = TestBed { repo: repo.clone(), engine_4, engine_of_first: None, engine_3, foreign, slower: 1 };
     ui::detail(&format!("{} cases on {}", cases.len(), bed.engine_4.version));
     bed.engine_4.import(&repo.test_project())?;
     if needs_web {

@@ -224,6 +224,11 @@ pub(crate) fn arm64_engine() -> Result<PathBuf> {
     make("engine-arm64", ARM64_SUITE, |part| debian::unpack_for("arm64", part, ARM64_SUITE, ARM64_PACKAGES))
 }
 
+/// A system with a Wine that runs what today's Rust builds for Windows.
+pub(crate) fn wine() -> Result<PathBuf> {
+    make("wine", WINE_SUITE, |part| debian::unpack(part, WINE_SUITE, WINE_PACKAGES))
+}
+
 /// The source of Rust's standard library in this version, from Debian's backports.
 pub(crate) fn rust_source(version: &str) -> Result<PathBuf> {
     let package = format!("rust-src={version}*");
@@ -436,6 +441,10 @@ const ZIGBUILD: &str = "0.24.1";
 const RUST_SOURCE_SUITE: &str = "trixie-backports";
 const ARM64_SUITE: &str = "forky";
 const ARM64_PACKAGES: &str = "godot,ca-certificates";
+/// Debian 12's Wine lacks a library that Rust's random numbers need.
+const WINE_SUITE: &str = "trixie";
+/// With what `tests/platforms/wine.sh` starts in its root.
+const WINE_PACKAGES: &str = "wine64,base-files,coreutils,dash";
 const GDTOOLKIT: &str = "4.5.0";
 const KUBERNETES_VALIDATE: &str = "1.37.0";
 /// Increase this with any of the packages below.

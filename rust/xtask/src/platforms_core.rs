@@ -1,45 +1,109 @@
-//! The core's own tests, built for another machine whose programs this one's kernel starts too.
+//! The core's own tests on other machines: a processor of another kind, with qemu where this one cannot run its programs, and Windows'
+//! system calls, as Wine makes them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::cross_tools::{CrossTools, Product};
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::{CannotRun, cross, rust_suite, ui};
+use crate::{cross, debian, foreign, rust_suite, ui};
 
-/// A machine that programs are built for.
+/// A machine that programs are built for, and run as if on it.
 pub(crate) struct Machine {
     pub(crate) name: &'static str,
     target: &'static str,
-    /// The folder of the C library in Debian's package for cross compilers.
-    libraries: &'static str,
-    /// The library's loader of programs.
-    loader: &'static str,
+    system: System,
 }
 
-pub(crate) const MACHINES: [Machine; 1] = [Machine {
-    name: "Linux on i686 (32 bits)",
-    target: "i686-unknown-linux-gnu",
-    libraries: "/usr/i686-linux-gnu/lib",
-    loader: "ld-linux.so.2",
-}];
+enum System {
+    /// The folder of the C library in Debian's package for cross compilers, its loader, and qemu for programs of that processor.
+    Linux { libraries: &'static str, loader: &'static str, qemu: &'static str },
+    /// Wine, and the tests that fail there and not on Windows, with the reason.
+    Windows { without: &'static [(&'static str, &'static str)] },
+}
+
+/// The cheapest first.
+pub(crate) const MACHINES: [Machine; 4] = [
+    Machine {
+        name: "Linux on i686 (32 bits)",
+        target: "i686-unknown-linux-gnu",
+        system: System::Linux {
+            libraries: "/usr/i686-linux-gnu/lib",
+            loader: "ld-linux.so.2",
+            qemu: "qemu-i386-static",
+        },
+    },
+    Machine {
+        name: "Linux on s390x (big-endian)",
+        target: "s390x-unknown-linux-gnu",
+        system: System::Linux {
+            libraries: "/usr/s390x-linux-gnu/lib",
+            loader: "ld64.so.1",
+            qemu: "qemu-s390x-static",
+        },
+    },
+    Machine {
+        name: "Linux on arm64",
+        target: "aarch64-unknown-linux-gnu",
+        system: System::Linux {
+            libraries: "/usr/aarch64-linux-gnu/lib",
+            loader: "ld-linux-aarch64.so.1",
+            qemu: "qemu-aarch64-static",
+        },
+    },
+    Machine {
+        name: "Windows on x86_64 (Wine)",
+        target: "x86_64-pc-windows-gnu",
+        system: System::Windows { without: &[] },
+    },
+];
+
+/// What an emulator cannot run, because the kernel does not start the programs of its processor.
+const START_THEMSELVES: [(&str, &str); 2] = [
+    ("the_platforms_roots_are_trusted", STARTS_ITSELF),
+    ("without_the_platforms_roots_a_built_in_list_serves", STARTS_ITSELF),
+];
+const STARTS_ITSELF: &str = "it starts its own program, which only the emulator can";
 
 impl Machine {
-    /// Builds the core's tests for the machine and runs them.
+    /// Builds the core's tests for the machine and runs them. The note names those that were left out.
     pub(crate) fn run(&self, repo: &Repo) -> Result<Tally> {
         ui::step(&format!("The core's tests for {}", self.name));
         let mut tools = CrossTools::provide(self.target, Product::Tests)?;
-        let loader = Path::new(self.libraries).join(self.loader);
-        ensure!(runs_here(&loader), CannotRun(format!("the kernel starts no programs for {}", self.name)));
-        // So that the kernel finds the C library, which is at home on another machine.
-        tools.flags.push(format!("-Clink-arg=-Wl,--dynamic-linker={}", loader.display()));
-        tools.flags.push(format!("-Clink-arg=-Wl,-rpath,{}", self.libraries));
+        let mut runner = None;
+        let mut without = &[][..];
+        match self.system {
+            System::Linux { libraries, loader, qemu } => {
+                let loader = Path::new(libraries).join(loader);
+                // So that the kernel or qemu find the C library, which is at home on another machine.
+                tools.flags.push(format!("-Clink-arg=-Wl,--dynamic-linker={}", loader.display()));
+                tools.flags.push(format!("-Clink-arg=-Wl,-rpath,{libraries}"));
+                if !runs_here(&loader) {
+                    let program =
+                        debian::program(qemu, "qemu-user-static", "qemu for programs of other machines")?;
+                    runner = Some(program.display().to_string());
+                    without = &START_THEMSELVES;
+                }
+            }
+            System::Windows { without: failing } => {
+                let script = repo.root.join("tests/platforms/wine.sh");
+                let system = foreign::wine()?;
+                let shown =
+                    [&script, &system, &repo.root, &repo.target].map(|path| path.display().to_string());
+                runner = Some(format!("sh {}", shown.join(" ")));
+                without = failing;
+            }
+        }
         let mut environment = cross::environment(repo, self.target, &tools.flags)?;
         environment.extend(tools.environment);
-        // Tests build faster without the optimizations of a release across crates.
+        if let Some(runner) = runner {
+            let name = self.target.to_uppercase().replace('-', "_");
+            environment.push((format!("CARGO_TARGET_{name}_RUNNER"), runner));
+        }
+        // Without these a release build takes a third of the time, and its tests no longer.
         environment.push(("CARGO_PROFILE_RELEASE_LTO".to_owned(), "off".to_owned()));
         environment.push(("CARGO_PROFILE_RELEASE_CODEGEN_UNITS".to_owned(), "16".to_owned()));
         let mut arguments = vec!["test", "--package=websocket-multiplayer-core", "--release"];
@@ -51,7 +115,13 @@ impl Machine {
             "--test=model",
         ]);
         arguments.extend(tools.arguments.iter().map(String::as_str));
-        rust_suite::foreign_tests(repo, &arguments, &environment)
+        arguments.push("--");
+        arguments.extend(without.iter().flat_map(|(name, _)| ["--skip", name]));
+        let mut tally = rust_suite::foreign_tests(repo, &arguments, &environment)?;
+        for (name, why) in without {
+            tally.note.push_str(&format!("{} without {name}: {why}. ", self.name));
+        }
+        Ok(tally)
     }
 }
 
@@ -60,4 +130,18 @@ fn runs_here(loader: &Path) -> bool {
     let mut command = Command::new(loader);
     command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_is_left_out_exists() {
+        let repo = Repo::locate().expect("tests run in the working copy");
+        let text = fs_err::read_to_string(repo.root.join("tests/loopback/tls.rs")).expect("a file of tests");
+        for (name, why) in START_THEMSELVES {
+            assert!(text.contains(&format!("fn {name}(")), "{name} ({why})");
+        }
+    }
 }

@@ -5,7 +5,7 @@ extends SceneTree
 ## A case overrides `run()`. When that returns without a failure the process prints `CASE OK`; the
 ## first failed check prints `CASE FAILED: why` and ends the process with code 1.
 
-## From the command line: `role=`, `name=`, `port=`, `peers=`.
+## From the command line: `role=`, `name=`, `port=`, `peers=`, `slower=`.
 var role := ""
 var name := ""
 var port := 0
@@ -13,6 +13,8 @@ var port := 0
 var peers := 0
 ## All arguments, those of the case's variant included.
 var args := {}
+## How many times longer each wait may take, on a machine that an emulator plays.
+var slower := 1.0
 ## A case that measures frames sets this to false in `_init`.
 var runs_unthrottled := true
 
@@ -27,6 +29,7 @@ func _initialize() -> void:
 	name = args.get("name", role)
 	port = int(args.get("port", "0"))
 	peers = int(args.get("peers", "0"))
+	slower = float(args.get("slower", "1"))
 	if runs_unthrottled:
 		# A headless engine otherwise sleeps 6.9 ms in each frame.
 		OS.low_processor_usage_mode_sleep_usec = 1
@@ -67,10 +70,10 @@ func seconds(time: float) -> void:
 ## Waits until `condition` returns true. If that takes too long, the case fails and this never
 ## returns.
 func until(condition: Callable, within: float, message: String) -> void:
-	var end := Time.get_ticks_usec() + int(within * 1e6)
+	var end := Time.get_ticks_usec() + int(within * slower * 1e6)
 	while not condition.call():
 		if Time.get_ticks_usec() > end:
-			fail("%s: not within %.1f s" % [message, within])
+			fail("%s: not within %.1f s" % [message, within * slower])
 		await process_frame
 		if _ended:
 			# The next steps would need the condition that was not met.
