@@ -15,6 +15,7 @@ exec unshare --mount sh -eu -c '
     done
     mount -t proc proc "$system/proc"
     mount --rbind /dev "$system/dev"
-    exec chroot "$system" env HOME=/root WINEDEBUG=-all PATH=/usr/bin:/bin:/usr/lib/wine \
+    # Wine itself needs zlib1.dll, which Debian keeps elsewhere.
+    exec chroot "$system" env HOME=/root WINEDEBUG=-all "WINEPATH=Z:\\usr\\x86_64-w64-mingw32\\lib" PATH=/usr/bin:/bin:/usr/lib/wine \
         sh -c "cd \"\$1\" && shift && exec wine64 \"\$@\"" sh "$folder" "$@"
 ' sh "$folder" "$@"
