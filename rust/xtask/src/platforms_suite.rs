@@ -103,6 +103,9 @@ fn engine_on_arm64(repo: &Repo) -> Result<Tally> {
         root.join("usr/bin/godot").into(),
     ];
     let here = engines::provide(repo, Generation::Four)?;
+    addon::build(repo, BuildOptions::LEAN)?;
+    let platform = Some(Platform::named("linux-arm64")?);
+    addon::build(repo, BuildOptions { platform, ..BuildOptions::default() })?;
     addon::stage(repo)?;
     here.import(&repo.test_project())?;
     let all = Case::all(&repo.test_project().join("cases"))?;
