@@ -108,6 +108,7 @@ fn engine_on_arm64(repo: &Repo) -> Result<Tally> {
     addon::build(repo, BuildOptions { platform, ..BuildOptions::default() })?;
     addon::stage(repo)?;
     here.import(&repo.test_project())?;
+    files::empty(&repo.logs())?;
     let all = Case::all(&repo.test_project().join("cases"))?;
     let mut tally = Tally::default();
     for (engine_4, engine_of_first, wanted) in
