@@ -83,7 +83,9 @@ pub(crate) fn play(bed: &TestBed, cases: Vec<Case>) -> Tally {
     let (serial, parallel): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.serial);
     // The number of passed cases, and the names of failed ones. Locked while a case is shown, so that the lines of two cases do not mix.
     let results = Mutex::new((0, Vec::new()));
-    for (cases, workers) in [(parallel, WORKERS), (serial, 1)] {
+    // An emulator leaves no processor idle.
+    let most = if bed.slower > 1 { 1 } else { WORKERS };
+    for (cases, workers) in [(parallel, most), (serial, 1)] {
         let cases = Mutex::new(cases.into_iter());
         let next = || cases.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
