@@ -523,3 +523,18 @@ fn a_round_compresses_so_much_and_sends_the_rest_as_it_is() {
         }
     }
 }
+
+#[test]
+fn what_is_not_compressed_takes_nothing_from_the_round() {
+    let config = configured(Compression::Shared, Mode::Raw);
+    let mut world = World::connected(PeerConfig { compression_threshold: 100, ..config });
+    for _ in 0..600 {
+        send(&mut world, true, b"small".to_vec());
+    }
+    let before = world.server.shared().figures.bytes_out.get();
+    send(&mut world, true, words(50_000));
+    world.run();
+    let written = world.server.shared().figures.bytes_out.get() - before;
+    assert!(written < 25_000, "{written} bytes");
+    assert_eq!(world.client.packets().len(), 601);
+}

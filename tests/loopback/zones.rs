@@ -47,11 +47,12 @@ fn an_address_with_a_zone_is_connected_to() {
     let port = server.peer.local_port();
     for address in own_addresses() {
         let mut client = dial(&runtime, &format!("ws://{address}:{port}/"));
+        let before = server.connected_ids().len();
         eventually(&address, || {
             server.poll();
             client.poll();
             assert_eq!(client.peer.last_error(), "", "{address}");
-            client.peer.status() == Status::Connected
+            client.peer.status() == Status::Connected && server.connected_ids().len() > before
         });
         let id = *server.connected_ids().last().expect("it is in");
         let told = server.peer.peer(id).expect("it is in").requested_url();

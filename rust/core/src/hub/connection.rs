@@ -119,7 +119,7 @@ impl Connection {
             }
         };
         // A stream does not stall while nothing is offered to it.
-        let moved = moved || self.session.only_compresses();
+        let moved = moved || !flushed.blocked && self.session.only_compresses();
         self.session.note_written(moved, self.wants_write(), cx.now);
         flushed
     }

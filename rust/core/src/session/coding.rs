@@ -105,22 +105,24 @@ impl Session {
     ) {
         let most = cx.pool.codecs().most_at_once();
         if !self.compresses()
-            && let Some(work) = self.encode(text, payload, kind, most, cx)
+            && let Some(work) = self.encode(text, payload, kind, (most, false), cx)
         {
-            cx.pool.codecs().note_compressed(work);
+            if work > 0 {
+                cx.pool.codecs().note_compressed(work);
+            }
         } else if let Some(coding) = &mut self.coding {
             coding.outbox.push(text, payload, kind, cx.pool);
         }
     }
 
-    /// Queues a message, compressed if it has no more than so many bytes. Returns how many were compressed; `None`: it is to be compressed in
-    /// pieces.
+    /// Queues a message, compressed if it has no more than so many bytes; a larger one goes as it is, unless it waits already. Returns how many
+    /// were compressed; `None`: it is to be compressed in pieces.
     pub(super) fn encode(
         &mut self,
         text: bool,
         payload: PayloadRef<'_>,
         kind: Kind,
-        most: usize,
+        (most, waits): (usize, bool),
         cx: &mut Context<'_>,
     ) -> Option<usize> {
         let coding = self.coding.as_mut()?;
@@ -133,7 +135,7 @@ impl Session {
             self.push_encoded(text, known.as_ref(), payload, kind, cx);
             return Some(0);
         }
-        if payload.len() > PIECE {
+        if payload.len() > PIECE || payload.len() > most && waits {
             return None;
         }
         if payload.len() > most {

@@ -120,10 +120,18 @@ impl Session {
             && let Some(first) = coding.outbox.messages.pop_front()
         {
             let has_begun = coding.outbox.begun.is_some();
-            let work =
-                if has_begun { None } else { self.encode(first.text, first.payload(), first.kind, left, cx) };
+            let work = if has_begun {
+                None
+            } else {
+                self.encode(first.text, first.payload(), first.kind, (left, true), cx)
+            };
             match work {
-                Some(work) => left -= work,
+                Some(work) => {
+                    left -= work;
+                    if let Some(coding) = &mut self.coding {
+                        coding.outbox.turns = 0;
+                    }
+                }
                 None => {
                     if !self.compress_piece(&first, mem::take(&mut left), cx)
                         && let Some(coding) = &mut self.coding
