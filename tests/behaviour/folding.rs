@@ -576,3 +576,37 @@ fn lists_that_are_of_no_use_are_defined_less_and_less_often() {
     reader.read(&client.take());
     assert!((4..9).contains(&reader.definitions), "{} definitions", reader.definitions);
 }
+
+#[test]
+fn players_who_join_one_after_the_other_end_up_in_one_list() {
+    let mut client = Client::offering(TERMS);
+    let mut number = 0;
+    for players in 1..40 {
+        for _ in 0..10 {
+            client.put(&state(number, b"x"), Delivery::Droppable);
+            for player in 0..players {
+                let time = number.wrapping_sub(10 * player as u16);
+                client.relay(10 + player, &state(time, &[number as u8]), Delivery::Droppable);
+            }
+            client.end_frame();
+            number += 1;
+        }
+        let messages = client.take();
+        let last = messages.iter().rposition(|message| message[0] == 6).expect("the last frame");
+        assert!(messages.len() - last <= 3, "{players} players: {} messages", messages.len() - last);
+    }
+}
+
+#[test]
+fn a_packet_that_is_too_large_for_all_at_once_still_uses_its_list() {
+    let mut client = Client::offering("lists 1 512 3000");
+    for number in 0..30 {
+        client.put(b"\x03server", Delivery::Reliable);
+        for target in 10..20 {
+            client.relay(target, &[&[2][..], &[number; 899]].concat(), Delivery::Reliable);
+        }
+        client.end_frame();
+        let messages = client.take().len();
+        assert!(number < 3 || messages == 5, "{messages} messages: three for three of them each, and one");
+    }
+}

@@ -86,6 +86,8 @@ impl Folding {
     }
 
     fn put(&mut self, kind: Kind, target: PeerId, message: &[u8], now: Instant) -> Outcome {
+        // Also of what a list is for: when more receivers come, a longer list takes its place.
+        self.learner.note(kind, target, message);
         for held in self.held.iter_mut().rev() {
             if held.joins(kind, target, message, &self.lists, self.terms.bytes) {
                 return Outcome::Joined;
@@ -108,7 +110,6 @@ impl Folding {
                 held.is_open = from + 1 < list.targets.len();
             }
             None => {
-                self.learner.note(kind, target, message);
                 // It must not pass what is held, which may be for the same client.
                 if self.held.is_empty() {
                     return Outcome::Alone;
@@ -150,8 +151,13 @@ impl Folding {
             for of_list in &mut list.kinds {
                 let mut parts = self.held.iter().filter(|held| held.kind == of_list.kind);
                 let uses = parts.clone().any(|held| held.is_of(number));
-                let is_whole =
-                    parts.any(|held| held.is_of(number) && held.part.is_some_and(|part| part.count == count));
+                // As many as one message may be for are as good as all.
+                let is_full = |held: &Held, of: usize| {
+                    of == count || of > 1 && (of + 1) * held.message.len() > self.terms.bytes
+                };
+                let is_whole = parts.any(|held| {
+                    held.is_of(number) && held.part.is_some_and(|part| is_full(held, part.count))
+                });
                 if is_whole {
                     of_list.shorts = 0;
                     self.patience = (0, 0);
@@ -173,11 +179,8 @@ impl Folding {
         while let Some(receivers) = self.learner.take() {
             let Receivers { kind, targets } = &receivers;
             let kind = *kind;
-            if let Some(wait) = self.patience.0.checked_sub(1) {
-                self.patience.0 = wait;
-                continue;
-            }
-            let same = |list: &&mut List| {
+            let is_used = |list: &List| list.kinds.iter().any(|of_list| of_list.kind == kind);
+            let same = |list: &List| {
                 list.targets.len() == targets.len()
                     && list
                         .targets
@@ -185,8 +188,16 @@ impl Folding {
                         .zip(targets)
                         .all(|(one, other)| one.0 == other.0 && (one.1 == other.1 || !kind.has_time()))
             };
-            if let Some(list) = self.lists.iter_mut().find(same) {
-                if list.kinds.iter().all(|of_list| of_list.kind != kind) && list.kinds.len() < LISTS {
+            let known = self.lists.iter_mut().find(|list| same(list));
+            if known.as_ref().is_some_and(|list| is_used(list)) {
+                continue;
+            }
+            if let Some(wait) = self.patience.0.checked_sub(1) {
+                self.patience.0 = wait;
+                continue;
+            }
+            if let Some(list) = known {
+                if list.kinds.len() < LISTS {
                     list.kinds.push(KindOfList { kind, shorts: 0 });
                 }
                 continue;

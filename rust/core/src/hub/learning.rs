@@ -38,7 +38,7 @@ struct Sequence {
     targets: Vec<(PeerId, u16)>,
 }
 
-/// The last packets for other clients that left alone.
+/// The last packets for other clients.
 #[derive(Debug, Default)]
 pub(super) struct Learner {
     open: VecDeque<Sequence>,
@@ -49,7 +49,7 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    /// Notes a relay message that leaves alone.
+    /// Notes a relay message.
     pub(super) fn note(&mut self, kind: Kind, target: PeerId, message: &[u8]) {
         if message.len() > LONGEST {
             return;
