@@ -304,7 +304,7 @@ impl Hub {
         let is_alive = request.offers.alive && self.config.mode == Mode::Multiplayer(WireFormat::Godot4);
         let has_control = is_alive || token.is_some();
         let buffers = &self.config.buffers;
-        // One message stands for no more than the allowance of a second.
+        // One message stands for no more than the allowance of half a second.
         let input_bytes = if rate > 0 { buffers.input_bytes.min(rate) } else { buffers.input_bytes };
         let lists = (request.offers.lists && self.config.mode == Mode::Multiplayer(WireFormat::Godot4))
             .then(|| Terms::of(buffers.input_packets, input_bytes, self.config.max_message()))

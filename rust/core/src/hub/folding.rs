@@ -126,14 +126,12 @@ impl Folding {
     fn list_for(&self, kind: Kind, target: PeerId, message: &[u8]) -> Option<(usize, usize)> {
         let fits = self.lists.iter().enumerate().filter_map(|(number, list)| {
             let place = *list.places.get(&target)?;
-            list.kinds.iter().any(|of_list| of_list.kind == kind).then_some((number, place))
+            list.is_used_for(kind).then_some((number, place))
         });
         let begun = |number: usize| {
-            self.held.iter().any(|held| {
-                held.part.is_some_and(|part| usize::from(part.list) == number)
-                    && held.kind == kind
-                    && is_same_packet(&held.message, message)
-            })
+            self.held
+                .iter()
+                .any(|held| held.is_of(number) && held.kind == kind && is_same_packet(&held.message, message))
         };
         // The first of a list, or the next part of one whose first part is there: single packets are not held in vain.
         let starts = fits.filter(|(number, place)| *place == 0 || begun(*number));
@@ -179,7 +177,6 @@ impl Folding {
         while let Some(receivers) = self.learner.take() {
             let Receivers { kind, targets } = &receivers;
             let kind = *kind;
-            let is_used = |list: &List| list.kinds.iter().any(|of_list| of_list.kind == kind);
             let same = |list: &List| {
                 list.targets.len() == targets.len()
                     && list
@@ -189,7 +186,7 @@ impl Folding {
                         .all(|(one, other)| one.0 == other.0 && (one.1 == other.1 || !kind.has_time()))
             };
             let known = self.lists.iter_mut().find(|list| same(list));
-            if known.as_ref().is_some_and(|list| is_used(list)) {
+            if known.as_ref().is_some_and(|list| list.is_used_for(kind)) {
                 continue;
             }
             if let Some(wait) = self.patience.0.checked_sub(1) {
@@ -231,6 +228,12 @@ impl Folding {
             Some(old) => *old = list,
             None => self.lists.push(list),
         }
+    }
+}
+
+impl List {
+    fn is_used_for(&self, kind: Kind) -> bool {
+        self.kinds.iter().any(|of_list| of_list.kind == kind)
     }
 }
 
