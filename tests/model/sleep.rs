@@ -9,15 +9,24 @@ use crate::sync::{Arc, Mutex};
 
 /// A mailbox: the list, the poller's waker, which remembers one call, and the request to end.
 struct Mailbox {
-    commands: CommandQueue<Vec<u32>>,
+    commands: CommandQueue<Batch>,
     woken: AtomicBool,
     shutdown: Mutex<bool>,
+}
+
+/// Commands, and whether the driver is to have them.
+#[derive(Default)]
+struct Batch {
+    list: Vec<u32>,
+    is_due: bool,
 }
 
 /// The state of the driver's loop.
 #[derive(Debug)]
 struct Drive {
     got: Vec<u32>,
+    /// The number of commands that each round took.
+    rounds: Vec<usize>,
     /// The driver sleeps until the waker is called.
     asleep: bool,
     /// The driver has ended, as requested.
@@ -27,26 +36,41 @@ struct Drive {
 impl Mailbox {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            commands: CommandQueue::new(Vec::new()),
+            commands: CommandQueue::new(Batch::default()),
             woken: AtomicBool::new(false),
             shutdown: Mutex::new(false),
         })
     }
 
     fn command(&self, command: u32) {
-        if self.commands.push(|list| list.push(command)) {
+        let push = |batch: &mut Batch| {
+            batch.list.push(command);
+            batch.is_due = true;
+        };
+        if self.commands.push(push) {
             self.wake();
         }
     }
 
-    /// Queues two commands, and wakes the driver for both.
-    fn quietly(&self, commands: [u32; 2]) {
+    /// Queues two commands that the driver gets at once.
+    fn together(&self, commands: [u32; 2]) {
         for command in commands {
-            self.commands.push_quietly(|list| list.push(command));
+            self.commands.hold(|batch| batch.list.push(command));
         }
-        if self.commands.wake_for_list() {
+        if self.commands.push(|batch| batch.is_due = true) {
             self.wake();
         }
+    }
+
+    /// Driver: takes what is due.
+    fn take(&self) -> Vec<u32> {
+        let mut taken = Vec::new();
+        self.commands.take(|batch| {
+            if std::mem::take(&mut batch.is_due) {
+                taken.append(&mut batch.list);
+            }
+        });
+        taken
     }
 
     fn shut_down(&self) {
@@ -63,15 +87,17 @@ impl Mailbox {
 
     /// Some rounds of the driver's loop; `looks`: it checks the list before it sleeps.
     fn drive(&self, looks: bool) -> Drive {
-        let mut drive = Drive { got: Vec::new(), asleep: false, ended: false };
+        let mut drive = Drive { got: Vec::new(), rounds: Vec::new(), asleep: false, ended: false };
         for _ in 0..2 {
-            let sleeps = self.commands.may_sleep(Vec::is_empty) || !looks;
+            let sleeps = self.commands.may_sleep(|batch| batch.is_due) || !looks;
             if sleeps && !self.woken.swap(false, Ordering::SeqCst) {
                 drive.asleep = true;
                 return drive;
             }
             self.commands.awake();
-            self.commands.take(|list| drive.got.append(list));
+            let taken = self.take();
+            drive.rounds.push(taken.len());
+            drive.got.extend(taken);
             if *self.shutdown.lock().expect("nobody panics with it") {
                 drive.ended = true;
                 return drive;
@@ -82,8 +108,7 @@ impl Mailbox {
 
     /// All threads are done: a driver that sleeps now would never wake up, unless the waker was called.
     fn check(&self, mut drive: Drive) -> Vec<u32> {
-        let mut left = Vec::new();
-        self.commands.take(|list| left.append(list));
+        let mut left = self.take();
         let shutdown = *self.shutdown.lock().expect("nobody panics with it");
         let wanted = !left.is_empty() || shutdown && !drive.ended;
         let sleeps = drive.asleep && !self.woken.swap(false, Ordering::SeqCst);
@@ -117,15 +142,17 @@ fn every_command_is_seen_and_those_of_one_thread_in_order() {
 }
 
 #[test]
-fn commands_that_were_queued_quietly_are_seen() {
+fn commands_that_are_held_are_seen_at_once() {
     explore(|| {
         let mailbox = Mailbox::new();
         let driver = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
             move || mailbox.drive(true)
         });
-        mailbox.quietly([0, 1]);
-        assert_eq!(mailbox.check(driver.join().expect("it only takes")), [0, 1]);
+        mailbox.together([0, 1]);
+        let drive = driver.join().expect("it only takes");
+        assert!(!drive.rounds.contains(&1), "one came without the other");
+        assert_eq!(mailbox.check(drive), [0, 1]);
     });
 }
 

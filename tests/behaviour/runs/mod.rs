@@ -61,10 +61,10 @@ fn a_game_that_stops_in_between_keeps_the_rest_waiting() {
     while scene.peer.next_event(true).is_some() {}
     assert_eq!(scene.peer.packet_count(), 1);
     scene.work();
-    assert_eq!(scene.messages(1).len(), 1);
+    assert!(scene.messages(1).is_empty(), "more runs may follow at once");
     scene.peer.pop_packet().expect("the packet for the game");
     scene.work();
-    assert!(scene.messages(1).is_empty(), "the game may still be busy with the packet");
+    assert_eq!(scene.messages(1).len(), 1, "the game may still be busy with the packet");
     assert_eq!(scene.peer.packet_count(), 0);
     scene.work();
     assert_eq!(scene.messages(1).len(), 1);
@@ -369,6 +369,45 @@ fn a_run_leaves_before_the_game_is_busy_with_the_packet_behind_it() {
     scene.driver.mailbox.awake();
     scene.work();
     assert_eq!(scene.messages(1).len(), 1);
+}
+
+#[test]
+fn runs_between_states_are_relayed_together_when_the_game_has_taken_all() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let state = [6, 1, 0, 1];
+    for _ in 0..3 {
+        scene.say(0, &[state.to_vec(), scene.relay(1, b"one")]);
+    }
+    scene.work();
+    scene.peer.begin_poll();
+    while scene.peer.next_event(true).is_some() {}
+    assert!(scene.driver.mailbox.may_sleep());
+    while scene.peer.packet_count() > 0 {
+        assert!(scene.driver.mailbox.is_asleep(), "more runs may follow");
+        scene.driver.mailbox.awake();
+        scene.work();
+        assert!(scene.messages(1).is_empty(), "a driver that is awake does not take them one by one");
+        assert!(scene.driver.mailbox.may_sleep(), "what is held does not keep it awake");
+        scene.peer.pop_packet().expect("it was counted");
+    }
+    assert!(!scene.driver.mailbox.is_asleep(), "nothing is left to wait for");
+    scene.driver.mailbox.awake();
+    scene.work();
+    assert_eq!(scene.messages(1).len(), 3);
+}
+
+#[test]
+fn runs_that_are_held_come_before_what_the_game_sends_next() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let (first, second) = (scene.guests[0].id, scene.guests[1].id);
+    scene.say(0, &[scene.relay(1, b"relayed"), vec![6, 1, 0, 1]]);
+    scene.work();
+    scene.peer.begin_poll();
+    while scene.peer.next_event(true).is_some() {}
+    assert_eq!(scene.peer.packet_count(), 1);
+    scene.peer.send(Target::One(second), b"sent", Delivery::Reliable).expect("there is room");
+    scene.work();
+    assert_eq!(scene.messages(1), [relay(first, b"relayed"), b"sent".to_vec()]);
 }
 
 #[test]

@@ -85,19 +85,31 @@ impl Command {
 pub(super) struct CommandBatch {
     list: Vec<Command>,
     arena: Arena,
+    /// The driver is to have them. Without it, they are held until more comes.
+    is_due: bool,
 }
 
 impl CommandBatch {
     pub(super) fn new(total: &Arc<QueueTotal>) -> Self {
-        Self { list: Vec::new(), arena: Arena::new(total) }
+        Self { list: Vec::new(), arena: Arena::new(total), is_due: false }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due
     }
 
     pub(super) fn push(&mut self, command: Command) {
         self.list.push(command);
+        self.is_due = true;
+    }
+
+    /// Adds a command that waits for the next one, or for [`release`](Self::release): what is written together is sent together.
+    pub(super) fn hold(&mut self, command: Command) {
+        self.list.push(command);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.is_due |= !self.list.is_empty();
     }
 
     /// The same for a configuration. It replaces one that the driver has not taken yet, because scripts set several properties in a row.
@@ -106,6 +118,7 @@ impl CommandBatch {
             Some(Command::Configure(waiting)) => **waiting = config,
             _ => self.list.push(Command::Configure(Box::new(config))),
         }
+        self.is_due = true;
     }
 
     /// The same for a packet.
@@ -113,12 +126,14 @@ impl CommandBatch {
     pub(super) fn send(&mut self, to: ConnId, payload: PayloadRef<'_>, form: Form) {
         let message = self.arena.outbound(payload, form, 1);
         self.list.push(Command::Send { to, message });
+        self.is_due = true;
     }
 
     /// The same for a packet to several peers.
     pub(super) fn send_many(&mut self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, form: Form) {
         let message = self.arena.outbound(payload, form, to.len());
         self.list.push(Command::SendMany { to, message });
+        self.is_due = true;
     }
 }
 
@@ -171,8 +186,10 @@ impl TakenCommands {
         list.shrink_to(KEPT);
         self.arena.clear(kept);
         queue.take(|batch| {
-            mem::swap(&mut batch.list, &mut list);
-            mem::swap(&mut batch.arena, &mut self.arena);
+            if mem::take(&mut batch.is_due) {
+                mem::swap(&mut batch.list, &mut list);
+                mem::swap(&mut batch.arena, &mut self.arena);
+            }
         });
         self.list = list.into();
         self.arena.len()

@@ -76,14 +76,14 @@ impl Mailbox {
         }
     }
 
-    /// Game thread: queues a command that can wait until [`wake_for_commands`](Self::wake_for_commands).
-    pub(crate) fn command_quietly(&self, command: Command) {
-        self.commands.push_quietly(|batch| batch.push(command));
+    /// Game thread: queues a command that the driver gets together with the next one, or at [`release`](Self::release).
+    pub(crate) fn hold(&self, command: Command) {
+        self.commands.hold(|batch| batch.hold(command));
     }
 
-    /// Game thread: wakes the driver if it sleeps, for commands that were queued quietly.
-    pub(crate) fn wake_for_commands(&self) {
-        if self.commands.wake_for_list() {
+    /// Game thread: lets the driver have the commands that are held, and wakes it if it sleeps.
+    pub(crate) fn release(&self) {
+        if self.commands.push(CommandBatch::release) {
             self.wake();
         }
     }
@@ -145,6 +145,7 @@ impl Mailbox {
     /// Any thread: makes the driver end by `deadline`, even with open connections.
     pub(crate) fn shut_down(&self, deadline: Instant) {
         *lock(&self.shutdown) = Some(deadline);
+        self.release();
         self.force_wake();
     }
 
@@ -160,7 +161,7 @@ impl Mailbox {
         *lock(&self.shutdown)
     }
 
-    /// Driver: takes all commands; those taken before must be executed.
+    /// Driver: takes all commands, unless they are only held; those taken before must be executed.
     pub(crate) fn take_commands(&self, taken: &mut TakenCommands) {
         let kept = self.payloads_kept.load(Ordering::Relaxed);
         let size = taken.swap(&self.commands, kept);
@@ -169,9 +170,9 @@ impl Mailbox {
         self.payloads_kept.store(kept, Ordering::Relaxed);
     }
 
-    /// Driver: about to sleep. Returns false if there are commands, so that it must not sleep.
+    /// Driver: about to sleep. Returns false if commands are due, so that it must not sleep.
     pub(crate) fn may_sleep(&self) -> bool {
-        self.commands.may_sleep(CommandBatch::is_empty)
+        self.commands.may_sleep(CommandBatch::is_due)
     }
 
     /// Returns whether the driver sleeps, and nobody has woken it.

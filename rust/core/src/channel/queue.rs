@@ -32,15 +32,9 @@ impl<L> CommandQueue<L> {
         self.must_wake()
     }
 
-    /// Any thread: adds to the list. The caller calls [`wake_for_list`](Self::wake_for_list) later.
-    pub(crate) fn push_quietly(&self, act: impl FnOnce(&mut L)) {
+    /// Any thread: adds to the list what the driver is not to have yet. The list knows that, and a later push makes it due.
+    pub(crate) fn hold(&self, act: impl FnOnce(&mut L)) {
         self.with(act);
-    }
-
-    /// Any thread: returns true if the driver sleeps although the caller has added to the list, so that the caller has to wake it.
-    #[must_use]
-    pub(crate) fn wake_for_list(&self) -> bool {
-        self.must_wake()
     }
 
     /// Returns whether the driver sleeps, and nobody has woken it.
@@ -61,15 +55,15 @@ impl<L> CommandQueue<L> {
         self.with(act);
     }
 
-    /// Driver: about to sleep. Returns false if there are commands, so that it must not sleep.
+    /// Driver: about to sleep. Returns false if there are commands that are due, so that it must not sleep.
     #[must_use]
-    pub(crate) fn may_sleep(&self, is_empty: impl FnOnce(&L) -> bool) -> bool {
+    pub(crate) fn may_sleep(&self, is_due: impl FnOnce(&L) -> bool) -> bool {
         self.sleeping.swap(true, Ordering::SeqCst);
-        let empty = self.with(|list| is_empty(list));
-        if !empty {
+        let due = self.with(|list| is_due(list));
+        if due {
             self.awake();
         }
-        empty
+        !due
     }
 
     /// Driver: does not sleep any more.

@@ -32,7 +32,7 @@ impl Peer {
         open.mailbox.note_poll(Instant::now());
         open.release_taken();
         open.sender.forget_last();
-        open.wake_for_runs();
+        open.release_runs();
         open.receiver.runs.note_poll();
         // Most polls end here, while the processor's caches are full of the game's data, so they touch as little memory as possible.
         if !waits && !open.mailbox.has_notices() {

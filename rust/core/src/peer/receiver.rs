@@ -65,7 +65,7 @@ impl Peer {
         let Some(open) = &self.open else { return 0 };
         let count = open.pass_runs() + open.receiver.packets.len();
         if count == 0 {
-            open.wake_for_runs();
+            open.release_runs();
         }
         count
     }
@@ -87,12 +87,14 @@ impl Peer {
         if open.pass_runs() > 0 {
             open.receiver.unpack_runs();
         }
-        let packet = open.receiver.packets.pop_front()?;
+        let Some(packet) = open.receiver.packets.pop_front() else {
+            open.release_runs();
+            return None;
+        };
         open.receiver.runs.note_taken(&packet);
         give_back(&mut open.receiver.packets);
         open.note_taken(&packet);
-        // The game may be busy with this packet for long.
-        open.wake_for_runs();
+        open.release_runs_before(&packet);
         if open.receiver.packets.is_empty() {
             open.release_taken();
         }

@@ -24,8 +24,8 @@ pub(super) struct Runs {
     taken: u64,
     /// The game may have changed who relays since that was asked.
     is_unsure: Cell<bool>,
-    /// Runs were passed, and the driver was not woken for them.
-    is_quiet: Cell<bool>,
+    /// Runs were passed, and the driver does not have them yet.
+    are_held: Cell<bool>,
     /// The runs are for the game: they count as packets, and become packets when the game takes one.
     are_packets: Cell<bool>,
 }
@@ -86,7 +86,7 @@ impl Runs {
         let left = Self {
             taken: self.taken,
             is_unsure: self.is_unsure.clone(),
-            is_quiet: self.is_quiet.clone(),
+            are_held: self.are_held.clone(),
             are_packets: self.are_packets.clone(),
             ..Self::default()
         };
@@ -215,8 +215,8 @@ impl Open {
             return self.receiver.runs.waiting.borrow().iter().map(|(_, run)| run.packets()).sum();
         }
         while let Some(run) = self.receiver.runs.next() {
-            self.mailbox.command_quietly(Command::Relay(run));
-            self.receiver.runs.is_quiet.set(true);
+            self.mailbox.hold(Command::Relay(run));
+            self.receiver.runs.are_held.set(true);
         }
         self.receiver.runs.recount();
         0
@@ -229,13 +229,21 @@ impl Open {
         self.mailbox.command(Command::VoidPairs(epoch));
     }
 
-    /// Wakes the driver for the runs that were passed: when the game takes the next packet, has taken all, or polls. It is not woken for each
-    /// run, because others may follow at once, and what is relayed together is written together.
+    /// Lets the driver have the runs that were passed: when the game takes a packet that may keep it busy, has taken all, or polls. It does not
+    /// get them one by one, because others may follow at once, and what is relayed together is written together.
     #[inline]
-    pub(super) fn wake_for_runs(&self) {
-        if self.receiver.runs.is_quiet.get() {
-            self.receiver.runs.is_quiet.set(false);
-            self.mailbox.wake_for_commands();
+    pub(super) fn release_runs(&self) {
+        if self.receiver.runs.are_held.get() {
+            self.receiver.runs.are_held.set(false);
+            self.mailbox.release();
+        }
+    }
+
+    /// The same if the game may be busy for long with the packet that it takes. State only sets properties.
+    #[inline]
+    pub(super) fn release_runs_before(&self, packet: &Packet) {
+        if self.receiver.runs.are_held.get() && !packet.is_state_sync() {
+            self.release_runs();
         }
     }
 
@@ -283,8 +291,8 @@ mod tests {
         let config = Rc::new(RefCell::new(PeerConfig::default()));
         let member = Member::new(None, Weak::new(), config);
         let mut runs = Runs::default();
-        runs.is_quiet.set(true);
+        runs.are_held.set(true);
         runs.discard(&mut VecDeque::new(), PeerId(7), &member);
-        assert!(runs.is_quiet.get(), "the driver is still to be woken for them");
+        assert!(runs.are_held.get(), "the driver is still to get them");
     }
 }
