@@ -7,6 +7,7 @@ use super::small;
 use crate::base::PeerId;
 use crate::behaviour::world::{REQUEST, frame, multiplayer};
 use crate::config::{Buffers, PeerConfig, ServerConfig};
+use crate::session::message::ANSWER_TIME;
 
 /// A request that offers this.
 pub(super) fn offering(items: &str) -> Vec<u8> {
@@ -222,6 +223,61 @@ fn a_packet_of_the_game_that_looks_like_one_is_escaped_and_without_terms_nothing
 }
 
 #[test]
+fn an_escaped_packet_may_be_as_large_as_any_other() {
+    const LARGEST: usize = 100;
+    let config = PeerConfig {
+        max_message_size: Some(LARGEST),
+        resume_timeout: PeerConfig::RESUME_MAX,
+        ..multiplayer()
+    };
+    let large = |begin: &[u8], size: usize| [begin, &vec![1; size - begin.len()]].concat();
+    let largest = large(&[7, 0x42, 7, 0x40], LARGEST + 2);
+    for breach in 0..5 {
+        let mut scene = Scene::new(config.clone(), true);
+        let guest = scene.join_with(&offering("resume; v=1, relay-list; v=1"));
+        scene.guests[guest].end.inject(&frame(0x81, b"ack 0 0"));
+        scene.say(guest, &[largest.clone(), large(&[9], LARGEST)]);
+        // Cut into frames, too.
+        scene.guests[guest].end.inject(&frame(0x02, &largest[..1]));
+        scene.guests[guest].end.inject(&frame(0x80, &largest[1..]));
+        scene.settle();
+        let received = scene.messages(guest).len();
+        if breach > 3 {
+            let token = greeting(&scene, guest)[0].split(' ').nth(2).expect("a token").to_owned();
+            scene.guests[guest].end.reset();
+            scene.settle();
+            scene.rejoin_with(guest, &offering(&format!("resume; v=1; token={token}; received={received}")));
+            scene.guests[guest].end.inject(&frame(0x81, format!("ack {received} 3").as_bytes()));
+            scene.say(guest, std::slice::from_ref(&largest));
+            scene.settle();
+        }
+        let packets = [&largest[2..], &large(&[9], LARGEST), &largest[2..], &largest[2..]];
+        assert_eq!(scene.taken, packets[..if breach > 3 { 4 } else { 3 }]);
+        assert_eq!(scene.peer.statistics().peers_violated, 0);
+        let wrong = match breach {
+            0 => large(&[7, 0x42, 7, 0x40], LARGEST + 3),
+            1 => large(&[7, 0x40, 0, 0, 0, 0], LARGEST + 1),
+            2 => large(&[7, 3, 9, 0, 0, 0], LARGEST + 2),
+            _ => large(&[9], LARGEST + 1),
+        };
+        scene.say(guest, &[wrong]);
+        scene.settle();
+        // The game has some time to answer what came before.
+        scene.now += ANSWER_TIME;
+        scene.settle();
+        assert_eq!(scene.peer.statistics().peers_violated, 1, "{breach}");
+        let closed =
+            scene.stream(guest).iter().any(|(first, close)| *first == 0x88 && close[..2] == [3, 241]);
+        assert!(closed, "{breach}: Close 1009");
+    }
+    // Without lists it is a packet as any other.
+    let mut scene = Scene::of(config, 1);
+    scene.say(0, &[largest]);
+    scene.settle();
+    assert_eq!(scene.peer.statistics().peers_violated, 1);
+}
+
+#[test]
 fn an_escaped_packet_waits_for_room_as_a_whole() {
     let mut scene = scene(small(6), 2);
     let escaped = vec![7, 0x42, 7, 0x40, 0, 0, 0, 0, 1];
@@ -246,7 +302,7 @@ fn breaches_end_the_connection_and_nothing_of_them_arrives() {
         let (own, one, two) = (scene.guests[0].id, scene.guests[1].id, scene.guests[2].id);
         let good = of(&[one, two]);
         let mut wrong = match breach {
-            0 => vec![define(0, &[])],
+            0 => vec![good.clone(), define(0, &[]), using(0, 0, 1, b"x")],
             1 => vec![good[..good.len() - 1].to_vec()],
             2 => vec![[&good[..], &[0]].concat()],
             3 => vec![of(&[one, PeerId(1)])],
@@ -285,7 +341,14 @@ fn breaches_end_the_connection_and_nothing_of_them_arrives() {
     let ids = [scene.guests[1].id, scene.guests[2].id];
     scene.say(
         0,
-        &[of(&many(512)), of(&ids), define(15, &many(510).iter().map(|id| (*id, 0)).collect::<Vec<_>>())],
+        &[
+            of(&many(512)),
+            define(0, &[]),
+            define(0, &[]),
+            define(1, &[]),
+            of(&ids),
+            define(15, &many(510).iter().map(|id| (*id, 0)).collect::<Vec<_>>()),
+        ],
     );
     scene.say(0, &[using(0, 0, 2, &[1; 16_378]), using(0, 1, 1, &[1; LARGE]), using(15, 0, 510, b"x")]);
     scene.settle();

@@ -32,7 +32,7 @@ impl Model {
                     }
                     all.push((id, u16::from_le_bytes([x, y])));
                 }
-                if all.is_empty() || all.len() != count || *list > 15 {
+                if all.len() != count || *list > 15 {
                     return None;
                 }
                 self.lists.insert(*list, all);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connection::{Connection, Stage};
 use super::lists::Lists;
 use super::resume::ComesBack;
 use super::{Hub, Side};
@@ -20,7 +20,7 @@ use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
 use crate::session::{Context, Grant, Session, agreement};
 use crate::wire::godot4;
-use crate::wire::relay_list::Terms;
+use crate::wire::relay_list::{ESCAPED, Terms};
 
 /// A request that waits for the game's handler.
 #[derive(Debug)]
@@ -344,9 +344,11 @@ impl Hub {
         }
         self.connected(conn, id, PeerId::SERVER, info, rate_limiter);
         if let Some(terms) = lists
-            && let Some(peer) = self.connections.get_mut(conn).and_then(Connection::connected_mut)
+            && let Some(connection) = self.connections.get_mut(conn)
+            && let Stage::Connected(peer) = &mut connection.stage
         {
             peer.lists = Some(Lists::new(terms));
+            connection.session.read_escaped(&ESCAPED);
             self.grants_lists = true;
         }
         if let Some(token) = token {

@@ -123,6 +123,13 @@ impl Session {
         }
     }
 
+    /// Lets a message that begins with these bytes be longer by them than others.
+    pub(crate) fn read_escaped(&mut self, escape: &'static [u8]) {
+        if let State::Open(reader) = &mut self.state {
+            reader.escape = escape;
+        }
+    }
+
     /// Takes the stream from a session. Returns the room of the messages that need none any more.
     pub(crate) fn detach(&mut self, cx: &mut Context<'_>) -> Room {
         let mut detached = Self::detached(self.role, cx.now);

@@ -24,6 +24,8 @@ pub(crate) struct Reader {
     discards: bool,
     /// Messages may be compressed.
     inflation: Option<Box<Inflation>>,
+    /// A message that begins with these bytes may be longer by them.
+    pub(super) escape: &'static [u8],
 }
 
 /// What was read.
@@ -142,6 +144,23 @@ impl Reader {
 
     #[inline(never)]
     fn next_in_pieces<'b>(
+        &mut self,
+        burst: &mut ReadBurst<'b>,
+        role: Role,
+        max_message: usize,
+        pool: &mut Pool,
+    ) -> Result<Option<Frame<'b>>, Violation> {
+        let frame = self.piece(burst, role, max_message.saturating_add(self.escape.len()), pool)?;
+        if let Some(Frame::Message { payload, text }) = &frame
+            && payload.bytes().len() > max_message
+            && (*text || !payload.bytes().starts_with(self.escape))
+        {
+            return Err(too_large(payload.bytes().len() as u64, max_message));
+        }
+        Ok(frame)
+    }
+
+    fn piece<'b>(
         &mut self,
         burst: &mut ReadBurst<'b>,
         role: Role,

@@ -63,7 +63,7 @@ impl<'a> ListMessage<'a> {
         match *message {
             [_, DEFINE, list, a, b, ref targets @ ..] => {
                 let count = usize::from(u16::from_le_bytes([a, b]));
-                if count == 0 || targets.len() != count * TARGET {
+                if targets.len() != count * TARGET {
                     return Err(format!("a list of {count} targets in {} bytes", targets.len()));
                 }
                 if usize::from(list) >= LISTS {
@@ -114,7 +114,7 @@ pub(crate) fn use_header(Range { list, from, count }: Range) -> [u8; RELAY_HEADE
 
 /// Returns the message for a packet that would look like one of these.
 pub(crate) fn escaped(packet: &[u8]) -> Vec<u8> {
-    [&[COMMAND_SYS, ESCAPE], packet].concat()
+    [&ESCAPED, packet].concat()
 }
 
 /// Returns whether two relays are of the same packet, but for their times.
@@ -164,6 +164,7 @@ const USE: u8 = 0x40;
 const DEFINE: u8 = 0x41;
 const ESCAPE: u8 = 0x42;
 /// The bytes before the packet of an escaped message.
+pub(crate) const ESCAPED: [u8; ESCAPE_HEADER] = [COMMAND_SYS, ESCAPE];
 pub(crate) const ESCAPE_HEADER: usize = 2;
 const DEFINE_HEADER: usize = 5;
 /// Of a relay, behind the first byte of the packet.
@@ -198,12 +199,13 @@ mod tests {
             assert_eq!(ListMessage::read(&message), Ok(ListMessage::Use(Range { list: 3, from, count })));
             assert_eq!((copies(&message), copies(&define)), (count, 1));
         }
+        let empty = ListMessage::Define { list: 3, targets: &[] };
+        assert_eq!(ListMessage::read(&[7, 0x41, 3, 0, 0]), Ok(empty));
         assert_eq!(ListMessage::read(&[7, 0x42, 7]), Ok(ListMessage::Escaped));
         for wrong in [
             &define[..4],
             &define[..5],
             &define[..define.len() - 1],
-            &[7, 0x41, 0, 0, 0],
             &[&[7, 0x41, 16, 2, 0][..], &list].concat(),
             &[7, 0x40, 0, 0, 0, 0],
             &[7, 0x42],

@@ -8,10 +8,12 @@ use crate::base::{CloseReason, ConnId, ResumeToken};
 use crate::channel::PeerState;
 use crate::config::{Mode, WireFormat};
 use crate::http::{Denied, HttpResponse, Request, Resumption, resume};
-use crate::hub::connection::Connection;
+use crate::hub::connected::Connected;
+use crate::hub::connection::{Connection, Stage};
 use crate::hub::transports::Transports;
 use crate::hub::{Hub, Side};
 use crate::session::{Context, Grant};
+use crate::wire::relay_list::ESCAPED;
 
 impl Hub {
     /// Returns the token of a new session, if the client has asked for one and the server gives them.
@@ -64,6 +66,9 @@ impl Hub {
         session.send_control(true, grant.words().as_bytes(), &mut cx);
         session.take_over(&mut last, resumption.received, &mut cx);
         session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
+        if let Stage::Connected(Connected { lists: Some(_), .. }) = &connection.stage {
+            session.read_escaped(&ESCAPED);
+        }
         self.send_again(peer, resumption.received);
     }
 
