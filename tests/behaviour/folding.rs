@@ -20,21 +20,21 @@ use crate::peer::{Peer, Status};
 use crate::testing::InMemory;
 
 const OWN: PeerId = PeerId(5);
-const TERMS: &str = "lists 1 512 32768";
+pub(super) const TERMS: &str = "lists 1 512 32768";
 const FRAME: Duration = Duration::from_millis(16);
 
 /// A client and the bytes that it sends.
-struct Client {
-    now: Instant,
+pub(super) struct Client {
+    pub(super) now: Instant,
     runtime: Arc<Runtime>,
-    peer: Peer,
-    driver: InMemory<End>,
-    far: End,
-    sent: Vec<u8>,
+    pub(super) peer: Peer,
+    pub(super) driver: InMemory<End>,
+    pub(super) far: End,
+    pub(super) sent: Vec<u8>,
 }
 
 impl Client {
-    fn connect(config: PeerConfig, terms: Option<&str>) -> Self {
+    pub(super) fn connect(config: PeerConfig, terms: Option<&str>) -> Self {
         let now = start();
         let runtime = Runtime::new();
         let mut peer = Peer::new(Arc::clone(&runtime));
@@ -67,7 +67,7 @@ impl Client {
         client
     }
 
-    fn offering(terms: &str) -> Self {
+    pub(super) fn offering(terms: &str) -> Self {
         Self::connect(PeerConfig { lists_offered: true, ..multiplayer() }, Some(terms))
     }
 
@@ -77,37 +77,37 @@ impl Client {
     }
 
     /// The I/O thread works until there is nothing to do.
-    fn work(&mut self) {
+    pub(super) fn work(&mut self) {
         while self.driver.round(self.now) {}
         self.sent.extend(self.far.take_all());
     }
 
-    fn put(&mut self, packet: &[u8], delivery: Delivery) {
+    pub(super) fn put(&mut self, packet: &[u8], delivery: Delivery) {
         self.peer.send(Target::One(PeerId::SERVER), packet, delivery).expect("there is room");
     }
 
-    fn relay(&mut self, target: i32, packet: &[u8], delivery: Delivery) {
+    pub(super) fn relay(&mut self, target: i32, packet: &[u8], delivery: Delivery) {
         self.put(&relay(target, packet), delivery);
     }
 
     /// The time of the next frame has come, and what was put has left.
-    fn end_frame(&mut self) {
+    pub(super) fn end_frame(&mut self) {
         self.now += FRAME;
         self.work();
     }
 
     /// The messages that it has sent since the last call.
-    fn take(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
         let frames = frames(&std::mem::take(&mut self.sent));
         frames.into_iter().filter(|(first, _)| *first == 0x82).map(|(_, payload)| payload).collect()
     }
 }
 
-fn relay(target: i32, packet: &[u8]) -> Vec<u8> {
+pub(super) fn relay(target: i32, packet: &[u8]) -> Vec<u8> {
     [&[7, 3][..], &target.to_le_bytes(), packet].concat()
 }
 
-fn state(time: u16, content: &[u8]) -> Vec<u8> {
+pub(super) fn state(time: u16, content: &[u8]) -> Vec<u8> {
     [&[6][..], &time.to_le_bytes(), content].concat()
 }
 
@@ -131,17 +131,17 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 
 /// Takes messages apart, as docs/protocol.md says.
 #[derive(Default)]
-struct Reader {
-    lists: BTreeMap<u8, Vec<(i32, u16)>>,
-    definitions: usize,
+pub(super) struct Reader {
+    pub(super) lists: BTreeMap<u8, Vec<(i32, u16)>>,
+    pub(super) definitions: usize,
 }
 
 impl Reader {
-    fn read(&mut self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    pub(super) fn read(&mut self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         messages.iter().flat_map(|message| self.read_one(message)).collect()
     }
 
-    fn read_one(&mut self, message: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn read_one(&mut self, message: &[u8]) -> Vec<Vec<u8>> {
         match message {
             [7, 0x41, list, low, high, targets @ ..] => {
                 let list_of = |target: &[u8; 6]| {
@@ -179,7 +179,7 @@ impl Reader {
 }
 
 /// What each client gets, and the server's game (0).
-fn streams(packets: &[Vec<u8>]) -> BTreeMap<i32, Vec<Vec<u8>>> {
+pub(super) fn streams(packets: &[Vec<u8>]) -> BTreeMap<i32, Vec<Vec<u8>>> {
     let mut streams: BTreeMap<i32, Vec<Vec<u8>>> = BTreeMap::new();
     for packet in packets {
         let target = match packet[..] {

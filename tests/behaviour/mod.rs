@@ -18,6 +18,7 @@ mod counted;
 mod doorstep;
 mod faults;
 mod folding;
+mod folding_room;
 mod godot3;
 mod gone;
 mod handshake;

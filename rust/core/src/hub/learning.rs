@@ -29,6 +29,15 @@ pub(super) struct Receivers {
     pub(super) targets: Vec<(PeerId, u16)>,
 }
 
+impl Receivers {
+    /// Returns whether no client is there twice.
+    pub(super) fn are_distinct(&self) -> bool {
+        let mut ids: Vec<_> = self.targets.iter().map(|(target, _)| target.0).collect();
+        ids.sort_unstable();
+        ids.windows(2).all(|pair| pair[0] != pair[1])
+    }
+}
+
 /// A packet on its way to one client after the other.
 #[derive(Debug)]
 struct Sequence {
@@ -39,8 +48,10 @@ struct Sequence {
 }
 
 /// The last packets for other clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Learner {
+    /// The most receivers of a packet that are followed: a list has no more.
+    most: usize,
     open: VecDeque<Sequence>,
     /// Those that came once.
     seen: VecDeque<Receivers>,
@@ -49,6 +60,10 @@ pub(super) struct Learner {
 }
 
 impl Learner {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, open: VecDeque::new(), seen: VecDeque::new(), found: Vec::new() }
+    }
+
     /// Notes a relay message.
     pub(super) fn note(&mut self, kind: Kind, target: PeerId, message: &[u8]) {
         if message.len() > LONGEST {
@@ -56,8 +71,8 @@ impl Learner {
         }
         let same = |sequence: &Sequence| sequence.kind == kind && is_same_packet(&sequence.first, message);
         match self.open.iter().position(same) {
-            Some(at) if self.open[at].targets.iter().any(|(other, _)| *other == target) => {
-                // The next one of an object that does not move.
+            Some(at) if self.open[at].targets.first().is_some_and(|(first, _)| *first == target) => {
+                // The next one of an object that does not move. Whether another client is there twice is looked at once, when there is a list.
                 let sequence = self.open.remove(at);
                 self.finish(sequence);
             }
@@ -65,7 +80,7 @@ impl Learner {
                 let sequence = &mut self.open[at];
                 let base = time(&sequence.first).unwrap_or_default();
                 let offset = time(message).unwrap_or_default().wrapping_sub(base);
-                if sequence.targets.len() < MOST {
+                if sequence.targets.len() < self.most {
                     sequence.targets.push((target, offset));
                 }
                 return;
@@ -114,9 +129,7 @@ impl Learner {
 /// Packets that are followed at a time, and lists of receivers that are remembered.
 const SEQUENCES: usize = 16;
 /// Larger packets leave alone.
-pub(super) const LONGEST: usize = 16 * 1024;
-/// The most receivers of a packet that are followed.
-const MOST: usize = 4096;
+pub(crate) const LONGEST: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -124,6 +137,7 @@ mod tests {
     use crate::wire::godot4::relay_header;
 
     const STATE: Kind = Kind { form: Form::Unreliable, first: 6 };
+    const MOST: usize = 8;
 
     fn state(learner: &mut Learner, target: i32, time: u16, of: u8) {
         let message = [&relay_header(PeerId(target))[..], &[6], &time.to_le_bytes(), &[of]].concat();
@@ -132,7 +146,7 @@ mod tests {
 
     #[test]
     fn receivers_are_found_when_they_come_again() {
-        let mut learner = Learner::default();
+        let mut learner = Learner::new(MOST);
         for frame in 0..2u16 {
             assert_eq!(learner.take(), None, "frame {frame}");
             // Two packets for each, one receiver after the other; the second one is not for all of them.
@@ -152,14 +166,14 @@ mod tests {
 
     #[test]
     fn what_does_not_change_is_found_too_and_two_receivers_are_none() {
-        let mut learner = Learner::default();
+        let mut learner = Learner::new(MOST);
         for frame in 0..4 {
             for target in [5, 6, 7] {
                 state(&mut learner, target, frame, 1);
             }
         }
         assert_eq!(learner.take().map(|found| found.targets.len()), Some(3));
-        let mut learner = Learner::default();
+        let mut learner = Learner::new(MOST);
         for frame in 0..8 {
             for target in [5, 6] {
                 state(&mut learner, target, frame, 1);
@@ -170,8 +184,29 @@ mod tests {
     }
 
     #[test]
+    fn of_more_receivers_than_a_list_has_the_first_are_followed() {
+        let mut learner = Learner::new(MOST);
+        for frame in 0..3 {
+            for target in 0..1000 {
+                state(&mut learner, 2 + target, frame, 1);
+            }
+        }
+        let found = learner.take().expect("receivers");
+        assert!(found.targets.iter().map(|(target, _)| target.0).eq(2..10) && found.are_distinct());
+        // In another order, the first of which is not the first of those before.
+        let mut learner = Learner::new(MOST);
+        for _ in 0..2 {
+            for target in [5, 6, 7, 6, 7] {
+                state(&mut learner, target, 0, 1);
+            }
+            learner.end_frame();
+        }
+        assert!(!learner.take().expect("receivers").are_distinct());
+    }
+
+    #[test]
     fn its_memory_is_bounded() {
-        let mut learner = Learner::default();
+        let mut learner = Learner::new(MOST);
         for number in 0..100_000u32 {
             let message = [&relay_header(PeerId(9))[..], &[2], &number.to_le_bytes()].concat();
             learner.note(Kind { form: Form::Binary, first: 2 }, PeerId(9), &message);

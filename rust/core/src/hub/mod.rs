@@ -14,7 +14,7 @@ mod delivery;
 mod ends;
 mod expiry;
 pub(crate) mod folding;
-mod learning;
+pub(crate) mod learning;
 mod lists;
 pub(crate) mod pairs;
 pub(crate) mod pending;
