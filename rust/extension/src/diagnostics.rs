@@ -10,8 +10,8 @@ use godot::classes::{Engine, Object, Os, SceneTree, SceneTreeTimer};
 use godot::obj::{Gd, Singleton};
 use websocket_multiplayer_core::Role;
 
-use crate::registry;
 use crate::report::{Kind, warning};
+use crate::{border, registry};
 
 /// Starts the watchdog, which checks every [`POLL_TIMEOUT`] whether all open objects are polled. Called when an object opens.
 pub(crate) fn start_watchdog() {
@@ -24,11 +24,11 @@ pub(crate) fn start_watchdog() {
     };
     // The tree runs its timers after everything else in a frame. So a game that was busy for a minute has polled before the
     // watchdog looks.
-    let Some(mut timer) = tree.create_timer_ex(POLL_TIMEOUT.as_secs_f64()).ignore_time_scale(true).done()
-    else {
+    let Some(timer) = tree.create_timer_ex(POLL_TIMEOUT.as_secs_f64()).ignore_time_scale(true).done() else {
         return;
     };
-    timer.connect("timeout", &Callable::from_fn("websocket_multiplayer_watchdog", |_| on_timeout()));
+    let look = Callable::from_fn("websocket_multiplayer_watchdog", |_| on_timeout());
+    border::connect(&timer, "timeout", &look);
     TIMER.with_borrow_mut(|place| **place = Some(timer));
 }
 

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use godot::builtin::{Callable, StringName};
+use godot::builtin::{Callable, vslice};
 use godot::classes::{Engine, Object, SceneTree};
-use godot::obj::{Gd, InstanceId, Singleton};
+use godot::obj::{Gd, Inherits, InstanceId, Singleton};
 
 use super::run_deferred;
 
@@ -15,11 +15,17 @@ pub(crate) fn connect_to_frames() {
         return;
     }
     let main_loop = Engine::singleton().get_main_loop();
-    let Some(mut tree) = main_loop.and_then(|main_loop| main_loop.try_cast::<SceneTree>().ok()) else {
+    let Some(tree) = main_loop.and_then(|main_loop| main_loop.try_cast::<SceneTree>().ok()) else {
         return;
     };
-    tree.connect(&StringName::from(SIGNAL), &Callable::from_fn(NAME, |_| run_deferred()));
+    connect(&tree, SIGNAL, &Callable::from_fn(NAME, |_| run_deferred()));
     CONNECTED_TREE.set(Some(tree.instance_id()));
+}
+
+/// Connects a function of the library, which disconnects it when it is unloaded. In the editor, the `connect()` of gdext would do that too, and
+/// print a warning for the user about it.
+pub(crate) fn connect(object: &Gd<impl Inherits<Object>>, signal: &str, function: &Callable) {
+    object.clone().upcast::<Object>().call("connect", vslice![signal, *function]);
 }
 
 /// Disconnects from the signal: the code is unloaded with the library.

@@ -16,7 +16,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-pub(crate) use frames::{connect_to_frames, disconnect_from_frames};
+pub(crate) use frames::{connect, connect_to_frames, disconnect_from_frames};
 pub(crate) use hooks::{intercept, release};
 
 use crate::logging;
