@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use mio::net::TcpStream;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use crate::deflate::{Deflate, Inflater};
 use crate::frame::{self, Kind};
 use crate::tls::{Stream, Tls};
 use crate::wire::{self, Wire};
@@ -37,8 +38,11 @@ pub(crate) struct Conn {
     pub(crate) opened_at: Instant,
     /// The start of a head or frame that is not complete.
     partial: Vec<u8>,
-    /// The fragments of an incomplete message.
+    /// The fragments of an incomplete message, and whether it is compressed.
     fragments: Vec<u8>,
+    is_compressed: bool,
+    inflater: Option<Inflater>,
+    pub(crate) traffic: Traffic,
     out: Vec<u8>,
     out_sent: usize,
     pub(crate) pings: u64,
@@ -48,12 +52,23 @@ pub(crate) struct Conn {
     pub(crate) echoed: u64,
 }
 
+/// What has come as messages.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Traffic {
+    /// Frames of messages, with their headers.
+    pub(crate) wire: u64,
+    /// What the messages inflate to.
+    pub(crate) inflated: u64,
+}
+
 /// What the upgrade needs.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(crate) request: Vec<u8>,
     pub(crate) accept_key: String,
     pub(crate) wire: Wire,
+    /// What the server has to agree to; `None`: nothing is offered.
+    pub(crate) deflate: Option<Deflate>,
 }
 
 /// What the load reacts to.
@@ -80,6 +95,9 @@ impl Conn {
             opened_at: now,
             partial: Vec::new(),
             fragments: Vec::new(),
+            is_compressed: false,
+            inflater: None,
+            traffic: Traffic::default(),
             out: upgrade.request.clone(),
             out_sent: 0,
             pings: 0,
@@ -176,8 +194,9 @@ impl Conn {
     ) -> Result<usize> {
         let mut used = 0;
         if self.phase == Phase::AwaitUpgrade {
-            let Some(length) = upgrade.check_answer(bytes)? else { return Ok(0) };
+            let Some((length, agreed)) = upgrade.check_answer(bytes)? else { return Ok(0) };
             used = length;
+            self.inflater = Inflater::new(agreed);
             self.phase = Phase::AwaitId;
             if upgrade.wire == Wire::Raw {
                 self.phase = Phase::Usable;
@@ -185,15 +204,22 @@ impl Conn {
             }
         }
         while let Some(frame) = frame::parse(bytes, used)? {
-            used = frame.payload.end;
+            let length = frame.payload.end - std::mem::replace(&mut used, frame.payload.end);
             let payload = &bytes[frame.payload];
             match frame.kind {
-                Kind::Data if frame.is_final => self.message(upgrade.wire, payload, now, handle)?,
                 Kind::Data | Kind::Continue => {
+                    self.traffic.wire += length as u64;
+                    if frame.kind == Kind::Data {
+                        self.is_compressed = frame.is_compressed;
+                    }
+                    if frame.kind == Kind::Data && frame.is_final {
+                        self.inflate(upgrade.wire, payload, now, handle)?;
+                        continue;
+                    }
                     self.fragments.extend_from_slice(payload);
                     if frame.is_final {
                         let whole = std::mem::take(&mut self.fragments);
-                        self.message(upgrade.wire, &whole, now, handle)?;
+                        self.inflate(upgrade.wire, &whole, now, handle)?;
                     }
                 }
                 Kind::Ping => {
@@ -208,6 +234,23 @@ impl Conn {
             }
         }
         Ok(used)
+    }
+
+    fn inflate(
+        &mut self,
+        wire: Wire,
+        payload: &[u8],
+        now: Instant,
+        handle: &mut impl FnMut(&mut Self, Incoming<'_>, Instant),
+    ) -> Result<()> {
+        if !self.is_compressed {
+            self.traffic.inflated += payload.len() as u64;
+            return self.message(wire, payload, now, handle);
+        }
+        let Some(inflater) = &mut self.inflater else { bail!("the server compresses, which was not agreed") };
+        let message = inflater.message(payload)?;
+        self.traffic.inflated += message.len() as u64;
+        self.message(wire, &message, now, handle)
     }
 
     fn message(
@@ -240,19 +283,20 @@ impl Conn {
 
 impl Upgrade {
     /// `offer`: items of the header `Godot-Multiplayer`; may be empty.
-    pub(crate) fn new(host: &str, path: &str, wire: Wire, offer: &str) -> Self {
+    pub(crate) fn new(host: &str, path: &str, wire: Wire, offer: &str, deflate: Option<Deflate>) -> Self {
         let key = tungstenite::handshake::client::generate_key();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}{}\r\n",
+            if deflate.is_some() { "Sec-WebSocket-Extensions: permessage-deflate\r\n" } else { "" },
             if offer.is_empty() { String::new() } else { format!("Godot-Multiplayer: {offer}\r\n") }
         );
         let accept_key = tungstenite::handshake::derive_accept_key(key.as_bytes());
-        Self { request: request.into_bytes(), accept_key, wire }
+        Self { request: request.into_bytes(), accept_key, wire, deflate }
     }
 
-    /// Returns the length of the server's head, once it is complete and valid.
-    fn check_answer(&self, bytes: &[u8]) -> Result<Option<usize>> {
+    /// Returns the length of the server's head, once it is complete and valid, and what is agreed on.
+    fn check_answer(&self, bytes: &[u8]) -> Result<Option<(usize, Deflate)>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
@@ -267,6 +311,15 @@ impl Upgrade {
         if !accepted {
             bail!("answered with a wrong Sec-WebSocket-Accept");
         }
-        Ok(Some(length))
+        let extensions = response
+            .headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case("sec-websocket-extensions"));
+        let agreed = Deflate::agreed(extensions.filter_map(|header| std::str::from_utf8(header.value).ok()))?;
+        let wanted = self.deflate.unwrap_or(Deflate::Off);
+        if agreed != wanted {
+            bail!("the server compresses in another way: {agreed:?} instead of {wanted:?}");
+        }
+        Ok(Some((length, agreed)))
     }
 }

@@ -20,6 +20,8 @@ pub(crate) fn append(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     pub(crate) is_final: bool,
+    /// RSV1 (RFC 7692 section 6): of the first frame of a message only.
+    pub(crate) is_compressed: bool,
     /// The position of the payload in the parsed bytes.
     pub(crate) payload: Range<usize>,
 }
@@ -56,7 +58,10 @@ pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Option<Frame>> {
         OpCode::Control(Control::Close) => Kind::Close,
         other => bail!("the server uses the reserved opcode {other}"),
     };
-    Ok(Some(Frame { kind, is_final: header.is_final, payload: begin..end }))
+    if header.rsv1 && kind != Kind::Data {
+        bail!("the server compresses a part of a message, or a control frame");
+    }
+    Ok(Some(Frame { kind, is_final: header.is_final, is_compressed: header.rsv1, payload: begin..end }))
 }
 
 /// A binary message that is sent repeatedly, with an increasing number in it, after a prefix that may differ each time.
@@ -163,6 +168,14 @@ mod tests {
             start = frame.payload.end;
         }
         assert_eq!(start, bytes.len());
+    }
+
+    #[test]
+    fn a_compressed_message_has_its_mark_on_the_first_frame() {
+        let whole = |bytes: &[u8]| parse(bytes, 0).expect("valid").expect("whole").is_compressed;
+        assert!(whole(&[0xc2, 1, 7]) && whole(&[0x41, 1, 7]) && !whole(&[0x82, 1, 7]));
+        assert!(parse(&[0xc0, 1, 7], 0).is_err());
+        assert!(parse(&[0xc9, 0], 0).is_err());
     }
 
     #[test]

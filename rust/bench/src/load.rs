@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
 use crate::conn::Conn;
-use crate::frame::Template;
+use crate::content::{self, Content};
+use crate::frame::{self, Template};
 use crate::stats::Histogram;
 use crate::timeline::Timeline;
 use crate::wire::{Wire, is_scene_system};
@@ -38,11 +41,44 @@ impl Load for Sink {
     }
 }
 
+/// The messages of a connection.
+#[derive(Debug)]
+enum Source {
+    Numbered(Template),
+    /// Those of a game, again and again; each connection begins with another one.
+    Listed(Vec<Vec<u8>>),
+}
+
+impl Source {
+    fn append(&self, conn: &mut Conn, prefix: &[u8]) {
+        let (index, number) = (conn.index, conn.sent);
+        match self {
+            Self::Numbered(template) => template.append(conn.out(), prefix, number),
+            Self::Listed(all) => {
+                let message = [prefix, Self::listed(all, index, number)].concat();
+                frame::append(conn.out(), OpCode::Data(Data::Binary), &message);
+            }
+        }
+    }
+
+    /// Returns whether a payload is the next one to be echoed.
+    fn is_next(&self, conn: &Conn, payload: &[u8]) -> bool {
+        match self {
+            Self::Numbered(template) => template.is(payload, conn.echoed),
+            Self::Listed(all) => Self::listed(all, conn.index, conn.echoed) == payload,
+        }
+    }
+
+    fn listed(all: &[Vec<u8>], conn: usize, number: u64) -> &[u8] {
+        &all[(conn * APART + number as usize) % all.len()]
+    }
+}
+
 /// Keeps a number of messages in flight on each connection to an echo server.
 #[derive(Debug)]
 pub(crate) struct Echo {
     wire: Wire,
-    template: Template,
+    source: Source,
     pub(crate) messages: u64,
     /// The results of each stage of the run.
     pub(crate) latency: Vec<Histogram>,
@@ -56,10 +92,14 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// Creates a load with this many stages, and starts the first one.
-    pub(crate) fn new(wire: Wire, size: usize, stages: usize) -> Self {
+    pub(crate) fn new(wire: Wire, content: Content, size: usize, stages: usize) -> Self {
+        let source = match content {
+            Content::Bytes => Source::Numbered(Template::new(size, wire.to_server(0).len())),
+            listed => Source::Listed(content::messages(listed, size)),
+        };
         Self {
             wire,
-            template: Template::new(size, wire.to_server(0).len()),
+            source,
             messages: 0,
             latency: vec![Histogram::new(); stages],
             stage: Arc::default(),
@@ -70,8 +110,8 @@ impl Echo {
     }
 
     pub(crate) fn send(&self, conn: &mut Conn, now: Instant) {
-        let (prefix, number) = (self.wire.to_server(conn.id), conn.sent);
-        self.template.append(conn.out(), &prefix, number);
+        let prefix = self.wire.to_server(conn.id);
+        self.source.append(conn, &prefix);
         conn.sent += 1;
         conn.in_flight.push_back(now);
     }
@@ -87,7 +127,7 @@ impl Load for Echo {
             self.wrong += 1;
             return;
         };
-        if !self.template.is(payload, conn.echoed) {
+        if !self.source.is_next(conn, payload) {
             self.wrong += 1;
         }
         conn.echoed += 1;
@@ -110,8 +150,9 @@ pub(crate) struct Steady {
 }
 
 impl Steady {
-    pub(crate) fn new(wire: Wire, size: usize, rate: f64) -> Self {
-        let echo = Echo { stopped: true, ..Echo::new(wire, size, 1) };
+    /// Creates a load whose latencies count for these stages.
+    pub(crate) fn new(wire: Wire, size: usize, rate: f64, stages: usize, stage: Arc<AtomicUsize>) -> Self {
+        let echo = Echo { stopped: true, stage, ..Echo::new(wire, Content::Bytes, size, stages) };
         Self { echo, rate, started: Instant::now(), timeline: Timeline::default() }
     }
 
@@ -131,6 +172,56 @@ impl Steady {
 
     pub(crate) fn wrong(&self) -> u64 {
         self.echo.wrong
+    }
+
+    pub(crate) fn latency(&self, stage: usize) -> &Histogram {
+        &self.echo.latency[stage]
+    }
+}
+
+/// Lets a server send levels to all clients: one of them uploads the next as soon as all have the last.
+#[derive(Debug)]
+pub(crate) struct Levels {
+    levels: Vec<Vec<u8>>,
+    sent: usize,
+    /// Copies that came, and that are to come.
+    pub(crate) received: u64,
+    owed: u64,
+    pub(crate) wrong: u64,
+}
+
+impl Levels {
+    pub(crate) fn new(size: usize) -> Self {
+        let levels = content::messages(Content::Level, size);
+        Self { levels, sent: 0, received: 0, owed: 0, wrong: 0 }
+    }
+
+    /// Returns whether all clients have what was sent.
+    pub(crate) fn is_done(&self) -> bool {
+        self.received == self.owed
+    }
+
+    /// Sends the next one, if it is this client's turn.
+    pub(crate) fn fill(&mut self, conn: &mut Conn, clients: usize) {
+        if conn.index == 0 && self.is_done() {
+            self.sent += 1;
+            self.owed += clients as u64;
+            frame::append(conn.out(), OpCode::Data(Data::Binary), self.current());
+        }
+    }
+
+    fn current(&self) -> &[u8] {
+        &self.levels[self.sent % self.levels.len()]
+    }
+}
+
+impl Load for Levels {
+    fn on_message(&mut self, _conn: &mut Conn, payload: &[u8], _now: Instant) {
+        if is_scene_system(payload) {
+            return;
+        }
+        self.received += 1;
+        self.wrong += u64::from(payload != self.current());
     }
 }
 
@@ -207,3 +298,6 @@ impl Load for Relay {
         }
     }
 }
+
+/// How many messages the connections are apart.
+const APART: usize = 37;

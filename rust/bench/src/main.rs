@@ -9,11 +9,14 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 mod conn;
+mod content;
 mod crowd;
+mod deflate;
 mod enet;
 mod frame;
 mod load;
 mod modes;
+mod processor;
 mod resume;
 mod stats;
 mod swarm;
@@ -21,7 +24,9 @@ mod timeline;
 mod tls;
 mod wire;
 
+use content::Content;
 use crowd::Copies;
+use deflate::Deflate;
 use wire::Wire;
 
 const USAGE: &str = "\
@@ -31,6 +36,8 @@ wsload MODE [N] --port PORT [options]
   echo         keep messages in flight on each connection of a server that echoes
   steady       send at a fixed rate to a server that echoes; how long nothing comes back, and how long it is slow after that
   storm N      open N connections at once while others are in use; how the latency of those grows
+  level N      N clients that get one level of --size bytes after the other, from a server that sends what is large to all but the client that
+               has sent the last small message; the latency of small messages of one more client meanwhile
   relay        as echo, but each client sends to another one
   crowd N      N players: each sends its state to all others in each frame, through the server
   idle N       hold N connections open and answer pings
@@ -47,12 +54,15 @@ wsload MODE [N] --port PORT [options]
   --lists           crowd: one message for all other players (the lists of docs/protocol.md)
   --alone           crowd: the state goes to the server only
   --session         idle: with sessions that survive the loss of their connections
+  --deflate HOW     off, shared or dedicated: permessage-deflate is offered, and the server has to compress in this way
+  --content WHAT    echo: bytes (the default), json (a game's), sync (packets of synchronizers)
+  --pid PID         echo, level: the server's process, whose processor time is reported
   --timeout S       for opening (15)
   --parallel P      connections on their way at a time (connect, storm: all; otherwise 32)
-  --seconds S       for all but connect and storm (5)
+  --seconds S       for all but connect and storm (5); level: half of it before the levels
   --conns C         echo, steady, storm, relay: connections (10)
   --inflight K      echo, storm, relay: messages in flight on each connection; resume: sent right before each reset (16)
-  --rate R          steady: messages per second on each connection; crowd: frames per second (100)
+  --rate R          steady, level: messages per second on each connection; crowd: frames per second (100)
   --size B          bytes of a message (64)
   --within MS       echo: the share that is answered by then is reported (33.4: two frames of 60 per second)";
 
@@ -63,6 +73,7 @@ enum Mode {
     Steady,
     Storm,
     Relay,
+    Level,
     Crowd,
     Idle,
     Sink,
@@ -81,6 +92,10 @@ struct Options {
     wire: Wire,
     tls: bool,
     session: bool,
+    deflate: Option<Deflate>,
+    content: Content,
+    /// The server's process.
+    pid: Option<u32>,
     copies: Copies,
     enet: bool,
     timeout: Duration,
@@ -146,6 +161,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     let mut host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (mut path, mut wire, mut tls, mut parallel) = ("/".to_owned(), Wire::Godot4, false, None);
     let (mut session, mut enet, mut copies) = (false, false, Copies::Each);
+    let (mut deflate, mut content, mut pid) = (None, Content::Bytes, None);
     let (mut timeout, mut seconds, mut within) = (15.0, 5.0, 33.4);
     let (mut in_flight, mut size, mut rate) = (16, 64, 100.0);
     while let Some(argument) = parser.next()? {
@@ -157,6 +173,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
                     "steady" => Mode::Steady,
                     "storm" => Mode::Storm,
                     "relay" => Mode::Relay,
+                    "level" => Mode::Level,
                     "crowd" => Mode::Crowd,
                     "idle" => Mode::Idle,
                     "sink" => Mode::Sink,
@@ -181,6 +198,23 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
             }
             Long("tls") => tls = true,
             Long("session") => session = true,
+            Long("deflate") => {
+                deflate = Some(match parser.value()?.string()?.as_str() {
+                    "off" => Deflate::Off,
+                    "shared" => Deflate::Shared,
+                    "dedicated" => Deflate::Dedicated,
+                    other => return Err(format!("nothing is compressed {other:?}").into()),
+                });
+            }
+            Long("content") => {
+                content = match parser.value()?.string()?.as_str() {
+                    "bytes" => Content::Bytes,
+                    "json" => Content::Json,
+                    "sync" => Content::Sync,
+                    other => return Err(format!("there is no content {other:?}").into()),
+                }
+            }
+            Long("pid") => pid = Some(parser.value()?.parse()?),
             Long("lists") => copies = Copies::Once,
             Long("alone") => copies = Copies::None,
             Long("enet") => enet = true,
@@ -209,6 +243,15 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     if copies == Copies::Once && (enet || wire != Wire::Godot4) {
         return Err("--lists needs WebSocket and the wire godot4".into());
     }
+    if content != Content::Bytes && mode != Mode::Echo {
+        return Err("--content is for the mode echo".into());
+    }
+    if pid.is_some() && !matches!(mode, Mode::Echo | Mode::Level) {
+        return Err("--pid is for the modes echo and level".into());
+    }
+    if mode == Mode::Level && wire == Wire::Godot3 {
+        return Err("levels have no header of the wire godot3".into());
+    }
     let port = port.ok_or("--port is missing")?;
     if !host.is_loopback() {
         return Err(
@@ -235,6 +278,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
         wire,
         tls,
         session,
+        deflate,
+        content,
+        pid,
         copies,
         enet,
         timeout: time(timeout, "--timeout")?,
@@ -271,6 +317,8 @@ mod tests {
     fn defaults_and_mistakes() {
         let echo = options(&["echo", "--port=1"]).expect("accepted");
         assert_eq!((echo.mode, echo.count, echo.in_flight, echo.size), (Mode::Echo, 10, 16, 64));
+        let json = options(&["echo", "--port=1", "--deflate=off", "--content=json"]).expect("accepted");
+        assert_eq!((json.deflate, json.content), (Some(Deflate::Off), Content::Json));
         let storm = options(&["storm", "100", "--port=1", "--conns=7", "--tls"]).expect("accepted");
         assert_eq!((storm.count, storm.others, storm.tls, storm.parallel), (100, 7, true, usize::MAX));
         for words in [
@@ -286,6 +334,10 @@ mod tests {
             &["echo", "--port=1", "--enet"],
             &["echo", "--port=1", "--lists"],
             &["crowd", "3", "--port=1", "--lists", "--enet"],
+            &["echo", "--port=1", "--deflate=yes"],
+            &["steady", "--port=1", "--content=json"],
+            &["idle", "5", "--port=1", "--pid=1"],
+            &["level", "5", "--port=1", "--wire=godot3"],
             &["certificate"],
         ] {
             assert!(options(words).is_err(), "{words:?}");

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
-use crate::conn::Upgrade;
+use crate::conn::{Traffic, Upgrade};
 use crate::crowd::{Copies, Crowd};
-use crate::load::{Echo, Relay, Sink, Steady};
+use crate::load::{Echo, Levels, Relay, Sink, Steady};
 use crate::swarm::Swarm;
 use crate::tls::Tls;
-use crate::{Mode, Options, resume};
+use crate::{Mode, Options, processor, resume};
 
 pub(crate) fn run(options: &Options) -> Result<Value> {
     let mut swarm = swarm(options)?;
@@ -23,6 +23,7 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
         Mode::Steady => steady(&mut swarm, options),
         Mode::Storm => storm(&mut swarm, options),
         Mode::Relay => relay(&mut swarm, options),
+        Mode::Level => level(&mut swarm, options),
         Mode::Crowd => crowd(&mut swarm, options),
         Mode::Idle | Mode::Sink => sink(&mut swarm, options),
         // Its clients are no swarm.
@@ -49,7 +50,8 @@ fn swarm(options: &Options) -> Result<Swarm> {
         Options { copies: Copies::Once, .. } => "relay-list; v=1",
         _ => "",
     };
-    let upgrade = Upgrade::new(&options.address.to_string(), &options.path, options.wire, offer);
+    let upgrade =
+        Upgrade::new(&options.address.to_string(), &options.path, options.wire, offer, options.deflate);
     Swarm::new(options.address, upgrade, tls)
 }
 
@@ -62,7 +64,7 @@ fn connect(swarm: &mut Swarm, options: &Options) -> Result<Value> {
 }
 
 fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
-    let mut load = Echo::new(options.wire, options.size, 2);
+    let mut load = Echo::new(options.wire, options.content, options.size, 2);
     swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
     let usable = swarm.usable;
     let now = Instant::now();
@@ -70,9 +72,11 @@ fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     swarm.run(WARM_UP, &mut load)?;
     load.stage.store(1, Ordering::Relaxed);
     load.messages = 0;
+    let cost = Cost::begin(swarm, options)?;
     let started = Instant::now();
     swarm.run(options.seconds, &mut load)?;
     let took = started.elapsed();
+    let cost = cost.end(swarm, options, load.messages)?;
     load.stopped = true;
     let (messages, latency) = (load.messages, load.latency[1].clone());
     swarm.close(&mut load)?;
@@ -87,13 +91,14 @@ fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
         "megabytes_per_second": (rate * options.size as f64 / 1e4).round() / 100.0,
         "latency": latency.to_json(),
         "within_percent": latency.share_within(options.within) * 100.0,
+        "cost": cost,
         "wrong": load.wrong,
         "system_messages": load.system_messages,
     }))
 }
 
 fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
-    let mut load = Steady::new(options.wire, options.size, options.rate);
+    let mut load = Steady::new(options.wire, options.size, options.rate, 1, Arc::default());
     swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
     let usable = swarm.usable;
     load.start();
@@ -149,7 +154,7 @@ fn storm(swarm: &mut Swarm, options: &Options) -> Result<Value> {
 
 fn in_use(options: &Options, stage: &Arc<AtomicUsize>) -> Result<Value> {
     let mut swarm = swarm(options)?;
-    let mut load = Echo::new(options.wire, options.size, STAGES);
+    let mut load = Echo::new(options.wire, options.content, options.size, STAGES);
     load.stage = Arc::clone(stage);
     swarm.open(options.others, 32, options.timeout, &mut load)?;
     let now = Instant::now();
@@ -170,6 +175,109 @@ fn in_use(options: &Options, stage: &Arc<AtomicUsize>) -> Result<Value> {
         "p99_growth": if growth.is_finite() { json!(growth) } else { Value::Null },
         "wrong": load.wrong,
     }))
+}
+
+/// The client that sends small packets meanwhile has a thread of its own, so that inflating does not delay it in this process.
+fn level(swarm: &mut Swarm, options: &Options) -> Result<Value> {
+    let mut load = Levels::new(options.size);
+    swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
+    let usable = swarm.usable;
+    let stage = Arc::new(AtomicUsize::new(0));
+    let probe = thread::spawn({
+        let (options, stage) = (options.clone(), Arc::clone(&stage));
+        move || small_packets(&options, &stage)
+    });
+    while stage.load(Ordering::Relaxed) < WARMING && !probe.is_finished() {
+        thread::sleep(TICK);
+    }
+    thread::sleep(WARM_UP);
+    stage.store(BEFORE, Ordering::Relaxed);
+    swarm.run(options.seconds / 2, &mut load)?;
+    // The first one takes memory that those after it reuse.
+    send_levels(swarm, &mut load, Duration::ZERO)?;
+    let (cost, first) = (Cost::begin(swarm, options)?, load.received);
+    stage.store(DURING, Ordering::Relaxed);
+    let started = Instant::now();
+    send_levels(swarm, &mut load, options.seconds)?;
+    let took = started.elapsed().as_secs_f64();
+    stage.store(AFTER, Ordering::Relaxed);
+    let (copies, is_done) = (load.received - first, load.is_done());
+    let cost = cost.end(swarm, options, copies)?;
+    let mut report = probe.join().map_err(|_| anyhow!("the client of small packets has panicked"))??;
+    swarm.close(&mut load)?;
+    if !is_done {
+        return Err(anyhow!("a level did not reach all clients"));
+    }
+    report["usable"] = json!(usable);
+    report["messages"] = json!(copies);
+    report["levels_per_second"] = json!(copies as f64 / usable.max(1) as f64 / took);
+    report["cost"] = cost;
+    report["wrong"] = json!(report["wrong"].as_u64().unwrap_or(0) + load.wrong);
+    Ok(report)
+}
+
+/// At least one, and no further one after `time`.
+fn send_levels(swarm: &mut Swarm, load: &mut Levels, time: Duration) -> Result<()> {
+    let clients = swarm.usable;
+    let end = Instant::now() + time;
+    loop {
+        swarm.flush_all(|conn| load.fill(conn, clients));
+        let late = Instant::now() + LEVEL_LIMIT;
+        while !load.is_done() && Instant::now() < late && swarm.usable > 0 {
+            swarm.run(TICK / 5, load)?;
+        }
+        if Instant::now() >= end || !load.is_done() {
+            return Ok(());
+        }
+    }
+}
+
+fn small_packets(options: &Options, stage: &Arc<AtomicUsize>) -> Result<Value> {
+    let mut swarm = swarm(options)?;
+    let mut load = Steady::new(options.wire, SMALL, options.rate, STAGES, Arc::clone(stage));
+    swarm.open(1, 1, options.timeout, &mut load)?;
+    load.start();
+    stage.store(WARMING, Ordering::Relaxed);
+    while stage.load(Ordering::Relaxed) != AFTER && swarm.usable > 0 {
+        let now = Instant::now();
+        swarm.flush_all(|conn| load.fill(conn, now));
+        swarm.run(TICK / 5, &mut load)?;
+    }
+    let held = swarm.usable;
+    swarm.close(&mut load)?;
+    Ok(json!({
+        "held": held,
+        "before": load.latency(BEFORE).to_json(),
+        "during": load.latency(DURING).to_json(),
+        "wrong": load.wrong(),
+        "lost_small": load.timeline.lost(),
+    }))
+}
+
+/// What the server's messages cost.
+struct Cost {
+    traffic: Traffic,
+    processor: Option<Duration>,
+}
+
+impl Cost {
+    fn begin(swarm: &Swarm, options: &Options) -> Result<Self> {
+        let processor = options.pid.map(processor::time_of).transpose()?.flatten();
+        Ok(Self { traffic: swarm.traffic(), processor })
+    }
+
+    /// Per message that has come since.
+    fn end(self, swarm: &Swarm, options: &Options, messages: u64) -> Result<Value> {
+        let now = Self::begin(swarm, options)?;
+        let per_message =
+            |amount: f64| if messages > 0 { json!(amount / messages as f64) } else { Value::Null };
+        let used = now.processor.zip(self.processor).map(|(now, then)| now.saturating_sub(then));
+        Ok(json!({
+            "wire_bytes": per_message((now.traffic.wire - self.traffic.wire) as f64),
+            "inflated_bytes": per_message((now.traffic.inflated - self.traffic.inflated) as f64),
+            "processor_usec": used.map(|used| per_message(used.as_nanos() as f64 / 1e3)),
+        }))
+    }
 }
 
 fn relay(swarm: &mut Swarm, options: &Options) -> Result<Value> {
@@ -242,7 +350,11 @@ fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(5);
 pub(crate) const DRAIN: Duration = Duration::from_secs(3);
-/// Stages of a storm: opening, warming up, and the counted ones.
+/// For a level to reach all clients.
+const LEVEL_LIMIT: Duration = Duration::from_secs(20);
+/// Bytes of a packet that is sent meanwhile.
+const SMALL: usize = 64;
+/// Stages of a storm, or of levels: opening, warming up, and the counted ones.
 const WARMING: usize = 1;
 const BEFORE: usize = 2;
 const DURING: usize = 3;

@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use tungstenite::protocol::frame::coding::{Control, OpCode};
 
-use crate::conn::{Conn, Incoming, Phase, Upgrade};
+use crate::conn::{Conn, Incoming, Phase, Traffic, Upgrade};
 use crate::frame;
 use crate::load::Load;
 use crate::stats::Histogram;
@@ -145,6 +145,13 @@ impl Swarm {
     /// The peer id of each connection; 0 where it is not usable.
     pub(crate) fn ids(&self) -> Vec<i32> {
         self.conns.iter().map(|conn| conn.id).collect()
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.conns.iter().fold(Traffic::default(), |sum, conn| Traffic {
+            wire: sum.wire + conn.traffic.wire,
+            inflated: sum.inflated + conn.traffic.inflated,
+        })
     }
 
     pub(crate) fn pings(&self) -> u64 {

@@ -1,14 +1,16 @@
-//! An echo server on the core alone, to be loaded from outside: `echo [PORT] [wait|spin]`.
+//! An echo server on the core alone, to be loaded from outside: `echo [PORT] [wait|spin] [off|shared|dedicated]`.
 //!
 //! It waits until something comes, or with `spin` looks all the time. Each second with traffic it prints how much the game's
-//! thread and the I/O thread had to do.
+//! thread and the I/O thread had to do. The last word is how messages are compressed; with it, a message of 1 MiB or more goes to all
+//! clients but the one that has sent the last smaller message.
 
 use std::env;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{
-    Delivery, Event, Mode, Peer, PeerConfig, Runtime, ServerConfig, Target, WireFormat,
+    Buffers, Compression, Delivery, Event, Mode, Packet, Peer, PeerConfig, PeerId, Runtime, ServerConfig,
+    Target, WireFormat,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,13 +21,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A client that offers it gets a session.
     let resume_timeout = PeerConfig::RESUME_MAX;
     let mode = Mode::Multiplayer(WireFormat::Godot4);
-    let peer = PeerConfig { mode, resume_timeout, ..PeerConfig::default() };
+    let mut peer = PeerConfig { mode, resume_timeout, ..PeerConfig::default() };
+    let compression = arguments.next();
+    if let Some(word) = &compression {
+        peer.compression = match word.as_str() {
+            "shared" => Some(Compression::Shared),
+            "dedicated" => Some(Compression::Dedicated),
+            _ => None,
+        };
+        peer.compression_threshold = THRESHOLD;
+        peer.buffers = Buffers { input_bytes: LEVELS, output_bytes: LEVELS, ..Buffers::default() };
+    }
+    let mut levels = compression.map(|_| Levels::default());
     server.listen(ServerConfig { peer, port, ..ServerConfig::default() })?;
     println!("echoes on port {}", server.local_port());
     let mut report = Report::new();
     loop {
         let began = Instant::now();
-        let handled = turn(&mut server)?;
+        let handled = turn(&mut server, &mut levels)?;
         report.polls += 1;
         if handled > 0 {
             report.messages += handled;
@@ -38,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Echoes whatever has come.
-fn turn(server: &mut Peer) -> Result<u64, Box<dyn Error>> {
+fn turn(server: &mut Peer, levels: &mut Option<Levels>) -> Result<u64, Box<dyn Error>> {
     server.begin_poll();
     while let Some(event) = server.next_event(false) {
         match event {
@@ -49,10 +62,27 @@ fn turn(server: &mut Peer) -> Result<u64, Box<dyn Error>> {
     }
     let mut handled = 0;
     while let Some(packet) = server.pop_packet() {
-        server.send(Target::One(packet.source), &packet.payload, Delivery::Reliable)?;
+        let target = levels.as_mut().map_or(Target::One(packet.source), |levels| levels.target(&packet));
+        server.send(target, &packet.payload, Delivery::Reliable)?;
         handled += 1;
     }
     Ok(handled)
+}
+
+/// Who gets what, if not only echoes are wanted.
+#[derive(Default)]
+struct Levels {
+    last_small: Option<PeerId>,
+}
+
+impl Levels {
+    fn target(&mut self, packet: &Packet) -> Target {
+        if packet.payload.len() < LEVEL {
+            self.last_small = Some(packet.source);
+            return Target::One(packet.source);
+        }
+        self.last_small.map_or(Target::All, Target::AllExcept)
+    }
 }
 
 struct Report {
@@ -87,5 +117,11 @@ impl Report {
 }
 
 const PORT: u16 = 9080;
+/// Of a level, at least.
+const LEVEL: usize = 1 << 20;
+/// Room for several.
+const LEVELS: usize = 8 << 20;
+/// Smaller messages are not compressed.
+const THRESHOLD: usize = 16;
 /// At most so long, for the report.
 const REST: Duration = Duration::from_secs(1);
