@@ -1,11 +1,11 @@
 // The server of `cargo xtask bench --only compression` with the package `ws`: what rust/core/examples/echo.rs does.
 //
-// Arguments: the port, and how messages are compressed: off, shared (without context takeover) or dedicated.
+// Arguments, as those of the example: the port, `wait`, and how messages are compressed: off, shared (without context takeover) or dedicated.
 'use strict';
 
 const { WebSocketServer } = require('ws');
 
-const [port, how] = process.argv.slice(2);
+const [port, , how] = process.argv.slice(2);
 const LEVEL = 1 << 20;
 const forgets = how === 'shared';
 const perMessageDeflate = how !== 'off' && {

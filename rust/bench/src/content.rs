@@ -25,10 +25,11 @@ pub(crate) fn messages(content: Content, size: usize) -> Vec<Vec<u8>> {
         Content::Bytes => Vec::new(),
         Content::Level => (0..count).map(|_| level(&mut random, size)).collect(),
         Content::Json => {
-            let mut things: Vec<Thing> = (0..=size / THING).map(|_| Thing::new(&mut random)).collect();
+            let total = (size / THING).max(PLAYERS);
+            let mut things: Vec<Thing> = (0..total).map(|_| Thing::new(&mut random)).collect();
             let mut state = |tick| {
                 things.iter_mut().for_each(|thing| thing.advance(&mut random, 0.05));
-                json(&things, tick, size)
+                json(&things, &mut random, tick, size)
             };
             (0..count).map(|tick| state(TICK + tick).into_bytes()).collect()
         }
@@ -96,11 +97,12 @@ impl Thing {
     }
 }
 
-/// As many things as fit, and a text that fills what is left.
-fn json(things: &[Thing], tick: usize, size: usize) -> String {
+/// As many things as fit, beginning with any, and a text that fills what is left.
+fn json(things: &[Thing], random: &mut StdRng, tick: usize, size: usize) -> String {
     const END: &str = r#"],"text":""#;
     let mut text = format!(r#"{{"tick":{tick},"players":["#);
-    for (index, thing) in things.iter().enumerate() {
+    let first = random.random_range(0..things.len());
+    for (index, thing) in things.iter().cycle().skip(first).take(things.len()).enumerate() {
         let comma = if index == 0 { "" } else { "," };
         let thing = thing.json();
         if text.len() + comma.len() + thing.len() + END.len() + 2 > size {
@@ -110,8 +112,11 @@ fn json(things: &[Thing], tick: usize, size: usize) -> String {
         text += &thing;
     }
     text += END;
-    let left = size.saturating_sub(text.len() + 2);
-    text.extend(CHAT.chars().cycle().skip(tick * 7 % CHAT.len()).take(left));
+    while text.len() + 2 < size {
+        text += WORDS[random.random_range(0..WORDS.len())];
+        text.push(' ');
+    }
+    text.truncate(size - 2);
     text + r#""}"#
 }
 
@@ -160,6 +165,8 @@ fn level(random: &mut StdRng, size: usize) -> Vec<u8> {
 const ENOUGH: usize = 1 << 20;
 const SEED: u64 = 16;
 const TICK: usize = 48_213;
+/// A message is about some of so many, unless more fit.
+const PLAYERS: usize = 24;
 /// A thing in JSON has at least so many bytes.
 const THING: usize = 70;
 const NAMES: [&str; 16] = [
@@ -194,8 +201,12 @@ const ITEMS: [&str; 12] = [
     "healing_herb",
     "none",
 ];
-const CHAT: &str = "Behind you! Who has the key for the north gate? I need healing, wait for me at the bridge. Well played, \
-                    next round on the other map? The chest was empty, somebody was here before us. ";
+const WORDS: [&str; 48] = [
+    "behind", "you", "who", "has", "the", "key", "for", "north", "gate", "need", "healing", "wait", "at",
+    "bridge", "well", "played", "next", "round", "on", "other", "map", "chest", "was", "empty", "somebody",
+    "here", "before", "us", "go", "left", "I", "am", "out", "of", "arrows", "sell", "two", "potions",
+    "cheap", "boss", "in", "tower", "no", "way", "lol", "thanks", "meet", "again",
+];
 /// `MultiplayerAPI`'s command, and the type of a `Vector2`.
 const SYNC: u8 = 6;
 const VECTOR2: u32 = 5;

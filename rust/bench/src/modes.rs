@@ -194,6 +194,7 @@ fn level(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     stage.store(BEFORE, Ordering::Relaxed);
     swarm.run(options.seconds / 2, &mut load)?;
     // The first one takes memory that those after it reuse.
+    stage.store(WARMING, Ordering::Relaxed);
     send_levels(swarm, &mut load, Duration::ZERO)?;
     let (cost, first) = (Cost::begin(swarm, options)?, load.received);
     stage.store(DURING, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measures the addon's server, the engine's own class, the class of 3.6 and the floor, in turn in one run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -7,18 +8,18 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
-use crate::bench_report::{self, Host, Report};
+use crate::bench_report::{self, COMPRESSION_SECTION, Host, Report, SECTION, replace_section};
 use crate::bench_rows::{Scenario, Subject, select};
 use crate::bench_svg;
 use crate::bench_trial::TrialSetup;
 use crate::engines::{self, Generation};
 use crate::repo::Repo;
-use crate::{addon, ui};
+use crate::{addon, foreign, ui};
 
 /// What to measure, and how often.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchOptions {
-    /// Measure these rows only: core, echo, echo60, idle, memory, broadcast, join, tls, stall, relay, crowd, resume
+    /// Measure these rows only: core, echo, echo60, idle, memory, broadcast, join, tls, stall, relay, crowd, resume, compression
     #[arg(long, value_name = "ROW,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Run N times and report the medians
@@ -27,8 +28,8 @@ pub(crate) struct BenchOptions {
     /// Measure once
     #[arg(long, conflicts_with = "repeat")]
     quick: bool,
-    /// Replace what is between <!-- bench:begin --> and <!-- bench:end --> in FILE and in docs/performance.md, and
-    /// docs/images/bench.svg
+    /// Replace what is between <!-- bench:begin --> and <!-- bench:end --> in FILE and in docs/performance.md, the tables of
+    /// compression there, and docs/images/bench.svg
     #[arg(long, value_name = "FILE", conflicts_with = "only")]
     pub(crate) markdown: Option<PathBuf>,
 }
@@ -53,13 +54,11 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     let started = Instant::now();
     let host = Host::describe(repo, &setup.engine);
     let mut report = Report::new(scenarios.clone(), options.turns(), host);
-    if uses(&scenarios, Subject::Three) && setup.engine_3.is_none() {
-        report.faults.push(format!("the column of 3.6: there is no {} here", Generation::Three));
-    }
+    report.faults.extend(setup.absent.values().cloned());
     for turn in 1..=options.turns() {
         for scenario in &scenarios {
             for &subject in &scenario.subjects {
-                if subject == Subject::Three && setup.engine_3.is_none() {
+                if setup.absent.contains_key(&subject) {
                     continue;
                 }
                 let label =
@@ -80,17 +79,18 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
     }
     ui::step(&format!("Measured in {}", ui::seconds(started.elapsed())));
     print!("{}", report.text());
-    let full = report.full();
+    let [full, compression] = [report.full(), report.compression()];
     let picture = bench_svg::picture(&report.headlines(), &report.caption());
     let folder = repo.target.join("bench");
     fs::create_dir_all(&folder)?;
-    write(&folder.join("report.md"), &full)?;
+    write(&folder.join("report.md"), &format!("{full}\n{compression}"))?;
     write(&folder.join("bench.svg"), &picture)?;
     write(&folder.join("figures.json"), &format!("{:#}\n", report.to_json()))?;
     if let Some([readme, performance, image]) = &documents {
         let section = report.short();
-        write(readme, &bench_report::replace_section(&fs::read_to_string(readme)?, &section)?)?;
-        write(performance, &bench_report::replace_section(&fs::read_to_string(performance)?, &full)?)?;
+        write(readme, &replace_section(&fs::read_to_string(readme)?, SECTION, &section)?)?;
+        let text = replace_section(&fs::read_to_string(performance)?, SECTION, &full)?;
+        write(performance, &replace_section(&text, COMPRESSION_SECTION, &compression)?)?;
         write(image, &picture)?;
     }
     Ok(report.faults.is_empty())
@@ -101,8 +101,9 @@ fn documents(repo: &Repo, options: &BenchOptions) -> Result<Option<[PathBuf; 3]>
     let Some(readme) = &options.markdown else { return Ok(None) };
     let documents =
         [readme.clone(), repo.root.join("docs/performance.md"), repo.root.join("docs/images/bench.svg")];
-    for file in &documents[..2] {
-        bench_report::replace_section(&fs::read_to_string(file)?, "")
+    for (file, section) in [(0, SECTION), (1, SECTION), (1, COMPRESSION_SECTION)] {
+        let file = &documents[file];
+        replace_section(&fs::read_to_string(file)?, section, "")
             .with_context(|| file.display().to_string())?;
     }
     fs::create_dir_all(repo.root.join("docs/images"))?;
@@ -127,8 +128,19 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     let (core, bare) = (example("echo")?, example("bare")?);
     let null_peer = if uses(scenarios, Subject::Floor) { null_peer(repo)? } else { PathBuf::new() };
     let engine = engines::provide(repo, Generation::Four)?;
-    let engine_3 =
-        if uses(scenarios, Subject::Three) { engines::provide(repo, Generation::Three).ok() } else { None };
+    let (mut engine_3, mut absent) = (None, BTreeMap::new());
+    if uses(scenarios, Subject::Three) {
+        engine_3 = engines::provide(repo, Generation::Three).ok();
+        if engine_3.is_none() {
+            absent
+                .insert(Subject::Three, format!("the column of 3.6: there is no {} here", Generation::Three));
+        }
+    }
+    if uses(scenarios, Subject::Node)
+        && let Err(error) = foreign::node_with_ws()
+    {
+        absent.insert(Subject::Node, format!("the columns of Node: {error:#}"));
+    }
     addon::stage(repo)?;
     let project = repo.test_project();
     engine.import(&project)?;
@@ -137,7 +149,7 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     fs::create_dir_all(&tls)?;
     let made = Command::new(&client).arg("certificate").arg(&tls).status().context("cannot start wsload")?;
     ensure!(made.success(), "wsload made no certificate");
-    Ok(TrialSetup { repo: repo.clone(), engine, engine_3, client, core, bare, null_peer, tls })
+    Ok(TrialSetup { repo: repo.clone(), engine, engine_3, absent, client, core, bare, null_peer, tls })
 }
 
 /// Builds the load client in release and returns its path.
@@ -173,6 +185,7 @@ fn raise_file_limit() {
 
 fn name(scenario: &Scenario, subject: Subject) -> &'static str {
     match (scenario.is_core(), subject) {
+        (_, Subject::Node) => "node",
         (true, Subject::Addon) => "core",
         (true, _) => "bare loop",
         (_, Subject::Addon) => "addon",

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::bench_compression;
 use crate::bench_goal::{Goal, Spread, Verdict, figure, ratio};
 use crate::bench_rows::{Measure, Scenario, Subject};
 use crate::bench_trial::Trial;
@@ -72,8 +73,11 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let Host { commit, .. } = &self.host;
         let mut text = format!("  {}\n  {}\n  {commit}\n\n", self.host.engine(), self.host.machine());
-        text.push_str(&ui::table(&HEAD, &self.rows(Spread::short)));
-        _ = writeln!(text, "\n  {}", self.outcome());
+        if self.measures().next().is_some() {
+            text.push_str(&ui::table(&HEAD, &self.rows(Spread::short)));
+            _ = writeln!(text, "\n  {}", self.outcome());
+        }
+        text.push_str(&bench_compression::plain(&self.scenarios, &self.finder()));
         _ = writeln!(text, "  {}", self.turns());
         for fault in &self.faults {
             _ = writeln!(text, "  NOT MEASURED: {fault}");
@@ -81,7 +85,20 @@ impl Report {
         text
     }
 
-    /// Returns all tables, for docs/performance.md.
+    /// Returns the tables of compression, for docs/performance.md; empty if it was not measured.
+    pub(crate) fn compression(&self) -> String {
+        let mut text = bench_compression::markdown(&self.scenarios, &self.finder(), Spread::shown);
+        if !text.is_empty() {
+            _ = writeln!(text, "\n{} {}; {}.", self.turns(), self.host.machine(), self.host.commit);
+        }
+        text
+    }
+
+    fn finder(&self) -> impl Fn(Subject, &Scenario, &str) -> Option<Spread> {
+        |subject, scenario, title| self.spread(subject, &scenario.name, title)
+    }
+
+    /// Returns the table of all other scenarios, for docs/performance.md.
     pub(crate) fn full(&self) -> String {
         let mut text = markdown_table(&HEAD, &self.rows(Spread::shown));
         _ = write!(text, "\n{} {}\n\n", self.outcome(), self.turns());
@@ -184,9 +201,9 @@ impl Report {
     }
 
     fn measures(&self) -> impl Iterator<Item = (&'static Scenario, &'static Measure)> {
-        self.scenarios
-            .iter()
-            .flat_map(|scenario| scenario.measures.iter().map(|measure| (*scenario, measure)))
+        // Those of compression have tables of their own.
+        let scenarios = self.scenarios.iter().filter(|scenario| scenario.how.is_none());
+        scenarios.flat_map(|scenario| scenario.measures.iter().map(|measure| (*scenario, measure)))
     }
 
     fn turns(&self) -> String {
@@ -211,7 +228,7 @@ fn is_client_figure(measure: &Measure, subject: Subject) -> bool {
     subject == Subject::Floor && measure.source().starts_with("client")
 }
 
-fn markdown_table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn markdown_table(head: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(head.to_vec());
     // Texts are left-aligned, figures right-aligned.
@@ -253,11 +270,12 @@ impl Host {
     }
 }
 
-/// Replaces the text between the markers with `section`.
-pub(crate) fn replace_section(text: &str, section: &str) -> Result<String> {
-    let (head, rest) = text.split_once(BEGIN).with_context(|| format!("there is no {BEGIN}"))?;
-    let (_, tail) = rest.split_once(END).with_context(|| format!("there is no {END} after {BEGIN}"))?;
-    Ok(format!("{head}{BEGIN}\n{section}{END}{tail}"))
+/// Replaces the text between the markers of this name with `section`.
+pub(crate) fn replace_section(text: &str, name: &str, section: &str) -> Result<String> {
+    let [begin, end] = ["begin", "end"].map(|which| format!("<!-- {name}:{which} -->"));
+    let (head, rest) = text.split_once(&begin).with_context(|| format!("there is no {begin}"))?;
+    let (_, tail) = rest.split_once(&end).with_context(|| format!("there is no {end} after {begin}"))?;
+    Ok(format!("{head}{begin}\n{section}{end}{tail}"))
 }
 
 /// The load average of the last minute, on systems that have one.
@@ -284,9 +302,10 @@ const SUBJECTS: [Subject; 4] = [Subject::Addon, Subject::Engine, Subject::Three,
 const HEAD: [&str; 8] =
     ["", "addon", "engine's class", "3.6 class", "floor", "addon : engine", "goal", "met"];
 const SHORT_HEAD: [&str; 4] = ["", "this addon", "the engine's class", "better by"];
-const NOTHING: &str = "–";
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
+pub(crate) const NOTHING: &str = "–";
+/// The names of sections.
+pub(crate) const SECTION: &str = "bench";
+pub(crate) const COMPRESSION_SECTION: &str = "bench:compression";
 
 #[cfg(test)]
 mod tests {
@@ -338,11 +357,27 @@ mod tests {
 
     #[test]
     fn only_the_section_changes() {
-        let text = format!("before {BEGIN} old {END} after");
-        let replaced = replace_section(&text, "new\n").expect("has markers");
-        assert_eq!(replaced, format!("before {BEGIN}\nnew\n{END} after"));
-        assert_eq!(replace_section(&replaced, "new\n").expect("has markers"), replaced);
-        assert!(replace_section("nothing", "new").is_err());
-        assert!(replace_section(&format!("{END} {BEGIN}"), "new").is_err());
+        let text = "before <!-- a:begin --> old <!-- a:end --> <!-- a:b:begin --><!-- a:b:end --> after";
+        let replaced = replace_section(text, "a", "new\n").expect("has markers");
+        assert!(replaced.starts_with("before <!-- a:begin -->\nnew\n<!-- a:end --> <!-- a:b:begin --><!"));
+        assert_eq!(replace_section(&replaced, "a", "new\n").expect("has markers"), replaced);
+        let other = replace_section(text, "a:b", "new\n").expect("has markers");
+        assert!(other.ends_with("old <!-- a:end --> <!-- a:b:begin -->\nnew\n<!-- a:b:end --> after"));
+        assert!(replace_section("nothing", "a", "new").is_err());
+        assert!(replace_section("<!-- a:end --> <!-- a:begin -->", "a", "new").is_err());
+    }
+
+    #[test]
+    fn compression_has_tables_of_its_own() {
+        let mut report = report(&["compression".to_owned()], 1);
+        let scenario = report.scenarios[0];
+        let line = (Subject::Node, scenario.name.clone(), scenario.measures[0].title.clone());
+        report.figures.insert(line, vec![304.0]);
+        let text = report.compression();
+        assert!(text.contains("| not measured | – | not measured | 304 B | 100 % |"), "{text}");
+        assert!(text.contains("Measured once."), "{text}");
+        assert!(report.text().contains("304 B") && !report.text().contains("goals met"));
+        assert_eq!(broadcast(1).compression(), "");
+        assert!(!self::report(&[], 1).full().contains("dedicated"));
     }
 }

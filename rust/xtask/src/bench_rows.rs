@@ -17,13 +17,42 @@ pub(crate) enum Subject {
     Engine,
     Three,
     Floor,
+    Node,
+}
+
+/// How a server compresses, if its client offers permessage-deflate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Compression {
+    Off,
+    Shared,
+    Dedicated,
+}
+
+impl Compression {
+    /// The argument of servers and clients.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+            Self::Dedicated => "dedicated",
+        }
+    }
 }
 
 /// One scenario, and the figures that are read from it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     pub(crate) name: String,
+    /// In the table of compression.
+    #[serde(default)]
+    pub(crate) title: String,
+    #[serde(default)]
+    compression: Vec<Compression>,
+    /// One of them: a scenario is measured for each.
+    #[serde(skip)]
+    pub(crate) how: Option<Compression>,
     rows: Vec<String>,
     pub(crate) server: Option<String>,
     pub(crate) client: String,
@@ -34,7 +63,7 @@ pub(crate) struct Scenario {
 }
 
 /// More arguments.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Extra {
     pub(crate) server: String,
@@ -42,7 +71,7 @@ pub(crate) struct Extra {
 }
 
 /// One line of the table.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Measure {
     pub(crate) title: String,
     #[serde(default)]
@@ -55,7 +84,7 @@ pub(crate) struct Measure {
 }
 
 /// Whether a higher or a lower figure is better, and where the figure is.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Wanted {
     Lower(String),
@@ -79,6 +108,23 @@ pub(crate) fn select(rows: &[String]) -> Result<Vec<&'static Scenario>> {
 }
 
 impl Scenario {
+    /// Returns whether this is the other scenario, but for the way to compress.
+    pub(crate) fn is_as(&self, other: &Self, how: Compression) -> bool {
+        other.how == Some(how) && self.title == other.title
+    }
+
+    fn for_each_compression(self) -> Vec<Self> {
+        if self.compression.is_empty() {
+            return vec![self];
+        }
+        let one = |&how: &Compression| Self {
+            name: format!("{}-{}", self.name, how.word()),
+            how: Some(how),
+            ..self.clone()
+        };
+        self.compression.iter().map(one).collect()
+    }
+
     /// Returns whether the subject needs no engine.
     pub(crate) fn is_core(&self) -> bool {
         self.server.is_none()
@@ -121,7 +167,8 @@ struct File {
 }
 
 static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
-    toml::from_str::<File>(include_str!("bench.toml")).expect("a test reads the committed file").scenario
+    let file: File = toml::from_str(include_str!("bench.toml")).expect("a test reads the committed file");
+    file.scenario.into_iter().flat_map(Scenario::for_each_compression).collect()
 });
 
 #[cfg(test)]
@@ -141,6 +188,9 @@ mod tests {
             names(&["memory"]).expect("exists"),
             ["idle-1000", "idle-10000", "idle-tls-10000", "idle-session-10000"]
         );
+        let compression = names(&["compression"]).expect("exists");
+        assert_eq!(compression.len(), 18);
+        assert_eq!(compression[..2], ["compression-json-300-off", "compression-json-300-shared"]);
         let message = names(&["fly"]).expect_err("no such row").to_string();
         assert!(message.contains("core, echo, echo60, idle, memory"), "{message}");
     }

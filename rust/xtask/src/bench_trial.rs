@@ -1,5 +1,6 @@
 //! One trial of a benchmark: a server, the load client, and the reports of both.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::bench_goal::figure;
 use crate::bench_rows::{Measure, Scenario, Subject};
 use crate::engine::{Engine, free_port};
+use crate::foreign;
 use crate::process::{Event, Group};
 use crate::repo::Repo;
 
@@ -20,6 +22,8 @@ pub(crate) struct TrialSetup {
     pub(crate) repo: Repo,
     pub(crate) engine: Engine,
     pub(crate) engine_3: Option<Engine>,
+    /// Whom this machine cannot have, and why.
+    pub(crate) absent: BTreeMap<Subject, String>,
     /// The load client's program.
     pub(crate) client: PathBuf,
     /// The servers without an engine.
@@ -133,7 +137,8 @@ impl TrialSetup {
                 before = resident(&said);
                 about = Some(said);
                 if !alone {
-                    client = Some(group.spawn("client", self.load(scenario, subject, port))?);
+                    let load = self.load(scenario, subject, port, group.pid(server));
+                    client = Some(group.spawn("client", load)?);
                 }
             } else if let Some(json) = line.text.strip_prefix("RESULT ") {
                 let said = parse(json)?;
@@ -163,8 +168,18 @@ impl TrialSetup {
 
     fn server(&self, scenario: &Scenario, subject: Subject, port: u16) -> Result<Command> {
         let Some(words) = &scenario.server else {
-            let mut command = Command::new(if subject == Subject::Floor { &self.bare } else { &self.core });
+            let mut command = match subject {
+                Subject::Floor => Command::new(&self.bare),
+                Subject::Node => foreign::node_with_ws()?,
+                _ => Command::new(&self.core),
+            };
+            if subject == Subject::Node {
+                command.arg(self.repo.interop().join("bench_server.cjs"));
+            }
             command.arg(port.to_string());
+            if let Some(how) = scenario.how {
+                command.args(["wait", how.word()]);
+            }
             return Ok(command);
         };
         let (engine, project) = match subject {
@@ -177,6 +192,7 @@ impl TrialSetup {
             Subject::Addon => "ours",
             Subject::Engine | Subject::Three => "engine",
             Subject::Floor => "null",
+            Subject::Node => bail!("Node runs no engine"),
         };
         command.arg(format!("kind={kind}")).arg(format!("port={port}")).args(words.split_whitespace());
         command.args(scenario.extra(subject).server.split_whitespace());
@@ -189,10 +205,13 @@ impl TrialSetup {
         Ok(command)
     }
 
-    fn load(&self, scenario: &Scenario, subject: Subject, port: u16) -> Command {
+    fn load(&self, scenario: &Scenario, subject: Subject, port: u16, server: u32) -> Command {
         let mut command = Command::new(&self.client);
         command.args(scenario.client.split_whitespace());
         command.args(scenario.extra(subject).client.split_whitespace()).arg(format!("--port={port}"));
+        if let Some(how) = scenario.how {
+            command.arg(format!("--deflate={}", how.word())).arg(format!("--pid={server}"));
+        }
         command
     }
 }

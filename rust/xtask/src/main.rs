@@ -11,6 +11,7 @@ mod args;
 mod asset_library;
 mod autobahn;
 mod bench;
+mod bench_compression;
 mod bench_goal;
 mod bench_report;
 mod bench_rows;

@@ -210,6 +210,11 @@ impl Group {
         self.started
     }
 
+    /// The system's number of the process.
+    pub(crate) fn pid(&self, index: usize) -> u32 {
+        self.members[index].child.id()
+    }
+
     pub(crate) fn label(&self, index: usize) -> &str {
         &self.members[index].label
     }
