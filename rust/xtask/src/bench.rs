@@ -12,6 +12,7 @@ use crate::bench_report::{self, COMPRESSION_SECTION, Host, Report, SECTION, repl
 use crate::bench_rows::{Scenario, Subject, select};
 use crate::bench_svg;
 use crate::bench_trial::TrialSetup;
+use crate::engine::Engine;
 use crate::engines::{self, Generation};
 use crate::repo::Repo;
 use crate::{addon, foreign, ui};
@@ -52,7 +53,7 @@ pub(crate) fn run(repo: &Repo, options: &BenchOptions) -> Result<bool> {
         ));
     }
     let started = Instant::now();
-    let host = Host::describe(repo, &setup.engine);
+    let host = Host::describe(repo, setup.engine.as_ref());
     let mut report = Report::new(scenarios.clone(), options.turns(), host);
     report.faults.extend(setup.absent.values().cloned());
     for turn in 1..=options.turns() {
@@ -118,7 +119,7 @@ fn uses(scenarios: &[&Scenario], subject: Subject) -> bool {
 fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     raise_file_limit();
     let core = scenarios.iter().any(|scenario| scenario.is_core());
-    addon::build(repo, addon::BuildOptions::LEAN)?;
+    let engine = if scenarios.iter().all(|scenario| scenario.is_core()) { None } else { Some(engine(repo)?) };
     ui::step("Building the load client and what the addon is compared with (release)");
     let client = build_client(repo)?;
     let example = |name: &str| {
@@ -127,7 +128,6 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     };
     let (core, bare) = (example("echo")?, example("bare")?);
     let null_peer = if uses(scenarios, Subject::Floor) { null_peer(repo)? } else { PathBuf::new() };
-    let engine = engines::provide(repo, Generation::Four)?;
     let (mut engine_3, mut absent) = (None, BTreeMap::new());
     if uses(scenarios, Subject::Three) {
         engine_3 = engines::provide(repo, Generation::Three).ok();
@@ -141,15 +141,22 @@ fn prepare(repo: &Repo, scenarios: &[&'static Scenario]) -> Result<TrialSetup> {
     {
         absent.insert(Subject::Node, format!("the columns of Node: {error:#}"));
     }
-    addon::stage(repo)?;
-    let project = repo.test_project();
-    engine.import(&project)?;
-    engine.require_classes(repo, &project, &["WebSocketServer", "WebSocketMultiplayerPeer"])?;
     let tls = repo.scratch.join("tls");
     fs::create_dir_all(&tls)?;
     let made = Command::new(&client).arg("certificate").arg(&tls).status().context("cannot start wsload")?;
     ensure!(made.success(), "wsload made no certificate");
     Ok(TrialSetup { repo: repo.clone(), engine, engine_3, absent, client, core, bare, null_peer, tls })
+}
+
+/// Builds the addon, and returns an engine that can load it.
+fn engine(repo: &Repo) -> Result<Engine> {
+    addon::build(repo, addon::BuildOptions::LEAN)?;
+    let engine = engines::provide(repo, Generation::Four)?;
+    addon::stage(repo)?;
+    let project = repo.test_project();
+    engine.import(&project)?;
+    engine.require_classes(repo, &project, &["WebSocketServer", "WebSocketMultiplayerPeer"])?;
+    Ok(engine)
 }
 
 /// Builds the load client in release and returns its path.

@@ -31,7 +31,8 @@ pub(crate) struct Report {
 /// Where the figures come from.
 #[derive(Debug)]
 pub(crate) struct Host {
-    engine: String,
+    /// Its version, if there was one.
+    engine: Option<String>,
     /// The kind of engine build, such as "editor build", once a server has reported it.
     build: &'static str,
     machine: String,
@@ -245,14 +246,14 @@ fn times(ratio: f64) -> String {
 }
 
 impl Host {
-    pub(crate) fn describe(repo: &Repo, engine: &Engine) -> Self {
+    pub(crate) fn describe(repo: &Repo, engine: Option<&Engine>) -> Self {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
         let model = model.trim_start_matches([' ', '\t', ':']).trim();
         let model = if model.is_empty() { std::env::consts::ARCH } else { model };
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         Self {
-            engine: engine.version.clone(),
+            engine: engine.map(|engine| engine.version.clone()),
             build: "unknown build",
             machine: format!("{model}, {cores} cores, {}", std::env::consts::OS),
             commit: commit(repo),
@@ -260,7 +261,10 @@ impl Host {
     }
 
     fn engine(&self) -> String {
-        format!("Engine {} ({})", self.engine, self.build)
+        match &self.engine {
+            Some(version) => format!("Engine {version} ({})", self.build),
+            None => "Without an engine".to_owned(),
+        }
     }
 
     fn machine(&self) -> String {
@@ -314,7 +318,7 @@ mod tests {
 
     fn report(rows: &[String], turns: usize) -> Report {
         let [engine, machine, commit] = ["4", "a machine", "commit 1"].map(str::to_owned);
-        let host = Host { engine, build: "test", machine, commit };
+        let host = Host { engine: Some(engine), build: "test", machine, commit };
         Report::new(select(rows).expect("exist"), turns, host)
     }
 

@@ -20,7 +20,8 @@ use crate::repo::Repo;
 #[derive(Debug)]
 pub(crate) struct TrialSetup {
     pub(crate) repo: Repo,
-    pub(crate) engine: Engine,
+    /// Unless no scenario needs one.
+    pub(crate) engine: Option<Engine>,
     pub(crate) engine_3: Option<Engine>,
     /// Whom this machine cannot have, and why.
     pub(crate) absent: BTreeMap<Subject, String>,
@@ -184,9 +185,9 @@ impl TrialSetup {
         };
         let (engine, project) = match subject {
             Subject::Three => (self.engine_3.as_ref(), self.repo.test_project_3()),
-            _ => (Some(&self.engine), self.repo.test_project()),
+            _ => (self.engine.as_ref(), self.repo.test_project()),
         };
-        let engine = engine.context("there is no 3.6 engine here")?;
+        let engine = engine.context("there is no such engine here")?;
         let mut command = engine.script(&project, "res://bench/server.gd");
         let kind = match subject {
             Subject::Addon => "ours",
