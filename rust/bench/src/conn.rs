@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use mio::net::TcpStream;
+use serde_json::{Value, json};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::deflate::{Deflate, Inflater};
@@ -59,6 +60,18 @@ pub(crate) struct Traffic {
     pub(crate) wire: u64,
     /// What the messages inflate to.
     pub(crate) inflated: u64,
+}
+
+impl Traffic {
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { wire: self.wire - before.wire, inflated: self.inflated - before.inflated }
+    }
+
+    /// Bytes.
+    pub(crate) fn per_message(self, messages: u64) -> Value {
+        let average = |bytes: u64| (messages > 0).then(|| bytes as f64 / messages as f64);
+        json!({ "wire": average(self.wire), "inflated": average(self.inflated) })
+    }
 }
 
 /// What the upgrade needs.

@@ -88,6 +88,8 @@ pub(crate) struct Echo {
     pub(crate) system_messages: u64,
     /// The run is over: nothing more is sent.
     pub(crate) stopped: bool,
+    /// So many messages are sent on each connection, for now.
+    pub(crate) most: u64,
 }
 
 impl Echo {
@@ -106,6 +108,22 @@ impl Echo {
             wrong: 0,
             system_messages: 0,
             stopped: false,
+            most: u64::MAX,
+        }
+    }
+
+    /// Returns how many messages of each connection show their sizes: always the same ones, or none if all have one size.
+    pub(crate) fn sample(&self) -> u64 {
+        match &self.source {
+            Source::Numbered(_) => 0,
+            Source::Listed(all) => all.len().min(SAMPLE) as u64,
+        }
+    }
+
+    /// Sends what may be in flight.
+    pub(crate) fn fill(&self, conn: &mut Conn, in_flight: usize, now: Instant) {
+        while conn.in_flight.len() < in_flight && conn.sent < self.most {
+            self.send(conn, now);
         }
     }
 
@@ -133,7 +151,7 @@ impl Load for Echo {
         conn.echoed += 1;
         self.messages += 1;
         self.latency[self.stage.load(Ordering::Relaxed)].record(now - sent_at);
-        if !self.stopped {
+        if !self.stopped && conn.sent < self.most {
             self.send(conn, now);
         }
     }
@@ -194,6 +212,11 @@ impl Levels {
     pub(crate) fn new(size: usize) -> Self {
         let levels = content::messages(Content::Level, size);
         Self { levels, sent: 0, received: 0, owed: 0, wrong: 0 }
+    }
+
+    /// How many different ones there are.
+    pub(crate) fn different(&self) -> usize {
+        self.levels.len()
     }
 
     /// Returns whether all clients have what was sent.
@@ -299,5 +322,6 @@ impl Load for Relay {
     }
 }
 
-/// How many messages the connections are apart.
-const APART: usize = 37;
+/// How many messages the connections are apart: a prime, so that they are all over the list.
+const APART: usize = 5003;
+const SAMPLE: usize = 1000;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use crate::conn::{Traffic, Upgrade};
+use crate::conn::Upgrade;
 use crate::crowd::{Copies, Crowd};
 use crate::load::{Echo, Levels, Relay, Sink, Steady};
 use crate::swarm::Swarm;
@@ -67,16 +67,17 @@ fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     let mut load = Echo::new(options.wire, options.content, options.size, 2);
     swarm.open(options.count, options.parallel, options.timeout, &mut load)?;
     let usable = swarm.usable;
+    let sizes = sizes(swarm, options, &mut load)?;
     let now = Instant::now();
-    swarm.flush_all(|conn| (0..options.in_flight).for_each(|_| load.send(conn, now)));
+    swarm.flush_all(|conn| load.fill(conn, options.in_flight, now));
     swarm.run(WARM_UP, &mut load)?;
     load.stage.store(1, Ordering::Relaxed);
     load.messages = 0;
-    let cost = Cost::begin(swarm, options)?;
+    let processor = processor_time(options)?;
     let started = Instant::now();
     swarm.run(options.seconds, &mut load)?;
     let took = started.elapsed();
-    let cost = cost.end(swarm, options, load.messages)?;
+    let processor = per_message(processor, processor_time(options)?, load.messages);
     load.stopped = true;
     let (messages, latency) = (load.messages, load.latency[1].clone());
     swarm.close(&mut load)?;
@@ -91,10 +92,25 @@ fn echo(swarm: &mut Swarm, options: &Options) -> Result<Value> {
         "megabytes_per_second": (rate * options.size as f64 / 1e4).round() / 100.0,
         "latency": latency.to_json(),
         "within_percent": latency.share_within(options.within) * 100.0,
-        "cost": cost,
+        "sizes": sizes,
+        "processor_usec": processor,
         "wrong": load.wrong,
         "system_messages": load.system_messages,
     }))
+}
+
+/// The sizes of messages, from a number of them that does not depend on the server's speed.
+fn sizes(swarm: &mut Swarm, options: &Options, load: &mut Echo) -> Result<Value> {
+    let (before, wanted) = (swarm.traffic(), load.sample() * swarm.usable as u64);
+    load.most = load.sample();
+    let now = Instant::now();
+    swarm.flush_all(|conn| load.fill(conn, options.in_flight, now));
+    while load.messages < wanted && now.elapsed() < SIZES_LIMIT && swarm.usable > 0 {
+        swarm.run(TICK, load)?;
+    }
+    ensure!(load.messages == wanted, "{} of {wanted} messages came back in time", load.messages);
+    load.most = u64::MAX;
+    Ok(swarm.traffic().since(before).per_message(wanted))
 }
 
 fn steady(swarm: &mut Swarm, options: &Options) -> Result<Value> {
@@ -193,17 +209,22 @@ fn level(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     thread::sleep(WARM_UP);
     stage.store(BEFORE, Ordering::Relaxed);
     swarm.run(options.seconds / 2, &mut load)?;
-    // The first one takes memory that those after it reuse.
+    // Each of them once shows their sizes. The first one takes memory that those after it reuse.
     stage.store(WARMING, Ordering::Relaxed);
-    send_levels(swarm, &mut load, Duration::ZERO)?;
-    let (cost, first) = (Cost::begin(swarm, options)?, load.received);
+    let before = swarm.traffic();
+    for _ in 0..load.different() {
+        send_levels(swarm, &mut load, Duration::ZERO)?;
+    }
+    let first = load.received;
+    let sizes = swarm.traffic().since(before).per_message(first);
+    let processor = processor_time(options)?;
     stage.store(DURING, Ordering::Relaxed);
     let started = Instant::now();
     send_levels(swarm, &mut load, options.seconds)?;
     let took = started.elapsed().as_secs_f64();
     stage.store(AFTER, Ordering::Relaxed);
     let (copies, is_done) = (load.received - first, load.is_done());
-    let cost = cost.end(swarm, options, copies)?;
+    let processor = per_message(processor, processor_time(options)?, copies);
     let mut report = probe.join().map_err(|_| anyhow!("the client of small packets has panicked"))??;
     swarm.close(&mut load)?;
     if !is_done {
@@ -212,7 +233,8 @@ fn level(swarm: &mut Swarm, options: &Options) -> Result<Value> {
     report["usable"] = json!(usable);
     report["messages"] = json!(copies);
     report["levels_per_second"] = json!(copies as f64 / usable.max(1) as f64 / took);
-    report["cost"] = cost;
+    report["sizes"] = sizes;
+    report["processor_usec"] = processor;
     report["wrong"] = json!(report["wrong"].as_u64().unwrap_or(0) + load.wrong);
     Ok(report)
 }
@@ -255,30 +277,14 @@ fn small_packets(options: &Options, stage: &Arc<AtomicUsize>) -> Result<Value> {
     }))
 }
 
-/// What the server's messages cost.
-struct Cost {
-    traffic: Traffic,
-    processor: Option<Duration>,
+fn processor_time(options: &Options) -> Result<Option<Duration>> {
+    Ok(options.pid.map(processor::time_of).transpose()?.flatten())
 }
 
-impl Cost {
-    fn begin(swarm: &Swarm, options: &Options) -> Result<Self> {
-        let processor = options.pid.map(processor::time_of).transpose()?.flatten();
-        Ok(Self { traffic: swarm.traffic(), processor })
-    }
-
-    /// Per message that has come since.
-    fn end(self, swarm: &Swarm, options: &Options, messages: u64) -> Result<Value> {
-        let now = Self::begin(swarm, options)?;
-        let per_message =
-            |amount: f64| if messages > 0 { json!(amount / messages as f64) } else { Value::Null };
-        let used = now.processor.zip(self.processor).map(|(now, then)| now.saturating_sub(then));
-        Ok(json!({
-            "wire_bytes": per_message((now.traffic.wire - self.traffic.wire) as f64),
-            "inflated_bytes": per_message((now.traffic.inflated - self.traffic.inflated) as f64),
-            "processor_usec": used.map(|used| per_message(used.as_nanos() as f64 / 1e3)),
-        }))
-    }
+/// Microseconds.
+fn per_message(before: Option<Duration>, after: Option<Duration>, messages: u64) -> Value {
+    let used = after.zip(before).filter(|_| messages > 0).map(|(after, before)| after.saturating_sub(before));
+    json!(used.map(|used| used.as_nanos() as f64 / 1e3 / messages as f64))
 }
 
 fn relay(swarm: &mut Swarm, options: &Options) -> Result<Value> {
@@ -351,6 +357,8 @@ fn sink(swarm: &mut Swarm, options: &Options) -> Result<Value> {
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(5);
 pub(crate) const DRAIN: Duration = Duration::from_secs(3);
+/// For the messages that show the sizes.
+const SIZES_LIMIT: Duration = Duration::from_secs(20);
 /// For a level to reach all clients.
 const LEVEL_LIMIT: Duration = Duration::from_secs(20);
 /// Bytes of a packet that is sent meanwhile.
