@@ -210,3 +210,19 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 /// Above this load another process is busy; the build before the run counts too.
 const QUIET: f64 = 3.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_have_room_for_the_tables() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let readme = fs::read_to_string(root.join("README.md")).expect("exists");
+        let performance = fs::read_to_string(root.join("docs/performance.md")).expect("exists");
+        assert!(replace_section(&readme, SECTION, "").is_ok());
+        for section in [SECTION, COMPRESSION_SECTION] {
+            assert!(replace_section(&performance, section, "").is_ok(), "{section}");
+        }
+    }
+}
