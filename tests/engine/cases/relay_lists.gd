@@ -13,7 +13,6 @@ const Mover := preload("res://lib/mover.gd")
 const Numbers := preload("res://lib/numbers.gd")
 const CLIENTS: Array[String] = ["a", "b", "c", "d"]
 const SECONDS := 6.0
-const TICK := 1.0 / 60.0
 
 var party: Party
 var stage: Stage
@@ -32,17 +31,17 @@ func run() -> void:
 	await until(func() -> bool: return stage.get_child_count() == all, 20.0, "all movers")
 	await party.barrier("on stage")
 	if role != "server":
-		await _talk_and_move()
+		await stage.talk_and_move(party, numbers, SECONDS)
 		var mine: Mover = stage.get_node(NodePath(name))
 		party.publish(name, [mine.tick, mine.at, mine.lap])
 	await party.barrier("all said")
 	for who in CLIENTS:
 		if who != name:
 			var said: int = party.published.get("said " + who, -1)
-			check(said > SECONDS / TICK / 2, "%s said %d" % [who, said])
+			check(said > SECONDS / Stage.TICK / 2, "%s said %d" % [who, said])
 			check_eq(numbers.heard.get(who, []), range(said), "what %s said" % who)
 	# The last state travels unreliably, so it is sent until it arrives.
-	await until(_agrees, 20.0, "the same stage as everywhere")
+	await until(stage.agrees.bind(party), 20.0, "the same stage as everywhere")
 	for mover: Mover in stage.get_children():
 		check_eq(mover.faults, [] as Array[String], "what %s saw of %s" % [name, mover.title])
 	_check_figures()
@@ -51,27 +50,6 @@ func run() -> void:
 	# The engine's server loses what comes right before a Close.
 	await seconds(0.5)
 	await party.leave_in_turn()
-
-
-func _talk_and_move() -> void:
-	var begun := Time.get_ticks_usec()
-	var mine: Mover = stage.get_node(NodePath(name))
-	var ticks := 0
-	while ticks * TICK < SECONDS:
-		while ticks * TICK < (Time.get_ticks_usec() - begun) / 1e6:
-			mine.advance()
-			numbers.say(ticks)
-			ticks += 1
-		await process_frame
-	party.publish("said " + name, ticks)
-
-
-func _agrees() -> bool:
-	return stage.get_children().all(
-		func(mover: Mover) -> bool:
-			var state := [mover.tick, mover.at, mover.lap]
-			return mover.is_mine() or state == party.published.get(mover.title)
-	)
 
 
 func _check_figures() -> void:
@@ -84,7 +62,7 @@ func _check_figures() -> void:
 		check_eq(folded, 0, "folded")
 		return
 	# For each call and state there are three packets for others and one for the server; what joins another one is two of them.
-	var calls := SECONDS / TICK
+	var calls := SECONDS / Stage.TICK
 	check(folded > calls, "only %d packets were folded" % folded)
 	if role == "server":
 		check(figures["packets_relayed"] > folded, "%d relayed" % figures["packets_relayed"])

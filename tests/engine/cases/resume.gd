@@ -11,7 +11,6 @@ const Stage := preload("res://lib/stage.gd")
 const Mover := preload("res://lib/mover.gd")
 const Cutter := preload("res://lib/cutter.gd")
 const Numbers := preload("res://lib/numbers.gd")
-const TICK := 1.0 / 60.0
 
 ## How long they play.
 var length := 8.0
@@ -50,7 +49,7 @@ func run() -> void:
 	await party.barrier("on stage")
 	if role == "server":
 		cutter.cut_every(pace)
-	await _talk_and_move()
+	await stage.talk_and_move(party, numbers, length)
 	if role == "server":
 		cutter.cut_every(INF)
 	await party.barrier("all said")
@@ -59,32 +58,11 @@ func run() -> void:
 	party.publish(name, [mine.tick, mine.at, mine.lap])
 	await party.barrier("published")
 	# The last state travels unreliably, so it is sent until it arrives.
-	await until(_agrees, 20.0, "the same stage as everywhere")
+	await until(stage.agrees.bind(party), 20.0, "the same stage as everywhere")
 	await party.barrier("compared")
 	await party.wait_for_engine("compared")
 	# The cutter is in the server's process, which must not end before what it has to pass on.
 	await party.leave_in_turn()
-
-
-func _agrees() -> bool:
-	return stage.get_children().all(
-		func(mover: Mover) -> bool:
-			var state := [mover.tick, mover.at, mover.lap]
-			return mover.is_mine() or state == party.published.get(mover.title)
-	)
-
-
-func _talk_and_move() -> void:
-	var begun := Time.get_ticks_usec()
-	var mine: Mover = stage.get_node(NodePath(name))
-	var ticks := 0
-	while ticks * TICK < length:
-		while ticks * TICK < (Time.get_ticks_usec() - begun) / 1e6:
-			mine.advance()
-			numbers.say(ticks)
-			ticks += 1
-		await process_frame
-	party.publish("said " + name, ticks)
 
 
 func _compare(before: Dictionary) -> void:
@@ -94,7 +72,7 @@ func _compare(before: Dictionary) -> void:
 	for who: String in party.ids:
 		if who != name:
 			var said: int = party.published.get("said " + who, -1)
-			check(said > length / TICK / 2, "%s said %d" % [who, said])
+			check(said > length / Stage.TICK / 2, "%s said %d" % [who, said])
 			check_eq(numbers.heard.get(who, []), range(said), "what %s said" % who)
 	if party.kind() == "engine":
 		return
