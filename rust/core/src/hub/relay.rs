@@ -266,6 +266,8 @@ impl Hub {
     }
 
     /// Queues a message that the game's thread has not sent, if there is room for it. Returns what became of it.
+    // A part of its callers, which know most of what it asks: a call costs more than 1 % of all instructions of a relay.
+    #[inline(always)]
     pub(super) fn queue_packet(
         &mut self,
         conn: ConnId,

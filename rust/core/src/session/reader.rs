@@ -150,32 +150,16 @@ impl Reader {
         max_message: usize,
         pool: &mut Pool,
     ) -> Result<Option<Frame<'b>>, Violation> {
-        let frame = self.piece(burst, role, max_message.saturating_add(self.escape.len()), pool)?;
-        if let Some(Frame::Message { payload, text }) = &frame
-            && payload.bytes().len() > max_message
-            && (*text || !payload.bytes().starts_with(self.escape))
-        {
-            return Err(too_large(payload.bytes().len() as u64, max_message));
-        }
-        Ok(frame)
-    }
-
-    fn piece<'b>(
-        &mut self,
-        burst: &mut ReadBurst<'b>,
-        role: Role,
-        max_message: usize,
-        pool: &mut Pool,
-    ) -> Result<Option<Frame<'b>>, Violation> {
         if self.is_inflating() {
             return self.inflate(max_message, pool);
         }
+        let most = max_message.saturating_add(self.escape.len());
         let mut frame = None;
         while frame.is_none() && !burst.is_empty() {
             let begun = self.begun.get_or_insert_default();
             if begun.frame.is_none() {
                 let Some(head) = begun.take_head(burst) else { break };
-                begun.begin(head, role, max_message, self.discards, self.inflation.is_some())?;
+                begun.begin(head, role, most, self.discards, self.inflation.is_some())?;
             }
             frame = begun.take_payload(burst)?;
         }
@@ -185,16 +169,36 @@ impl Reader {
         if self.begun.as_ref().is_some_and(|begun| begun.is_empty()) {
             self.begun = None;
         }
+        if let Some(frame) = &frame {
+            self.check_escape(frame, max_message)?;
+        }
         Ok(frame)
+    }
+
+    /// Checks the size of a message that may be longer only if it begins as that says.
+    fn check_escape(&self, frame: &Frame<'_>, max_message: usize) -> Result<(), Violation> {
+        match frame {
+            Frame::Message { payload, text }
+                if payload.bytes().len() > max_message
+                    && (*text || !payload.bytes().starts_with(self.escape)) =>
+            {
+                Err(too_large(payload.bytes().len() as u64, max_message))
+            }
+            _ => Ok(()),
+        }
     }
 
     #[cold]
     #[inline(never)]
     fn inflate<'b>(&mut self, max_message: usize, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
         let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation) else { return Ok(None) };
-        let frame = inflation.go_on(&mut begun.deflated, max_message, pool.codecs())?;
+        let most = max_message.saturating_add(self.escape.len());
+        let frame = inflation.go_on(&mut begun.deflated, most, pool.codecs())?;
         if begun.is_empty() {
             self.begun = None;
+        }
+        if let Some(frame) = &frame {
+            self.check_escape(frame, max_message)?;
         }
         Ok(Some(frame.unwrap_or(Frame::Unfinished)))
     }
@@ -247,19 +251,20 @@ impl Begun {
             return Err(against_protocol(format!("a frame of the reserved opcode {}", first & 0x0f)));
         };
         // Only the first frame of a message says that it is compressed (RFC 7692 section 6.1).
-        let is_compressed = inflates && first & RSV1 != 0 && matches!(opcode, Opcode::Text | Opcode::Binary);
-        let goes_on = opcode == Opcode::Continuation
-            && self.message.as_ref().is_some_and(|message| message.is_compressed);
-        let most = if is_compressed || goes_on { compressed_limit(max_message) } else { max_message };
-        if size > most as u64 && !discards {
-            return Err(too_large(size, max_message));
+        let is_compressed = first & RSV1 != 0 && inflates && matches!(opcode, Opcode::Text | Opcode::Binary);
+        if size > max_message as u64 && !discards {
+            let goes_on = opcode == Opcode::Continuation
+                && self.message.as_ref().is_some_and(|message| message.is_compressed);
+            if !(is_compressed || goes_on) || size > compressed_limit(max_message) as u64 {
+                return Err(too_large(size, max_message));
+            }
         }
         match (mask, role) {
             (None, Role::Server) => return Err(against_protocol("a frame of a client that is not masked")),
             (Some(_), Role::Client) => return Err(against_protocol("a frame of a server that is masked")),
             (Some(_), Role::Server) | (None, Role::Client) => {}
         }
-        if first & RESERVED & !(if is_compressed { RSV1 } else { 0 }) != 0 {
+        if first & RESERVED != 0 && !(is_compressed && first & RESERVED == RSV1) {
             return Err(against_protocol(
                 "a frame of an extension that was not agreed on (a reserved bit is set)",
             ));
@@ -308,8 +313,9 @@ impl Begun {
             }),
         };
         let whole = message.data.len() as u64 + size;
-        let most = if message.is_compressed { compressed_limit(max_message) } else { max_message };
-        if whole > most as u64 {
+        if whole > max_message as u64
+            && (!message.is_compressed || whole > compressed_limit(max_message) as u64)
+        {
             return Err(too_large(whole, max_message));
         }
         message.wire += wire;
