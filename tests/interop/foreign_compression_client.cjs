@@ -15,19 +15,27 @@ const OFFERS = [
   { clientMaxWindowBits: 9 },
   { serverMaxWindowBits: 10, clientMaxWindowBits: 11, serverNoContextTakeover: true },
 ];
+// The first offers, with and without takeover of the context, get large messages, too.
+const LARGE_OFFERS = 4;
 const SHARES = args.mode === '1';
 
-function messages() {
+function messages(large) {
   const all = ['', 'x'.repeat(40000), 'é'.repeat(5000), 'grüße, 世界 🙂'];
   for (let tick = 0; tick < 60; tick += 1) {
     all.push(JSON.stringify({ tick, id: 1000 + (tick % 5), place: [(tick * 7) % 50, 1.5] }));
   }
   all.push(...[1, 50, 3000, 40000].map((size) => randomBytes(size)));
   all.push(JSON.stringify([...Array(9000).keys()]));
+  // These are compressed and inflated in many pieces, with others behind them.
+  for (const size of large ? [200 * 1024, 1024 * 1024] : []) {
+    const rows = [...Array(size / 32).keys()].map((row) => JSON.stringify({ row, name: 'grüße 🙂' }));
+    const text = rows.join(',');
+    all.push(text, randomBytes(size), randomBytes(size / 4 * 3).toString('base64'), Buffer.from(text));
+  }
   return all;
 }
 
-async function talk(offer, last) {
+async function talk(offer, large, last) {
   const serverKeeps = !SHARES && !offer.serverNoContextTakeover;
   const clientKeeps = !SHARES && !offer.clientNoContextTakeover;
   const answer = ['permessage-deflate'];
@@ -37,12 +45,12 @@ async function talk(offer, last) {
   const agreed = serverKeeps || clientKeeps ? 'dedicated' : 'shared';
   // No deflate of zlib has a window of 256 bytes.
   const sent = offer.serverMaxWindowBits === 8 ? 'plain' : 'compressed';
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/${agreed}/${sent}`, {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/${agreed}/${sent}/${large ? 'large' : 'small'}`, {
     perMessageDeflate: { ...offer, threshold: 0 },
   });
   let answered = null;
   socket.on('upgrade', (response) => { answered = response.headers['sec-websocket-extensions']; });
-  const sending = messages();
+  const sending = messages(large);
   // The server looks at its figures when all has come back.
   const late = last ? ['statistics', 'end'] : ['statistics'];
   let received = 0;
@@ -69,5 +77,5 @@ async function talk(offer, last) {
 }
 
 run(async () => {
-  for (const [index, offer] of OFFERS.entries()) await talk(offer, index === OFFERS.length - 1);
+  for (const [index, offer] of OFFERS.entries()) await talk(offer, index < LARGE_OFFERS, index === OFFERS.length - 1);
 });

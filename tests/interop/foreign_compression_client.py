@@ -1,6 +1,7 @@
 """The client of tests/engine/cases/foreign_compression.gd, with the package `websockets`."""
 
 import asyncio
+import base64
 import json
 import os
 
@@ -19,6 +20,8 @@ OFFERS = [
     {"client_max_window_bits": 9},
     {"server_max_window_bits": 12, "client_max_window_bits": 12, "server_no_context_takeover": True},
 ]
+# The first offers, with and without takeover of the context, get large messages, too.
+LARGE_OFFERS = 4
 SHARES = ARGS["mode"] == "1"
 
 
@@ -29,18 +32,27 @@ def messages():
     return texts + ticks + noise
 
 
-async def talk(offer, last):
+def large_messages(size):
+    """These are compressed and inflated in many pieces, with others behind them."""
+    rows = [json.dumps({"row": row, "name": "grüße 🙂"}, ensure_ascii=False) for row in range(size // 32)]
+    text = ",".join(rows)
+    return [text, os.urandom(size), base64.b64encode(os.urandom(size // 4 * 3)).decode(), text.encode()]
+
+
+async def talk(offer, large, last):
     server_keeps = not SHARES and not offer.get("server_no_context_takeover")
     client_keeps = not SHARES and not offer.get("client_no_context_takeover")
     agreed = "dedicated" if server_keeps or client_keeps else "shared"
     # No deflate of zlib has a window of 256 bytes.
     sent = "plain" if offer.get("server_max_window_bits") == 8 else "compressed"
     extensions = [ClientPerMessageDeflateFactory(**offer)]
-    url = f"ws://127.0.0.1:{PORT}/{agreed}/{sent}"
-    async with connect(url, compression=None, extensions=extensions, open_timeout=TIMEOUT) as socket:
+    url = f"ws://127.0.0.1:{PORT}/{agreed}/{sent}/{'large' if large else 'small'}"
+    arguments = {"compression": None, "extensions": extensions, "max_size": 4 << 20, "open_timeout": TIMEOUT}
+    async with connect(url, **arguments) as socket:
         check_equal(len(socket.protocol.extensions), 1, f"{offer}: extensions")
         # The server looks at its figures when all has come back.
-        for sending in [messages(), ["statistics"], ["end"] if last else []]:
+        sizes = (200 << 10, 1 << 20) if large else ()
+        for sending in [messages(), *map(large_messages, sizes), ["statistics"], ["end"] if last else []]:
             for message in sending:
                 await socket.send(message)
             for message in sending:
@@ -50,8 +62,8 @@ async def talk(offer, last):
 
 
 async def main():
-    for offer in OFFERS:
-        await talk(offer, offer is OFFERS[-1])
+    for index, offer in enumerate(OFFERS):
+        await talk(offer, index < LARGE_OFFERS, offer is OFFERS[-1])
 
 
 run(main)
