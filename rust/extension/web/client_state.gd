@@ -268,7 +268,7 @@ func _can_resume() -> bool:
 	if not offer_alive:
 		why = "it needs offer_alive"
 	elif not _Connection.can_resume():
-		why = "this page forbids eval and has not loaded gate_session.js and gate.js"
+		why = "this page forbids eval and has not loaded gate_session.js, gate_page.js and gate.js"
 	if not why.is_empty():
 		_Checks.warn_once("WebSocket: resume_enabled has no effect: %s." % why)
 	return why.is_empty()

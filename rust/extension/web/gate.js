@@ -4,8 +4,8 @@
 // owns the browser's socket, queues what arrives without loss up to a ceiling, answers the server's `ack?` while the game sleeps, and hands the
 // queue to the engine as the game polls. Nothing here throws into the engine: an exception would end the engine's main loop.
 //
-// gated_transport.gd evaluates this file. A page whose Content-Security-Policy forbids that can load it as a script before the engine starts.
-// Its interface is `window.__bws`; numbers come in by Number(), because some engines pass a BigInt.
+// gated_transport.gd evaluates this file behind gate_page.js, which it needs. A page whose Content-Security-Policy forbids that can load both as
+// scripts before the engine starts. The interface is `window.__bws`; numbers come in by Number(), because some engines pass a BigInt.
 // docs/protocol.md describes the words `alive`, `ack?` and `ack`. With gate_session.js, whose place is before or after this file, a connection
 // can survive its socket: the engine sees one that stays open.
 (function () {
@@ -14,6 +14,8 @@
   // No window: the engine runs in a worker, where its callbacks would come too late.
   if (typeof window === 'undefined' || typeof document === 'undefined') return 0;
   if (window.__bws && window.__bws.version === VERSION) return VERSION;
+  if (!window.__bwsPage) return 0;
+  const { later, cancel, watch, keepAwake } = window.__bwsPage;
 
   const CONNECTING = 0;
   const OPEN = 1;
@@ -37,7 +39,6 @@
   const HIDDEN_LOST = 15000;
   const LITTLE = 1024; // bytes: as much as some questions, and no data that takes time
   const LONGEST_SILENCE = 60000; // of a session without a heartbeat timeout
-  const BETWEEN_WAKES = 100;
 
   const connections = new Map();
   const encoder = new TextEncoder();
@@ -441,40 +442,12 @@
 
   const tools = { now, later, cancel, LOST, OPEN };
 
-  // ---- Time and the life of the page ----
+  // ---- Time ----
 
   let timer = null;
   let pace = TICK;
   let tickedAt = 0;
   let tickedWall = 0; // performance.now() stands still in some suspended machines, the wall clock does not
-  let hiddenAt = -1;
-
-  // In a page that is hidden for minutes, a timer set by a timer that a timer has set comes once per minute (Chromium, WebKit). One set by a
-  // message comes once per second.
-  const unchained = [];
-  let channel = null;
-
-  function later(call, wait) {
-    const set = { id: 0, isCancelled: false };
-    const begin = () => { if (!set.isCancelled) set.id = setTimeout(call, wait); };
-    if (!document.hidden) {
-      begin();
-      return set;
-    }
-    if (!channel) {
-      channel = new MessageChannel();
-      channel.port1.onmessage = () => unchained.shift()();
-    }
-    unchained.push(begin);
-    channel.port2.postMessage(0);
-    return set;
-  }
-
-  function cancel(set) {
-    if (!set) return;
-    set.isCancelled = true;
-    clearTimeout(set.id);
-  }
 
   function keepTime() {
     if (timer) return;
@@ -496,46 +469,37 @@
     if (Array.from(connections.values()).some((connection) => connection.agreed && !connection.ended)) keepTime();
   }
 
-  function onHidden() {
-    if (hiddenAt < 0) hiddenAt = Date.now();
-    for (const connection of connections.values()) if (connection.ackTimer) connection.answer();
-  }
+  watch({
+    hidden() {
+      for (const connection of connections.values()) if (connection.ackTimer) connection.answer();
+    },
 
-  function onShown() {
-    const asleep = hiddenAt < 0 ? 0 : Date.now() - hiddenAt;
-    hiddenAt = -1;
-    for (const connection of connections.values()) connection.woke(now(), asleep);
-  }
+    shown(asleep) {
+      for (const connection of connections.values()) connection.woke(now(), asleep);
+    },
 
-  document.addEventListener('visibilitychange', () => (document.hidden ? onHidden() : onShown()));
-  document.addEventListener('freeze', onHidden);
-  document.addEventListener('resume', onShown);
-  window.addEventListener('pagehide', onHidden);
-  window.addEventListener('pageshow', (event) => {
-    // A page out of the back/forward cache: browsers have closed its sockets.
-    if (event.persisted) for (const connection of connections.values()) connection.lose('the connection was lost: the browser had put the page away');
-    else onShown();
-  });
-  window.addEventListener('online', () => {
-    for (const connection of connections.values()) {
-      if (!connection.agreed || connection.ended || connection.closing) continue;
-      if (!connection.socket) {
-        connection.session.hurry();
-        continue;
+    // Browsers close the sockets of such a page.
+    wasPutAway() {
+      for (const connection of connections.values()) connection.lose('the connection was lost: the browser had put the page away');
+    },
+
+    online() {
+      for (const connection of connections.values()) {
+        if (!connection.agreed || connection.ended || connection.closing) continue;
+        if (!connection.socket) {
+          connection.session.hurry();
+          continue;
+        }
+        // Another network: what was silent is likely to be dead.
+        if (connection.answerBy >= 0 || connection.session) connection.expectAnswer(now());
+        connection.ask();
       }
-      // Another network: what was silent is likely to be dead.
-      if (connection.answerBy >= 0 || connection.session) connection.expectAnswer(now());
-      connection.ask();
-    }
+    },
   });
 
   // ---- Waking the game while the page is hidden ----
 
-  let worker = null;
-  let interval = 0;
-
   function wakeAll() {
-    if (!document.hidden) return;
     // The timers of a page that is hidden for long come once per minute.
     if (timer && now() - tickedAt >= TICK) {
       cancel(timer);
@@ -550,31 +514,8 @@
     }
   }
 
-  // A page may forbid workers. Its own timer is slower while hidden, once per second or minute.
-  function wakeByTimer() {
-    if (worker) worker.terminate();
-    worker = null;
-    if (!interval) interval = setInterval(wakeAll, BETWEEN_WAKES);
-  }
-
-  function updateWorker() {
-    const wanted = Array.from(connections.values()).some((connection) => connection.wake);
-    if (!wanted) {
-      if (worker) worker.terminate();
-      worker = null;
-      clearInterval(interval);
-      interval = 0;
-    } else if (!worker && !interval) {
-      try {
-        const url = URL.createObjectURL(new Blob([`setInterval(function () { postMessage(0); }, ${BETWEEN_WAKES});`], { type: 'text/javascript' }));
-        worker = new Worker(url);
-        URL.revokeObjectURL(url);
-        worker.onmessage = wakeAll;
-        worker.onerror = wakeByTimer;
-      } catch (e) {
-        wakeByTimer();
-      }
-    }
+  function updateWakes() {
+    keepAwake(Array.from(connections.values()).some((connection) => connection.wake) ? wakeAll : null);
   }
 
   // ---- The interface ----
@@ -683,7 +624,7 @@
       const connection = connections.get(Number(id));
       if (!connection) return;
       connection.wake = callback || null;
-      updateWorker();
+      updateWakes();
     },
 
     // The game let go of the connection. The browser still sends what was given to it.
@@ -693,7 +634,7 @@
       connection.close(1000, '');
       connection.end(1000, '', true, '');
       connections.delete(Number(id));
-      updateWorker();
+      updateWakes();
     },
   };
   return VERSION;

@@ -39,7 +39,7 @@ static func is_possible() -> bool:
 	_gate_sought = true
 	if JavaScriptBridge.eval("1") == 1:
 		var here: String = (Congestion as Script).resource_path.get_base_dir()
-		for file: String in ["gate_session.js", "gate.js"]:
+		for file: String in ["gate_session.js", "gate_page.js", "gate.js"]:
 			JavaScriptBridge.eval(FileAccess.get_file_as_string(here.path_join(file)), true)
 	var gate: JavaScriptObject = JavaScriptBridge.get_interface("__bws")
 	if gate and gate.get(&"version") == GATE_VERSION:
@@ -47,7 +47,7 @@ static func is_possible() -> bool:
 	else:
 		push_warning(
 			(
-				"this page forbids eval and has not loaded gate.js: the engine's own WebSocket works alone, "
+				"this page forbids eval and has not loaded gate_page.js and gate.js: the engine's own WebSocket works alone, "
 				+ "and a connection ends with Close 4008 when messages may have been lost while the page slept"
 			)
 		)

@@ -207,3 +207,14 @@ test('the gate is there once, and not where there is no window', () => {
   page.load();
   assert.equal(page.window.__bws.version, page.version);
 });
+
+test('there is no gate without gate_page.js, which keeps its first state', () => {
+  const page = makePage({ life: false });
+  assert.equal(page.version, 0);
+  assert.equal(page.gate, undefined);
+  page.loadLife();
+  const { __bwsPage: life } = page.window;
+  assert.notEqual(page.load(), 0);
+  page.loadLife();
+  assert.equal(page.window.__bwsPage, life);
+});

@@ -1,10 +1,11 @@
-// A page without a browser: what gate.js uses of it, with a clock that moves only when a test moves it.
+// A page without a browser: what gate.js and gate_page.js use of it, with a clock that moves only when a test moves it.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import vm from 'node:vm';
 
 const FOLDER = new URL('../../../rust/extension/web/', import.meta.url);
 const SOURCE = new URL('gate.js', FOLDER);
+const PAGE = new URL('gate_page.js', FOLDER);
 const SESSION = new URL('gate_session.js', FOLDER);
 
 export const DEFAULTS = {
@@ -128,7 +129,7 @@ function socketClass(page) {
   };
 }
 
-export function makePage({ workers = true, sessions = true } = {}) {
+export function makePage({ workers = true, sessions = true, life = true } = {}) {
   const clock = new Clock();
   const page = { clock, sockets: [], workers: [], sendFails: '', dialFails: '', random: 0.5 };
   const document = Object.assign(new Target(), { hidden: false });
@@ -171,6 +172,8 @@ export function makePage({ workers = true, sessions = true } = {}) {
   page.load = () => run(SOURCE);
   page.context = vm.createContext(window);
   if (sessions) run(SESSION);
+  page.loadLife = () => run(PAGE);
+  if (life) page.loadLife();
   page.version = page.load();
   page.gate = window.__bws;
   page.hide = () => { document.hidden = true; document.emit('visibilitychange'); };

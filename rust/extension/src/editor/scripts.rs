@@ -54,6 +54,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "connection.gd",
     "former_peers.gd",
     "gate.js",
+    "gate_page.js",
     "gate_session.js",
     "gated_transport.gd",
     "lone_transport.gd",
