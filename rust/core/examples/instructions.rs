@@ -6,8 +6,11 @@
 use std::env;
 use std::error::Error;
 
-use websocket_multiplayer_core::bench::{ServerInMemory, client_frame, client_text, encode_godot3};
-use websocket_multiplayer_core::{Delivery, Peer, PeerId, Target, WireFormat};
+use websocket_multiplayer_core::Compression::{Dedicated, Shared};
+use websocket_multiplayer_core::bench::{
+    ServerInMemory, client_deflated_frame, client_frame, client_text, encode_godot3,
+};
+use websocket_multiplayer_core::{Compression, Delivery, Peer, PeerId, Target, WireFormat};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
@@ -22,6 +25,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "out-64" => send(packets, 64)?,
         "out-1024" => send(packets, 1024)?,
         "out-64-session" => send_in_session(packets)?,
+        "in-1024-shared" => receive_compressed(packets, 1024),
+        "in-4096-shared" => receive_compressed(packets, 4096),
+        "out-1024-shared" => send_compressed(Shared, packets, &json(1024))?,
+        "out-4096-shared" => send_compressed(Shared, packets, &json(4096))?,
+        "out-64-dedicated" => send_compressed(Dedicated, packets, &states())?,
+        "out-1024-dedicated" => send_compressed(Dedicated, packets, &json(1024))?,
+        "out-4096-dedicated" => send_compressed(Dedicated, packets, &json(4096))?,
+        "broadcast-1024-shared" => broadcast_compressed(packets)?,
         "echo-64" => echo(packets)?,
         "broadcast-256" => broadcast(packets)?,
         "fragments-64" => fragments(packets),
@@ -134,6 +145,60 @@ fn send_to(
     Ok(bytes / frame)
 }
 
+/// Compressed messages from a client's bytes to the game.
+fn receive_compressed(packets: usize, size: usize) -> usize {
+    let mut server = ServerInMemory::with_compression(Shared, THRESHOLD);
+    server.connect();
+    let frames: Vec<_> = json(size).iter().map(|message| client_deflated_frame(message)).collect();
+    let mut frames = frames.iter().cycle();
+    let mut taken = 0;
+    for burst in bursts(packets) {
+        for frame in frames.by_ref().take(burst) {
+            server.say(0, frame);
+        }
+        server.drive();
+        taken += take(server.peer(), |_, payload| assert_eq!(payload.len(), size));
+    }
+    taken
+}
+
+/// From the game to a client's bytes, each message compressed.
+fn send_compressed(
+    compression: Compression,
+    packets: usize,
+    messages: &[Vec<u8>],
+) -> Result<usize, Box<dyn Error>> {
+    let mut server = ServerInMemory::with_compression(compression, THRESHOLD);
+    let id = server.connect();
+    let mut messages = messages.iter().cycle();
+    let mut sent = 0;
+    for burst in bursts(packets) {
+        for message in messages.by_ref().take(burst) {
+            server.peer().send(Target::One(id), message, Delivery::Reliable)?;
+        }
+        server.drive();
+        sent += compressed(server.output_of(0));
+        server.clear_output();
+    }
+    Ok(sent)
+}
+
+/// To fifty clients at once, compressed once; a packet is one that one of them gets.
+fn broadcast_compressed(packets: usize) -> Result<usize, Box<dyn Error>> {
+    let mut server = ServerInMemory::with_compression(Shared, THRESHOLD);
+    for _ in 0..CLIENTS {
+        server.connect();
+    }
+    let mut sent = 0;
+    for message in json(1024).iter().cycle().take(packets / CLIENTS) {
+        server.peer().send(Target::All, message, Delivery::Reliable)?;
+        server.drive();
+        sent += (0..CLIENTS).map(|client| compressed(server.output_of(client))).sum::<usize>();
+        server.clear_output();
+    }
+    Ok(sent)
+}
+
 /// Both ways.
 fn echo(packets: usize) -> Result<usize, Box<dyn Error>> {
     let mut server = plain();
@@ -179,7 +244,6 @@ fn idle(packets: usize) -> Result<usize, Box<dyn Error>> {
 
 /// To fifty clients at once; a packet is one that one of them gets.
 fn broadcast(packets: usize) -> Result<usize, Box<dyn Error>> {
-    const CLIENTS: usize = 50;
     let mut server = plain();
     for _ in 0..CLIENTS {
         server.connect();
@@ -246,11 +310,73 @@ fn bursts(packets: usize) -> impl Iterator<Item = usize> {
     (0..packets).step_by(BURST).map(move |done| BURST.min(packets - done))
 }
 
+/// Returns the number of a server's frames, which are all compressed messages.
+fn compressed(mut frames: &[u8]) -> usize {
+    let mut count = 0;
+    while let [0xc2, size, rest @ ..] = frames {
+        let (size, rest) = match (size, rest) {
+            (126, [high, low, rest @ ..]) => (u16::from_be_bytes([*high, *low]), rest),
+            _ => (u16::from(*size), rest),
+        };
+        frames = &rest[usize::from(size)..];
+        count += 1;
+    }
+    assert!(frames.is_empty(), "a message that is not compressed");
+    count
+}
+
+/// Messages of a game that sends its state as JSON, each of which differs from those before it.
+fn json(size: usize) -> Vec<Vec<u8>> {
+    let message = |mut seed: u32| {
+        let mut text = String::new();
+        for id in 0.. {
+            let [x, y, health] = [100_000, 100_000, 100].map(|below| next(&mut seed) % below);
+            text += &format!(r#"{{"id":{id},"x":{x},"y":{y},"health":{health},"state":"running"}},"#);
+            if text.len() >= size {
+                break;
+            }
+        }
+        text.truncate(size);
+        text.into_bytes()
+    };
+    (0..VARIANTS).map(message).collect()
+}
+
+/// Packets like those of a `MultiplayerSynchronizer`, 64 bytes each: the command, the time, three objects that move, and a flag.
+fn states() -> Vec<Vec<u8>> {
+    let packet = |time: u32| {
+        let mut packet = vec![6];
+        packet.extend((time as u16).to_le_bytes());
+        for object in 1..=3_u32 {
+            packet.extend([object, 12].map(u32::to_le_bytes).as_flattened());
+            for axis in 1..=3_u32 {
+                let position = (object * 100 + time * axis) as f32 / 60.0;
+                packet.extend(position.to_le_bytes());
+            }
+        }
+        packet.push(1);
+        packet
+    };
+    (0..VARIANTS).map(packet).collect()
+}
+
+/// The same numbers each time.
+fn next(seed: &mut u32) -> u32 {
+    *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    *seed >> 8
+}
+
 /// What a packet of a server takes on the wire.
 fn frame_size(payload: usize) -> usize {
     payload + if payload < 126 { 2 } else { 4 }
 }
 
 const BURST: usize = 16;
+/// The receivers of a broadcast.
+const CLIENTS: usize = 50;
+/// The size of the smallest compressed messages, as `docs/guide/compression.md` advises for small packets.
+const THRESHOLD: usize = 64;
+/// Messages until they come again: more than a compressor keeps.
+const VARIANTS: u32 = 256;
 /// Control frames in one turn.
 const FLOOD: usize = 1000;

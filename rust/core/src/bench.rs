@@ -14,7 +14,7 @@ use crate::channel::{
 use crate::config::PeerConfig;
 use crate::wire::{godot3, godot4};
 
-pub use crate::testing::server::{ServerInMemory, client_frame, client_text};
+pub use crate::testing::server::{ServerInMemory, client_deflated_frame, client_frame, client_text};
 
 /// Encodes the header of a packet of the 3.x format.
 pub fn encode_godot3(from: i32, to: i32) -> [u8; 9] {

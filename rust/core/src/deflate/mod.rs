@@ -16,7 +16,7 @@ pub(crate) use memory::Meter;
 pub(crate) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Compresses messages as one sender does, each of them with those before it. `window`: 9 to 15.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "bench"))]
 pub(crate) fn deflated<'a>(window: u8, messages: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let mut deflate = zlib_rs::Deflate::new(6, false, window);
     let compress = |message: &[u8]| {

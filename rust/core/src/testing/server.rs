@@ -8,7 +8,8 @@ use std::time::Instant;
 use super::{InMemory, MemoryStream};
 use crate::access::AccessPolicy;
 use crate::base::{ConnId, PeerId};
-use crate::config::{Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::config::{Compression, Mode, PeerConfig, ServerConfig, WireFormat};
+use crate::deflate::deflated;
 use crate::event::Event;
 use crate::hub::transports::{Next, Readiness};
 use crate::hub::{Side, TURN};
@@ -66,6 +67,14 @@ impl ServerInMemory {
         let resume_timeout = PeerConfig::RESUME_MAX;
         let config = PeerConfig { mode, resume_timeout, ..PeerConfig::default() };
         Self::with(config, None, "Godot-Multiplayer: resume; v=1\r\n")
+    }
+
+    /// A server and clients that compress messages of at least so many bytes.
+    pub fn with_compression(compression: Compression, threshold: usize) -> Self {
+        let mode = Mode::Multiplayer(WireFormat::Godot4);
+        let (compression, compression_threshold) = (Some(compression), threshold);
+        let config = PeerConfig { mode, compression, compression_threshold, ..PeerConfig::default() };
+        Self::with(config, None, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
     }
 
     fn with(config: PeerConfig, tls: Option<TlsServer>, line: &str) -> Self {
@@ -178,6 +187,12 @@ impl ServerInMemory {
         &mut self.server
     }
 
+    /// Returns the bytes that the server has sent to a client without TLS, and that it has not read.
+    pub fn output_of(&mut self, client: usize) -> &[u8] {
+        let conn = self.lines[client].conn;
+        self.driver.stream(conn).map_or(&[], |wire| &wire.output)
+    }
+
     /// Drops the bytes that the server has sent to clients that do not read. Returns their number.
     pub fn clear_output(&mut self) -> usize {
         (0..self.lines.len()).map(|client| self.clear_output_of(client)).sum()
@@ -195,6 +210,11 @@ impl ServerInMemory {
 /// A client's binary message, masked as the protocol requires.
 pub fn client_frame(payload: &[u8]) -> Vec<u8> {
     masked(Opcode::Binary, payload)
+}
+
+/// The same, compressed by itself.
+pub fn client_deflated_frame(payload: &[u8]) -> Vec<u8> {
+    masked(Opcode::DeflatedBinary, &deflated(15, [payload])[0])
 }
 
 /// A client's control message: text.
