@@ -11,7 +11,7 @@ use crate::base::ConnId;
 use crate::channel::{Command, Form, Notice, PayloadRef};
 use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
-use crate::session::codecs::{INFLATE_LEAST, INFLATE_ROUND};
+use crate::session::codecs::{INFLATE_TURN, INFLATING};
 
 /// A request that offers the extension.
 pub(super) fn request(offer: &str) -> Vec<u8> {
@@ -99,24 +99,17 @@ fn a_message_too_large_names_the_setting_and_garbage_does_not() {
 #[test]
 fn bombs_keep_nobody_waiting() {
     let buffers = Buffers { input_bytes: 1 << 30, ..Buffers::default() };
-    let config = PeerConfig { buffers, ..compressing(Compression::Shared) };
-    let (mut server, now) = (Node::server(config), start());
-    let come = |server: &mut Node, request: &[u8]| {
-        let (server_end, end) = End::pair(1 << 20, usize::MAX);
-        server.accept(server_end, now);
-        end.inject(request);
-        server.run(now);
-        end.take_all();
-        end
-    };
-    let bombs: Vec<_> = (0..40).map(|_| come(&mut server, &request("permessage-deflate"))).collect();
-    let honest = come(&mut server, REQUEST);
     let size = 1 << 20;
+    let config = PeerConfig { buffers, max_message_size: Some(size), ..compressing(Compression::Shared) };
+    let (mut server, now) = (Node::server(config), start());
+    let mut come = |request: &[u8]| comes(&mut server, request, 1 << 20).1;
+    let bombs: Vec<_> = (0..40).map(|_| come(&request("permessage-deflate"))).collect();
+    let honest = come(REQUEST);
     let bomb = frame(0xc2, &deflated(15, [vec![0; size].as_slice()])[0]);
     for end in &bombs {
         end.inject(&bomb);
     }
-    // Each round inflates 1 MiB of them together, and a little of each: so many rounds, and the honest one is heard in each.
+    // Each round inflates a part of some of them: so many rounds, and the honest one is heard in each.
     let mut rounds = 0;
     loop {
         honest.inject(&frame(0x89, b"?"));
@@ -129,8 +122,70 @@ fn bombs_keep_nobody_waiting() {
             break;
         }
     }
-    let least = bombs.len() * size / (INFLATE_ROUND + bombs.len() * INFLATE_LEAST);
-    assert!((least..2 * least).contains(&rounds), "{rounds} rounds, not {least}");
+    let least = bombs.len() * size / (INFLATING * INFLATE_TURN);
+    assert!((least..least + least / 4).contains(&rounds), "{rounds} rounds, not {least}");
+}
+
+#[test]
+fn a_peer_whose_message_waits_for_bombs_is_not_silent_and_a_small_one_does_not_wait() {
+    let buffers = Buffers { input_bytes: 1 << 30, ..Buffers::default() };
+    for compression in [Compression::Shared, Compression::Dedicated] {
+        let config = PeerConfig {
+            buffers,
+            max_message_size: Some(4 << 20),
+            heartbeat_timeout: 2 * SECOND,
+            ..compressing(compression)
+        };
+        let (mut server, mut now) = (Node::server(config), start());
+        let mut come = || comes(&mut server, &request("permessage-deflate"), 1 << 20).1;
+        let bombs: Vec<_> = (0..10).map(|_| come()).collect();
+        let (honest, small) = (come(), come());
+        let bomb = frame(0xc2, &deflated(15, [vec![0; 4 << 20].as_slice()])[0]);
+        bombs.iter().for_each(|end| end.inject(&bomb));
+        server.run_once(now);
+        server.run_once(now);
+        let message = words(300_000);
+        honest.inject(&frame(0xc2, &deflated(15, [message.as_slice()])[0]));
+        small.inject(&frame(0xc2, &deflated(15, [&message[..30_000]])[0]));
+        for _ in 0..5 {
+            server.run_once(now);
+        }
+        let has = |server: &Node, len: usize| {
+            server.has(|notice| matches!(notice, Notice::Packet(packet) if packet.payload.len() == len))
+        };
+        assert!(has(&server, 30_000), "{compression:?}");
+        while !has(&server, 300_000) {
+            now += SECOND / 10;
+            assert!(server.run_once(now) && server.end().is_none(), "{compression:?} {:?}", server.end());
+            // The others are not silent either, as far as they are read.
+            for end in bombs.iter().chain([&small]) {
+                end.inject(&frame(0x8a, b""));
+            }
+        }
+        assert!(now > start() + 10 * SECOND, "it has waited");
+    }
+}
+
+#[test]
+fn a_peer_that_is_read_slowly_takes_no_place_of_a_message_that_is_inflated() {
+    let buffers = Buffers { input_bytes: 1 << 30, ..Buffers::default() };
+    let peer = PeerConfig { buffers, max_message_size: Some(1 << 20), ..compressing(Compression::Shared) };
+    let config = ServerConfig { max_inbound_per_second: 100_000, peer, ..ServerConfig::default() };
+    let (mut server, now) = (Node::gated(config), start());
+    let mut come = || comes(&mut server, &request("permessage-deflate"), 1 << 20).1;
+    let bombs: Vec<_> = (0..2 * INFLATING).map(|_| come()).collect();
+    let honest = come();
+    // Each is not read for some seconds after the first one, and has begun with the second one.
+    let bomb = frame(0xc2, &deflated(15, [vec![0; 990_000].as_slice()])[0]);
+    bombs.iter().for_each(|end| end.inject(&bomb.repeat(2)));
+    server.run(now);
+    honest.inject(&frame(0xc2, &deflated(15, [words(300_000).as_slice()])[0]));
+    server.run(now);
+    let has = |len: usize| {
+        let all = server.notices.iter();
+        all.filter(|notice| matches!(notice, Notice::Packet(packet) if packet.payload.len() == len)).count()
+    };
+    assert_eq!((has(990_000), has(300_000)), (bombs.len(), 1));
 }
 
 #[test]

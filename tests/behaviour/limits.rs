@@ -146,9 +146,17 @@ fn the_documented_figures_are_those_of_the_code() {
             format!("{}, and {} of each connection beyond", codecs::INFLATE_ROUND, codecs::INFLATE_LEAST),
         ),
         (
+            "messages that inflate to more than 65536 bytes, at a time",
+            format!(
+                "as many as {} are, {} at most, and 1 at least",
+                bytes(codecs::INFLATING_BYTES),
+                codecs::INFLATING
+            ),
+        ),
+        (
             "memory to inflate",
             format!(
-                "{}, once for all, or for each peer with `COMPRESSION_DEDICATED`",
+                "{}, for each message that takes more than one turn, or for each peer with `COMPRESSION_DEDICATED`",
                 bytes(held(Decoder::new))
             ),
         ),
@@ -302,6 +310,7 @@ fn the_documented_figures_are_those_of_the_code() {
     assert_eq!(rows.len(), figures.len() + IN_WORDS.len(), "no row is there twice");
 
     // Figures in sentences.
+    assert_eq!(codecs::INFLATE_FREE, 65536);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (grace, places) = (seconds(pending::PENDING_GRACE), server.max_pending / pending::FAIR_SHARE);
     assert_eq!(pending::FAIR_SHARE, 16);

@@ -179,7 +179,7 @@ impl Hub {
     /// Completes a turn that read `taken` bytes. Returns whether the connection is to be read again at once.
     fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
         self.close_run();
-        let may_have_more = may_have_more | (self.pool.has_codecs() && self.end_inflating(conn));
+        let may_have_more = may_have_more | (self.pool.has_codecs() && self.end_inflating(conn, now));
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         if let Stage::Connected(peer) = &mut connection.stage
             && peer.deferred.is_none()
@@ -214,7 +214,7 @@ impl Hub {
     /// Ends the turn for the messages that were inflated in it. Returns whether one takes another turn.
     #[cold]
     #[inline(never)]
-    fn end_inflating(&mut self, conn: ConnId) -> bool {
+    fn end_inflating(&mut self, conn: ConnId, now: Instant) -> bool {
         let Ratio { plain, compressed } = self.pool.end_turn();
         let gained = plain.saturating_sub(compressed);
         let Some(connection) = self.connections.get_mut(conn) else { return false };
@@ -229,6 +229,13 @@ impl Hub {
         if let Some(resumable) = connection.resumable_mut() {
             resumable.note_gained(gained);
         }
-        connection.session.is_inflating()
+        // A remote is not silent while a message of it waits, and nothing is read.
+        let inflates = connection.session.is_inflating();
+        if inflates {
+            connection.session.pause(now);
+        } else if !connection.has_deferred() {
+            connection.session.resume(now);
+        }
+        inflates
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::claim::Claim;
 use super::coding::Ratio;
 use super::outbox::Pieces;
 use crate::channel::PayloadRef;
@@ -37,6 +38,8 @@ pub(super) struct Codecs {
     /// What this turn began with, and what is left in this round.
     inflate_turn: usize,
     inflate_round: usize,
+    /// The large messages that are inflated, in the order in which they may go on.
+    inflating: VecDeque<Claim>,
     /// The messages that were inflated in this turn.
     pub(super) inflated: Ratio,
     /// The memory of all codecs of the driver, also those of connections.
@@ -184,6 +187,7 @@ impl Codecs {
         self.compress_left = COMPRESS_ROUND;
         self.recent.clear();
         self.inflate_round = INFLATE_ROUND;
+        self.inflating.retain(|place| place.others() > 0);
         let more = if self.waiting > 0 { 1 } else { AGE };
         self.large.retain_mut(|(_, age)| {
             *age += more;
@@ -212,6 +216,26 @@ impl Codecs {
 
     pub(super) fn set_work(&mut self, work: usize) {
         (self.inflate_turn, self.inflate_left) = (work, work);
+    }
+
+    /// Returns whether a large message may go on, or has to wait for those before it, for which there is memory.
+    ///
+    /// What is inflated is complete, so that no message keeps its place because of a remote that stalls. A remote that sends many waits behind
+    /// all others each time.
+    pub(super) fn may_go_on(&mut self, place: &mut Option<Claim>, max: usize) -> bool {
+        let place = place.get_or_insert_with(|| {
+            let place = Claim::default();
+            self.inflating.push_back(place.clone());
+            place
+        });
+        let most = (INFLATING_BYTES / max.max(1)).clamp(1, INFLATING);
+        self.inflating.iter().filter(|first| first.others() > 0).take(most).any(|first| first.is(place))
+    }
+
+    /// Takes back the decoder that was lent for a message.
+    pub(super) fn take_back(&mut self, mut decoder: Decoder) {
+        decoder.reset();
+        self.decoder = Some(decoder);
     }
 
     /// Compresses a message by itself. What comes back is not smaller if that is of no use, and goes to [`Self::recycle`].
@@ -279,6 +303,7 @@ impl Default for Codecs {
             inflate_left: INFLATE_TURN,
             inflate_turn: INFLATE_TURN,
             inflate_round: INFLATE_ROUND,
+            inflating: VecDeque::new(),
             inflated: Ratio::default(),
             meter: Meter::default(),
         }
@@ -307,6 +332,12 @@ pub(crate) const INFLATE_TURN: usize = 64 * 1024;
 /// The same for all connections in one round, but for [`INFLATE_LEAST`] of each: it takes some milliseconds.
 pub(crate) const INFLATE_ROUND: usize = 1024 * 1024;
 pub(crate) const INFLATE_LEAST: usize = 4 * 1024;
+/// A message that inflates to more is large.
+pub(crate) const INFLATE_FREE: usize = 64 * 1024;
+/// The large messages that are inflated at a time, so that half of a round's work is left for others, and their bytes, if each is as large as it
+/// may be. There is always one.
+pub(crate) const INFLATING: usize = 8;
+pub(crate) const INFLATING_BYTES: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

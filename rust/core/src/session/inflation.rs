@@ -3,7 +3,8 @@
 //! A message is inflated when it is complete: until then its memory is paid for by what the remote has sent, and it needs no decoder.
 
 use super::burst::Payload;
-use super::codecs::Codecs;
+use super::claim::Claim;
+use super::codecs::{Codecs, INFLATE_FREE};
 use super::reader::{Frame, Violation, not_utf8, too_large_inflated, valid_text};
 use crate::deflate::{Decoder, Fault, Progress, TAIL};
 
@@ -28,11 +29,13 @@ pub(super) struct Deflated {
     max: Option<usize>,
     /// Bytes of a text that are checked.
     valid: usize,
+    /// It is large.
+    place: Option<Claim>,
 }
 
 impl Deflated {
     pub(super) fn new(text: bool, input: Vec<u8>) -> Self {
-        Self { text, input, at: 0, out: Vec::new(), max: None, valid: 0 }
+        Self { text, input, at: 0, out: Vec::new(), max: None, valid: 0, place: None }
     }
 
     #[cfg(any(test, fuzzing))]
@@ -60,6 +63,11 @@ impl Deflated {
         let progress = decoder.step(&mut tail, &mut self.out, max, scratch, work);
         self.at = len + TAIL.len() - tail.len();
         Ok(progress? == Progress::Done)
+    }
+
+    /// Forgets what came of it, and keeps its place.
+    fn start_over(&mut self) {
+        (self.at, self.valid, self.out) = (0, 0, Vec::new());
     }
 
     /// Checks what came in this turn.
@@ -100,12 +108,23 @@ impl Inflation {
         codecs: &mut Codecs,
     ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(deflated) = message else { return Ok(None) };
+        let max = *deflated.max.get_or_insert(max);
+        let is_large = deflated.out.len() > INFLATE_FREE || deflated.place.is_some();
+        if is_large && !codecs.may_go_on(&mut deflated.place, max) {
+            // Many may wait, and the little that has come of it comes again. A decoder that keeps something cannot go back.
+            if !self.keeps
+                && let Some(decoder) = self.decoder.take()
+            {
+                deflated.start_over();
+                codecs.take_back(decoder);
+            }
+            return Ok(None);
+        }
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
             None if self.keeps => Decoder::new(&codecs.meter),
             None => codecs.decoder.take().unwrap_or_else(|| Decoder::new(&codecs.meter)),
         };
-        let max = *deflated.max.get_or_insert(max);
         let result = deflated.go_on(max, &mut decoder, codecs).map_err(|fault| match fault {
             Fault::Garbage => {
                 Violation { code: 1007, what: "a compressed message that cannot be inflated".to_owned() }
@@ -116,8 +135,7 @@ impl Inflation {
         // Nothing is read any more, and nothing waits for another turn.
         let is_whole = result.inspect_err(|_| *message = None)?;
         if is_whole && !self.keeps {
-            decoder.reset();
-            codecs.decoder = Some(decoder);
+            codecs.take_back(decoder);
         } else {
             self.decoder = Some(decoder);
         }

@@ -17,6 +17,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod burst;
+mod claim;
 mod closing;
 pub(crate) mod codecs;
 pub(crate) mod coding;

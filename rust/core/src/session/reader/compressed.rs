@@ -4,6 +4,9 @@ use super::tests::frame;
 use super::*;
 use crate::deflate::deflated;
 use crate::session::Ratio;
+use crate::session::codecs::{
+    INFLATE_FREE, INFLATE_LEAST, INFLATE_ROUND, INFLATE_TURN, INFLATING, INFLATING_BYTES,
+};
 
 const MAX: usize = 1000;
 
@@ -217,4 +220,122 @@ fn half_messages_hold_no_decoder_and_a_whole_one_gives_it_back() {
     }
     let Ratio { plain, compressed } = pool.end_turn();
     assert_eq!((plain, compressed), (9000, 10 * (message.len() - 6)));
+}
+
+/// Readers with a large message each.
+struct Crowd {
+    pool: Pool,
+    readers: Vec<Reader>,
+    message: Vec<u8>,
+    max: usize,
+}
+
+impl Crowd {
+    fn new(keeps: bool, count: usize, max: usize) -> Self {
+        let message = frame(0xc2, &deflated(15, [vec![0; max].as_slice()]).remove(0));
+        let readers = (0..count).map(|_| Reader::inflating(keeps)).collect();
+        Self { pool: Pool::default(), readers, message, max }
+    }
+
+    /// A turn of a reader to which this comes. Returns whether a message is whole.
+    fn turn(&mut self, at: usize, comes: &[u8]) -> bool {
+        let mut comes = comes.to_vec();
+        let next =
+            self.readers[at].next(&mut ReadBurst::new(&mut comes), Role::Server, self.max, &mut self.pool);
+        let is_whole = matches!(next.expect("sound"), Some(Frame::Message { .. }));
+        self.pool.end_turn();
+        is_whole
+    }
+
+    /// A turn of each that has a message. Returns those for which it is whole.
+    fn round(&mut self) -> Vec<usize> {
+        let busy = |crowd: &Self, at: &usize| crowd.readers[*at].is_inflating();
+        let busy: Vec<_> = (0..self.readers.len()).filter(|at| busy(self, at)).collect();
+        let done = busy.into_iter().filter(|at| self.turn(*at, b"")).collect();
+        self.pool.end_round();
+        done
+    }
+
+    /// What came of the messages so far.
+    fn made(&self) -> usize {
+        let came = self.message.len().next_power_of_two();
+        self.readers.iter().map(|reader| reader.holds().saturating_sub(came)).sum()
+    }
+}
+
+#[test]
+fn the_memory_of_what_is_inflated_does_not_grow_with_those_who_send_it() {
+    for (keeps, max, count) in
+        [(false, 1 << 20, 60), (true, 1 << 20, 60), (false, 5 << 20, 15), (false, 20 << 20, 4)]
+    {
+        let mut crowd = Crowd::new(keeps, count, max);
+        let message = crowd.message.clone();
+        for at in 0..count {
+            assert!(!crowd.turn(at, &message));
+        }
+        let (mut order, mut most) = (Vec::new(), 0);
+        while order.len() < count {
+            order.extend(crowd.round());
+            most = most.max(crowd.made());
+            let decoders = crowd.readers.iter().filter_map(|reader| reader.inflation.as_ref());
+            let decoders = decoders.filter(|it| it.has_decoder()).count();
+            assert!(keeps || order.is_empty() || decoders <= INFLATING, "{decoders} decoders");
+        }
+        let bytes = max.max(INFLATING_BYTES.min(INFLATING * max));
+        let others = count * (INFLATE_FREE + INFLATE_TURN);
+        // Memory grows by doubling.
+        assert!((bytes / 4..2 * (bytes + others)).contains(&most), "{most} bytes of {bytes}");
+        let in_order = order.iter().enumerate().all(|(place, at)| place.abs_diff(*at) < INFLATING);
+        assert!(in_order, "{order:?}");
+    }
+}
+
+#[test]
+fn a_turn_and_a_round_inflate_so_much_and_each_gets_on_a_little() {
+    let full_turns = INFLATE_ROUND / INFLATE_TURN;
+    let mut crowd = Crowd::new(false, 2 * full_turns, 1 << 20);
+    let message = crowd.message.clone();
+    for at in 0..2 * full_turns {
+        crowd.turn(at, &message);
+    }
+    let came = message.len() - 8;
+    let made: Vec<_> = crowd.readers.iter().map(|reader| reader.holds() - came).collect();
+    let (full, little) = made.split_at(full_turns);
+    // The smallest step may go beyond.
+    assert!(full.iter().all(|made| (INFLATE_TURN / 2..INFLATE_TURN + 512).contains(made)), "{full:?}");
+    assert!(little.iter().all(|made| (512..INFLATE_LEAST + 512).contains(made)), "{little:?}");
+    // The next round has as much again.
+    crowd.pool.end_round();
+    let last = 2 * full_turns - 1;
+    for _ in 0..2 {
+        crowd.turn(last, b"");
+    }
+    assert!(crowd.readers[last].holds() - came > INFLATE_TURN / 2);
+}
+
+#[test]
+fn nobody_keeps_others_from_being_inflated() {
+    let count = 30;
+    let mut crowd = Crowd::new(false, count, 1 << 20);
+    let message = crowd.message.clone();
+    for at in 0..count {
+        crowd.turn(at, &message);
+    }
+    // Those at the front send more and more, and some go.
+    let mut waits: Vec<_> = (INFLATING..count).collect();
+    let mut rounds = 0;
+    while !waits.is_empty() {
+        for at in crowd.round() {
+            waits.retain(|waits| *waits != at);
+            crowd.turn(at, &message);
+        }
+        rounds += 1;
+        if rounds == 3 {
+            for at in [0, 3, 20, 29] {
+                crowd.readers[at].discard();
+                waits.retain(|waits| *waits != at);
+            }
+        }
+        assert!(rounds < 16 * count, "{waits:?} wait");
+    }
 }
