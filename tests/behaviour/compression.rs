@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::world::{
     ByHand, End, Node, REQUEST, SECOND, World, assert_fails_with, frame, multiplayer, outbound, raw, start,
 };
-use crate::base::ConnId;
+use crate::base::{CloseReason, ConnId, Phase};
 use crate::channel::{Command, Form, Notice, PayloadRef};
 use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
 use crate::session::codecs::{INFLATE_TURN, INFLATING};
+use crate::session::pool::DEDICATED;
 
 /// A request that offers the extension.
 pub(super) fn request(offer: &str) -> Vec<u8> {
@@ -157,6 +158,7 @@ fn a_peer_whose_message_waits_for_bombs_is_not_silent_and_a_small_one_does_not_w
         while !has(&server, 300_000) {
             now += SECOND / 10;
             assert!(server.run_once(now) && server.end().is_none(), "{compression:?} {:?}", server.end());
+            assert!(now < start() + 100 * SECOND, "it never comes");
             // The others are not silent either, as far as they are read.
             for end in bombs.iter().chain([&small]) {
                 end.inject(&frame(0x8a, b""));
@@ -274,6 +276,47 @@ fn a_control_message_may_be_compressed() {
     assert!(String::from_utf8_lossy(&answer).contains("alive 1"), "{answer:?}");
     let answer = by_hand.say(&frame(0xc1, &deflated(15, [b"ack?".as_slice()])[0]));
     assert!(String::from_utf8_lossy(&answer).contains("ack 0 0"), "{answer:?}");
+}
+
+#[test]
+fn a_peer_is_silent_again_when_its_message_is_inflated() {
+    let compression = Some(Compression::Shared);
+    let config = PeerConfig { compression, heartbeat_timeout: 5 * SECOND, ..multiplayer() };
+    let mut by_hand = ByHand::new(config);
+    let request = String::from_utf8(request("permessage-deflate")).expect("text");
+    by_hand.say(request.replace("/game ", "/game?godot-multiplayer=alive.v1 ").as_bytes());
+    // A control message behind many empty blocks, which take several turns.
+    let blocks = [0, 0, 0, 0xff, 0xff].repeat(10_000);
+    let message = [blocks.as_slice(), &deflated(15, [b"ack?".as_slice()])[0]].concat();
+    let answer = by_hand.say(&frame(0xc1, &message));
+    assert!(String::from_utf8_lossy(&answer).contains("ack 0 0"), "{answer:?}");
+    by_hand.pass(6 * SECOND);
+    assert_eq!(by_hand.server.end(), Some(&CloseReason::TimedOut(Phase::Heartbeat)));
+}
+
+#[test]
+fn so_many_peers_have_memory_of_their_own_and_the_others_share() {
+    let mut server = Node::server(compressing(Compression::Dedicated));
+    let agreed = |server: &Node| server.shared().statistics(start()).compression;
+    let mut ends = Vec::new();
+    for _ in 0..DEDICATED {
+        ends.push(comes(&mut server, &request("permessage-deflate"), 1000).1);
+        assert_eq!(agreed(&server), "dedicated");
+    }
+    for _ in 0..2 {
+        comes(&mut server, &request("permessage-deflate"), 1000);
+        assert_eq!(agreed(&server), "shared");
+    }
+    // One that keeps nothing does not count.
+    ends.pop().expect("some have come").reset();
+    server.run(start());
+    let keeps_nothing = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    for (offer, expected) in
+        [(keeps_nothing, "shared"), ("permessage-deflate", "dedicated"), ("permessage-deflate", "shared")]
+    {
+        comes(&mut server, &request(offer), 1000);
+        assert_eq!(agreed(&server), expected);
+    }
 }
 
 /// Queues a message of the server or of the client.

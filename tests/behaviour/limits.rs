@@ -12,7 +12,7 @@ use crate::hub::{
 };
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
-use crate::session::{self, codecs, control, message, reader, upgrade};
+use crate::session::{self, codecs, control, message, pool, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::{proxy_protocol, relay_list};
 
@@ -233,6 +233,7 @@ fn the_documented_figures_are_those_of_the_code() {
         ("one turn of writing a connection", bytes(session::WRITE_TURN)),
         ("bytes that are compressed in one round", codecs::COMPRESS_ROUND.to_string()),
         ("the same at once", bytes(codecs::PIECE)),
+        ("peers of a server with `COMPRESSION_DEDICATED`", pool::DEDICATED.to_string()),
         (
             "memory to compress for a peer with `COMPRESSION_DEDICATED`",
             bytes(held(|meter| Encoder::dedicated(largest, meter))),

@@ -6,6 +6,7 @@ use std::mem;
 
 use bytes::Bytes;
 
+use super::claim::Claim;
 use super::codecs::PIECE;
 use super::frame::Opcode;
 use super::outbox::Outbox;
@@ -26,6 +27,8 @@ pub(super) struct Coding {
     keeps: bool,
     /// The same for what is received.
     receive_keeps: bool,
+    /// For its end, if something is kept.
+    _dedicated: Option<Claim>,
     /// Made when it is needed, if `keeps`.
     pub(super) encoder: Option<Encoder>,
     /// What waits to be compressed.
@@ -51,8 +54,9 @@ impl Ratio {
 }
 
 impl Coding {
-    pub(super) fn new(Agreed { send, receive_keeps }: Agreed) -> Self {
+    pub(super) fn new(Agreed { send, receive_keeps }: Agreed, pool: &Pool) -> Self {
         Self {
+            _dedicated: (send.keeps || receive_keeps).then(|| pool.dedicate()),
             window: Window::new(send.window),
             keeps: send.keeps,
             receive_keeps,

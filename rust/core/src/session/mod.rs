@@ -28,7 +28,7 @@ mod keepalive;
 mod kept;
 pub(crate) mod message;
 mod outbox;
-mod pool;
+pub(crate) mod pool;
 pub(crate) mod reader;
 pub(crate) mod upgrade;
 mod writer;

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::claim::Claim;
 use super::codecs::{Codecs, Whole};
 use super::coding::Ratio;
 use super::outbox::Pieces;
 use super::writer::{GATHERED_MAX, Segment};
 use crate::channel::{PayloadRef, QueueTotal, charged};
 use crate::deflate::{Encoder, Meter, Window};
+use crate::http::Compression;
 use crate::sync::Arc;
 
 /// Spare buffers and codecs, shared by all connections of a driver, so that an idle connection holds none.
@@ -22,6 +24,8 @@ pub(crate) struct Pool {
     pub(super) bytes: usize,
     /// Made when the first connection needs them.
     codecs: Option<Box<Codecs>>,
+    /// Connections with memory of their own for compression have a claim.
+    dedicated: Claim,
     /// What waits in the whole process; `None` in tests.
     total: Option<Arc<QueueTotal>>,
 }
@@ -48,6 +52,17 @@ impl Pool {
     /// Counts bytes that wait elsewhere for the same streams: there were `before`, and now there are `after`.
     pub(crate) fn recount(&mut self, before: usize, after: usize) {
         self.bytes = self.bytes - before + after;
+    }
+
+    /// Returns how one more connection may compress: so many may have memory of their own.
+    #[cold]
+    pub(super) fn affordable(&self, wanted: Compression) -> Compression {
+        if self.dedicated.others() < DEDICATED { wanted } else { Compression::Shared }
+    }
+
+    /// Returns the claim of a connection to memory of its own.
+    pub(super) fn dedicate(&self) -> Claim {
+        self.dedicated.clone()
     }
 
     pub(super) fn codecs(&mut self) -> &mut Codecs {
@@ -169,5 +184,7 @@ impl Pool {
     }
 }
 
+/// The connections with memory of their own for compression: 226 MiB, if each of them sends and receives.
+pub(crate) const DEDICATED: usize = 1024;
 /// Bytes of the spare buffers that a driver keeps.
 const POOLED: usize = 2 * 1024 * 1024;

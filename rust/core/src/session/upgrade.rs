@@ -23,7 +23,8 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         if matches!(self.state, State::AwaitDecision) {
-            let agreed = cx.config.compression.and_then(|wanted| deflate::accept(&request.headers, wanted));
+            let wanted = cx.config.compression.map(|wanted| cx.pool.affordable(wanted));
+            let agreed = wanted.and_then(|wanted| deflate::accept(&request.headers, wanted));
             let (agreed, extension) = agreed.unzip();
             let answer = request.accept(protocol, extension.as_deref(), headers);
             self.out.push_raw(answer.as_bytes(), cx.pool);
@@ -182,7 +183,7 @@ impl Session {
             None => Reader::default(),
             Some(agreed) => Reader::inflating(agreed.receive_keeps),
         });
-        self.coding = agreed.map(|agreed| Box::new(Coding::new(agreed)));
+        self.coding = agreed.map(|agreed| Box::new(Coding::new(agreed, cx.pool)));
         self.keepalive = Keepalive::new(cx.now);
         self.deadline = None;
     }
