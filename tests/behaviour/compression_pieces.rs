@@ -1,14 +1,15 @@
 //! Large messages are compressed in pieces: everything keeps its order, nobody waits for long, and nothing waits that has to leave.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::compression::{MODES, comes, configured, request, send, words};
 use super::world::{End, Node, SECOND, World, frame, outbound, start};
-use crate::base::{CloseFrame, ConnId};
+use crate::base::{CloseFrame, CloseReason, ConnId, Phase};
 use crate::channel::Command;
-use crate::config::{Compression, Mode};
+use crate::config::{Compression, Mode, PeerConfig};
+use crate::session::codecs::COMPRESS_ROUND;
 
 const BOTH: [Compression; 2] = [Compression::Shared, Compression::Dedicated];
 
@@ -112,7 +113,7 @@ fn large_messages_keep_nobody_waiting() {
         }
         // Half a megabyte at most in each, and not much less. With one compressor, others do not wait for all of that.
         assert!((30..=60).contains(&rounds), "{rounds} rounds, {compression:?}");
-        let plain = clients.iter().filter(|(_, end)| frames(&end.take_all())[0].0 == 0x82).count();
+        let plain = clients.iter().filter(|(_, end)| end.take_all()[0] == 0x82).count();
         assert!(plain == 0 || compression == Compression::Shared && (1..15).contains(&plain), "{plain}");
     }
 }
@@ -241,4 +242,104 @@ fn a_peer_that_was_congested_is_not_while_its_message_is_compressed() {
         server.run_once(now);
     }
     assert!(!shared.outgoing.is_congested() && shared.outgoing.load().1 == 1);
+}
+
+/// A peer that takes little, and for which a large message waits behind others.
+struct Slow(End);
+
+impl Slow {
+    fn new(server: &mut Node, message: &Bytes) -> Self {
+        let (conn, end) = comes(server, &request("permessage-deflate"), 1000);
+        send_to(server, conn, noise(60_000).into(), start());
+        send_to(server, conn, message.clone(), start());
+        Self(end)
+    }
+
+    /// The stream takes little, then nothing for some rounds.
+    fn takes_little(&self, server: &mut Node) {
+        self.0.take_all();
+        for _ in 0..10 {
+            server.run_once(start());
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_takes_little_is_not_compressed_for_again_and_again() {
+    let mut server = Node::server(configured(Compression::Shared, Mode::Raw));
+    let size = 1 << 20;
+    let message = Bytes::from(words(size));
+    let done = |server: &Node| server.counters().snapshot().deflated_out_bytes / size as u64;
+    let slow = Slow::new(&mut server, &message);
+    for _ in 0..24 {
+        slow.takes_little(&mut server);
+    }
+    assert_eq!(done(&server), 1);
+    // One that another peer waits for too is whole meanwhile.
+    let slow = Slow::new(&mut server, &message);
+    slow.takes_little(&mut server);
+    let (fast, end) = comes(&mut server, &request("permessage-deflate"), 64 << 20);
+    send_to(&mut server, fast, message, start());
+    for _ in 0..40 {
+        server.run_once(start());
+    }
+    assert_eq!((done(&server), end.readable() > 1000), (2, true));
+    slow.takes_little(&mut server);
+    assert_eq!(done(&server), 3);
+}
+
+#[test]
+fn what_a_turn_leaves_is_for_the_others() {
+    let mut server = Node::server(configured(Compression::Dedicated, Mode::Raw));
+    let (clients, now) = crowd(&mut server, 100);
+    for (conn, _) in &clients {
+        send_to(&mut server, *conn, words(66_000).into(), now);
+    }
+    let rounds = rounds_until_all_have(&mut server, &clients, now);
+    let least = 100 * 66_000 / COMPRESS_ROUND;
+    assert!((least..least * 3 / 2).contains(&rounds), "{rounds}, not {least}");
+}
+
+#[test]
+fn what_waits_behind_a_large_message_is_compressed_in_pieces_too_and_each_message_is_work() {
+    for compression in BOTH {
+        let config = PeerConfig { compression_threshold: 10, ..configured(compression, Mode::Raw) };
+        let mut server = Node::server(config);
+        let (clients, now) = crowd(&mut server, 1);
+        let mut expected = Vec::new();
+        for size in [70_000, 50_000, 50_000, 50_000].into_iter().chain([100; 500]) {
+            send_to(&mut server, clients[0].0, words(size).into(), now);
+            expected.push(0xc2);
+        }
+        let (mut wire, mut counts) = (Vec::new(), Vec::new());
+        while server.run_once(now) {
+            wire.extend(clients[0].1.take_all());
+            counts.push(frames(&wire).len());
+        }
+        let found: Vec<_> = frames(&wire).into_iter().map(|(first, _)| first).collect();
+        assert!(found == expected, "{compression:?}");
+        // A turn compresses 64 KiB, and a message counts for a kilobyte more.
+        let most = counts.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(most.is_some_and(|most| (40..70).contains(&most)), "{counts:?}");
+    }
+}
+
+#[test]
+fn a_stream_behind_tls_that_takes_nothing_is_noticed_while_a_message_is_compressed() {
+    for compression in BOTH {
+        // Without pings, which would wait too.
+        let (heartbeat_interval, heartbeat_timeout) = (Duration::ZERO, Duration::ZERO);
+        let config = configured(compression, Mode::Raw);
+        let config = PeerConfig { heartbeat_interval, heartbeat_timeout, ..config };
+        let mut world = World::encrypted(config);
+        world.ends.1.hold_reads(true);
+        // The stream is full, TLS holds the rest, and the session has nothing but what waits to be compressed.
+        for _ in 0..2 {
+            send(&mut world, true, noise(40_000));
+        }
+        world.run();
+        send(&mut world, true, words(1 << 20));
+        world.pass(60 * SECOND);
+        assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)), "{compression:?}");
+    }
 }

@@ -12,7 +12,7 @@ use crate::hub::{
 };
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
-use crate::session::{self, codecs, control, message, pool, reader, upgrade};
+use crate::session::{self, codecs, control, message, outbox, pool, reader, upgrade};
 use crate::tls::stream;
 use crate::wire::{proxy_protocol, relay_list};
 
@@ -231,8 +231,15 @@ fn the_documented_figures_are_those_of_the_code() {
         ("backlog above which unreliable packets are dropped", bytes(peer.unreliable_backlog)),
         ("time that a peer may accept no byte while data waits", seconds(peer.write_timeout)),
         ("one turn of writing a connection", bytes(session::WRITE_TURN)),
-        ("bytes that are compressed in one round", codecs::COMPRESS_ROUND.to_string()),
+        (
+            "bytes that are compressed in one round; each message, or piece of one, counts 1024 more",
+            format!("{}, and {} of each connection beyond", codecs::COMPRESS_ROUND, codecs::LEAST_PIECE),
+        ),
         ("the same at once", bytes(codecs::PIECE)),
+        (
+            "turns in which a large message waits, because those of other peers are compressed (`COMPRESSION_SHARED`)",
+            outbox::MOST_TURNS.to_string(),
+        ),
         ("peers of a server with `COMPRESSION_DEDICATED`", pool::DEDICATED.to_string()),
         (
             "memory to compress for a peer with `COMPRESSION_DEDICATED`",
@@ -311,7 +318,7 @@ fn the_documented_figures_are_those_of_the_code() {
     assert_eq!(rows.len(), figures.len() + IN_WORDS.len(), "no row is there twice");
 
     // Figures in sentences.
-    assert_eq!(codecs::INFLATE_FREE, 65536);
+    assert_eq!((codecs::INFLATE_FREE, codecs::MESSAGE_WORK), (65536, 1024));
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (grace, places) = (seconds(pending::PENDING_GRACE), server.max_pending / pending::FAIR_SHARE);
     assert_eq!(pending::FAIR_SHARE, 16);

@@ -17,12 +17,12 @@ pub(super) struct Codecs {
     shared: [Option<Encoder>; Window::COUNT],
     /// What was compressed last: a broadcast is one message for each receiver, with the same payload.
     recent: VecDeque<Recent>,
-    /// What was compressed in pieces. It stays for some rounds, because other receivers have had their turn already.
-    large: VecDeque<(Recent, u8)>,
+    /// What was compressed in pieces.
+    large: VecDeque<Large>,
     /// By window: a message that is compressed in pieces, for whoever waits for it. The others wait for their turn.
     jobs: [Option<Box<Job>>; Window::COUNT],
-    /// The connections in which messages wait to be compressed.
-    pub(super) waiting: usize,
+    /// The connections in which messages wait to be compressed have a claim.
+    pub(super) waiting: Claim,
     /// The same payload goes to several receivers in one command, and lies at one place until its end.
     is_broadcast: bool,
     /// The bytes that may still be compressed in this round.
@@ -66,16 +66,46 @@ struct Job {
     payload: Bytes,
     encoder: Encoder,
     pieces: Pieces,
-    /// Ends of rounds since somebody has waited for it.
+    demand: Demand,
+}
+
+/// A message that was compressed in pieces.
+#[derive(Debug)]
+struct Large {
+    recent: Recent,
+    demand: Demand,
+}
+
+/// Who waits for a message. It stays for some rounds without them, because of receivers that have had their turn, or have others before it.
+#[derive(Debug, Default)]
+struct Demand {
+    /// A connection whose stream takes nothing has no turns: it does not begin again each time.
+    claim: Claim,
+    /// Ends of rounds since somebody has asked for it.
     age: u8,
+}
+
+impl Demand {
+    /// Ends a round. Returns whether it stays.
+    fn lasts(&mut self, more: u8) -> bool {
+        self.age = if self.claim.others() > 0 { 0 } else { self.age + more };
+        self.age < AGE
+    }
 }
 
 /// A message that is compressed.
 #[derive(Debug)]
 pub(super) struct Whole {
-    pub(super) prefix: Vec<u8>,
-    pub(super) payload: Bytes,
+    prefix: Vec<u8>,
+    payload: Bytes,
     pub(super) pieces: Pieces,
+    demand: Demand,
+}
+
+impl Whole {
+    pub(super) fn payload(&self) -> PayloadRef<'_> {
+        PayloadRef::shared(&self.payload).with_prefix(&self.prefix)
+    }
 }
 
 impl Recent {
@@ -97,7 +127,7 @@ impl Recent {
 impl Codecs {
     /// Returns what a message was compressed to for another receiver; `Some(None)`: it did not shrink.
     pub(super) fn known(&self, payload: PayloadRef<'_>, window: Window) -> Option<Option<Bytes>> {
-        let all = self.recent.iter().rev().chain(self.large.iter().map(|(large, _)| large));
+        let all = self.recent.iter().rev().chain(self.large.iter().map(|large| &large.recent));
         let mut same = all.filter(|recent| recent.is(payload, window));
         same.next().map(|recent| recent.deflated.clone())
     }
@@ -115,63 +145,57 @@ impl Codecs {
         self.recent.push_back(Recent::new(payload, window, deflated));
     }
 
-    /// Compresses a piece of the message that is under way for this window, or begins with this one. Returns the bytes by which its memory
-    /// grows, and the message if it is whole.
+    /// Compresses a piece of the message that is under way for this window, or begins with this one. Returns its bytes, those by which its
+    /// memory grows, and the message if it is whole.
     pub(super) fn compress_piece(
         &mut self,
         bytes: &Bytes,
         prefix: &[u8],
         window: Window,
         most: usize,
-    ) -> (usize, Option<Whole>) {
+    ) -> (usize, usize, Option<Whole>) {
         let place = &mut self.jobs[window.index()];
         let job = place.get_or_insert_with(|| {
             let mut encoder =
                 self.shared[window.index()].take().unwrap_or_else(|| Encoder::shared(window, &self.meter));
             encoder.reset();
             let (prefix, payload) = (prefix.to_vec(), bytes.clone());
-            Box::new(Job { prefix, payload, encoder, pieces: Pieces::default(), age: 0 })
+            Box::new(Job { prefix, payload, encoder, pieces: Pieces::default(), demand: Demand::default() })
         });
-        job.age = 0;
-        let before = job.pieces.out.len();
+        job.demand.age = 0;
+        let before = (job.pieces.at, job.pieces.out.len());
         let payload = PayloadRef::shared(&job.payload).with_prefix(&job.prefix);
         let is_whole = job.pieces.step(payload, most, &mut job.encoder, &mut self.scratch);
-        let grown = job.pieces.out.len() - before;
+        let (used, grown) = (job.pieces.at - before.0, job.pieces.out.len() - before.1);
         let whole = place.take_if(|_| is_whole).map(|job| {
-            let Job { prefix, payload, encoder, pieces, .. } = *job;
+            let Job { prefix, payload, encoder, pieces, demand } = *job;
             self.shared[window.index()] = Some(encoder);
-            Whole { prefix, payload, pieces }
+            Whole { prefix, payload, pieces, demand }
         });
-        (grown, whole)
+        (used, grown, whole)
     }
 
-    /// Returns whether it is this message that is compressed in pieces for this window.
-    pub(super) fn is_under_way(&self, payload: PayloadRef<'_>, window: Window) -> bool {
-        let job = self.jobs[window.index()].as_ref();
-        job.is_some_and(|job| {
-            (job.payload.as_ptr(), job.payload.len()) == (payload.bytes.as_ptr(), payload.bytes.len())
-                && job.prefix == payload.prefix
-        })
+    /// Returns the claim of who waits for this message, if it is the one that is compressed in pieces for this window.
+    pub(super) fn claim_on(&self, payload: PayloadRef<'_>, window: Window) -> Option<Claim> {
+        let job = self.jobs[window.index()].as_ref()?;
+        let is_same =
+            place(PayloadRef::shared(&job.payload)) == place(payload) && job.prefix == payload.prefix;
+        is_same.then(|| job.demand.claim.clone())
     }
 
-    /// Remembers for some rounds what a large message was compressed to.
-    pub(super) fn remember_large(
-        &mut self,
-        payload: PayloadRef<'_>,
-        window: Window,
-        deflated: Option<Bytes>,
-    ) {
+    /// Remembers what a large message was compressed to, as long as somebody waits for it.
+    pub(super) fn remember_large(&mut self, whole: Whole, window: Window, deflated: Option<Bytes>) {
         if self.large.len() == RECENT {
             self.large.pop_front();
         }
-        self.large.push_back((Recent::new(payload, window, deflated), 0));
+        let recent = Recent::new(whole.payload(), window, deflated);
+        self.large.push_back(Large { recent, demand: whole.demand });
     }
 
-    /// Returns the bytes that a connection may compress in its turn of writing. There are always some, so that each of them gets on.
-    pub(super) fn take_turn(&mut self) -> usize {
-        let turn = (self.compress_left / TURNS).clamp(LEAST_PIECE, PIECE);
-        self.compress_left = self.compress_left.saturating_sub(turn);
-        turn
+    /// Returns the bytes that a connection may compress in its turn of writing. There are always some, so that each of them gets on. What it
+    /// does is [noted](Self::note_compressed); the rest is for others.
+    pub(super) fn turn(&self) -> usize {
+        (self.compress_left / TURNS).clamp(LEAST_PIECE, PIECE)
     }
 
     /// Begins or ends a command that sends the same to several receivers.
@@ -187,18 +211,13 @@ impl Codecs {
         self.compress_left = COMPRESS_ROUND;
         self.recent.clear();
         self.inflate_round = INFLATE_ROUND;
+        // Their messages are whole, or dropped.
         self.inflating.retain(|place| place.others() > 0);
-        let more = if self.waiting > 0 { 1 } else { AGE };
-        self.large.retain_mut(|(_, age)| {
-            *age += more;
-            *age < AGE
-        });
+        let more = if self.waiting.others() > 0 { 1 } else { AGE };
+        self.large.retain_mut(|large| large.demand.lasts(more));
         let mut dropped = 0;
         for (job, encoder) in self.jobs.iter_mut().zip(&mut self.shared) {
-            let old = job.take_if(|job| {
-                job.age += more;
-                job.age >= AGE
-            });
+            let old = job.take_if(|job| !job.demand.lasts(more));
             if let Some(old) = old {
                 dropped += old.pieces.out.len();
                 *encoder = Some(old.encoder);
@@ -229,7 +248,7 @@ impl Codecs {
             place
         });
         let most = (INFLATING_BYTES / max.max(1)).clamp(1, INFLATING);
-        self.inflating.iter().filter(|first| first.others() > 0).take(most).any(|first| first.is(place))
+        self.inflating.iter().take(most).any(|first| first.is(place))
     }
 
     /// Takes back the decoder that was lent for a message.
@@ -294,7 +313,7 @@ impl Default for Codecs {
             recent: VecDeque::new(),
             large: VecDeque::new(),
             jobs: Default::default(),
-            waiting: 0,
+            waiting: Claim::default(),
             is_broadcast: false,
             compress_left: COMPRESS_ROUND,
             spare: Vec::new(),
@@ -312,17 +331,17 @@ impl Default for Codecs {
 
 /// The messages that are remembered until the end of a round: receivers with different windows, and some packets of one frame.
 const RECENT: usize = 16;
-/// The ends of rounds that a large message stays. There are up to two in a round.
+/// The ends of rounds that a large message stays without somebody who waits for it. There are up to two in a round.
 const AGE: u8 = 4;
 /// The bytes that are compressed in one round, which takes some milliseconds: others wait meanwhile. Beyond, what is small goes as it is, and each
 /// connection with a large message gets on by [`LEAST_PIECE`].
 pub(crate) const COMPRESS_ROUND: usize = 512 * 1024;
-/// What a message costs beside its bytes.
-const MESSAGE_WORK: usize = 1024;
+/// What a message or a piece costs beside its bytes.
+pub(crate) const MESSAGE_WORK: usize = 1024;
 /// The most that is compressed at once, and of one connection in its turn of writing. It takes about a millisecond.
 pub(crate) const PIECE: usize = 64 * 1024;
 /// The least that a connection compresses in its turn of writing.
-const LEAST_PIECE: usize = 1024;
+pub(crate) const LEAST_PIECE: usize = 1024;
 /// A turn takes this part of what is left in the round.
 const TURNS: usize = 8;
 pub(crate) const SCRATCH: usize = 64 * 1024;

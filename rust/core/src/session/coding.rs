@@ -82,9 +82,6 @@ impl Coding {
     /// Takes what waits. Nothing is compressed behind it any more, so that the encoder may have seen what the remote never gets.
     pub(super) fn take_outbox(&mut self, pool: &mut Pool) -> Outbox {
         let mut outbox = mem::take(&mut self.outbox);
-        if !outbox.is_empty() {
-            pool.codecs().waiting -= 1;
-        }
         pool.recount(outbox.stop(), 0);
         outbox
     }

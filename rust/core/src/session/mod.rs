@@ -27,7 +27,7 @@ mod inflation;
 mod keepalive;
 mod kept;
 pub(crate) mod message;
-mod outbox;
+pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod reader;
 pub(crate) mod upgrade;

@@ -7,11 +7,11 @@
 //! What has to leave at once goes as it is, which is always allowed: before a Close, and when the stream is gone.
 
 use std::collections::VecDeque;
-use std::mem;
 
 use bytes::Bytes;
 
-use super::codecs::PIECE;
+use super::claim::Claim;
+use super::codecs::{LEAST_PIECE, MESSAGE_WORK, PIECE};
 use super::pool::Pool;
 use super::writer::Kind;
 use super::{Context, Session};
@@ -26,6 +26,10 @@ pub(super) struct Outbox {
     begun: Option<Pieces>,
     /// The turns in which the first one has waited for messages of other connections.
     turns: u32,
+    /// What is compressed of the first one, for all that wait for it.
+    wanted: Option<Claim>,
+    /// As long as messages wait.
+    _waits: Option<Claim>,
 }
 
 /// A message as it was handed in.
@@ -41,7 +45,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     /// Bytes of it that are compressed.
-    at: usize,
+    pub(super) at: usize,
     pub(super) out: Vec<u8>,
 }
 
@@ -52,7 +56,9 @@ impl Outbox {
 
     /// Puts a message behind those that wait. It counts until it has left.
     pub(super) fn push(&mut self, text: bool, payload: PayloadRef<'_>, kind: Kind, pool: &mut Pool) {
-        pool.codecs().waiting += usize::from(self.is_empty());
+        if self.is_empty() {
+            self._waits = Some(pool.codecs().waiting.clone());
+        }
         let bytes = payload.shared.map_or_else(|| pool.charged(payload.bytes.to_vec()), Bytes::clone);
         self.messages.push_back(Waiting { text, kind, prefix: payload.prefix.to_vec(), bytes });
     }
@@ -113,8 +119,8 @@ impl Session {
 
     /// Compresses what waits, as much as one turn may.
     pub(super) fn compress_waiting(&mut self, cx: &mut Context<'_>) {
-        let mut left = cx.pool.codecs().take_turn();
-        while left > 0
+        let mut left = cx.pool.codecs().turn();
+        while left >= LEAST_PIECE
             && self.out.pending() < PIECE
             && let Some(coding) = &mut self.coding
             && let Some(first) = coding.outbox.messages.pop_front()
@@ -125,65 +131,64 @@ impl Session {
             } else {
                 self.encode(first.text, first.payload(), first.kind, (left, true), cx)
             };
-            match work {
-                Some(work) => {
-                    left -= work;
-                    if let Some(coding) = &mut self.coding {
-                        coding.outbox.turns = 0;
-                    }
-                }
-                None => {
-                    if !self.compress_piece(&first, mem::take(&mut left), cx)
-                        && let Some(coding) = &mut self.coding
-                    {
-                        coding.outbox.messages.push_front(first);
-                    }
-                }
+            let (work, is_queued) = match work {
+                Some(work) => (work, true),
+                None => self.compress_piece(&first, left, cx),
+            };
+            if work > 0 {
+                cx.pool.codecs().note_compressed(work);
+                left = left.saturating_sub(work + MESSAGE_WORK);
             }
-        }
-        if !self.compresses() {
-            cx.pool.codecs().waiting -= 1;
+            let Some(coding) = &mut self.coding else { return };
+            if !is_queued {
+                coding.outbox.messages.push_front(first);
+                break;
+            }
+            (coding.outbox.turns, coding.outbox.wanted) = (0, None);
+            if coding.outbox.is_empty() {
+                coding.outbox = Outbox::default();
+            }
         }
     }
 
-    /// Compresses a piece of the first message. Returns whether that was its last one, and it is queued.
-    fn compress_piece(&mut self, first: &Waiting, most: usize, cx: &mut Context<'_>) -> bool {
+    /// Compresses a piece of the first message. Returns its bytes, and whether the message is queued, because that was its last one.
+    fn compress_piece(&mut self, first: &Waiting, most: usize, cx: &mut Context<'_>) -> (usize, bool) {
         let (text, kind, payload) = (first.text, first.kind, first.payload());
-        let Some(coding) = &mut self.coding else { return true };
+        let Some(coding) = &mut self.coding else { return (0, true) };
         let Some(window) = coding.window() else {
             self.out.push_message(self.role, text, payload, kind, cx.pool);
-            return true;
+            return (0, true);
         };
-        let deflated = if coding.keeps() {
+        let (work, deflated) = if coding.keeps() {
             let mut pieces = coding.outbox.begun.take().unwrap_or_default();
+            let before = pieces.at;
             let encoder = coding.encoder.get_or_insert_with(|| Encoder::dedicated(window, cx.pool.meter()));
             let is_whole = cx.pool.step(&mut pieces, payload, most, encoder);
+            let work = pieces.at - before;
             if !is_whole {
                 coding.outbox.begun = Some(pieces);
-                return false;
+                return (work, false);
             }
             let deflated = cx.pool.finish(pieces, payload);
             if deflated.is_none() {
                 // The remote never gets what later messages would refer to.
                 encoder.reset();
             }
-            deflated
+            (work, deflated)
         } else {
-            cx.pool.compress_piece(&first.bytes, &first.prefix, window, most);
-            match cx.pool.codecs().known(payload, window) {
-                Some(known) => known,
-                None => {
-                    coding.outbox.turns += u32::from(!cx.pool.codecs().is_under_way(payload, window));
-                    if coding.outbox.turns < MOST_TURNS {
-                        return false;
-                    }
-                    None
+            let work = cx.pool.compress_piece(&first.bytes, &first.prefix, window, most);
+            let known = cx.pool.codecs().known(payload, window);
+            if known.is_none() {
+                coding.outbox.wanted = cx.pool.codecs().claim_on(payload, window);
+                coding.outbox.turns += u32::from(coding.outbox.wanted.is_none());
+                if coding.outbox.turns < MOST_TURNS {
+                    return (work, false);
                 }
             }
+            (work, known.flatten())
         };
-        coding.outbox.turns = 0;
         self.push_encoded(text, deflated.as_ref(), payload, kind, cx);
-        true
+        (work, true)
     }
 
     /// Queues what waits to be compressed as it is, because nothing may wait any more.
@@ -207,7 +212,7 @@ impl Session {
 }
 
 /// The turns in which a message waits for those of other connections before it goes as it is: less than half a second.
-const MOST_TURNS: u32 = 32;
+pub(crate) const MOST_TURNS: u32 = 32;
 
 #[cfg(test)]
 mod tests {

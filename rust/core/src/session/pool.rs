@@ -1,11 +1,12 @@
 //! What all connections of a driver share: spare buffers, and the count of the bytes that wait.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::Bytes;
 
 use super::claim::Claim;
-use super::codecs::{Codecs, Whole};
+use super::codecs::Codecs;
 use super::coding::Ratio;
 use super::outbox::Pieces;
 use super::writer::{GATHERED_MAX, Segment};
@@ -102,15 +103,21 @@ impl Pool {
         })
     }
 
-    /// Compresses a piece of a message that may go to several receivers, or of the one that others wait for.
-    pub(super) fn compress_piece(&mut self, bytes: &Bytes, prefix: &[u8], window: Window, most: usize) {
-        let (grown, whole) = self.codecs().compress_piece(bytes, prefix, window, most);
+    /// Compresses a piece of a message that may go to several receivers, or of the one that others wait for. Returns its bytes.
+    pub(super) fn compress_piece(
+        &mut self,
+        bytes: &Bytes,
+        prefix: &[u8],
+        window: Window,
+        most: usize,
+    ) -> usize {
+        let (used, grown, whole) = self.codecs().compress_piece(bytes, prefix, window, most);
         self.recount(0, grown);
-        if let Some(Whole { prefix, payload, pieces }) = whole {
-            let payload = PayloadRef::shared(&payload).with_prefix(&prefix);
-            let deflated = self.finish(pieces, payload);
-            self.codecs().remember_large(payload, window, deflated);
+        if let Some(mut whole) = whole {
+            let deflated = self.finish(mem::take(&mut whole.pieces), whole.payload());
+            self.codecs().remember_large(whole, window, deflated);
         }
+        used
     }
 
     /// Begins or ends a command that sends the same to several receivers.
@@ -144,7 +151,7 @@ impl Pool {
     pub(crate) fn end_turn(&mut self) -> Ratio {
         self.codecs.as_mut().map_or_else(Ratio::default, |codecs| {
             codecs.begin_turn();
-            std::mem::take(&mut codecs.inflated)
+            mem::take(&mut codecs.inflated)
         })
     }
 
