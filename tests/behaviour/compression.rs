@@ -12,6 +12,7 @@ use crate::channel::{Command, Form, Notice, PayloadRef};
 use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
 use crate::session::codecs::{INFLATE_TURN, INFLATING};
+use crate::session::coding::{GROWTH, MAY_GROW};
 use crate::session::pool::DEDICATED;
 
 /// A request that offers the extension.
@@ -563,6 +564,39 @@ fn packets_that_are_alike_shrink_with_memory_of_their_own_and_others_do_not_spoi
     let (shared, dedicated) =
         (wire_of_packets(Some(Compression::Shared)), wire_of_packets(Some(Compression::Dedicated)));
     assert!(shared <= plain && dedicated * 2 < plain, "{plain} {shared} {dedicated}");
+}
+
+#[test]
+fn the_first_of_many_small_packets_may_grow_and_the_others_shrink() {
+    let config = configured(Compression::Shared, Mode::Raw);
+    for (compression, becomes) in [(Compression::Shared, 2500), (Compression::Dedicated, 1500)] {
+        let config =
+            PeerConfig { compression: Some(compression), compression_threshold: 1, ..config.clone() };
+        let mut world = World::connected(config);
+        let state = |tick: u32| {
+            let place = [tick * 7 % 50, tick * 3 % 50].map(|at| (at as f32).to_le_bytes());
+            [&[6, 1, 0][..], &tick.to_le_bytes(), &[9, 0, 0, 0, 8, 0, 0, 0], &place.concat()].concat()
+        };
+        let mut wire_of = |packets: Vec<Vec<u8>>| {
+            let before = world.server.shared().figures.bytes_out.get();
+            for packet in &packets {
+                send(&mut world, true, packet.clone());
+                world.run();
+            }
+            assert!(world.client.packets() == packets);
+            world.server.shared().figures.bytes_out.get() - before
+        };
+        let wire = wire_of((0..100).map(state).collect());
+        assert!((becomes * 3 / 4..=becomes).contains(&wire), "{wire} {compression:?}");
+        // What is random grows by a little, and what is large does not grow.
+        for len in [20, MAY_GROW, MAY_GROW + 1] {
+            let plain = (len + if len > 125 { 4 } else { 2 }) as u64;
+            let grows = len <= MAY_GROW && compression == Compression::Dedicated;
+            let wire = wire_of(vec![(0..len).map(|_| rand::random()).collect()]);
+            let most = if grows { plain + GROWTH as u64 - 1 } else { plain };
+            assert!((plain + u64::from(grows)..=most).contains(&wire), "{wire} of {len}, {compression:?}");
+        }
+    }
 }
 
 #[test]

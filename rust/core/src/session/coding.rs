@@ -148,18 +148,23 @@ impl Session {
             self.push_encoded(text, deflated.as_ref(), payload, kind, cx);
             return Some(payload.len());
         }
-        let out = if coding.keeps {
+        let (out, pays) = if coding.keeps {
             let encoder = coding.encoder.get_or_insert_with(|| Encoder::dedicated(window, cx.pool.meter()));
             let out = cx.pool.codecs().compress_behind(encoder, payload);
-            if out.len() >= payload.len() {
+            // The first of many small messages has nothing to refer to, but the others refer to it.
+            let growth = if payload.len() <= MAY_GROW { GROWTH } else { 0 };
+            let pays = out.len() < payload.len() + growth;
+            if !pays {
                 // The remote never gets what later messages would refer to.
                 encoder.reset();
             }
-            out
+            (out, pays)
         } else {
-            cx.pool.codecs().compress(payload, window)
+            let out = cx.pool.codecs().compress(payload, window);
+            let pays = out.len() < payload.len();
+            (out, pays)
         };
-        if out.len() < payload.len() {
+        if pays {
             coding.compressed.add(payload.len(), out.len());
             let deflated = PayloadRef::copied(&out);
             self.out.push_deflated(self.role, text, deflated, payload, kind, cx.pool);
@@ -246,6 +251,10 @@ impl Kind {
         matches!(self, Self::Message | Self::Unreliable)
     }
 }
+
+/// The largest message that may become larger where others refer to it, in bytes, and by how much less it grows.
+pub(crate) const MAY_GROW: usize = 512;
+pub(crate) const GROWTH: usize = 8;
 
 #[cfg(test)]
 mod tests {
