@@ -125,6 +125,16 @@ fn trace(seed: u64) -> Vec<Step> {
     steps
 }
 
+impl Step {
+    /// What a client says.
+    fn words(&self) -> Option<&[Word]> {
+        match self {
+            Self::Say(_, words) | Self::Leave(_, words, _) => Some(words),
+            _ => None,
+        }
+    }
+}
+
 /// Plays a trace. Returns the scene, whose clients have received everything. `by_lists`: they send one message for several others.
 fn play(steps: &[Step], on_io_thread: bool, by_lists: bool) -> Scene {
     // With pauses of reading, the order of packets of different clients would depend on when there is room again.
@@ -229,6 +239,17 @@ fn lasting(frames: Vec<&(u8, Vec<u8>)>) -> Vec<&(u8, Vec<u8>)> {
     lasting
 }
 
+/// Returns whether a client makes the game end another one while others have said something that is not read yet. With lists their turns of
+/// reading end elsewhere, so that the game comes to the end sooner or later.
+fn ends_among_others(steps: &[Step]) -> bool {
+    let is_end = |word: &Word| matches!(word, Word::ToGame(Deed::Kick(_) | Deed::Drop(_)));
+    let unread = steps.split(|step| matches!(step, Step::Work | Step::Poll));
+    unread.map(|steps| steps.iter().filter_map(Step::words)).any(|said| {
+        let said: Vec<_> = said.collect();
+        said.len() > 1 && said.iter().any(|words| words.iter().any(is_end))
+    })
+}
+
 /// How much the game has taken, without packets for clients that nobody is any more: of those, a list has none.
 fn taken(scene: &Scene) -> usize {
     let has_target =
@@ -238,13 +259,15 @@ fn taken(scene: &Scene) -> usize {
 
 #[test]
 fn each_client_receives_what_it_would_if_the_game_relayed() {
-    let (mut relayed, mut by_the_game, mut saved, mut seeds) = (0, 0, 0, 0);
+    let (mut relayed, mut by_the_game, mut saved, mut compared_lists, mut seeds) = (0, 0, 0, 0, 0);
     each_seed("runs::model", SEEDS, |seed| {
         let steps = trace(seed);
         let there = play(&steps, false, false);
         let (here, by_lists) = (play(&steps, true, false), play(&steps, true, true));
         let there_by_lists = play(&steps, false, true);
-        for (scene, by_source) in [(&here, false), (&by_lists, true), (&there_by_lists, true)] {
+        let with_lists = if ends_among_others(&steps) { &[][..] } else { &[&by_lists, &there_by_lists] };
+        let compared = with_lists.iter().map(|scene| (*scene, true));
+        for (scene, by_source) in compared.chain([(&here, false)]) {
             for guest in 0..there.guests.len() {
                 let (is, ought) = (scene.stream(guest), there.stream(guest));
                 // Copies end a turn of reading sooner than messages do, so those of different clients may come in another order.
@@ -263,9 +286,13 @@ fn each_client_receives_what_it_would_if_the_game_relayed() {
             }
             assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
         }
-        assert_eq!(taken(&by_lists), taken(&here));
-        assert_eq!(taken(&there_by_lists), taken(&there));
-        assert_eq!(by_lists.peer.statistics().packets_relayed, here.peer.statistics().packets_relayed);
+        if !with_lists.is_empty() {
+            assert_eq!(taken(&by_lists), taken(&here));
+            assert_eq!(taken(&there_by_lists), taken(&there));
+            let relayed = |scene: &Scene| scene.peer.statistics().packets_relayed;
+            assert_eq!(relayed(&by_lists), relayed(&here));
+            compared_lists += 1;
+        }
         saved += here.peer.statistics().packets_in as i64 - by_lists.peer.statistics().packets_in as i64;
         let counted = here.peer.statistics();
         relayed += counted.packets_relayed;
@@ -281,6 +308,9 @@ fn each_client_receives_what_it_would_if_the_game_relayed() {
         seeds += 1;
     });
     assert!(saved > 0, "the lists were used: {saved}");
-    println!("{seeds} seeds: {relayed} packets relayed, {by_the_game} not seen by the game");
+    assert!(3 * compared_lists >= seeds || seeds == 1, "{compared_lists} of {seeds} compared with lists");
+    println!(
+        "{seeds} seeds, {compared_lists} with lists: {relayed} packets relayed, {by_the_game} not seen by the game"
+    );
     assert!(relayed > 10 * seeds, "{relayed} of {seeds} seeds");
 }
