@@ -334,10 +334,14 @@ fn a_stream_behind_tls_that_takes_nothing_is_noticed_while_a_message_is_compress
         let mut world = World::encrypted(config);
         world.ends.1.hold_reads(true);
         // The stream is full, TLS holds the rest, and the session has nothing but what waits to be compressed.
-        for _ in 0..2 {
-            send(&mut world, true, noise(40_000));
+        for size in [40_000, 30_000] {
+            send(&mut world, true, noise(size));
         }
         world.run();
+        let (hub, conn) = (world.server.hub(), world.server_conn);
+        assert!(
+            !hub.is_writable(conn) && hub.wants_write(conn) && world.server.shared().outgoing.load().1 == 0
+        );
         send(&mut world, true, words(1 << 20));
         world.pass(60 * SECOND);
         assert_eq!(world.server.end(), Some(&CloseReason::TimedOut(Phase::Write)), "{compression:?}");
