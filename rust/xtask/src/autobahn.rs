@@ -17,7 +17,7 @@ use crate::foreign::{self, Wstest};
 use crate::process::{self, Event, Group};
 use crate::repo::Repo;
 use crate::suites::Tally;
-use crate::{files, ui};
+use crate::{CannotRun, files, ui};
 
 /// The side that is tested.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -50,16 +50,22 @@ struct Trip {
     plain: usize,
 }
 
-pub(crate) fn run(repo: &Repo, long: bool) -> Result<Tally> {
+/// Runs all trips, or those whose name contains `only`.
+pub(crate) fn run(repo: &Repo, long: bool, only: Option<&str>) -> Result<Tally> {
     let wstest = foreign::wstest(repo)?;
     let arguments = ["--release", "--package=websocket-multiplayer-core", "--example=autobahn"];
     let peer = repo.build(&arguments, &[], "autobahn")?;
     let expected = parse_table(&fs::read_to_string(repo.root.join(TABLE))?)?;
     let mut tally = Tally::default();
     let excluded = if long { Vec::new() } else { left_out() };
-    for trip in trips() {
+    let wanted: Vec<_> = trips().filter(|trip| only.is_none_or(|part| trip.name().contains(part))).collect();
+    if wanted.is_empty() {
+        let names: Vec<_> = trips().map(Trip::name).collect();
+        bail!(CannotRun(format!("no part of this suite has that name; there are {}", names.join(", "))));
+    }
+    for trip in wanted {
         let Trip { side, compression, .. } = trip;
-        let folder = repo.scratch.join("autobahn").join(format!("{side}-{compression}"));
+        let folder = repo.scratch.join("autobahn").join(trip.name());
         files::empty(&folder)?;
         let took = match side {
             Side::Server => test_server(&wstest, &peer, &folder, trip, &excluded)?,
@@ -212,6 +218,10 @@ fn summary(results: &Results) -> String {
 }
 
 impl Trip {
+    fn name(self) -> String {
+        format!("{}-{}", self.side, self.compression)
+    }
+
     fn count(self, long: bool) -> usize {
         let groups: usize = GROUPS.iter().map(|(_, count)| count).sum();
         self.plain + groups * if long { SIZES } else { SHORT_SIZES.len() }
@@ -244,9 +254,9 @@ const SIZES: usize = 18;
 /// 4 KiB.
 const SHORT_SIZES: [usize; 1] = [5];
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Without `--long` one direction takes a minute or two on an idle machine, and never ends with a peer that does not close a bad
-/// connection.
-const RUN_LIMIT: Duration = Duration::from_mins(60);
+/// Without `--long` a trip takes a minute or two on an idle machine, with it half an hour, and it never ends with a peer that does not close a
+/// bad connection.
+const RUN_LIMIT: Duration = Duration::from_mins(180);
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,8 @@ pub(crate) struct TestOptions {
     #[arg(long)]
     pub(crate) long: bool,
     /// Run only the Rust tests whose path contains PART, as in `cargo xtask test rust --only slab::`, the scenarios of the suite `web`
-    /// whose name does, the examples of the suite `guide` whose page or name does, or the parts of the suite `platforms` whose name does
+    /// whose name does, the examples of the suite `guide` whose page or name does, or the parts of the suites `autobahn` and `platforms`
+    /// whose name does
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
     /// Write the counted instructions as the new figures, as in `cargo xtask test instructions --update`
@@ -96,7 +97,9 @@ const SUITES: [(&str, Run); 24] = [
     ("browser", |context| context.cases("browser")),
     ("web", |context| web_suite::run(context.repo, context.options.long, context.options.only.as_deref())),
     ("foreign", |context| context.cases("foreign")),
-    ("autobahn", |context| autobahn::run(context.repo, context.options.long)),
+    ("autobahn", |context| {
+        autobahn::run(context.repo, context.options.long, context.options.only.as_deref())
+    }),
     ("fuzz", |context| fuzz::run(context.repo, context.options.long)),
     ("demo", |context| demo::suite(context.build()?)),
     ("platforms", |context| context.platforms()),
@@ -111,8 +114,11 @@ pub(crate) fn run(repo: &Repo, options: &TestOptions) -> Result<bool> {
     );
     ensure!(
         options.only.is_none()
-            || ["rust", "web", "guide", "platforms"].iter().any(|suite| names == &[*suite]),
-        CannotRun("--only belongs to `test rust`, `test web`, `test guide` and `test platforms`".to_owned())
+            || ["rust", "web", "guide", "autobahn", "platforms"].iter().any(|suite| names == &[*suite]),
+        CannotRun(
+            "--only belongs to `test rust`, `test web`, `test guide`, `test autobahn` and `test platforms`"
+                .to_owned()
+        )
     );
     let ci = env::var("CI").is_ok_and(|value| value == "true");
     let (selected, filters) = select(names, || Case::all(&repo.test_project().join("cases")))?;
