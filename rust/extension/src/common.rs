@@ -89,8 +89,8 @@ macro_rules! multiplayer_class {
             compression_mode: PhantomVar<i64>,
 
             /// Messages that are smaller are not compressed, in bytes, 0 to 1073741824. Cannot be changed while open. A new object gets
-            /// the project setting `network/websocket/compression_threshold`, 1024 by default. With `COMPRESSION_DEDICATED`, 64 is a good
-            /// value for small packets that are like one another.
+            /// the project setting `network/websocket/compression_threshold`, 1024 by default. With `COMPRESSION_DEDICATED`, 16 to
+            /// 64 are good values for small packets that are like one another.
             ///
             /// In web exports it has no effect.
             #[var(get = get_compression_threshold, set = set_compression_threshold)]
