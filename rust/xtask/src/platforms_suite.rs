@@ -142,8 +142,8 @@ const ALL_ON_ARM64: [&str; 6] =
 const SERVER_ON_ARM64: [&str; 5] =
     ["interop_packets@ours", "resume@ours", "rpc@mixed_clients", "spawn_sync@ours", "wss@ours"];
 
-/// How many times longer a case and its waits may take under an emulator.
-const SLOWER: u32 = 4;
+/// How many times longer a case and its waits may take under an emulator, in which five engines need two minutes to start.
+const SLOWER: u32 = 12;
 
 /// The beginnings of the names of libraries that every Windows has had since version 10.
 const WINDOWS: [&str; 12] = [
