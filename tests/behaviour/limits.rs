@@ -156,8 +156,10 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "memory to inflate",
             format!(
-                "{}, for each message that takes more than one turn, or for each peer with `COMPRESSION_DEDICATED`",
-                bytes(held(Decoder::new))
+                "{}, for each message that takes more than one turn, {} at a time, or for each peer with \
+                 `COMPRESSION_DEDICATED`",
+                bytes(held(Decoder::new)),
+                codecs::LENT
             ),
         ),
         (

@@ -76,6 +76,7 @@ impl Peer {
     pub fn wait(&self, timeout: Duration) -> bool {
         let waits = self.has_something_to_say() || self.has_given_up();
         let Some(open) = &self.open else { return waits };
+        open.release_runs();
         waits || open.mailbox.wait_for_notices(timeout.min(A_YEAR))
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::claim::Claim;
-use super::coding::Ratio;
+use super::coding::{GROWTH, Ratio};
 use super::outbox::Pieces;
 use crate::channel::PayloadRef;
 use crate::deflate::{Decoder, Encoder, Meter, Window};
@@ -38,6 +38,8 @@ pub(super) struct Codecs {
     /// What this turn began with, and what is left in this round.
     inflate_turn: usize,
     inflate_round: usize,
+    /// The messages that take more than one turn, each with a decoder of its own.
+    pub(super) lent: Claim,
     /// The large messages that are inflated, in the order in which they may go on.
     inflating: VecDeque<Claim>,
     /// The messages that were inflated in this turn.
@@ -275,7 +277,7 @@ impl Codecs {
         }
         if !encoder.end(&mut self.scratch, &mut out) {
             debug_assert!(false, "a flush ends with its mark");
-            out.resize(payload.len(), 0);
+            out.resize(payload.len() + GROWTH, 0);
         }
         out
     }
@@ -322,6 +324,7 @@ impl Default for Codecs {
             inflate_left: INFLATE_TURN,
             inflate_turn: INFLATE_TURN,
             inflate_round: INFLATE_ROUND,
+            lent: Claim::default(),
             inflating: VecDeque::new(),
             inflated: Ratio::default(),
             meter: Meter::default(),
@@ -351,6 +354,8 @@ pub(crate) const INFLATE_TURN: usize = 64 * 1024;
 /// The same for all connections in one round, but for [`INFLATE_LEAST`] of each: it takes some milliseconds.
 pub(crate) const INFLATE_ROUND: usize = 1024 * 1024;
 pub(crate) const INFLATE_LEAST: usize = 4 * 1024;
+/// The messages that may take more than one turn at a time. Further ones count as large: they wait for their place before they begin.
+pub(crate) const LENT: usize = 256;
 /// A message that inflates to more is large.
 pub(crate) const INFLATE_FREE: usize = 64 * 1024;
 /// The large messages that are inflated at a time, so that half of a round's work is left for others, and their bytes, if each is as large as it

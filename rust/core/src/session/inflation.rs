@@ -4,7 +4,7 @@
 
 use super::burst::Payload;
 use super::claim::Claim;
-use super::codecs::{Codecs, INFLATE_FREE};
+use super::codecs::{Codecs, INFLATE_FREE, LENT};
 use super::reader::{Frame, Violation, not_utf8, too_large_inflated, valid_text};
 use crate::deflate::{Decoder, Fault, Progress, TAIL};
 
@@ -15,6 +15,8 @@ pub(super) struct Inflation {
     keeps: bool,
     /// That of the connection, or the one that the driver has lent for a message that takes several turns.
     decoder: Option<Decoder>,
+    /// The decoder is lent by the thread, for longer than a turn.
+    lent: Option<Claim>,
 }
 
 /// A complete message that is being inflated.
@@ -92,7 +94,7 @@ impl Deflated {
 
 impl Inflation {
     pub(super) fn new(keeps: bool) -> Self {
-        Self { keeps, decoder: None }
+        Self { keeps, decoder: None, lent: None }
     }
 
     #[cfg(test)]
@@ -109,7 +111,11 @@ impl Inflation {
     ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(deflated) = message else { return Ok(None) };
         let max = *deflated.max.get_or_insert(max);
-        let is_large = deflated.out.len() > INFLATE_FREE || deflated.place.is_some();
+        let begins = !self.keeps && self.decoder.is_none();
+        let is_large = deflated.out.len() > INFLATE_FREE
+            || deflated.place.is_some()
+            || begins && codecs.lent.others() >= LENT;
+        self.lent = None;
         if is_large && !codecs.may_go_on(&mut deflated.place, max) {
             // Many may wait, and the little that has come of it comes again. A decoder that keeps something cannot go back.
             if !self.keeps
@@ -138,6 +144,7 @@ impl Inflation {
             codecs.take_back(decoder);
         } else {
             self.decoder = Some(decoder);
+            self.lent = (!self.keeps).then(|| codecs.lent.clone());
         }
         let Some(whole) = message.take_if(|_| is_whole) else { return Ok(None) };
         codecs.note_inflated(whole.input.len(), whole.out.len());

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::claim::Claim;
 use super::codecs::{LEAST_PIECE, MESSAGE_WORK, PIECE};
+use super::coding::GROWTH;
 use super::pool::Pool;
 use super::writer::Kind;
 use super::{Context, Session};
@@ -99,7 +100,7 @@ impl Pieces {
         }
         if !encoder.end(scratch, &mut self.out) {
             debug_assert!(false, "a flush ends with its mark");
-            self.out.resize(payload.len(), 0);
+            self.out.resize(payload.len() + GROWTH, 0);
         }
         true
     }

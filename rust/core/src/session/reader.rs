@@ -178,8 +178,10 @@ impl Reader {
     /// Checks the size of a message that may be longer only if it begins as that says.
     fn check_escape(&self, frame: &Frame<'_>, max_message: usize) -> Result<(), Violation> {
         match frame {
+            // Without an escape, the size was checked before: the limit may be lower by now.
             Frame::Message { payload, text }
                 if payload.bytes().len() > max_message
+                    && !self.escape.is_empty()
                     && (*text || !payload.bytes().starts_with(self.escape)) =>
             {
                 Err(too_large(payload.bytes().len() as u64, max_message))

@@ -5,7 +5,7 @@ use super::*;
 use crate::deflate::deflated;
 use crate::session::Ratio;
 use crate::session::codecs::{
-    INFLATE_FREE, INFLATE_LEAST, INFLATE_ROUND, INFLATE_TURN, INFLATING, INFLATING_BYTES,
+    INFLATE_FREE, INFLATE_LEAST, INFLATE_ROUND, INFLATE_TURN, INFLATING, INFLATING_BYTES, LENT,
 };
 
 const MAX: usize = 1000;
@@ -291,6 +291,28 @@ fn the_memory_of_what_is_inflated_does_not_grow_with_those_who_send_it() {
         assert!((bytes / 4..2 * (bytes + others)).contains(&most), "{most} bytes of {bytes}");
         let in_order = order.iter().enumerate().all(|(place, at)| place.abs_diff(*at) < INFLATING);
         assert!(in_order, "{order:?}");
+    }
+}
+
+#[test]
+fn many_messages_below_that_size_share_some_decoders() {
+    let count = LENT + 50;
+    let mut crowd = Crowd::new(false, count, INFLATE_FREE);
+    let message = crowd.message.clone();
+    let mut whole = 0;
+    for at in 0..count {
+        whole += usize::from(crowd.turn(at, &message));
+    }
+    for round in 0.. {
+        let decoders = crowd.readers.iter().filter_map(|reader| reader.inflation.as_ref());
+        let decoders = decoders.filter(|it| it.has_decoder()).count();
+        assert!(decoders <= LENT + INFLATING, "{decoders}");
+        assert!(round > 0 || decoders >= LENT - INFLATING, "they are all used: {decoders}");
+        if whole == count {
+            break;
+        }
+        assert!(round < 1000, "{whole} of {count}");
+        whole += crowd.round().len();
     }
 }
 
