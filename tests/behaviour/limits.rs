@@ -250,7 +250,7 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "memory to compress for all others",
             format!(
-                "{} times up to {}, by the window that a peer asks for, and {}",
+                "{} times up to {}, and {}",
                 // One for what is compressed in pieces, and one for the others.
                 2 * Window::COUNT,
                 bytes(held(|meter| Encoder::shared(largest, meter))),

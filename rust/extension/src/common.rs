@@ -88,9 +88,9 @@ macro_rules! multiplayer_class {
             #[var(get = get_compression_mode, set = set_compression_mode)]
             compression_mode: PhantomVar<i64>,
 
-            /// Messages that are smaller are not compressed, in bytes, 0 to 1073741824. Cannot be changed while open. A new object gets
-            /// the project setting `network/websocket/compression_threshold`, 1024 by default. With `COMPRESSION_DEDICATED`, 16 to
-            /// 64 are good values for small packets that are like one another.
+            /// Sent messages that are smaller are not compressed, in bytes, 0 to 1073741824: each end uses its own value. Cannot be
+            /// changed while open. A new object gets the project setting `network/websocket/compression_threshold`, 1024 by default.
+            /// With `COMPRESSION_DEDICATED`, 16 to 64 are good values for small packets that are like one another.
             ///
             /// In web exports it has no effect.
             #[var(get = get_compression_threshold, set = set_compression_threshold)]
@@ -478,8 +478,9 @@ macro_rules! common_methods {
             /// `compressed_in_bytes`, `inflated_in_bytes` (the same for received messages, as they came and decompressed),
             /// `compression_bytes` (memory of all compressors and decompressors);
             ///
-            /// `packets_relayed`, `bytes_relayed` (packets of clients for other clients that the thread of the sockets relayed),
-            /// `packets_folded` (packets for other clients that needed no message of their own, because one was for several receivers);
+            /// `packets_relayed`, `bytes_relayed` (on a server: packets of clients for other clients that the thread of the sockets
+            /// relayed, once for each receiver), `packets_folded` (packets for other clients that shared the message of another one: on a
+            /// client those that it saved, on a server those that all its clients saved);
             ///
             /// `packets_refused`, `packets_dropped_unreliable`, `packets_to_closed` (packets to peers that were closed already);
             ///

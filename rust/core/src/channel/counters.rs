@@ -103,16 +103,16 @@ figures! {
     pending: usize, Gauge, Count, "Handshakes in progress.";
     bytes_in: u64, Counter, Bytes, "Bytes read from sockets.";
     bytes_out: u64, Counter, Bytes, "Bytes written to sockets.";
-    packets_in: u64, Counter, Count, "Messages received.";
+    packets_in: u64, Counter, Count, "Messages received; one for several receivers counts once.";
     packets_out: u64, Counter, Count, "Messages written completely.";
     deflated_out_bytes: u64, Counter, Bytes, "Sizes of sent messages before they were compressed; those that were not do not count.";
     compressed_out_bytes: u64, Counter, Bytes, "The sizes of these messages when they were compressed.";
     compressed_in_bytes: u64, Counter, Bytes, "Sizes of received messages that were compressed, as they came.";
     inflated_in_bytes: u64, Counter, Bytes, "The sizes of these messages when they were decompressed.";
     compression_bytes: usize, Gauge, Bytes, "Memory of all compressors and decompressors.";
-    packets_relayed: u64, Counter, Count, "Packets of clients for other clients that the I/O thread relayed, once for each receiver.";
+    packets_relayed: u64, Counter, Count, "On a server: packets of clients for other clients that the I/O thread relayed, once for each receiver.";
     bytes_relayed: u64, Counter, Bytes, "The sizes of these packets together.";
-    packets_folded: u64, Counter, Count, "Packets for other clients that needed no message of their own, because one was for several receivers.";
+    packets_folded: u64, Counter, Count, "Packets for other clients that shared the message of another one: on a client those that it saved, on a server those that all its clients saved.";
     packets_refused: u64, Both, Count, "Packets refused because there was no room.";
     packets_dropped_unreliable: u64, Both, Count, "Unreliable packets dropped because a peer did not keep up.";
     packets_to_closed: u64, Both, Count, "Packets to peers that were closed already.";
@@ -161,7 +161,7 @@ figures! {
     rtt_msec: f64, Given, Milliseconds, "Round-trip time of the last ping; -1 if unknown.";
     bytes_in: u64, Counter, Bytes, "Bytes read from its socket.";
     bytes_out: u64, Counter, Bytes, "Bytes written to its socket.";
-    packets_in: u64, Counter, Count, "Messages received.";
+    packets_in: u64, Counter, Count, "Messages received; one for several receivers counts once.";
     packets_out: u64, Counter, Count, "Messages written completely.";
     compression: String, Given, Text, "Agreed compression of messages: `shared`, `dedicated`, or empty.";
     deflated_out_bytes: u64, Counter, Bytes, "Sizes of sent messages before they were compressed; those that were not do not count.";
