@@ -2,7 +2,7 @@
 
 use super::scripted::Cuts;
 use crate::deflate::{Decoder, Fault, Meter, Progress};
-use crate::session::reader::{Frame, Reader};
+use crate::session::reader::{Frame, Reader, Violation};
 use crate::session::{Pool, ReadBurst, Role};
 
 /// Frames of a server whose messages may be compressed, and the same bytes as one deflate stream. The first byte selects whether messages
@@ -57,6 +57,11 @@ fn received(bytes: &[u8], keeps: bool, max: usize, mut cuts: Cuts, work: usize) 
                 Ok(Some(Frame::Pong(payload))) => all.push(format!("pong {:?}", payload.bytes())),
                 Ok(Some(Frame::Close { code, reason })) => {
                     all.push(format!("close {code:?} {reason}"));
+                    return all;
+                }
+                // A text that is none and too large is either, whichever a turn sees first.
+                Err(Violation { code: 1007 | 1009, .. }) => {
+                    all.push("1007 or 1009".to_owned());
                     return all;
                 }
                 Err(violation) => {
