@@ -6,11 +6,13 @@
 //! can read and `--update` can write.
 
 use std::collections::BTreeMap;
-use std::env;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::{env, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use crate::repo::Repo;
@@ -28,10 +30,7 @@ pub(crate) fn run(repo: &Repo, update: bool) -> Result<Tally> {
     let valgrind = debian::program("valgrind", "valgrind", "valgrind")?;
     let arguments = ["--release", "--package=websocket-multiplayer-core", "--example=instructions"];
     let program = repo.build(&arguments, &[], "instructions")?;
-    let mut counted = BTreeMap::new();
-    for scenario in committed.instructions.keys() {
-        counted.insert(scenario.clone(), count(&valgrind, &program, &repo.scratch, scenario)?);
-    }
+    let counted = count_all(&valgrind, &program, &repo.scratch, committed.instructions.keys())?;
     if update {
         fs::write(&file, committed.with(&counted).to_toml())?;
         ui::detail(&format!("written into {FIGURES}"));
@@ -116,6 +115,33 @@ impl Verdict {
             Self::Better => "better",
         }
     }
+}
+
+/// Counts all scenarios, several at once: what counts is not time.
+fn count_all<'a>(
+    valgrind: &Path,
+    program: &Path,
+    scratch: &Path,
+    scenarios: impl Iterator<Item = &'a String> + Send,
+) -> Result<BTreeMap<String, f64>> {
+    let scenarios = Mutex::new(scenarios);
+    let next = || scenarios.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut counted = Vec::new();
+        while let Some(scenario) = next() {
+            counted.push((scenario.clone(), count(valgrind, program, scratch, scenario)?));
+        }
+        anyhow::Ok(counted)
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut all = BTreeMap::new();
+        for worker in workers {
+            all.extend(worker.join().map_err(|_| anyhow!("a worker panicked"))??);
+        }
+        Ok(all)
+    })
 }
 
 /// Returns instructions per packet: the difference between a run with many packets and one with few, which excludes the program's start.
