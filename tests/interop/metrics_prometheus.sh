@@ -48,7 +48,7 @@ until_it_has 'up{job="other"} == 0'
 # The rules are evaluated twice in that time.
 sleep 1
 has 'ALERTS{job="other"}' && fail "an alert about something that is no game server"
-sed -n 's/.*"expr": "\(.*\)",$/\1/p' "$docs/prometheus/dashboard.json" | sed 's/\$__rate_interval/1m/' > "$scratch/panels"
+sed -n 's/.*"expr": "\(.*\)",$/\1/p' "$docs/prometheus/dashboard.json" | sed 's/\$__rate_interval/1m/g' > "$scratch/panels"
 [ -s "$scratch/panels" ] || fail "no panels"
 while read -r panel; do
     until_it_has "$panel"
