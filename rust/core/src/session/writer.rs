@@ -508,28 +508,7 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A stream that takes `room` bytes, then blocks.
-    struct Narrow {
-        taken: Vec<u8>,
-        room: usize,
-    }
-
-    impl Write for Narrow {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let n = bytes.len().min(self.room);
-            if n == 0 {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            self.room -= n;
-            self.taken.extend_from_slice(&bytes[..n]);
-            Ok(n)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::session::kept::tests::Narrow;
 
     fn push(out: &mut Writer, pool: &mut Pool, size: usize, byte: u8) {
         out.push_message(

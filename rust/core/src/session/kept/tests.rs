@@ -12,9 +12,9 @@ use crate::session::{ReadBurst, Role};
 
 /// A stream that takes `room` bytes, then blocks.
 #[derive(Default)]
-struct Narrow {
-    taken: Vec<u8>,
-    room: usize,
+pub(in crate::session) struct Narrow {
+    pub(in crate::session) taken: Vec<u8>,
+    pub(in crate::session) room: usize,
 }
 
 impl Write for Narrow {
