@@ -7,9 +7,7 @@ use crate::channel::complaint;
 use crate::config::{PeerConfig, ServerConfig};
 use crate::deflate::{Decoder, Encoder, Meter, Window};
 use crate::http::{body, head};
-use crate::hub::{
-    self, INLINE_MAX, accept, admission, folding, learning, pairs, pending, relay, resume, round,
-};
+use crate::hub::{self, INLINE_MAX, accept, admission, folding, pairs, pending, relay, resume, round};
 use crate::net::{checks, emulator, listener, runtime};
 use crate::peer::sender;
 use crate::session::{self, codecs, control, message, outbox, pool, reader, upgrade};
@@ -202,7 +200,7 @@ fn the_documented_figures_are_those_of_the_code() {
             millis(folding::HOLD),
         ),
         ("packets of a client that wait so at a time", folding::MOST_HELD.to_string()),
-        ("one packet that waits so", bytes(learning::LONGEST)),
+        ("one packet that waits so", bytes(folding::LONGEST)),
         (
             "bytes that a message for several clients stands for",
             format!(

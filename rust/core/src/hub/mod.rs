@@ -14,7 +14,6 @@ mod delivery;
 mod ends;
 mod expiry;
 pub(crate) mod folding;
-pub(crate) mod learning;
 mod lists;
 pub(crate) mod pairs;
 pub(crate) mod pending;
