@@ -35,43 +35,64 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn connect(config: PeerConfig, terms: Option<&str>) -> Self {
-        let now = start();
-        let runtime = Runtime::new();
-        let mut peer = Peer::new(Arc::clone(&runtime));
-        let url = Url::parse("ws://game.example/lobby").expect("a valid URL");
-        let mut driver = peer.open_in_memory(config, Side::Client { url, tls: None }, TURN, now);
-        let (near, far) = End::pair(1 << 22, usize::MAX);
-        driver.dial(near, &[], now);
-        let mut client = Self { now, runtime, peer, driver, far, sent: Vec::new() };
-        client.work();
-        let request = String::from_utf8(std::mem::take(&mut client.sent)).expect("a request");
+        let mut client = Self::dialling(config);
+        let request = client.answer(terms.as_slice());
         assert_eq!(
             request.contains("\r\nGodot-Multiplayer: relay-list; v=1\r\n"),
             terms.is_some(),
             "{request}"
         );
+        client.welcome();
+        client
+    }
+
+    pub(super) fn dialling(config: PeerConfig) -> Self {
+        let now = start();
+        let runtime = Runtime::new();
+        let mut peer = Peer::new(Arc::clone(&runtime));
+        let url = Url::parse("ws://game.example/lobby").expect("a valid URL");
+        let driver = peer.open_in_memory(config, Side::Client { url, tls: None }, TURN, now);
+        let far = End::pair(0, 0).1;
+        let mut client = Self { now, runtime, peer, driver, far, sent: Vec::new() };
+        client.dial();
+        client
+    }
+
+    pub(super) fn dial(&mut self) {
+        let (near, far) = End::pair(1 << 22, usize::MAX);
+        self.driver.dial(near, &[], self.now);
+        self.far = far;
+    }
+
+    /// Answers the request, and says this. Returns the request.
+    pub(super) fn answer(&mut self, words: &[&str]) -> String {
+        self.work();
+        let request = String::from_utf8(std::mem::take(&mut self.sent)).expect("a request");
         let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
         let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
         let head = format!(
             "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
         );
-        let mut answer = head.into_bytes();
-        if let Some(terms) = terms {
-            answer.extend([&[0x81, terms.len() as u8], terms.as_bytes()].concat());
+        self.far.inject(head.as_bytes());
+        for word in words {
+            self.far.inject(&[&[0x81, word.len() as u8], word.as_bytes()].concat());
         }
-        answer.extend([&[0x82, 4][..], &OWN.0.to_le_bytes()].concat());
-        client.far.inject(&answer);
-        client.work();
-        client.poll();
-        assert_eq!(client.peer.status(), Status::Connected);
-        client
+        request
+    }
+
+    /// Tells the client its id.
+    pub(super) fn welcome(&mut self) {
+        self.far.inject(&[&[0x82, 4][..], &OWN.0.to_le_bytes()].concat());
+        self.work();
+        self.poll();
+        assert_eq!(self.peer.status(), Status::Connected);
     }
 
     pub(super) fn offering(terms: &str) -> Self {
         Self::connect(PeerConfig { lists_offered: true, ..multiplayer() }, Some(terms))
     }
 
-    fn poll(&mut self) {
+    pub(super) fn poll(&mut self) {
         self.peer.begin_poll();
         while self.peer.next_event(true).is_some() {}
     }
@@ -113,20 +134,23 @@ pub(super) fn state(time: u16, content: &[u8]) -> Vec<u8> {
 
 /// The frames of a client: the first byte and the payload.
 fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut found = Vec::new();
-    while let [first, len, rest @ ..] = bytes {
-        let (size, rest) = match len & 0x7f {
-            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
-            127 => (u64::from_be_bytes(*rest.first_chunk().expect("a length")) as usize, &rest[8..]),
-            len => (usize::from(len), rest),
-        };
-        let (key, rest) = rest.split_at(4);
-        let (payload, after) = rest.split_at(size);
-        let payload = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
-        found.push((*first, payload));
-        bytes = after;
-    }
+    let found = std::iter::from_fn(|| next_frame(&mut bytes)).collect();
+    assert!(bytes.is_empty(), "a frame is cut");
     found
+}
+
+/// Takes the next frame, if all of it is there.
+pub(super) fn next_frame(bytes: &mut &[u8]) -> Option<(u8, Vec<u8>)> {
+    let [first, len, rest @ ..] = *bytes else { return None };
+    let (size, rest) = match len & 0x7f {
+        126 => rest.split_first_chunk().map(|(size, rest)| (usize::from(u16::from_be_bytes(*size)), rest))?,
+        127 => rest.split_first_chunk().map(|(size, rest)| (u64::from_be_bytes(*size) as usize, rest))?,
+        len => (usize::from(len), rest),
+    };
+    let (key, rest) = rest.split_at_checked(4)?;
+    let (payload, rest) = rest.split_at_checked(size)?;
+    *bytes = rest;
+    Some((*first, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()))
 }
 
 /// Takes messages apart, as docs/protocol.md says.

@@ -19,6 +19,7 @@ mod doorstep;
 mod faults;
 mod folding;
 mod folding_room;
+mod folding_session;
 mod godot3;
 mod gone;
 mod handshake;
