@@ -600,6 +600,27 @@ fn the_first_of_many_small_packets_may_grow_and_the_others_shrink() {
 }
 
 #[test]
+fn with_a_small_window_a_small_packet_grows_by_seven_bytes_at_most() {
+    let config = configured(Compression::Dedicated, Mode::Raw);
+    let mut server = Node::server(PeerConfig { compression_threshold: 1, ..config });
+    let (conn, end) = comes(&mut server, &request("permessage-deflate; server_max_window_bits=9"), 1 << 20);
+    let (mut state, mut most) = (1_u32, 0);
+    let mut noise = || {
+        state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+        (state >> 24) as u8
+    };
+    for len in (130..=MAY_GROW).chain(130..=MAY_GROW) {
+        // What would grow by more goes as it is.
+        let bound = noise() | 0x80;
+        let message: Bytes = (0..len).map(|_| noise() % bound).collect();
+        server.command(Command::Send { to: conn, message: outbound(message) }, start());
+        server.run(start());
+        most = most.max(payload(&end.take_all()).len().saturating_sub(len));
+    }
+    assert_eq!(most, 7);
+}
+
+#[test]
 fn statistics_tell_what_was_agreed_and_what_it_saves() {
     for compression in [None, Some(Compression::Shared), Some(Compression::Dedicated)] {
         let config = PeerConfig { compression, ..configured(Compression::Shared, Mode::Raw) };

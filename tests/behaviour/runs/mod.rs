@@ -4,10 +4,13 @@ mod lists;
 mod model;
 mod scene;
 
+use std::time::Duration;
+
 use super::lines::Lines;
 use super::world::{frame, multiplayer};
 use crate::base::{CloseFrame, Delivery, PeerId, SendError, Target};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
+use crate::hub::transports::Step;
 use scene::{Deed, Scene, relay};
 
 fn small(input_packets: usize) -> PeerConfig {
@@ -99,6 +102,22 @@ fn a_packet_for_a_client_that_the_game_has_given_up_is_dropped_in_silence() {
     assert_eq!(scene.messages(2).len(), 2, "the end of the other client, and the packet");
     let statistics = scene.peer.statistics();
     assert_eq!((statistics.packets_relayed, statistics.packets_to_closed), (1, 0));
+}
+
+#[test]
+fn a_packet_for_a_client_whose_end_the_game_has_not_heard_of_is_counted() {
+    let mut scene = Scene::of(multiplayer(), 3);
+    scene.say(0, &[scene.relay(1, b"nobody"), scene.relay(2, b"somebody")]);
+    scene.work();
+    scene.peer.begin_poll();
+    while scene.peer.next_event(true).is_some() {}
+    scene.guests[1].end.reset();
+    scene.work();
+    assert_eq!(scene.peer.packet_count(), 0);
+    scene.work();
+    let statistics = scene.peer.statistics();
+    assert_eq!((statistics.packets_relayed, statistics.packets_to_closed), (1, 1));
+    assert_eq!(scene.messages(2).len(), 1);
 }
 
 #[test]
@@ -355,6 +374,42 @@ fn many_large_packets_close_no_client_that_takes_them() {
 }
 
 #[test]
+fn much_is_written_before_the_rest_is_relayed() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let packets: Vec<_> = (0..50).map(|n| scene.relay(1, &[n; 1000])).collect();
+    scene.say(0, &packets);
+    scene.work();
+    scene.poll();
+    let mut written = None;
+    let end = &scene.guests[1].end;
+    scene.driver.round_with(scene.now, &mut |step| {
+        if step == Step::Commands {
+            written = Some(end.readable());
+        }
+    });
+    assert!(written.is_some_and(|bytes| (32_000..50_000).contains(&bytes)), "{written:?}");
+    scene.work();
+    assert_eq!(scene.messages(1).len(), 50);
+}
+
+#[test]
+fn some_empty_runs_are_kept_for_the_next_ones() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    let large = scene.relay(1, &[1; 20_000]);
+    scene.say(0, &[large]);
+    scene.settle();
+    assert_eq!(scene.driver.hub.spare_runs(), 0, "its memory is not worth keeping");
+    for (runs, kept) in [(1, 1), (2, 2), (1, 2), (100, 64)] {
+        for _ in 0..runs {
+            scene.say(0, &[scene.relay(1, b"x")]);
+            scene.work();
+        }
+        scene.settle();
+        assert_eq!(scene.driver.hub.spare_runs(), kept, "{runs}");
+    }
+}
+
+#[test]
 fn a_run_leaves_before_the_game_is_busy_with_the_packet_behind_it() {
     let mut scene = Scene::of(multiplayer(), 2);
     scene.say(0, &[scene.relay(1, b"now"), Deed::Nothing.packet(b"")]);
@@ -397,6 +452,34 @@ fn runs_between_states_are_relayed_together_when_the_game_has_taken_all() {
 }
 
 #[test]
+fn what_is_held_leaves_when_the_game_finds_nothing_more_polls_or_waits() {
+    let ways: [fn(&mut Scene); 3] = [
+        |scene| assert!(scene.peer.pop_packet().is_none()),
+        |scene| assert!(!scene.peer.begin_poll()),
+        |scene| assert!(!scene.peer.wait(Duration::ZERO)),
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let mut scene = Scene::of(multiplayer(), 2);
+        scene.say(0, &[vec![6, 1, 0, 1], scene.relay(1, b"held"), vec![6, 1, 0, 2]]);
+        scene.work();
+        scene.peer.begin_poll();
+        while scene.peer.next_event(true).is_some() {}
+        scene.peer.pop_packet().expect("the first state");
+        scene.peer.pop_packet().expect("the run is passed, and the state behind it taken");
+        assert!(scene.driver.mailbox.may_sleep());
+        way(&mut scene);
+        assert!(!scene.driver.mailbox.is_asleep(), "{number}");
+        scene.driver.mailbox.awake();
+        scene.work();
+        assert_eq!(scene.messages(1).len(), 1, "{number}");
+        // Nothing is held any more.
+        assert!(scene.driver.mailbox.may_sleep());
+        way(&mut scene);
+        assert!(scene.driver.mailbox.is_asleep(), "{number}");
+    }
+}
+
+#[test]
 fn runs_that_are_held_come_before_what_the_game_sends_next() {
     let mut scene = Scene::of(multiplayer(), 2);
     let (first, second) = (scene.guests[0].id, scene.guests[1].id);
@@ -418,7 +501,7 @@ fn a_full_process_says_so_once_a_minute() {
     let full = "network/limits/websocket_total_queue_mb";
     for (seconds, lines) in [(0, 1), (59, 1), (60, 2)] {
         let start = scene.now;
-        scene.now += std::time::Duration::from_secs(seconds);
+        scene.now += Duration::from_secs(seconds);
         scene.say(0, &[scene.relay(1, b"reliable")]);
         scene.settle();
         assert_eq!(Lines::with(full).len(), lines, "after {seconds} s");

@@ -95,6 +95,12 @@ impl Hub {
         self.pairs.ids()
     }
 
+    /// Returns how many empty runs are kept.
+    #[cfg(test)]
+    pub(crate) fn spare_runs(&self) -> usize {
+        self.spare_runs.len()
+    }
+
     /// Relays state whose time is another one for this receiver.
     fn relay_at_time(&mut self, conn: ConnId, message: &[u8], time: u16, now: Instant) {
         let mut copy = mem::take(&mut self.scratch);

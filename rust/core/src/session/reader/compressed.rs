@@ -314,6 +314,7 @@ fn many_messages_below_that_size_share_some_decoders() {
         assert!(round < 1000, "{whole} of {count}");
         whole += crowd.round().len();
     }
+    assert_eq!(crowd.pool.codecs().lent.others(), 0, "they are given back");
 }
 
 #[test]
