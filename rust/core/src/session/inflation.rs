@@ -5,7 +5,7 @@
 use super::burst::Payload;
 use super::claim::Claim;
 use super::codecs::{Codecs, INFLATE_FREE, LENT};
-use super::reader::{Frame, Violation, not_utf8, too_large_inflated, valid_text};
+use super::reader::{Frame, Violation, check_escape, not_utf8, too_large_inflated, valid_text};
 use crate::deflate::{Decoder, Fault, Progress, TAIL};
 
 /// The receiving side of a connection whose ends have agreed on permessage-deflate.
@@ -27,8 +27,8 @@ pub(super) struct Deflated {
     /// Bytes of the input, and of [`TAIL`] behind it, that are used.
     at: usize,
     out: Vec<u8>,
-    /// The limit when it began: the game may lower it meanwhile.
-    max: Option<usize>,
+    /// The limit when its last frame began: the game may lower it meanwhile.
+    max: usize,
     /// Bytes of a text that are checked.
     valid: usize,
     /// It is large.
@@ -36,8 +36,8 @@ pub(super) struct Deflated {
 }
 
 impl Deflated {
-    pub(super) fn new(text: bool, input: Vec<u8>) -> Self {
-        Self { text, input, at: 0, out: Vec::new(), max: None, valid: 0, place: None }
+    pub(super) fn new(text: bool, input: Vec<u8>, max: usize) -> Self {
+        Self { text, input, at: 0, out: Vec::new(), max, valid: 0, place: None }
     }
 
     #[cfg(any(test, fuzzing))]
@@ -80,7 +80,8 @@ impl Deflated {
         Ok(())
     }
 
-    fn finish<'b>(mut self) -> Result<Frame<'b>, Violation> {
+    fn finish<'b>(mut self, escape: &[u8]) -> Result<Frame<'b>, Violation> {
+        check_escape(&self.out, self.text, self.max, escape)?;
         if self.text && self.valid < self.out.len() {
             return Err(not_utf8());
         }
@@ -106,11 +107,11 @@ impl Inflation {
     pub(super) fn go_on<'b>(
         &mut self,
         message: &mut Option<Deflated>,
-        max: usize,
+        escape: &[u8],
         codecs: &mut Codecs,
     ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(deflated) = message else { return Ok(None) };
-        let max = *deflated.max.get_or_insert(max);
+        let max = deflated.max.saturating_add(escape.len());
         let begins = !self.keeps && self.decoder.is_none();
         let is_large = deflated.out.len() > INFLATE_FREE
             || deflated.place.is_some()
@@ -148,6 +149,6 @@ impl Inflation {
         }
         let Some(whole) = message.take_if(|_| is_whole) else { return Ok(None) };
         codecs.note_inflated(whole.input.len(), whole.out.len());
-        whole.finish().map(Some)
+        whole.finish(escape).map(Some)
     }
 }

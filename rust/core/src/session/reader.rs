@@ -94,6 +94,8 @@ struct Message {
     /// Bytes of all frames of the message, headers included.
     wire: u64,
     is_compressed: bool,
+    /// The limit when its last frame began: the game may lower it meanwhile.
+    max: usize,
 }
 
 impl Reader {
@@ -151,7 +153,7 @@ impl Reader {
         pool: &mut Pool,
     ) -> Result<Option<Frame<'b>>, Violation> {
         if self.is_inflating() {
-            return self.inflate(max_message, pool);
+            return self.inflate(pool);
         }
         let most = max_message.saturating_add(self.escape.len());
         let mut frame = None;
@@ -160,47 +162,28 @@ impl Reader {
             if begun.frame.is_none() {
                 let Some(head) = begun.take_head(burst) else { break };
                 begun.begin(head, role, most, self.discards, self.inflation.is_some())?;
+                if let Some(message) = &mut begun.message {
+                    message.max = max_message;
+                }
             }
-            frame = begun.take_payload(burst)?;
+            frame = begun.take_payload(burst, self.escape)?;
         }
         if matches!(frame, Some(Frame::Unfinished)) {
-            return self.inflate(max_message, pool);
+            return self.inflate(pool);
         }
         if self.begun.as_ref().is_some_and(|begun| begun.is_empty()) {
             self.begun = None;
         }
-        if let Some(frame) = &frame {
-            self.check_escape(frame, max_message)?;
-        }
         Ok(frame)
-    }
-
-    /// Checks the size of a message that may be longer only if it begins as that says.
-    fn check_escape(&self, frame: &Frame<'_>, max_message: usize) -> Result<(), Violation> {
-        match frame {
-            // Without an escape, the size was checked before: the limit may be lower by now.
-            Frame::Message { payload, text }
-                if payload.bytes().len() > max_message
-                    && !self.escape.is_empty()
-                    && (*text || !payload.bytes().starts_with(self.escape)) =>
-            {
-                Err(too_large(payload.bytes().len() as u64, max_message))
-            }
-            _ => Ok(()),
-        }
     }
 
     #[cold]
     #[inline(never)]
-    fn inflate<'b>(&mut self, max_message: usize, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
+    fn inflate<'b>(&mut self, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
         let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation) else { return Ok(None) };
-        let most = max_message.saturating_add(self.escape.len());
-        let frame = inflation.go_on(&mut begun.deflated, most, pool.codecs())?;
+        let frame = inflation.go_on(&mut begun.deflated, self.escape, pool.codecs())?;
         if begun.is_empty() {
             self.begun = None;
-        }
-        if let Some(frame) = &frame {
-            self.check_escape(frame, max_message)?;
         }
         Ok(Some(frame.unwrap_or(Frame::Unfinished)))
     }
@@ -312,6 +295,7 @@ impl Begun {
                 valid: 0,
                 wire: 0,
                 is_compressed,
+                max: 0,
             }),
         };
         let whole = message.data.len() as u64 + size;
@@ -329,7 +313,11 @@ impl Begun {
 
     /// Takes bytes of the payload. Returns a message or control frame that is complete with them;
     /// [`Frame::Unfinished`]: it is compressed.
-    fn take_payload<'b>(&mut self, burst: &mut ReadBurst<'b>) -> Result<Option<Frame<'b>>, Violation> {
+    fn take_payload<'b>(
+        &mut self,
+        burst: &mut ReadBurst<'b>,
+        escape: &[u8],
+    ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
         let bytes = burst.pop(usize::try_from(frame.left).unwrap_or(usize::MAX));
         if !frame.discarded {
@@ -355,11 +343,11 @@ impl Begun {
             Opcode::Close => Some(close(&mem::take(&mut self.control))?),
             _ if discarded || !is_final => None,
             _ => match self.message.take() {
-                Some(Message { is_compressed: true, text, data, .. }) => {
-                    self.deflated = Some(Deflated::new(text, data));
+                Some(Message { is_compressed: true, text, data, max, .. }) => {
+                    self.deflated = Some(Deflated::new(text, data, max));
                     Some(Frame::Unfinished)
                 }
-                message => message.map(Message::finish).transpose()?,
+                message => message.map(|message| message.finish(escape)).transpose()?,
             },
         })
     }
@@ -373,6 +361,14 @@ pub(super) fn valid_text(text: &[u8], valid: usize) -> Result<usize, Violation> 
         Err(error) if error.error_len().is_none() => Ok(valid + error.valid_up_to()),
         Err(_) => Err(not_utf8()),
     }
+}
+
+/// Checks the size of a message that may be longer than `max` only if it begins with the escape, and by its length.
+pub(super) fn check_escape(message: &[u8], text: bool, max: usize, escape: &[u8]) -> Result<(), Violation> {
+    if message.len() > max && (text || !message.starts_with(escape)) {
+        return Err(too_large(message.len() as u64, max));
+    }
+    Ok(())
 }
 
 impl Message {
@@ -395,7 +391,8 @@ impl Message {
         Ok(())
     }
 
-    fn finish<'b>(self) -> Result<Frame<'b>, Violation> {
+    fn finish<'b>(self, escape: &[u8]) -> Result<Frame<'b>, Violation> {
+        check_escape(&self.data, self.text, self.max, escape)?;
         if self.text && self.valid < self.data.len() {
             return Err(not_utf8());
         }

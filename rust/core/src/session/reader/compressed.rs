@@ -1,6 +1,6 @@
 //! The same tests for messages that may be compressed, and for what only those can do wrong.
 
-use super::tests::frame;
+use super::tests::{ESCAPE, escaped, frame};
 use super::*;
 use crate::deflate::deflated;
 use crate::session::Ratio;
@@ -21,8 +21,15 @@ use Received::{Binary, Fails, Ping, Text};
 
 /// Reads pieces, with so much work of inflating in a turn.
 fn read<'a>(keeps: bool, work: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Received> {
-    let (mut reader, mut pool, mut all) = (Reader::inflating(keeps), Pool::default(), Vec::new());
-    let mut came = 0;
+    read_by(&mut Reader::inflating(keeps), work, pieces)
+}
+
+fn read_by<'a>(
+    reader: &mut Reader,
+    work: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<Received> {
+    let (mut pool, mut all, mut came) = (Pool::default(), Vec::new(), 0);
     for piece in pieces {
         let mut piece = piece.to_vec();
         came += piece.len();
@@ -151,6 +158,51 @@ fn the_limit_counts_what_is_inflated() {
     assert_eq!(read(false, 9999, [&frame(0xc2, &vec![0; most + 1])[..10]]), [Fails(1009)]);
     assert_eq!(read(false, 9999, [&frame(0xc2, &vec![0; most])[..10]]), []);
     assert_eq!(read(false, 9999, [&frame(0x82, &[0; MAX + 1])[..10]]), [Fails(1009)]);
+}
+
+#[test]
+fn only_an_escaped_packet_may_inflate_to_more_and_by_its_escape_only() {
+    for (first, message, is_taken) in [
+        (0xc2, vec![b'x'; MAX], true),
+        (0xc2, vec![b'x'; MAX + 1], false),
+        (0xc2, escaped(MAX + 2), true),
+        (0xc2, escaped(MAX + 3), false),
+        (0xc1, escaped(MAX), true),
+        (0xc1, escaped(MAX + 1), false),
+    ] {
+        let text = String::from_utf8_lossy(&message).into_owned();
+        let taken = if first == 0xc1 { Text(text) } else { Binary(message.clone()) };
+        let expected = if is_taken { taken } else { Fails(1009) };
+        let bytes = frame(first, &deflated(15, [message.as_slice()]).remove(0));
+        for work in [1, 1 << 20] {
+            let mut reader = Reader { escape: ESCAPE, ..Reader::inflating(false) };
+            let received = read_by(&mut reader, work, [bytes.as_slice()]);
+            assert_eq!(received, std::slice::from_ref(&expected), "{first:x}, {} bytes", message.len());
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_is_lowered_counts_for_the_messages_behind() {
+    for (escape, first, message) in [
+        (&[][..], 0xc2, vec![b'x'; MAX]),
+        (&[], 0xc1, escaped(MAX)),
+        (ESCAPE, 0xc2, vec![b'x'; MAX]),
+        (ESCAPE, 0xc1, escaped(MAX)),
+        (ESCAPE, 0xc2, escaped(MAX + 2)),
+    ] {
+        let (mut reader, mut pool) = (Reader { escape, ..Reader::inflating(false) }, Pool::default());
+        let mut bytes = frame(first, &deflated(15, [message.as_slice()]).remove(0)).repeat(2);
+        let mut burst = ReadBurst::new(&mut bytes);
+        pool.set_work(1);
+        let first = reader.next(&mut burst, Role::Server, MAX, &mut pool);
+        assert!(matches!(first, Ok(Some(Frame::Unfinished))));
+        pool.set_work(1 << 20);
+        let whole = reader.next(&mut burst, Role::Server, MAX / 2, &mut pool);
+        assert!(matches!(whole, Ok(Some(Frame::Message { .. }))), "{whole:?}");
+        let next = reader.next(&mut burst, Role::Server, MAX / 2, &mut pool);
+        assert_eq!(next.expect_err("the limit is lower").code, 1009);
+    }
 }
 
 #[test]

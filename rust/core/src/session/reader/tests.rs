@@ -43,10 +43,14 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Passes bytes to the reader. Returns whether it failed.
 fn feed(reader: &mut Reader, bytes: &[u8], all: &mut Vec<Received>) -> bool {
+    feed_within(MAX, reader, bytes, all)
+}
+
+fn feed_within(max: usize, reader: &mut Reader, bytes: &[u8], all: &mut Vec<Received>) -> bool {
     let mut bytes = bytes.to_vec();
     let mut burst = ReadBurst::new(&mut bytes);
     loop {
-        match reader.next(&mut burst, Role::Server, MAX, &mut Pool::default()) {
+        match reader.next(&mut burst, Role::Server, max, &mut Pool::default()) {
             Ok(Some(frame)) => all.push(received(frame)),
             Ok(None) => {
                 assert!(burst.is_empty(), "everything is taken");
@@ -330,4 +334,61 @@ fn behind_our_close_only_control_frames_count() {
         assert!(feed(&mut reader, &bad, &mut all));
         assert_eq!(all, [Fails(1002)], "{bad:x?}");
     }
+}
+
+pub(super) const ESCAPE: &[u8] = &[7, 0x42];
+
+pub(super) fn escaped(len: usize) -> Vec<u8> {
+    [ESCAPE, &vec![b'e'; len - ESCAPE.len()]].concat()
+}
+
+#[test]
+fn only_an_escaped_packet_may_be_longer_and_by_its_escape_only() {
+    for (first, message, is_taken) in [
+        (0x82, counting(MAX), true),
+        (0x82, counting(MAX + 1), false),
+        (0x82, escaped(MAX), true),
+        (0x82, escaped(MAX + 2), true),
+        (0x82, escaped(MAX + 3), false),
+        (0x81, escaped(MAX), true),
+        (0x81, escaped(MAX + 1), false),
+    ] {
+        let text = String::from_utf8_lossy(&message).into_owned();
+        let taken = if first == 0x81 { Text(text) } else { Binary(message.clone()) };
+        let expected = if is_taken { taken } else { Fails(1009) };
+        let whole = frame(first, &message);
+        let parts = [frame(first & 0x0f, &message[..1]), frame(0x80, &message[1..])].concat();
+        for (bytes, cut) in [(&whole, whole.len()), (&whole, 9), (&parts, parts.len()), (&parts, 700)] {
+            let (mut reader, mut all) = (Reader { escape: ESCAPE, ..Reader::default() }, Vec::new());
+            let _ = feed(&mut reader, &bytes[..cut], &mut all) || feed(&mut reader, &bytes[cut..], &mut all);
+            assert_eq!(all, std::slice::from_ref(&expected), "{first:x}, {} bytes", message.len());
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_is_lowered_counts_for_the_frames_behind() {
+    for (escape, first, message, is_taken) in [
+        (&[][..], 0x82, counting(MAX), true),
+        (&[], 0x81, escaped(MAX), true),
+        (ESCAPE, 0x82, counting(MAX), true),
+        (ESCAPE, 0x81, escaped(MAX), true),
+        (ESCAPE, 0x82, escaped(MAX + 2), true),
+        (ESCAPE, 0x82, counting(MAX + 1), false),
+    ] {
+        let (mut reader, mut all) = (Reader { escape, ..Reader::default() }, Vec::new());
+        let bytes = frame(first, &message);
+        assert!(!feed(&mut reader, &bytes[..500], &mut all));
+        assert_eq!(feed_within(MAX / 2, &mut reader, &bytes[500..], &mut all), !is_taken);
+        assert_eq!(all.len(), 1, "{first:x}, {} bytes", message.len());
+        if is_taken {
+            assert!(feed_within(MAX / 2, &mut reader, &bytes, &mut all));
+            assert_eq!(all.pop(), Some(Fails(1009)));
+        }
+    }
+    // The last fragment has begun behind the change.
+    let (mut reader, mut all) = (Reader { escape: ESCAPE, ..Reader::default() }, Vec::new());
+    assert!(!feed(&mut reader, &frame(0x02, &counting(MAX / 2)), &mut all));
+    assert!(feed_within(MAX / 2, &mut reader, &frame(0x80, b"!"), &mut all));
+    assert_eq!(all, [Fails(1009)]);
 }
