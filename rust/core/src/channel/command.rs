@@ -85,31 +85,31 @@ impl Command {
 pub(super) struct CommandBatch {
     list: Vec<Command>,
     arena: Arena,
-    /// The driver is to have them. Without it, they are held until more comes.
-    is_due: bool,
+    /// How many at the front were held; the driver is to have them only when more have come.
+    held: usize,
 }
 
 impl CommandBatch {
     pub(super) fn new(total: &Arc<QueueTotal>) -> Self {
-        Self { list: Vec::new(), arena: Arena::new(total), is_due: false }
+        Self { list: Vec::new(), arena: Arena::new(total), held: 0 }
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.is_due
+        self.list.len() != self.held
     }
 
     pub(super) fn push(&mut self, command: Command) {
         self.list.push(command);
-        self.is_due = true;
     }
 
     /// Adds a command that waits for the next one, or for [`release`](Self::release): what is written together is sent together.
     pub(super) fn hold(&mut self, command: Command) {
+        self.held += usize::from(!self.is_due());
         self.list.push(command);
     }
 
     pub(super) fn release(&mut self) {
-        self.is_due |= !self.list.is_empty();
+        self.held = 0;
     }
 
     /// The same for a configuration. It replaces one that the driver has not taken yet, because scripts set several properties in a row.
@@ -118,7 +118,6 @@ impl CommandBatch {
             Some(Command::Configure(waiting)) => **waiting = config,
             _ => self.list.push(Command::Configure(Box::new(config))),
         }
-        self.is_due = true;
     }
 
     /// The same for a packet.
@@ -126,14 +125,12 @@ impl CommandBatch {
     pub(super) fn send(&mut self, to: ConnId, payload: PayloadRef<'_>, form: Form) {
         let message = self.arena.outbound(payload, form, 1);
         self.list.push(Command::Send { to, message });
-        self.is_due = true;
     }
 
     /// The same for a packet to several peers.
     pub(super) fn send_many(&mut self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, form: Form) {
         let message = self.arena.outbound(payload, form, to.len());
         self.list.push(Command::SendMany { to, message });
-        self.is_due = true;
     }
 }
 
@@ -186,7 +183,8 @@ impl TakenCommands {
         list.shrink_to(KEPT);
         self.arena.clear(kept);
         queue.take(|batch| {
-            if mem::take(&mut batch.is_due) {
+            if batch.is_due() {
+                batch.held = 0;
                 mem::swap(&mut batch.list, &mut list);
                 mem::swap(&mut batch.arena, &mut self.arena);
             }

@@ -279,7 +279,8 @@ impl Hub {
     ) -> Reservation {
         let Some(connection) = self.connections.get_mut(conn) else { return Reservation::Closed };
         let Some(shared) = connection.shared() else { return Reservation::Closed };
-        if connection.session.is_closing() {
+        // Most take data, and that is quicker to see.
+        if !connection.session.takes_data() && connection.session.is_closing() {
             return Reservation::Closed;
         }
         let reservation = shared.reserve_now(payload.len(), when_full, &self.config, process_has_room);

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use super::Hub;
 use super::transports::{Next, Readiness, Step, Transports};
 use crate::base::{CloseFrame, CloseReason, ConnId};
-use crate::channel::Command;
 
 /// Time for handshakes in one round, or half of the time that the peers took, whichever is longer.
 pub(crate) const HANDSHAKES_TURN: Duration = Duration::from_millis(1);
@@ -79,30 +78,32 @@ impl Hub {
         if self.commands.is_empty() {
             self.mailbox.take_commands(&mut self.commands);
         }
+        if self.folding.is_some() {
+            return self.fold_commands(io, now);
+        }
         let mut left = COMMANDS_TURN;
-        let folds = self.folding.is_some();
         while left > 0
             && let Some(command) = self.commands.pop()
         {
             left = left.saturating_sub(command.effort());
-            if folds {
-                self.command_of_client(io, command, now);
-            } else {
-                self.command(io, command, now);
-            }
-        }
-        if folds {
-            self.end_hold(now);
+            self.command(io, command, now);
         }
     }
 
-    /// Executes a command where packets may be held.
+    /// The same where packets may be held.
     #[cold]
     #[inline(never)]
-    fn command_of_client<T: Transports>(&mut self, io: &mut T, command: Command, now: Instant) {
-        if let Some(command) = self.fold(command, now) {
-            self.command(io, command, now);
+    fn fold_commands<T: Transports>(&mut self, io: &mut T, now: Instant) {
+        let mut left = COMMANDS_TURN;
+        while left > 0
+            && let Some(command) = self.commands.pop()
+        {
+            left = left.saturating_sub(command.effort());
+            if let Some(command) = self.fold(command, now) {
+                self.command(io, command, now);
+            }
         }
+        self.end_hold(now);
     }
 
     fn read_peers<T: Transports>(&mut self, io: &mut T, now: Instant) {

@@ -203,12 +203,10 @@ impl Peer {
         let Some(open) = &mut self.open else { return Err(SendError::NotConnected) };
         let config = Rc::clone(&open.config);
         let config = config.borrow();
-        if config.mode == Mode::Raw {
-            return Err(SendError::NotConnected);
-        }
+        let Mode::Multiplayer(wire) = config.mode else { return Err(SendError::NotConnected) };
         check(payload, false, &config)?;
         let mut header = None;
-        if config.mode == Mode::Multiplayer(WireFormat::Godot3) {
+        if wire == WireFormat::Godot3 {
             header = Some(packet_header(PeerId(self.unique_id), target));
             if let (Role::Client, Target::One(id)) = (open.role, target)
                 && id != PeerId::SERVER

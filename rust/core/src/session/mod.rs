@@ -252,7 +252,8 @@ impl Session {
     }
 
     /// Queues one message. Returns whether it is to be written now.
-    #[inline]
+    // A part of its callers: it only chooses what to call.
+    #[inline(always)]
     pub(crate) fn send(
         &mut self,
         text: bool,
@@ -273,7 +274,9 @@ impl Session {
         open
     }
 
-    fn takes_data(&self) -> bool {
+    /// Returns whether what is sent is queued at once.
+    #[inline]
+    pub(crate) fn takes_data(&self) -> bool {
         matches!(self.state, State::Open(_)) && self.broken.is_none()
     }
 

@@ -155,26 +155,31 @@ impl Reader {
         if self.is_inflating() {
             return self.inflate(pool);
         }
-        let most = max_message.saturating_add(self.escape.len());
-        let mut frame = None;
-        while frame.is_none() && !burst.is_empty() {
+        while !burst.is_empty() {
             let begun = self.begun.get_or_insert_default();
             if begun.frame.is_none() {
                 let Some(head) = begun.take_head(burst) else { break };
-                begun.begin(head, role, most, self.discards, self.inflation.is_some())?;
-                if let Some(message) = &mut begun.message {
-                    message.max = max_message;
-                }
+                let limit = SizeLimit { message: max_message, escape: self.escape.len() };
+                begun.begin(head, role, limit, self.discards, self.inflation.is_some())?;
             }
-            frame = begun.take_payload(burst, self.escape)?;
+            if let Some(frame) = begun.take_payload(burst, self.escape)? {
+                if matches!(frame, Frame::Unfinished) {
+                    return self.inflate(pool);
+                }
+                self.forget_if_empty();
+                return Ok(Some(frame));
+            }
         }
-        if matches!(frame, Some(Frame::Unfinished)) {
-            return self.inflate(pool);
-        }
+        self.forget_if_empty();
+        Ok(None)
+    }
+
+    /// Frees the memory for what has begun, if nothing has.
+    #[inline]
+    fn forget_if_empty(&mut self) {
         if self.begun.as_ref().is_some_and(|begun| begun.is_empty()) {
             self.begun = None;
         }
-        Ok(frame)
     }
 
     #[cold]
@@ -182,9 +187,7 @@ impl Reader {
     fn inflate<'b>(&mut self, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
         let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation) else { return Ok(None) };
         let frame = inflation.go_on(&mut begun.deflated, self.escape, pool.codecs())?;
-        if begun.is_empty() {
-            self.begun = None;
-        }
+        self.forget_if_empty();
         Ok(Some(frame.unwrap_or(Frame::Unfinished)))
     }
 
@@ -226,7 +229,7 @@ impl Begun {
         &mut self,
         head: Head,
         role: Role,
-        max_message: usize,
+        limit: SizeLimit,
         discards: bool,
         inflates: bool,
     ) -> Result<(), Violation> {
@@ -235,25 +238,12 @@ impl Begun {
         let Some(opcode) = Opcode::of(first) else {
             return Err(against_protocol(format!("a frame of the reserved opcode {}", first & 0x0f)));
         };
-        // Only the first frame of a message says that it is compressed (RFC 7692 section 6.1).
-        let is_compressed = first & RSV1 != 0 && inflates && matches!(opcode, Opcode::Text | Opcode::Binary);
-        if size > max_message as u64 && !discards {
-            let goes_on = opcode == Opcode::Continuation
-                && self.message.as_ref().is_some_and(|message| message.is_compressed);
-            if !(is_compressed || goes_on) || size > compressed_limit(max_message) as u64 {
-                return Err(too_large(size, max_message));
-            }
-        }
-        match (mask, role) {
-            (None, Role::Server) => return Err(against_protocol("a frame of a client that is not masked")),
-            (Some(_), Role::Client) => return Err(against_protocol("a frame of a server that is masked")),
-            (Some(_), Role::Server) | (None, Role::Client) => {}
-        }
-        if first & RESERVED != 0 && !(is_compressed && first & RESERVED == RSV1) {
-            return Err(against_protocol(
-                "a frame of an extension that was not agreed on (a reserved bit is set)",
-            ));
-        }
+        let is_compressed = if first & RESERVED != 0 || size > limit.message as u64 {
+            self.begin_unusual(&head, opcode, role, limit, discards, inflates)?
+        } else {
+            check_mask(mask, role)?;
+            false
+        };
         let is_final = first & FINAL != 0;
         if opcode.is_control() {
             if !is_final {
@@ -266,11 +256,40 @@ impl Begun {
             }
             self.control.reserve_exact(size as usize);
         } else if !discards {
-            self.begin_data(opcode, is_final, is_compressed, head_len + size, size, max_message)?;
+            self.begin_data(opcode, is_final, is_compressed, head_len, size, limit)?;
         }
         let discarded = discards && !opcode.is_control();
         self.frame = Some(Begin { opcode, is_final, mask, left: size, discarded });
         Ok(())
+    }
+
+    /// Checks the header of a frame that is large or has reserved bits. Returns whether a compressed message begins with it.
+    #[cold]
+    #[inline(never)]
+    fn begin_unusual(
+        &self,
+        head: &Head,
+        opcode: Opcode,
+        role: Role,
+        limit: SizeLimit,
+        discards: bool,
+        inflates: bool,
+    ) -> Result<bool, Violation> {
+        let reserved = head.first & RESERVED;
+        // Only the first frame of a message says that it is compressed (RFC 7692 section 6.1).
+        let is_compressed = reserved == RSV1 && inflates && matches!(opcode, Opcode::Text | Opcode::Binary);
+        if !discards {
+            let goes_on = opcode == Opcode::Continuation
+                && self.message.as_ref().is_some_and(|message| message.is_compressed);
+            limit.check(head.size, is_compressed || goes_on)?;
+        }
+        check_mask(head.mask, role)?;
+        if reserved != 0 && !is_compressed {
+            return Err(against_protocol(
+                "a frame of an extension that was not agreed on (a reserved bit is set)",
+            ));
+        }
+        Ok(is_compressed)
     }
 
     fn begin_data(
@@ -278,9 +297,9 @@ impl Begun {
         opcode: Opcode,
         is_final: bool,
         is_compressed: bool,
-        wire: u64,
+        head_len: u64,
         size: u64,
-        max_message: usize,
+        limit: SizeLimit,
     ) -> Result<(), Violation> {
         let message = match (opcode, &mut self.message) {
             (Opcode::Continuation, None) => {
@@ -298,14 +317,13 @@ impl Begun {
                 max: 0,
             }),
         };
-        let whole = message.data.len() as u64 + size;
-        if whole > max_message as u64
-            && (!message.is_compressed || whole > compressed_limit(max_message) as u64)
-        {
-            return Err(too_large(whole, max_message));
+        let whole = (message.data.len() as u64).saturating_add(size);
+        if whole > limit.message as u64 {
+            limit.check(whole, message.is_compressed)?;
         }
-        message.wire += wire;
-        if message.wire > (max_message as u64).saturating_mul(2).saturating_add(OVERHEAD_LIMIT as u64) {
+        message.max = limit.message;
+        message.wire += head_len + size;
+        if message.wire > (limit.message as u64).saturating_mul(2).saturating_add(OVERHEAD_LIMIT as u64) {
             return Err(Violation { code: 1008, what: "a message in too many fragments".to_owned() });
         }
         Ok(())
@@ -350,6 +368,34 @@ impl Begun {
                 message => message.map(|message| message.finish(escape)).transpose()?,
             },
         })
+    }
+}
+
+/// A client masks its frames, a server does not (section 5.1).
+#[inline]
+fn check_mask(mask: Option<[u8; 4]>, role: Role) -> Result<(), Violation> {
+    match (mask, role) {
+        (None, Role::Server) => Err(against_protocol("a frame of a client that is not masked")),
+        (Some(_), Role::Client) => Err(against_protocol("a frame of a server that is masked")),
+        (Some(_), Role::Server) | (None, Role::Client) => Ok(()),
+    }
+}
+
+/// The size of the largest message, and by how much one that begins with an escape may be longer.
+#[derive(Clone, Copy)]
+struct SizeLimit {
+    message: usize,
+    escape: usize,
+}
+
+impl SizeLimit {
+    /// Checks the size of a message that is larger than most may be.
+    #[cold]
+    #[inline(never)]
+    fn check(self, size: u64, is_compressed: bool) -> Result<(), Violation> {
+        let most = self.message.saturating_add(self.escape);
+        let most = if is_compressed { compressed_limit(most) } else { most };
+        if size > most as u64 { Err(too_large(size, self.message)) } else { Ok(()) }
     }
 }
 

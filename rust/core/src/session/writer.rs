@@ -343,12 +343,14 @@ impl Writer {
         let mask = (role == Role::Client).then(rand::random::<[u8; 4]>);
         let len = prefix.len() + payload.len();
         // A client's payload is masked, so it is a copy anyway (RFC 6455 section 5.3).
-        let shared = shared.filter(|_| mask.is_none() && payload.len() > GATHER);
-        let size_hint = HEADS_MAX + prefix.len() + if shared.is_none() { payload.len() } else { 0 };
-        if shared.is_some() && self.kept.is_some() {
-            self.make_room_for_head(size_hint);
+        let shared = if payload.len() > GATHER && mask.is_none() { shared } else { None };
+        let mut room = HEADS_MAX + prefix.len();
+        if shared.is_none() {
+            room += payload.len();
+        } else if self.kept.is_some() {
+            self.make_room_for_head(room);
         }
-        let buffer = self.gather(size_hint, pool);
+        let buffer = self.gather(room, pool);
         let before = buffer.len();
         push_head(buffer, opcode, len, mask);
         let body = buffer.len();
