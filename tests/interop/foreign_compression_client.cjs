@@ -17,6 +17,9 @@ const OFFERS = [
 ];
 // The first offers, with and without takeover of the context, get large messages, too.
 const LARGE_OFFERS = 4;
+// The sizes of the messages of noise, and of the large ones, of which one is noise, too.
+const NOISE = [1, 50, 3000, 40000];
+const LARGE = [200 * 1024, 1024 * 1024];
 const SHARES = args.mode === '1';
 
 function messages(large) {
@@ -24,10 +27,10 @@ function messages(large) {
   for (let tick = 0; tick < 60; tick += 1) {
     all.push(JSON.stringify({ tick, id: 1000 + (tick % 5), place: [(tick * 7) % 50, 1.5] }));
   }
-  all.push(...[1, 50, 3000, 40000].map((size) => randomBytes(size)));
+  all.push(...NOISE.map((size) => randomBytes(size)));
   all.push(JSON.stringify([...Array(9000).keys()]));
   // These are compressed and inflated in many pieces, with others behind them.
-  for (const size of large ? [200 * 1024, 1024 * 1024] : []) {
+  for (const size of large ? LARGE : []) {
     const rows = [...Array(size / 32).keys()].map((row) => JSON.stringify({ row, name: 'grüße 🙂' }));
     const text = rows.join(',');
     all.push(text, randomBytes(size), randomBytes(size / 4 * 3).toString('base64'), Buffer.from(text));
@@ -45,12 +48,15 @@ async function talk(offer, large, last) {
   const agreed = serverKeeps || clientKeeps ? 'dedicated' : 'shared';
   // No deflate of zlib has a window of 256 bytes.
   const sent = offer.serverMaxWindowBits === 8 ? 'plain' : 'compressed';
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/${agreed}/${sent}/${large ? 'large' : 'small'}`, {
+  const sending = messages(large);
+  const sum = (sizes) => sizes.reduce((all, size) => all + size, 0);
+  const noise = sum(large ? [...NOISE, ...LARGE] : NOISE);
+  const all = sum(sending.map((message) => Buffer.byteLength(message)));
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/${agreed}/${sent}/${all}/${noise}`, {
     perMessageDeflate: { ...offer, threshold: 0 },
   });
   let answered = null;
   socket.on('upgrade', (response) => { answered = response.headers['sec-websocket-extensions']; });
-  const sending = messages(large);
   // The server looks at its figures when all has come back.
   const late = last ? ['statistics', 'end'] : ['statistics'];
   let received = 0;

@@ -22,12 +22,15 @@ OFFERS = [
 ]
 # The first offers, with and without takeover of the context, get large messages, too.
 LARGE_OFFERS = 4
+# The sizes of the messages of noise, and of the large ones, of which one is noise, too.
+NOISE = (1, 50, 3000, 40000)
+LARGE = (200 << 10, 1 << 20)
 SHARES = ARGS["mode"] == "1"
 
 
 def messages():
     ticks = [json.dumps({"tick": tick, "id": 1000 + tick % 5}) for tick in range(60)]
-    noise = [os.urandom(size) for size in (1, 50, 3000, 40000)]
+    noise = [os.urandom(size) for size in NOISE]
     texts = ["", "x" * 40000, "é" * 5000, "grüße, 世界 🙂", json.dumps(list(range(9000)))]
     return texts + ticks + noise
 
@@ -46,13 +49,17 @@ async def talk(offer, large, last):
     # No deflate of zlib has a window of 256 bytes.
     sent = "plain" if offer.get("server_max_window_bits") == 8 else "compressed"
     extensions = [ClientPerMessageDeflateFactory(**offer)]
-    url = f"ws://127.0.0.1:{PORT}/{agreed}/{sent}/{'large' if large else 'small'}"
+    sizes = LARGE if large else ()
+    batches = [messages(), *map(large_messages, sizes)]
+    total = sum(
+        len(message.encode() if isinstance(message, str) else message) for batch in batches for message in batch
+    )
+    url = f"ws://127.0.0.1:{PORT}/{agreed}/{sent}/{total}/{sum(NOISE + sizes)}"
     arguments = {"compression": None, "extensions": extensions, "max_size": 4 << 20, "open_timeout": TIMEOUT}
     async with connect(url, **arguments) as socket:
         check_equal(len(socket.protocol.extensions), 1, f"{offer}: extensions")
         # The server looks at its figures when all has come back.
-        sizes = (200 << 10, 1 << 20) if large else ()
-        for sending in [messages(), *map(large_messages, sizes), ["statistics"], ["end"] if last else []]:
+        for sending in [*batches, ["statistics"], ["end"] if last else []]:
             for message in sending:
                 await socket.send(message)
             for message in sending:
