@@ -204,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_taken_with_what_comes_next() {
+        let total = Arc::new(QueueTotal::new(usize::MAX));
+        let queue = CommandQueue::new(CommandBatch::new(&total));
+        let mut taken = TakenCommands::new(&total);
+        let slot = ConnId { slot: 1, generation: 1 };
+        let mut take = |held: usize, pushed: usize| {
+            for _ in 0..held {
+                queue.hold(|batch| batch.hold(Command::Relay(Run::new())));
+            }
+            for _ in 0..pushed {
+                let _ = queue.push(|batch| batch.push(Command::Resume(slot)));
+            }
+            taken.swap(&queue, 0);
+            std::iter::from_fn(|| taken.pop()).count()
+        };
+        assert_eq!([take(2, 0), take(1, 1), take(0, 0), take(0, 3), take(3, 0)], [0, 4, 0, 3, 0]);
+        assert!(queue.may_sleep(CommandBatch::is_due), "three are held");
+        assert!(queue.push(CommandBatch::release), "the driver sleeps");
+        assert_eq!([take(0, 0), take(0, 0)], [3, 0]);
+        assert!(queue.may_sleep(CommandBatch::is_due), "nothing is there");
+    }
+
+    #[test]
     fn a_configuration_takes_the_place_of_one_that_waits() {
         let mut batch = CommandBatch::new(&Arc::new(QueueTotal::new(usize::MAX)));
         let after =

@@ -220,6 +220,8 @@ fn only_the_first_frame_of_a_message_may_say_that_it_is_compressed() {
         [frame(0x02, b"x"), frame(0xc0, &message)].concat(),
         [frame(0x02, b"x"), frame(0xc2, &message)].concat(),
         [frame(0x42, &message), frame(0x82, b"x")].concat(),
+        // Not masked.
+        [&[0xc2, message.len() as u8], &message[..]].concat(),
     ] {
         reads(false, &wrong, &[Fails(1002)]);
     }
