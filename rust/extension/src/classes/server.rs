@@ -102,8 +102,9 @@ multiplayer_class! {
         /// them, and the engine's network profiler does not see them; `packets_relayed` of `get_statistics()` counts them. They leave
         /// when the main thread asks for the packet behind them: a handler that itself calls `get_available_packet_count()` or
         /// `get_packet_peer()` makes them leave during that call, before what it sends afterwards. If `false`, if a script or more
-        /// than one `SceneMultiplayer` uses the peer, for packets to several clients, and for packets larger than
-        /// `get_max_packet_size()`, the main thread relays. Only in multiplayer mode with the wire format of 4.x. `true` applies to clients that connect afterwards.
+        /// than one `SceneMultiplayer` uses the peer, for packets that a client sends to all or to all but one (`set_target_peer(0)` or
+        /// a negative target), and for packets larger than `get_max_packet_size()`, the main thread relays. Only in multiplayer mode
+        /// with the wire format of 4.x. `true` applies to clients that connect afterwards.
         #[var(get = get_relay_on_io_thread, set = set_relay_on_io_thread)]
         relay_on_io_thread: PhantomVar<bool>,
 
