@@ -57,6 +57,9 @@ pub(crate) struct Scenario {
     pub(crate) server: Option<String>,
     pub(crate) client: String,
     pub(crate) subjects: Vec<Subject>,
+    /// The server's main thread has a processor of its own.
+    #[serde(default)]
+    pub(crate) apart: bool,
     #[serde(default)]
     extra: BTreeMap<Subject, Extra>,
     pub(crate) measures: Vec<Measure>,

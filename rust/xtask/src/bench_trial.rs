@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fs_err as fs;
 use serde_json::{Value, json};
 
+use crate::affinity;
 use crate::bench_goal::figure;
 use crate::bench_rows::{Measure, Scenario, Subject};
 use crate::engine::{Engine, free_port};
@@ -139,7 +140,13 @@ impl TrialSetup {
                 about = Some(said);
                 if !alone {
                     let load = self.load(scenario, subject, port, group.pid(server));
-                    client = Some(group.spawn("client", load)?);
+                    let started = group.spawn("client", load)?;
+                    if scenario.apart {
+                        let server = about.as_ref().and_then(|said| said["pid"].as_u64());
+                        let server = server.context("the server has not said its number")?;
+                        affinity::set_main_thread_apart(server as u32, group.pid(started))?;
+                    }
+                    client = Some(started);
                 }
             } else if let Some(json) = line.text.strip_prefix("RESULT ") {
                 let said = parse(json)?;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 
 mod addon;
+mod affinity;
 mod args;
 mod asset_library;
 mod autobahn;

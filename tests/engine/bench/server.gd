@@ -42,8 +42,6 @@ var _busy_usec := 0
 var _processor_usec := 0
 ## Microseconds of each frame's work.
 var _samples := PackedInt32Array()
-## Of the frames' work, the time in which the main thread was ready to run and no processor was free.
-var _waited_usec := 0
 ## Of a second poll right after the first, while that is in the processor's caches.
 var _again_usec := 0
 
@@ -82,7 +80,6 @@ func _initialize() -> void:
 func _process(_delta: float) -> bool:
 	if _peer == null:
 		return false
-	var waited := _waited_time()
 	var began := Time.get_ticks_usec()
 	var handled := 0
 	match _work:
@@ -94,7 +91,6 @@ func _process(_delta: float) -> bool:
 			_poll()
 	var ended := Time.get_ticks_usec()
 	if _phase == Phase.MEASURING:
-		_waited_usec += _waited_time() - waited
 		_frames += 1
 		_messages += handled
 		if _work != "echo":
@@ -214,7 +210,6 @@ func _report(now: int) -> void:
 		"fps": _frames / seconds,
 		"messages_per_second": _messages / seconds,
 		"busy_usec_per_second": _busy_usec / seconds,
-		"main_usec_per_second": (_busy_usec - _waited_usec) / seconds,
 		"broadcast": _broadcasts * _connected,
 	}
 	var processor := _processor_time() - _processor_usec
@@ -232,15 +227,6 @@ func _report(now: int) -> void:
 		result["mean_usec"] = float(sum) / _samples.size()
 		result["p99_usec"] = _samples[int((_samples.size() - 1) * 0.99)]
 	print("RESULT " + JSON.stringify(result))
-
-
-## Microseconds in which the main thread was ready to run and waited for a processor. The clients of a crowd are on this
-## machine, too, and take it away in the middle of a frame's work. Asked only then, because other frames are too short for it.
-func _waited_time() -> int:
-	if _work != "relay":
-		return 0
-	var file := FileAccess.open("/proc/self/schedstat", FileAccess.READ)
-	return 0 if file == null else int(file.get_line().get_slice(" ", 1)) / 1000
 
 
 ## Microseconds that all threads have used, in steps of a hundredth of a second; 0 on systems other than Linux.
