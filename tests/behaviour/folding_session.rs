@@ -1,5 +1,6 @@
 //! A client with lists that loses its connection, also while packets are held: its session goes on, and so do the lists.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -47,7 +48,7 @@ impl Server {
 
 #[test]
 fn lists_and_what_is_held_outlive_the_connection() {
-    let (mut lost, mut held, mut folded) = (0, 0, 0);
+    let (mut seeds, mut lost, mut held, mut folded) = (0, 0, 0, 0);
     each_seed("folding_session", SEEDS / 3, |seed| {
         let mut random = SmallRng::seed_from_u64(seed);
         let config = PeerConfig {
@@ -62,7 +63,8 @@ fn lists_and_what_is_held_outlive_the_connection() {
         assert!(request.contains("Godot-Multiplayer: resume; v=1, relay-list; v=1"), "{request}");
         client.welcome();
         let mut server = Server::default();
-        let mut put: Vec<(Vec<u8>, Delivery)> = Vec::new();
+        let mut put: Vec<(Vec<u8>, Delivery, u16)> = Vec::new();
+        let mut cuts = BTreeSet::new();
         let mut players: Vec<i32> = (10..10 + random.random_range(3..8)).collect();
         let mut connections = 1;
         for frame in 0..60u16 {
@@ -87,13 +89,14 @@ fn lists_and_what_is_held_outlive_the_connection() {
                     client.sent.clear();
                 }
                 client.peer.send(Target::One(PeerId::SERVER), &packet, delivery).expect("there is room");
-                put.push((packet, delivery));
+                put.push((packet, delivery, frame));
                 if random.random_ratio(1, 8) {
                     client.now += Duration::from_micros(random.random_range(0..800));
                     client.work();
                 }
             }
             if cut.is_some() {
+                cuts.insert(frame);
                 while client.driver.hub.take_dial(client.now).is_none() {
                     client.now += Duration::from_millis(10);
                     client.work();
@@ -115,11 +118,14 @@ fn lists_and_what_is_held_outlive_the_connection() {
         let got = streams(&server.packets);
         for target in players.iter().copied().chain([0]) {
             let mut got = got[&target].iter().peekable();
-            for (packet, delivery) in &put {
+            for (packet, delivery, frame) in &put {
                 if streams(std::slice::from_ref(packet)).contains_key(&target) {
                     let is_next = got.next_if_eq(&packet).is_some();
                     lost += usize::from(!is_next);
-                    assert!(is_next || *delivery == Delivery::Droppable, "client {target}: {packet:?}");
+                    // The last copies of a frame may be held when the next one begins.
+                    let is_near_a_cut = cuts.contains(frame) || cuts.contains(&(frame + 1));
+                    let may_be_lost = *delivery == Delivery::Droppable && is_near_a_cut;
+                    assert!(is_next || may_be_lost, "client {target}: {packet:?}");
                 }
             }
             assert_eq!(got.next(), None, "client {target}");
@@ -127,7 +133,11 @@ fn lists_and_what_is_held_outlive_the_connection() {
         let figures = client.peer.peer_statistics(PeerId::SERVER).expect("it is connected");
         assert_eq!((figures.queued_out_packets, figures.queued_out_bytes), (0, 0));
         folded += client.peer.statistics().packets_folded;
+        seeds += 1;
     });
     println!("{folded} packets folded, {lost} lost; {held} times packets were held");
     assert!(folded > 0);
+    if seeds >= SEEDS / 3 {
+        assert!(lost > 0 && held > 0, "no connection was cut while packets were held");
+    }
 }

@@ -154,10 +154,11 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "memory to inflate",
             format!(
-                "{}, for each message that takes more than one turn, {} at a time, or for each peer with \
-                 `COMPRESSION_DEDICATED`",
+                "{}, for each message that takes more than one turn, {} and up to {} large ones at a time, or for each \
+                 peer with `COMPRESSION_DEDICATED`",
                 bytes(held(Decoder::new)),
-                codecs::LENT
+                codecs::LENT,
+                codecs::INFLATING
             ),
         ),
         (

@@ -111,7 +111,8 @@ impl Inflation {
         codecs: &mut Codecs,
     ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(deflated) = message else { return Ok(None) };
-        let max = deflated.max.saturating_add(escape.len());
+        let limit = deflated.max;
+        let max = limit.saturating_add(escape.len());
         let begins = !self.keeps && self.decoder.is_none();
         let is_large = deflated.out.len() > INFLATE_FREE
             || deflated.place.is_some()
@@ -136,7 +137,7 @@ impl Inflation {
             Fault::Garbage => {
                 Violation { code: 1007, what: "a compressed message that cannot be inflated".to_owned() }
             }
-            Fault::TooLarge => too_large_inflated(max),
+            Fault::TooLarge => too_large_inflated(limit),
         });
         let result = result.and_then(|is_whole| deflated.check_text().map(|()| is_whole));
         // Nothing is read any more, and nothing waits for another turn.

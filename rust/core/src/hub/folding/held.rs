@@ -126,10 +126,10 @@ impl HeldPackets {
 
     /// Takes what leaves. `goes_on`: copies for the targets behind it may still come.
     pub(super) fn take(&mut self, goes_on: bool, lists: &mut DefinedLists) -> Vec<(Form, Vec<u8>)> {
+        self.until = None;
         if self.all.is_empty() {
             return Vec::new();
         }
-        self.until = None;
         let goes_on = goes_on && self.all.len() < MOST_HELD;
         let leaving = self.all.iter_mut().filter_map(|held| Some((held.kind.form, held.take(lists)?)));
         let messages = leaving.collect();

@@ -206,6 +206,22 @@ fn a_limit_that_is_lowered_counts_for_the_messages_behind() {
 }
 
 #[test]
+fn a_limit_that_is_raised_counts_for_the_frames_behind() {
+    for escape in [&[][..], ESCAPE] {
+        let (mut reader, mut pool) = (Reader { escape, ..Reader::inflating(false) }, Pool::default());
+        let message = deflated(15, [[7; MAX].as_slice()]).remove(0);
+        let (begin, end) = message.split_at(3);
+        for (max, mut bytes, is_whole) in
+            [(MAX / 2, frame(0x42, begin), false), (MAX, frame(0x80, end), true)]
+        {
+            let frame = reader.next(&mut ReadBurst::new(&mut bytes), Role::Server, max, &mut pool);
+            let frame = frame.expect("no limit is exceeded");
+            assert_eq!(matches!(frame, Some(Frame::Message { .. })), is_whole, "{frame:?}");
+        }
+    }
+}
+
+#[test]
 fn only_the_first_frame_of_a_message_may_say_that_it_is_compressed() {
     let message = deflated(15, [b"abc".as_slice()]).remove(0);
     for wrong in [

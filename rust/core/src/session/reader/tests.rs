@@ -392,3 +392,13 @@ fn a_limit_that_is_lowered_counts_for_the_frames_behind() {
     assert!(feed_within(MAX / 2, &mut reader, &frame(0x80, b"!"), &mut all));
     assert_eq!(all, [Fails(1009)]);
 }
+
+#[test]
+fn a_limit_that_is_raised_counts_for_the_frames_behind() {
+    for escape in [&[][..], ESCAPE] {
+        let (mut reader, mut all) = (Reader { escape, ..Reader::default() }, Vec::new());
+        assert!(!feed_within(MAX / 2, &mut reader, &frame(0x02, &counting(MAX)[..MAX / 2]), &mut all));
+        assert!(!feed(&mut reader, &frame(0x80, &counting(MAX)[MAX / 2..]), &mut all));
+        assert_eq!(all, [Binary(counting(MAX))]);
+    }
+}
