@@ -29,17 +29,12 @@ pub(crate) fn update<T: HostClass>(this: &mut Gd<T>) {
     host.core.set_relaying(by, state == State::KnowsNobody);
 }
 
-/// The same at each poll while somebody relays. Listing the connections of a signal takes a hundred times as long as asking the API itself, and
-/// an API that joins in knows no clients before the next one connects, so it is looked for in some polls only.
-pub(crate) fn check<T: HostClass>(this: &mut Gd<T>, by: u64, polls: u64) {
-    let mut class = this.bind_mut();
-    let host = class.host_mut();
-    let state = host.relayer.map_or(State::RelaysNot, Relayer::state);
-    if state != State::RelaysNot && !polls.is_multiple_of(POLLS) {
-        return host.core.set_relaying(Some(by), state == State::KnowsNobody);
+/// The same in some polls while somebody relays, for an API that has joined in: it knows no clients before the next one connects, and listing the
+/// connections of a signal takes a hundred times as long as asking the API itself. That one is asked [before it relays](PeerHost::check_relaying).
+pub(crate) fn check<T: HostClass>(this: &mut Gd<T>, polls: u64) {
+    if polls.is_multiple_of(POLLS) {
+        update(this);
     }
-    drop(class);
-    update(this);
 }
 
 /// A `SceneMultiplayer` and the peer whose packets it relays, which may have parted or be gone.

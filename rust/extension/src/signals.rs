@@ -30,16 +30,13 @@ pub(crate) trait HostClass:
 /// A handler can do anything: close, open again, poll (which returns at once; this loop continues afterwards), or drop all references
 /// except the one that is held here.
 pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (mode, _polling, has_former_peers, relaying) = {
+    let (mode, _polling, has_former_peers) = {
         let mut class = this.bind_mut();
         let host = class.host_mut();
         let Some(mode) = host.core.mode() else { return };
         let Some(polling) = Polling::begin(&host.polling) else { return };
-        (mode, polling, host.core.has_former_peers(), host.core.relaying())
+        (mode, polling, host.core.has_former_peers())
     };
-    if let Some((by, polls)) = relaying {
-        relaying::check(&mut this, by, polls);
-    }
     if has_former_peers && !reopened::emit_disconnects(&mut this) {
         return;
     }
@@ -51,13 +48,13 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
             return;
         }
         let started = Instant::now();
-        let Some(first) = host.next_event(true) else { return };
+        let first = host.next_event(true);
         (host.kind, host.core.generation(), Rc::clone(&host.names), started, first)
     };
     let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
     // Looked up at the first packet, for the whole poll: most games never connect to a signal per packet.
     let mut has_listeners = None;
-    let mut next = Some(first);
+    let mut next = first;
     while let Some(event) = next {
         if matches!(event, Event::PeerConnected { .. }) {
             relaying::update(&mut this);
@@ -95,7 +92,15 @@ pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
             None
         };
     }
-    this.bind_mut().host_mut().registered.add_poll_time(started.elapsed());
+    let polls = {
+        let mut class = this.bind_mut();
+        let host = class.host_mut();
+        host.registered.add_poll_time(started.elapsed());
+        host.core.polls_while_relaying()
+    };
+    if let Some(polls) = polls {
+        relaying::check(&mut this, polls);
+    }
 }
 
 fn emit_event(object: &mut Object, kind: Kind, mode: Mode, names: &SignalNames, event: Event) {

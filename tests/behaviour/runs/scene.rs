@@ -217,9 +217,6 @@ impl Scene {
 
     /// One `SceneMultiplayer.poll()`.
     pub(super) fn poll(&mut self) {
-        if self.peer.relaying().is_some() {
-            self.ask_who_relays();
-        }
         if self.peer.begin_poll() {
             while let Some(event) = self.peer.next_event(true) {
                 match event {
@@ -230,6 +227,10 @@ impl Scene {
                     Event::PeerDisconnected { id, .. } => self.delete(id),
                     _ => {}
                 }
+            }
+            // As the extension does it: an API that joined in is looked for in some polls only.
+            if self.peer.polls_while_relaying().is_some_and(|polls| polls.is_multiple_of(32)) {
+                self.ask_who_relays();
             }
         }
         while self.packet_count() > 0 {

@@ -178,10 +178,10 @@ impl Peer {
         self.role() == Some(Role::Server) && self.mode() == Some(Mode::Multiplayer(WireFormat::Godot4))
     }
 
-    /// Returns the object that relays, and the number of polls that have found something.
-    pub fn relaying(&self) -> Option<(u64, u64)> {
+    /// Returns the number of polls that have found something, if an object relays.
+    pub fn polls_while_relaying(&self) -> Option<u64> {
         let open = self.open.as_ref()?;
-        Some((open.relaying.by.get()?, open.poll))
+        open.relaying.by.get().map(|_| open.poll)
     }
 
     /// Makes a run readable. If another object relays by now, the game gets the packets.
