@@ -206,9 +206,9 @@ impl PeerConfig {
         self.buffers.output_bytes.saturating_sub(self.mode.header_len())
     }
 
-    /// The largest received message, at most 1 GiB.
+    /// The largest received message.
     pub fn max_message(&self) -> usize {
-        self.max_message_size.unwrap_or(self.buffers.input_bytes).clamp(1, 1 << 30)
+        self.max_message_size.unwrap_or(self.buffers.input_bytes).max(1)
     }
 
     /// Bytes that may wait for a peer that is not congested, so that a burst in one frame disconnects nobody.

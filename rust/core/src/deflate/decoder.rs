@@ -70,7 +70,8 @@ impl Decoder {
                 return Ok(Progress::OutOfWork);
             }
             // One byte more than is allowed shows that there is more.
-            let room = (max + 1 - out.len()).min(scratch.len()).min((*work).max(LEAST));
+            let room =
+                max.saturating_sub(out.len()).saturating_add(1).min(scratch.len()).min((*work).max(LEAST));
             let piece = &input[..input.len().min((*work / INPUT_WORK).max(LEAST))];
             let before = (self.inflate.total_in(), self.inflate.total_out());
             let result = self.inflate.decompress(piece, &mut scratch[..room], InflateFlush::SyncFlush);

@@ -322,7 +322,7 @@ impl Begun {
             limit.check(whole, message.is_compressed)?;
         }
         message.max = limit.message;
-        message.wire += head_len + size;
+        message.wire = message.wire.saturating_add(head_len).saturating_add(size);
         if message.wire > (limit.message as u64).saturating_mul(2).saturating_add(OVERHEAD_LIMIT as u64) {
             return Err(Violation { code: 1008, what: "a message in too many fragments".to_owned() });
         }

@@ -402,3 +402,12 @@ fn a_limit_that_is_raised_counts_for_the_frames_behind() {
         assert_eq!(all, [Binary(counting(MAX))]);
     }
 }
+
+#[test]
+fn sums_of_sizes_do_not_wrap_without_a_limit() {
+    let (mut reader, mut all) = (Reader::default(), Vec::new());
+    let fragments =
+        [frame(0x02, b"x"), b"\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0y".to_vec()].concat();
+    assert!(!feed_within(usize::MAX, &mut reader, &fragments, &mut all), "it goes on");
+    assert!(all.is_empty() && reader.holds() < 64 * 1024);
+}
