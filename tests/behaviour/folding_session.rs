@@ -138,6 +138,7 @@ fn lists_and_what_is_held_outlive_the_connection() {
     println!("{folded} packets folded, {lost} lost; {held} times packets were held");
     assert!(folded > 0);
     if seeds >= SEEDS / 3 {
-        assert!(lost > 0 && held > 0, "no connection was cut while packets were held");
+        assert!(held > 0, "no connection was cut while packets were held");
+        assert!(lost > 0, "no unreliable packet was lost with a connection");
     }
 }

@@ -10,6 +10,7 @@ use super::lines::Lines;
 use super::world::{frame, multiplayer};
 use crate::base::{CloseFrame, Delivery, PeerId, SendError, Target};
 use crate::config::{Buffers, OverflowPolicy, PeerConfig};
+use crate::event::Event;
 use crate::hub::transports::Step;
 use scene::{Deed, Scene, relay};
 
@@ -302,6 +303,18 @@ fn who_relays_is_asked_once_per_poll_and_behind_packets_with_handlers() {
         assert_eq!(scene.asks.get(), asks, "{packet:?}");
         assert_eq!(scene.peer.statistics().packets_relayed - relayed, 4);
     }
+}
+
+#[test]
+fn who_relays_is_asked_behind_a_poll_whose_handler_has_asked_for_packets() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.say(0, &[scene.relay(1, b"first"), vec![6, 1, 0, 1]]);
+    scene.work();
+    assert!(scene.peer.begin_poll());
+    assert!(matches!(scene.peer.next_event(true), Some(Event::PacketReceived { .. })));
+    assert!(scene.peer.must_ask_who_relays() && !scene.peer.must_ask_who_relays());
+    while scene.peer.next_event(true).is_some() {}
+    assert!(scene.peer.must_ask_who_relays(), "the handler may have changed it");
 }
 
 #[test]

@@ -89,7 +89,11 @@ impl Peer {
             }
             self.leaving.clear();
             let open = self.open.as_mut()?;
-            let Some(notice) = self.notices.pop_front() else { return self.drained() };
+            let Some(notice) = self.notices.pop_front() else {
+                // A handler may have asked for packets, and then changed who relays.
+                open.receiver.runs.note_poll();
+                return self.drained();
+            };
             give_back(&mut self.notices);
             match notice {
                 Notice::Packet(packet) => {

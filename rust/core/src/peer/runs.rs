@@ -52,7 +52,7 @@ impl Runs {
         }
     }
 
-    /// A poll runs handlers.
+    /// A poll begins or ends: its handlers run in between.
     pub(super) fn note_poll(&self) {
         self.is_unsure.set(true);
     }
