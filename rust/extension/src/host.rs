@@ -19,7 +19,6 @@ use crate::access_rules::InvalidRules;
 use crate::classes::{Connection, WebSocketPeer};
 use crate::convert;
 use crate::registry::RegistryEntry;
-use crate::relaying::Relayer;
 use crate::report::Kind;
 use crate::request::{HandlerErrors, PendingRequests};
 use crate::settings;
@@ -39,7 +38,7 @@ pub(crate) struct PeerHost {
     pub(crate) names: Rc<SignalNames>,
     /// Server: the I/O thread relays packets between clients.
     pub(crate) relays_on_io_thread: bool,
-    pub(crate) relayer: Option<Relayer>,
+    pub(crate) relayer: Option<border::Relayer>,
     /// Outlives a borrow of the host, so that a poll can clear it whatever ends the poll.
     pub(crate) polling: Rc<Cell<bool>>,
     /// For the monitors and the debugger.

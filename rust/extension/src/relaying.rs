@@ -2,8 +2,9 @@
 
 use godot::builtin::{Callable, StringName};
 use godot::classes::{Object, SceneMultiplayer};
-use godot::obj::{Gd, InstanceId};
+use godot::obj::Gd;
 
+use crate::border::{Relayer, Relaying};
 use crate::host::PeerHost;
 use crate::signals::HostClass;
 
@@ -18,54 +19,13 @@ pub(crate) fn update<T: HostClass>(this: &mut Gd<T>) {
         }
         std::rc::Rc::clone(&host.names)
     };
-    let relayer = relaying_api(this.upcast_ref(), &names.peer_connected)
-        .map(|api| Relayer { peer: this.instance_id(), api: api.instance_id() });
-    let state = relayer.map_or(State::RelaysNot, Relayer::state);
-    let by =
-        relayer.filter(|_| state != State::RelaysNot).map(|relayer| relayer.api.to_i64().cast_unsigned());
+    let relayer = relaying_api(this.upcast_ref(), &names.peer_connected).map(|api| Relayer::new(&api, this));
+    let relaying = relayer.map_or(Relaying::RelaysNot, Relayer::relaying);
+    let by = relayer.filter(|_| relaying != Relaying::RelaysNot).map(Relayer::number);
     let mut class = this.bind_mut();
     let host = class.host_mut();
     host.relayer = relayer;
-    host.core.set_relaying(by, state == State::KnowsNobody);
-}
-
-/// The same in some polls while somebody relays, for an API that has joined in: it knows no clients before the next one connects, and listing the
-/// connections of a signal takes a hundred times as long as asking the API itself. That one is asked [before it relays](PeerHost::check_relaying).
-pub(crate) fn check<T: HostClass>(this: &mut Gd<T>, polls: u64) {
-    if polls.is_multiple_of(POLLS) {
-        update(this);
-    }
-}
-
-/// A `SceneMultiplayer` and the peer whose packets it relays, which may have parted or be gone.
-#[derive(Clone, Copy)]
-pub(crate) struct Relayer {
-    peer: InstanceId,
-    api: InstanceId,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum State {
-    Relays,
-    /// It relays, and was emptied, or no client has come yet.
-    KnowsNobody,
-    RelaysNot,
-}
-
-impl Relayer {
-    fn state(self) -> State {
-        let Ok(api) = Gd::<SceneMultiplayer>::try_from_instance_id(self.api) else {
-            return State::RelaysNot;
-        };
-        let has_peer = api.get_multiplayer_peer().is_some_and(|peer| peer.instance_id() == self.peer);
-        if !has_peer || !api.is_server_relay_enabled() {
-            State::RelaysNot
-        } else if api.get_peers().is_empty() {
-            State::KnowsNobody
-        } else {
-            State::Relays
-        }
-    }
+    host.core.set_relaying(by, relaying == Relaying::KnowsNobody);
 }
 
 /// Returns the only `SceneMultiplayer` that listens to the peer. A script between the two, such as a peer that wraps this one, has to see
@@ -95,10 +55,12 @@ impl PeerHost {
     /// the packets.
     #[inline]
     pub(crate) fn check_relaying(&self) {
-        if self.core.must_ask_who_relays()
-            && self.relayer.is_none_or(|relayer| relayer.state() != State::Relays)
-        {
-            self.core.stop_relaying();
+        if self.core.must_ask_who_relays() {
+            match self.relayer.map_or(Relaying::RelaysNot, Relayer::relaying) {
+                Relaying::Relays => {}
+                Relaying::KnowsNobody => self.core.forget_announced(),
+                Relaying::RelaysNot => self.core.stop_relaying(),
+            }
         }
     }
 
@@ -109,6 +71,3 @@ impl PeerHost {
         }
     }
 }
-
-/// Every so many polls, all listeners are looked at.
-const POLLS: u64 = 32;

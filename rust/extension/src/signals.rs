@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use godot::builtin::{GString, StringName, Variant};
-use godot::classes::{Object, RefCounted};
+use godot::classes::{MultiplayerPeerExtension, Object, RefCounted};
 use godot::meta::ToGodot;
 use godot::obj::bounds::DeclUser;
-use godot::obj::{Bounds, Gd, GodotClass, Inherits};
+use godot::obj::{Bounds, Gd, Inherits, WithBaseField};
 use websocket_multiplayer_core::{Event, Mode};
 
+use crate::border;
 use crate::diagnostics;
 use crate::host::PeerHost;
 use crate::relaying;
@@ -20,7 +21,10 @@ use crate::request::call_handler;
 
 /// A class that contains a host.
 pub(crate) trait HostClass:
-    GodotClass + Bounds<Declarer = DeclUser> + Inherits<Object> + Inherits<RefCounted>
+    WithBaseField<Base = MultiplayerPeerExtension>
+    + Bounds<Declarer = DeclUser>
+    + Inherits<Object>
+    + Inherits<RefCounted>
 {
     fn host_mut(&mut self) -> &mut PeerHost;
 }
@@ -29,77 +33,116 @@ pub(crate) trait HostClass:
 ///
 /// A handler can do anything: close, open again, poll (which returns at once; this loop continues afterwards), or drop all references
 /// except the one that is held here.
-pub(crate) fn poll<T: HostClass>(mut this: Gd<T>) {
-    let (mode, _polling, has_former_peers) = {
-        let mut class = this.bind_mut();
-        let host = class.host_mut();
-        let Some(mode) = host.core.mode() else { return };
-        let Some(polling) = Polling::begin(&host.polling) else { return };
-        (mode, polling, host.core.has_former_peers())
-    };
-    if has_former_peers && !reopened::emit_disconnects(&mut this) {
+pub(crate) fn poll<T: HostClass>(class: &mut T) {
+    let host = class.host_mut();
+    if !host.is_open() {
         return;
     }
-    let (kind, generation, names, started, first) = {
-        let mut class = this.bind_mut();
-        let host = class.host_mut();
-        // Most polls end here.
-        if !host.core.begin_poll() {
+    let Some(_polling) = Polling::begin(&host.polling) else { return };
+    let mut poll = None;
+    let has_former_peers = host.core.has_former_peers();
+    if !has_former_peers {
+        poll = Poll::begin(class);
+        if poll.is_none() {
             return;
         }
-        let started = Instant::now();
-        let first = host.next_event(true);
-        (host.kind, host.core.generation(), Rc::clone(&host.names), started, first)
-    };
-    let packets = if mode == Mode::Raw { &names.data_received } else { &names.peer_packet };
-    // Looked up at the first packet, for the whole poll: most games never connect to a signal per packet.
-    let mut has_listeners = None;
-    let mut next = first;
-    while let Some(event) = next {
-        if matches!(event, Event::PeerConnected { .. }) {
-            relaying::update(&mut this);
+    }
+    let mut this = class.to_gd();
+    // Handlers can use the object until this is dropped.
+    let _lent = class.base_mut();
+    if has_former_peers && reopened::emit_disconnects(&mut this) {
+        poll = Poll::begin(&mut *this.bind_mut());
+    }
+    if let Some(poll) = poll {
+        poll.run(&mut this);
+    }
+}
+
+/// A poll that has come to an event with a handler.
+struct Poll {
+    started: Instant,
+    mode: Mode,
+    generation: u64,
+    /// Whether anything is connected to the signal for packets: looked up at the first packet, for the whole poll.
+    has_listeners: Option<bool>,
+    event: Option<Event>,
+}
+
+impl Poll {
+    /// Polls as far as no handler is called. Most polls end here, and return `None`; a `Gd` takes as long to make as several packets to
+    /// receive, so there is none yet.
+    fn begin<T: HostClass>(class: &mut T) -> Option<Self> {
+        let host = class.host_mut();
+        let mode = host.core.mode()?;
+        if !host.core.begin_poll() {
+            return None;
         }
-        let object: &mut Object = this.upcast_mut();
-        match event {
-            Event::PacketReceived { id } => {
-                let has_listeners = *has_listeners
-                    .get_or_insert_with(|| !object.get_signal_connection_list(packets).is_empty());
-                if has_listeners && mode == Mode::Raw && kind == Kind::Client {
-                    emit(object, packets, &[]);
-                } else if has_listeners {
-                    emit(object, packets, &[id.0.to_variant()]);
+        let mut poll = Self {
+            started: Instant::now(),
+            mode,
+            generation: host.core.generation(),
+            has_listeners: None,
+            event: host.next_event(true),
+        };
+        if matches!(poll.event, Some(Event::PacketReceived { .. })) && !poll.has_listeners(class) {
+            poll.event = class.host_mut().next_event(false);
+        }
+        if poll.event.is_some() {
+            return Some(poll);
+        }
+        class.host_mut().registered.add_poll_time(poll.started.elapsed());
+        None
+    }
+
+    fn has_listeners<T: HostClass>(&mut self, class: &mut T) -> bool {
+        if self.has_listeners.is_none() {
+            let names = Rc::clone(&class.host_mut().names);
+            let signal = names.of_packets(self.mode);
+            self.has_listeners = Some(border::has_connections(&class.base(), signal));
+        }
+        self.has_listeners == Some(true)
+    }
+
+    /// Emits the events, with nothing borrowed while a handler runs.
+    fn run<T: HostClass>(mut self, this: &mut Gd<T>) {
+        let (kind, names) = {
+            let mut class = this.bind_mut();
+            let host = class.host_mut();
+            (host.kind, Rc::clone(&host.names))
+        };
+        while let Some(event) = self.event.take() {
+            if matches!(event, Event::PeerConnected { .. }) {
+                relaying::update(this);
+            }
+            match event {
+                Event::PacketReceived { id } => {
+                    let is_only_peer = self.mode == Mode::Raw && kind == Kind::Client;
+                    let args = [id.0.to_variant()];
+                    if self.has_listeners(&mut *this.bind_mut()) {
+                        let args = if is_only_peer { &[] } else { args.as_slice() };
+                        emit(this.upcast_mut(), names.of_packets(self.mode), args);
+                    }
+                }
+                event => {
+                    match event {
+                        Event::Requested(request) => call_handler(this, Rc::from(request)),
+                        event => emit_event(this.upcast_mut(), kind, self.mode, &names, event),
+                    }
+                    // The handler may have connected to the signal for packets.
+                    self.has_listeners = self.has_listeners.filter(|has_listeners| *has_listeners);
                 }
             }
-            Event::Requested(request) => {
-                call_handler(&mut this, Rc::from(request));
-                has_listeners = has_listeners.filter(|has_listeners| *has_listeners);
+            // The handler has dropped all other references: a freed object emits no signal.
+            if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {
+                break;
             }
-            event => {
-                emit_event(object, kind, mode, &names, event);
-                // The handler may have connected to the signal for packets.
-                has_listeners = has_listeners.filter(|has_listeners| *has_listeners);
+            let mut class = this.bind_mut();
+            let host = class.host_mut();
+            if host.core.generation() == self.generation {
+                self.event = host.next_event(self.has_listeners.unwrap_or(true));
             }
         }
-        // The handler has dropped all other references: a freed object emits no signal.
-        if this.upcast_ref::<RefCounted>().get_reference_count() == 1 {
-            break;
-        }
-        let mut class = this.bind_mut();
-        let host = class.host_mut();
-        next = if host.core.generation() == generation {
-            host.next_event(has_listeners.unwrap_or(true))
-        } else {
-            None
-        };
-    }
-    let polls = {
-        let mut class = this.bind_mut();
-        let host = class.host_mut();
-        host.registered.add_poll_time(started.elapsed());
-        host.core.polls_while_relaying()
-    };
-    if let Some(polls) = polls {
-        relaying::check(&mut this, polls);
+        this.bind_mut().host_mut().registered.add_poll_time(self.started.elapsed());
     }
 }
 
@@ -171,6 +214,12 @@ impl Polling {
 impl Drop for Polling {
     fn drop(&mut self) {
         self.0.set(false);
+    }
+}
+
+impl SignalNames {
+    fn of_packets(&self, mode: Mode) -> &StringName {
+        if mode == Mode::Raw { &self.data_received } else { &self.peer_packet }
     }
 }
 

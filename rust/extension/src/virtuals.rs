@@ -16,14 +16,9 @@ macro_rules! multiplayer_virtuals {
         #[allow(unsafe_code, reason = "two virtuals of the engine take raw pointers")]
         #[godot::register::godot_api]
         impl godot::classes::IMultiplayerPeerExtension for $class {
-            // The engine calls the first of the two functions, which borrows nothing while signals are emitted. The trait requires the
-            // second one.
-            #[func(gd_self)]
-            fn poll(this: godot::obj::Gd<Self>) {
-                $crate::virtuals::guarded((), || $crate::signals::poll(this));
+            fn poll(&mut self) {
+                $crate::virtuals::guarded((), || $crate::signals::poll(self));
             }
-
-            fn poll(&mut self) {}
 
             // Also called for values whose type the setter does not accept.
             fn on_set(

@@ -224,7 +224,7 @@ fn a_flood_of_relays_waits_for_itself_only() {
 }
 
 #[test]
-fn another_api_none_or_two_see_the_packets_themselves() {
+fn another_api_none_or_one_with_a_wrapper_see_the_packets_themselves() {
     let change: [fn(&mut Scene); 3] =
         [Scene::swap_api, |scene| scene.server_relay = false, |scene| scene.is_wrapped = true];
     for (number, change) in change.into_iter().enumerate() {
@@ -246,9 +246,27 @@ fn another_api_none_or_two_see_the_packets_themselves() {
         assert_eq!(scene.taken.len(), 6);
         assert_eq!(scene.peer.statistics().packets_relayed, 0);
         let received = scene.messages(1).len();
-        assert_eq!(received, if number == 2 { 4 } else { 0 }, "two APIs relay themselves");
+        assert_eq!(received, if number == 2 { 4 } else { 0 }, "the wrapper's API relays itself");
         assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
     }
+}
+
+#[test]
+fn an_emptied_api_goes_on_with_those_that_it_announces_afterwards() {
+    let mut scene = Scene::of(multiplayer(), 2);
+    scene.say(0, &[scene.relay(1, b"late")]);
+    scene.work();
+    scene.connected.clear();
+    scene.poll();
+    assert_eq!(scene.taken.len(), 1, "nobody relays for those that it has forgotten");
+    // They had connected before, and are authenticated only now.
+    for guest in 0..2 {
+        scene.add(scene.guests[guest].id);
+    }
+    scene.settle();
+    scene.say(0, &[scene.relay(1, b"early")]);
+    scene.settle();
+    assert_eq!((scene.peer.statistics().packets_relayed, scene.taken.len()), (1, 1));
 }
 
 #[test]

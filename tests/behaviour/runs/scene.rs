@@ -102,7 +102,7 @@ pub(super) struct Scene {
     asked: Option<u64>,
     /// How often it was asked before runs were passed.
     pub(super) asks: Cell<usize>,
-    /// Two objects relay, or none.
+    /// The API has another peer, which gets the packets of this one and relays them.
     pub(super) is_wrapped: bool,
     /// Peers that the API knows.
     pub(super) connected: Vec<PeerId>,
@@ -228,10 +228,6 @@ impl Scene {
                     _ => {}
                 }
             }
-            // As the extension does it: an API that joined in is looked for in some polls only.
-            if self.peer.polls_while_relaying().is_some_and(|polls| polls.is_multiple_of(32)) {
-                self.ask_who_relays();
-            }
         }
         while self.packet_count() > 0 {
             let head = self.peer.peek_packet().expect("it was counted");
@@ -264,14 +260,16 @@ impl Scene {
     pub(super) fn packet_count(&self) -> usize {
         if self.peer.must_ask_who_relays() {
             self.asks.set(self.asks.get() + 1);
-            if self.connected.is_empty() || self.relayer() != self.asked {
+            if self.relayer() != self.asked {
                 self.peer.stop_relaying();
+            } else if self.connected.is_empty() {
+                self.peer.forget_announced();
             }
         }
         self.peer.packet_count()
     }
 
-    fn add(&mut self, id: PeerId) {
+    pub(super) fn add(&mut self, id: PeerId) {
         if self.server_relay {
             for other in self.connected.clone() {
                 self.put(other, &announced(1, id));

@@ -166,8 +166,16 @@ impl Peer {
     /// The same as `set_relaying(None, true)`, for callers between two packets: the engine asks for the number of packets with a shared
     /// reference.
     pub fn stop_relaying(&self) {
+        self.forget_announced();
+        if let Some(open) = &self.open {
+            open.relaying.by.set(None);
+        }
+    }
+
+    /// The same for an object that relays, and was emptied: it goes on with the clients that it announces from now on.
+    pub fn forget_announced(&self) {
         let Some(open) = &self.open else { return };
-        if open.relaying.by.take().is_some() {
+        if open.relaying.by.get().is_some() {
             open.void_pairs();
             open.receiver.runs.are_packets.set(true);
         }
@@ -176,12 +184,6 @@ impl Peer {
     /// Returns whether packets between clients may be relayed for the game: on a server of the 4.x wire.
     pub fn may_relay(&self) -> bool {
         self.role() == Some(Role::Server) && self.mode() == Some(Mode::Multiplayer(WireFormat::Godot4))
-    }
-
-    /// Returns the number of polls that have found something, if an object relays.
-    pub fn polls_while_relaying(&self) -> Option<u64> {
-        let open = self.open.as_ref()?;
-        open.relaying.by.get().map(|_| open.poll)
     }
 
     /// Makes a run readable. If another object relays by now, the game gets the packets.

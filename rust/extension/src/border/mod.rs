@@ -9,6 +9,7 @@ mod default_result;
 mod engine;
 mod frames;
 mod hooks;
+mod methods;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 pub(crate) use frames::{connect, connect_to_frames, disconnect_from_frames};
 pub(crate) use hooks::{intercept, release};
+pub(crate) use methods::{Relayer, Relaying, has_connections};
 
 use crate::logging;
 
