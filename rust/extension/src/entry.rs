@@ -35,6 +35,7 @@ unsafe impl ExtensionLibrary for WebSocketMultiplayer {
         // autoload.
         if stage == InitStage::Scene {
             settings::register();
+            border::find_methods();
             logging::install();
             log::debug!("{BUILD}");
             monitors::install();

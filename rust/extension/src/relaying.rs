@@ -55,12 +55,10 @@ impl PeerHost {
     /// the packets.
     #[inline]
     pub(crate) fn check_relaying(&self) {
-        if self.core.must_ask_who_relays() {
-            match self.relayer.map_or(Relaying::RelaysNot, Relayer::relaying) {
-                Relaying::Relays => {}
-                Relaying::KnowsNobody => self.core.forget_announced(),
-                Relaying::RelaysNot => self.core.stop_relaying(),
-            }
+        if self.core.must_ask_who_relays()
+            && self.relayer.is_none_or(|relayer| relayer.relaying() != Relaying::Relays)
+        {
+            self.core.stop_relaying();
         }
     }
 

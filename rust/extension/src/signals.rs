@@ -35,7 +35,7 @@ pub(crate) trait HostClass:
 /// except the one that is held here.
 pub(crate) fn poll<T: HostClass>(class: &mut T) {
     let host = class.host_mut();
-    if !host.is_open() {
+    if host.core.mode().is_none() {
         return;
     }
     let Some(_polling) = Polling::begin(&host.polling) else { return };
@@ -84,7 +84,7 @@ impl Poll {
             has_listeners: None,
             event: host.next_event(true),
         };
-        if matches!(poll.event, Some(Event::PacketReceived { .. })) && !poll.has_listeners(class) {
+        if matches!(poll.event, Some(Event::PacketReceived { .. })) && !poll.look_for_listeners(class) {
             poll.event = class.host_mut().next_event(false);
         }
         if poll.event.is_some() {
@@ -94,13 +94,10 @@ impl Poll {
         None
     }
 
-    fn has_listeners<T: HostClass>(&mut self, class: &mut T) -> bool {
-        if self.has_listeners.is_none() {
-            let names = Rc::clone(&class.host_mut().names);
-            let signal = names.of_packets(self.mode);
-            self.has_listeners = Some(border::has_connections(&class.base(), signal));
-        }
-        self.has_listeners == Some(true)
+    fn look_for_listeners<T: HostClass>(&mut self, class: &mut T) -> bool {
+        let names = Rc::clone(&class.host_mut().names);
+        let signal = names.of_packets(self.mode);
+        *self.has_listeners.insert(border::has_connections(&class.base(), signal))
     }
 
     /// Emits the events, with nothing borrowed while a handler runs.
@@ -116,11 +113,13 @@ impl Poll {
             }
             match event {
                 Event::PacketReceived { id } => {
-                    let is_only_peer = self.mode == Mode::Raw && kind == Kind::Client;
-                    let args = [id.0.to_variant()];
-                    if self.has_listeners(&mut *this.bind_mut()) {
-                        let args = if is_only_peer { &[] } else { args.as_slice() };
-                        emit(this.upcast_mut(), names.of_packets(self.mode), args);
+                    let has_listeners =
+                        self.has_listeners.unwrap_or_else(|| self.look_for_listeners(&mut *this.bind_mut()));
+                    let signal = names.of_packets(self.mode);
+                    if has_listeners && self.mode == Mode::Raw && kind == Kind::Client {
+                        emit(this.upcast_mut(), signal, &[]);
+                    } else if has_listeners {
+                        emit(this.upcast_mut(), signal, &[id.0.to_variant()]);
                     }
                 }
                 event => {

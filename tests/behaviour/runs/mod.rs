@@ -252,24 +252,6 @@ fn another_api_none_or_one_with_a_wrapper_see_the_packets_themselves() {
 }
 
 #[test]
-fn an_emptied_api_goes_on_with_those_that_it_announces_afterwards() {
-    let mut scene = Scene::of(multiplayer(), 2);
-    scene.say(0, &[scene.relay(1, b"late")]);
-    scene.work();
-    scene.connected.clear();
-    scene.poll();
-    assert_eq!(scene.taken.len(), 1, "nobody relays for those that it has forgotten");
-    // They had connected before, and are authenticated only now.
-    for guest in 0..2 {
-        scene.add(scene.guests[guest].id);
-    }
-    scene.settle();
-    scene.say(0, &[scene.relay(1, b"early")]);
-    scene.settle();
-    assert_eq!((scene.peer.statistics().packets_relayed, scene.taken.len()), (1, 1));
-}
-
-#[test]
 fn state_is_dropped_for_a_slow_client_and_other_packets_close_it() {
     let mut scene = Scene::of(PeerConfig { unreliable_backlog: 2000, ..multiplayer() }, 3);
     scene.guests[1].end.set_capacity(0);

@@ -28,7 +28,7 @@ enum Step {
     ToggleRelay,
     SwapApi,
     Clear,
-    /// A second API gets the peer too, or loses it.
+    /// The API gets a peer that wraps this one, or this one again.
     Wrap,
 }
 

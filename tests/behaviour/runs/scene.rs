@@ -260,16 +260,14 @@ impl Scene {
     pub(super) fn packet_count(&self) -> usize {
         if self.peer.must_ask_who_relays() {
             self.asks.set(self.asks.get() + 1);
-            if self.relayer() != self.asked {
+            if self.connected.is_empty() || self.relayer() != self.asked {
                 self.peer.stop_relaying();
-            } else if self.connected.is_empty() {
-                self.peer.forget_announced();
             }
         }
         self.peer.packet_count()
     }
 
-    pub(super) fn add(&mut self, id: PeerId) {
+    fn add(&mut self, id: PeerId) {
         if self.server_relay {
             for other in self.connected.clone() {
                 self.put(other, &announced(1, id));

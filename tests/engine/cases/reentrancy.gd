@@ -32,6 +32,8 @@ func run() -> void:
 	await _connect_again_in_connection_failed()
 	await _replace_the_peer_in_a_handler()
 	await _raw_mode()
+	await _drop_the_server()
+	await _connect_to_packets_in_a_handler()
 	server = null
 	clients.clear()
 
@@ -319,6 +321,58 @@ func _raw_mode() -> void:
 	server.poll()
 	check(watch.get_ref() == null, "the raw server outlives its last reference")
 	await _all_clients_end("raw server dropped")
+
+
+## On the 3.x wire a client knows the others through the server. When it has dropped the server itself, it is told that they are gone.
+func _drop_the_server() -> void:
+	server = WebSocketServer.new()
+	server.wire_format = WebSocketServer.WIRE_FORMAT_GODOT3
+	check_eq(server.listen(0, PackedStringArray(), true), OK, "listen()")
+	_url = "ws://127.0.0.1:%d" % server.get_local_port()
+	clients = [WebSocketClient.new(), WebSocketClient.new()]
+	var client := clients[0]
+	var known := {}
+	client.peer_connected.connect(func(id: int) -> void: known[id] = true)
+	client.peer_disconnected.connect(func(id: int) -> void: known.erase(id))
+	for one in clients:
+		one.wire_format = WebSocketServer.WIRE_FORMAT_GODOT3
+		check_eq(one.connect_to_url(_url, PackedStringArray(), true), OK, "connect_to_url()")
+	var all_are_known := func() -> bool: return known.size() == 2
+	await until(_polled(all_are_known), TIMEOUT, "the server and the other client")
+	var other := clients[1].get_unique_id()
+	var peer: MultiplayerPeer = client
+	peer.disconnect_peer(1, true)
+	check_eq(client.get_connection_status(), MultiplayerPeer.CONNECTION_DISCONNECTED, "dropped")
+	await until(
+		_polled(func() -> bool: return not known.has(other)), TIMEOUT, "the other one is gone"
+	)
+
+
+## A handler connects to the signal for packets between two packets of one poll.
+func _connect_to_packets_in_a_handler() -> void:
+	await _crowd(true)
+	server.poll()
+	var first := clients[0]
+	first.poll()
+	check_eq(first.put_packet("1".to_utf8_buffer()), OK, "put_packet()")
+	await _until_received(1)
+	var rest := clients.duplicate()
+	await _join(1)
+	clients.append_array(rest)
+	check_eq(first.put_packet("2".to_utf8_buffer()), OK, "put_packet()")
+	await _until_received(2)
+	acts_on = "peer_connected"
+	action = func() -> void: server.peer_packet.connect(_on_packet)
+	events.clear()
+	server.poll()
+	var told := events.map(func(event: String) -> String: return event.get_slice(" ", 0))
+	check_eq(told, ["peer_connected", "peer_packet"], "packets before and after the handler")
+
+
+func _until_received(packets: int) -> void:
+	var received := func() -> bool: return server.get_statistics().packets_in >= packets
+	await until(received, TIMEOUT, "%d packets" % packets)
+	await _is_handed_over()
 
 
 func _on_client_connected(id: int, _protocol: String) -> void:

@@ -40,6 +40,8 @@ func run() -> void:
 							is_now[client].size(), ought[client].size(), "%s, %s" % [what, client]
 						)
 	await _who_is_asked()
+	await _the_api_is_gone(false)
+	await _the_api_is_gone(true)
 	await _through_a_wrapper()
 
 
@@ -178,6 +180,35 @@ func _who_is_asked() -> void:
 	_clients["a"].burst(_clients, [])
 	await _poll_for(0.2)
 	check_eq(_relayed(), relayed, "an API that knows nobody")
+	_close()
+
+
+## What waits when the API lets the peer go, or is freed, is for the script that polls now.
+func _the_api_is_gone(is_freed: bool) -> void:
+	_open("WebSocketServer", true)
+	await _join("a")
+	await _join("b")
+	await _talk("a")
+	var relayed := _relayed()
+	check(relayed > 0, "before the API is gone")
+	var late: PackedByteArray = _clients["a"].relay_to(_clients["b"].id, "late")
+	_clients["a"].say(late)
+	await _poll_clients_for(0.1)
+	var kept: SceneMultiplayer = null
+	if not is_freed:
+		# It has a client, through another peer.
+		kept = _api
+		kept.multiplayer_peer = OfflineMultiplayerPeer.new()
+		kept.multiplayer_peer.peer_connected.emit(2)
+		check_eq(kept.get_peers().size(), 1, "clients of the other peer")
+	_api = null
+	var taken: Array[PackedByteArray] = []
+	_peer.poll()
+	while _peer.get_available_packet_count() > 0:
+		taken.append(_peer.get_packet())
+	check_eq(taken, [late] as Array[PackedByteArray], "the API is gone, freed: %s" % is_freed)
+	check_eq(_relayed(), relayed, "the API is gone, freed: %s" % is_freed)
+	_api = _new_api()
 	_close()
 
 

@@ -166,16 +166,8 @@ impl Peer {
     /// The same as `set_relaying(None, true)`, for callers between two packets: the engine asks for the number of packets with a shared
     /// reference.
     pub fn stop_relaying(&self) {
-        self.forget_announced();
-        if let Some(open) = &self.open {
-            open.relaying.by.set(None);
-        }
-    }
-
-    /// The same for an object that relays, and was emptied: it goes on with the clients that it announces from now on.
-    pub fn forget_announced(&self) {
         let Some(open) = &self.open else { return };
-        if open.relaying.by.get().is_some() {
+        if open.relaying.by.take().is_some() {
             open.void_pairs();
             open.receiver.runs.are_packets.set(true);
         }

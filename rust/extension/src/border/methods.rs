@@ -9,16 +9,15 @@ use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use godot::builtin::{PackedInt32Array, StringName};
-use godot::classes::{MultiplayerPeerExtension, SceneMultiplayer};
-use godot::obj::{Gd, GodotClass, InstanceId};
+use godot::classes::{ClassDb, MultiplayerPeerExtension, SceneMultiplayer};
+use godot::obj::{Gd, GodotClass, InstanceId, Singleton};
 use godot::sys::{self, GodotFfi};
 
 use super::engine::Engine;
 
 /// Returns whether anything is connected to a signal of the object.
 pub(crate) fn has_connections(object: &Gd<MultiplayerPeerExtension>, signal: &StringName) -> bool {
-    let method = Methods::get().and_then(|methods| methods.has_connections.as_ref());
-    let Some(method) = method else {
+    let Some(Some(method)) = HAS_CONNECTIONS.get() else {
         return !object.get_signal_connection_list(signal).is_empty();
     };
     let mut result: sys::GDExtensionBool = 0;
@@ -57,7 +56,7 @@ impl Relayer {
 
     /// Asks the `SceneMultiplayer`.
     pub(crate) fn relaying(self) -> Relaying {
-        let Some(methods) = Methods::get() else { return Relaying::RelaysNot };
+        let Some(Some(methods)) = RELAYER.get() else { return Relaying::RelaysNot };
         // SAFETY: any number may be passed. An instance id is never given to a second object, so this is null or the `SceneMultiplayer`, which
         // nothing frees before this function returns.
         let api = unsafe { (methods.object_of_id)(self.number()) };
@@ -89,27 +88,33 @@ impl Relayer {
     }
 }
 
-struct Methods {
+/// Finds the methods. The engine prints an error for a method that it does not have, and a script may listen to errors, so nothing may be
+/// borrowed. At the first stage that has all classes of the engine.
+pub(crate) fn find_methods() {
+    let Some(engine) = Engine::get() else { return };
+    // The library may have been loaded before: the methods are the same.
+    let _ = HAS_CONNECTIONS.set(Method::find(engine, "Object", "has_connections", 2_619_796_661));
+    let _ = RELAYER.set(RelayerMethods::find(engine));
+}
+
+/// `None` before 4.4.
+static HAS_CONNECTIONS: OnceLock<Option<Method>> = OnceLock::new();
+/// `None` in an engine that is built without the multiplayer module.
+static RELAYER: OnceLock<Option<RelayerMethods>> = OnceLock::new();
+
+/// The methods that [`Relayer`] calls.
+struct RelayerMethods {
     object_of_id: unsafe extern "C" fn(u64) -> sys::GDExtensionObjectPtr,
     /// A number of a `PackedInt32Array`.
     item: unsafe extern "C" fn(sys::GDExtensionConstTypePtr, i64) -> *const i32,
-    /// `None` before 4.4.
-    has_connections: Option<Method>,
     is_server_relay_enabled: Method,
     get_multiplayer_peer: Method,
     get_peers: Method,
     unreference: Method,
 }
 
-impl Methods {
-    fn get() -> Option<&'static Self> {
-        static METHODS: OnceLock<Option<Methods>> = OnceLock::new();
-        METHODS.get_or_init(Self::find).as_ref()
-    }
-
-    /// Finds the methods by their names and the engine's numbers for their signatures.
-    fn find() -> Option<Self> {
-        let engine = Engine::get()?;
+impl RelayerMethods {
+    fn find(engine: Engine) -> Option<Self> {
         // SAFETY: the types are those of the engine's header.
         let (object_of_id, item) = unsafe {
             (
@@ -117,24 +122,14 @@ impl Methods {
                 engine.function(c"packed_int32_array_operator_index_const")?,
             )
         };
+        let method = |class, name, signature| Method::find(engine, class, name, signature);
         Some(Self {
             object_of_id,
             item,
-            has_connections: Method::find(engine, "Object", "has_connections", 2_619_796_661),
-            is_server_relay_enabled: Method::find(
-                engine,
-                "SceneMultiplayer",
-                "is_server_relay_enabled",
-                36_873_697,
-            )?,
-            get_multiplayer_peer: Method::find(
-                engine,
-                "MultiplayerAPI",
-                "get_multiplayer_peer",
-                3_223_692_825,
-            )?,
-            get_peers: Method::find(engine, "MultiplayerAPI", "get_peers", 969_006_518)?,
-            unreference: Method::find(engine, "RefCounted", "unreference", 2_240_911_060)?,
+            is_server_relay_enabled: method("SceneMultiplayer", "is_server_relay_enabled", 36_873_697)?,
+            get_multiplayer_peer: method("MultiplayerAPI", "get_multiplayer_peer", 3_223_692_825)?,
+            get_peers: method("MultiplayerAPI", "get_peers", 969_006_518)?,
+            unreference: method("RefCounted", "unreference", 2_240_911_060)?,
         })
     }
 }
@@ -158,7 +153,12 @@ unsafe impl Send for Method {}
 unsafe impl Sync for Method {}
 
 impl Method {
+    /// Finds a method by its name and the engine's number for its signature.
     fn find(engine: Engine, class: &str, name: &str, signature: i64) -> Option<Self> {
+        let (class, name) = (StringName::from(class), StringName::from(name));
+        if !ClassDb::singleton().class_has_method(&class, &name) {
+            return None;
+        }
         // SAFETY: the types are those of the engine's header.
         let (find, call) = unsafe {
             (
@@ -167,7 +167,6 @@ impl Method {
                 engine.function::<Call>(c"object_method_bind_ptrcall")?,
             )
         };
-        let (class, name) = (StringName::from(class), StringName::from(name));
         // SAFETY: the engine's own function, with two names.
         let bind = unsafe { find(class.sys().cast(), name.sys().cast(), signature) };
         (!bind.is_null()).then_some(Self { bind, call })

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 pub(crate) use frames::{connect, connect_to_frames, disconnect_from_frames};
 pub(crate) use hooks::{intercept, release};
-pub(crate) use methods::{Relayer, Relaying, has_connections};
+pub(crate) use methods::{Relayer, Relaying, find_methods, has_connections};
 
 use crate::logging;
 
