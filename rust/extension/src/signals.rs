@@ -23,6 +23,7 @@ use crate::request::call_handler;
 pub(crate) trait HostClass:
     WithBaseField<Base = MultiplayerPeerExtension>
     + Bounds<Declarer = DeclUser>
+    + Inherits<MultiplayerPeerExtension>
     + Inherits<Object>
     + Inherits<RefCounted>
 {
@@ -47,9 +48,9 @@ pub(crate) fn poll<T: HostClass>(class: &mut T) {
             return;
         }
     }
-    let mut this = class.to_gd();
-    // Handlers can use the object until this is dropped.
-    let _lent = class.base_mut();
+    // Handlers can use the object until this is dropped, which is after `this`: that may be the last reference.
+    let lent = class.base_mut();
+    let mut this: Gd<T> = lent.clone().cast();
     if has_former_peers && reopened::emit_disconnects(&mut this) {
         poll = Poll::begin(&mut *this.bind_mut());
     }

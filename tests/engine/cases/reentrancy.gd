@@ -367,6 +367,7 @@ func _connect_to_packets_in_a_handler() -> void:
 	server.poll()
 	var told := events.map(func(event: String) -> String: return event.get_slice(" ", 0))
 	check_eq(told, ["peer_connected", "peer_packet"], "packets before and after the handler")
+	check_eq(server.get_available_packet_count(), 2, "packets of that poll")
 
 
 func _until_received(packets: int) -> void:

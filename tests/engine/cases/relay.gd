@@ -192,8 +192,13 @@ func _the_api_is_gone(is_freed: bool) -> void:
 	var relayed := _relayed()
 	check(relayed > 0, "before the API is gone")
 	var late: PackedByteArray = _clients["a"].relay_to(_clients["b"].id, "late")
+	var received: int = _peer.get_statistics().packets_in
 	_clients["a"].say(late)
-	await _poll_clients_for(0.1)
+	await _until_counted("packets_in", received)
+	# It hands over what it has received before its next round; setting the limit wakes it for one.
+	var rounds: int = _peer.get_statistics().io_wakeups
+	_peer.max_connections = 0
+	await _until_counted("io_wakeups", rounds)
 	var kept: SceneMultiplayer = null
 	if not is_freed:
 		# It has a client, through another peer.
@@ -359,6 +364,15 @@ func _poll_clients_for(time: float) -> void:
 			client.poll()
 		return Time.get_ticks_usec() > end
 	await until(poll, TIMEOUT, "a while")
+
+
+## The clients are polled, the server is not.
+func _until_counted(what: String, before: int) -> void:
+	var counted := func() -> bool:
+		for client: Talker in _clients.values():
+			client.poll()
+		return _peer.get_statistics()[what] > before
+	await until(counted, TIMEOUT, what)
 
 
 func _relayed() -> int:

@@ -42,10 +42,13 @@ func _a_client_goes_elsewhere(client: Object, other: Object, to: Object) -> void
 	client.close()
 	_connect(client, to)
 	_apis[client].poll()
-	check_eq(_told[client], ["left %d" % relayed, "left 1"], "disconnects in the client's API")
-	check_eq(_apis[client].get_peers().size(), 0, "ghosts in the client's API")
+	var left := ["left %d" % relayed, "left 1"]
+	check_eq(_told[client].slice(0, 2), left, "disconnects in the client's API")
+	# The new server may have answered before that poll.
+	var joined: int = _told[client].size() - 2
+	check_eq(_apis[client].get_peers().size(), joined, "ghosts in the client's API")
 	check_eq(_handles[client][-1], [3, -1], "the handle of the server that was")
-	check_eq(client.get_peer(1).get_ready_state(), 0, "the handle of the server to be")
+	check_eq(client.get_peer(1).get_ready_state(), joined, "the handle of the server to be")
 	await _all_in(client, 1)
 	check_eq(_told[client].slice(2), ["joined 1"], "what came then")
 	check_eq(client.get_peer(1).get_ready_state(), 1, "it is connected")
