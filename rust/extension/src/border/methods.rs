@@ -79,7 +79,7 @@ impl Relayer {
             return Relaying::RelaysNot;
         }
         let mut peers = PackedInt32Array::new();
-        // SAFETY: as above. The first number of an empty array is null.
+        // SAFETY: as above. Of an empty array, the engine returns a null pointer.
         let first = unsafe {
             methods.get_peers.call(api, &[], peers.sys_mut());
             (methods.item)(peers.sys(), 0)
