@@ -355,12 +355,12 @@ func _connect_to_packets_in_a_handler() -> void:
 	var first := clients[0]
 	first.poll()
 	check_eq(first.put_packet("1".to_utf8_buffer()), OK, "put_packet()")
-	await _until_received(1)
+	await _packets_are_in(1)
 	var rest := clients.duplicate()
 	await _join(1)
 	clients.append_array(rest)
 	check_eq(first.put_packet("2".to_utf8_buffer()), OK, "put_packet()")
-	await _until_received(2)
+	await _packets_are_in(2)
 	acts_on = "peer_connected"
 	action = func() -> void: server.peer_packet.connect(_on_packet)
 	events.clear()
@@ -368,12 +368,6 @@ func _connect_to_packets_in_a_handler() -> void:
 	var told := events.map(func(event: String) -> String: return event.get_slice(" ", 0))
 	check_eq(told, ["peer_connected", "peer_packet"], "packets before and after the handler")
 	check_eq(server.get_available_packet_count(), 2, "packets of that poll")
-
-
-func _until_received(packets: int) -> void:
-	var received := func() -> bool: return server.get_statistics().packets_in >= packets
-	await until(received, TIMEOUT, "%d packets" % packets)
-	await _is_handed_over()
 
 
 func _on_client_connected(id: int, _protocol: String) -> void:
@@ -412,24 +406,14 @@ func _crowd(multiplayer_mode: bool) -> void:
 	action = Callable()
 	acts_on = ""
 	await _join(CROWD, multiplayer_mode)
-	await _is_handed_over()
+	await until_handed_over(weakref(server), TIMEOUT)
 
 
-## One packet of each client is in what the next poll reads.
-func _packets_are_in() -> void:
-	var are_read := func() -> bool: return server.get_statistics().packets_in >= CROWD
+## So many packets, by default one of each client, are in what the next poll reads.
+func _packets_are_in(packets := CROWD) -> void:
+	var are_read := func() -> bool: return server.get_statistics().packets_in >= packets
 	await until(are_read, TIMEOUT, "the clients' packets")
-	await _is_handed_over()
-
-
-## A client may know what the server's poll does not yet: the I/O thread first writes what a round
-## brought and then hands it over, and may lose the processor in between. When its next round has
-## begun it has handed over; setting the limit, to what it is, wakes it for one.
-func _is_handed_over() -> void:
-	var rounds: int = server.get_statistics().io_wakeups
-	server.max_connections = 0
-	var has_begun := func() -> bool: return server.get_statistics().io_wakeups > rounds
-	await until(has_begun, TIMEOUT, "the next round of the I/O thread")
+	await until_handed_over(weakref(server), TIMEOUT)
 
 
 func _join(count: int, multiplayer_mode := true) -> void:

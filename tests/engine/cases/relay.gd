@@ -194,11 +194,10 @@ func _the_api_is_gone(is_freed: bool) -> void:
 	var late: PackedByteArray = _clients["a"].relay_to(_clients["b"].id, "late")
 	var received: int = _peer.get_statistics().packets_in
 	_clients["a"].say(late)
-	await _until_counted("packets_in", received)
-	# It hands over what it has received before its next round; setting the limit wakes it for one.
-	var rounds: int = _peer.get_statistics().io_wakeups
-	_peer.max_connections = 0
-	await _until_counted("io_wakeups", rounds)
+	var has_come := func() -> bool:
+		return _poll_clients() and _peer.get_statistics().packets_in > received
+	await until(has_come, TIMEOUT, "what waits")
+	await until_handed_over(weakref(_peer), TIMEOUT)
 	var kept: SceneMultiplayer = null
 	if not is_freed:
 		# It has a client, through another peer.
@@ -346,6 +345,10 @@ func _talk_to_nobody(title: String) -> void:
 
 func _poll() -> bool:
 	_api.poll()
+	return _poll_clients()
+
+
+func _poll_clients() -> bool:
 	for client: Talker in _clients.values():
 		client.poll()
 	return true
@@ -359,20 +362,8 @@ func _poll_for(time: float) -> void:
 ## The server does not take what the clients say.
 func _poll_clients_for(time: float) -> void:
 	var end := Time.get_ticks_usec() + int(time * 1e6)
-	var poll := func() -> bool:
-		for client: Talker in _clients.values():
-			client.poll()
-		return Time.get_ticks_usec() > end
+	var poll := func() -> bool: return _poll_clients() and Time.get_ticks_usec() > end
 	await until(poll, TIMEOUT, "a while")
-
-
-## The clients are polled, the server is not.
-func _until_counted(what: String, before: int) -> void:
-	var counted := func() -> bool:
-		for client: Talker in _clients.values():
-			client.poll()
-		return _peer.get_statistics()[what] > before
-	await until(counted, TIMEOUT, what)
 
 
 func _relayed() -> int:

@@ -81,6 +81,17 @@ func until(condition: Callable, within: float, message: String) -> void:
 				await process_frame
 
 
+## A client may know what the server's poll does not yet: the I/O thread first writes what a round
+## brought and then hands it over, and may lose the processor in between. When its next round has
+## begun it has handed over; setting the limit, to what it is, wakes it for one. A weak reference,
+## because what runs after this is called by it: it would keep the server alive meanwhile.
+func until_handed_over(server: WeakRef, within: float) -> void:
+	var rounds: int = server.get_ref().get_statistics().io_wakeups
+	server.get_ref().max_connections = 0
+	var has_begun := func() -> bool: return server.get_ref().get_statistics().io_wakeups > rounds
+	await until(has_begun, within, "the next round of the I/O thread")
+
+
 ## Tells the runner that the other processes may start.
 func ready_line() -> void:
 	print("READY %d" % port)

@@ -104,9 +104,9 @@ static RELAYER: OnceLock<Option<RelayerMethods>> = OnceLock::new();
 
 /// The methods that [`Relayer`] calls.
 struct RelayerMethods {
-    object_of_id: unsafe extern "C" fn(u64) -> sys::GDExtensionObjectPtr,
+    object_of_id: sys::GDExtensionInterfaceObjectGetInstanceFromId,
     /// A number of a `PackedInt32Array`.
-    item: unsafe extern "C" fn(sys::GDExtensionConstTypePtr, i64) -> *const i32,
+    item: sys::GDExtensionInterfacePackedInt32ArrayOperatorIndexConst,
     is_server_relay_enabled: Method,
     get_multiplayer_peer: Method,
     get_peers: Method,
@@ -134,17 +134,10 @@ impl RelayerMethods {
     }
 }
 
-type Call = unsafe extern "C" fn(
-    sys::GDExtensionMethodBindPtr,
-    sys::GDExtensionObjectPtr,
-    *const sys::GDExtensionConstTypePtr,
-    sys::GDExtensionTypePtr,
-);
-
 /// A method of a class of the engine.
 struct Method {
     bind: sys::GDExtensionMethodBindPtr,
-    call: Call,
+    call: sys::GDExtensionInterfaceObjectMethodBindPtrcall,
 }
 
 // SAFETY: the engine's own data, which never changes and lives as long as the process.
@@ -164,7 +157,7 @@ impl Method {
             (
                 engine
                     .function::<sys::GDExtensionInterfaceClassdbGetMethodBind>(c"classdb_get_method_bind")?,
-                engine.function::<Call>(c"object_method_bind_ptrcall")?,
+                engine.function(c"object_method_bind_ptrcall")?,
             )
         };
         // SAFETY: the engine's own function, with two names.
