@@ -204,7 +204,8 @@ func _come(player: Player) -> void:
 	player.is_over = false
 	player.came = Time.get_ticks_msec()
 	player.wait_until = player.came + 200
-	var url := "wss://127.0.0.1:%d%s" % [port, player.path()]
+	# Each with a ticket of its own, which must not make a room of its own.
+	var url := "wss://127.0.0.1:%d%s?ticket=%d" % [port, player.path(), player.number]
 	check_eq(player.client.connect_to_url(url, PackedStringArray(), true), OK, url)
 
 
