@@ -14,6 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_tim
 use websocket_multiplayer_core::{
     ClientConfig, Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
+use x509_cert::der::pem;
 
 use crate::support::{TestPeer, client, client_config, eventually, multiplayer, server, server_with};
 
@@ -112,6 +113,24 @@ fn packets_pass_through_tls_both_ways() {
         "{:?}",
         server.events
     );
+}
+
+/// As one in 512 that the engine makes: the first byte of its serial number is a zero that DER forbids. Its own signature, which is wrong here,
+/// is not verified, because the client trusts exactly this certificate.
+#[test]
+fn a_certificate_with_a_wrong_serial_number_serves() {
+    let runtime = Runtime::new();
+    let (key, certificate) = engine_like("localhost", 2034);
+    let (label, mut der) = pem::decode_vec(certificate.as_bytes()).expect("a certificate");
+    let tag = der.windows(2).position(|bytes| bytes == [0x02, 20]).expect("a serial number of 20 bytes");
+    der[tag + 2..tag + 4].copy_from_slice(&[0, 0x40]);
+    let identity = (key, pem::encode_string(label, pem::LineEnding::LF, &der).expect("it fits"));
+    let mut server = tls_server(&runtime, &identity);
+    let port = server.peer.local_port();
+    let mut client = tls_client(&runtime, port, "localhost", Trust::Only(&identity.1), None);
+    assert_eq!(outcome(&mut server, &mut client), Ok(()));
+    let mut client = tls_client(&runtime, port, "127.0.0.1", Trust::Only(&identity.1), None);
+    assert_eq!(outcome(&mut server, &mut client), Err("the certificate is for another host name".into()));
 }
 
 #[test]

@@ -70,7 +70,11 @@ func _talk(mode: int, client_mode: int, agreed: String) -> void:
 			check_eq(plain > 40000, not agreed.is_empty(), "%s: %s is %d" % [what, pair[0], plain])
 			check(figures[pair[1]] * 10 <= plain, "%s: %d to %d" % [what, plain, figures[pair[1]]])
 	_client.disconnect_from_host()
-	await until(func() -> bool: return _id == 0, TIMEOUT, "the end")
+	var is_over := func() -> bool:
+		return (
+			_id == 0 and _client.get_connection_status() == MultiplayerPeer.CONNECTION_DISCONNECTED
+		)
+	await until(is_over, TIMEOUT, "the end")
 	_server.stop()
 
 

@@ -9,7 +9,9 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme};
 use x509_cert::der::asn1::{AnyRef, BitStringRef, UintRef};
-use x509_cert::der::{self, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use x509_cert::der::{self, Decode, Reader, SliceReader, Tag, Tagged};
+
+use super::fields::{Fields, sequence};
 
 /// The public key of a certificate.
 struct PublicKey<'a> {
@@ -148,20 +150,8 @@ impl PublicKey<'_> {
     }
 }
 
-/// Finds the public key in a certificate of any version, whatever its other fields contain.
 fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> der::Result<PublicKey<'a>> {
-    let outer = AnyRef::decode(&mut SliceReader::new(certificate)?)?;
-    let inner = sequence(&mut SliceReader::new(outer.value())?)?;
-    let mut fields = SliceReader::new(inner.value())?;
-    let version = Tag::ContextSpecific { constructed: true, number: TagNumber::new(0) };
-    if fields.peek_tag()? == version {
-        AnyRef::decode(&mut fields)?;
-    }
-    // Serial number, signature, issuer, validity, subject (RFC 5280 section 4.1).
-    for _ in 0..5 {
-        AnyRef::decode(&mut fields)?;
-    }
-    let key = sequence(&mut fields)?;
+    let key = Fields::of(certificate)?.public_key;
     let mut parts = SliceReader::new(key.value())?;
     let algorithm = sequence(&mut parts)?.value();
     let bits = BitStringRef::decode(&mut parts)?;
@@ -194,11 +184,6 @@ fn modulus_bits<'a>(fields: &mut impl Reader<'a>) -> der::Result<usize> {
     let bytes = modulus.as_bytes();
     let leading = bytes.first().map_or(0, |first| first.leading_zeros() as usize);
     Ok(bytes.len() * 8 - leading)
-}
-
-fn sequence<'a>(reader: &mut impl Reader<'a>) -> der::Result<AnyRef<'a>> {
-    let any = AnyRef::decode(reader)?;
-    if any.tag() == Tag::Sequence { Ok(any) } else { Err(any.tag().value_error()) }
 }
 
 fn rsa_size(bits: usize) -> Error {

@@ -1,5 +1,6 @@
 //! TLS: makes configurations from the PEM texts that scripts pass, and explains failures in words.
 
+mod fields;
 #[cfg(test)]
 pub(crate) mod judge;
 mod key;

@@ -8,12 +8,16 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use x509_cert::Certificate;
-use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
-use x509_cert::der::{Decode, Tag, Tagged};
+use x509_cert::der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, Utf8StringRef};
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::der::{self, Decode, Tag, Tagged};
+use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
+use x509_cert::time::Validity;
 
+use super::fields::Fields;
 use super::key::{self, Version};
 use super::platform;
 
@@ -167,26 +171,36 @@ fn check_by_hand(
     name: Option<&ServerName<'_>>,
     now: UnixTime,
 ) -> Result<(), Error> {
-    let certificate = Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
-    let certificate = certificate.tbs_certificate;
-    if now.as_secs() < certificate.validity.not_before.to_unix_duration().as_secs() {
+    let bad = |_| Error::from(CertificateError::BadEncoding);
+    let fields = Fields::of(leaf).map_err(bad)?;
+    let validity: Validity = fields.validity.decode_as().map_err(bad)?;
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
         return Err(CertificateError::NotValidYet.into());
     }
-    if now.as_secs() > certificate.validity.not_after.to_unix_duration().as_secs() {
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
         return Err(CertificateError::Expired.into());
     }
     let Some(name) = name else { return Ok(()) };
     let wanted = name.to_str();
-    let alternatives = certificate.get::<SubjectAltName>().map_err(|_| CertificateError::BadEncoding)?;
-    let matches = match alternatives {
-        Some((_, SubjectAltName(names))) => names.iter().any(|known| match known {
+    let matches = match alternative_names(&fields).map_err(bad)? {
+        Some(SubjectAltName(names)) => names.iter().any(|known| match known {
             GeneralName::DnsName(pattern) => name_matches(pattern.as_str(), &wanted),
             GeneralName::IpAddress(bytes) => address_matches(bytes.as_bytes(), name),
             _ => false,
         }),
-        None => common_names(&certificate.subject).iter().any(|pattern| name_matches(pattern, &wanted)),
+        None => {
+            let subject: Name = fields.subject.decode_as().map_err(bad)?;
+            common_names(&subject).iter().any(|pattern| name_matches(pattern, &wanted))
+        }
     };
     if matches { Ok(()) } else { Err(CertificateError::NotValidForName.into()) }
+}
+
+fn alternative_names(fields: &Fields<'_>) -> der::Result<Option<SubjectAltName>> {
+    let Some(extensions) = fields.extensions else { return Ok(None) };
+    let extensions: Extensions = extensions.decode_as()?;
+    let names = extensions.iter().find(|extension| extension.extn_id == SubjectAltName::OID);
+    names.map(|names| SubjectAltName::from_der(names.extn_value.as_bytes())).transpose()
 }
 
 /// Compares names as RFC 6125 section 6.4 says: without regard to case, and a star stands for the whole leftmost label.
@@ -210,9 +224,8 @@ fn address_matches(bytes: &[u8], name: &ServerName<'_>) -> bool {
 }
 
 /// The common names of a subject, whatever string type they have.
-fn common_names(subject: &x509_cert::name::Name) -> Vec<String> {
-    const COMMON_NAME: x509_cert::der::oid::ObjectIdentifier =
-        x509_cert::der::oid::ObjectIdentifier::new_unwrap("2.5.4.3");
+fn common_names(subject: &Name) -> Vec<String> {
+    const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
     let attributes =
         subject.0.iter().flat_map(|set| set.0.iter()).filter(|attribute| attribute.oid == COMMON_NAME);
     let texts = attributes.filter_map(|attribute| {
