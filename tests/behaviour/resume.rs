@@ -453,6 +453,34 @@ fn a_client_that_reconnects_gives_up_an_attempt_that_hangs() {
 }
 
 #[test]
+fn a_client_that_reconnects_does_so_also_when_its_time_is_up() {
+    let mut line = Line::new(config());
+    // The server's time begins later: it has noticed the loss later.
+    let now = line.world.now;
+    let longer = PeerConfig { resume_timeout: 60 * SECOND, ..config() };
+    line.node(0).command(Command::Configure(Box::new(longer)), now);
+    line.cut(Cut::End);
+    line.offline = true;
+    line.pass(20 * SECOND);
+    assert!(line.is_suspended(0) && line.is_suspended(1));
+    // The last attempt is connected, and hears nothing.
+    line.offline = false;
+    line.capacity = 0;
+    let dials = line.dials;
+    while line.dials == dials {
+        line.pass(SECOND / 40);
+    }
+    line.pass(SECOND);
+    line.assert_alive();
+    assert_eq!(line.node(1).counters().pending.get(), 1, "an attempt hangs");
+    line.capacity = 64 * 1024;
+    let now = line.world.now;
+    line.node(1).command(Command::Reconnect, now);
+    line.pass(SECOND);
+    line.assert_open();
+}
+
+#[test]
 fn who_comes_back_on_a_slow_link_is_not_closed_while_it_takes_what_it_missed() {
     for policy in [OverflowPolicy::Disconnect, OverflowPolicy::Refuse] {
         for side in [0, 1] {

@@ -88,12 +88,11 @@ impl Hub {
         if !connection.is_suspended() {
             self.suspend(io, conn, CloseReason::TransportError("the game reconnects".into()), now);
         }
-        // An attempt that is under way may hang on a network that is gone.
+        // An attempt that is under way may hang on a network that is gone. That it is dropped is no failure, which would end the session if
+        // the time was up when it began.
+        let Some(redial) = self.redial.take() else { return };
         self.drop_attempts(conn, now);
-        if let Some(redial) = &mut self.redial {
-            redial.pause = FIRST_PAUSE;
-            redial.at = Some(now);
-        }
+        self.redial = Some(Redial { at: Some(now), pause: FIRST_PAUSE, ..redial });
     }
 
     /// Client: handles a message that comes before the id. Returns false if it is the id.
