@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use websocket_multiplayer_core::{
-    Delivery, Event, OpenError, Peer, PeerConfig, PeerId, PeerState, Runtime, SendError, ServerConfig,
-    Status, Target,
+    CloseFrame, Delivery, Event, OpenError, Peer, PeerConfig, PeerId, PeerState, Runtime, SendError,
+    ServerConfig, Status, Target,
 };
 
 use crate::support::{
@@ -33,6 +33,29 @@ fn both_sides_learn_of_each_other() {
     let handle = server.peer.peer(ids[0]).expect("a client");
     assert_eq!(handle.requested_url(), format!("ws://127.0.0.1:{}/game?x=1", server.peer.local_port()));
     assert!(handle.headers().contains(&("upgrade".into(), "websocket".into())));
+}
+
+#[test]
+fn a_client_that_is_sent_away_at_once_was_connected_for_one_poll() {
+    for mode in [multiplayer(), raw()] {
+        let runtime = Runtime::new();
+        let mut server = server(&runtime, mode.clone());
+        let mut client = client(&runtime, server.peer.local_port(), mode);
+        eventually("the client is there", || {
+            server.poll();
+            !server.connected_ids().is_empty()
+        });
+        let id = server.connected_ids()[0];
+        assert!(server.peer.disconnect(id, CloseFrame::new(4001, "banned").expect("valid")));
+        // The client's thread answers the Close, and has told of both.
+        std::thread::sleep(Duration::from_millis(300));
+        client.poll();
+        assert_eq!(client.peer.status(), Status::Connected);
+        client.poll();
+        assert_eq!(client.peer.status(), Status::Disconnected);
+        assert!(client.has(|event| *event == Event::ServerDisconnected));
+        assert_eq!(client.peer.close_code(), 4001);
+    }
 }
 
 #[test]

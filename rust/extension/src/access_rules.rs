@@ -145,14 +145,19 @@ pub(crate) fn number_in(value: i64, min: i64, max: i64) -> Result<(), String> {
 pub(crate) const VALID: Result<(), &str> = Ok(());
 
 fn abbreviated(value: &Variant) -> String {
-    let text: String = value.to_string().chars().filter(|char| !char.is_control()).take(60).collect();
     match value.get_type() {
-        VariantType::STRING | VariantType::STRING_NAME => format!("{text:?}"),
         VariantType::NIL => "null".to_owned(),
-        // The name of its class says more than its text, which is a number.
-        VariantType::OBJECT => {
-            value.try_to::<Gd<Object>>().map_or(text, |object| object.get_class().to_string())
+        // The text of an object can be made by a script, which must not run here: the object of the rule is borrowed.
+        VariantType::OBJECT => match value.try_to::<Gd<Object>>() {
+            Ok(object) => object.get_class().to_string(),
+            Err(_) => "an object that was freed".to_owned(),
+        },
+        VariantType::ARRAY => "an Array".to_owned(),
+        VariantType::DICTIONARY => "a Dictionary".to_owned(),
+        kind => {
+            let text: String = value.to_string().chars().filter(|char| !char.is_control()).take(60).collect();
+            let is_text = matches!(kind, VariantType::STRING | VariantType::STRING_NAME);
+            if is_text { format!("{text:?}") } else { text }
         }
-        _ => text,
     }
 }

@@ -139,8 +139,8 @@ impl PendingRequests {
     }
 }
 
-/// The default of `max_pending_connections`.
-const WITHDRAWN_LIMIT: usize = 1024;
+/// A service that is slow for everybody answers as many requests late as came meanwhile: clients that have given up come again.
+const WITHDRAWN_LIMIT: usize = 65_536;
 
 fn call(handler: &Callable, request: &ConnectionRequest) -> Variant {
     let protocols: PackedStringArray = request.protocols.iter().map(GString::from).collect();

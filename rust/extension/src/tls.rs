@@ -96,7 +96,8 @@ fn trusting(trusted: Option<&Gd<X509Certificate>>, name: &str) -> Result<TlsClie
 
 /// The project's own list of trusted certificates, which replaces the platform's list, as in the engine.
 fn bundle_override() -> Option<String> {
-    let path = ProjectSettings::singleton().get_setting(BUNDLE_OVERRIDE).try_to::<GString>().ok()?;
+    let path =
+        ProjectSettings::singleton().get_setting_with_override(BUNDLE_OVERRIDE).try_to::<GString>().ok()?;
     if path.is_empty() {
         return None;
     }

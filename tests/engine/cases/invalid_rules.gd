@@ -18,6 +18,15 @@ const Identity := preload("res://lib/identity.gd")
 
 var _lines := ErrorLines.new()
 var _identity := Identity.new("localhost")
+var _nosy := Nosy.new()
+
+
+## Its text calls the object whose rule it is.
+class Nosy:
+	var server: WebSocketServer
+
+	func _to_string() -> String:
+		return "%d" % server.get_statistics().peers
 
 
 func run() -> void:
@@ -53,16 +62,18 @@ func _values_of_rules() -> void:
 		["max_connections", -1, 5],
 		["max_connections", "5", 0],
 		["max_connections_per_address", 1 << 31, 3],
-		["max_connections_per_address", [], 3],
+		["max_connections_per_address", [_nosy], 3],
+		["bind_ip", {address = _nosy}, "127.0.0.1"],
 		["max_inbound_kb_per_second", -1, 100],
 		["proxy_header", "X Real IP", "X-Real-IP"],
 		["proxy_header", 5, "X-Real-IP"],
-		["request_handler", "decide", func(_request: Dictionary) -> bool: return true],
+		["request_handler", _nosy, func(_request: Dictionary) -> bool: return true],
 		["request_handler", null, Callable()],
 	]
 	for rule in rules:
-		var what := "%s = %s" % [rule[0], rule[1]]
 		var server := WebSocketServer.new()
+		_nosy.server = server
+		var what := "%s = %s" % [rule[0], rule[1]]
 		var before: Variant = server.get(rule[0])
 		_lines.take()
 		server.set(rule[0], rule[1])

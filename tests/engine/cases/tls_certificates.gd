@@ -79,6 +79,11 @@ func _names_and_issuers() -> void:
 	await _accept(server, _client_3(server, null), "certificate_bundle_override")
 	await _accept(server, _client_4(server, null), "certificate_bundle_override")
 	ProjectSettings.set_setting(BUNDLE, "")
+	# For one system only, as any setting of the project can be.
+	var override := BUNDLE + "." + OS.get_name().to_lower()
+	ProjectSettings.set_setting(override, FOLDER + "root.crt")
+	await _accept(server, _client_3(server, null), "certificate_bundle_override of a system")
+	ProjectSettings.set_setting(override, null)
 	# Nobody is asked for anything.
 	await _accept(server, _client_3(server, null, "127.0.0.1", false), "verify_ssl = false")
 	await _accept(server, _client_3(server, null, "localhost", false), "verify_ssl = false")

@@ -221,6 +221,11 @@ impl Peer {
                 Rc::new(Member::new(None, Arc::downgrade(&open.mailbox), Rc::clone(&open.config)))
             });
             member.connected(shared, own_id);
+            if open.role == Role::Client {
+                // It stays connected until the next poll, also if the server has sent it away already: `SceneMultiplayer` looks at the status behind
+                // each poll, and would otherwise emit `connection_failed`.
+                member.set_fresh(open.poll);
+            }
             open.roster.insert(id, member);
             open.sender.forget_roster();
             if open.role == Role::Client {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::access::AccessPolicy;
-use crate::base::{ConnId, Packet};
+use crate::base::{CloseReason, ConnId, Delivery, Packet, Target};
 use crate::behaviour::End;
 use crate::channel::{KEPT, PeerInfo, PeerShared};
 use crate::config::WireFormat;
@@ -83,6 +83,29 @@ fn events_until_failed(peer: &mut Peer) -> Vec<Event> {
         assert!(start.elapsed() < Duration::from_secs(60), "the end is not emitted: {events:?}");
     }
     events
+}
+
+/// The game tells of each in turn, and to those that are left.
+#[test]
+fn a_driver_that_fails_leaves_peers_to_whom_nothing_can_be_sent_any_more() {
+    let runtime = Runtime::new();
+    let mut peer = Peer::new(Arc::clone(&runtime));
+    let access = Box::new(AccessPolicy::new(ServerConfig::default()));
+    let mode = Mode::Multiplayer(WireFormat::Godot4);
+    let driver: InMemory<End> = peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
+    let reason = CloseReason::TransportError("the I/O thread failed".into());
+    driver.mailbox.deliver(&mut vec![
+        Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER },
+        Notice::DriverFailed(reason),
+    ]);
+    assert!(peer.begin_poll());
+    let joined = Event::PeerConnected { id: ID, protocol: String::new() };
+    assert_eq!(peer.next_event(true), Some(joined));
+    assert_eq!(peer.next_event(true), Some(Event::PeerDisconnected { id: ID, clean: false }));
+    assert_eq!(peer.send(Target::One(ID), b"!", Delivery::Reliable), Ok(()));
+    assert_eq!(peer.statistics().packets_to_closed, 1);
+    assert_eq!(peer.send(Target::One(PeerId(8)), b"!", Delivery::Reliable), Err(SendError::NotConnected));
+    assert_eq!(peer.send(Target::All, b"!", Delivery::Reliable), Err(SendError::NotConnected));
 }
 
 #[test]

@@ -198,7 +198,7 @@ impl Peer {
     /// [`SendError`]: not connected, unknown peer, empty, too large, no room for at least one of the peers (the others get the packet).
     pub fn send(&mut self, target: Target, payload: &[u8], delivery: Delivery) -> Result<(), SendError> {
         if self.status != Status::Connected {
-            return Err(SendError::NotConnected);
+            return self.send_behind_the_end(target);
         }
         let Some(open) = &mut self.open else { return Err(SendError::NotConnected) };
         let config = Rc::clone(&open.config);
@@ -235,6 +235,18 @@ impl Peer {
             },
             Target::All => open.send_many(None, packet, &config),
             Target::AllExcept(id) => open.send_many(Some(id), packet, &config),
+        }
+    }
+
+    /// A server whose I/O thread has failed tells of one peer after the other, and the game tells the rest of each.
+    #[cold]
+    fn send_behind_the_end(&self, target: Target) -> Result<(), SendError> {
+        match (&self.open, target) {
+            (Some(open), Target::One(id)) if open.role == Role::Server && self.is_leaving(id) => {
+                open.sender.count(Reservation::Closed);
+                Ok(())
+            }
+            _ => Err(SendError::NotConnected),
         }
     }
 }

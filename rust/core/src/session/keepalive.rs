@@ -167,7 +167,12 @@ impl Keepalive {
     /// Returns when the next ping is due: one per interval, also on a busy connection, so that the round trip is measured. The
     /// first one is earlier.
     fn next_ping(&self, config: &PeerConfig) -> Option<Instant> {
-        let interval = self.interval.unwrap_or(config.heartbeat_interval);
+        let interval = match self.interval {
+            // The timeout was lowered after this interval was set.
+            Some(own) if own >= config.heartbeat_timeout => at_most(config.heartbeat_timeout / 2, own),
+            Some(own) => own,
+            None => config.heartbeat_interval,
+        };
         let interval = self.guarded().map_or(interval, |(most, _)| at_most(interval, most));
         match self.last_ping {
             None => after(self.opened, interval.min(FIRST_PING)),
@@ -327,6 +332,19 @@ mod tests {
         keepalive.set_interval(Duration::ZERO);
         assert_eq!(keepalive.due(&config(), start + 59 * SECOND), Due::Nothing);
         assert_eq!(keepalive.due(&config(), start + 60 * SECOND), Due::TimedOut(Phase::Heartbeat));
+    }
+
+    #[test]
+    fn a_timeout_below_an_interval_of_its_own_drops_nobody_unasked() {
+        let start = start();
+        let mut keepalive = Keepalive::new(start);
+        ping(&mut keepalive, start + SECOND);
+        keepalive.set_interval(50 * SECOND);
+        assert_eq!(keepalive.deadline(&config()), Some(start + 51 * SECOND));
+        let lowered = PeerConfig { heartbeat_timeout: 45 * SECOND, ..config() };
+        assert_eq!(keepalive.deadline(&lowered), Some(start + SECOND + lowered.heartbeat_timeout / 2));
+        let off = PeerConfig { heartbeat_timeout: Duration::ZERO, ..config() };
+        assert_eq!(keepalive.deadline(&off), Some(start + 51 * SECOND));
     }
 
     #[test]
