@@ -8,10 +8,13 @@ const TIMEOUT := 10.0
 ## The client's thread has received everything by then; its poll sees all of it at once.
 const BLINK_MSEC := 300
 
+var _server := WebSocketServer.new()
+var _sent_away := 0
 var _events: Array[String] = []
 
 
 func run() -> void:
+	_server.peer_connected.connect(_send_away)
 	for client: MultiplayerPeer in [
 		WebSocketClient.new(), ClassDB.instantiate(&"BufferedWebSocketMultiplayerPeer")
 	]:
@@ -21,15 +24,9 @@ func run() -> void:
 func _banned(client: MultiplayerPeer) -> void:
 	_events.clear()
 	var what := client.get_class()
-	var server := WebSocketServer.new()
-	var sent_away: Array[int] = []
-	server.peer_connected.connect(
-		func(id: int) -> void:
-			sent_away.append(id)
-			server.disconnect_peer(id, 4001, "banned")
-	)
-	check_eq(server.listen(0, PackedStringArray(), true), OK, "listen")
-	var url := "ws://127.0.0.1:%d" % server.get_local_port()
+	_sent_away = 0
+	check_eq(_server.listen(0, PackedStringArray(), true), OK, "listen")
+	var url := "ws://127.0.0.1:%d" % _server.get_local_port()
 	var error: int = (
 		client.connect_to_url(url, PackedStringArray(), true)
 		if client is WebSocketClient
@@ -44,8 +41,8 @@ func _banned(client: MultiplayerPeer) -> void:
 	api.peer_disconnected.connect(func(id: int) -> void: _events.append("left %d" % id))
 	api.multiplayer_peer = client
 	var is_sent_away := func() -> bool:
-		server.poll()
-		return not sent_away.is_empty()
+		_server.poll()
+		return _sent_away > 0
 	await until(is_sent_away, TIMEOUT, what + " is sent away")
 	OS.delay_msec(BLINK_MSEC)
 	api.poll()
@@ -57,4 +54,9 @@ func _banned(client: MultiplayerPeer) -> void:
 	check_eq(_events, joined + ["left 1", "server gone"] as Array[String], what + ", second poll")
 	check_eq([client.get_close_code(), client.get_close_reason()], [4001, "banned"], what)
 	api.multiplayer_peer = null
-	server.stop()
+	_server.stop()
+
+
+func _send_away(id: int) -> void:
+	_sent_away = id
+	_server.disconnect_peer(id, 4001, "banned")
