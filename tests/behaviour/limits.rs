@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::access::{log_limit, rules};
-use crate::channel::complaint;
+use crate::channel::{QueueTotals, complaint};
 use crate::config::{PeerConfig, ServerConfig};
 use crate::deflate::{Decoder, Encoder, Meter, Window};
 use crate::http::{body, head};
@@ -290,6 +290,14 @@ fn the_documented_figures_are_those_of_the_code() {
         ("suspended peers of a server", resume::SUSPENDED_MOST.to_string()),
         ("bytes that wait for a suspended peer", format!("{} at least", bytes(peer.burst_bytes()))),
         ("packets that wait for a suspended peer", format!("{} at least", peer.burst_packets())),
+        (
+            "the same while less than an eighth of the room is left",
+            format!(
+                "1/{} of the room, {}",
+                8 * resume::SUSPENDED_MOST,
+                bytes(QueueTotals::new(runtime::QUEUES_LIMIT).outgoing.reserve() / resume::SUSPENDED_MOST)
+            ),
+        ),
         ("bytes sent and not acknowledged, per peer", format!("{} at least", bytes(peer.burst_bytes()))),
         ("the same in packets", session::FORGET_PACKETS.to_string()),
         ("frames to write again that count as one more return", resume::FRAMES.to_string()),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::resume_rules::{Door, config, request, text};
 use super::world::{SECOND, frame, outbound};
-use crate::channel::{Command, PeerShared};
+use crate::channel::{Charge, Command, PeerShared, Reservation, WhenFull};
 use crate::config::ServerConfig;
 use crate::hub::resume;
 
@@ -27,7 +27,10 @@ fn a_client_that_pings_and_never_acknowledges_costs_no_more_than_its_bound() {
 #[test]
 fn suspended_peers_give_way_when_the_process_is_full() {
     let limit = config().buffers.output_bytes;
-    for (waiting, goes) in [(limit - 1000, false), (limit + 2000, true)] {
+    // The room that is left: a fifth, and nothing.
+    for (waiting, room, goes) in
+        [(limit - 1000, limit / 5, false), (limit + 2000, limit / 5, true), (limit - 1000, 10, true)]
+    {
         let mut door = Door::new(config());
         door.lose();
         for _ in 0..waiting / 1000 {
@@ -35,13 +38,62 @@ fn suspended_peers_give_way_when_the_process_is_full() {
         }
         door.by_hand.run();
         assert!(!door.is_over());
-        door.by_hand.server.queue_totals.outgoing.set_limit(waiting + 10);
+        door.by_hand.server.queue_totals.outgoing.set_limit(waiting + room);
         door.pass(SECOND);
-        assert_eq!(door.is_over(), goes, "{waiting} bytes wait");
+        assert_eq!(door.is_over(), goes, "{waiting} bytes wait, and there is room for {room} more");
         assert_eq!(door.by_hand.server.counters().peers_overflowed.get(), u64::from(goes));
         let (status, answer) = door.come_back(0);
         assert_eq!((status, answer[0].starts_with("ended")), if goes { (410, true) } else { (101, false) });
     }
+}
+
+#[test]
+fn who_is_connected_has_room_however_many_others_are_away() {
+    let limit = config().buffers.output_bytes;
+    let mut door = Door::new(config());
+    let live = door.shared();
+    for number in 1..=20 {
+        door.join();
+        door.lose();
+        for _ in 0..limit / 2000 {
+            door.send(1000, false);
+        }
+        // Of this one nobody would notice that it is gone.
+        if number == 1 {
+            door.by_hand.run();
+            assert!(door.join().outgoing.load() == (0, 0));
+            door.lose();
+            door.send(1, false);
+        }
+    }
+    door.by_hand.run();
+    let total = Arc::clone(&door.by_hand.server.queue_totals.outgoing);
+    total.set_limit(total.bytes() + 100);
+    let reserve = || live.reserve(4000, WhenFull::Refuse, &config(), || total.has_room(4000));
+    assert_eq!(reserve(), Reservation::Refused);
+    door.pass(SECOND / 5);
+    assert_eq!(reserve(), Reservation::Taken);
+    // An eighth of the room is free, for which three of twenty are enough.
+    door.pass(2 * SECOND);
+    let counters = door.by_hand.server.counters();
+    assert_eq!((counters.peers_overflowed.get(), counters.peers_suspended.get()), (3, 18));
+}
+
+#[test]
+fn who_is_away_with_little_waiting_stays_though_others_fill_the_queues() {
+    let mut door = Door::new(config());
+    door.lose();
+    let total = Arc::clone(&door.by_hand.server.queue_totals.outgoing);
+    total.set_limit(64 << 20);
+    let mut others = Charge::new(&total);
+    others.set(64 << 20);
+    door.send(1000, false);
+    door.pass(2 * SECOND);
+    assert!(!door.is_over());
+    // Its share is two kilobytes.
+    door.send(2000, false);
+    door.pass(2 * SECOND);
+    assert!(door.is_over());
 }
 
 #[test]
@@ -99,11 +151,7 @@ fn what_peers_with_a_connection_keep_gives_way_before_a_suspended_peer() {
     let limit = config().buffers.output_bytes;
     let mut door = Door::new(config());
     let first = (door.shared(), door.by_hand.end.clone());
-    let (status, messages) = door.knock(&request("Godot-Multiplayer: resume; v=1"));
-    assert_eq!(status, 101);
-    door.note_token(&messages[0]);
-    door.say(&text("ack 0 0"));
-    let second = door.by_hand.server.peers().find(|peer| peer.id != first.0.id).expect("two peers");
+    let second = door.join();
     let send = |door: &mut Door, shared: &Arc<PeerShared>, count| {
         for _ in 0..count {
             shared.outgoing.add(1000);

@@ -87,6 +87,15 @@ impl Door {
         door
     }
 
+    /// One more client, which has confirmed its session.
+    pub(super) fn join(&mut self) -> Arc<PeerShared> {
+        let (status, messages) = self.knock(&request("Godot-Multiplayer: resume; v=1"));
+        assert_eq!(status, 101);
+        self.note_token(&messages[0]);
+        self.say(&text("ack 0 0"));
+        self.shared()
+    }
+
     pub(super) fn note_token(&mut self, grant: &str) {
         grant.split(' ').nth(2).expect("a token").clone_into(&mut self.token);
     }

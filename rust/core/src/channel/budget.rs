@@ -254,4 +254,15 @@ impl QueueTotal {
         let limit = self.limit.load(Ordering::Relaxed);
         self.bytes.load(Ordering::Relaxed) > limit - limit / 4
     }
+
+    /// Returns the room that packets for those who are connected may need before others have given way: an eighth.
+    pub(crate) fn reserve(&self) -> usize {
+        usize::try_from(self.limit.load(Ordering::Relaxed) / 8).unwrap_or(usize::MAX)
+    }
+
+    /// Returns how many bytes have to go until that much is free.
+    pub(crate) fn excess(&self) -> usize {
+        let limit = usize::try_from(self.limit.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        self.bytes().saturating_sub(limit - self.reserve())
+    }
 }

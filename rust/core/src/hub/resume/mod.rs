@@ -418,7 +418,8 @@ impl Hub {
 
     /// Sessions must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a congested peer
     /// may have waiting. If that is not enough, peers with a connection keep nothing, most first: only who also loses it now is hurt. Then the one
-    /// for which most waits above that is given up, one at a time, of those that are away or have to be sent again what was lost.
+    /// for which most waits above that is given up, one at a time, of those that are away or have to be sent again what was lost. Before
+    /// packets for those who are here have no room, as many of those that are away as it takes, most first.
     #[inline]
     pub(super) fn relieve(&mut self, now: Instant) {
         if !self.sessions.is_empty() && self.queue_totals.outgoing.is_short() {
@@ -434,12 +435,13 @@ impl Hub {
         self.relieved = Some(now);
         let limit = self.config.buffers.output_bytes;
         let conns: Vec<_> = self.connections.ids().collect();
-        let (mut live, mut most) = (Vec::new(), None);
+        let (mut live, mut away, mut most) = (Vec::new(), Vec::new(), None);
         for conn in conns {
             let Some(kept) = self.forget(conn, limit) else { continue };
             let Some(connection) = self.connections.get(conn) else { continue };
             // A peer that has come back has no room reserved for what is written again, so nothing else would end one that does not take it.
             let waits = if connection.is_suspended() {
+                away.push((connection.session.pending(), conn));
                 connection.session.pending()
             } else {
                 live.push((kept, conn));
@@ -458,18 +460,35 @@ impl Hub {
             self.forget(conn, 0);
             self.charge.set(self.pool.bytes());
         }
-        if let Some((bytes, conn)) = most
-            && self.queue_totals.outgoing.is_short()
+        if !self.queue_totals.outgoing.is_short() {
+            return;
+        }
+        let mut freed = 0;
+        if let Some((waits, conn)) = most
+            && !self.connections.get(conn).is_some_and(Connection::is_suspended)
         {
-            if !self.connections.get(conn).is_some_and(Connection::is_suspended) {
-                return self.overflow(conn, now);
+            self.overflow(conn, now);
+            freed = waits;
+        }
+        let excess = self.queue_totals.outgoing.excess();
+        // Those that have less than this do not fill the queues, however many they are.
+        let share = self.queue_totals.outgoing.reserve() / SUSPENDED_MOST;
+        away.sort_unstable();
+        let mut peers = 0;
+        for (waits, conn) in away.into_iter().rev() {
+            if most != Some((waits, conn)) && (freed >= excess || waits <= share) {
+                break;
             }
-            log::warn!(
-                "a peer without a connection is disconnected: {bytes} bytes wait for it, and the queues of the process are nearly full; raise \
-                 network/limits/websocket_total_queue_mb, or shorten resume_timeout"
-            );
-            self.counters.peers_overflowed.add(1);
+            freed += waits;
+            peers += 1;
             self.end_suspended(conn, CloseReason::Overflow, now);
+        }
+        if peers > 0 {
+            self.counters.peers_overflowed.add(peers);
+            log::warn!(
+                "peers without a connection are disconnected ({peers}), because packets wait for them, and the queues of the process are nearly \
+                 full; raise network/limits/websocket_total_queue_mb, or shorten resume_timeout"
+            );
         }
     }
 
