@@ -8,7 +8,7 @@ use super::*;
 use crate::access::AccessPolicy;
 use crate::base::{CloseReason, ConnId, Delivery, Packet, Target};
 use crate::behaviour::End;
-use crate::channel::{KEPT, PeerInfo, PeerShared};
+use crate::channel::{KEPT, PeerInfo, PeerShared, Run};
 use crate::config::WireFormat;
 use crate::hub::{Side, TURN};
 use crate::testing::InMemory;
@@ -69,6 +69,38 @@ fn a_burst_gives_its_memory_back() {
         let mut batch = vec![Notice::Withdrawn(ID)];
         driver.mailbox.deliver(&mut batch);
         assert!(batch.capacity() <= KEPT, "{mode:?}: {}", batch.capacity());
+    }
+}
+
+#[test]
+fn a_burst_of_packets_between_clients_gives_its_memory_back() {
+    // Relayed, and taken by the game because nobody relays any more.
+    for is_relayed in [true, false] {
+        let runtime = Runtime::new();
+        let mut peer = Peer::new(Arc::clone(&runtime));
+        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
+        let mode = Mode::Multiplayer(WireFormat::Godot4);
+        let driver: InMemory<End> =
+            peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
+        let mut notices = vec![Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER }];
+        notices.extend((0..MANY).map(|_| {
+            let mut run = Run::new();
+            run.source = ID;
+            run.push(PeerId(8), b"\x07\x03\x08\0\0\0!");
+            Notice::Run(run)
+        }));
+        driver.mailbox.deliver(&mut notices);
+        assert!(peer.begin_poll());
+        while peer.next_event(true).is_some() {}
+        let capacity = |peer: &Peer| peer.open.as_ref().expect("it is open").receiver.runs.capacity();
+        assert!(capacity(&peer) >= MANY);
+        if is_relayed {
+            assert_eq!(peer.packet_count(), 0);
+        } else {
+            peer.set_relaying(Some(1), true);
+            assert_eq!(peer.packet_count(), MANY);
+        }
+        assert!(capacity(&peer) <= KEPT, "{is_relayed}: {}", capacity(&peer));
     }
 }
 

@@ -4,9 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use super::Peer;
 use super::handle::Member;
 use super::open::Open;
+use super::{Peer, give_back};
 use crate::base::{Packet, PeerId};
 use crate::channel::{Command, Notice, Run};
 use crate::config::{Mode, WireFormat};
@@ -131,7 +131,14 @@ impl Runs {
 
     /// Notes whether runs are left.
     fn recount(&self) {
-        self.may_wait.set(!self.waiting.borrow().is_empty());
+        let mut waiting = self.waiting.borrow_mut();
+        give_back(&mut waiting);
+        self.may_wait.set(!waiting.is_empty());
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.waiting.borrow().capacity()
     }
 }
 
