@@ -177,6 +177,44 @@ fn a_target_that_nobody_has_costs_the_game_nothing() {
 }
 
 #[test]
+fn a_game_that_relays_itself_gets_what_is_for_clients_that_are_not_here() {
+    let mut scene = Scene::new(multiplayer(), true);
+    scene.is_wrapped = true;
+    scene.fill(2, &offering("relay-list; v=1"));
+    let targets = [(PeerId(2), 1), (scene.guests[1].id, 4), (PeerId(3), 0)];
+    scene.say(0, &[define(0, &targets), using(0, 0, 3, &[6, 10, 0]), using(0, 2, 1, b"x")]);
+    scene.work();
+    let figures = scene.peer.peer_statistics(scene.guests[0].id).expect("it is connected");
+    assert_eq!((figures.packets_in, figures.queued_in_packets, figures.queued_in_bytes), (3, 4, 34));
+    scene.settle();
+    let [(first, _), (second, _), (third, _)] = targets;
+    let singles =
+        [relay(first, &[6, 10, 0]), relay(second, &[6, 13, 0]), relay(third, &[6, 9, 0]), relay(third, b"x")];
+    assert_eq!(scene.taken, singles, "as without a list");
+    assert_eq!(scene.peer.statistics().packets_to_closed, 0);
+    assert_eq!(scene.runtime.queue_totals.incoming.bytes(), 0);
+}
+
+#[test]
+fn a_flood_for_clients_that_are_not_here_has_the_room_of_one_client() {
+    let mut scene = Scene::new(small(64), true);
+    scene.is_wrapped = true;
+    scene.fill(2, &offering("relay-list; v=1"));
+    let strangers: Vec<_> = (2..34).map(|id| (PeerId(id), 0)).collect();
+    scene.say(0, &[define(0, &strangers)]);
+    scene.say(0, &vec![using(0, 0, 32, b"x"); 20_000]);
+    for turn in 0..20u8 {
+        let said = Deed::Nothing.packet(&[turn]);
+        scene.say(1, std::slice::from_ref(&said));
+        scene.work();
+        scene.poll();
+        assert_eq!(scene.taken.len(), 65, "turn {turn}");
+        assert!(scene.taken.contains(&said), "turn {turn}");
+        scene.taken.clear();
+    }
+}
+
+#[test]
 fn the_game_gets_what_is_too_large_for_a_packet() {
     let buffers = Buffers { output_bytes: 1000, ..Buffers::default() };
     let mut scene = scene(PeerConfig { buffers, ..multiplayer() }, 3);
@@ -446,6 +484,22 @@ fn all_copies_count_against_the_allowance() {
         let relayed = scene.peer.statistics().bytes_relayed;
         assert!((45_000..70_000).contains(&relayed), "{relayed} bytes in 5 s, {by_list}");
     }
+}
+
+#[test]
+fn targets_that_nobody_has_count_against_the_allowance_like_others() {
+    let server = ServerConfig { max_inbound_per_second: 10_000, ..ServerConfig::default() };
+    let mut scene = Scene::with(multiplayer(), server, true);
+    scene.fill(2, &offering("relay-list; v=1"));
+    let strangers: Vec<_> = (2..202).map(|id| (PeerId(id), 0)).collect();
+    scene.say(0, &[define(0, &strangers)]);
+    scene.say(0, &vec![using(0, 0, 200, b"x"); 2000]);
+    for _ in 0..100 {
+        scene.settle();
+        scene.now += Duration::from_millis(50);
+    }
+    let bytes = scene.peer.statistics().packets_to_closed * 7;
+    assert!((45_000..70_000).contains(&bytes), "{bytes} bytes in 5 s");
 }
 
 #[test]

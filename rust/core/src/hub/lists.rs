@@ -114,9 +114,13 @@ impl Hub {
         };
         let base = targets.map(|named| relay_list::targets(named).next().map_or(0, |(_, offset)| offset));
         if let Some(named) = targets {
-            // A client that is not here any more gets nothing, and the game hears nothing of it: a few bytes could name thousands.
+            // A client that is not here any more gets nothing, and the game hears nothing of it: a few bytes could name thousands. Where
+            // nothing is relayed here, the game may know clients that have no connection to this object.
             self.scratch.clear();
-            let here = |target: &&[u8]| relay_list::targets(target).any(|(id, _)| self.ids.contains_key(&id));
+            let knows_all = self.pairs.is_empty();
+            let here = |target: &&[u8]| {
+                knows_all || relay_list::targets(target).any(|(id, _)| self.ids.contains_key(&id))
+            };
             self.scratch.extend(named.chunks_exact(TARGET).filter(here).flatten());
             let count = self.scratch.len() / TARGET;
             let bytes = size * count;
@@ -126,7 +130,8 @@ impl Hub {
             }
             shared.incoming.add_many(bytes, count);
             let named = named.len() / TARGET;
-            connection.charge(bytes.saturating_sub(size) as isize);
+            // Also for those that are not here: each costs a search.
+            connection.charge((named - 1).saturating_mul(size) as isize);
             self.counters.packets_to_closed.driver.add(named - count);
             self.counters.packets_folded.add(named - 1);
             // Each target is looked for, and each copy is made.

@@ -66,6 +66,12 @@ impl Pairs {
         self.free.push(place);
     }
 
+    /// Returns whether nothing is relayed here, because the game has announced nobody or announced it before another object relayed.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     #[inline]
     pub(super) fn is_open(&self, one: PeerId, other: PeerId) -> bool {
         let (Some(a), Some(b)) = (self.places.get(&one), self.places.get(&other)) else { return false };
@@ -75,7 +81,7 @@ impl Pairs {
     /// Returns the client for which a client's message is, if it is relayed here.
     #[inline]
     pub(super) fn target(&self, source: PeerId, message: &[u8], text: bool) -> Option<PeerId> {
-        if self.places.is_empty() || text {
+        if self.is_empty() || text {
             return None;
         }
         self.open_target(source, message)
