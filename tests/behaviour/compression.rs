@@ -11,7 +11,7 @@ use crate::base::{CloseReason, ConnId, Phase};
 use crate::channel::{Command, Form, Notice, PayloadRef};
 use crate::config::{Buffers, Compression, Mode, PeerConfig, ServerConfig, WireFormat};
 use crate::deflate::deflated;
-use crate::session::codecs::{INFLATE_TURN, INFLATING};
+use crate::session::codecs::{INFLATE_TURN, INFLATING, LENT};
 use crate::session::coding::{GROWTH, MAY_GROW};
 use crate::session::pool::DEDICATED;
 
@@ -176,7 +176,7 @@ fn a_peer_that_is_read_slowly_takes_no_place_of_a_message_that_is_inflated() {
     let config = ServerConfig { max_inbound_per_second: 100_000, peer, ..ServerConfig::default() };
     let (mut server, now) = (Node::gated(config), start());
     let mut come = || comes(&mut server, &request("permessage-deflate"), 1 << 20).1;
-    let bombs: Vec<_> = (0..2 * INFLATING).map(|_| come()).collect();
+    let bombs: Vec<_> = (0..LENT + INFLATING).map(|_| come()).collect();
     let honest = come();
     // Each is not read for some seconds after the first one, and has begun with the second one.
     let bomb = frame(0xc2, &deflated(15, [vec![0; 990_000].as_slice()])[0]);

@@ -53,6 +53,18 @@ fn starve_for(world: &mut World, time: std::time::Duration, bytes: usize) {
     world.server.run(world.now);
 }
 
+/// TLS takes whole pieces, and keeps what the connection does not take: also the last one of a turn.
+#[test]
+fn a_peer_that_blocks_at_the_end_of_a_turn_is_congested() {
+    for capacity in (220_000..270_000).step_by(2000) {
+        let buffers = Buffers { output_bytes: 2 << 20, ..Buffers::default() };
+        let mut world = World::encrypted(PeerConfig { buffers, ..multiplayer() });
+        world.ends.1.set_capacity(capacity);
+        send(&mut world, 1, 1 << 20);
+        assert!(world.server.shared().outgoing.is_congested(), "{capacity}");
+    }
+}
+
 #[test]
 fn a_peer_that_takes_nothing_is_closed_after_the_grace_and_told_once() {
     for (row, mut world) in worlds(&config()) {

@@ -122,7 +122,7 @@ pub struct PeerConfig {
     pub overflow_policy: OverflowPolicy,
     /// How long a congested peer may stay above its output limits.
     pub overflow_grace: Duration,
-    /// Above this many waiting bytes, unreliable packets to a congested peer are dropped; 0: never.
+    /// Above this many waiting bytes, unreliable packets to a congested peer are dropped; 0: only those without room.
     pub unreliable_backlog: usize,
     /// The interval of pings; zero: no pings.
     pub heartbeat_interval: Duration,

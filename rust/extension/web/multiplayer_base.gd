@@ -155,7 +155,8 @@ var overflow_policy: int = OVERFLOW_DISCONNECT:
 var overflow_grace: float = 1.0:
 	set = set_overflow_grace
 
-## If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, they are never dropped.
+## If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, only
+## those are dropped for which the output buffer has no room.
 var unreliable_backlog_kb: int = 16:
 	set = set_unreliable_backlog_kb
 

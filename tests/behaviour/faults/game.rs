@@ -261,7 +261,8 @@ impl Game {
             }
             ledger.sessions[session].spoiled = true;
         }
-        if self.config.overflow_policy == OverflowPolicy::Refuse && self.refused.is_empty() && !self.forgot {
+        let refuses = self.config.overflow_policy == OverflowPolicy::Refuse || self.config.mode == Mode::Raw;
+        if refuses && self.refused.is_empty() && !self.forgot {
             assert_eq!(statistics.packets_refused, self.refusals, "every refusal is counted and told");
         }
     }
@@ -517,7 +518,7 @@ impl Game {
             // With the other policy only a full process causes this, and then for every peer.
             Err(SendError::Full) if broadcast => self.refused.push((number, size)),
             Err(SendError::Full) if refuses || raw => {
-                self.refusals += u64::from(!raw);
+                self.refusals += 1;
                 self.counts.refused += 1;
             }
             Err(SendError::Full) => {}

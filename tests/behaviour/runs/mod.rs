@@ -508,7 +508,8 @@ fn runs_that_are_held_come_before_what_the_game_sends_next() {
 
 #[test]
 fn a_full_process_says_so_once_a_minute() {
-    let mut scene = Scene::of(multiplayer(), 2);
+    let patient = PeerConfig { heartbeat_timeout: Duration::ZERO, ..multiplayer() };
+    let mut scene = Scene::of(patient, 2);
     scene.runtime.queue_totals.outgoing.set_limit(0);
     Lines::catch();
     let full = "network/limits/websocket_total_queue_mb";

@@ -4,22 +4,29 @@ use std::time::{Duration, Instant};
 
 use super::budget::QueueTotal;
 
-/// Logs, at intervals, that the process had no room for a packet.
+/// When an object last logged that the process had no room for a packet.
 #[derive(Debug, Default)]
-pub(crate) struct Complaint {
+pub(super) struct Complaint {
     last: Option<Instant>,
 }
 
 impl Complaint {
-    pub(crate) fn log(&mut self, total: &QueueTotal, now: Instant) {
-        if self.last.is_some_and(|at| now.saturating_duration_since(at) < PAUSE) {
-            return;
+    /// Returns whether a line is due, and notes it.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.last.is_none_or(|at| now.saturating_duration_since(at) >= PAUSE);
+        if is_due {
+            self.last = Some(now);
         }
-        self.last = Some(now);
+        is_due
+    }
+}
+
+impl QueueTotal {
+    pub(super) fn complain(&self) {
         log::warn!(
             "{} bytes wait to be sent in all queues of the process, which is half of \
              network/limits/websocket_total_queue_mb: packets are refused until some are sent; send less, or raise this setting",
-            total.bytes()
+            self.bytes()
         );
     }
 }

@@ -8,6 +8,7 @@ use std::{io, mem};
 
 use super::budget::QueueTotal;
 use super::command::{Command, CommandBatch, TakenCommands};
+use super::complaint::Complaint;
 use super::counters::Counters;
 use super::notice::Notice;
 use super::outbound::{Form, PayloadRef};
@@ -47,6 +48,7 @@ pub(crate) struct Mailbox {
     pub(crate) counters: Arc<Counters>,
     /// The bytes in all queues of the process that wait to be sent.
     pub(crate) queue_total: Arc<QueueTotal>,
+    complaint: Mutex<Complaint>,
 }
 
 impl Mailbox {
@@ -66,6 +68,7 @@ impl Mailbox {
             shutdown: Mutex::default(),
             counters,
             queue_total: Arc::clone(queue_total),
+            complaint: Mutex::default(),
         }
     }
 
@@ -107,6 +110,14 @@ impl Mailbox {
     pub(crate) fn send_many(&self, to: Arc<Vec<ConnId>>, payload: PayloadRef<'_>, form: Form) {
         if self.commands.push(|batch| batch.send_many(to, payload, form)) {
             self.wake();
+        }
+    }
+
+    /// Any thread: logs, at intervals, that the process had no room for a packet.
+    #[cold]
+    pub(crate) fn complain(&self, now: Instant) {
+        if lock(&self.complaint).is_due(now) {
+            self.queue_total.complain();
         }
     }
 

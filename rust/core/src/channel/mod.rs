@@ -20,7 +20,6 @@ mod shared_payload;
 pub(crate) use backpressure::{Backlog, OverLimit, Reservation, WhenFull};
 pub(crate) use budget::{Charge, QueueTotal, QueueTotals};
 pub(crate) use command::{Command, TakenCommands};
-pub(crate) use complaint::Complaint;
 pub(crate) use counters::Counters;
 pub use counters::{Figure, PeerStatistics, Statistics, Unit, Value};
 #[cfg(any(test, fuzzing, feature = "bench"))]

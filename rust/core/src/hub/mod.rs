@@ -41,8 +41,7 @@ use std::{io, mem};
 use crate::access::{AccessPolicy, RateLimiter};
 use crate::base::{CloseReason, ConnId, PeerId, PeerMap};
 use crate::channel::{
-    Charge, Complaint, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, Run,
-    TakenCommands,
+    Charge, Counters, Mailbox, Notice, PayloadArena, PeerInfo, PeerShared, QueueTotals, Run, TakenCommands,
 };
 use crate::config::{Mode, PeerConfig};
 use crate::http::Url;
@@ -117,7 +116,6 @@ pub(crate) struct Hub {
     /// Bytes in the output queues of all connections at the end of the last round.
     charge: Charge,
     /// Relayed packets were refused because the queues of the process are full.
-    complaint: Complaint,
     counters: Arc<Counters>,
     /// Client of the Godot 3 wire: the other clients, as announced by the server.
     remote_peers: HashSet<PeerId>,
@@ -193,7 +191,6 @@ impl Hub {
             checks: Vec::new(),
             pending_queue: PendingQueue::default(),
             asked_ids: HashSet::new(),
-            complaint: Complaint::default(),
             charge: Charge::new(&queue_totals.outgoing),
             queue_totals,
             remote_peers: HashSet::new(),

@@ -76,7 +76,12 @@ impl Hub {
             peer.relay_at = None;
             peer.note_progress(now);
         }
-        let Some(room) = connection.may_read(buffer.len(), &self.counters, now) else { return false };
+        let Some(room) = connection.may_read(buffer.len(), &self.counters, now) else {
+            if self.pool.has_codecs() {
+                connection.session.rest_inflating(&mut self.pool);
+            }
+            return false;
+        };
         self.relayed = 0;
         let mut ahead = BytesMut::new();
         let (mut left, mut used, mut waits) = (0, 0, false);

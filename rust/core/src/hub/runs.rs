@@ -126,7 +126,7 @@ impl Hub {
         let process_has_room = self.queue_totals.outgoing.has_room(more.saturating_add(unpublished));
         let reservation = self.queue_packet(conn, form, payload, when_full, process_has_room, now);
         if !process_has_room && matches!(reservation, Reservation::Refused | Reservation::Dropped) {
-            self.complaint.log(&self.queue_totals.outgoing, now);
+            self.mailbox.complain(now);
         }
         self.count_relayed(reservation, size);
     }

@@ -52,8 +52,9 @@ impl Hub {
             if !connection.outcome_noted {
                 shared.outgoing.release(packet_bytes, packets - unreserved);
             }
-            // If the turn ended first, it is not known yet whether the stream takes everything. What waits to be compressed was not offered.
-            if !cut_short || connection.session.only_compresses() {
+            // If the turn ended first, it is not known yet whether the stream takes everything, unless TLS keeps some of it. What waits to be
+            // compressed was not offered.
+            if blocked || !cut_short || connection.session.only_compresses() {
                 shared.outgoing.set_congested(blocked);
                 connection.note_congestion(blocked, &self.config, &mut self.notices, now);
             }

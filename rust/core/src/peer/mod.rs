@@ -354,7 +354,7 @@ impl Peer {
         self.open = Some(Open {
             role,
             config: Rc::new(RefCell::new(config)),
-            sender: Sender::new(Arc::clone(&mailbox.counters)),
+            sender: Sender::default(),
             mailbox,
             listener,
             roster: PeerMap::default(),

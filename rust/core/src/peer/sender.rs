@@ -13,8 +13,7 @@ use super::open::Open;
 use super::{Peer, Status};
 use crate::base::{CloseReason, ConnId, Delivery, PeerId, SendError, Target};
 use crate::channel::{
-    Command, Complaint, Counters, Form, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull,
-    charged,
+    Command, Counters, Form, Mailbox, PayloadRef, PeerShared, QueueTotal, Reservation, WhenFull, charged,
 };
 use crate::config::{Mode, OverflowPolicy, PeerConfig, WireFormat};
 use crate::event::Event;
@@ -59,9 +58,23 @@ impl Outgoing<'_> {
         let reservation = shared.reserve(self.size(), self.when_full, config, has_room);
         if reservation == Reservation::Taken {
             mailbox.send(shared.conn, copies.payload(self), self.form());
+        } else {
+            count(reservation, &mailbox.counters);
+            copies.complain(mailbox);
         }
         reservation
     }
+}
+
+/// Counts a packet that was not taken.
+fn count(reservation: Reservation, counters: &Counters) {
+    let counter = match reservation {
+        Reservation::Taken => return,
+        Reservation::Closed => &counters.packets_to_closed,
+        Reservation::Dropped => &counters.packets_dropped_unreliable,
+        Reservation::Refused | Reservation::Overflow => &counters.packets_refused,
+    };
+    counter.game.add(1);
 }
 
 /// Checks a packet, whatever its target is.
@@ -114,9 +127,16 @@ impl Copies {
             if is_small { PayloadRef::copied(packet.payload) } else { PayloadRef::shared(&self.last) };
         payload.with_prefix(packet.header.map_or(&[], |header| header.as_slice()))
     }
+
+    fn complain(&mut self, mailbox: &Mailbox) {
+        if std::mem::take(&mut self.process_is_full) {
+            mailbox.complain(Instant::now());
+        }
+    }
 }
 
 /// The sending half of an open object.
+#[derive(Default)]
 pub(super) struct Sender {
     copies: Copies,
     /// All connections, for broadcasts to every peer.
@@ -125,25 +145,11 @@ pub(super) struct Sender {
     audience: Vec<(PeerId, Arc<PeerShared>)>,
     /// The connections of the present broadcast; kept to reuse its memory.
     taken: Vec<ConnId>,
-    complaint: Complaint,
     /// Peers without room for a broadcast; emitted at the next poll.
     refused: Vec<(PeerId, usize)>,
-    counters: Arc<Counters>,
 }
 
 impl Sender {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self {
-            copies: Copies::default(),
-            everyone: None,
-            audience: Vec::new(),
-            taken: Vec::new(),
-            complaint: Complaint::default(),
-            refused: Vec::new(),
-            counters,
-        }
-    }
-
     /// Notes that the roster has changed.
     pub(super) fn forget_roster(&mut self) {
         self.everyone = None;
@@ -168,25 +174,6 @@ impl Sender {
     pub(super) fn forget_last(&mut self) {
         if !self.copies.last.is_empty() {
             self.copies.last = Bytes::new();
-        }
-    }
-
-    fn count(&self, reservation: Reservation) {
-        let counters = &self.counters;
-        let counter = match reservation {
-            Reservation::Taken => return,
-            Reservation::Closed => &counters.packets_to_closed,
-            Reservation::Dropped => &counters.packets_dropped_unreliable,
-            Reservation::Refused | Reservation::Overflow => &counters.packets_refused,
-        };
-        counter.game.add(1);
-    }
-
-    /// Logs, at intervals, that the process had no room.
-    fn complain(&mut self, total: &QueueTotal) {
-        let full = std::mem::take(&mut self.copies.process_is_full);
-        if full {
-            self.complaint.log(total, Instant::now());
         }
     }
 }
@@ -227,7 +214,7 @@ impl Peer {
                 // The peer has gone, and its end may not have been emitted everywhere.
                 Err(SendError::UnknownPeer(_)) if self.former.contains_key(&id) || self.is_leaving(id) => {
                     if let Some(open) = &self.open {
-                        open.sender.count(Reservation::Closed);
+                        count(Reservation::Closed, &open.mailbox.counters);
                     }
                     Ok(())
                 }
@@ -243,7 +230,7 @@ impl Peer {
     fn send_behind_the_end(&self, target: Target) -> Result<(), SendError> {
         match (&self.open, target) {
             (Some(open), Target::One(id)) if open.role == Role::Server && self.is_leaving(id) => {
-                open.sender.count(Reservation::Closed);
+                count(Reservation::Closed, &open.mailbox.counters);
                 Ok(())
             }
             _ => Err(SendError::NotConnected),
@@ -262,8 +249,6 @@ impl Open {
         if reservation == Reservation::Taken {
             return Ok(());
         }
-        self.sender.count(reservation);
-        self.sender.complain(&self.mailbox.queue_total);
         match reservation {
             // A client has no other peer. A server's game sends to one peer after the other, and must not stop at one that is gone.
             Reservation::Closed if self.role == Role::Client => Err(SendError::ConnectionLost),
@@ -302,7 +287,7 @@ impl Open {
                 continue;
             }
             complete = false;
-            self.sender.count(reservation);
+            count(reservation, &self.mailbox.counters);
             match reservation {
                 Reservation::Taken | Reservation::Closed | Reservation::Dropped => {}
                 Reservation::Refused => {
@@ -317,7 +302,7 @@ impl Open {
                 }
             }
         }
-        self.sender.complain(&self.mailbox.queue_total);
+        self.sender.copies.complain(&self.mailbox);
         if !taken.is_empty() {
             let to = if complete && except.is_none() {
                 Arc::clone(self.sender.everyone.get_or_insert_with(|| Arc::new(taken.clone())))

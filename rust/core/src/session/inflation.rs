@@ -119,13 +119,7 @@ impl Inflation {
             || begins && codecs.lent.others() >= LENT;
         self.lent = None;
         if is_large && !codecs.may_go_on(&mut deflated.place, max) {
-            // Many may wait, and the little that has come of it comes again. A decoder that keeps something cannot go back.
-            if !self.keeps
-                && let Some(decoder) = self.decoder.take()
-            {
-                deflated.start_over();
-                codecs.take_back(decoder);
-            }
+            self.give_back(deflated, codecs);
             return Ok(None);
         }
         let mut decoder = match self.decoder.take() {
@@ -151,5 +145,26 @@ impl Inflation {
         let Some(whole) = message.take_if(|_| is_whole) else { return Ok(None) };
         codecs.note_inflated(whole.input.len(), whole.out.len());
         whole.finish(escape).map(Some)
+    }
+
+    /// Leaves everything that others wait for, because the connection is not read for some time. One that keeps its decoder has nothing of the
+    /// kind: a message has no place before much of it has come, and is not left then.
+    pub(super) fn rest(&mut self, deflated: &mut Deflated, codecs: &mut Codecs) {
+        if !self.keeps {
+            self.give_back(deflated, codecs);
+            self.lent = None;
+            deflated.place = None;
+        }
+    }
+
+    /// Gives back the decoder that the thread has lent: many may wait, and the little that has come of a message comes again. One that keeps
+    /// something cannot go back.
+    fn give_back(&mut self, deflated: &mut Deflated, codecs: &mut Codecs) {
+        if !self.keeps
+            && let Some(decoder) = self.decoder.take()
+        {
+            deflated.start_over();
+            codecs.take_back(decoder);
+        }
     }
 }

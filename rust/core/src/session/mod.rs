@@ -490,6 +490,13 @@ impl Session {
         }
     }
 
+    /// The connection is not read for some time: others get what the message that is being inflated has taken.
+    pub(crate) fn rest_inflating(&mut self, pool: &mut Pool) {
+        if let State::Open(reader) = &mut self.state {
+            reader.rest_inflating(pool);
+        }
+    }
+
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.keepalive.rtt()
     }

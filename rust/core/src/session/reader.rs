@@ -110,6 +110,15 @@ impl Reader {
         self.inflation.is_some() && self.begun.as_ref().is_some_and(|begun| begun.deflated.is_some())
     }
 
+    /// Leaves to others what a message that is being inflated has taken of the thread's.
+    pub(super) fn rest_inflating(&mut self, pool: &mut Pool) {
+        if let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation)
+            && let Some(deflated) = &mut begun.deflated
+        {
+            inflation.rest(deflated, pool.codecs());
+        }
+    }
+
     /// Skips data from here on, without checking it; control frames are still read.
     pub(crate) fn discard(&mut self) {
         self.discards = true;
