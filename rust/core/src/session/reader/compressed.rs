@@ -436,3 +436,39 @@ fn nobody_keeps_others_from_being_inflated() {
         assert!(rounds < 16 * count, "{waits:?} wait");
     }
 }
+
+#[test]
+fn a_reader_that_rests_leaves_everything_to_others() {
+    for max in [1 << 20, INFLATE_FREE] {
+        let mut crowd = Crowd::new(false, INFLATING + 1, max);
+        let message = crowd.message.clone();
+        for at in 0..INFLATING {
+            // Into a place, if the message is large.
+            while crowd.readers[at].holds() < message.len() + max / 4 {
+                assert!(
+                    !crowd.turn(at, &message[..usize::from(crowd.readers[at].holds() == 0) * message.len()])
+                );
+            }
+        }
+        for reader in &mut crowd.readers {
+            reader.rest_inflating(&mut crowd.pool);
+        }
+        let codecs = crowd.pool.codecs();
+        assert!(codecs.lent.others() == 0 && codecs.decoder.is_some());
+        assert!(
+            crowd.readers.iter().all(|reader| reader.inflation.as_ref().is_some_and(|it| !it.has_decoder()))
+        );
+        // The last one waits for nobody, and the others begin again.
+        let last = INFLATING;
+        let mut is_whole = crowd.turn(last, &message);
+        for _ in 0..2 * max / INFLATE_TURN {
+            is_whole |= crowd.turn(last, b"");
+            crowd.pool.end_round();
+        }
+        assert!(is_whole, "{max}");
+        let mut whole = 0;
+        while whole < INFLATING {
+            whole += crowd.round().len();
+        }
+    }
+}
