@@ -13,7 +13,7 @@ use super::world::{Node, SECOND, World, multiplayer};
 use crate::base::CloseReason;
 use crate::channel::{Command, Form, Notice, Outbound, PeerShared, Reservation, WhenFull};
 use crate::conditions::Conditions;
-use crate::config::{Buffers, Compression, OverflowPolicy, PeerConfig};
+use crate::config::{Buffers, Compression, OverflowPolicy, PeerConfig, ServerConfig};
 
 /// A server that keeps sessions, and a client that wants one.
 fn config() -> PeerConfig {
@@ -433,6 +433,42 @@ fn who_is_kicked_with_the_code_of_a_restart_does_not_dial() {
         for side in [0, 1] {
             assert_eq!(line.node(side).end().map(CloseReason::code), Some(code as i32));
             assert_eq!(line.suspensions(side), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_message_that_takes_long_is_no_silence() {
+    // 40 kB/s; 2 kB/s, so that a record of TLS, which is nothing before it is whole, takes eight seconds; and a server that takes its time.
+    for (encrypted, bandwidth, rate, size) in
+        [(false, 320, 0, 800_000), (true, 16, 0, 80_000), (false, 0, 20_000, 400_000)]
+    {
+        let buffers = Buffers { input_bytes: 1 << 20, output_bytes: 1 << 20, ..Buffers::default() };
+        let peer = PeerConfig { buffers, ..config() };
+        for (side, seed) in (0..20).map(|seed| (usize::from(seed % 2 == 0), seed)) {
+            let world = if encrypted {
+                World::encrypted(peer.clone())
+            } else {
+                let server = ServerConfig {
+                    peer: peer.clone(),
+                    max_inbound_per_second: rate,
+                    ..ServerConfig::default()
+                };
+                World::between(Node::gated(server), Node::client(peer.clone()), 64 * 1024, usize::MAX)
+            };
+            let mut line = Line::over(world);
+            let (latency, jitter) = (SECOND / 20, SECOND / 10);
+            let conditions = Conditions { bandwidth, latency, jitter, seed, ..Conditions::default() };
+            let now = line.world.now;
+            line.node(1).change_conditions(conditions, now);
+            line.pass(Duration::from_millis(350 * seed));
+            line.send(side, size, true);
+            for _ in 0..60 {
+                line.pass(SECOND);
+                let suspensions = (line.suspensions(0), line.suspensions(1));
+                assert_eq!(suspensions, ((0, 0), (0, 0)), "{size} bytes, {side}, {seed}");
+            }
+            assert_eq!(line.received[side].len(), 1, "{size} bytes, {side}, {seed}");
         }
     }
 }

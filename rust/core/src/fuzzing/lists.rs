@@ -41,17 +41,29 @@ impl Model {
             [7, 0x40, list, a, b, c, packet @ ..] if !packet.is_empty() => {
                 let from = usize::from(*a) + usize::from(b % 16) * 256;
                 let count = usize::from(b / 16) + usize::from(*c) * 16 + 1;
-                self.lists.get(list)?.get(from..from + count)?;
+                let targets = self.lists.get(list)?.get(from..from + count)?;
                 if count > 1 && count * message.len() > BYTES {
                     return None;
                 }
-                // There is no other client: nobody has these targets.
-                Some(Vec::new())
+                // Nothing is relayed here, so the game gets all of them.
+                let since = |offset: u16| offset.wrapping_sub(targets[0].1);
+                Some(targets.iter().map(|(target, offset)| relay(*target, packet, since(*offset))).collect())
             }
             [7, 0x40 | 0x41, ..] => None,
             _ => Some(vec![message.to_vec()]),
         }
     }
+}
+
+/// The packet as the client would have sent it for one target, with the time of its state.
+fn relay(target: i32, packet: &[u8], since: u16) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    if let [first, low, high, ..] = packet.as_mut_slice()
+        && *first & 0b10111 == 0b110
+    {
+        [*low, *high] = u16::from_le_bytes([*low, *high]).wrapping_add(since).to_le_bytes();
+    }
+    [&[7, 3][..], &target.to_le_bytes(), &packet].concat()
 }
 
 /// Ends what was said at the first message that breaks the rules.

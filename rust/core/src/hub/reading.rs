@@ -105,17 +105,18 @@ impl Hub {
         };
         if limit == 0 {
             connection.session.keep(ahead, left, &[]);
-            return self.end_turn(conn, 0, true, now);
+            return self.end_turn(conn, 0, false, true, now);
         }
         let buffer = &mut buffer[..limit];
-        let (mut burst, spent) = match &mut connection.tls {
-            None => (ReadBurst::read(stream, buffer), false),
+        let (mut burst, spent, unfinished) = match &mut connection.tls {
+            None => (ReadBurst::read(stream, buffer), false, false),
             Some(tls) => {
                 let burst = ReadBurst::read(&mut tls.stream(stream), buffer);
                 let (received, overhead, spent) = (tls.has_received(), tls.take_overhead(), tls.take_spent());
                 connection.note_received(received, now);
                 connection.charge(overhead);
-                (burst, spent)
+                // It may be a part of a record, which takes seconds on a slow way.
+                (burst, spent, overhead > 0)
             }
         };
         let taken = burst.len();
@@ -138,7 +139,7 @@ impl Hub {
         {
             connection.session.keep(ahead, left, rest);
         }
-        self.end_turn(conn, taken, more, now)
+        self.end_turn(conn, taken, unfinished || taken > 0, more, now)
     }
 
     /// Handles the bytes of a turn.
@@ -181,8 +182,16 @@ impl Hub {
         }
     }
 
-    /// Completes a turn that read `taken` bytes. Returns whether the connection is to be read again at once.
-    fn end_turn(&mut self, conn: ConnId, taken: usize, may_have_more: bool, now: Instant) -> bool {
+    /// Completes a turn that read `taken` bytes. `came`: the stream had some, perhaps only a part of a TLS record. Returns whether the
+    /// connection is to be read again at once.
+    fn end_turn(
+        &mut self,
+        conn: ConnId,
+        taken: usize,
+        came: bool,
+        may_have_more: bool,
+        now: Instant,
+    ) -> bool {
         self.close_run();
         let may_have_more = may_have_more | (self.pool.has_codecs() && self.end_inflating(conn, now));
         let Some(connection) = self.connections.get_mut(conn) else { return false };
@@ -195,8 +204,11 @@ impl Hub {
         if let Stage::Connected(peer) = &mut connection.stage {
             peer.recount_unread();
             peer.note_received(taken, now);
+            let session = &connection.session;
             if let Some(resumable) = &mut peer.resumable
-                && resumable.note_received(taken, connection.session.received(), now)
+                && resumable.note_received(taken, session.received(), now, || {
+                    came && (taken == 0 || session.is_within_message())
+                })
             {
                 resumable.note_ack(connection.session.received());
                 connection.session.owe_ack(false);
@@ -204,7 +216,7 @@ impl Hub {
             }
         }
         let paused = connection.has_deferred() || connection.session.awaits_decision();
-        connection.session.end_turn(taken, may_have_more, now);
+        connection.session.end_turn(came, may_have_more, now);
         self.counters.pings_unanswered.add(connection.session.take_unanswered_pings());
         if let Some(shared) = connection.shared()
             && let Some(rtt) = connection.session.rtt()

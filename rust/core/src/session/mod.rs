@@ -52,8 +52,8 @@ pub(crate) use coding::Ratio;
 use control::{Control, Late};
 pub(crate) use control::{Grant, agreement, is_lost_with};
 use frame::Opcode;
-pub(crate) use keepalive::earlier;
 use keepalive::{Due, Keepalive};
+pub(crate) use keepalive::{SIGN_INTERVAL, earlier};
 #[cfg(test)]
 pub(crate) use kept::FORGET_PACKETS;
 pub(crate) use kept::Room;
@@ -234,9 +234,9 @@ impl Session {
         }
     }
 
-    /// Ends a turn that took this many bytes from the stream.
-    pub(crate) fn end_turn(&mut self, taken: usize, may_have_more: bool, now: Instant) {
-        if taken > 0 {
+    /// Ends a turn. `came`: the stream had bytes.
+    pub(crate) fn end_turn(&mut self, came: bool, may_have_more: bool, now: Instant) {
+        if came {
             self.keepalive.received(now);
         }
         if !may_have_more && let Some(why) = self.broken.take() {
@@ -495,6 +495,11 @@ impl Session {
         if let State::Open(reader) = &mut self.state {
             reader.rest_inflating(pool);
         }
+    }
+
+    /// Returns whether the end of a message or frame is missing.
+    pub(crate) fn is_within_message(&self) -> bool {
+        matches!(&self.state, State::Open(reader) if reader.has_begun())
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {

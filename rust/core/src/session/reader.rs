@@ -119,6 +119,11 @@ impl Reader {
         }
     }
 
+    /// Returns whether the end of a message or frame is missing.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// Skips data from here on, without checking it; control frames are still read.
     pub(crate) fn discard(&mut self) {
         self.discards = true;

@@ -21,7 +21,7 @@ use crate::access::{ClientKey, LogLine};
 use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
 use crate::channel::{Notice, PeerShared, PeerState, QueueTotal};
 use crate::http::{Request, Resumption};
-use crate::session::{Context, Role, Room, Session, is_lost_with};
+use crate::session::{Context, Role, Room, SIGN_INTERVAL, Session, earlier, is_lost_with};
 pub(super) use client::Redial;
 #[cfg(test)]
 pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
@@ -88,14 +88,24 @@ impl Resumable {
     }
 
     /// Notes that bytes were read, and how many messages of the session were received until now. Returns whether an `ack` is due at
-    /// once.
-    pub(super) fn note_received(&mut self, bytes: usize, received: u64, now: Instant) -> bool {
-        // Two idle ends must not acknowledge each other's acknowledgements.
+    /// once. `is_half`: a message has begun to come, and its end is missing.
+    pub(super) fn note_received(
+        &mut self,
+        bytes: usize,
+        received: u64,
+        now: Instant,
+        is_half: impl FnOnce() -> bool,
+    ) -> bool {
         if received == self.acknowledged {
+            // The remote's pings, and its answers to those of this end, wait behind that message. Two idle ends must not acknowledge each
+            // other's acknowledgements.
+            if self.ack_at.is_none() && is_half() {
+                self.ack_at = Some(now + SIGN_INTERVAL);
+            }
             return false;
         }
         self.read_since += bytes;
-        self.ack_at.get_or_insert(now + ACK_TIME);
+        self.ack_at = earlier(self.ack_at, Some(now + ACK_TIME));
         self.read_since >= ACK_BYTES
     }
 
