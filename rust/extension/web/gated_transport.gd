@@ -169,6 +169,7 @@ func _fetch(until_usec: int) -> void:
 		)
 		_receive(int(counts[0]), counts[2] > 0.0)
 		_incoming_bytes += int(counts[1])
+		_again_bytes = int(counts[13])
 		if first:
 			first = false
 			_judge(int(counts[3]), int(counts[4] - counts[3]))
@@ -180,7 +181,6 @@ func _fetch(until_usec: int) -> void:
 		changes = maxi(0, int(counts[9])) + int(counts[10])
 		_held_packets = int(counts[11])
 		_held_bytes = int(counts[12])
-		_again_bytes = int(counts[13])
 		if reached == WebSocketPeer.STATE_CLOSED:
 			_note_end()
 			return

@@ -404,7 +404,7 @@ func _send_late() -> Error:
 
 func _judge(unsent: int, in_frame: int) -> void:
 	_congestion.sent(_sent_bytes, _sent_packets)
-	_congestion.judge(unsent, in_frame, Time.get_ticks_msec())
+	_congestion.judge(unsent, in_frame, Time.get_ticks_msec(), again_bytes())
 	_sent_bytes = 0
 	_sent_packets = 0
 

@@ -101,6 +101,7 @@ func run() -> void:
 	_check_sent_again()
 	_check_grace()
 	_check_catching_up()
+	_check_steady_backlog()
 	_check_write_timeout()
 
 
@@ -217,6 +218,24 @@ func _check_catching_up() -> void:
 			client.later(4000)
 		check_eq(line.closed_with, 1013 if way == "nothing" else 0, way)
 		client.close()
+
+
+## What has left does not count, although something always waits.
+func _check_steady_backlog() -> void:
+	var client := _connected(false)
+	var line := client.line
+	for round: int in 300:
+		for number: int in 10:
+			check_eq(client.put(50, UNRELIABLE), OK, "unreliable")
+			check_eq(client.put(50, RELIABLE), OK, "reliable")
+		# 1000 bytes in each frame, as many as were sent; those of three frames wait.
+		line.unsent = mini(line.unsent, 3000)
+		client.later(100)
+	check_eq(line.marks.size(), 6000, "packets")
+	check_eq(client.get_peer_statistics(1).queued_out_packets, 60, "those that wait")
+	check_eq(client.get_statistics().packets_dropped_unreliable, 0, "dropped")
+	check_eq(line.closed_with, 0, "no Close")
+	client.close()
 
 
 ## A connection that takes nothing is replaced if there is a session, and has ended otherwise.

@@ -14,6 +14,7 @@ var _transport: RefCounted
 func run() -> void:
 	_check_close_frames()
 	_check_congestion()
+	_check_waiting_packets()
 	check_eq(_listener.listen(0, "127.0.0.1"), OK, "listening")
 	await _check_opening()
 	await _check_share()
@@ -95,6 +96,50 @@ func _check_congestion() -> void:
 	check_eq(line.get("drained"), true, "what this frame has sent does not count")
 	line.call("judge", 0, 0, 1632)
 	check_eq([line.get("bytes"), line.get("packets")], [0, 0], "when all has left")
+
+
+## Packets leave in order, so what waits are the last of them.
+func _check_waiting_packets() -> void:
+	var line: RefCounted = load(WEB + "congestion.gd").new()
+	for step: Array in [
+		# Packets of 10 bytes that are sent, those that wait, and bytes of another connection before them; as which they count.
+		[5, 5, 0, 5],
+		[5, 7, 0, 10],
+		[5, 9, 0, 10],
+		[0, 5, 0, 5],
+		[3, 8, 0, 8],
+		[3, 7, 0, 11],
+		# What is sent again comes first.
+		[2, 4, 1000, 5],
+		[0, 2, 0, 2],
+		[0, 0, 0, 0],
+		[4, 4, 0, 4],
+	]:
+		line.call("sent", step[0] * 10, step[0])
+		line.call("judge", step[1] * 10 + step[2], 0, 0, step[2])
+		check_eq(line.get("packets"), step[3], "packets that wait: %s" % [step])
+	# Empty messages have left when those before them have.
+	line.call("sent", 0, 3)
+	line.call("judge", 0, 0, 0)
+	check_eq(line.get("packets"), 0, "empty messages")
+	# A line that takes nothing for long: few marks, and never less than what waits.
+	for number: int in 5000:
+		line.call("sent", 10, 1)
+		line.call("judge", number * 10 + 10, 0, 0)
+	check_eq(line.get("packets"), 5000, "packets that wait for long")
+	var marks: PackedInt64Array = line.get("_mark_bytes")
+	check(marks.size() <= 512, "%d marks" % marks.size())
+	for waiting: int in range(5000, -1, -50):
+		line.call("judge", waiting * 10, 0, 0)
+		var packets: int = line.get("packets")
+		check(packets >= waiting and packets <= waiting + 50, "%d for %d" % [packets, waiting])
+	check_eq(line.get("packets"), 0, "when all has left")
+	for waiting: int in [5, 10, 7]:
+		line.call("sent", 50 if waiting != 7 else 0, 5 if waiting != 7 else 0)
+		line.call("judge", waiting * 10, 0, 0)
+	check_eq(line.get("packets"), 10, "each frame counts by itself again")
+	line.call("judge", 50, 0, 0)
+	check_eq(line.get("packets"), 5, "each frame counts by itself again")
 
 
 func _check_opening() -> void:
