@@ -168,7 +168,7 @@ func send(message: PackedByteArray, write_mode: int = 1) -> Error:
 
 ## Sends a text message. Returns the same errors as [method put_packet].
 func send_text(message: String) -> Error:
-	return _transmit("send_text", message.to_utf8_buffer(), true)
+	return _transmit("send_text", message.to_utf8_buffer(), true, true)
 
 
 ## Sends a message, which may be empty.
@@ -249,12 +249,14 @@ func set_heartbeat_interval(seconds: float) -> void:
 		_connection.set_own_interval(seconds)
 
 
-func _transmit(method: String, message: PackedByteArray, is_text: bool) -> Error:
+func _transmit(
+	method: String, message: PackedByteArray, is_text: bool, is_valid: bool = false
+) -> Error:
 	var where: String = "%s.%s()" % [_NAME, method]
 	if _connection == null:
 		_Checks.error(where, _NO_CONNECTION)
 		return FAILED
-	return _connection.send_checked(where, message, is_text)
+	return _connection.send_checked(where, message, is_text, is_valid)
 
 
 func _is_write_mode(method: String, mode: int) -> bool:

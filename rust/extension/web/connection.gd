@@ -146,8 +146,10 @@ func is_above_limits() -> bool:
 	return _is_above(0, 0)
 
 
-## Checks what a handle sends, and sends it. [param where] is the handle's method.
-func send_checked(where: String, message: PackedByteArray, is_text: bool) -> Error:
+## Checks what a handle sends, and sends it. [param where] is the handle's method; [param is_valid]: a text that was a [String].
+func send_checked(
+	where: String, message: PackedByteArray, is_text: bool, is_valid: bool = false
+) -> Error:
 	if is_multiplayer:
 		var why: String = "in multiplayer mode packets go through the multiplayer peer, not through the handle of a connection"
 		Checks.error(where, why)
@@ -158,7 +160,7 @@ func send_checked(where: String, message: PackedByteArray, is_text: bool) -> Err
 	if message.size() > largest_packet:
 		Checks.error(where, too_large(message.size()))
 		return ERR_OUT_OF_MEMORY
-	if is_text and not Checks.is_utf8(message):
+	if is_text and not is_valid and not Checks.is_utf8(message):
 		Checks.error(where, "a text message must be valid UTF-8")
 		return ERR_INVALID_DATA
 	match send(message, is_text, WhenFull.REFUSE):

@@ -1,5 +1,5 @@
 # What a client of a web export sends over a connection that is slow, lost or back, with a stand-in for the transport: what is dropped, what counts as
-# waiting, and who does not keep up.
+# waiting, who does not keep up, and that a text costs no look at each byte.
 # processes: main
 # web: main
 # expect: ^WARNING: WebSocket: peer 1 \(127\.0\.0\.1:9\) does not take its packets: closing it with 4013
@@ -102,12 +102,13 @@ func run() -> void:
 	_check_grace()
 	_check_catching_up()
 	_check_steady_backlog()
+	_check_text()
 	_check_write_timeout()
 
 
-func _connected(has_session: bool) -> Client:
+func _connected(has_session: bool, is_multiplayer: bool = true) -> Client:
 	var client := Client.new()
-	check_eq(client.connect_to_url("ws://127.0.0.1:9", [], true), OK, "connect_to_url")
+	check_eq(client.connect_to_url("ws://127.0.0.1:9", [], is_multiplayer), OK, "connect_to_url")
 	client.poll()
 	check_eq(client.get_connection_status(), CONNECTED, "connected")
 	client.line.has_session = has_session
@@ -235,6 +236,25 @@ func _check_steady_backlog() -> void:
 	check_eq(client.get_peer_statistics(1).queued_out_packets, 60, "those that wait")
 	check_eq(client.get_statistics().packets_dropped_unreliable, 0, "dropped")
 	check_eq(line.closed_with, 0, "no Close")
+	client.close()
+
+
+## A String is valid UTF-8 as it is sent; bytes are looked at one by one.
+func _check_text() -> void:
+	var client := _connected(false, false)
+	var handle: RefCounted = client.get_peer(1)
+	handle.call("set_write_mode", 0)
+	var text := "ü".repeat(30000)
+	var bytes := text.to_utf8_buffer()
+	var times: Array[int] = []
+	for call: Callable in [handle.send_text.bind(text), handle.put_packet.bind(bytes)]:
+		var began := Time.get_ticks_usec()
+		for number: int in 5:
+			client.line.unsent = 0
+			client.poll()
+			check_eq(call.call(), OK, "text")
+		times.append(Time.get_ticks_usec() - began)
+	check(times[0] * 4 < times[1], "%d us for texts, %d us for bytes" % times)
 	client.close()
 
 
