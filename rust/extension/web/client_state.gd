@@ -158,7 +158,7 @@ func get_peer_statistics(id: int) -> Dictionary:
 		return {}
 	var queued_bytes: int = _packets.total_bytes() + _connection.messages.bytes
 	var queued_packets: int = _packets.size() + _connection.messages.size()
-	var figures: Dictionary = _connection.transport.figures()
+	var figures: Dictionary = _connection.figures()
 	return {
 		"rtt_msec": _connection.transport.rtt_msec(),
 		"bytes_in": figures["bytes_in"],
@@ -382,7 +382,7 @@ func _count(figure: String) -> void:
 
 ## Adds what the present connection has counted.
 func _add_figures(to: Dictionary) -> void:
-	var figures: Dictionary = _connection.transport.figures()
+	var figures: Dictionary = _connection.figures()
 	for name: String in ["bytes_in", "bytes_out", "packets_in", "packets_out", "packets_to_closed"]:
 		to[name] = figures[name]
 	to["packets_to_closed"] += _connection.packets_to_closed

@@ -128,6 +128,30 @@ func is_clean() -> bool:
 	return close_code >= 0
 
 
+## Whether the transport has ended it for a reason of its own: the words for it are the reason that it gives the other side.
+func has_stopped() -> bool:
+	var words: String = transport.last_error()
+	return not words.is_empty() and words == transport.close_reason()
+
+
+## The transport is done: takes over what its Close frame says, if there was one.
+func note_close_frame() -> void:
+	if transport.close_code() >= 0 and not has_stopped():
+		close_code = transport.close_code()
+		close_reason = transport.close_reason()
+
+
+## What was counted. The message that has the client's id is no packet.
+func figures() -> Dictionary:
+	var found: Dictionary = transport.figures()
+	if is_multiplayer:
+		var received: int = found["packets_in"]
+		found["packets_in"] = maxi(0, received - 1)
+		if received <= 1:
+			found["last_packet_msec"] = -1
+	return found
+
+
 ## Sends a message if there is room for it.
 func send(message: PackedByteArray, is_text: bool, when_full: WhenFull) -> Outcome:
 	var outcome: Outcome = _send(message, is_text, when_full)

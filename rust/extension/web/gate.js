@@ -51,6 +51,11 @@
     return `${url}${separator}godot-multiplayer=${version}`;
   }
 
+  // Words that a game may show to anybody: a path or a query can hold a secret.
+  function withoutPaths(words) {
+    return words.replace(/(wss?:\/\/[^/?#\s'"]*)[^\s'"]*/gi, '$1');
+  }
+
   // ---- One connection ----
 
   class Connection {
@@ -98,7 +103,7 @@
       try {
         this.adopt(new (original || window.WebSocket)(url, protocols));
       } catch (e) {
-        this.end(LOST, '', false, e.message);
+        this.end(LOST, '', false, withoutPaths(e.message));
       }
     }
 
@@ -440,7 +445,7 @@
     };
   }
 
-  const tools = { now, later, cancel, LOST, OPEN };
+  const tools = { now, later, cancel, withoutPaths, LOST, OPEN };
 
   // ---- Time ----
 

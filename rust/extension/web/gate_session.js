@@ -258,7 +258,7 @@
       try {
         socket = new window.WebSocket(c.url, names.concat(`${NAME}.${this.token}.${this.received()}`));
       } catch (e) {
-        this.failed(e.message);
+        this.failed(this.tools.withoutPaths(e.message));
         return;
       }
       socket.binaryType = 'arraybuffer';

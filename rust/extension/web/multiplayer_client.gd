@@ -17,7 +17,8 @@ const _SESSION_GRACE: float = 5000.0
 
 var _is_polling: bool = false
 var _polls: int = 0
-## Whether packets became readable in this poll.
+## Whether the client became connected in this poll, or packets became readable. A [MultiplayerAPI] asks for the status behind each poll, and the game
+## takes the packets then, so the end is told in the next one.
 var _is_fresh: bool = false
 ## Whether the game had no time for all of them in the last frame: until it had, nothing is told that comes behind them.
 var _was_cut: bool = false
@@ -101,6 +102,7 @@ func _poll_connecting(opening: int) -> bool:
 		var why: String = "protocol violation: the server's first message is not a peer id; is it a multiplayer server of this wire_format?"
 		_tell_failure(why, opening)
 	elif transport.state() == WebSocketPeer.STATE_CLOSED:
+		_connection.note_close_frame()
 		_tell_failure(_words_of_failure(), opening)
 	elif _clock - _connecting_since >= handshake_timeout * 1000.0:
 		_count("handshakes_timed_out")
@@ -117,11 +119,10 @@ func _was_opened(transport: _Connection.Transport) -> bool:
 
 
 func _words_of_failure() -> String:
-	var transport: _Connection.Transport = _connection.transport
-	if not transport.last_error().is_empty():
-		return transport.last_error()
-	if transport.close_code() >= 0 and transport.close_code() != 1006:
-		return _words_of_close(transport.close_code(), transport.close_reason())
+	if _connection.is_clean():
+		return _words_of_close(_connection.close_code, _connection.close_reason)
+	if not _connection.transport.last_error().is_empty():
+		return _connection.transport.last_error()
 	var why: String = "no connection to %s: nobody listens there, the server refused it, or its certificate is not trusted; a browser does not say which"
 	return why % _connection.url.place()
 
@@ -413,28 +414,25 @@ func _poll_end(opening: int) -> void:
 ## The transport is done.
 func _note_close() -> void:
 	var connection: _Connection = _connection
-	var code: int = connection.transport.close_code()
-	var reason: String = connection.transport.close_reason()
-	var words: String = connection.transport.last_error()
 	connection.is_over = true
 	if not connection.fault.is_empty():
 		return
-	connection.fault = words
+	connection.fault = connection.transport.last_error()
 	if connection.transport.has_timed_out():
 		_count("peers_timed_out")
-	# Its own words are the reason that it gives the other side.
-	if not words.is_empty() and words == reason:
+	if connection.has_stopped():
 		_count("peers_violated")
-	elif code >= 0 and code != 1006:
-		connection.close_code = code
-		connection.close_reason = reason
-		connection.fault = _words_of_close(code, reason)
-	elif words.is_empty():
+		return
+	connection.note_close_frame()
+	if connection.is_clean():
+		connection.fault = _words_of_close(connection.close_code, connection.close_reason)
+	elif connection.fault.is_empty():
 		connection.fault = "the connection was lost; a browser does not say why"
 
 
 func _tell_connected(id: int, opening: int) -> bool:
 	_connection.is_usable = true
+	_is_fresh = true
 	_status = MultiplayerPeer.CONNECTION_CONNECTED
 	_id = id
 	if _mode == _Mode.RAW:
@@ -449,6 +447,8 @@ func _tell_connected(id: int, opening: int) -> bool:
 func _tell_failure(why: String, opening: int) -> void:
 	_count("handshakes_refused")
 	_last_error = why
+	_close_code = _connection.close_code
+	_close_reason = _connection.close_reason
 	_status = MultiplayerPeer.CONNECTION_DISCONNECTED
 	_connection.finish(close_timeout)
 	_connection.is_over = true

@@ -17,7 +17,7 @@ extends RefCounted
 ## func close(code := 1000, reason := "") -> void   # closing handshake; a code below 0 drops the connection at once
 ## func close_code() -> int             # -1: no close frame came
 ## func close_reason() -> String
-## func last_error() -> String          # why the connection failed or ended, in words; "" while there is nothing to say
+## func last_error() -> String          # why the connection failed or ended, in words; "" where only the browser knows why there is none
 ## func has_timed_out() -> bool         # it ended because nothing was heard
 ## func selected_protocol() -> String
 ## func buffered_bytes() -> int         # bytes the browser has not sent yet, what was sent in this frame included, without those of again_bytes()
@@ -110,7 +110,6 @@ var has_session: bool = false
 var changes: int = 0
 
 var _socket: WebSocketPeer
-var _url: String = ""
 var _heartbeat_interval: float = 0.0
 var _heartbeat_timeout: float = 0.0
 var _largest_message: int = 0
@@ -167,7 +166,6 @@ func open(url: String, protocols: PackedStringArray, options: Dictionary) -> Err
 	changes = 0
 	_figures = FIGURES.duplicate()
 	_packets_to_closed = 0
-	_url = url
 	var given: Dictionary = DEFAULTS.merged(options, true)
 	_heartbeat_interval = given["heartbeat_interval"]
 	_heartbeat_timeout = given["heartbeat_timeout"]
@@ -418,19 +416,14 @@ func _enter_open() -> void:
 func _end(code: int, reason: String, words: String) -> void:
 	_code = -1 if code == LOST else code
 	_reason = reason
-	if not words.is_empty():
-		_error = words
-	elif _state == WebSocketPeer.STATE_CLOSING:
-		_error = ""
-	elif _opened_at < 0:
-		_error = (
-			"no connection with %s: nobody listens there, or it refused; the browser's console tells more"
-			% _url
-		)
-	elif code == LOST:
-		_error = "the connection was lost"
-	else:
-		_error = "closed by the server with code %d%s" % [code, " (%s)" % reason if reason else ""]
+	_error = words
+	if words.is_empty() and _state != WebSocketPeer.STATE_CLOSING:
+		if code != LOST:
+			_error = (
+				"closed by the server with code %d%s" % [code, " (%s)" % reason if reason else ""]
+			)
+		elif _opened_at >= 0:
+			_error = "the connection was lost"
 	_figures = figures()
 	_packets_to_closed = 0
 	_forget()

@@ -70,6 +70,18 @@ test('what the browser refuses is told in its words, at the next poll', () => {
   assert.equal(engine.closed.code, 1006);
 });
 
+test('the words of the browser lose the path and the query of the URL', () => {
+  const page = makePage();
+  for (const [words, expected] of [
+    ["The URL 'wss://host:9080/path?ticket=1' is invalid.", "The URL 'wss://host:9080' is invalid."],
+    ['Refused: WS://[::1]:9080?ticket=1', 'Refused: WS://[::1]:9080'],
+    ['wss://host/?a wss://host#b', 'wss://host wss://host'],
+  ]) {
+    page.dialFails = words;
+    assert.equal(connect(page, {}, 'wss://host:9080/path?ticket=1').ending().words, expected);
+  }
+});
+
 test('a connection that fails is closed, not open', () => {
   const engine = connect(makePage());
   engine.socket.shut(1006, '', false);

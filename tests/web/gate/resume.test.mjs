@@ -184,6 +184,15 @@ test('an attempt that the browser refuses is one that fails', () => {
   assert.equal(page.sockets.length, 2);
 });
 
+test('the words of the browser for such an attempt lose the query of the URL', () => {
+  const page = makePage();
+  const engine = connectSession(page);
+  lose(page, engine);
+  page.dialFails = 'no more sockets for ws://host:1/?ticket=1';
+  page.clock.advance(200000);
+  assert.match(engine.ending().words, /no more sockets for ws:\/\/host:1$/);
+});
+
 for (const [name, code, reason] of [['kicked meanwhile', 4001, 'kicked'], ['ended', 4410, 'ended: too late'], ['1000', 1000, '']]) {
   test(`the server has ended it while the page was away: ${name}`, () => {
     const page = makePage();
