@@ -58,6 +58,9 @@ var _others: Dictionary = {}
 var _left: PackedInt32Array = PackedInt32Array()
 ## Peers that the game itself has ended by closing, and that a [MultiplayerAPI] may still list.
 var _former: PackedInt32Array = PackedInt32Array()
+## The handle of the server among them, and the same while their end is told.
+var _former_handle: _Handle = null
+var _leaving: _Handle = null
 ## Changes with each opening and closing, so that a poll sees that a handler did either.
 var _opening: int = 0
 ## Whether the end is to be told at the next poll, because packets became readable in the last one.
@@ -130,13 +133,12 @@ func is_suspended() -> bool:
 
 
 func get_peer(peer_id: int) -> _Handle:
+	if _leaving != null and peer_id == _SERVER:
+		return _leaving
 	if _connection == null or peer_id != _SERVER:
 		_report_unknown_peer("get_peer", peer_id)
 		return null
-	if _handle == null:
-		_handle = _Handle.new()
-		_handle._connection = _connection
-	return _handle
+	return _present_handle()
 
 
 func get_statistics() -> Dictionary:
@@ -356,9 +358,11 @@ func _forget() -> void:
 		_connection.transport.woken.disconnect(_on_woken)
 		_connection.finish(close_timeout)
 	if _mode == _Mode.MULTIPLAYER:
-		if _status == MultiplayerPeer.CONNECTION_CONNECTED:
+		# One that is told of the end of its connection, or was, is not connected any more.
+		if _status != MultiplayerPeer.CONNECTION_CONNECTING:
 			@warning_ignore("return_value_discarded")
 			_former.push_back(_SERVER)
+			_former_handle = null if _connection == null else _present_handle()
 		_former.append_array(PackedInt32Array(_others.keys()))
 	_opening += 1
 	_mode = _Mode.NONE
@@ -397,6 +401,13 @@ func _release() -> void:
 	_add_figures(_counts)
 	_connection.transport.woken.disconnect(_on_woken)
 	_let_go()
+
+
+func _present_handle() -> _Handle:
+	if _handle == null:
+		_handle = _Handle.new()
+		_handle._connection = _connection
+	return _handle
 
 
 func _let_go() -> void:

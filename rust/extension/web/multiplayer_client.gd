@@ -43,11 +43,8 @@ func _poll() -> void:
 ## Whether there was something to do.
 func _poll_open() -> bool:
 	var opening: int = _opening
-	if not _former.is_empty():
-		var former: PackedInt32Array = _former
-		_former = PackedInt32Array()
-		if not _FormerPeers.tell(self, former, _is_still.bind(opening)):
-			return true
+	if not _former.is_empty() and not _tell_former(opening):
+		return true
 	if _connection == null:
 		return false
 	_polls += 1
@@ -79,6 +76,17 @@ func _poll_open() -> bool:
 		return true
 	_poll_end(opening)
 	return was_connecting or _is_fresh
+
+
+## False: a handler has closed the object; the next poll tells the rest.
+func _tell_former(opening: int) -> bool:
+	_leaving = _former_handle
+	var is_still: bool = _FormerPeers.tell(self, _former, _is_still.bind(opening))
+	_leaving = null
+	if is_still:
+		_former = PackedInt32Array()
+		_former_handle = null
+	return is_still
 
 
 func _is_still(opening: int) -> bool:

@@ -69,6 +69,10 @@ func run() -> void:
 		_check_end_at_once(code)
 	for is_raw: bool in [true, false]:
 		_check_order_at_once(is_raw)
+	_check_elsewhere()
+	_check_elsewhere_in_a_handler("server_disconnected")
+	_check_elsewhere_in_a_handler("peer_disconnected")
+	_check_closed_while_told()
 	_drop()
 
 
@@ -149,6 +153,71 @@ func _check_order_at_once(is_raw: bool) -> void:
 	check_eq(told, ["in"], "in the first poll")
 	_client.poll()
 	check_eq(told, ["in", "out"], "in the second poll")
+
+
+## Closed and opened again between two polls: the players of the old server are gone, those that it has relayed included.
+func _check_elsewhere() -> void:
+	_joined()
+	var was: RefCounted = _client.get_peer(1)
+	var handles: Array = []
+	_api.peer_disconnected.connect(func(_id: int) -> void: handles.append(_client.get_peer(1)))
+	_client.close()
+	_open()
+	var is_to_be: RefCounted = _client.get_peer(1)
+	_api.poll()
+	check_eq(_told, ["out 99", "out 88", "out 1"], "the old server's players")
+	check_eq(_api.get_peers(), PackedInt32Array(), "ghosts")
+	check_eq(handles, [was, was, was], "the handle meanwhile")
+	check(_client.get_peer(1) == is_to_be and is_to_be != was, "the handle afterwards")
+	_client.line.bring_id()
+	_api.poll()
+	check_eq(_told.slice(3), ["connected", "in 1"], "the new server")
+
+
+## A game that goes elsewhere as soon as it hears of the end.
+func _check_elsewhere_in_a_handler(which: String) -> void:
+	_joined()
+	var reopen := func() -> void: _open()
+	if which == "peer_disconnected":
+		reopen = func(_id: int) -> void: _open()
+	_client.connect(which, reopen, CONNECT_ONE_SHOT)
+	_client.line.end(1006, "")
+	_api.poll()
+	_api.poll()
+	check_eq(_api.get_peers(), PackedInt32Array(), "ghosts after %s" % which)
+	for id: int in [1] + OTHERS:
+		check_eq(_told.count("out %d" % id), 1, "%d, after %s" % [id, which])
+	_client.line.bring_id()
+	_api.poll()
+	check_eq(_told.slice(3), ["connected", "in 1"], "the new server, after %s" % which)
+
+
+## Closed and opened once more by a handler that is told of the old players: the next poll tells the rest.
+func _check_closed_while_told() -> void:
+	_joined()
+	_client.close()
+	_open()
+	var again := func(_id: int) -> void:
+		_client.close()
+		_open()
+	_api.peer_disconnected.connect(again, CONNECT_ONE_SHOT)
+	_api.poll()
+	check_eq(_told, ["out 99"], "up to the handler")
+	_api.poll()
+	check_eq(_told.slice(1), ["out 88", "out 1"], "the rest")
+
+
+## A client with an API, connected to a server that has told of the others.
+func _joined() -> void:
+	_made()
+	_client.line.bring_id()
+	for id: int in OTHERS:
+		_client.line.bring_peer(id)
+	_api.poll()
+	check_eq(_api.get_peers().size(), 3, "all are there")
+	# What was readable in that poll is not, any more.
+	_api.poll()
+	_told.clear()
 
 
 func _made(is_multiplayer: bool = true) -> void:
