@@ -316,6 +316,42 @@ fn an_escaped_packet_may_be_as_large_as_any_other() {
 }
 
 #[test]
+fn a_list_may_be_as_long_as_was_agreed_when_the_limit_is_lower_by_now() {
+    let config = PeerConfig { resume_timeout: PeerConfig::RESUME_MAX, ..multiplayer() };
+    let mut scene = Scene::new(config.clone(), true);
+    for _ in 0..2 {
+        let guest = scene.join_with(&offering("resume; v=1, relay-list; v=1"));
+        scene.guests[guest].end.inject(&frame(0x81, b"ack 0 0"));
+    }
+    scene.settle();
+    scene.peer.reconfigure(PeerConfig { max_message_size: Some(1024), ..config });
+    let strangers = (2..513).map(|id| (PeerId(id), 0));
+    let targets: Vec<_> = strangers.chain([(scene.guests[1].id, 0)]).collect();
+    let source = scene.guests[0].id;
+    for comes_back in [false, true] {
+        if comes_back {
+            let received = scene.messages(0).len();
+            let token = greeting(&scene, 0)[0].split(' ').nth(2).expect("a token").to_owned();
+            scene.guests[0].end.reset();
+            scene.settle();
+            scene.rejoin_with(0, &offering(&format!("resume; v=1; token={token}; received={received}")));
+            scene.guests[0].end.inject(&frame(0x81, format!("ack {received} 2").as_bytes()));
+        }
+        scene.messages(1);
+        scene.say(0, &[define(0, &targets), using(0, 511, 1, b"x")]);
+        scene.settle();
+        assert_eq!(scene.messages(1), [relay(source, b"x")], "{comes_back}");
+        assert_eq!(scene.peer.statistics().peers_violated, 0, "{comes_back}");
+    }
+    // All other messages are within the new limit.
+    scene.say(0, &[vec![9; 1025]]);
+    scene.settle();
+    scene.now += ANSWER_TIME;
+    scene.settle();
+    assert_eq!(scene.peer.statistics().peers_violated, 1);
+}
+
+#[test]
 fn an_escaped_packet_waits_for_room_as_a_whole() {
     let mut scene = scene(small(6), 2);
     let escaped = vec![7, 0x42, 7, 0x40, 0, 0, 0, 0, 1];

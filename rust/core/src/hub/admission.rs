@@ -20,7 +20,7 @@ use crate::event::ConnectionRequest;
 use crate::http::{HttpResponse, Request, named};
 use crate::session::{Context, Grant, Session, agreement};
 use crate::wire::godot4;
-use crate::wire::relay_list::{ESCAPED, Terms};
+use crate::wire::relay_list::Terms;
 
 /// A request that waits for the game's handler.
 #[derive(Debug)]
@@ -347,8 +347,8 @@ impl Hub {
             && let Some(connection) = self.connections.get_mut(conn)
             && let Stage::Connected(peer) = &mut connection.stage
         {
-            peer.lists = Some(Lists::new(terms));
-            connection.session.read_escaped(&ESCAPED);
+            let lists = peer.lists.insert(Lists::new(terms));
+            connection.session.read_larger(lists.leeway());
             self.grants_lists = true;
         }
         if let Some(token) = token {

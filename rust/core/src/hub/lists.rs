@@ -10,10 +10,10 @@ use super::delivery::{count_in, may_deliver, unpinned};
 use crate::base::{ConnId, Packet, PeerId};
 use crate::channel::{Notice, Run, input_limits};
 use crate::config::PeerConfig;
-use crate::session::{Context, Payload};
+use crate::session::{Context, Leeway, Payload};
 use crate::wire::relay_list::{
-    self, COPIED, ESCAPE_HEADER, LISTS, ListMessage, Range, TARGET, Terms, check_targets, copies,
-    is_list_message, targets,
+    self, COPIED, DEFINED, ESCAPE_HEADER, ESCAPED, LISTS, ListMessage, Range, TARGET, Terms, check_targets,
+    copies, is_list_message, targets,
 };
 
 /// The lists of a client.
@@ -29,6 +29,11 @@ pub(super) struct Lists {
 impl Lists {
     pub(super) fn new(terms: Terms) -> Box<Self> {
         Box::new(Self { terms, all: Default::default(), count: 0 })
+    }
+
+    /// Returns which messages may be larger than those of a game. A client is not told when the game lowers the limit.
+    pub(super) fn leeway(&self) -> Leeway {
+        Leeway { escape: &ESCAPED, definition: &DEFINED, size: self.terms.longest() }
     }
 
     fn define(&mut self, number: u8, targets: &[u8], source: PeerId) -> Result<(), String> {

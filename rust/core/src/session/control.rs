@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::reader::{TOO_LARGE, Violation};
+use super::reader::{Leeway, TOO_LARGE, Violation};
 use super::{Context, Flushed, Incoming, Kind, Role, Room, Session, State, Step, WRITE_TURN};
 use crate::base::{CloseFrame, CloseReason, ResumeToken};
 use crate::channel::{PayloadRef, PeerShared};
@@ -123,10 +123,10 @@ impl Session {
         }
     }
 
-    /// Lets a message that begins with these bytes be longer by them than others.
-    pub(crate) fn read_escaped(&mut self, escape: &'static [u8]) {
+    /// Lets some messages be larger than others.
+    pub(crate) fn read_larger(&mut self, leeway: Leeway) {
         if let State::Open(reader) = &mut self.state {
-            reader.escape = escape;
+            reader.leeway = leeway;
         }
     }
 

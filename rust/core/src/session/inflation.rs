@@ -5,7 +5,7 @@
 use super::burst::Payload;
 use super::claim::Claim;
 use super::codecs::{Codecs, INFLATE_FREE, LENT};
-use super::reader::{Frame, Violation, check_escape, not_utf8, too_large_inflated, valid_text};
+use super::reader::{Frame, Leeway, Violation, not_utf8, too_large_inflated, valid_text};
 use crate::deflate::{Decoder, Fault, Progress, TAIL};
 
 /// The receiving side of a connection whose ends have agreed on permessage-deflate.
@@ -80,8 +80,8 @@ impl Deflated {
         Ok(())
     }
 
-    fn finish<'b>(mut self, escape: &[u8]) -> Result<Frame<'b>, Violation> {
-        check_escape(&self.out, self.text, self.max, escape)?;
+    fn finish<'b>(mut self, leeway: &Leeway) -> Result<Frame<'b>, Violation> {
+        leeway.check(&self.out, self.text, self.max)?;
         if self.text && self.valid < self.out.len() {
             return Err(not_utf8());
         }
@@ -107,12 +107,12 @@ impl Inflation {
     pub(super) fn go_on<'b>(
         &mut self,
         message: &mut Option<Deflated>,
-        escape: &[u8],
+        leeway: &Leeway,
         codecs: &mut Codecs,
     ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(deflated) = message else { return Ok(None) };
         let limit = deflated.max;
-        let max = limit.saturating_add(escape.len());
+        let max = leeway.most(limit);
         let begins = !self.keeps && self.decoder.is_none();
         let is_large = deflated.out.len() > INFLATE_FREE
             || deflated.place.is_some()
@@ -144,7 +144,7 @@ impl Inflation {
         }
         let Some(whole) = message.take_if(|_| is_whole) else { return Ok(None) };
         codecs.note_inflated(whole.input.len(), whole.out.len());
-        whole.finish(escape).map(Some)
+        whole.finish(leeway).map(Some)
     }
 
     /// Leaves everything that others wait for, because the connection is not read for some time. One that keeps its decoder has nothing of the

@@ -58,6 +58,7 @@ pub(crate) use keepalive::{SIGN_INTERVAL, earlier};
 pub(crate) use kept::FORGET_PACKETS;
 pub(crate) use kept::Room;
 pub(crate) use pool::Pool;
+pub(crate) use reader::Leeway;
 use reader::{Reader, Violation};
 use writer::Writer;
 pub(crate) use writer::{Flushed, Kind, WRITE_TURN};

@@ -24,8 +24,17 @@ pub(crate) struct Reader {
     discards: bool,
     /// Messages may be compressed.
     inflation: Option<Box<Inflation>>,
-    /// A message that begins with these bytes may be longer by them.
-    pub(super) escape: &'static [u8],
+    pub(super) leeway: Leeway,
+}
+
+/// Binary messages that may be larger than others, by their beginnings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Leeway {
+    /// What begins with these bytes may be longer by them.
+    pub(crate) escape: &'static [u8],
+    /// What begins with these bytes may have this size, however low the limit is.
+    pub(crate) definition: &'static [u8],
+    pub(crate) size: usize,
 }
 
 /// What was read.
@@ -173,10 +182,10 @@ impl Reader {
             let begun = self.begun.get_or_insert_default();
             if begun.frame.is_none() {
                 let Some(head) = begun.take_head(burst) else { break };
-                let limit = SizeLimit { message: max_message, escape: self.escape.len() };
+                let limit = SizeLimit { message: max_message, most: self.leeway.most(max_message) };
                 begun.begin(head, role, limit, self.discards, self.inflation.is_some())?;
             }
-            if let Some(frame) = begun.take_payload(burst, self.escape)? {
+            if let Some(frame) = begun.take_payload(burst, &self.leeway)? {
                 if matches!(frame, Frame::Unfinished) {
                     return self.inflate(pool);
                 }
@@ -200,7 +209,7 @@ impl Reader {
     #[inline(never)]
     fn inflate<'b>(&mut self, pool: &mut Pool) -> Result<Option<Frame<'b>>, Violation> {
         let (Some(begun), Some(inflation)) = (&mut self.begun, &mut self.inflation) else { return Ok(None) };
-        let frame = inflation.go_on(&mut begun.deflated, self.escape, pool.codecs())?;
+        let frame = inflation.go_on(&mut begun.deflated, &self.leeway, pool.codecs())?;
         self.forget_if_empty();
         Ok(Some(frame.unwrap_or(Frame::Unfinished)))
     }
@@ -348,7 +357,7 @@ impl Begun {
     fn take_payload<'b>(
         &mut self,
         burst: &mut ReadBurst<'b>,
-        escape: &[u8],
+        leeway: &Leeway,
     ) -> Result<Option<Frame<'b>>, Violation> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
         let bytes = burst.pop(usize::try_from(frame.left).unwrap_or(usize::MAX));
@@ -379,7 +388,7 @@ impl Begun {
                     self.deflated = Some(Deflated::new(text, data, max));
                     Some(Frame::Unfinished)
                 }
-                message => message.map(|message| message.finish(escape)).transpose()?,
+                message => message.map(|message| message.finish(leeway)).transpose()?,
             },
         })
     }
@@ -395,11 +404,11 @@ fn check_mask(mask: Option<[u8; 4]>, role: Role) -> Result<(), Violation> {
     }
 }
 
-/// The size of the largest message, and by how much one that begins with an escape may be longer.
+/// The size of the largest message, and of the largest one of those that may be larger.
 #[derive(Clone, Copy)]
 struct SizeLimit {
     message: usize,
-    escape: usize,
+    most: usize,
 }
 
 impl SizeLimit {
@@ -407,8 +416,7 @@ impl SizeLimit {
     #[cold]
     #[inline(never)]
     fn check(self, size: u64, is_compressed: bool) -> Result<(), Violation> {
-        let most = self.message.saturating_add(self.escape);
-        let most = if is_compressed { compressed_limit(most) } else { most };
+        let most = if is_compressed { compressed_limit(self.most) } else { self.most };
         if size > most as u64 { Err(too_large(size, self.message)) } else { Ok(()) }
     }
 }
@@ -423,12 +431,22 @@ pub(super) fn valid_text(text: &[u8], valid: usize) -> Result<usize, Violation> 
     }
 }
 
-/// Checks the size of a message that may be longer than `max` only if it begins with the escape, and by its length.
-pub(super) fn check_escape(message: &[u8], text: bool, max: usize, escape: &[u8]) -> Result<(), Violation> {
-    if message.len() > max && (text || !message.starts_with(escape)) {
-        return Err(too_large(message.len() as u64, max));
+impl Leeway {
+    /// Returns the size of the largest message, where others may have `max` bytes.
+    pub(super) fn most(&self, max: usize) -> usize {
+        max.saturating_add(self.escape.len()).max(self.size)
     }
-    Ok(())
+
+    /// Checks the size of a complete message.
+    pub(super) fn check(&self, message: &[u8], text: bool, max: usize) -> Result<(), Violation> {
+        let size = message.len();
+        if size <= max {
+            return Ok(());
+        }
+        let is_escaped = message.starts_with(self.escape) && size <= max.saturating_add(self.escape.len());
+        let is_definition = message.starts_with(self.definition) && size <= self.size;
+        if !text && (is_escaped || is_definition) { Ok(()) } else { Err(too_large(size as u64, max)) }
+    }
 }
 
 impl Message {
@@ -451,8 +469,8 @@ impl Message {
         Ok(())
     }
 
-    fn finish<'b>(self, escape: &[u8]) -> Result<Frame<'b>, Violation> {
-        check_escape(&self.data, self.text, self.max, escape)?;
+    fn finish<'b>(self, leeway: &Leeway) -> Result<Frame<'b>, Violation> {
+        leeway.check(&self.data, self.text, self.max)?;
         if self.text && self.valid < self.data.len() {
             return Err(not_utf8());
         }

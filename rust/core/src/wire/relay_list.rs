@@ -46,6 +46,11 @@ impl Terms {
         format!("lists 1 {} {}", self.targets, self.bytes)
     }
 
+    /// Returns the size of the longest definition.
+    pub(crate) fn longest(self) -> usize {
+        DEFINE_HEADER + self.targets * TARGET
+    }
+
     /// Reads this message. A later version may have more words.
     pub(crate) fn parse(message: &[u8]) -> Option<Self> {
         let mut words = str::from_utf8(message).ok()?.split(' ');
@@ -166,6 +171,8 @@ const ESCAPE: u8 = 0x42;
 /// The bytes before the packet of an escaped message.
 pub(crate) const ESCAPED: [u8; ESCAPE_HEADER] = [COMMAND_SYS, ESCAPE];
 pub(crate) const ESCAPE_HEADER: usize = 2;
+/// The first bytes of a definition.
+pub(crate) const DEFINED: [u8; 2] = [COMMAND_SYS, DEFINE];
 const DEFINE_HEADER: usize = 5;
 /// Of a relay, behind the first byte of the packet.
 const TIME: usize = RELAY_HEADER + 1;

@@ -13,7 +13,6 @@ use crate::hub::connection::{Connection, Stage};
 use crate::hub::transports::Transports;
 use crate::hub::{Hub, Side};
 use crate::session::{Context, Grant};
-use crate::wire::relay_list::ESCAPED;
 
 impl Hub {
     /// Returns the token of a new session, if the client has asked for one and the server gives them.
@@ -66,8 +65,8 @@ impl Hub {
         session.send_control(true, grant.words().as_bytes(), &mut cx);
         session.take_over(&mut last, resumption.received, &mut cx);
         session.guard(SERVER_GUARD.0, SERVER_GUARD.1);
-        if let Stage::Connected(Connected { lists: Some(_), .. }) = &connection.stage {
-            session.read_escaped(&ESCAPED);
+        if let Stage::Connected(Connected { lists: Some(lists), .. }) = &connection.stage {
+            session.read_larger(lists.leeway());
         }
         self.send_again(peer, resumption.received);
     }

@@ -1,6 +1,6 @@
 //! The same tests for messages that may be compressed, and for what only those can do wrong.
 
-use super::tests::{ESCAPE, escaped, frame};
+use super::tests::{LEEWAY, defined, escaped, frame};
 use super::*;
 use crate::deflate::deflated;
 use crate::session::Ratio;
@@ -161,7 +161,7 @@ fn the_limit_counts_what_is_inflated() {
 }
 
 #[test]
-fn only_an_escaped_packet_may_inflate_to_more_and_by_its_escape_only() {
+fn only_an_escaped_packet_and_a_definition_may_inflate_to_more_and_not_without_limit() {
     for (first, message, is_taken) in [
         (0xc2, vec![b'x'; MAX], true),
         (0xc2, vec![b'x'; MAX + 1], false),
@@ -169,13 +169,17 @@ fn only_an_escaped_packet_may_inflate_to_more_and_by_its_escape_only() {
         (0xc2, escaped(MAX + 3), false),
         (0xc1, escaped(MAX), true),
         (0xc1, escaped(MAX + 1), false),
+        (0xc2, vec![b'x'; MAX + MAX / 2], false),
+        (0xc2, defined(MAX + MAX / 2), true),
+        (0xc2, defined(MAX + MAX / 2 + 1), false),
+        (0xc1, defined(MAX + 1), false),
     ] {
         let text = String::from_utf8_lossy(&message).into_owned();
         let taken = if first == 0xc1 { Text(text) } else { Binary(message.clone()) };
         let expected = if is_taken { taken } else { Fails(1009) };
         let bytes = frame(first, &deflated(15, [message.as_slice()]).remove(0));
         for work in [1, 1 << 20] {
-            let mut reader = Reader { escape: ESCAPE, ..Reader::inflating(false) };
+            let mut reader = Reader { leeway: LEEWAY, ..Reader::inflating(false) };
             let received = read_by(&mut reader, work, [bytes.as_slice()]);
             assert_eq!(received, std::slice::from_ref(&expected), "{first:x}, {} bytes", message.len());
         }
@@ -184,14 +188,14 @@ fn only_an_escaped_packet_may_inflate_to_more_and_by_its_escape_only() {
 
 #[test]
 fn a_limit_that_is_lowered_counts_for_the_messages_behind() {
-    for (escape, first, message) in [
-        (&[][..], 0xc2, vec![b'x'; MAX]),
-        (&[], 0xc1, escaped(MAX)),
-        (ESCAPE, 0xc2, vec![b'x'; MAX]),
-        (ESCAPE, 0xc1, escaped(MAX)),
-        (ESCAPE, 0xc2, escaped(MAX + 2)),
+    for (leeway, first, message) in [
+        (Leeway::default(), 0xc2, vec![b'x'; MAX]),
+        (Leeway::default(), 0xc1, escaped(MAX)),
+        (LEEWAY, 0xc2, vec![b'x'; MAX]),
+        (LEEWAY, 0xc1, escaped(MAX)),
+        (LEEWAY, 0xc2, escaped(MAX + 2)),
     ] {
-        let (mut reader, mut pool) = (Reader { escape, ..Reader::inflating(false) }, Pool::default());
+        let (mut reader, mut pool) = (Reader { leeway, ..Reader::inflating(false) }, Pool::default());
         let mut bytes = frame(first, &deflated(15, [message.as_slice()]).remove(0)).repeat(2);
         let mut burst = ReadBurst::new(&mut bytes);
         pool.set_work(1);
@@ -207,8 +211,8 @@ fn a_limit_that_is_lowered_counts_for_the_messages_behind() {
 
 #[test]
 fn a_limit_that_is_raised_counts_for_the_frames_behind() {
-    for escape in [&[][..], ESCAPE] {
-        let (mut reader, mut pool) = (Reader { escape, ..Reader::inflating(false) }, Pool::default());
+    for leeway in [Leeway::default(), LEEWAY] {
+        let (mut reader, mut pool) = (Reader { leeway, ..Reader::inflating(false) }, Pool::default());
         let message = deflated(15, [[7; MAX].as_slice()]).remove(0);
         let (begin, end) = message.split_at(3);
         for (max, mut bytes, is_whole) in

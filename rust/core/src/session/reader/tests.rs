@@ -338,12 +338,19 @@ fn behind_our_close_only_control_frames_count() {
 
 pub(super) const ESCAPE: &[u8] = &[7, 0x42];
 
+/// A definition may be half as large again as any other message.
+pub(super) const LEEWAY: Leeway = Leeway { escape: ESCAPE, definition: &[7, 0x41], size: MAX + MAX / 2 };
+
+pub(super) fn defined(len: usize) -> Vec<u8> {
+    [&[7, 0x41][..], &vec![b'd'; len - 2]].concat()
+}
+
 pub(super) fn escaped(len: usize) -> Vec<u8> {
     [ESCAPE, &vec![b'e'; len - ESCAPE.len()]].concat()
 }
 
 #[test]
-fn only_an_escaped_packet_may_be_longer_and_by_its_escape_only() {
+fn only_an_escaped_packet_and_a_definition_may_be_larger_and_not_without_limit() {
     for (first, message, is_taken) in [
         (0x82, counting(MAX), true),
         (0x82, counting(MAX + 1), false),
@@ -352,6 +359,10 @@ fn only_an_escaped_packet_may_be_longer_and_by_its_escape_only() {
         (0x82, escaped(MAX + 3), false),
         (0x81, escaped(MAX), true),
         (0x81, escaped(MAX + 1), false),
+        (0x82, counting(MAX + MAX / 2), false),
+        (0x82, defined(MAX + MAX / 2), true),
+        (0x82, defined(MAX + MAX / 2 + 1), false),
+        (0x81, defined(MAX + 1), false),
     ] {
         let text = String::from_utf8_lossy(&message).into_owned();
         let taken = if first == 0x81 { Text(text) } else { Binary(message.clone()) };
@@ -359,7 +370,7 @@ fn only_an_escaped_packet_may_be_longer_and_by_its_escape_only() {
         let whole = frame(first, &message);
         let parts = [frame(first & 0x0f, &message[..1]), frame(0x80, &message[1..])].concat();
         for (bytes, cut) in [(&whole, whole.len()), (&whole, 9), (&parts, parts.len()), (&parts, 700)] {
-            let (mut reader, mut all) = (Reader { escape: ESCAPE, ..Reader::default() }, Vec::new());
+            let (mut reader, mut all) = (Reader { leeway: LEEWAY, ..Reader::default() }, Vec::new());
             let _ = feed(&mut reader, &bytes[..cut], &mut all) || feed(&mut reader, &bytes[cut..], &mut all);
             assert_eq!(all, std::slice::from_ref(&expected), "{first:x}, {} bytes", message.len());
         }
@@ -368,15 +379,15 @@ fn only_an_escaped_packet_may_be_longer_and_by_its_escape_only() {
 
 #[test]
 fn a_limit_that_is_lowered_counts_for_the_frames_behind() {
-    for (escape, first, message, is_taken) in [
-        (&[][..], 0x82, counting(MAX), true),
-        (&[], 0x81, escaped(MAX), true),
-        (ESCAPE, 0x82, counting(MAX), true),
-        (ESCAPE, 0x81, escaped(MAX), true),
-        (ESCAPE, 0x82, escaped(MAX + 2), true),
-        (ESCAPE, 0x82, counting(MAX + 1), false),
+    for (leeway, first, message, is_taken) in [
+        (Leeway::default(), 0x82, counting(MAX), true),
+        (Leeway::default(), 0x81, escaped(MAX), true),
+        (LEEWAY, 0x82, counting(MAX), true),
+        (LEEWAY, 0x81, escaped(MAX), true),
+        (LEEWAY, 0x82, escaped(MAX + 2), true),
+        (LEEWAY, 0x82, counting(MAX + 1), false),
     ] {
-        let (mut reader, mut all) = (Reader { escape, ..Reader::default() }, Vec::new());
+        let (mut reader, mut all) = (Reader { leeway, ..Reader::default() }, Vec::new());
         let bytes = frame(first, &message);
         assert!(!feed(&mut reader, &bytes[..500], &mut all));
         assert_eq!(feed_within(MAX / 2, &mut reader, &bytes[500..], &mut all), !is_taken);
@@ -387,7 +398,7 @@ fn a_limit_that_is_lowered_counts_for_the_frames_behind() {
         }
     }
     // The last fragment has begun behind the change.
-    let (mut reader, mut all) = (Reader { escape: ESCAPE, ..Reader::default() }, Vec::new());
+    let (mut reader, mut all) = (Reader { leeway: LEEWAY, ..Reader::default() }, Vec::new());
     assert!(!feed(&mut reader, &frame(0x02, &counting(MAX / 2)), &mut all));
     assert!(feed_within(MAX / 2, &mut reader, &frame(0x80, b"!"), &mut all));
     assert_eq!(all, [Fails(1009)]);
@@ -395,8 +406,8 @@ fn a_limit_that_is_lowered_counts_for_the_frames_behind() {
 
 #[test]
 fn a_limit_that_is_raised_counts_for_the_frames_behind() {
-    for escape in [&[][..], ESCAPE] {
-        let (mut reader, mut all) = (Reader { escape, ..Reader::default() }, Vec::new());
+    for leeway in [Leeway::default(), LEEWAY] {
+        let (mut reader, mut all) = (Reader { leeway, ..Reader::default() }, Vec::new());
         assert!(!feed_within(MAX / 2, &mut reader, &frame(0x02, &counting(MAX)[..MAX / 2]), &mut all));
         assert!(!feed(&mut reader, &frame(0x80, &counting(MAX)[MAX / 2..]), &mut all));
         assert_eq!(all, [Binary(counting(MAX))]);
