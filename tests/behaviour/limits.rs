@@ -192,7 +192,7 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "targets of all these lists together, 6 bytes each",
             format!(
-                "{}, or half of `max_in_packets`, or as many as `max_message_size_kb` allows",
+                "{}, or half of `max_in_packets`, or as many as `max_message_size_kb` allows, at the time of the handshake",
                 relay_list::TARGETS
             ),
         ),
@@ -293,7 +293,7 @@ fn the_documented_figures_are_those_of_the_code() {
         (
             "the same while less than an eighth of the room is left",
             format!(
-                "1/{} of the room, {}",
+                "1/{} of the room, {}, or an equal part of what has to go if that is more",
                 8 * resume::SUSPENDED_MOST,
                 bytes(QueueTotals::new(runtime::QUEUES_LIMIT).outgoing.reserve() / resume::SUSPENDED_MOST)
             ),

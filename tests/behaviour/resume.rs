@@ -517,6 +517,23 @@ fn a_client_that_reconnects_does_so_also_when_its_time_is_up() {
 }
 
 #[test]
+fn a_client_that_reconnects_again_and_again_hears_of_the_end() {
+    let mut line = Line::new(config());
+    line.cut(Cut::End);
+    line.offline = true;
+    line.pass(20 * SECOND);
+    // Each attempt is connected, and hears nothing.
+    line.offline = false;
+    line.capacity = 0;
+    for _ in 0..20 {
+        let now = line.world.now;
+        line.node(1).command(Command::Reconnect, now);
+        line.pass(2 * SECOND);
+    }
+    assert!(line.node(1).end().is_some());
+}
+
+#[test]
 fn who_comes_back_on_a_slow_link_is_not_closed_while_it_takes_what_it_missed() {
     for policy in [OverflowPolicy::Disconnect, OverflowPolicy::Refuse] {
         for side in [0, 1] {

@@ -46,13 +46,20 @@ fn a_client_that_is_sent_away_at_once_was_connected_for_one_poll() {
             !server.connected_ids().is_empty()
         });
         let id = server.connected_ids()[0];
+        let handle = server.peer.peer(id).expect("connected");
         assert!(server.peer.disconnect(id, CloseFrame::new(4001, "banned").expect("valid")));
-        // The client's thread answers the Close, and has told of both.
+        // The client's thread has answered the Close when the server's has nothing to do with it any more, and tells of both soon after.
+        eventually("the end at the server", || {
+            server.poll();
+            handle.state() == PeerState::Closed
+        });
         std::thread::sleep(Duration::from_millis(300));
         client.poll();
         assert_eq!(client.peer.status(), Status::Connected);
-        client.poll();
-        assert_eq!(client.peer.status(), Status::Disconnected);
+        eventually("the end at the client", || {
+            client.poll();
+            client.peer.status() == Status::Disconnected
+        });
         assert!(client.has(|event| *event == Event::ServerDisconnected));
         assert_eq!(client.peer.close_code(), 4001);
     }

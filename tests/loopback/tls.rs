@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SerialNumber, date_time_ymd};
 use websocket_multiplayer_core::{
     ClientConfig, Delivery, PeerId, Runtime, ServerConfig, Status, Target, TlsServer, Trust, Url,
 };
@@ -22,6 +22,7 @@ use crate::support::{TestPeer, client, client_config, eventually, multiplayer, s
 pub(crate) fn engine_like(name: &str, until: i32) -> (String, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.serial_number = Some(SerialNumber::from(vec![0x40; 20]));
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = date_time_ymd(2014, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);

@@ -69,8 +69,8 @@ macro_rules! multiplayer_class {
             #[var(get = get_overflow_grace, set = set_overflow_grace)]
             overflow_grace: PhantomVar<f64>,
 
-            /// If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, only
-            /// those are dropped for which the output buffer has no room.
+            /// If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, this
+            /// limit does not apply: they are dropped where there is no room, and while the peer is suspended.
             #[var(get = get_unreliable_backlog_kb, set = set_unreliable_backlog_kb)]
             unreliable_backlog_kb: PhantomVar<i64>,
 

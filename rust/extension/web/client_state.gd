@@ -365,6 +365,7 @@ func _forget() -> void:
 			_former_handle = null if _connection == null else _present_handle()
 		_former.append_array(PackedInt32Array(_others.keys()))
 	_opening += 1
+	_leaving = null
 	_mode = _Mode.NONE
 	_status = MultiplayerPeer.CONNECTION_DISCONNECTED
 	_id = 0

@@ -8,13 +8,13 @@ extends RefCounted
 const WAIT_MSEC: int = 100
 ## Nobody watched for longer: a hidden page or a debugger, which say nothing about the line.
 const UNWATCHED_MSEC: int = 1000
-## More marks than that are thinned out: then a group of packets, a 256th of those that wait, counts as long as one of them does.
+## More marks than that are thinned out: then a group of packets, about a 128th of those that wait, counts as long as one of them does.
 const MOST_MARKS: int = 512
 
 var congested: bool = false
 ## Bytes that the browser has not sent yet, as far as they were told.
 var bytes: int = 0
-## At most so many packets are among them. Those of one frame count until all of them have left.
+## At most so many packets are among them, of those sent on this socket. Those of one frame count until all of them have left.
 var packets: int = 0
 ## Bytes that have left, as far as they were told.
 var left: int = 0
@@ -90,6 +90,8 @@ func _forget_packets(gone: int) -> void:
 		packets = _sent_packets - _mark_packets[count - 1]
 		_mark_bytes = _mark_bytes.slice(count)
 		_mark_packets = _mark_packets.slice(count)
+		@warning_ignore("integer_division")
+		_between_marks = mini(_between_marks, maxi(1, packets / (MOST_MARKS / 2)))
 
 
 ## The marks to come are as far from each other as those that stay.

@@ -53,7 +53,7 @@
 
   // Words that a game may show to anybody: a path or a query can hold a secret.
   function withoutPaths(words) {
-    return words.replace(/(wss?:\/\/[^/?#\s'"]*)[^\s'"]*/gi, '$1');
+    return words.replace(/(wss?:\/\/[^/?#\s'"]*)\S*?(?=['"]?[.,;:)]*(?:\s|$))/gi, '$1');
   }
 
   // ---- One connection ----

@@ -155,8 +155,8 @@ var overflow_policy: int = OVERFLOW_DISCONNECT:
 var overflow_grace: float = 1.0:
 	set = set_overflow_grace
 
-## If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, only
-## those are dropped for which the output buffer has no room.
+## If more than this waits for a congested peer, in KiB, unreliable packets for this peer are dropped. If 0, this
+## limit does not apply: they are dropped where there is no room, and while the peer is suspended.
 var unreliable_backlog_kb: int = 16:
 	set = set_unreliable_backlog_kb
 

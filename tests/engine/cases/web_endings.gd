@@ -195,14 +195,19 @@ func _check_elsewhere_in_a_handler(which: String) -> void:
 ## Closed and opened once more by a handler that is told of the old players: the next poll tells the rest.
 func _check_closed_while_told() -> void:
 	_joined()
+	var was: RefCounted = _client.get_peer(1)
 	_client.close()
 	_open()
+	var news: Array[bool] = []
 	var again := func(_id: int) -> void:
+		news.append(_client.get_peer(1) != was)
 		_client.close()
 		_open()
+		news.append(_client.get_peer(1) != was)
 	_api.peer_disconnected.connect(again, CONNECT_ONE_SHOT)
 	_api.poll()
 	check_eq(_told, ["out 99"], "up to the handler")
+	check_eq(news, [false, true] as Array[bool], "a new handle, once it is open again")
 	_api.poll()
 	check_eq(_told.slice(1), ["out 88", "out 1"], "the rest")
 

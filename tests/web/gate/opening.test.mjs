@@ -76,6 +76,8 @@ test('the words of the browser lose the path and the query of the URL', () => {
     ["The URL 'wss://host:9080/path?ticket=1' is invalid.", "The URL 'wss://host:9080' is invalid."],
     ['Refused: WS://[::1]:9080?ticket=1', 'Refused: WS://[::1]:9080'],
     ['wss://host/?a wss://host#b', 'wss://host wss://host'],
+    ["Refused to connect to 'wss://host/O'Brien?ticket=1' because", "Refused to connect to 'wss://host' because"],
+    ["at 'wss://host/a?ticket=1', and at wss://host/b.", "at 'wss://host', and at wss://host."],
   ]) {
     page.dialFails = words;
     assert.equal(connect(page, {}, 'wss://host:9080/path?ticket=1').ending().words, expected);

@@ -115,7 +115,6 @@ pub(crate) struct Hub {
     queue_totals: QueueTotals,
     /// Bytes in the output queues of all connections at the end of the last round.
     charge: Charge,
-    /// Relayed packets were refused because the queues of the process are full.
     counters: Arc<Counters>,
     /// Client of the Godot 3 wire: the other clients, as announced by the server.
     remote_peers: HashSet<PeerId>,

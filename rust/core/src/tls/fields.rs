@@ -3,13 +3,14 @@
 use rustls::pki_types::CertificateDer;
 use x509_cert::der::{self, AnyRef, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
-/// The fields as they are encoded. All others may contain anything: one in 512 certificates that the engine makes has a serial number with
-/// a zero in front, which DER forbids, and those of X.509 version 1 have no version.
+/// The fields as they are encoded. All others may contain anything, and so may the extensions if nobody asks for them: one in 512 certificates
+/// that the engine makes has a serial number with a zero in front, which DER forbids, and those of X.509 version 1 have no version.
 pub(super) struct Fields<'a> {
     pub(super) validity: AnyRef<'a>,
     pub(super) subject: AnyRef<'a>,
     pub(super) public_key: AnyRef<'a>,
-    pub(super) extensions: Option<AnyRef<'a>>,
+    /// What comes behind the public key.
+    rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -25,16 +26,21 @@ impl<'a> Fields<'a> {
         for _ in 0..3 {
             AnyRef::decode(&mut fields)?;
         }
-        let (validity, subject, public_key) =
-            (sequence(&mut fields)?, sequence(&mut fields)?, sequence(&mut fields)?);
-        let mut extensions = None;
+        let (validity, subject) = (AnyRef::decode(&mut fields)?, AnyRef::decode(&mut fields)?);
+        let public_key = sequence(&mut fields)?;
+        let rest = fields.read_slice(fields.remaining_len())?;
+        Ok(Self { validity, subject, public_key, rest })
+    }
+
+    pub(super) fn extensions(&self) -> der::Result<Option<AnyRef<'a>>> {
+        let mut fields = SliceReader::new(self.rest)?;
         while !fields.is_finished() {
             let field = AnyRef::decode(&mut fields)?;
             if field.tag() == explicit(3) {
-                extensions = Some(sequence(&mut SliceReader::new(field.value())?)?);
+                return sequence(&mut SliceReader::new(field.value())?).map(Some);
             }
         }
-        Ok(Self { validity, subject, public_key, extensions })
+        Ok(None)
     }
 }
 

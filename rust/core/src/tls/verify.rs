@@ -197,7 +197,7 @@ fn check_by_hand(
 }
 
 fn alternative_names(fields: &Fields<'_>) -> der::Result<Option<SubjectAltName>> {
-    let Some(extensions) = fields.extensions else { return Ok(None) };
+    let Some(extensions) = fields.extensions()? else { return Ok(None) };
     let extensions: Extensions = extensions.decode_as()?;
     let names = extensions.iter().find(|extension| extension.extn_id == SubjectAltName::OID);
     names.map(|names| SubjectAltName::from_der(names.extn_value.as_bytes())).transpose()

@@ -24,13 +24,15 @@ pub(in crate::hub) struct Redial {
     pause: Duration,
     /// How often the server did not know the session.
     unknown: u32,
+    /// The game has dropped an attempt that began when the time was up.
+    is_extended: bool,
 }
 
 impl Redial {
     pub(in crate::hub) fn begin(now: Instant) -> Self {
         // Not all clients of a proxy that was restarted at once.
         let at = now + FIRST_PAUSE.mul_f64(rand::random());
-        Self { at: Some(at), began: now, pause: FIRST_PAUSE, unknown: 0 }
+        Self { at: Some(at), began: now, pause: FIRST_PAUSE, unknown: 0, is_extended: false }
     }
 
     fn next(&mut self, now: Instant) {
@@ -89,10 +91,23 @@ impl Hub {
             self.suspend(io, conn, CloseReason::TransportError("the game reconnects".into()), now);
         }
         // An attempt that is under way may hang on a network that is gone. That it is dropped is no failure, which would end the session if
-        // the time was up when it began.
+        // the time was up when it began; but that is so once only, or a game that asks again and again would never hear of the end.
+        let Some(redial) = &self.redial else { return };
+        let is_last = redial.at.is_none() && self.is_time_up(conn, redial.began);
+        if is_last && redial.is_extended {
+            return;
+        }
         let Some(redial) = self.redial.take() else { return };
         self.drop_attempts(conn, now);
-        self.redial = Some(Redial { at: Some(now), pause: FIRST_PAUSE, ..redial });
+        let is_extended = redial.is_extended || is_last;
+        self.redial = Some(Redial { at: Some(now), pause: FIRST_PAUSE, is_extended, ..redial });
+    }
+
+    /// Client: returns whether its time to come back was over when an attempt began.
+    fn is_time_up(&self, server: ConnId, began: Instant) -> bool {
+        let resumable = self.connections.get(server).and_then(Connection::resumable);
+        let suspended = resumable.and_then(|resumable| resumable.suspended.as_ref());
+        suspended.is_none_or(|suspended| suspended.until <= began)
     }
 
     /// Client: handles a message that comes before the id. Returns false if it is the id.
@@ -163,16 +178,11 @@ impl Hub {
         now: Instant,
     ) -> bool {
         let Some(peer) = self.server() else { return false };
+        let Some(began) = self.redial.as_ref().map(|redial| redial.began) else { return false };
+        // Time is given up only after an attempt that began when it was over: a process that was stopped has made none.
+        let is_over = self.is_time_up(peer, began);
         let Some(redial) = &mut self.redial else { return false };
         redial.unknown += u32::from(gone == Some(Gone::Unknown));
-        let until = self
-            .connections
-            .get(peer)
-            .and_then(Connection::resumable)
-            .and_then(|resumable| resumable.suspended.as_ref())
-            .map(|suspended| suspended.until);
-        // Time is given up only after an attempt that began when it was over: a process that was stopped has made none.
-        let is_over = until.is_none_or(|until| until <= redial.began);
         if gone == Some(Gone::Ended) || redial.unknown >= UNKNOWN_MOST || is_over {
             self.end_suspended(peer, reason.clone(), now);
         } else {

@@ -428,8 +428,8 @@ impl Hub {
 
     /// Sessions must not take the room of everybody. While the queues of the process are nearly full, they keep no more than a congested peer
     /// may have waiting. If that is not enough, peers with a connection keep nothing, most first: only who also loses it now is hurt. Then the one
-    /// for which most waits above that is given up, one at a time, of those that are away or have to be sent again what was lost. Before
-    /// packets for those who are here have no room, as many of those that are away as it takes, most first.
+    /// for which most waits above that is given up, one at a time, of those that are away or have to be sent again what was lost. While
+    /// little room is left for packets for those who are here, as many of those that are away as it takes, most first.
     #[inline]
     pub(super) fn relieve(&mut self, now: Instant) {
         if !self.sessions.is_empty() && self.queue_totals.outgoing.is_short() {
@@ -481,8 +481,9 @@ impl Hub {
             freed = waits;
         }
         let excess = self.queue_totals.outgoing.excess();
-        // Those that have less than this do not fill the queues, however many they are.
+        // Those that have less than this do not fill the queues, however many they are, or all of them together could not make the room.
         let share = self.queue_totals.outgoing.reserve() / SUSPENDED_MOST;
+        let share = share.max(excess / away.len().max(1));
         away.sort_unstable();
         let mut peers = 0;
         for (waits, conn) in away.into_iter().rev() {
