@@ -182,7 +182,7 @@ impl Reader {
             let begun = self.begun.get_or_insert_default();
             if begun.frame.is_none() {
                 let Some(head) = begun.take_head(burst) else { break };
-                let limit = SizeLimit { message: max_message, most: self.leeway.most(max_message) };
+                let limit = SizeLimit { message: max_message, leeway: &self.leeway };
                 begun.begin(head, role, limit, self.discards, self.inflation.is_some())?;
             }
             if let Some(frame) = begun.take_payload(burst, &self.leeway)? {
@@ -252,7 +252,7 @@ impl Begun {
         &mut self,
         head: Head,
         role: Role,
-        limit: SizeLimit,
+        limit: SizeLimit<'_>,
         discards: bool,
         inflates: bool,
     ) -> Result<(), Violation> {
@@ -294,7 +294,7 @@ impl Begun {
         head: &Head,
         opcode: Opcode,
         role: Role,
-        limit: SizeLimit,
+        limit: SizeLimit<'_>,
         discards: bool,
         inflates: bool,
     ) -> Result<bool, Violation> {
@@ -322,7 +322,7 @@ impl Begun {
         is_compressed: bool,
         head_len: u64,
         size: u64,
-        limit: SizeLimit,
+        limit: SizeLimit<'_>,
     ) -> Result<(), Violation> {
         let message = match (opcode, &mut self.message) {
             (Opcode::Continuation, None) => {
@@ -404,19 +404,20 @@ fn check_mask(mask: Option<[u8; 4]>, role: Role) -> Result<(), Violation> {
     }
 }
 
-/// The size of the largest message, and of the largest one of those that may be larger.
+/// The size of the largest message, and which ones may be larger.
 #[derive(Clone, Copy)]
-struct SizeLimit {
+struct SizeLimit<'a> {
     message: usize,
-    most: usize,
+    leeway: &'a Leeway,
 }
 
-impl SizeLimit {
+impl SizeLimit<'_> {
     /// Checks the size of a message that is larger than most may be.
     #[cold]
     #[inline(never)]
     fn check(self, size: u64, is_compressed: bool) -> Result<(), Violation> {
-        let most = if is_compressed { compressed_limit(self.most) } else { self.most };
+        let most = self.leeway.most(self.message);
+        let most = if is_compressed { compressed_limit(most) } else { most };
         if size > most as u64 { Err(too_large(size, self.message)) } else { Ok(()) }
     }
 }
