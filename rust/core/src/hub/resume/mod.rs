@@ -21,7 +21,7 @@ use crate::access::{ClientKey, LogLine};
 use crate::base::{CloseReason, ConnId, Escaped, Phase, ResumeToken, Side as CloseSide};
 use crate::channel::{Notice, PeerShared, PeerState, QueueTotal};
 use crate::http::{Request, Resumption};
-use crate::session::{Context, Role, Room, SIGN_INTERVAL, Session, earlier, is_lost_with};
+use crate::session::{Context, Role, Room, SIGN_INTERVAL, Session, is_lost_with};
 pub(super) use client::Redial;
 #[cfg(test)]
 pub(crate) use client::{ATTEMPT, UNKNOWN_MOST};
@@ -105,7 +105,10 @@ impl Resumable {
             return false;
         }
         self.read_since += bytes;
-        self.ack_at = earlier(self.ack_at, Some(now + ACK_TIME));
+        let at = now + ACK_TIME;
+        if self.ack_at.is_none_or(|sooner| at < sooner) {
+            self.ack_at = Some(at);
+        }
         self.read_since >= ACK_BYTES
     }
 
