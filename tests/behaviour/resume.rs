@@ -488,6 +488,15 @@ fn a_client_that_reconnects_gives_up_an_attempt_that_hangs() {
     line.assert_open();
 }
 
+/// From then on each attempt is connected, and hears nothing.
+fn be_away_until_the_time_is_up(line: &mut Line) {
+    line.cut(Cut::End);
+    line.offline = true;
+    line.pass(20 * SECOND);
+    line.offline = false;
+    line.capacity = 0;
+}
+
 #[test]
 fn a_client_that_reconnects_does_so_also_when_its_time_is_up() {
     let mut line = Line::new(config());
@@ -495,13 +504,8 @@ fn a_client_that_reconnects_does_so_also_when_its_time_is_up() {
     let now = line.world.now;
     let longer = PeerConfig { resume_timeout: 60 * SECOND, ..config() };
     line.node(0).command(Command::Configure(Box::new(longer)), now);
-    line.cut(Cut::End);
-    line.offline = true;
-    line.pass(20 * SECOND);
+    be_away_until_the_time_is_up(&mut line);
     assert!(line.is_suspended(0) && line.is_suspended(1));
-    // The last attempt is connected, and hears nothing.
-    line.offline = false;
-    line.capacity = 0;
     let dials = line.dials;
     while line.dials == dials {
         line.pass(SECOND / 40);
@@ -519,12 +523,7 @@ fn a_client_that_reconnects_does_so_also_when_its_time_is_up() {
 #[test]
 fn a_client_that_reconnects_again_and_again_hears_of_the_end() {
     let mut line = Line::new(config());
-    line.cut(Cut::End);
-    line.offline = true;
-    line.pass(20 * SECOND);
-    // Each attempt is connected, and hears nothing.
-    line.offline = false;
-    line.capacity = 0;
+    be_away_until_the_time_is_up(&mut line);
     for _ in 0..20 {
         let now = line.world.now;
         line.node(1).command(Command::Reconnect, now);

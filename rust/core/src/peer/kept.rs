@@ -34,14 +34,19 @@ fn shared(runtime: &Runtime) -> Arc<PeerShared> {
     Arc::new(PeerShared::new(ConnId { slot: 0, generation: 0 }, ID, info, &runtime.queue_totals))
 }
 
+/// An open server whose driver is called by the test.
+fn server(runtime: &Arc<Runtime>, mode: Mode) -> (Peer, InMemory<End>) {
+    let mut peer = Peer::new(Arc::clone(runtime));
+    let access = Box::new(AccessPolicy::new(ServerConfig::default()));
+    let driver = peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
+    (peer, driver)
+}
+
 #[test]
 fn a_burst_gives_its_memory_back() {
     for mode in [Mode::Multiplayer(WireFormat::Godot4), Mode::Raw] {
         let runtime = Runtime::new();
-        let mut peer = Peer::new(Arc::clone(&runtime));
-        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
-        let driver: InMemory<End> =
-            peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
+        let (mut peer, driver) = server(&runtime, mode);
         let mut notices = vec![Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER }];
         notices.extend(
             (0..MANY).map(|_| {
@@ -77,11 +82,7 @@ fn a_burst_of_packets_between_clients_gives_its_memory_back() {
     // Relayed, and taken by the game because nobody relays any more.
     for is_relayed in [true, false] {
         let runtime = Runtime::new();
-        let mut peer = Peer::new(Arc::clone(&runtime));
-        let access = Box::new(AccessPolicy::new(ServerConfig::default()));
-        let mode = Mode::Multiplayer(WireFormat::Godot4);
-        let driver: InMemory<End> =
-            peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
+        let (mut peer, driver) = server(&runtime, Mode::Multiplayer(WireFormat::Godot4));
         let mut notices = vec![Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER }];
         notices.extend((0..MANY).map(|_| {
             let mut run = Run::new();
@@ -121,10 +122,7 @@ fn events_until_failed(peer: &mut Peer) -> Vec<Event> {
 #[test]
 fn a_driver_that_fails_leaves_peers_to_whom_nothing_can_be_sent_any_more() {
     let runtime = Runtime::new();
-    let mut peer = Peer::new(Arc::clone(&runtime));
-    let access = Box::new(AccessPolicy::new(ServerConfig::default()));
-    let mode = Mode::Multiplayer(WireFormat::Godot4);
-    let driver: InMemory<End> = peer.open_in_memory(config(mode), Side::Server(access), TURN, Instant::now());
+    let (mut peer, driver) = server(&runtime, Mode::Multiplayer(WireFormat::Godot4));
     let reason = CloseReason::TransportError("the I/O thread failed".into());
     driver.mailbox.deliver(&mut vec![
         Notice::Connected { shared: shared(&runtime), own_id: PeerId::SERVER },
